@@ -1,0 +1,218 @@
+//! A node's configuration: validated once, then never checked again.
+//!
+//! [`RawConfig`] is what flags, `PUSHMESH_*` variables and the TOML file say, under the same names.
+//! [`RawConfig::validate`] reads the files it names, checks every value and every relation, and
+//! gives a [`Config`] that the rest of the program trusts. Secrets live in [`Secret`], which never
+//! prints itself.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::id::{ClusterName, NodeName};
+use crate::limits;
+
+mod raw;
+#[cfg(test)]
+mod tests;
+
+pub use raw::{ConfigError, RawConfig};
+
+/// Everything that a node needs to know, valid by construction.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name of the cluster. Nodes of another cluster are refused. Default `pushmesh`.
+    pub cluster: ClusterName,
+    /// Stable name of this node, unique in the cluster.
+    pub name: NodeName,
+    /// Where HTTP and WebSocket clients connect. Default `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// The one UDP address of the mesh. Default `127.0.0.1:7400`.
+    pub mesh_listen: SocketAddr,
+    /// The mesh address that peers are told, where it differs (NAT, containers).
+    pub mesh_advertise: Option<SocketAddr>,
+    /// The HTTP address shown to operators, where it differs from `listen`.
+    pub http_advertise: Option<SocketAddr>,
+    /// Mesh addresses of some other nodes: `host:port` with a DNS name or a literal address.
+    pub peers: Vec<String>,
+    /// Where the last incarnation is kept across restarts. Without it the clock decides.
+    pub data_dir: Option<PathBuf>,
+    /// Failure domain, shown to operators.
+    pub zone: Option<String>,
+    /// How nodes prove themselves to each other.
+    pub mesh_identity: MeshIdentity,
+    /// Who may connect and who may push.
+    pub auth: AuthConfig,
+    /// Certificate chain and key (PEM) for https and wss; plain http and ws without.
+    pub tls: Option<HttpTls>,
+    /// Bounds that the operator may choose.
+    pub limits: LimitsConfig,
+    /// Timers that the operator may choose.
+    pub timers: TimersConfig,
+}
+
+/// How a node proves itself to its peers.
+#[derive(Debug, Clone)]
+pub enum MeshIdentity {
+    /// The cluster's certificate authority is derived from one shared secret.
+    ClusterKey(Secret),
+    /// An authority of the operator's own; all PEM, already read.
+    Files {
+        /// Certificates of the authority.
+        ca_pem: String,
+        /// This node's chain; its first certificate names the node in a URI SAN.
+        cert_pem: String,
+        /// This node's private key.
+        key_pem: Secret,
+    },
+}
+
+/// Who may connect as a client and who may call the API.
+#[derive(Debug, Clone, Default)]
+pub struct AuthConfig {
+    /// Development: `?user=` without token and API calls without key. Loopback only.
+    pub dev: bool,
+    /// Keys that a backend presents as bearer token; any of them is accepted.
+    pub api_keys: Vec<Secret>,
+    /// Secrets for client tokens signed with HS256.
+    pub jwt_secrets: Vec<Secret>,
+    /// Public keys (PEM) for client tokens signed with EdDSA (Ed25519).
+    pub jwt_public_keys_pem: Vec<String>,
+    /// Values of `Origin` that a browser may connect from, such as `https://app.example`;
+    /// empty means any.
+    pub origins: Vec<String>,
+}
+
+/// TLS of the HTTP and WebSocket face; PEM, already read.
+#[derive(Debug, Clone)]
+pub struct HttpTls {
+    /// Certificate chain.
+    pub cert_pem: String,
+    /// Private key.
+    pub key_pem: Secret,
+}
+
+/// Bounds that the operator may choose. Each default stands in [`limits`].
+#[derive(Debug, Clone)]
+pub struct LimitsConfig {
+    /// WebSocket connections of this node.
+    pub max_connections: usize,
+    /// Sessions of one user across the cluster.
+    pub max_sessions_per_user: usize,
+    /// Bytes of one pushed payload.
+    pub max_payload_bytes: usize,
+    /// Bytes of one message from a client.
+    pub max_client_message_bytes: usize,
+    /// Messages waiting in one session's outbox before it counts as a slow consumer.
+    pub outbox_messages: usize,
+    /// Bytes waiting in one session's outbox before it counts as a slow consumer.
+    pub outbox_bytes: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: limits::CONNECTIONS_MAX,
+            max_sessions_per_user: limits::SESSIONS_PER_USER_MAX,
+            max_payload_bytes: limits::PAYLOAD_BYTES_MAX,
+            max_client_message_bytes: limits::CLIENT_MESSAGE_BYTES_MAX,
+            outbox_messages: limits::OUTBOX_MESSAGES_MAX,
+            outbox_bytes: limits::OUTBOX_BYTES_MAX,
+        }
+    }
+}
+
+/// Timers that the operator may choose. Each default stands in [`limits`].
+#[derive(Debug, Clone)]
+pub struct TimersConfig {
+    /// How often a silent client is pinged.
+    pub heartbeat_interval: Duration,
+    /// How long a client may be silent, pongs included, before its session ends.
+    pub heartbeat_timeout: Duration,
+    /// How long a session may pass no message in either direction; `None` means for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a push waits for its receipts.
+    pub push_timeout: Duration,
+    /// Bound of a graceful stop.
+    pub drain_timeout: Duration,
+}
+
+impl Default for TimersConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: limits::HEARTBEAT_INTERVAL,
+            heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
+            idle_timeout: None,
+            push_timeout: limits::PUSH_TIMEOUT,
+            drain_timeout: limits::DRAIN_TIMEOUT,
+        }
+    }
+}
+
+impl Config {
+    /// A development node on loopback: ports chosen by the kernel, no tokens, the well-known
+    /// development key. For embedding, tests and the demo.
+    #[must_use]
+    pub fn dev(name: NodeName) -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            cluster: ClusterName::new("dev").expect("a literal that is valid"),
+            name,
+            listen: loopback,
+            mesh_listen: loopback,
+            mesh_advertise: None,
+            http_advertise: None,
+            peers: Vec::new(),
+            data_dir: None,
+            zone: None,
+            mesh_identity: MeshIdentity::ClusterKey(Secret::new(DEV_CLUSTER_KEY)),
+            auth: AuthConfig { dev: true, ..AuthConfig::default() },
+            tls: None,
+            limits: LimitsConfig::default(),
+            timers: TimersConfig::default(),
+        }
+    }
+
+    /// A development node with the smallest legal limits, so that a test meets every bound.
+    #[must_use]
+    pub fn minimal(name: NodeName) -> Self {
+        let mut config = Self::dev(name);
+        config.limits = LimitsConfig {
+            max_connections: 1,
+            max_sessions_per_user: 1,
+            max_payload_bytes: 1,
+            max_client_message_bytes: 1,
+            outbox_messages: 1,
+            outbox_bytes: 1,
+        };
+        config
+    }
+}
+
+/// The cluster key of `--dev`: public, and therefore refused anywhere but on loopback.
+pub const DEV_CLUSTER_KEY: &str = "pmk1_cHVzaG1lc2gtZGV2LWtleS1ub3QtYS1zZWNyZXQtISE";
+
+/// A secret that does not print itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}

@@ -1,0 +1,232 @@
+//! What flags, environment and file say, before anyone believes it.
+//!
+//! One struct is the command line (clap), the environment (`PUSHMESH_*`) and the TOML file (serde)
+//! at once, so that the flag `--mesh-listen`, the variable `PUSHMESH_MESH_LISTEN` and the key
+//! `mesh-listen` can not drift apart. Every field is optional here: an absent one lets a lower
+//! layer speak, and the defaults are those of [`Config`]. Shapes (addresses, durations, numbers)
+//! are parsed where they are read, so that a bad one is reported with its flag or its line; ranges
+//! and relations are the business of [`RawConfig::validate`].
+//!
+//! Secrets never pass through here: the fields hold paths.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use serde::Deserialize;
+
+use crate::config::Config;
+
+mod bounds;
+mod duration;
+mod error;
+mod files;
+mod parse;
+mod validate;
+
+pub use error::ConfigError;
+pub(in crate::config) use validate::Surroundings;
+
+/// A node's configuration as given. See [`Config`] for what the values mean once they are checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawConfig {
+    /// Name of the cluster; nodes of another cluster are refused [default: pushmesh]
+    #[arg(long, env = "PUSHMESH_CLUSTER", value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Stable name of this node, unique in the cluster [default: the machine's host name]
+    #[arg(long, env = "PUSHMESH_NAME", value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where HTTP and WebSocket clients connect [default: 127.0.0.1:8080]
+    #[arg(long, env = "PUSHMESH_LISTEN", value_name = "ADDR", value_parser = parse::addr)]
+    #[serde(deserialize_with = "parse::de_addr")]
+    pub listen: Option<SocketAddr>,
+    /// A development node: no keys, no tokens, and therefore on loopback only
+    #[arg(long, env = "PUSHMESH_DEV", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", hide_possible_values = true,
+          value_parser = BoolishValueParser::new())]
+    pub dev: Option<bool>,
+    /// Directory that keeps this node's incarnation across restarts [default: none, the clock decides]
+    #[arg(long, env = "PUSHMESH_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Failure domain of this node, shown to operators
+    #[arg(long, env = "PUSHMESH_ZONE", value_name = "NAME")]
+    pub zone: Option<String>,
+    /// The HTTP address shown to operators, where it differs from --listen
+    #[arg(long, env = "PUSHMESH_HTTP_ADVERTISE", value_name = "ADDR", value_parser = parse::addr)]
+    #[serde(deserialize_with = "parse::de_addr")]
+    pub http_advertise: Option<SocketAddr>,
+
+    /// The one UDP address of the mesh [default: 127.0.0.1:7400]
+    #[arg(long, env = "PUSHMESH_MESH_LISTEN", value_name = "ADDR", value_parser = parse::addr,
+          help_heading = MESH)]
+    #[serde(deserialize_with = "parse::de_addr")]
+    pub mesh_listen: Option<SocketAddr>,
+    /// The mesh address that peers are told, where it differs from --mesh-listen (NAT, containers)
+    #[arg(long, env = "PUSHMESH_MESH_ADVERTISE", value_name = "ADDR", value_parser = parse::addr,
+          help_heading = MESH)]
+    #[serde(deserialize_with = "parse::de_addr")]
+    pub mesh_advertise: Option<SocketAddr>,
+    /// Mesh address of another node, host:port; repeat it or separate by commas. A few are enough
+    #[arg(long, env = "PUSHMESH_PEER", value_name = "HOST:PORT", value_delimiter = ',', help_heading = MESH)]
+    #[serde(deserialize_with = "parse::de_list")]
+    pub peer: Vec<String>,
+    /// File with the cluster key of `pushmesh keygen`; or PUSHMESH_CLUSTER_KEY holds the key itself
+    #[arg(long, env = "PUSHMESH_CLUSTER_KEY_FILE", value_name = "FILE", help_heading = MESH)]
+    pub cluster_key_file: Option<PathBuf>,
+    /// PEM certificates of your own authority for the mesh, instead of a cluster key
+    #[arg(long, env = "PUSHMESH_MESH_TLS_CA", value_name = "FILE", help_heading = MESH)]
+    pub mesh_tls_ca: Option<PathBuf>,
+    /// PEM certificate chain of this node for the mesh, named in a URI SAN pushmesh://CLUSTER/NAME
+    #[arg(long, env = "PUSHMESH_MESH_TLS_CERT", value_name = "FILE", help_heading = MESH)]
+    pub mesh_tls_cert: Option<PathBuf>,
+    /// PEM private key of this node for the mesh
+    #[arg(long, env = "PUSHMESH_MESH_TLS_KEY", value_name = "FILE", help_heading = MESH)]
+    pub mesh_tls_key: Option<PathBuf>,
+
+    /// File with the API keys of backends, one a line; # starts a comment
+    #[arg(long, env = "PUSHMESH_API_KEY_FILE", value_name = "FILE", help_heading = ACCESS)]
+    pub api_key_file: Option<PathBuf>,
+    /// File with a secret of client tokens signed with HS256; repeat it to accept several
+    #[arg(long, env = "PUSHMESH_JWT_SECRET_FILE", value_name = "FILE", value_delimiter = ',',
+          help_heading = ACCESS)]
+    #[serde(deserialize_with = "parse::de_list")]
+    pub jwt_secret_file: Vec<PathBuf>,
+    /// PEM file with an Ed25519 public key of client tokens signed with EdDSA; repeat it for several
+    #[arg(long, env = "PUSHMESH_JWT_PUBLIC_KEY_FILE", value_name = "FILE", value_delimiter = ',',
+          help_heading = ACCESS)]
+    #[serde(deserialize_with = "parse::de_list")]
+    pub jwt_public_key_file: Vec<PathBuf>,
+    /// Origin that browsers may connect from, such as https://app.example; repeat it [default: any]
+    #[arg(long, env = "PUSHMESH_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', help_heading = ACCESS)]
+    #[serde(deserialize_with = "parse::de_list")]
+    pub origin: Vec<String>,
+    /// PEM certificate chain for https and wss; plain http and ws without
+    #[arg(long, env = "PUSHMESH_TLS_CERT", value_name = "FILE", help_heading = ACCESS)]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM private key for https and wss
+    #[arg(long, env = "PUSHMESH_TLS_KEY", value_name = "FILE", help_heading = ACCESS)]
+    pub tls_key: Option<PathBuf>,
+
+    /// WebSocket connections of this node [default: 100000]
+    #[arg(long, env = "PUSHMESH_MAX_CONNECTIONS", value_name = "N", help_heading = LIMITS)]
+    pub max_connections: Option<usize>,
+    /// Sessions of one user in the cluster [default: 100]
+    #[arg(long, env = "PUSHMESH_MAX_SESSIONS_PER_USER", value_name = "N", help_heading = LIMITS)]
+    pub max_sessions_per_user: Option<usize>,
+    /// Bytes of one pushed payload, up to 16777216 [default: 1048576]
+    #[arg(long, env = "PUSHMESH_MAX_PAYLOAD_BYTES", value_name = "N", help_heading = LIMITS)]
+    pub max_payload_bytes: Option<usize>,
+    /// Bytes of one message from a client, up to 16777216 [default: 65536]
+    #[arg(long, env = "PUSHMESH_MAX_CLIENT_MESSAGE_BYTES", value_name = "N", help_heading = LIMITS)]
+    pub max_client_message_bytes: Option<usize>,
+    /// Messages waiting for one session before it is closed as a slow consumer [default: 1024]
+    #[arg(long, env = "PUSHMESH_OUTBOX_MESSAGES", value_name = "N", help_heading = LIMITS)]
+    pub outbox_messages: Option<usize>,
+    /// Bytes waiting for one session before it is closed as a slow consumer [default: 4194304]
+    #[arg(long, env = "PUSHMESH_OUTBOX_BYTES", value_name = "N", help_heading = LIMITS)]
+    pub outbox_bytes: Option<usize>,
+
+    /// How often a silent client is pinged [default: 25s]
+    #[arg(long, env = "PUSHMESH_HEARTBEAT_INTERVAL", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS)]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub heartbeat_interval: Option<Duration>,
+    /// How long a client may be silent, pongs included, before its session ends [default: 60s]
+    #[arg(long, env = "PUSHMESH_HEARTBEAT_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS)]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub heartbeat_timeout: Option<Duration>,
+    /// How long a session may pass no message in either direction; 0s means for ever [default: 0s]
+    #[arg(long, env = "PUSHMESH_IDLE_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS)]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub idle_timeout: Option<Duration>,
+    /// How long a push waits for its receipts [default: 2s]
+    #[arg(long, env = "PUSHMESH_PUSH_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS)]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub push_timeout: Option<Duration>,
+    /// Bound of a graceful stop [default: 10s]
+    #[arg(long, env = "PUSHMESH_DRAIN_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS)]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub drain_timeout: Option<Duration>,
+}
+
+impl RawConfig {
+    /// Reads the TOML file at `path`. Its keys are the flags without their dashes.
+    ///
+    /// # Errors
+    /// The file can not be read, is not TOML, holds a key that does not exist or a value of the
+    /// wrong shape; the error names file, line and key.
+    pub fn from_toml(path: &Path) -> Result<Self, ConfigError> {
+        let text = files::read("config", path)?;
+        toml::from_str(&text).map_err(|error| ConfigError::Toml {
+            path: path.to_owned(),
+            line: error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count()),
+            problem: error.message().to_owned(),
+        })
+    }
+
+    /// Lays `over` on top: what it says wins, field by field. A list replaces a list.
+    #[must_use]
+    pub fn overlay(self, over: RawConfig) -> RawConfig {
+        // The struct literal makes the compiler ask for every field that is added.
+        macro_rules! layered {
+            ($($field:ident)*) => { RawConfig { $($field: over.$field.or_below(self.$field)),* } };
+        }
+        layered! {
+            cluster name listen dev data_dir zone http_advertise
+            mesh_listen mesh_advertise peer cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key
+            api_key_file jwt_secret_file jwt_public_key_file origin tls_cert tls_key
+            max_connections max_sessions_per_user max_payload_bytes max_client_message_bytes
+            outbox_messages outbox_bytes
+            heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout
+        }
+    }
+
+    /// Reads the files that are named, checks every value and every relation between values.
+    ///
+    /// Beside the fields it takes `PUSHMESH_CLUSTER_KEY` from the environment, which has no flag
+    /// because the process list would show it, and the machine's host name as the default of
+    /// `--name`.
+    ///
+    /// # Errors
+    /// The first problem found; its message names the flag and says what to do.
+    pub fn validate(self) -> Result<Config, ConfigError> {
+        self.validate_in(&Surroundings::of_process())
+    }
+
+    /// A duration in the syntax of every flag: a whole number with `ms`, `s`, `m` or `h`.
+    ///
+    /// # Errors
+    /// The text says what a duration looks like.
+    pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+        duration::parse(text)
+    }
+}
+
+/// A field that may leave the word to the layer below.
+trait Layer {
+    /// This value where it says something, else the one below.
+    fn or_below(self, below: Self) -> Self;
+}
+
+impl<T> Layer for Option<T> {
+    fn or_below(self, below: Self) -> Self {
+        self.or(below)
+    }
+}
+
+impl<T> Layer for Vec<T> {
+    fn or_below(self, below: Self) -> Self {
+        if self.is_empty() { below } else { self }
+    }
+}
+
+const MESH: &str = "Mesh";
+const ACCESS: &str = "Access";
+const LIMITS: &str = "Limits";
+const TIMERS: &str = "Timers";

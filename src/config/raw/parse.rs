@@ -1,0 +1,43 @@
+//! Shapes of single values, for clap and serde alike.
+//!
+//! Each function exists once and is used by both, so that a flag and a key of the file accept the
+//! same texts and refuse the others in the same words.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
+use super::duration;
+
+/// Reads an IP address with a port.
+pub(super) fn addr(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "an address is an IP address with a port: 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+/// [`addr`] for serde.
+pub(super) fn de_addr<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    addr(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+/// [`duration::parse`] for serde.
+pub(super) fn de_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration::parse(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+/// A list for serde: a TOML array, or one text with commas as in the environment.
+pub(super) fn de_list<'de, D: Deserializer<'de>, T: From<String>>(from: D) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list of texts, or one text with commas")]
+    enum List {
+        One(String),
+        Many(Vec<String>),
+    }
+    let items = match List::deserialize(from)? {
+        List::One(text) => text.split(',').map(str::to_owned).collect(),
+        List::Many(items) => items,
+    };
+    Ok(items.into_iter().map(T::from).collect())
+}

@@ -1,0 +1,286 @@
+//! From what was said to what is true: ranges, relations and files, checked once.
+//!
+//! Each group of settings has a function. The first problem ends the work: an operator fixes one
+//! thing at a time, and later problems are often its consequences.
+
+use std::net::SocketAddr;
+
+use super::{ConfigError, RawConfig, files};
+use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Secret};
+use crate::id::{ClusterName, NodeName};
+
+/// What a configuration takes from the process and the machine rather than from its fields.
+#[derive(Debug, Clone, Default)]
+pub(in crate::config) struct Surroundings {
+    /// `PUSHMESH_CLUSTER_KEY`.
+    pub(in crate::config) cluster_key: Option<Secret>,
+    /// The machine's host name, the default of `--name`.
+    pub(in crate::config) host_name: Option<String>,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub(super) fn of_process() -> Self {
+        let some_text = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let variable = |name| std::env::var(name).ok().and_then(some_text);
+        Self {
+            cluster_key: variable("PUSHMESH_CLUSTER_KEY").map(Secret::new),
+            host_name: std::fs::read_to_string("/etc/hostname")
+                .ok()
+                .and_then(some_text)
+                .or_else(|| variable("HOSTNAME")),
+        }
+    }
+}
+
+impl RawConfig {
+    /// [`RawConfig::validate`] with the surroundings given.
+    pub(in crate::config) fn validate_in(self, around: &Surroundings) -> Result<Config, ConfigError> {
+        let dev = self.dev.unwrap_or(false);
+        let listen = self.listen.unwrap_or_else(|| LISTEN.into());
+        let mesh_listen = self.mesh_listen.unwrap_or_else(|| MESH_LISTEN.into());
+        if dev {
+            self.check_dev(listen, mesh_listen, around)?;
+        }
+        self.check_advertised(mesh_listen)?;
+        let cluster = self.cluster.as_deref().unwrap_or("pushmesh");
+        let config = Config {
+            cluster: ClusterName::new(cluster)
+                .map_err(|source| ConfigError::Name { flag: "cluster", source })?,
+            name: self.node_name(around)?,
+            listen,
+            mesh_listen,
+            mesh_advertise: self.mesh_advertise,
+            http_advertise: self.http_advertise,
+            peers: self.peers()?,
+            mesh_identity: self.mesh_identity(dev, around)?,
+            auth: self.auth(dev)?,
+            tls: self.http_tls()?,
+            limits: self.limits()?,
+            timers: self.timers()?,
+            data_dir: self.data_dir,
+            zone: self.zone,
+        };
+        debug_assert!(config.limits.outbox_bytes >= config.limits.max_payload_bytes);
+        debug_assert!(!config.auth.dev || config.listen.ip().to_canonical().is_loopback());
+        Ok(config)
+    }
+
+    /// A node that accepts everyone stays where only this machine reaches it, and does not pretend
+    /// to be protected.
+    fn check_dev(
+        &self,
+        listen: SocketAddr,
+        mesh_listen: SocketAddr,
+        around: &Surroundings,
+    ) -> Result<(), ConfigError> {
+        let addresses = [
+            ("listen", Some(listen)),
+            ("mesh-listen", Some(mesh_listen)),
+            ("mesh-advertise", self.mesh_advertise),
+        ];
+        for (flag, addr) in addresses {
+            if let Some(addr) = addr.filter(|addr| !addr.ip().to_canonical().is_loopback()) {
+                let problem = format!(
+                    "{addr} is not a loopback address, and with --dev anyone who reaches this node can push and \
+                     listen: use 127.0.0.1, or keys instead of --dev"
+                );
+                return Err(ConfigError::Value { flag, problem });
+            }
+        }
+        let keys = [
+            ("--cluster-key-file", self.cluster_key_file.is_some()),
+            ("PUSHMESH_CLUSTER_KEY", around.cluster_key.is_some()),
+            ("--mesh-tls-ca", self.mesh_tls_ca.is_some()),
+            ("--mesh-tls-cert", self.mesh_tls_cert.is_some()),
+            ("--mesh-tls-key", self.mesh_tls_key.is_some()),
+            ("--api-key-file", self.api_key_file.is_some()),
+            ("--jwt-secret-file", !self.jwt_secret_file.is_empty()),
+            ("--jwt-public-key-file", !self.jwt_public_key_file.is_empty()),
+        ];
+        match keys.into_iter().find(|(_, given)| *given) {
+            Some((second, _)) => Err(ConfigError::Conflict {
+                first: "--dev",
+                second,
+                advice: "--dev accepts everyone on this machine, so that keys would protect nothing; leave out one",
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// An address that others are told has to be one that they can use.
+    fn check_advertised(&self, mesh_listen: SocketAddr) -> Result<(), ConfigError> {
+        for (flag, addr) in [("mesh-advertise", self.mesh_advertise), ("http-advertise", self.http_advertise)]
+        {
+            if let Some(addr) = addr.filter(|addr| addr.ip().is_unspecified() || addr.port() == 0) {
+                let problem = format!("nobody can dial {addr}: give this node's own address and port");
+                return Err(ConfigError::Value { flag, problem });
+            }
+        }
+        if mesh_listen.ip().is_unspecified() && self.mesh_advertise.is_none() {
+            return Err(ConfigError::Missing {
+                flag: "mesh-advertise",
+                advice: "--mesh-listen names every address of this machine, and peers need one that they can dial: \
+                         give it, such as --mesh-advertise 10.0.0.1:7400",
+            });
+        }
+        Ok(())
+    }
+
+    fn node_name(&self, around: &Surroundings) -> Result<NodeName, ConfigError> {
+        let name = self.name.as_deref().or(around.host_name.as_deref()).ok_or(ConfigError::Missing {
+            flag: "name",
+            advice: "this machine has no host name; give the node a name that is unique in the cluster",
+        })?;
+        NodeName::new(name).map_err(|source| ConfigError::Name { flag: "name", source })
+    }
+
+    fn peers(&self) -> Result<Vec<String>, ConfigError> {
+        let mut peers = Vec::new();
+        for peer in self.peer.iter().map(|peer| peer.trim()).filter(|peer| !peer.is_empty()) {
+            let is_dialable = match peer.parse::<SocketAddr>() {
+                Ok(addr) => addr.port() != 0 && !addr.ip().is_unspecified(),
+                Err(_) => peer.rsplit_once(':').is_some_and(|(host, port)| {
+                    let host_ok = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+                    !host.is_empty() && host_ok && port.parse::<u16>().is_ok_and(|port| port != 0)
+                }),
+            };
+            if !is_dialable {
+                let problem =
+                    format!("{peer:?} is not the mesh address of a node: host:port, such as 10.0.0.2:7400");
+                return Err(ConfigError::Value { flag: "peer", problem });
+            }
+            peers.push(peer.to_owned());
+        }
+        Ok(peers)
+    }
+
+    fn mesh_identity(&self, dev: bool, around: &Surroundings) -> Result<MeshIdentity, ConfigError> {
+        if dev {
+            return Ok(MeshIdentity::ClusterKey(Secret::new(DEV_CLUSTER_KEY)));
+        }
+        if self.cluster_key_file.is_some() && around.cluster_key.is_some() {
+            return Err(ConfigError::Conflict {
+                first: "--cluster-key-file",
+                second: "PUSHMESH_CLUSTER_KEY",
+                advice: "a node has one cluster key; leave out one",
+            });
+        }
+        let key = match &self.cluster_key_file {
+            Some(path) => Some(files::secret("cluster-key-file", path, 1)?),
+            None => around.cluster_key.clone(),
+        };
+        match (key, &self.mesh_tls_ca, &self.mesh_tls_cert, &self.mesh_tls_key) {
+            (Some(key), None, None, None) => cluster_key(key),
+            (Some(_), ..) => Err(ConfigError::Conflict {
+                first: "a cluster key",
+                second: "--mesh-tls-*",
+                advice: "the mesh trusts one authority: the one of the cluster key, or yours; leave out one",
+            }),
+            (None, Some(ca), Some(cert), Some(key)) => Ok(MeshIdentity::Files {
+                ca_pem: files::certificates("mesh-tls-ca", ca)?,
+                cert_pem: files::certificates("mesh-tls-cert", cert)?,
+                key_pem: files::private_key("mesh-tls-key", key)?,
+            }),
+            (None, None, None, None) => Err(ConfigError::Missing {
+                flag: "cluster-key-file",
+                advice: "nodes prove themselves with a key that all of them share: run `pushmesh keygen --out \
+                         cluster.key` once and give every node a copy, or use --dev for a try on this machine",
+            }),
+            (None, ca, cert, _) => Err(ConfigError::Missing {
+                flag: match (ca, cert) {
+                    (None, _) => "mesh-tls-ca",
+                    (_, None) => "mesh-tls-cert",
+                    _ => "mesh-tls-key",
+                },
+                advice: "--mesh-tls-ca, --mesh-tls-cert and --mesh-tls-key go together",
+            }),
+        }
+    }
+
+    fn auth(&self, dev: bool) -> Result<AuthConfig, ConfigError> {
+        let origins = self
+            .origin
+            .iter()
+            .filter(|o| !o.trim().is_empty())
+            .map(|o| origin(o))
+            .collect::<Result<_, _>>()?;
+        if dev {
+            return Ok(AuthConfig { dev, origins, ..AuthConfig::default() });
+        }
+        let Some(api_key_file) = &self.api_key_file else {
+            return Err(ConfigError::Missing {
+                flag: "api-key-file",
+                advice: "backends push with a key: run `pushmesh keygen --kind api --out api.key`, \
+                         or use --dev for a try on this machine",
+            });
+        };
+        let given = |path: &&std::path::PathBuf| !path.as_os_str().is_empty();
+        let mut jwt_secrets = Vec::new();
+        for path in self.jwt_secret_file.iter().filter(given) {
+            jwt_secrets.push(files::secret("jwt-secret-file", path, files::JWT_SECRET_BYTES_MIN)?);
+        }
+        let mut jwt_public_keys_pem = Vec::new();
+        for path in self.jwt_public_key_file.iter().filter(given) {
+            jwt_public_keys_pem.push(files::ed25519_public_key("jwt-public-key-file", path)?);
+        }
+        if jwt_secrets.is_empty() && jwt_public_keys_pem.is_empty() {
+            return Err(ConfigError::Missing {
+                flag: "jwt-secret-file",
+                advice: "clients connect with tokens that your backend signs: run `pushmesh keygen --kind jwt-secret \
+                         --out jwt.secret`, give --jwt-public-key-file, or use --dev for a try on this machine",
+            });
+        }
+        let api_keys = files::api_keys("api-key-file", api_key_file)?;
+        Ok(AuthConfig { dev, api_keys, jwt_secrets, jwt_public_keys_pem, origins })
+    }
+
+    fn http_tls(&self) -> Result<Option<HttpTls>, ConfigError> {
+        let advice = "--tls-cert and --tls-key go together";
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(HttpTls {
+                cert_pem: files::certificates("tls-cert", cert)?,
+                key_pem: files::private_key("tls-key", key)?,
+            })),
+            (Some(_), None) => Err(ConfigError::Missing { flag: "tls-key", advice }),
+            (None, Some(_)) => Err(ConfigError::Missing { flag: "tls-cert", advice }),
+        }
+    }
+}
+
+/// Refuses the key that everyone knows; its shape is checked by the part that derives from it.
+fn cluster_key(key: Secret) -> Result<MeshIdentity, ConfigError> {
+    // Trimmed, as the part that derives from it reads it.
+    if key.expose().trim() == DEV_CLUSTER_KEY {
+        return Err(ConfigError::Value {
+            flag: "cluster-key-file",
+            problem: "this is the public key of --dev, which protects nothing: run `pushmesh keygen`"
+                .to_owned(),
+        });
+    }
+    Ok(MeshIdentity::ClusterKey(key))
+}
+
+/// An origin as browsers send it: scheme, host and perhaps a port, in small letters.
+fn origin(text: &str) -> Result<String, ConfigError> {
+    let text = text.trim().to_ascii_lowercase();
+    let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty()
+            && !host.is_empty()
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+    });
+    if is_origin {
+        return Ok(text);
+    }
+    let problem =
+        format!("{text:?} is not an origin: https://app.example, without path; leave it out to allow any");
+    Err(ConfigError::Value { flag: "origin", problem })
+}
+
+/// Default of `--listen`: this machine only, so that opening up is a decision.
+const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
+
+/// Default of `--mesh-listen`.
+const MESH_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 7400);

@@ -1,0 +1,48 @@
+//! What an application that embeds a node can hook into.
+
+use async_trait::async_trait;
+
+use crate::id::{NodeName, SessionKey};
+use crate::push::Payload;
+
+/// A session, as a [`Handler`] sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// User and device.
+    pub key: SessionKey,
+    /// The node that holds the connection.
+    pub node: NodeName,
+}
+
+/// Called by the node that holds a session, from that session's own task: a slow handler delays its
+/// own session and no other. Every method has a default that does nothing, so that
+/// `impl Handler for MyType {}` is a valid start.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// A client is connected and its session is routable. Return `Err` with a short reason (at most
+    /// 123 bytes, the limit of a close frame) to close it with 1008.
+    ///
+    /// # Errors
+    /// The reason that the client is to see.
+    async fn on_connect(&self, session: &SessionInfo) -> Result<(), &'static str> {
+        let _ = session;
+        Ok(())
+    }
+
+    /// The client sent a message. Messages of a session arrive in order, one at a time; the next
+    /// one is read from the socket when this returns.
+    async fn on_message(&self, session: &SessionInfo, message: Payload) {
+        let _ = (session, message);
+    }
+
+    /// The session has ended; `code` is the WebSocket close code of docs/PROTOCOL.md.
+    async fn on_disconnect(&self, session: &SessionInfo, code: u16) {
+        let _ = (session, code);
+    }
+}
+
+/// The handler of the plain binary: pushes only.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PushOnly;
+
+impl Handler for PushOnly {}

@@ -1,0 +1,202 @@
+//! Every bound of the system in one place, with its unit and where the number comes from.
+//!
+//! A bound that an operator may change is a [`Config`](crate::config::Config) field whose default
+//! stands here; all others are compile-time constants. The relations between them are asserted
+//! below, so that a change that breaks one does not build.
+
+use std::time::Duration;
+
+// Identifiers.
+
+/// Bytes of a node or cluster name. Source: the length of a DNS label, so that a host name fits.
+pub const NODE_NAME_BYTES_MAX: usize = 63;
+/// Bytes of a user id. Guess: a UUID, an e-mail address or a URN fits.
+pub const USER_BYTES_MAX: usize = 128;
+/// Bytes of a device id. Guess: twice a UUID.
+pub const DEVICE_BYTES_MAX: usize = 64;
+/// Bytes of a message id or idempotency key. Guess: a UUID with a prefix fits.
+pub const MESSAGE_ID_BYTES_MAX: usize = 64;
+
+// What a caller or a client may send.
+
+/// Bytes of one pushed payload, default of `--max-payload-bytes`.
+pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// The largest value that `--max-payload-bytes` accepts: one frame of the mesh has to carry it.
+pub const PAYLOAD_BYTES_CEILING: usize = 16 << 20;
+/// Bytes of one message from a WebSocket client, default of `--max-client-message-bytes`.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a request's path and query together. Source: the common 8 KiB of HTTP servers.
+pub const URL_BYTES_MAX: usize = 8 << 10;
+/// Bytes of all header names and values of a request. Source: the common 16 KiB of HTTP servers.
+pub const HEADER_BYTES_MAX: usize = 16 << 10;
+/// What hyper may buffer for one request head before it answers by itself; above the two bounds
+/// before, so that the clear error is the one that callers meet.
+pub const HTTP_BUFFER_BYTES: usize = 64 << 10;
+/// How long a connection may take to send its request head, against slow-header attacks. Guess.
+pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a TLS handshake of a client may take. Guess.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// TLS handshakes with clients in progress at once. Guess: bounds the memory of a connect storm.
+pub const TLS_HANDSHAKES_MAX: usize = 1_024;
+/// API requests (not WebSockets) in progress at once; more are answered 503. Guess.
+pub const API_REQUESTS_MAX: usize = 4_096;
+/// Bytes of one line of `POST /v1/push`: base64 of the largest payload and its envelope.
+pub const NDJSON_LINE_OVERHEAD_BYTES: usize = 4 << 10;
+/// Lines of one `POST /v1/push` whose answer is awaited at the same time. Measured later; guess.
+pub const NDJSON_WINDOW: usize = 256;
+/// Entries of one page of `GET /v1/sessions`.
+pub const SESSIONS_PAGE_MAX: usize = 1_000;
+/// Entries of one page of `GET /v1/sessions` when the caller names no limit.
+pub const SESSIONS_PAGE_DEFAULT: usize = 100;
+
+// Sessions.
+
+/// WebSocket connections of one node, default of `--max-connections`.
+pub const CONNECTIONS_MAX: usize = 100_000;
+/// Sessions of one user, default of `--max-sessions-per-user`. Guess.
+pub const SESSIONS_PER_USER_MAX: usize = 100;
+/// The largest value that `--max-sessions-per-user` accepts: one frame has to list them.
+pub const SESSIONS_PER_USER_CEILING: usize = 1_000;
+/// Messages waiting in one session's outbox, default of `--outbox-messages`. Guess.
+pub const OUTBOX_MESSAGES_MAX: usize = 1_024;
+/// Bytes waiting in one session's outbox, default of `--outbox-bytes`: four payloads.
+pub const OUTBOX_BYTES_MAX: usize = 4 << 20;
+/// Messages written to a socket before it is flushed once. Guess.
+pub const OUTBOX_BATCH_MAX: usize = 64;
+/// Ids of pushes that a session remembers to recognise a retry. Guess.
+pub const IDEMPOTENCY_WINDOW: usize = 256;
+/// How often a client is pinged, default of `--heartbeat-interval`. Source: below the 30 s and
+/// 60 s after which common proxies drop silent connections.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(25);
+/// How long a client may be silent, default of `--heartbeat-timeout`: two pings and some grace.
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a closing handshake with a client may take before the socket is dropped. Guess.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a node waits for the previous owner of a key to let go of it. After that the claim
+/// stands all the same: the stamp decides. Source: many round trips of any sane network.
+pub const TAKEOVER_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a superseded session keeps its claim and its place: the winner's claim and our release
+/// reach a third node on different streams, and it must never see the key unowned in between.
+/// Source: five times the longest gathering time of the directory.
+pub const RELEASE_LINGER: Duration = Duration::from_secs(1);
+
+// Pushes.
+
+/// How long a push waits for its receipts, default of `--push-timeout`.
+pub const PUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// After this the owner answers `buffered` for a message that the socket has not taken: half the
+/// push timeout, so that the answer arrives within it.
+pub const BUFFERED_AFTER: Duration = Duration::from_secs(1);
+/// How often a push may be sent on after a `Moved` answer.
+pub const HOPS_MAX: u8 = 3;
+
+// The mesh.
+
+/// Push streams of one link. A large message delays only the pushes of its own stream.
+pub const LANES: usize = 4;
+/// Requests waiting in one lane of a link; more are refused as overloaded. Guess.
+pub const LANE_REQUESTS_MAX: usize = 4_096;
+/// Bytes waiting in one lane of a link; more are refused as overloaded. Guess.
+pub const LANE_BYTES_MAX: usize = 64 << 20;
+/// Receipts waiting on one link. A receipt answers a request that was counted, so that this is
+/// the sum of what the peer's lanes hold and what is in flight.
+pub const RECEIPTS_MAX: usize = 2 * LANES * LANE_REQUESTS_MAX;
+/// Requests of a link that wait for their receipt; more are refused as overloaded.
+pub const PENDING_MAX: usize = LANES * LANE_REQUESTS_MAX;
+/// Bytes of a frame's header, before any allocation. The longest ones list the devices of a user
+/// or the entries of a snapshot's chunk; the relations below bound both.
+pub const FRAME_HEADER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a frame's payload.
+pub const FRAME_PAYLOAD_BYTES_MAX: usize = PAYLOAD_BYTES_CEILING;
+/// How often a silent link sends a packet. Source: design; three of them fit [`LINK_IDLE_SUSPECT`].
+pub const LINK_KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// A link without a packet for this long closes.
+pub const LINK_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A link without a packet for this long makes its peer suspect.
+pub const LINK_IDLE_SUSPECT: Duration = Duration::from_secs(3);
+/// How long one dial may take.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// First pause after a failed dial; doubles up to [`DIAL_BACKOFF_MAX`].
+pub const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// Longest pause between two dials of one address.
+pub const DIAL_BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// How long a link that lost against its twin (simultaneous open) is kept for what is in flight.
+pub const LINK_RETIRE: Duration = Duration::from_secs(5);
+/// How long the exchange of hellos may take.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+/// Addresses that are dialled or linked at the same time.
+pub const PEERS_MAX: usize = 1_024;
+/// Gossip messages waiting for one peer; the oldest is dropped, the next round repeats it.
+pub const GOSSIP_MAILBOX: usize = 2;
+/// Gossip messages received and not yet processed; the newest is dropped.
+pub const GOSSIP_INBOX: usize = 1_024;
+/// Bytes of one gossip message. Source: the payload of a UDP datagram, which chitchat fills.
+pub const GOSSIP_BYTES_MAX: usize = 65_507;
+/// How long a gossip message on a stream may take.
+pub const GOSSIP_DEADLINE: Duration = Duration::from_secs(1);
+
+// The directory.
+
+/// Changes that the owner's ring keeps. A peer that is further behind gets a snapshot.
+pub const CHANGE_RING_MAX: usize = 65_536;
+/// Changes in one delta.
+pub const DELTA_CHANGES_MAX: usize = 64;
+/// Entries in one chunk of a snapshot: about 48 KiB of typical keys.
+pub const SNAPSHOT_CHUNK_ENTRIES: usize = 1_024;
+/// Deltas that are kept while a snapshot arrives; more, and the section is pulled again.
+pub const SNAPSHOT_BUFFERED_DELTAS_MAX: usize = 65_536;
+/// Shards of the view, a power of two. Guess: far more than cores, so that readers rarely meet the writer.
+pub const VIEW_SHARDS: usize = 64;
+/// Lower bound of the time over which changes are gathered under churn.
+pub const COALESCE_MIN: Duration = Duration::from_millis(20);
+/// Upper bound of the same.
+pub const COALESCE_MAX: Duration = Duration::from_millis(200);
+/// Grows the gathering time with the cluster: this much for each member.
+pub const COALESCE_PER_MEMBER: Duration = Duration::from_micros(500);
+
+// Membership.
+
+/// Time between two gossip rounds.
+pub const GOSSIP_INTERVAL: Duration = Duration::from_millis(500);
+/// Threshold of chitchat's phi-accrual failure detector. Source: design; to be confirmed by simulation.
+pub const PHI_THRESHOLD: f64 = 20.0;
+/// How often the liveness overlay is evaluated.
+pub const OVERLAY_TICK: Duration = Duration::from_millis(200);
+/// How long a suspect member has before it can be dead.
+pub const DEAD_AFTER: Duration = Duration::from_secs(3);
+/// How long the section of a dead member is kept.
+pub const PURGE_AFTER: Duration = Duration::from_secs(600);
+/// How long a node that starts asks its peers for the incarnation they know of it.
+pub const INCARNATION_PROBE: Duration = Duration::from_secs(1);
+/// A node that reaches none of its peers for this long starts alone.
+pub const JOIN_ALONE_AFTER: Duration = Duration::from_secs(3);
+/// A node that has not copied all sections after this long declares itself ready all the same.
+pub const JOIN_READY_AFTER: Duration = Duration::from_secs(30);
+
+// Life cycle.
+
+/// Bound of a graceful stop, default of `--drain-timeout`.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bounds of the pause that a client is told to make before it reconnects, in milliseconds.
+pub const RETRY_MS: (u64, u64) = (100, 3_000);
+
+const _: () = {
+    assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);
+    assert!(OUTBOX_BYTES_MAX >= PAYLOAD_BYTES_MAX);
+    assert!(SESSIONS_PER_USER_MAX <= SESSIONS_PER_USER_CEILING);
+    assert!(SESSIONS_PER_USER_CEILING * (DEVICE_BYTES_MAX + 4) < FRAME_HEADER_BYTES_MAX);
+    assert!(SNAPSHOT_CHUNK_ENTRIES * (USER_BYTES_MAX + DEVICE_BYTES_MAX + 16) < FRAME_HEADER_BYTES_MAX);
+    assert!(PEERS_MAX * (NODE_NAME_BYTES_MAX + 32) < FRAME_HEADER_BYTES_MAX);
+    assert!(LANE_BYTES_MAX >= FRAME_PAYLOAD_BYTES_MAX);
+    assert!(URL_BYTES_MAX + HEADER_BYTES_MAX < HTTP_BUFFER_BYTES);
+    assert!(BUFFERED_AFTER.as_millis() < PUSH_TIMEOUT.as_millis());
+    assert!(HEARTBEAT_INTERVAL.as_millis() * 2 < HEARTBEAT_TIMEOUT.as_millis());
+    assert!(LINK_KEEP_ALIVE.as_millis() * 3 <= LINK_IDLE_SUSPECT.as_millis());
+    assert!(LINK_IDLE_SUSPECT.as_millis() < LINK_IDLE_TIMEOUT.as_millis());
+    assert!(LINK_IDLE_SUSPECT.as_millis() + DEAD_AFTER.as_millis() < 10_000);
+    assert!(DIAL_TIMEOUT.as_millis() < DEAD_AFTER.as_millis());
+    assert!(DELTA_CHANGES_MAX <= CHANGE_RING_MAX);
+    assert!(VIEW_SHARDS.is_power_of_two());
+    assert!(RELEASE_LINGER.as_millis() >= 5 * COALESCE_MAX.as_millis());
+    assert!(GOSSIP_INTERVAL.as_millis() * 2 <= DEAD_AFTER.as_millis());
+};

@@ -1,0 +1,5 @@
+//! The `pushmesh` binary.
+
+fn main() {
+    eprintln!("pushmesh: the commands follow");
+}

@@ -1,0 +1,71 @@
+//! Everything that passes between nodes: one UDP port, QUIC with mutual TLS.
+//!
+//! ```text
+//!   endpoint ── accepts and dials ──► handshake (TLS identity, then Hello) ──► Link ──► Links
+//!
+//!   a Link, in each direction:   datagrams + short streams   gossip
+//!                                1 stream                    the peer's section (replication)
+//!                                LANES streams               requests, ordered by user
+//!                                1 stream                    receipts, batched
+//! ```
+//!
+//! A [`Link`] is the one QUIC connection that is in use to a peer; [`Links`] finds it by the peer's
+//! name and dials in the background. Every queue is bounded and every length is checked before
+//! anything is allocated for it. What requests mean is not known here: they go to the [`Service`]
+//! that the composition root provides.
+
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::directory::Lost;
+use crate::id::{Incarnation, NodeName};
+
+mod codec;
+pub(crate) mod endpoint;
+mod frame;
+pub(crate) mod gossip;
+mod handshake;
+pub(crate) mod identity;
+mod lane;
+mod link;
+mod links;
+pub(crate) mod mailbox;
+mod receipts;
+mod replication;
+
+pub(crate) use frame::{Action, KnownMember, Recipients, Request};
+pub(crate) use link::{Link, Peer};
+pub(crate) use codec::PROTOCOL_VERSION;
+pub use identity::{ClusterKey, ClusterKeyError};
+pub(crate) use links::{GossipOut, Links};
+
+/// What the mesh asks of the node it belongs to. No method may block.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// The members that this node knows, told to a peer that says hello.
+    fn members(&self) -> Vec<KnownMember>;
+
+    /// The highest incarnation of `name` that this node has seen.
+    fn incarnation_of(&self, name: &NodeName) -> Option<Incarnation>;
+
+    /// A link to `peer` is in use from now on; `members` are those that the peer knows.
+    fn link_up(&self, peer: &Peer, members: Vec<KnownMember>);
+
+    /// The link to `peer` is gone and no other took its place. `left` says that the peer announced it.
+    fn link_down(&self, peer: &Peer, left: bool);
+
+    /// Nobody who could be this node's peer answers at that address.
+    fn dial_failed(&self, addr: SocketAddr, expected: Option<&NodeName>);
+
+    /// A peer knows a later boot of this node's name than this one.
+    fn superseded(&self, known: Incarnation);
+
+    /// A request of a peer. It is answered through [`Link::answer`] with the request's number.
+    fn request(&self, link: &Arc<Link>, request: Request, payload: Bytes);
+
+    /// The copy of the peer's section has reached where the peer stood when the link came up.
+    fn section_synced(&self, peer: &Peer);
+
+    /// This node has lost keys to other nodes.
+    fn lost(&self, lost: Vec<Lost>);
+}

@@ -1,0 +1,244 @@
+//! Bytes to frames and back: the only place that encodes or decodes what crosses the mesh.
+//!
+//! ```text
+//!   stream  = kind (u8)  version (u8)  frame*
+//!   frame   = header length (u32, big endian)  payload length (u32)  header (bincode)  payload
+//! ```
+//!
+//! Headers are bincode (standard configuration: little endian, variable-length integers). Payloads
+//! stand beside them, so that they are never re-encoded; a received payload is a slice of the
+//! buffer it arrived in. Lengths are checked before anything is allocated.
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bytes::{Buf, Bytes, BytesMut};
+use quinn::{RecvStream, SendStream};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::limits;
+
+/// Version of everything that crosses the mesh. Nodes of different versions refuse each other.
+pub(crate) const PROTOCOL_VERSION: u8 = 1;
+
+/// What a stream carries; its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum StreamKind {
+    /// Bidirectional: who are you.
+    Hello = 1,
+    /// Bidirectional: which incarnation of my name do you know.
+    Probe = 2,
+    /// Requests.
+    Lane = 3,
+    /// Receipts.
+    Receipts = 4,
+    /// One gossip message that exceeds a datagram.
+    Gossip = 5,
+    /// Bidirectional: subscribe to the section of the accepting node.
+    Section = 6,
+}
+
+impl StreamKind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Hello,
+            2 => Self::Probe,
+            3 => Self::Lane,
+            4 => Self::Receipts,
+            5 => Self::Gossip,
+            6 => Self::Section,
+            _ => return None,
+        })
+    }
+
+    /// The two bytes that open a stream of this kind.
+    pub(crate) fn preface(self) -> [u8; 2] {
+        [self as u8, PROTOCOL_VERSION]
+    }
+}
+
+/// Why bytes from a peer are not a frame. The link is of no use after it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CodecError {
+    /// A length exceeds its bound.
+    #[error("a frame announces {len} bytes of {part}, at most {max} are allowed")]
+    Oversize {
+        /// Header or payload.
+        part: &'static str,
+        /// As announced.
+        len: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The header is not what it should be.
+    #[error("a frame header does not decode: {0}")]
+    Header(String),
+    /// The stream's first bytes are of no known kind or of another version.
+    #[error("a stream opens with kind {kind} and version {version}, this node speaks version {PROTOCOL_VERSION}")]
+    Preface {
+        /// First byte.
+        kind: u8,
+        /// Second byte.
+        version: u8,
+    },
+    /// The stream ended inside a frame.
+    #[error("a stream ended inside a frame")]
+    Truncated,
+    /// The stream or the connection broke.
+    #[error("the stream broke: {0}")]
+    Broken(String),
+}
+
+impl CodecError {
+    /// The word for metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            CodecError::Oversize { .. } => "oversize",
+            CodecError::Header(_) | CodecError::Truncated => "codec",
+            CodecError::Preface { .. } => "version",
+            CodecError::Broken(_) => "broken",
+        }
+    }
+}
+
+/// The prefix and header of a frame whose payload has `payload_len` bytes.
+///
+/// # Panics
+/// When the header exceeds its bound: whoever builds headers bounds them.
+pub(crate) fn encode<H: Serialize>(header: &H, payload_len: usize) -> Bytes {
+    let mut bytes = vec![0; PREFIX_BYTES];
+    bincode::serde::encode_into_std_write(header, &mut bytes, CONFIG).expect("a header of ours always encodes");
+    let header_len = bytes.len() - PREFIX_BYTES;
+    assert!(header_len <= limits::FRAME_HEADER_BYTES_MAX, "a header of {header_len} bytes is not bounded");
+    assert!(payload_len <= limits::FRAME_PAYLOAD_BYTES_MAX, "a payload of {payload_len} bytes is not bounded");
+    let (header_len, payload_len) = (header_len as u32, payload_len as u32);
+    bytes[..4].copy_from_slice(&header_len.to_be_bytes());
+    bytes[4..PREFIX_BYTES].copy_from_slice(&payload_len.to_be_bytes());
+    bytes.into()
+}
+
+fn decode<H: DeserializeOwned>(bytes: &[u8]) -> Result<H, CodecError> {
+    let (header, read) =
+        bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|error| CodecError::Header(error.to_string()))?;
+    if read == bytes.len() { Ok(header) } else { Err(CodecError::Header("it has trailing bytes".into())) }
+}
+
+/// Cuts frames out of chunks of a stream.
+#[derive(Default)]
+pub(crate) struct Decoder {
+    buffer: BytesMut,
+}
+
+impl Decoder {
+    /// Adds what arrived.
+    pub(crate) fn feed(&mut self, chunk: &[u8]) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// Whether nothing is left over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// The next frame, if it is complete.
+    ///
+    /// # Errors
+    /// [`CodecError::Oversize`] and [`CodecError::Header`].
+    pub(crate) fn next<H: DeserializeOwned>(&mut self) -> Result<Option<(H, Bytes)>, CodecError> {
+        if self.buffer.len() < PREFIX_BYTES {
+            return Ok(None);
+        }
+        let mut prefix = &self.buffer[..PREFIX_BYTES];
+        let header_len = bounded("header", prefix.get_u32(), limits::FRAME_HEADER_BYTES_MAX)?;
+        let payload_len = bounded("payload", prefix.get_u32(), limits::FRAME_PAYLOAD_BYTES_MAX)?;
+        if self.buffer.len() < PREFIX_BYTES + header_len + payload_len {
+            return Ok(None);
+        }
+        self.buffer.advance(PREFIX_BYTES);
+        let header = decode(&self.buffer.split_to(header_len))?;
+        Ok(Some((header, self.buffer.split_to(payload_len).freeze())))
+    }
+}
+
+fn bounded(part: &'static str, len: u32, max: usize) -> Result<usize, CodecError> {
+    let len = len as usize;
+    if len > max { Err(CodecError::Oversize { part, len, max }) } else { Ok(len) }
+}
+
+/// Reads the frames of one stream.
+pub(crate) struct FrameReader {
+    stream: RecvStream,
+    decoder: Decoder,
+}
+
+impl FrameReader {
+    /// Reads the stream's kind.
+    ///
+    /// # Errors
+    /// [`CodecError::Preface`] and [`CodecError::Broken`].
+    pub(crate) async fn open(mut stream: RecvStream) -> Result<(StreamKind, Self), CodecError> {
+        let mut preface = [0; 2];
+        stream.read_exact(&mut preface).await.map_err(|error| CodecError::Broken(error.to_string()))?;
+        let [kind, version] = preface;
+        match StreamKind::from_byte(kind) {
+            Some(known) if version == PROTOCOL_VERSION => Ok((known, Self::answers(stream))),
+            _ => Err(CodecError::Preface { kind, version }),
+        }
+    }
+
+    /// Reads the answering half of a bidirectional stream, which has no preface.
+    pub(crate) fn answers(stream: RecvStream) -> Self {
+        Self { stream, decoder: Decoder::default() }
+    }
+
+    /// The next frame; `None` at the end of the stream. Cancel-safe.
+    ///
+    /// # Errors
+    /// See [`CodecError`].
+    pub(crate) async fn next<H: DeserializeOwned>(&mut self) -> Result<Option<(H, Bytes)>, CodecError> {
+        loop {
+            if let Some(frame) = self.decoder.next()? {
+                return Ok(Some(frame));
+            }
+            let chunk = self
+                .stream
+                .read_chunk(READ_CHUNK_BYTES, true)
+                .await
+                .map_err(|error| CodecError::Broken(error.to_string()))?;
+            match chunk {
+                Some(chunk) => self.decoder.feed(&chunk.bytes),
+                None if self.decoder.is_empty() => return Ok(None),
+                None => return Err(CodecError::Truncated),
+            }
+        }
+    }
+
+    /// The bytes of a stream without frames, at most `bytes_max`.
+    ///
+    /// # Errors
+    /// [`CodecError::Broken`], also for a longer stream.
+    pub(crate) async fn rest(mut self, bytes_max: usize) -> Result<Bytes, CodecError> {
+        let bytes =
+            self.stream.read_to_end(bytes_max).await.map_err(|error| CodecError::Broken(error.to_string()))?;
+        Ok(bytes.into())
+    }
+}
+
+/// Writes one frame without payload.
+///
+/// # Errors
+/// [`CodecError::Broken`].
+pub(crate) async fn write_frame<H: Serialize>(stream: &mut SendStream, header: &H) -> Result<(), CodecError> {
+    let bytes = encode(header, 0);
+    stream.write_chunk(bytes).await.map_err(|error| CodecError::Broken(error.to_string()))
+}
+
+const PREFIX_BYTES: usize = 8;
+/// Guess: several packets at once, so that a burst costs few calls.
+const READ_CHUNK_BYTES: usize = 64 << 10;
+/// The limit makes bincode refuse a length that the header could not hold.
+const CONFIG: Configuration<LittleEndian, Varint, Limit<{ limits::FRAME_HEADER_BYTES_MAX }>> =
+    bincode::config::standard().with_limit::<{ limits::FRAME_HEADER_BYTES_MAX }>();
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! Frames survive any cut of the stream, bad ones are refused, and golden frames still decode.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::directory::{Claim, ClaimState, Delta, Digest, Position, SnapshotFrame};
+use crate::id::{DeviceId, Incarnation, MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::mesh::frame::*;
+use crate::push::{Outcome, PayloadKind, Tally};
+use crate::receipt::Answer;
+
+fn key() -> SessionKey {
+    SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap())
+}
+
+fn hello() -> Hello {
+    Hello {
+        name: NodeName::new("n1").unwrap(),
+        incarnation: Incarnation(1_795_000_000_000),
+        mesh: "127.0.0.1:7400".parse().unwrap(),
+        members: vec![KnownMember {
+            name: NodeName::new("n2").unwrap(),
+            incarnation: Incarnation(7),
+            mesh: "[::1]:7401".parse().unwrap(),
+        }],
+    }
+}
+
+fn claim() -> Claim {
+    Claim { stamp: Stamp::from_raw(1_795_000_000_000 << 16), state: ClaimState::Connected }
+}
+
+fn push_request() -> Request {
+    Request {
+        seq: 300,
+        recipients: Recipients::Sessions { user: key().user, devices: vec![key().device] },
+        action: Action::Push { id: MessageId::new("m-1").unwrap(), idempotent: true, kind: PayloadKind::Text },
+    }
+}
+
+/// Encodes to what the golden text says and decodes back to the same value.
+fn golden<H>(header: &H, payload: &[u8], hex: &str)
+where
+    H: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let mut bytes = encode(header, payload.len()).to_vec();
+    bytes.extend_from_slice(payload);
+    let found: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(found, hex, "the wire format of {header:?} changed: that needs a new protocol version");
+    let mut decoder = Decoder::default();
+    decoder.feed(&bytes);
+    let (decoded, rest) = decoder.next::<H>().unwrap().unwrap();
+    assert_eq!((&decoded, &rest[..]), (header, payload));
+}
+
+#[test]
+fn golden_frames_still_decode() {
+    golden(&hello(), b"", include_str!("golden/hello.hex").trim());
+    golden(&HelloAnswer::Welcome(hello()), b"", include_str!("golden/welcome.hex").trim());
+    let stale = HelloAnswer::StaleIncarnation { known: Incarnation(9) };
+    golden(&stale, b"", include_str!("golden/stale.hex").trim());
+    golden(&Probe { name: NodeName::new("n1").unwrap() }, b"", include_str!("golden/probe.hex").trim());
+    let answer = ProbeAnswer { known: Some(Incarnation(9)) };
+    golden(&answer, b"", include_str!("golden/probe_answer.hex").trim());
+    golden(&push_request(), b"hello", include_str!("golden/push.hex").trim());
+    let all = Request { seq: 1, recipients: Recipients::All, action: Action::Disconnect };
+    golden(&all, b"", include_str!("golden/disconnect.hex").trim());
+    let action = Action::Yield { stamp: claim().stamp };
+    golden(&Request { action, ..push_request() }, b"", include_str!("golden/yield.hex").trim());
+    let moved = Outcome::Moved { owner: NodeName::new("n3").unwrap(), stamp: claim().stamp };
+    let outcomes = vec![
+        Outcome::Delivered,
+        Outcome::Buffered,
+        moved,
+        Outcome::NoSession,
+        Outcome::Overloaded,
+        Outcome::Interrupted,
+        Outcome::Unreachable,
+    ];
+    let tally = Tally { delivered: 1, buffered: 2, overloaded: 3, interrupted: 4 };
+    let receipts = Receipts(vec![
+        Receipt { seq: 300, answer: Answer::Outcomes(outcomes) },
+        Receipt { seq: 301, answer: Answer::Tally(tally) },
+    ]);
+    golden(&receipts, b"", include_str!("golden/receipts.hex").trim());
+}
+
+#[test]
+fn golden_directory_frames_still_decode() {
+    let position = Position { incarnation: Incarnation(7), version: 3 };
+    golden(&Subscribe { position }, b"", include_str!("golden/subscribe.hex").trim());
+    let digest = Digest { position, hash: claim().hash(&key()) };
+    golden(&SectionFrame::Head(digest), b"", include_str!("golden/head.hex").trim());
+    let delta = Delta {
+        incarnation: Incarnation(7),
+        from: 1,
+        to: 3,
+        hash: 5,
+        upserts: vec![(key(), claim())],
+        removes: vec![key()],
+    };
+    golden(&SectionFrame::Delta(delta), b"", include_str!("golden/delta.hex").trim());
+    let frames = [
+        (SnapshotFrame::Begin(position), include_str!("golden/begin.hex")),
+        (SnapshotFrame::Chunk(vec![(key(), claim())]), include_str!("golden/chunk.hex")),
+        (SnapshotFrame::End { digest, count: 1 }, include_str!("golden/end.hex")),
+    ];
+    for (frame, hex) in frames {
+        golden(&SectionFrame::Snapshot(frame), b"", hex.trim());
+    }
+}
+
+#[test]
+fn a_length_beyond_its_bound_is_refused_before_it_is_read() {
+    let mut decoder = Decoder::default();
+    decoder.feed(&u32::MAX.to_be_bytes());
+    decoder.feed(&0_u32.to_be_bytes());
+    assert!(matches!(decoder.next::<Hello>(), Err(CodecError::Oversize { part: "header", .. })));
+    let mut decoder = Decoder::default();
+    decoder.feed(&1_u32.to_be_bytes());
+    decoder.feed(&(limits::FRAME_PAYLOAD_BYTES_MAX as u32 + 1).to_be_bytes());
+    assert!(matches!(decoder.next::<Hello>(), Err(CodecError::Oversize { part: "payload", .. })));
+}
+
+#[test]
+fn a_header_with_trailing_bytes_or_an_invalid_name_is_refused() {
+    let refused = |header: &[u8]| {
+        let mut decoder = Decoder::default();
+        decoder.feed(&(header.len() as u32).to_be_bytes());
+        decoder.feed(&0_u32.to_be_bytes());
+        decoder.feed(header);
+        matches!(decoder.next::<Probe>(), Err(CodecError::Header(_)))
+    };
+    assert!(!refused(b"\x02n1"));
+    assert!(refused(b"\x02n1\0"), "trailing byte");
+    assert!(refused(b"\x02n/"), "not a node name");
+    assert!(refused(b"\xfc\xff\xff\xff\xff"), "a text of 4 GiB");
+    assert!(refused(b""), "nothing");
+}
+
+proptest! {
+    #[test]
+    fn frames_survive_any_cut_of_the_stream(
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
+        cuts in prop::collection::vec(1..30usize, 0..60),
+    ) {
+        let mut bytes = Vec::new();
+        for payload in &payloads {
+            bytes.extend_from_slice(&encode(&push_request(), payload.len()));
+            bytes.extend_from_slice(payload);
+        }
+        let (mut decoder, mut found, mut rest) = (Decoder::default(), Vec::new(), &bytes[..]);
+        for cut in cuts.into_iter().chain([usize::MAX]) {
+            let (chunk, tail) = rest.split_at(cut.min(rest.len()));
+            rest = tail;
+            decoder.feed(chunk);
+            while let Some((header, payload)) = decoder.next::<Request>().unwrap() {
+                prop_assert_eq!(header, push_request());
+                found.push(payload.to_vec());
+            }
+        }
+        prop_assert_eq!(found, payloads);
+        prop_assert!(decoder.is_empty());
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut decoder = Decoder::default();
+        decoder.feed(&bytes);
+        let _ = decoder.next::<SectionFrame>();
+        let mut decoder = Decoder::default();
+        decoder.feed(&(bytes.len() as u32).to_be_bytes());
+        decoder.feed(&0_u32.to_be_bytes());
+        decoder.feed(&bytes);
+        let _ = decoder.next::<Receipts>();
+    }
+}

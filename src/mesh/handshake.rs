@@ -1,0 +1,158 @@
+//! What two nodes say to each other before a link is in use.
+//!
+//! TLS has already proven the peer's name and cluster. The dialler opens the first stream with a
+//! [`Hello`]; the acceptor answers with its own, or with the later incarnation that it knows of the
+//! dialler's name. A node that is starting asks its seeds with a [`Probe`] instead.
+
+use quinn::{Connection, SendStream};
+use tokio::time::timeout;
+
+use crate::id::{Incarnation, NodeName};
+use crate::limits;
+use crate::mesh::codec::{CodecError, FrameReader, StreamKind, write_frame};
+use crate::mesh::frame::{Hello, HelloAnswer, Probe, ProbeAnswer};
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    /// What arrived is no hello.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The peer says that it is another than its certificate proves.
+    #[error("the peer calls itself {claimed}, its certificate says {proven}")]
+    Name {
+        /// In the hello.
+        claimed: NodeName,
+        /// In the certificate.
+        proven: NodeName,
+    },
+    /// A later boot of that name is known.
+    #[error("incarnation {known} of this name is known, this one is over")]
+    Stale {
+        /// The later boot.
+        known: Incarnation,
+    },
+    /// The connection is to a node of this very name.
+    #[error("the peer has this node's own name")]
+    Myself,
+    /// The peer is silent.
+    #[error("no hello within {} s", limits::HELLO_TIMEOUT.as_secs())]
+    Timeout,
+    /// The stream ended early, or is of another kind.
+    #[error("the first stream is not a hello")]
+    Unexpected,
+}
+
+/// What an accepted connection is for.
+pub(crate) enum Opening {
+    /// The peer wants a link; it waits for [`welcome`] or [`refuse`].
+    Link(Hello, SendStream),
+    /// The peer only asked, and has to be answered with [`answer_probe`].
+    Probe(Probe, SendStream),
+}
+
+/// Says hello on a dialled connection to the node `proven`.
+///
+/// # Errors
+/// See [`HandshakeError`].
+pub(crate) async fn greet(connection: &Connection, proven: &NodeName, hello: &Hello) -> Result<Hello, HandshakeError> {
+    match ask(connection, StreamKind::Hello, hello).await? {
+        HelloAnswer::Welcome(peer) => checked(peer, proven),
+        HelloAnswer::StaleIncarnation { known } => Err(HandshakeError::Stale { known }),
+    }
+}
+
+/// Asks the node at the other end which incarnation of `name` it knows.
+///
+/// # Errors
+/// See [`HandshakeError`].
+pub(crate) async fn probe(connection: &Connection, name: &NodeName) -> Result<Option<Incarnation>, HandshakeError> {
+    let answer: ProbeAnswer = ask(connection, StreamKind::Probe, &Probe { name: name.clone() }).await?;
+    Ok(answer.known)
+}
+
+async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
+    connection: &Connection,
+    kind: StreamKind,
+    question: &Q,
+) -> Result<A, HandshakeError> {
+    let exchange = async {
+        let (mut send, recv) = connection.open_bi().await.map_err(|e| CodecError::Broken(e.to_string()))?;
+        send.write_all(&kind.preface()).await.map_err(|e| CodecError::Broken(e.to_string()))?;
+        write_frame(&mut send, question).await?;
+        let _ = send.finish(); // Fails on a stream that is gone, and then so does the read.
+        FrameReader::answers(recv).next().await?.map(|(answer, _)| answer).ok_or(HandshakeError::Unexpected)
+    };
+    timeout(limits::HELLO_TIMEOUT, exchange).await.map_err(|_| HandshakeError::Timeout)?
+}
+
+/// Waits for what the dialler of an accepted connection wants.
+///
+/// # Errors
+/// See [`HandshakeError`].
+pub(crate) async fn opening(connection: &Connection, proven: &NodeName) -> Result<Opening, HandshakeError> {
+    let exchange = async {
+        let (send, recv) = connection.accept_bi().await.map_err(|e| CodecError::Broken(e.to_string()))?;
+        let (kind, mut reader) = FrameReader::open(recv).await?;
+        match kind {
+            StreamKind::Hello => {
+                let (hello, _) = reader.next().await?.ok_or(HandshakeError::Unexpected)?;
+                Ok(Opening::Link(checked(hello, proven)?, send))
+            }
+            StreamKind::Probe => {
+                let (probe, _): (Probe, _) = reader.next().await?.ok_or(HandshakeError::Unexpected)?;
+                if probe.name == *proven {
+                    Ok(Opening::Probe(probe, send))
+                } else {
+                    Err(HandshakeError::Name { claimed: probe.name, proven: proven.clone() })
+                }
+            }
+            _ => Err(HandshakeError::Unexpected),
+        }
+    };
+    timeout(limits::HELLO_TIMEOUT, exchange).await.map_err(|_| HandshakeError::Timeout)?
+}
+
+/// Accepts a link.
+///
+/// # Errors
+/// The connection broke.
+pub(crate) async fn welcome(mut stream: SendStream, hello: Hello) -> Result<(), CodecError> {
+    write_frame(&mut stream, &HelloAnswer::Welcome(hello)).await?;
+    let _ = stream.finish();
+    Ok(())
+}
+
+/// Refuses a link: the peer's boot is over.
+///
+/// # Errors
+/// The connection broke.
+pub(crate) async fn refuse(mut stream: SendStream, known: Incarnation) -> Result<(), CodecError> {
+    write_frame(&mut stream, &HelloAnswer::StaleIncarnation { known }).await?;
+    finish(stream).await;
+    Ok(())
+}
+
+/// Answers a probe.
+///
+/// # Errors
+/// The connection broke.
+pub(crate) async fn answer_probe(mut stream: SendStream, known: Option<Incarnation>) -> Result<(), CodecError> {
+    write_frame(&mut stream, &ProbeAnswer { known }).await?;
+    finish(stream).await;
+    Ok(())
+}
+
+/// Waits until the peer has what was written, because the connection is closed next.
+async fn finish(mut stream: SendStream) {
+    let _ = stream.finish();
+    let _ = timeout(limits::HELLO_TIMEOUT, stream.stopped()).await;
+}
+
+fn checked(hello: Hello, proven: &NodeName) -> Result<Hello, HandshakeError> {
+    if hello.name == *proven {
+        Ok(hello)
+    } else {
+        Err(HandshakeError::Name { claimed: hello.name, proven: proven.clone() })
+    }
+}

@@ -1,0 +1,306 @@
+//! Who a node is on the mesh, and how it proves that to its peers.
+//!
+//! Either all nodes share one secret, the cluster key: each derives the same certificate authority
+//! from it and signs itself a certificate with its name. Or the operator has an authority and gives
+//! each node its files. Both end in the same mutual TLS 1.3: a peer without a certificate of the
+//! cluster is refused within the handshake, so that it can neither join, nor gossip, nor push.
+//!
+//! It does not say which node a peer ought to be: whoever dials compares [`Identity::peer_name`] with
+//! the name that it expects. A server must wait for the whole handshake (never `into_0rtt`), because
+//! the peer's certificate comes with its last message.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, ring as ring_provider};
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use crate::config::{Config, MeshIdentity};
+use crate::id::{ClusterName, NodeName};
+use crate::limits;
+use crate::wire::{Clock, SystemClock};
+
+mod certificate;
+mod cluster_key;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod verifier;
+
+pub use cluster_key::{ClusterKey, ClusterKeyError};
+
+use certificate::{Authority, derived_validation_time, named_node, node_uri};
+use cluster_key::Root;
+use verifier::{ED25519_ONLY, PeerVerifier, RefusedCertificate};
+
+/// A node's name, its proof of it, and the rule by which it believes its peers.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    cluster: ClusterName,
+    name: NodeName,
+    certified: Arc<SingleCertAndKey>,
+    verifier: Arc<PeerVerifier>,
+    time: ValidationTime,
+    /// Root of this node's own keys, the same after a restart.
+    root: Root,
+}
+
+impl Identity {
+    /// The identity that the configuration asks for.
+    ///
+    /// # Errors
+    /// Those of [`Identity::from_cluster_key`] and [`Identity::from_files`].
+    pub(crate) fn from_config(config: &Config) -> Result<Self, IdentityError> {
+        match &config.mesh_identity {
+            MeshIdentity::ClusterKey(key) => {
+                Self::from_cluster_key(&config.cluster, &config.name, &ClusterKey::parse(key.expose())?)
+            }
+            MeshIdentity::Files { ca_pem, cert_pem, key_pem } => {
+                Self::from_files(&config.cluster, &config.name, ca_pem, cert_pem, key_pem.expose())
+            }
+        }
+    }
+
+    /// Derives the cluster's authority from the shared key and signs a fresh certificate with it.
+    ///
+    /// # Errors
+    /// [`IdentityError::Issue`] when the operating system gives no random bytes for the node's key.
+    pub(crate) fn from_cluster_key(
+        cluster: &ClusterName,
+        name: &NodeName,
+        key: &ClusterKey,
+    ) -> Result<Self, IdentityError> {
+        let root = key.root();
+        let authority = Authority::derive(&root, cluster).map_err(IdentityError::Issue)?;
+        let (certificate, private_key) = authority.issue(cluster, name).map_err(IdentityError::Issue)?;
+        let anchors = [authority.certificate().clone()];
+        let verifier = PeerVerifier::new(cluster.clone(), &anchors, ED25519_ONLY)
+            .expect("a certificate that was just made is readable");
+        let certified = CertifiedKey::from_der(vec![certificate], private_key, &provider())
+            .expect("a key that was just made fits its certificate");
+        Ok(Self {
+            cluster: cluster.clone(),
+            name: name.clone(),
+            certified: Arc::new(certified.into()),
+            verifier: Arc::new(verifier),
+            time: ValidationTime::Fixed(derived_validation_time()),
+            root: root.child(PURPOSE_NODE, &[cluster.as_str(), name.as_str()]),
+        })
+    }
+
+    /// Uses the operator's own authority: its certificates, and this node's chain and key, all PEM.
+    /// The same checks that peers will make are made here, so that a mistake shows at start.
+    ///
+    /// # Errors
+    /// [`IdentityError`] names the flag whose file is wrong, and what it needs.
+    pub(crate) fn from_files(
+        cluster: &ClusterName,
+        name: &NodeName,
+        ca_pem: &str,
+        cert_pem: &str,
+        key_pem: &str,
+    ) -> Result<Self, IdentityError> {
+        let provider = provider();
+        let authorities = certificates("mesh-tls-ca", ca_pem)?;
+        let chain = certificates("mesh-tls-cert", cert_pem)?;
+        let private_key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
+            .map_err(|_| IdentityError::Pem { flag: "mesh-tls-key", what: "private key" })?;
+        let root = Root::new(private_key.secret_der());
+
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier =
+            PeerVerifier::new(cluster.clone(), &authorities, algorithms).map_err(IdentityError::Authority)?;
+        let time = ValidationTime::Machine;
+        for usage in [KeyUsage::server_auth(), KeyUsage::client_auth()] {
+            let found = verifier
+                .verify(&chain[0], &chain[1..], time.now(), usage)
+                .map_err(IdentityError::OwnCertificate)?;
+            if found != *name {
+                return Err(IdentityError::OtherName { found, uri: node_uri(cluster, name) });
+            }
+        }
+        let certified =
+            CertifiedKey::from_der(chain, private_key, &provider).map_err(IdentityError::PrivateKey)?;
+        Ok(Self {
+            cluster: cluster.clone(),
+            name: name.clone(),
+            certified: Arc::new(certified.into()),
+            verifier: Arc::new(verifier),
+            time,
+            root: root.child(PURPOSE_NODE, &[cluster.as_str(), name.as_str()]),
+        })
+    }
+
+    /// For the links that this node dials, with [`SERVER_NAME`] as the name of the server.
+    pub(crate) fn client_config(&self) -> quinn::ClientConfig {
+        let mut tls = rustls::ClientConfig::builder_with_details(provider(), Arc::new(self.time))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("ring has TLS 1.3")
+            .dangerous() // Only in that the rule is ours: every certificate is verified.
+            .with_custom_certificate_verifier(self.verifier.clone())
+            .with_client_cert_resolver(self.certified.clone());
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        // Every handshake proves both identities anew, and costs the same number of bytes.
+        tls.resumption = Resumption::disabled();
+        let tls = QuicClientConfig::try_from(tls).expect("ring has the cipher suite of QUIC's first packets");
+        let mut config = quinn::ClientConfig::new(Arc::new(tls));
+        config.transport_config(transport::transport_config());
+        config
+    }
+
+    /// For the links that peers dial.
+    pub(crate) fn server_config(&self) -> quinn::ServerConfig {
+        let mut tls = rustls::ServerConfig::builder_with_details(provider(), Arc::new(self.time))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("ring has TLS 1.3")
+            .with_client_cert_verifier(self.verifier.clone())
+            .with_cert_resolver(self.certified.clone());
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        tls.send_tls13_tickets = 0;
+        tls.session_storage = Arc::new(NoServerSessionStorage {});
+        let tls = QuicServerConfig::try_from(tls).expect("ring has the cipher suite of QUIC's first packets");
+        let token_key = self.root.child(PURPOSE_TOKEN, &[]).into_token_key();
+        let mut config = quinn::ServerConfig::new(Arc::new(tls), Arc::new(token_key));
+        // An address is validated by the handshake itself; tokens would only read the wall clock.
+        config.validation_token.sent(0);
+        config
+            .transport_config(transport::transport_config())
+            // Peers are known to gossip by their address: one that moves dials again.
+            .migration(false)
+            .max_incoming(limits::PEERS_MAX);
+        config
+    }
+
+    /// For the endpoint of this boot. `seed` decides connection ids and padding, and must be a new
+    /// one for every boot of a name, in a simulation too.
+    pub(crate) fn endpoint_config(&self, seed: [u8; 32]) -> quinn::EndpointConfig {
+        transport::endpoint_config(&self.root.derive(PURPOSE_RESET, &[]), seed)
+    }
+
+    /// The name that the peer of a complete handshake has proven.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoPeerCertificate`] and [`IdentityError::PeerCertificate`], neither of which
+    /// a connection made with these configurations can give: TLS has refused such a peer.
+    pub(crate) fn peer_name(&self, connection: &quinn::Connection) -> Result<NodeName, IdentityError> {
+        let chain = connection
+            .peer_identity()
+            .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
+            .ok_or(IdentityError::NoPeerCertificate)?;
+        let certificate = chain.first().ok_or(IdentityError::NoPeerCertificate)?;
+        let certificate = EndEntityCert::try_from(certificate)
+            .map_err(|error| IdentityError::PeerCertificate(RefusedCertificate::Unreadable(error)))?;
+        named_node(&certificate, &self.cluster)
+            .map_err(|error| IdentityError::PeerCertificate(RefusedCertificate::Name(error)))
+    }
+}
+
+/// The names alone: the rest is secret or long.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("cluster", &self.cluster)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a node has no identity, or why a peer's is not known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdentityError {
+    /// The cluster key is not one.
+    #[error("--cluster-key-file or PUSHMESH_CLUSTER_KEY: {0}")]
+    ClusterKey(#[from] ClusterKeyError),
+    /// The node could not make its own key and certificate.
+    #[error("can not make this node's certificate ({0}); try again once the machine has started completely")]
+    Issue(rcgen::Error),
+    /// A file does not hold what its flag needs.
+    #[error("--{flag} holds no PEM {what}; write it as -----BEGIN ...----- blocks")]
+    Pem {
+        /// The flag, without dashes.
+        flag: &'static str,
+        /// What it needs.
+        what: &'static str,
+    },
+    /// The operator's authority can not be used.
+    #[error("--mesh-tls-ca can not be used as an authority ({0}); make it again as an X.509 certificate")]
+    Authority(webpki::Error),
+    /// This node's certificate would be refused by every peer.
+    #[error("peers would refuse --mesh-tls-cert: {0}")]
+    OwnCertificate(RefusedCertificate),
+    /// This node's certificate belongs to another node.
+    #[error("--mesh-tls-cert names the node {found}; start it with --name {found}, or make one for {uri}")]
+    OtherName {
+        /// The name in the certificate.
+        found: NodeName,
+        /// The URI that it needs.
+        uri: String,
+    },
+    /// The private key can not be used, or belongs to another certificate.
+    #[error(
+        "--mesh-tls-key does not fit the first certificate of --mesh-tls-cert ({0}); give the key that it \
+         was made with"
+    )]
+    PrivateKey(rustls::Error),
+    /// A peer showed no certificate.
+    #[error("the peer showed no certificate; close the connection")]
+    NoPeerCertificate,
+    /// A peer's certificate names no node of the cluster.
+    #[error("the peer's certificate is refused: {0}")]
+    PeerCertificate(RefusedCertificate),
+}
+
+/// When certificates are judged to be valid.
+#[derive(Debug, Clone, Copy)]
+enum ValidationTime {
+    /// Derived ones: always at the same time, see [`derived_validation_time`].
+    Fixed(UnixTime),
+    /// The operator's own: when the machine says it is, because theirs expire.
+    Machine,
+}
+
+impl ValidationTime {
+    fn now(self) -> UnixTime {
+        match self {
+            Self::Fixed(time) => time,
+            Self::Machine => UnixTime::since_unix_epoch(Duration::from_millis(SystemClock.now_ms())),
+        }
+    }
+}
+
+impl TimeProvider for ValidationTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(self.now())
+    }
+}
+
+/// Ring, passed explicitly: the process default is whatever an embedding program has installed.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring_provider::default_provider())
+}
+
+fn certificates(flag: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    match CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>() {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(IdentityError::Pem { flag, what: "certificate" }),
+    }
+}
+
+/// The server name to dial with. Nobody looks at it: nodes are known by their certificate.
+pub(crate) const SERVER_NAME: &str = "pushmesh";
+
+/// Protocol of the mesh in TLS (ALPN); the number is that of an incompatible protocol.
+const ALPN: &[u8] = b"pushmesh/1";
+
+/// Purposes of a node's own keys in [`Root::derive`].
+const PURPOSE_NODE: &str = "node";
+const PURPOSE_RESET: &str = "stateless reset";
+const PURPOSE_TOKEN: &str = "address validation token";

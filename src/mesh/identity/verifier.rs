@@ -1,0 +1,206 @@
+//! The rule by which a node believes who its peer is, in TLS itself and in both directions.
+//!
+//! A certificate passes when it leads to the trust anchor and names exactly one node, of our
+//! cluster. A peer that does not pass is refused within the handshake, before any stream exists.
+//! Which of the cluster's nodes it may be is for the caller to compare afterwards. Names of hosts
+//! play no part: nodes are known by their name, wherever they run.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, PeerIncompatible, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::certificate::{NameError, named_node};
+use crate::id::{ClusterName, NodeName};
+
+/// Verifies the certificates of peers, whichever side dialled.
+#[derive(Debug)]
+pub(super) struct PeerVerifier {
+    cluster: ClusterName,
+    anchors: Vec<TrustAnchor<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl PeerVerifier {
+    /// Trusts the given authorities to name the nodes of `cluster`.
+    pub(super) fn new(
+        cluster: ClusterName,
+        authorities: &[CertificateDer<'static>],
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Result<Self, webpki::Error> {
+        assert!(!authorities.is_empty(), "without an authority nobody could join");
+        let anchors = authorities
+            .iter()
+            .map(|authority| Ok(webpki::anchor_from_trusted_cert(authority)?.to_owned()))
+            .collect::<Result<Vec<_>, webpki::Error>>()?;
+        Ok(Self { cluster, anchors, algorithms })
+    }
+
+    /// The node that a chain proves: `certificate` leads to an anchor over `intermediates`, is
+    /// valid at `now` for `usage`, and names one node of the cluster.
+    pub(super) fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        usage: KeyUsage,
+    ) -> Result<NodeName, RefusedCertificate> {
+        let certificate = EndEntityCert::try_from(certificate).map_err(RefusedCertificate::Unreadable)?;
+        certificate
+            .verify_for_usage(self.algorithms.all, &self.anchors, intermediates, now, usage, None, None)
+            .map_err(RefusedCertificate::Chain)?;
+        named_node(&certificate, &self.cluster).map_err(RefusedCertificate::Name)
+    }
+}
+
+impl ServerCertVerifier for PeerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verify(end_entity, intermediates, now, KeyUsage::server_auth())?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(PeerIncompatible::Tls13RequiredForQuic.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        true
+    }
+
+    /// None: a peer has one certificate to show, and a stranger need not learn whom we trust.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.verify(end_entity, intermediates, now, KeyUsage::client_auth())?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(PeerIncompatible::Tls13RequiredForQuic.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Why a certificate proves no node of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RefusedCertificate {
+    /// It can not be parsed.
+    #[error("it can not be read ({0}); make it again as an X.509 version 3 certificate")]
+    Unreadable(webpki::Error),
+    /// It does not lead to a trusted authority, or is not valid for this use or at this time.
+    #[error("{}", chain_problem(.0))]
+    Chain(webpki::Error),
+    /// It names no node of the cluster.
+    #[error(transparent)]
+    Name(NameError),
+}
+
+/// What is wrong with a chain and what to do about it.
+fn chain_problem(error: &webpki::Error) -> String {
+    match error {
+        error if is_foreign(error) => {
+            "its signer is not trusted here: nodes of a cluster share one cluster key \
+             or one authority, and intermediate certificates go with the node's own"
+                .to_owned()
+        }
+        webpki::Error::CertExpired { .. } => {
+            "it has expired: renew it, or correct this machine's clock".to_owned()
+        }
+        webpki::Error::CertNotValidYet { .. } => {
+            "it is not valid yet: correct this machine's clock, or wait".to_owned()
+        }
+        webpki::Error::RequiredEkuNotFoundContext(_) => {
+            "a node dials and is dialled: its extended key usage must have serverAuth and clientAuth"
+                .to_owned()
+        }
+        webpki::Error::CaUsedAsEndEntity => {
+            "it belongs to an authority: a node needs a certificate of its own, with CA:FALSE".to_owned()
+        }
+        other => format!("it is refused ({other}); make it again"),
+    }
+}
+
+/// Whether the signer is none of the anchors. An authority of the same name with another key, which
+/// is what a wrong cluster key gives, shows as a wrong signature.
+fn is_foreign(error: &webpki::Error) -> bool {
+    matches!(error, webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey)
+}
+
+/// The alert that the peer gets: its operator learns the kind of problem from it.
+impl From<RefusedCertificate> for rustls::Error {
+    fn from(refused: RefusedCertificate) -> Self {
+        let error = match &refused {
+            RefusedCertificate::Unreadable(_) => CertificateError::BadEncoding,
+            RefusedCertificate::Chain(error) if is_foreign(error) => CertificateError::UnknownIssuer,
+            RefusedCertificate::Chain(webpki::Error::CertExpired { .. }) => CertificateError::Expired,
+            RefusedCertificate::Chain(webpki::Error::CertNotValidYet { .. }) => CertificateError::NotValidYet,
+            RefusedCertificate::Chain(_) | RefusedCertificate::Name(_) => {
+                CertificateError::Other(OtherError(Arc::new(refused)))
+            }
+        };
+        rustls::Error::InvalidCertificate(error)
+    }
+}
+
+/// Ed25519 alone: what a derived authority and its nodes use, and signatures of constant length.
+pub(super) static ED25519_ONLY: WebPkiSupportedAlgorithms =
+    WebPkiSupportedAlgorithms { all: ED25519, mapping: &[(SignatureScheme::ED25519, ED25519)] };
+
+static ED25519: &[&dyn SignatureVerificationAlgorithm] = &[webpki::ring::ED25519];

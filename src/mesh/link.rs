@@ -1,0 +1,299 @@
+//! The QUIC connection that is in use to one peer, and all the streams on it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tracing::{Instrument, debug, warn};
+
+use crate::id::{Incarnation, NodeName, UserId};
+use crate::limits;
+use crate::mesh::codec::{CodecError, FrameReader, StreamKind, encode};
+use crate::mesh::endpoint::CloseCode;
+use crate::mesh::frame::{Action, Receipts, Recipients, Request, Subscribe};
+use crate::mesh::lane::{GOSSIP_PRIORITY, Lane, open_stream};
+use crate::mesh::mailbox::Mailbox;
+use crate::mesh::receipts::{Answers, Pending};
+use crate::mesh::{Service, replication};
+use crate::metrics::Metrics;
+use crate::receipt::Answer;
+use crate::replica::Replica;
+
+/// The node at the other end of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Its name, proven by its certificate.
+    pub(crate) name: NodeName,
+    /// Its boot.
+    pub(crate) incarnation: Incarnation,
+    /// Where it says that it is reached; gossip knows it by this address.
+    pub(crate) mesh: SocketAddr,
+}
+
+/// A request that was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// A queue of the link is full.
+    #[error("the link's queue is full")]
+    Overloaded,
+}
+
+/// The link to one peer.
+pub(crate) struct Link {
+    peer: Peer,
+    connection: Connection,
+    dialled: bool,
+    lanes: [Lane; limits::LANES],
+    pending: Pending,
+    answers: Answers,
+    gossip: Arc<Mailbox<Bytes>>,
+    heard: Mutex<Heard>,
+}
+
+/// How a link ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkEnd {
+    /// The peer said that it left the cluster.
+    PeerLeft,
+    /// This node closed it: it stops, or the peer broke the protocol.
+    ClosedHere,
+    /// The peer or the path is gone.
+    Broken,
+}
+
+struct Heard {
+    datagrams: u64,
+    at: Instant,
+}
+
+/// What the tasks of a link work with.
+pub(crate) struct LinkContext {
+    pub(crate) service: Arc<dyn Service>,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
+}
+
+impl Link {
+    /// A link over `connection`, which this node has `dialled` or else accepted. `gossip` holds what
+    /// waits for the peer.
+    pub(crate) fn new(peer: Peer, connection: Connection, dialled: bool, gossip: Arc<Mailbox<Bytes>>) -> Self {
+        Self {
+            peer,
+            connection,
+            dialled,
+            lanes: std::array::from_fn(|_| Lane::new()),
+            pending: Pending::new(),
+            answers: Answers::new(),
+            gossip,
+            heard: Mutex::new(Heard { datagrams: 0, at: Instant::now() }),
+        }
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Whether this node opened the connection.
+    pub(crate) fn dialled(&self) -> bool {
+        self.dialled
+    }
+
+    /// The QUIC connection.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Smoothed round-trip time.
+    pub(crate) fn rtt(&self) -> Duration {
+        self.connection.rtt()
+    }
+
+    /// When the last packet of the peer arrived, to the accuracy of how often this is called.
+    pub(crate) fn heard(&self) -> Instant {
+        let datagrams = self.connection.stats().udp_rx.datagrams;
+        let mut heard = self.heard.lock().expect("no panic happens under this lock");
+        if datagrams > heard.datagrams {
+            *heard = Heard { datagrams, at: Instant::now() };
+        }
+        heard.at
+    }
+
+    /// Queues a request; what it asks for happens in the order of these calls for each user. The
+    /// receiver fails when the link breaks before the answer.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing was queued.
+    pub(crate) fn request(
+        &self,
+        recipients: Recipients,
+        action: Action,
+        payload: Bytes,
+    ) -> Result<oneshot::Receiver<Answer>, Refused> {
+        let lane = match &recipients {
+            Recipients::Sessions { user, .. } => &self.lanes[lane_of(user)],
+            Recipients::All => &self.lanes[0],
+        };
+        let (seq, answer) = self.pending.register().ok_or(Refused::Overloaded)?;
+        let header = encode(&Request { seq, recipients, action }, payload.len());
+        if lane.push(header, payload) {
+            Ok(answer)
+        } else {
+            self.pending.cancel(seq);
+            Err(Refused::Overloaded)
+        }
+    }
+
+    /// Sends the answer to the peer's request `seq`.
+    pub(crate) fn answer(&self, seq: u64, answer: Answer) {
+        if !self.answers.push(seq, answer) {
+            warn!(peer = %self.peer.name, "a peer does not take its receipts; closing the link");
+            CloseCode::Protocol.close(&self.connection);
+        }
+    }
+
+    /// Runs the link until its connection closes, and says who closed it.
+    pub(crate) async fn run(self: Arc<Self>, context: Arc<LinkContext>) -> LinkEnd {
+        let mut tasks = JoinSet::new();
+        for lane in 0..limits::LANES {
+            let link = Arc::clone(&self);
+            tasks.spawn(async move { link.lanes[lane].run(&link.connection).await });
+        }
+        let link = Arc::clone(&self);
+        tasks.spawn(async move { link.answers.run(&link.connection).await });
+        let link = Arc::clone(&self);
+        tasks.spawn(async move { link.send_gossip().await });
+        let (link, with) = (Arc::clone(&self), Arc::clone(&context));
+        tasks.spawn(async move { link.accept_datagrams(&with).await });
+        let (link, with) = (Arc::clone(&self), Arc::clone(&context));
+        tasks.spawn(async move { link.accept_streams(with).await }.in_current_span());
+        let (link, with) = (Arc::clone(&self), Arc::clone(&context));
+        tasks.spawn(
+            async move {
+                replication::follow(&link.connection, &link.peer, &with).await;
+            }
+            .in_current_span(),
+        );
+        let reason = self.connection.closed().await;
+        self.pending.close();
+        tasks.shutdown().await;
+        debug!(peer = %self.peer.name, %reason, "link closed");
+        match reason {
+            ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Left.code() => {
+                LinkEnd::PeerLeft
+            }
+            ConnectionError::LocallyClosed => LinkEnd::ClosedHere,
+            _ => LinkEnd::Broken,
+        }
+    }
+
+    async fn send_gossip(&self) {
+        while let Some(message) = self.gossip.pop().await {
+            let fits = self.connection.max_datagram_size().is_some_and(|max| message.len() <= max);
+            if fits {
+                let _ = self.connection.send_datagram(message); // Gossip repeats itself.
+                continue;
+            }
+            let send = async {
+                let mut stream = open_stream(&self.connection, StreamKind::Gossip, GOSSIP_PRIORITY).await?;
+                stream.write_chunk(message).await?;
+                let _ = stream.finish();
+                Ok::<_, quinn::WriteError>(())
+            };
+            let _ = timeout(limits::GOSSIP_DEADLINE, send).await; // A late round is worth nothing.
+        }
+    }
+
+    async fn accept_datagrams(&self, context: &LinkContext) {
+        while let Ok(datagram) = self.connection.read_datagram().await {
+            self.receive_gossip(context, datagram);
+        }
+    }
+
+    fn receive_gossip(&self, context: &LinkContext, message: Bytes) {
+        if context.gossip_inbox.try_send((self.peer.mesh, message)).is_err() {
+            context.metrics.gossip_refused.increment(1);
+        }
+    }
+
+    async fn accept_streams(self: Arc<Self>, context: Arc<LinkContext>) {
+        let mut streams = JoinSet::new();
+        loop {
+            let (send, recv) = tokio::select! {
+                uni = self.connection.accept_uni() => match uni {
+                    Ok(recv) => (None, recv),
+                    Err(_) => return,
+                },
+                bi = self.connection.accept_bi() => match bi {
+                    Ok((send, recv)) => (Some(send), recv),
+                    Err(_) => return,
+                },
+                Some(_) = streams.join_next(), if !streams.is_empty() => continue,
+            };
+            let (link, context) = (Arc::clone(&self), Arc::clone(&context));
+            streams.spawn(
+                async move {
+                    if let Err(error) = link.serve_stream(&context, send, recv).await {
+                        link.reject(&context, &error);
+                    }
+                }
+                .in_current_span(),
+            );
+        }
+    }
+
+    async fn serve_stream(
+        self: &Arc<Self>,
+        context: &LinkContext,
+        send: Option<SendStream>,
+        recv: RecvStream,
+    ) -> Result<(), CodecError> {
+        let (kind, mut reader) = FrameReader::open(recv).await?;
+        match (kind, send) {
+            (StreamKind::Lane, None) => {
+                while let Some((request, payload)) = reader.next::<Request>().await? {
+                    context.service.request(self, request, payload);
+                }
+                Ok(())
+            }
+            (StreamKind::Receipts, None) => {
+                while let Some((Receipts(receipts), _)) = reader.next().await? {
+                    for receipt in receipts {
+                        self.pending.complete(receipt);
+                    }
+                }
+                Ok(())
+            }
+            (StreamKind::Gossip, None) => {
+                let message = reader.rest(limits::GOSSIP_BYTES_MAX).await?;
+                self.receive_gossip(context, message);
+                Ok(())
+            }
+            (StreamKind::Section, Some(send)) => {
+                let Some((subscribe, _)) = reader.next::<Subscribe>().await? else { return Ok(()) };
+                replication::publish(context, send, subscribe).await
+            }
+            (kind, _) => Err(CodecError::Header(format!("a stream of kind {kind:?} is not expected here"))),
+        }
+    }
+
+    fn reject(&self, context: &LinkContext, error: &CodecError) {
+        // A stream that broke with its link is no offence of the peer's.
+        if !matches!(error, CodecError::Broken(_)) {
+            context.metrics.mesh_frames_refused(error.kind());
+            warn!(peer = %self.peer.name, %error, "a peer broke the protocol; closing the link");
+            CloseCode::Protocol.close(&self.connection);
+        }
+    }
+}
+
+/// All requests for one user share a lane, so that they arrive in order.
+fn lane_of(user: &UserId) -> usize {
+    user.as_str().bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(byte)) % limits::LANES
+}

@@ -1,0 +1,440 @@
+//! The links of a node: finds them by the peer's name, dials in the background, accepts.
+//!
+//! Dialling is single-flight for each address and backs off, so that callers may ask as often as
+//! they like. When two nodes dial each other at the same time, both keep the connection that the
+//! node with the smaller name opened; the other one is retired: nothing new is sent on it, what is
+//! in flight may finish.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::{Connection, Endpoint};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::id::{Incarnation, NodeName};
+use crate::limits;
+use crate::mesh::endpoint::{self, CloseCode};
+use crate::mesh::frame::Hello;
+use crate::mesh::gossip::GossipSend;
+use crate::mesh::handshake::{self, HandshakeError, Opening};
+use crate::mesh::identity::Identity;
+use crate::mesh::link::{Link, LinkContext, LinkEnd, Peer};
+use crate::mesh::mailbox::Mailbox;
+use crate::mesh::{KnownMember, Service};
+use crate::metrics::Metrics;
+use crate::replica::Replica;
+
+/// All links of a node.
+pub(crate) struct Links {
+    me: NodeName,
+    /// Where peers are told to reach this node.
+    advertise: SocketAddr,
+    endpoint: Endpoint,
+    identity: Identity,
+    metrics: Arc<Metrics>,
+    /// `None` until this boot's incarnation is decided; handshakes wait for it.
+    incarnation: watch::Sender<Option<Incarnation>>,
+    context: OnceLock<Arc<LinkContext>>,
+    by_name: RwLock<BTreeMap<NodeName, Arc<Link>>>,
+    dials: Mutex<HashMap<SocketAddr, Dial>>,
+    mailboxes: Mutex<HashMap<SocketAddr, Arc<Mailbox<Bytes>>>>,
+    tasks: TaskTracker,
+}
+
+/// What is known of an address.
+struct Dial {
+    busy: bool,
+    failures: u32,
+    not_before: Instant,
+    /// Who answered there last.
+    name: Option<NodeName>,
+}
+
+impl Links {
+    /// No links yet. Peers that connect wait until [`Links::start`].
+    pub(crate) fn new(
+        me: NodeName,
+        advertise: SocketAddr,
+        endpoint: Endpoint,
+        identity: Identity,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            me,
+            advertise,
+            endpoint,
+            identity,
+            metrics,
+            incarnation: watch::Sender::new(None),
+            context: OnceLock::new(),
+            by_name: RwLock::default(),
+            dials: Mutex::default(),
+            mailboxes: Mutex::default(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Asks the nodes at these addresses which incarnation of this node's name they know; gives the
+    /// highest. Bounded by [`limits::INCARNATION_PROBE`].
+    pub(crate) async fn probe(self: &Arc<Self>, addrs: Vec<SocketAddr>) -> Option<Incarnation> {
+        let (found, mut answers) = mpsc::channel(addrs.len().max(1));
+        for addr in addrs {
+            let (links, found) = (Arc::clone(self), found.clone());
+            self.tasks.spawn(async move {
+                let Ok((connection, name)) = endpoint::dial(&links.endpoint, &links.identity, addr).await else {
+                    return;
+                };
+                if name != links.me
+                    && let Ok(known) = handshake::probe(&connection, &links.me).await
+                {
+                    let _ = found.send(known).await; // Nobody waits any more: too late to matter.
+                }
+                CloseCode::Probed.close(&connection);
+            });
+        }
+        drop(found);
+        let deadline = sleep(limits::INCARNATION_PROBE);
+        tokio::pin!(deadline);
+        let mut highest = None;
+        loop {
+            tokio::select! {
+                answer = answers.recv() => match answer {
+                    Some(known) => highest = highest.max(known),
+                    None => return highest,
+                },
+                () = &mut deadline => return highest,
+            }
+        }
+    }
+
+    /// Accepts connections until the endpoint closes. Probes are answered at once, handshakes once
+    /// the node has [started](Links::start).
+    pub(crate) async fn accept(self: Arc<Self>) {
+        while let Some(incoming) = self.endpoint.accept().await {
+            let links = Arc::clone(&self);
+            self.tasks.spawn(async move {
+                let from = incoming.remote_address();
+                match incoming.await {
+                    Ok(connection) => links.accepted(connection).await,
+                    Err(error) => {
+                        links.metrics.mesh_handshakes_refused.increment(1);
+                        debug!(%from, %error, "a connection to the mesh was refused");
+                    }
+                }
+            });
+        }
+    }
+
+    /// Starts linking as this incarnation.
+    ///
+    /// # Panics
+    /// When called twice.
+    pub(crate) fn start(
+        &self,
+        incarnation: Incarnation,
+        service: Arc<dyn Service>,
+        replica: Arc<Replica>,
+        gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
+    ) {
+        let metrics = Arc::clone(&self.metrics);
+        let context = Arc::new(LinkContext { service, replica, metrics, gossip_inbox });
+        assert!(self.context.set(context).is_ok(), "a node starts once");
+        self.incarnation.send_replace(Some(incarnation));
+    }
+
+    /// The link to a peer.
+    pub(crate) fn get(&self, name: &NodeName) -> Option<Arc<Link>> {
+        self.by_name.read().expect(NOT_POISONED).get(name).cloned()
+    }
+
+    /// All links, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
+        self.by_name.read().expect(NOT_POISONED).values().cloned().collect()
+    }
+
+    /// Dials `addr` in the background, unless that is going on or failed a moment ago.
+    pub(crate) fn dial(self: &Arc<Self>, addr: SocketAddr, expected: Option<NodeName>) {
+        if addr == self.advertise || self.context.get().is_none() {
+            return;
+        }
+        {
+            let mut dials = self.dials.lock().expect(NOT_POISONED);
+            if !dials.contains_key(&addr) && dials.len() >= limits::PEERS_MAX {
+                return;
+            }
+            let now = Instant::now();
+            let dial =
+                dials.entry(addr).or_insert(Dial { busy: false, failures: 0, not_before: now, name: None });
+            if dial.busy || now < dial.not_before {
+                return;
+            }
+            dial.busy = true;
+        }
+        let links = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let result = links.dial_once(addr, expected.as_ref()).await;
+            let failed = result.is_err();
+            links.dialled(addr, result.ok());
+            if failed {
+                links.metrics.mesh_dials_failed.increment(1);
+                links.context().service.dial_failed(addr, expected.as_ref());
+            }
+        });
+    }
+
+    async fn dial_once(self: &Arc<Self>, addr: SocketAddr, expected: Option<&NodeName>) -> Result<NodeName, ()> {
+        let (connection, name) = endpoint::dial(&self.endpoint, &self.identity, addr).await.map_err(|error| {
+            debug!(%addr, %error, "nobody of this cluster was reached");
+        })?;
+        let greeted = async {
+            if name == self.me {
+                return Err(HandshakeError::Myself);
+            }
+            if let Some(expected) = expected.filter(|expected| **expected != name) {
+                return Err(HandshakeError::Name { claimed: expected.clone(), proven: name.clone() });
+            }
+            handshake::greet(&connection, &name, &self.hello()).await
+        };
+        match greeted.await {
+            Ok(hello) => {
+                self.establish(connection, hello, true);
+                Ok(name)
+            }
+            Err(error) => {
+                if let HandshakeError::Stale { known } = error {
+                    self.context().service.superseded(known);
+                }
+                debug!(%addr, peer = %name, %error, "a dialled peer was not linked");
+                CloseCode::Ended.close(&connection);
+                Err(())
+            }
+        }
+    }
+
+    fn dialled(&self, addr: SocketAddr, name: Option<NodeName>) {
+        let mut dials = self.dials.lock().expect(NOT_POISONED);
+        let dial = dials.get_mut(&addr).expect("an address that is dialled is noted");
+        dial.busy = false;
+        dial.failures = if name.is_some() { 0 } else { dial.failures.saturating_add(1) };
+        dial.not_before = Instant::now() + backoff(dial.failures);
+        dial.name = name.or(dial.name.take());
+    }
+
+    async fn accepted(self: Arc<Self>, connection: Connection) {
+        let from = connection.remote_address();
+        if let Err(error) = self.answer(&connection).await {
+            self.metrics.mesh_handshakes_refused.increment(1);
+            debug!(%from, %error, "an accepted connection was not linked");
+            CloseCode::Protocol.close(&connection);
+        }
+    }
+
+    async fn answer(self: &Arc<Self>, connection: &Connection) -> Result<(), AnswerError> {
+        let proven = self.identity.peer_name(connection)?;
+        if proven == self.me {
+            return Err(HandshakeError::Myself.into());
+        }
+        match handshake::opening(connection, &proven).await? {
+            Opening::Probe(probe, stream) => {
+                let known = self.context.get().and_then(|context| context.service.incarnation_of(&probe.name));
+                handshake::answer_probe(stream, known).await.map_err(HandshakeError::from)?;
+                CloseCode::Probed.close(connection);
+            }
+            Opening::Link(hello, stream) => {
+                let mut incarnation = self.incarnation.subscribe();
+                let started = incarnation.wait_for(Option::is_some).await.is_ok();
+                debug_assert!(started, "this node holds the sender");
+                let known = self.context().service.incarnation_of(&hello.name);
+                if let Some(known) = known.filter(|known| *known > hello.incarnation) {
+                    handshake::refuse(stream, known).await.map_err(HandshakeError::from)?;
+                    CloseCode::Stale.close(connection);
+                    return Ok(());
+                }
+                handshake::welcome(stream, self.hello()).await.map_err(HandshakeError::from)?;
+                self.establish(connection.clone(), hello, false);
+            }
+        }
+        Ok(())
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            name: self.me.clone(),
+            incarnation: self.incarnation.borrow().expect("links are made after the start"),
+            mesh: self.advertise,
+            members: self.context().service.members(),
+        }
+    }
+
+    fn context(&self) -> &Arc<LinkContext> {
+        self.context.get().expect("links are made after the start")
+    }
+
+    /// Puts a connection into use, unless the one that is in use wins against it.
+    fn establish(self: &Arc<Self>, connection: Connection, hello: Hello, dialled: bool) {
+        let Hello { name, incarnation, mesh, members } = hello;
+        let peer = Peer { name, incarnation, mesh };
+        let link = Arc::new(Link::new(peer.clone(), connection, dialled, self.mailbox(mesh)));
+        let replaced = {
+            let mut by_name = self.by_name.write().expect(NOT_POISONED);
+            if let Some(held) = by_name.get(&peer.name)
+                && self.keeps(held, &link)
+            {
+                // The peer may have used it already: serve what it sent, then close.
+                self.tasks.spawn(Arc::clone(&link).run(Arc::clone(self.context())));
+                self.retire(link);
+                return;
+            }
+            by_name.insert(peer.name.clone(), Arc::clone(&link))
+        };
+        let fresh = replaced.as_ref().is_none_or(|old| old.peer().incarnation != peer.incarnation);
+        if let Some(old) = replaced {
+            self.retire(old);
+        }
+        if fresh {
+            info!(peer = %peer.name, incarnation = %peer.incarnation, addr = %peer.mesh, "link up");
+        }
+        let links = Arc::clone(self);
+        let context = Arc::clone(self.context());
+        context.service.link_up(&peer, members);
+        self.tasks.spawn(async move {
+            let end = Arc::clone(&link).run(Arc::clone(&context)).await;
+            links.closed(&link, end);
+        });
+    }
+
+    /// Whether the link in use is kept when another one to the same peer comes up.
+    fn keeps(&self, held: &Link, new: &Link) -> bool {
+        let (old, newer) = (held.peer().incarnation, new.peer().incarnation);
+        if old != newer {
+            return old > newer;
+        }
+        if held.connection().close_reason().is_some() || held.dialled() == new.dialled() {
+            return false; // The opener opened again, so that its old one is of no use to it.
+        }
+        if held.heard().elapsed() > 2 * limits::LINK_KEEP_ALIVE {
+            return false; // Only this side still believes in it.
+        }
+        let opened_by_smaller = held.dialled() == (self.me < held.peer().name);
+        opened_by_smaller
+    }
+
+    /// Keeps a connection for what is in flight on it, then closes it.
+    fn retire(self: &Arc<Self>, link: Arc<Link>) {
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = sleep(limits::LINK_RETIRE) => CloseCode::Duplicate.close(link.connection()),
+                _ = link.connection().closed() => {}
+            }
+        });
+    }
+
+    fn closed(&self, link: &Arc<Link>, end: LinkEnd) {
+        {
+            let mut by_name = self.by_name.write().expect(NOT_POISONED);
+            match by_name.get(&link.peer().name) {
+                Some(held) if Arc::ptr_eq(held, link) => by_name.remove(&link.peer().name),
+                _ => return, // It was retired: the peer is still linked.
+            };
+        }
+        match end {
+            LinkEnd::PeerLeft => info!(peer = %link.peer().name, "link closed, the peer has left"),
+            LinkEnd::Broken => warn!(peer = %link.peer().name, "link down"),
+            LinkEnd::ClosedHere => debug!(peer = %link.peer().name, "link closed here"),
+        }
+        self.context().service.link_down(link.peer(), end == LinkEnd::PeerLeft);
+    }
+
+    fn mailbox(&self, addr: SocketAddr) -> Arc<Mailbox<Bytes>> {
+        let mut mailboxes = self.mailboxes.lock().expect(NOT_POISONED);
+        if mailboxes.len() >= limits::PEERS_MAX && !mailboxes.contains_key(&addr) {
+            let unused = mailboxes.iter().find(|(_, mailbox)| Arc::strong_count(mailbox) == 1).map(|(addr, _)| *addr);
+            unused.and_then(|addr| mailboxes.remove(&addr));
+        }
+        Arc::clone(mailboxes.entry(addr).or_default())
+    }
+
+    /// Tells all peers that this node has left, and closes everything.
+    pub(crate) async fn leave(&self) {
+        self.endpoint.close(CloseCode::Left.code(), b"");
+        self.endpoint.wait_idle().await;
+    }
+
+    /// Closes everything without waiting for anything.
+    pub(crate) fn close(&self) {
+        self.endpoint.close(CloseCode::Ended.code(), b"");
+    }
+
+    /// Whose address it was when it was last dialled.
+    fn name_at(&self, addr: SocketAddr) -> Option<NodeName> {
+        self.dials.lock().expect(NOT_POISONED).get(&addr).and_then(|dial| dial.name.clone())
+    }
+}
+
+/// Gossip knows peers by address; a seed may have another address than the one it advertises.
+pub(crate) struct GossipOut(pub(crate) Arc<Links>);
+
+impl GossipSend for GossipOut {
+    fn send(&self, to: SocketAddr, message: Bytes) {
+        let links = &self.0;
+        let link = links
+            .all()
+            .into_iter()
+            .find(|link| link.peer().mesh == to)
+            .or_else(|| links.name_at(to).and_then(|name| links.get(&name)));
+        match link {
+            Some(link) => {
+                links.mailbox(link.peer().mesh).push(message);
+            }
+            None => {
+                links.mailbox(to).push(message);
+                links.dial(to, None);
+            }
+        }
+    }
+}
+
+/// Why an accepted connection was not linked.
+#[derive(Debug, thiserror::Error)]
+enum AnswerError {
+    #[error(transparent)]
+    Identity(#[from] crate::mesh::identity::IdentityError),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+}
+
+fn backoff(failures: u32) -> Duration {
+    if failures == 0 {
+        return Duration::ZERO;
+    }
+    let doubled = limits::DIAL_BACKOFF_MIN.saturating_mul(1 << failures.min(10).saturating_sub(1));
+    doubled.min(limits::DIAL_BACKOFF_MAX)
+}
+
+/// A member of the cluster, seen from outside the mesh.
+impl From<&Peer> for KnownMember {
+    fn from(peer: &Peer) -> Self {
+        Self { name: peer.name.clone(), incarnation: peer.incarnation, mesh: peer.mesh }
+    }
+}
+
+const NOT_POISONED: &str = "no panic happens under this lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_between_dials_doubles_up_to_its_bound() {
+        assert_eq!(backoff(0), Duration::ZERO);
+        assert_eq!(backoff(1), limits::DIAL_BACKOFF_MIN);
+        assert_eq!(backoff(2), 2 * limits::DIAL_BACKOFF_MIN);
+        assert_eq!(backoff(u32::MAX), limits::DIAL_BACKOFF_MAX);
+    }
+}

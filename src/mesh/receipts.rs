@@ -1,0 +1,121 @@
+//! Both ends of the receipts of a link: requests that wait for theirs, and answers on their way.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::queue::ArrayQueue;
+use quinn::Connection;
+use tokio::sync::{Notify, oneshot};
+
+use crate::limits;
+use crate::mesh::codec::{StreamKind, write_frame};
+use crate::mesh::frame::{Receipt, Receipts};
+use crate::mesh::lane::{PUSH_PRIORITY, open_stream};
+use crate::receipt::Answer;
+
+/// The requests of this node that a peer has not answered yet.
+pub(crate) struct Pending {
+    next: AtomicU64,
+    /// `None` once the link is gone.
+    waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>,
+}
+
+impl Pending {
+    /// No requests yet.
+    pub(crate) fn new() -> Self {
+        Self { next: AtomicU64::new(0), waiting: Mutex::new(Some(HashMap::new())) }
+    }
+
+    /// A number for a new request and where its answer will arrive. `None`: too many wait, or the
+    /// link is gone.
+    pub(crate) fn register(&self) -> Option<(u64, oneshot::Receiver<Answer>)> {
+        let seq = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut waiting = self.waiting.lock().expect(NOT_POISONED);
+        let waiting = waiting.as_mut().filter(|waiting| waiting.len() < limits::PENDING_MAX)?;
+        let (answer, receiver) = oneshot::channel();
+        waiting.insert(seq, answer);
+        Some((seq, receiver))
+    }
+
+    /// Takes back a request that was not sent.
+    pub(crate) fn cancel(&self, seq: u64) {
+        if let Some(waiting) = self.waiting.lock().expect(NOT_POISONED).as_mut() {
+            waiting.remove(&seq);
+        }
+    }
+
+    /// Passes a receipt on. `false`: nobody asked.
+    pub(crate) fn complete(&self, receipt: Receipt) -> bool {
+        let sender = self.waiting.lock().expect(NOT_POISONED).as_mut().and_then(|w| w.remove(&receipt.seq));
+        match sender {
+            Some(sender) => {
+                let _ = sender.send(receipt.answer); // Whoever asked may have stopped waiting.
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The link is gone: whoever waits learns it at once.
+    pub(crate) fn close(&self) {
+        self.waiting.lock().expect(NOT_POISONED).take();
+    }
+}
+
+/// The answers of this node that are on their way to a peer.
+pub(crate) struct Answers {
+    queue: ArrayQueue<Receipt>,
+    wake: Notify,
+}
+
+impl Answers {
+    /// No answers yet.
+    pub(crate) fn new() -> Self {
+        Self { queue: ArrayQueue::new(limits::RECEIPTS_MAX), wake: Notify::new() }
+    }
+
+    /// Queues an answer. `false`: the peer has asked more than it may at once.
+    #[must_use]
+    pub(crate) fn push(&self, seq: u64, answer: Answer) -> bool {
+        let queued = self.queue.push(Receipt { seq, answer }).is_ok();
+        self.wake.notify_one();
+        queued
+    }
+
+    /// Writes what is queued until the link breaks.
+    pub(crate) async fn run(&self, connection: &Connection) {
+        let Ok(mut stream) = open_stream(connection, StreamKind::Receipts, PUSH_PRIORITY).await else { return };
+        loop {
+            let batch = self.batch();
+            if batch.is_empty() {
+                self.wake.notified().await;
+            } else if write_frame(&mut stream, &Receipts(batch)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn batch(&self) -> Vec<Receipt> {
+        let (mut batch, mut outcomes) = (Vec::new(), 0);
+        while outcomes < BATCH_OUTCOMES
+            && let Some(receipt) = self.queue.pop()
+        {
+            outcomes += match &receipt.answer {
+                Answer::Outcomes(list) => list.len().max(1),
+                Answer::Tally(_) => 1,
+            };
+            batch.push(receipt);
+        }
+        batch
+    }
+}
+
+/// Outcomes that fill a frame. The last receipt may go over it by the devices of one user.
+const BATCH_OUTCOMES: usize = 1_024;
+/// The longest outcome is a `Moved`: a name, its length, a stamp and the variant.
+const OUTCOME_BYTES_MAX: usize = limits::NODE_NAME_BYTES_MAX + 16;
+const _: () = assert!(
+    (BATCH_OUTCOMES + limits::SESSIONS_PER_USER_CEILING) * OUTCOME_BYTES_MAX < limits::FRAME_HEADER_BYTES_MAX
+);
+const NOT_POISONED: &str = "no panic happens under this lock";

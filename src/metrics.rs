@@ -1,0 +1,355 @@
+//! The numbers that a node keeps about itself, as `GET /metrics` shows them.
+//!
+//! Each node has a recorder of its own, so that several nodes in one process (the demo, a test, a
+//! simulation) do not add up in one global. Every metric is registered here once, with its help
+//! text, in the table below, and is a handle afterwards: counting is one atomic addition. Names are
+//! `pushmesh_<noun>_<unit>[_total]`; labels come from lists that are fixed here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use crate::push::{Outcome, Tally};
+
+/// Writes the struct of all metrics and its constructor from one table, so that a metric's name,
+/// labels, help text and field can not drift apart.
+macro_rules! metrics {
+    ($($field:ident: $kind:ident($name:literal $(, $label:literal, $values:expr)?), $help:literal;)*) => {
+        /// All metrics of a node.
+        pub(crate) struct Metrics {
+            handle: PrometheusHandle,
+            push_seconds: Histogram,
+            push_samples: AtomicU64,
+            $(#[doc = $help] pub(crate) $field: metrics!(@type $kind),)*
+        }
+
+        impl Metrics {
+            /// All metrics at zero.
+            pub(crate) fn new() -> Self {
+                let recorder = PrometheusBuilder::new()
+                    .set_buckets(&PUSH_SECONDS_BUCKETS)
+                    .expect("the list of buckets is not empty")
+                    .build_recorder();
+                let registrar = Registrar(&recorder);
+                Self {
+                    handle: recorder.handle(),
+                    push_seconds: registrar.histogram(
+                        "pushmesh_push_seconds",
+                        "Time from a push's arrival at this node's API to its answer.",
+                    ),
+                    push_samples: AtomicU64::new(0),
+                    $($field: registrar.$kind($name, $help $(, $label, $values)?),)*
+                }
+            }
+        }
+    };
+    (@type counter) => { Counter };
+    (@type counters) => { Counters };
+    (@type gauge) => { Gauge };
+    (@type gauges) => { Gauges };
+}
+
+metrics! {
+    pushes: counters("pushmesh_pushes_total", "outcome", &OUTCOMES),
+        "Sessions that pushes through this node were for, by what became of the push there; a node that did not answer a broadcast counts as one, and so does a user without session.";
+    broadcasts: counter("pushmesh_broadcasts_total"),
+        "Broadcasts that this node's API answered.";
+
+    connections: gauge("pushmesh_connections"),
+        "WebSocket connections open at this node.";
+    sessions_owned: gauge("pushmesh_sessions_owned"),
+        "Sessions that this node claims in the directory.";
+    connections_opened: counter("pushmesh_connections_opened_total"),
+        "WebSocket connections that became a session.";
+    connections_closed: counters("pushmesh_connections_closed_total", "reason", &CLOSE_REASONS),
+        "Sessions that ended, by reason.";
+    connections_refused: counters("pushmesh_connections_refused_total", "reason", &REFUSALS),
+        "WebSocket connections that were refused, by the code of the answer.";
+    client_messages: counter("pushmesh_client_messages_total"),
+        "Messages received from clients.";
+    client_acks: counter("pushmesh_client_acks_total"),
+        "Acknowledgements received from clients of the pushmesh.v1 subprotocol.";
+    client_errors: counters("pushmesh_client_errors_total", "code", &CLIENT_ERRORS),
+        "What clients sent that the protocol does not allow, by code.";
+
+    api_requests: counters("pushmesh_api_requests_total", "status", &STATUS_CLASSES),
+        "HTTP requests answered, WebSocket upgrades among them, by class of status.";
+    auth_failures: counters("pushmesh_auth_failures_total", "kind", &AUTH_FAILURES),
+        "Requests with missing or wrong credentials, by what was wrong.";
+
+    takeovers: counter("pushmesh_takeovers_total"),
+        "Sessions opened here whose key had an owner already.";
+    takeover_timeouts: counter("pushmesh_takeover_timeouts_total"),
+        "Takeovers whose previous owner did not let go in time.";
+
+    mesh_links: gauge("pushmesh_mesh_links"),
+        "Links to peers that are in use.";
+    mesh_dials_failed: counter("pushmesh_mesh_dials_failed_total"),
+        "Dials to peers that failed.";
+    mesh_handshakes_refused: counter("pushmesh_mesh_handshakes_refused_total"),
+        "Mesh connections refused for their certificate, name or greeting.";
+    mesh_frames_refused: counters("pushmesh_mesh_frames_refused_total", "kind", &FRAME_REFUSALS),
+        "Frames of peers that were refused, by what was wrong.";
+    mesh_requests: counters("pushmesh_mesh_requests_total", "direction", &DIRECTIONS),
+        "Requests between nodes: pushes, disconnects and yields.";
+    mesh_overloaded: counter("pushmesh_mesh_overloaded_total"),
+        "Requests to peers refused because a queue of the link was full.";
+
+    gossip_refused: counter("pushmesh_gossip_refused_total"),
+        "Gossip messages dropped: malformed, too long, or more than fit.";
+    members: gauges("pushmesh_members", "state", &MEMBER_STATES),
+        "Members known to this node, itself included, by state.";
+
+    directory_deltas: counters("pushmesh_directory_deltas_total", "direction", &DIRECTIONS),
+        "Directory deltas exchanged with peers.";
+    directory_snapshots: counters("pushmesh_directory_snapshots_total", "direction", &DIRECTIONS),
+        "Directory snapshots exchanged with peers.";
+    directory_diverged: counter("pushmesh_directory_diverged_total"),
+        "Sections whose hash differed from their owner's at the same version, discarded and pulled again.";
+}
+
+impl Metrics {
+    /// What became of a push at one of the sessions it was for.
+    pub(crate) fn pushed(&self, outcome: &Outcome) {
+        self.pushes.with(outcome.as_str()).increment(1);
+    }
+
+    /// What became of a broadcast at one node, `None` where the node did not answer.
+    pub(crate) fn broadcast(&self, tally: Option<&Tally>) {
+        let Some(tally) = tally else { return self.pushed(&Outcome::Unreachable) };
+        self.pushes.with("delivered").increment(tally.delivered);
+        self.pushes.with("buffered").increment(tally.buffered);
+        self.pushes.with("overloaded").increment(tally.overloaded);
+        self.pushes.with("interrupted").increment(tally.interrupted);
+    }
+
+    /// A push of this node's API was answered after `elapsed`.
+    pub(crate) fn answered(&self, elapsed: Duration) {
+        self.push_seconds.record(elapsed.as_secs_f64());
+        // The exporter keeps raw samples until they are folded into buckets, which otherwise
+        // happens only when somebody reads the metrics.
+        if self.push_samples.fetch_add(1, Ordering::Relaxed) % UPKEEP_SAMPLES == UPKEEP_SAMPLES - 1 {
+            self.handle.run_upkeep();
+        }
+    }
+
+    /// A frame of a peer was refused; see [`FRAME_REFUSALS`] for the kinds.
+    pub(crate) fn mesh_frames_refused(&self, kind: &str) {
+        self.mesh_frames_refused.with(kind).increment(1);
+    }
+
+    /// A directory delta was `sent` or `received`.
+    pub(crate) fn directory_deltas(&self, direction: &str) {
+        self.directory_deltas.with(direction).increment(1);
+    }
+
+    /// A directory snapshot was `sent` or `received`.
+    pub(crate) fn directory_snapshots(&self, direction: &str) {
+        self.directory_snapshots.with(direction).increment(1);
+    }
+
+    /// All metrics in the text format of Prometheus.
+    pub(crate) fn render(&self) -> String {
+        self.handle.render()
+    }
+}
+
+/// One counter for each value of a label.
+pub(crate) struct Counters {
+    known: Vec<(&'static str, Counter)>,
+    other: Counter,
+}
+
+impl Counters {
+    /// The counter of that value; values that are not in the list share one, called `other`.
+    pub(crate) fn with(&self, value: &str) -> &Counter {
+        self.known.iter().find(|(known, _)| *known == value).map_or(&self.other, |(_, counter)| counter)
+    }
+}
+
+/// One gauge for each value of a label.
+pub(crate) struct Gauges(Vec<(&'static str, Gauge)>);
+
+impl Gauges {
+    /// Sets the gauge of each value to what `count` says of it.
+    pub(crate) fn set_each(&self, count: impl Fn(&'static str) -> usize) {
+        for (value, gauge) in &self.0 {
+            gauge.set(count(value) as f64);
+        }
+    }
+}
+
+/// Registers metrics with their help texts.
+struct Registrar<'a>(&'a PrometheusRecorder);
+
+impl Registrar<'_> {
+    fn counter(&self, name: &'static str, help: &'static str) -> Counter {
+        self.0.describe_counter(name.into(), None, help.into());
+        self.0.register_counter(&Key::from_static_name(name), &METADATA)
+    }
+
+    fn counters(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        values: &[&'static str],
+    ) -> Counters {
+        self.0.describe_counter(name.into(), None, help.into());
+        let counter = |value| self.0.register_counter(&labelled(name, label, value), &METADATA);
+        Counters {
+            known: values.iter().map(|value| (*value, counter(*value))).collect(),
+            other: counter("other"),
+        }
+    }
+
+    fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
+        self.0.describe_gauge(name.into(), None, help.into());
+        self.0.register_gauge(&Key::from_static_name(name), &METADATA)
+    }
+
+    fn gauges(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        values: &[&'static str],
+    ) -> Gauges {
+        self.0.describe_gauge(name.into(), None, help.into());
+        let gauge = |value| self.0.register_gauge(&labelled(name, label, value), &METADATA);
+        Gauges(values.iter().map(|value| (*value, gauge(*value))).collect())
+    }
+
+    fn histogram(&self, name: &'static str, help: &'static str) -> Histogram {
+        self.0.describe_histogram(name.into(), None, help.into());
+        self.0.register_histogram(&Key::from_static_name(name), &METADATA)
+    }
+}
+
+fn labelled(name: &'static str, label: &'static str, value: &'static str) -> Key {
+    Key::from_parts(name, vec![Label::from_static_parts(label, value)])
+}
+
+static METADATA: Metadata<'static> = Metadata::new("pushmesh", Level::INFO, None);
+
+/// Upper bounds in seconds. Source: a push on loopback takes some 100 us, within a region about
+/// 1 ms, across an ocean 100 ms, and none takes longer than the push timeout of 2 s.
+const PUSH_SECONDS_BUCKETS: [f64; 13] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5];
+
+/// Samples of a histogram that may wait to be folded: 32 KiB of them.
+const UPKEEP_SAMPLES: u64 = 4_096;
+
+/// See [`Outcome::as_str`](crate::push::Outcome::as_str).
+const OUTCOMES: [&str; 6] =
+    ["delivered", "buffered", "no_session", "overloaded", "interrupted", "unreachable"];
+
+/// See [`CloseReason::as_str`](crate::session::CloseReason::as_str).
+const CLOSE_REASONS: [&str; 11] = [
+    "client_gone",
+    "idle",
+    "policy",
+    "heartbeat_timeout",
+    "too_big",
+    "restarting",
+    "try_later",
+    "superseded",
+    "kicked",
+    "token_expired",
+    "slow_consumer",
+];
+
+/// Codes of the error bodies that refuse a WebSocket, and `full` for those closed with 1013.
+const REFUSALS: [&str; 9] = [
+    "full",
+    "not_ready",
+    "unauthorized",
+    "forbidden",
+    "too_many_sessions",
+    "overloaded",
+    "upgrade_required",
+    "bad_request",
+    "upgrade_failed",
+];
+
+/// Codes of the `error` envelope, and what breaks a connection.
+const CLIENT_ERRORS: [&str; 6] =
+    ["bad_message", "unknown_type", "binary", "too_big", "invalid_utf8", "protocol_error"];
+
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// What was wrong with a credential; the last six are
+/// [`TokenError::reason`](crate::token::TokenError::reason) with the prefix `token_`.
+const AUTH_FAILURES: [&str; 9] = [
+    "key_missing",
+    "key_wrong",
+    "origin",
+    "token_missing",
+    "token_malformed",
+    "token_algorithm",
+    "token_signature",
+    "token_expired",
+    "token_claims",
+];
+
+const FRAME_REFUSALS: [&str; 4] = ["codec", "oversize", "order", "version"];
+
+const DIRECTIONS: [&str; 2] = ["sent", "received"];
+
+/// See [`MemberState::as_str`](crate::membership::member::MemberState::as_str).
+const MEMBER_STATES: [&str; 7] = ["alive", "unreachable", "suspect", "dead", "purged", "superseded", "left"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_shown_with_its_help_from_the_start() {
+        let text = Metrics::new().render();
+        for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let base = name.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count");
+            assert!(text.contains(&format!("# HELP {base} ")), "{base} has no help text");
+            assert!(name.starts_with("pushmesh_"), "{name} has the prefix");
+        }
+        assert!(text.contains("pushmesh_pushes_total{outcome=\"delivered\"} 0"));
+    }
+
+    #[test]
+    fn two_nodes_of_one_process_count_apart() {
+        let [one, two] = [Metrics::new(), Metrics::new()];
+        one.takeovers.increment(1);
+        assert!(one.render().contains("pushmesh_takeovers_total 1"));
+        assert!(two.render().contains("pushmesh_takeovers_total 0"));
+    }
+
+    #[test]
+    fn a_label_that_is_not_in_the_list_is_counted_as_other() {
+        let metrics = Metrics::new();
+        metrics.pushes.with("made up by a caller").increment(2);
+        assert!(metrics.render().contains("pushmesh_pushes_total{outcome=\"other\"} 2"));
+    }
+
+    #[test]
+    fn a_broadcast_counts_each_session_and_each_silent_node() {
+        let metrics = Metrics::new();
+        metrics.broadcast(Some(&Tally { delivered: 3, interrupted: 1, ..Tally::default() }));
+        metrics.broadcast(None);
+        let text = metrics.render();
+        assert!(text.contains("pushmesh_pushes_total{outcome=\"delivered\"} 3"));
+        assert!(text.contains("pushmesh_pushes_total{outcome=\"interrupted\"} 1"));
+        assert!(text.contains("pushmesh_pushes_total{outcome=\"unreachable\"} 1"));
+    }
+
+    #[test]
+    fn pushes_fill_the_buckets_of_their_duration() {
+        let metrics = Metrics::new();
+        metrics.answered(Duration::from_micros(200));
+        let text = metrics.render();
+        assert!(text.contains("pushmesh_push_seconds_bucket{le=\"0.0001\"} 0"));
+        assert!(text.contains("pushmesh_push_seconds_bucket{le=\"0.00025\"} 1"));
+        assert!(text.contains("pushmesh_push_seconds_count 1"));
+    }
+}

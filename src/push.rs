@@ -1,0 +1,202 @@
+//! The vocabulary of a push: what is sent, to whom, and what became of it.
+//!
+//! These are plain values, shared by the gateway, the router, the mesh and the sessions. The words
+//! are those of docs/PROTOCOL.md; how an outcome travels back is in [`receipt`](crate::receipt).
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
+
+/// How a payload is framed for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadKind {
+    /// A WebSocket text frame; the bytes are valid UTF-8, checked where they enter the cluster.
+    Text,
+    /// A WebSocket binary frame.
+    Binary,
+}
+
+/// The bytes that reach the client, never re-encoded and never copied on their way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// How to frame them.
+    pub kind: PayloadKind,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+impl Payload {
+    /// A text payload.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { kind: PayloadKind::Text, bytes: Bytes::from(text.into()) }
+    }
+
+    /// A binary payload.
+    #[must_use]
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Self { kind: PayloadKind::Binary, bytes: bytes.into() }
+    }
+}
+
+/// One push: a payload with its identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Identity, end to end.
+    pub id: MessageId,
+    /// Whether the caller chose the id, so that a repetition is a retry and must not be delivered twice.
+    pub idempotent: bool,
+    /// What the client receives.
+    pub payload: Payload,
+}
+
+/// Whom a push or a disconnect is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// One session.
+    Session(SessionKey),
+    /// All sessions of a user.
+    User(UserId),
+    /// Every session of the cluster.
+    All,
+}
+
+/// What a session's owner says about one push to that session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Written to the owner's socket: no more and no less.
+    Delivered,
+    /// In the session's outbox; the socket did not take it within [`BUFFERED_AFTER`](crate::limits::BUFFERED_AFTER).
+    Buffered,
+    /// The session lives elsewhere now; nothing was written here.
+    Moved {
+        /// Who owns it.
+        owner: NodeName,
+        /// With which stamp.
+        stamp: Stamp,
+    },
+    /// There is no such session.
+    NoSession,
+    /// A queue on the way or the session's outbox is full; nothing was written.
+    Overloaded,
+    /// The connection broke while the message was being written: the client may or may not have it.
+    Interrupted,
+    /// The owner did not answer within the push timeout: the client may or may not have it.
+    Unreachable,
+}
+
+impl Outcome {
+    /// The word for this outcome in the API and in metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Outcome::Delivered => "delivered",
+            Outcome::Buffered => "buffered",
+            Outcome::Moved { .. } => "moved",
+            Outcome::NoSession => "no_session",
+            Outcome::Overloaded => "overloaded",
+            Outcome::Interrupted => "interrupted",
+            Outcome::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// How many sessions met each outcome: the answer to a broadcast, where a list would be too long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Sessions that were written to.
+    pub delivered: u64,
+    /// Sessions whose outbox still holds it.
+    pub buffered: u64,
+    /// Sessions whose outbox was full.
+    pub overloaded: u64,
+    /// Sessions that closed before or during the write.
+    pub interrupted: u64,
+}
+
+impl Tally {
+    /// Counts one more session.
+    pub fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Delivered => self.delivered += 1,
+            Outcome::Buffered => self.buffered += 1,
+            Outcome::Overloaded => self.overloaded += 1,
+            Outcome::Moved { .. } | Outcome::NoSession | Outcome::Interrupted | Outcome::Unreachable => {
+                self.interrupted += 1;
+            }
+        }
+    }
+
+    /// Adds the counts of another node.
+    pub fn merge(&mut self, other: &Tally) {
+        self.delivered += other.delivered;
+        self.buffered += other.buffered;
+        self.overloaded += other.overloaded;
+        self.interrupted += other.interrupted;
+    }
+}
+
+/// What became of a push at one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionReport {
+    /// The device of the addressed user.
+    pub device: DeviceId,
+    /// The node that answered, or that should have; `None` when no node owns the session.
+    pub node: Option<NodeName>,
+    /// What became of it; never [`Outcome::Moved`], which the router follows.
+    pub outcome: Outcome,
+}
+
+/// What became of a push to a session or to a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushReport {
+    /// The id that the push travelled with.
+    pub id: MessageId,
+    /// One entry for each session that was known when the push arrived; empty when there was none.
+    pub sessions: Vec<SessionReport>,
+}
+
+impl PushReport {
+    /// The most favourable outcome among the sessions, which decides the status of the answer.
+    #[must_use]
+    pub fn best(&self) -> Outcome {
+        let rank = |outcome: &Outcome| match outcome {
+            Outcome::Delivered => 0,
+            Outcome::Buffered => 1,
+            Outcome::Overloaded => 2,
+            Outcome::Interrupted => 3,
+            Outcome::Unreachable => 4,
+            Outcome::Moved { .. } | Outcome::NoSession => 5,
+        };
+        self.sessions.iter().map(|s| &s.outcome).min_by_key(|o| rank(o)).cloned().unwrap_or(Outcome::NoSession)
+    }
+
+    /// How many sessions were written to.
+    #[must_use]
+    pub fn delivered(&self) -> usize {
+        self.sessions.iter().filter(|s| s.outcome == Outcome::Delivered).count()
+    }
+}
+
+/// What became of a broadcast.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BroadcastReport {
+    /// The id that the broadcast travelled with.
+    pub id: MessageId,
+    /// One entry for each member that was to be asked: its counts, or `None` when it did not answer in time.
+    pub nodes: Vec<(NodeName, Option<Tally>)>,
+}
+
+impl BroadcastReport {
+    /// The counts of all nodes that answered.
+    #[must_use]
+    pub fn total(&self) -> Tally {
+        let mut total = Tally::default();
+        for tally in self.nodes.iter().filter_map(|(_, tally)| tally.as_ref()) {
+            total.merge(tally);
+        }
+        total
+    }
+}

@@ -1,0 +1,147 @@
+//! How the outcome of a push travels back from the socket to whoever asked.
+//!
+//! A request to a node names one or more sessions. [`gather`] splits it into one [`Reply`] for each
+//! session; whoever ends up responsible for a message holds its reply and answers it exactly once.
+//! The last answer completes the request. A reply that is dropped unanswered counts as
+//! [`Outcome::Interrupted`], so that no request can be forgotten and nothing lost is ever reported
+//! as delivered.
+
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+
+use crate::push::{Outcome, Tally};
+
+/// A node's answer to one request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// One outcome for each session named, in their order.
+    Outcomes(Vec<Outcome>),
+    /// Counts over all sessions of the node.
+    Tally(Tally),
+}
+
+/// The right, and the duty, to say what became of one message at one session.
+pub(crate) struct Reply {
+    gather: Option<Arc<Gather>>,
+    index: usize,
+}
+
+struct Gather {
+    state: Mutex<State>,
+}
+
+struct State {
+    left: usize,
+    answer: Answer,
+    done: Option<Done>,
+}
+
+type Done = Box<dyn FnOnce(Answer) + Send>;
+
+/// Prepares `sessions` replies whose answers, in order, complete the request through `done`.
+pub(crate) fn gather(sessions: usize, done: impl FnOnce(Answer) + Send + 'static) -> Vec<Reply> {
+    replies(sessions, Answer::Outcomes(vec![Outcome::Interrupted; sessions]), Box::new(done))
+}
+
+/// Like [`gather`], but counts the outcomes instead of listing them.
+pub(crate) fn gather_tally(sessions: usize, done: impl FnOnce(Answer) + Send + 'static) -> Vec<Reply> {
+    replies(sessions, Answer::Tally(Tally::default()), Box::new(done))
+}
+
+fn replies(sessions: usize, answer: Answer, done: Done) -> Vec<Reply> {
+    if sessions == 0 {
+        done(answer);
+        return Vec::new();
+    }
+    let gather = Arc::new(Gather { state: Mutex::new(State { left: sessions, answer, done: Some(done) }) });
+    (0..sessions).map(|index| Reply { gather: Some(Arc::clone(&gather)), index }).collect()
+}
+
+impl Reply {
+    /// The reply of a message whose caller has its answer already.
+    pub(crate) fn settled() -> Self {
+        Self { gather: None, index: 0 }
+    }
+
+    /// Says what became of the message.
+    pub(crate) fn answer(mut self, outcome: Outcome) {
+        self.settle(outcome);
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        let Some(gather) = self.gather.take() else { return };
+        let finished = {
+            let mut state = gather.state.lock().expect("no panic happens under this lock");
+            match &mut state.answer {
+                Answer::Outcomes(outcomes) => outcomes[self.index] = outcome,
+                Answer::Tally(tally) => tally.add(&outcome),
+            }
+            state.left -= 1;
+            if state.left > 0 {
+                return;
+            }
+            let answer = std::mem::replace(&mut state.answer, Answer::Outcomes(Vec::new()));
+            state.done.take().map(|done| (done, answer))
+        };
+        // Outside the lock: what `done` does is not ours.
+        if let Some((done, answer)) = finished {
+            done(answer);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.settle(Outcome::Interrupted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collect() -> (Arc<Mutex<Option<Answer>>>, impl FnOnce(Answer) + Send + 'static) {
+        let slot = Arc::new(Mutex::new(None));
+        let inner = Arc::clone(&slot);
+        (slot, move |answer| *inner.lock().unwrap() = Some(answer))
+    }
+
+    #[test]
+    fn the_last_answer_completes_the_request_in_the_order_of_the_sessions() {
+        let (slot, done) = collect();
+        let mut replies = gather(2, done);
+        replies.pop().unwrap().answer(Outcome::NoSession);
+        assert_eq!(*slot.lock().unwrap(), None);
+        replies.pop().unwrap().answer(Outcome::Delivered);
+        assert_eq!(
+            *slot.lock().unwrap(),
+            Some(Answer::Outcomes(vec![Outcome::Delivered, Outcome::NoSession]))
+        );
+    }
+
+    #[test]
+    fn a_dropped_reply_counts_as_interrupted() {
+        let (slot, done) = collect();
+        drop(gather(1, done));
+        assert_eq!(*slot.lock().unwrap(), Some(Answer::Outcomes(vec![Outcome::Interrupted])));
+    }
+
+    #[test]
+    fn a_request_for_nobody_completes_at_once() {
+        let (slot, done) = collect();
+        assert!(gather_tally(0, done).is_empty());
+        assert_eq!(*slot.lock().unwrap(), Some(Answer::Tally(Tally::default())));
+    }
+
+    #[test]
+    fn a_tally_counts_each_outcome() {
+        let (slot, done) = collect();
+        let outcomes = [Outcome::Delivered, Outcome::Buffered, Outcome::Overloaded, Outcome::NoSession];
+        for (reply, outcome) in gather_tally(4, done).into_iter().zip(outcomes) {
+            reply.answer(outcome);
+        }
+        let expected = Tally { delivered: 1, buffered: 1, overloaded: 1, interrupted: 1 };
+        assert_eq!(*slot.lock().unwrap(), Some(Answer::Tally(expected)));
+    }
+}

@@ -1,0 +1,54 @@
+//! What is to be done at a session, wherever it lives.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::id::Stamp;
+use crate::mesh::Action;
+use crate::push::{Message, Payload};
+
+/// Something to do at one or more sessions.
+#[derive(Debug, Clone)]
+pub(crate) enum Errand {
+    /// Write a message to the sockets.
+    Push(Arc<Message>),
+    /// Close the connections.
+    Disconnect,
+    /// Let go of the sessions: the asking node has claimed them with this stamp.
+    Yield(Stamp),
+}
+
+impl Errand {
+    /// The errand that a peer asks for.
+    pub(crate) fn received(action: Action, payload: Bytes) -> Self {
+        match action {
+            Action::Push { id, idempotent, kind } => {
+                Errand::Push(Arc::new(Message { id, idempotent, payload: Payload { kind, bytes: payload } }))
+            }
+            Action::Disconnect => Errand::Disconnect,
+            Action::Yield { stamp } => Errand::Yield(stamp),
+        }
+    }
+
+    /// The header that asks a peer for it.
+    pub(crate) fn action(&self) -> Action {
+        match self {
+            Errand::Push(message) => Action::Push {
+                id: message.id.clone(),
+                idempotent: message.idempotent,
+                kind: message.payload.kind,
+            },
+            Errand::Disconnect => Action::Disconnect,
+            Errand::Yield(stamp) => Action::Yield { stamp: *stamp },
+        }
+    }
+
+    /// The payload that travels beside the header.
+    pub(crate) fn payload(&self) -> Bytes {
+        match self {
+            Errand::Push(message) => message.payload.bytes.clone(),
+            Errand::Disconnect | Errand::Yield(_) => Bytes::new(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The live sessions of this node: what it owes to whom, and when it lets go.
+//!
+//! ```text
+//!             offer(message, reply)                 next_batch()
+//!   router ───────────────────────────► Session ───────────────────► connection task ──► socket
+//!                                      (outbox)  ◄── close(reason) ── takeover, kick, drain, timers
+//! ```
+//!
+//! A [`Session`] is the meeting point of the pushes that arrive for it and of the one task that
+//! writes its socket. The [`Registry`] finds it by key. Which node owns a key is not decided here:
+//! that is the directory's.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, watch};
+
+use crate::id::{SessionKey, Stamp};
+use crate::push::{Message, Outcome};
+use crate::receipt::Reply;
+
+mod close;
+mod heartbeat;
+mod outbox;
+mod registry;
+
+pub(crate) use close::CloseReason;
+pub(crate) use heartbeat::{Heartbeat, HeartbeatTimers, Pulse};
+pub(crate) use outbox::{Outbox, OutboxLimits, Outgoing};
+pub(crate) use registry::{Full, Permit, Registry};
+
+/// One session of this node, while its connection lives.
+pub(crate) struct Session {
+    key: SessionKey,
+    stamp: Stamp,
+    outbox: Mutex<Outbox>,
+    wake: Notify,
+    ending: watch::Sender<bool>,
+}
+
+/// What the connection task is to do next.
+pub(crate) enum Work {
+    /// Write these, flush, and answer each reply.
+    Write(Vec<Outgoing>),
+    /// Nothing is left to write: close the connection for this reason.
+    Close(CloseReason),
+}
+
+impl Session {
+    /// A session whose connection is about to open.
+    pub(crate) fn new(key: SessionKey, stamp: Stamp, limits: OutboxLimits) -> Self {
+        Self {
+            key,
+            stamp,
+            outbox: Mutex::new(Outbox::new(limits)),
+            wake: Notify::new(),
+            ending: watch::Sender::new(false),
+        }
+    }
+
+    /// Whose session it is.
+    pub(crate) fn key(&self) -> &SessionKey {
+        &self.key
+    }
+
+    /// The stamp of the claim behind it.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Hands over a message to write. The reply is answered in any case: now when there is no room
+    /// or the session is closing, later by the connection task.
+    pub(crate) fn offer(&self, message: &Arc<Message>, reply: Reply) {
+        let offered = self.lock().offer(Outgoing::new(Arc::clone(message), reply));
+        match offered {
+            outbox::Offered::Queued { was_empty: true } => self.wake.notify_one(),
+            outbox::Offered::Queued { was_empty: false } => {}
+            outbox::Offered::Refused(outgoing, outcome) => outgoing.reply.answer(outcome),
+            outbox::Offered::Full(outgoing) => {
+                // The client does not keep up. Keeping what it has not taken would only move the
+                // loss into memory, so the connection ends and the client starts afresh.
+                outgoing.reply.answer(Outcome::Overloaded);
+                self.close(CloseReason::SlowConsumer);
+            }
+        }
+    }
+
+    /// Ends the session; the first reason stands. Returns whether this call was the first.
+    pub(crate) fn close(&self, reason: CloseReason) -> bool {
+        let (first, dropped) = self.lock().close(reason);
+        for (outgoing, outcome) in dropped {
+            outgoing.reply.answer(outcome);
+        }
+        if first {
+            self.ending.send_replace(true);
+            self.wake.notify_one();
+        }
+        first
+    }
+
+    /// Why the session is ending, if it is.
+    pub(crate) fn closing(&self) -> Option<CloseReason> {
+        self.lock().closing().cloned()
+    }
+
+    /// Waits until the session is ending. Cancel-safe.
+    pub(crate) async fn closed(&self) {
+        let _ = self.ending.subscribe().wait_for(|ending| *ending).await;
+    }
+
+    /// Waits for something to do. Cancel-safe: nothing is taken before it is returned.
+    pub(crate) async fn work(&self, batch_max: usize) -> Work {
+        loop {
+            if let Some(work) = self.take(batch_max) {
+                return work;
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    fn take(&self, batch_max: usize) -> Option<Work> {
+        let mut outbox = self.lock();
+        let batch = outbox.take(batch_max);
+        if !batch.is_empty() {
+            return Some(Work::Write(batch));
+        }
+        outbox.closing().cloned().map(Work::Close)
+    }
+
+    /// The socket has not taken anything for a while: whoever waits for what is still queued
+    /// learns that it is buffered.
+    pub(crate) fn answer_buffered(&self) {
+        let replies = self.lock().detach_replies();
+        for reply in replies {
+            reply.answer(Outcome::Buffered);
+        }
+    }
+
+    /// Remembers that this batch was written, so that a retry of one of its messages is recognised.
+    pub(crate) fn written(&self, batch: Vec<Outgoing>) {
+        self.lock().remember(&batch);
+        for outgoing in batch {
+            outgoing.reply.answer(Outcome::Delivered);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Outbox> {
+        self.outbox.lock().expect("no panic happens under this lock")
+    }
+}

@@ -1,0 +1,127 @@
+//! Why a session ends: the close codes that clients see, and what becomes of what is still queued.
+
+use crate::id::{NodeName, Stamp};
+use crate::push::Outcome;
+
+/// Why a session ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CloseReason {
+    /// The client closed, or its connection broke.
+    ClientGone,
+    /// The session passed no message for the idle timeout.
+    Idle,
+    /// The client sent what the protocol does not allow.
+    Policy(&'static str),
+    /// The client did not answer pings.
+    HeartbeatTimeout,
+    /// A message of the client exceeds the limit.
+    TooBig,
+    /// The node is stopping.
+    Restarting {
+        /// How long the client is to wait before it reconnects, in milliseconds.
+        retry_ms: u64,
+    },
+    /// The node has as many connections as it may have.
+    TryLater {
+        /// How long the client is to wait before it reconnects, in milliseconds.
+        retry_ms: u64,
+    },
+    /// The same user and device connected elsewhere.
+    Superseded {
+        /// The node that owns the session now.
+        owner: NodeName,
+        /// With which stamp.
+        stamp: Stamp,
+    },
+    /// A backend disconnected the session.
+    Kicked,
+    /// The client's token is past its expiry.
+    TokenExpired,
+    /// The client does not read as fast as it is written to.
+    SlowConsumer,
+}
+
+impl CloseReason {
+    /// The WebSocket close code; see docs/PROTOCOL.md.
+    pub(crate) fn code(&self) -> u16 {
+        match self {
+            CloseReason::ClientGone | CloseReason::Idle => 1000,
+            CloseReason::Policy(_) | CloseReason::HeartbeatTimeout => 1008,
+            CloseReason::TooBig => 1009,
+            CloseReason::Restarting { .. } => 1012,
+            CloseReason::TryLater { .. } => 1013,
+            CloseReason::Superseded { .. } => 4001,
+            CloseReason::Kicked => 4002,
+            CloseReason::TokenExpired => 4003,
+            CloseReason::SlowConsumer => 4004,
+        }
+    }
+
+    /// The reason that goes with the code; at most 123 bytes, by RFC 6455.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            CloseReason::ClientGone => "bye".into(),
+            CloseReason::Idle => "idle timeout".into(),
+            CloseReason::Policy(what) => (*what).into(),
+            CloseReason::HeartbeatTimeout => "heartbeat timeout".into(),
+            CloseReason::TooBig => "message too big".into(),
+            CloseReason::Restarting { retry_ms } | CloseReason::TryLater { retry_ms } => {
+                format!("{{\"retry_ms\":{retry_ms}}}")
+            }
+            CloseReason::Superseded { .. } => "superseded".into(),
+            CloseReason::Kicked => "kicked".into(),
+            CloseReason::TokenExpired => "token expired".into(),
+            CloseReason::SlowConsumer => "slow consumer".into(),
+        }
+    }
+
+    /// A word for logs and metrics.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            CloseReason::ClientGone => "client_gone",
+            CloseReason::Idle => "idle",
+            CloseReason::Policy(_) => "policy",
+            CloseReason::HeartbeatTimeout => "heartbeat_timeout",
+            CloseReason::TooBig => "too_big",
+            CloseReason::Restarting { .. } => "restarting",
+            CloseReason::TryLater { .. } => "try_later",
+            CloseReason::Superseded { .. } => "superseded",
+            CloseReason::Kicked => "kicked",
+            CloseReason::TokenExpired => "token_expired",
+            CloseReason::SlowConsumer => "slow_consumer",
+        }
+    }
+
+    /// Whether what is queued is still written before the close.
+    pub(crate) fn flushes(&self) -> bool {
+        matches!(
+            self,
+            CloseReason::Idle | CloseReason::Restarting { .. } | CloseReason::Kicked | CloseReason::TokenExpired
+        )
+    }
+
+    /// What a push learns that meets the session after this.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            CloseReason::Superseded { owner, stamp } => Outcome::Moved { owner: owner.clone(), stamp: *stamp },
+            CloseReason::SlowConsumer => Outcome::Overloaded,
+            _ => Outcome::NoSession,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_fits_a_close_frame() {
+        let owner = NodeName::new("n".repeat(crate::limits::NODE_NAME_BYTES_MAX)).unwrap();
+        let reasons = [
+            CloseReason::Restarting { retry_ms: u64::MAX },
+            CloseReason::Superseded { owner, stamp: Stamp::default() },
+            CloseReason::Policy("x"),
+        ];
+        assert!(reasons.iter().all(|reason| reason.text().len() <= 123));
+    }
+}

@@ -1,0 +1,175 @@
+//! What waits to be written to one socket: bounded in messages and in bytes, and pure.
+//!
+//! Slow-consumer policy: when a message does not fit, it is refused and the connection ends with
+//! 4004. Nothing is dropped silently, and no client can make a node hold more than the two bounds.
+//! The queue allocates as it fills, so that an idle session costs nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::id::MessageId;
+use crate::limits;
+use crate::push::{Message, Outcome};
+use crate::receipt::Reply;
+use crate::session::CloseReason;
+
+/// Bounds of one outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutboxLimits {
+    /// Messages that may wait.
+    pub(crate) messages_max: usize,
+    /// Bytes of payload that may wait.
+    pub(crate) bytes_max: usize,
+}
+
+/// A message on its way to the socket, with the duty to answer for it.
+pub(crate) struct Outgoing {
+    /// What to write.
+    pub(crate) message: Arc<Message>,
+    /// Whom to tell.
+    pub(crate) reply: Reply,
+}
+
+impl Outgoing {
+    /// Puts the two together.
+    pub(crate) fn new(message: Arc<Message>, reply: Reply) -> Self {
+        Self { message, reply }
+    }
+
+    fn len(&self) -> usize {
+        self.message.payload.bytes.len()
+    }
+}
+
+/// What became of an offered message.
+pub(crate) enum Offered {
+    /// It waits. `was_empty` says that the writer may be asleep.
+    Queued {
+        /// Whether nothing waited before.
+        was_empty: bool,
+    },
+    /// It was not taken, for this reason.
+    Refused(Outgoing, Outcome),
+    /// There is no room.
+    Full(Outgoing),
+}
+
+/// The queue of one session.
+pub(crate) struct Outbox {
+    queue: VecDeque<Waiting>,
+    bytes: usize,
+    limits: OutboxLimits,
+    closing: Option<CloseReason>,
+    /// Ids of the last written messages whose id the caller chose.
+    recent: VecDeque<MessageId>,
+    /// The same of the batch that is being written.
+    in_flight: Vec<MessageId>,
+}
+
+struct Waiting {
+    message: Arc<Message>,
+    /// `None` once its caller was told that it is buffered.
+    reply: Option<Reply>,
+}
+
+impl Outbox {
+    /// An empty queue.
+    pub(crate) fn new(limits: OutboxLimits) -> Self {
+        assert!(limits.messages_max > 0, "an outbox without room could deliver nothing");
+        Self { queue: VecDeque::new(), bytes: 0, limits, closing: None, recent: VecDeque::new(), in_flight: Vec::new() }
+    }
+
+    /// Why the session ends, if it does.
+    pub(crate) fn closing(&self) -> Option<&CloseReason> {
+        self.closing.as_ref()
+    }
+
+    /// Queues a message if there is room and if it is not a retry of one that is here already.
+    pub(crate) fn offer(&mut self, outgoing: Outgoing) -> Offered {
+        if let Some(reason) = &self.closing {
+            return Offered::Refused(outgoing, reason.outcome());
+        }
+        if outgoing.message.idempotent
+            && let Some(outcome) = self.seen(&outgoing.message.id)
+        {
+            return Offered::Refused(outgoing, outcome);
+        }
+        // A single message always fits an empty queue: its size was bounded where it entered.
+        let full = !self.queue.is_empty()
+            && (self.queue.len() >= self.limits.messages_max
+                || self.bytes + outgoing.len() > self.limits.bytes_max);
+        if full {
+            return Offered::Full(outgoing);
+        }
+        let was_empty = self.queue.is_empty();
+        self.bytes += outgoing.len();
+        self.queue.push_back(Waiting { message: outgoing.message, reply: Some(outgoing.reply) });
+        self.check();
+        Offered::Queued { was_empty }
+    }
+
+    fn seen(&self, id: &MessageId) -> Option<Outcome> {
+        if self.recent.contains(id) {
+            return Some(Outcome::Delivered);
+        }
+        let waits = self.in_flight.contains(id) || self.queue.iter().any(|waiting| waiting.message.id == *id);
+        waits.then_some(Outcome::Buffered)
+    }
+
+    /// Takes up to `batch_max` messages to write.
+    pub(crate) fn take(&mut self, batch_max: usize) -> Vec<Outgoing> {
+        let count = self.queue.len().min(batch_max);
+        let batch: Vec<_> = self
+            .queue
+            .drain(..count)
+            .map(|waiting| {
+                let reply = waiting.reply.unwrap_or_else(Reply::settled);
+                Outgoing::new(waiting.message, reply)
+            })
+            .collect();
+        self.bytes -= batch.iter().map(Outgoing::len).sum::<usize>();
+        self.in_flight.extend(batch.iter().filter(|o| o.message.idempotent).map(|o| o.message.id.clone()));
+        self.check();
+        batch
+    }
+
+    /// Takes the replies of all waiting messages; the messages stay.
+    pub(crate) fn detach_replies(&mut self) -> Vec<Reply> {
+        self.queue.iter_mut().filter_map(|waiting| waiting.reply.take()).collect()
+    }
+
+    /// Notes the ids of written messages, so that a retry is recognised.
+    pub(crate) fn remember(&mut self, batch: &[Outgoing]) {
+        self.in_flight.clear();
+        for outgoing in batch.iter().filter(|outgoing| outgoing.message.idempotent) {
+            if self.recent.len() == limits::IDEMPOTENCY_WINDOW {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(outgoing.message.id.clone());
+        }
+    }
+
+    /// Refuses everything from now on. Says whether it was the first time, and gives back what will
+    /// not be written any more, with what to answer.
+    pub(crate) fn close(&mut self, reason: CloseReason) -> (bool, Vec<(Outgoing, Outcome)>) {
+        if self.closing.is_some() {
+            return (false, Vec::new());
+        }
+        let dropped = if reason.flushes() {
+            Vec::new()
+        } else {
+            let outcome = reason.outcome();
+            self.take(usize::MAX).into_iter().map(|outgoing| (outgoing, outcome.clone())).collect()
+        };
+        self.closing = Some(reason);
+        (true, dropped)
+    }
+
+    fn check(&self) {
+        debug_assert!(self.queue.len() <= self.limits.messages_max.max(1));
+        debug_assert_eq!(self.bytes, self.queue.iter().map(|w| w.message.payload.bytes.len()).sum::<usize>());
+    }
+}
+
+#[cfg(test)]
+mod tests;

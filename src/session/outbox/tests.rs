@@ -1,0 +1,124 @@
+//! The outbox keeps its bounds, its order and its promises to callers.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::id::{NodeName, Stamp};
+use crate::push::Payload;
+use crate::receipt::{Answer, gather};
+
+const LIMITS: OutboxLimits = OutboxLimits { messages_max: 3, bytes_max: 10 };
+
+struct Caller(Arc<Mutex<Option<Outcome>>>);
+
+impl Caller {
+    fn answer(&self) -> Option<Outcome> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+fn outgoing(id: &str, idempotent: bool, len: usize) -> (Outgoing, Caller) {
+    let slot = Arc::new(Mutex::new(None));
+    let inner = Arc::clone(&slot);
+    let reply = gather(1, move |answer| {
+        let Answer::Outcomes(mut outcomes) = answer else { panic!("outcomes were asked for") };
+        *inner.lock().unwrap() = outcomes.pop();
+    })
+    .pop()
+    .unwrap();
+    let id = MessageId::new(id).unwrap();
+    let message = Message { id, idempotent, payload: Payload::text("x".repeat(len)) };
+    (Outgoing::new(Arc::new(message), reply), Caller(slot))
+}
+
+fn queue(outbox: &mut Outbox, id: &str, len: usize) -> Caller {
+    let (message, caller) = outgoing(id, false, len);
+    assert!(matches!(outbox.offer(message), Offered::Queued { .. }));
+    caller
+}
+
+#[test]
+fn messages_leave_in_the_order_they_came() {
+    let mut outbox = Outbox::new(LIMITS);
+    for id in ["a", "b", "c"] {
+        queue(&mut outbox, id, 1);
+    }
+    let ids: Vec<_> = outbox.take(2).iter().chain(&outbox.take(2)).map(|o| o.message.id.to_string()).collect();
+    assert_eq!(ids, ["a", "b", "c"]);
+}
+
+#[test]
+fn a_message_beyond_either_bound_is_refused() {
+    let mut outbox = Outbox::new(LIMITS);
+    for id in ["a", "b", "c"] {
+        queue(&mut outbox, id, 1);
+    }
+    assert!(matches!(outbox.offer(outgoing("d", false, 1).0), Offered::Full(_)));
+    let mut outbox = Outbox::new(LIMITS);
+    queue(&mut outbox, "a", 6);
+    assert!(matches!(outbox.offer(outgoing("b", false, 5).0), Offered::Full(_)));
+    assert!(matches!(outbox.offer(outgoing("c", false, 4).0), Offered::Queued { .. }));
+}
+
+#[test]
+fn the_first_message_fits_whatever_its_size() {
+    let mut outbox = Outbox::new(LIMITS);
+    queue(&mut outbox, "a", 100);
+    assert_eq!(outbox.take(1).len(), 1);
+    assert_eq!(outbox.bytes, 0);
+}
+
+#[test]
+fn a_retry_is_answered_without_a_second_delivery() {
+    let mut outbox = Outbox::new(LIMITS);
+    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Queued { .. }));
+    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Buffered)));
+    let batch = outbox.take(1);
+    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Buffered)));
+    outbox.remember(&batch);
+    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Delivered)));
+}
+
+#[test]
+fn the_same_generated_id_is_not_a_retry() {
+    let mut outbox = Outbox::new(LIMITS);
+    queue(&mut outbox, "a", 1);
+    queue(&mut outbox, "a", 1);
+    assert_eq!(outbox.take(9).len(), 2);
+}
+
+#[test]
+fn a_superseded_session_sends_its_queue_after_the_new_owner() {
+    let mut outbox = Outbox::new(LIMITS);
+    queue(&mut outbox, "a", 1);
+    let reason = CloseReason::Superseded { owner: NodeName::new("n2").unwrap(), stamp: Stamp::from_raw(9) };
+    let (first, dropped) = outbox.close(reason.clone());
+    assert!(first);
+    assert_eq!(dropped.len(), 1);
+    assert!(matches!(&dropped[0].1, Outcome::Moved { owner, .. } if owner.as_str() == "n2"));
+    assert!(matches!(outbox.offer(outgoing("b", false, 1).0), Offered::Refused(_, Outcome::Moved { .. })));
+    assert!(!outbox.close(CloseReason::Kicked).0);
+    assert_eq!(outbox.closing(), Some(&reason));
+}
+
+#[test]
+fn a_restart_writes_what_is_queued_and_takes_nothing_more() {
+    let mut outbox = Outbox::new(LIMITS);
+    queue(&mut outbox, "a", 1);
+    assert!(outbox.close(CloseReason::Restarting { retry_ms: 1 }).1.is_empty());
+    assert!(matches!(outbox.offer(outgoing("b", false, 1).0), Offered::Refused(_, Outcome::NoSession)));
+    assert_eq!(outbox.take(9).len(), 1);
+}
+
+#[test]
+fn a_caller_that_was_told_buffered_is_not_told_again() {
+    let mut outbox = Outbox::new(LIMITS);
+    let caller = queue(&mut outbox, "a", 1);
+    for reply in outbox.detach_replies() {
+        reply.answer(Outcome::Buffered);
+    }
+    for outgoing in outbox.take(1) {
+        outgoing.reply.answer(Outcome::Delivered);
+    }
+    assert_eq!(caller.answer(), Some(Outcome::Buffered));
+}

@@ -1,0 +1,186 @@
+//! Finds the live sessions of this node by key, and bounds how many there are.
+//!
+//! One session a key: a newer claim replaces the older session, which learns that it was
+//! superseded. A session that is being closed stays findable until its connection is gone, so that
+//! a push that still comes here is told where the session lives now.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crossbeam::utils::CachePadded;
+
+use crate::id::{NodeName, SessionKey, Stamp};
+use crate::session::{CloseReason, Session};
+
+/// The node has as many sessions as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this node has as many connections as it may have")]
+pub(crate) struct Full;
+
+/// The live sessions of this node.
+pub(crate) struct Registry {
+    me: NodeName,
+    sessions_max: usize,
+    open: CachePadded<AtomicUsize>,
+    sessions: Box<[Mutex<HashMap<SessionKey, Arc<Session>>>]>,
+}
+
+/// A place for one more connection; given back when dropped.
+pub(crate) struct Permit(Arc<Registry>);
+
+impl Registry {
+    /// An empty registry of the node `me`.
+    pub(crate) fn new(me: NodeName, sessions_max: usize) -> Self {
+        let sessions = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
+        Self { me, sessions_max, open: CachePadded::new(AtomicUsize::new(0)), sessions }
+    }
+
+    /// Reserves a place for one more connection.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub(crate) fn permit(self: &Arc<Self>) -> Result<Permit, Full> {
+        self.open
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| (open < self.sessions_max).then_some(open + 1))
+            .map_err(|_| Full)?;
+        Ok(Permit(Arc::clone(self)))
+    }
+
+    /// Connections open now.
+    pub(crate) fn len(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Adds a session. An older one of the same key is superseded; should a newer one be there
+    /// already, then the added one is.
+    pub(crate) fn insert(&self, session: &Arc<Session>) {
+        let loser = {
+            let mut sessions = self.shard(session.key());
+            match sessions.get(session.key()) {
+                Some(held) if held.stamp() > session.stamp() => Some((Arc::clone(session), held.stamp())),
+                _ => sessions
+                    .insert(session.key().clone(), Arc::clone(session))
+                    .map(|older| (older, session.stamp())),
+            }
+        };
+        if let Some((loser, stamp)) = loser {
+            loser.close(CloseReason::Superseded { owner: self.me.clone(), stamp });
+        }
+    }
+
+    /// Removes a session whose connection is gone, unless a newer one took its key.
+    pub(crate) fn remove(&self, session: &Session) {
+        let mut sessions = self.shard(session.key());
+        if sessions.get(session.key()).is_some_and(|held| held.stamp() == session.stamp()) {
+            sessions.remove(session.key());
+        }
+    }
+
+    /// The session of a key.
+    pub(crate) fn get(&self, key: &SessionKey) -> Option<Arc<Session>> {
+        self.shard(key).get(key).cloned()
+    }
+
+    /// Closes the session of `key` if the claim `(stamp, owner)` of another node beats it. Returns
+    /// whether that node may count on it: there is no session here that would deliver any more.
+    pub(crate) fn supersede(&self, key: &SessionKey, owner: &NodeName, stamp: Stamp) -> bool {
+        let Some(session) = self.get(key) else { return true };
+        if (stamp, owner) <= (session.stamp(), &self.me) {
+            return false;
+        }
+        session.close(CloseReason::Superseded { owner: owner.clone(), stamp });
+        true
+    }
+
+    /// All sessions, at about the same time.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        let mut all = Vec::with_capacity(self.len());
+        for shard in &self.sessions {
+            all.extend(shard.lock().expect(NOT_POISONED).values().cloned());
+        }
+        // The maps hash differently in every process; a fixed order keeps broadcasts reproducible.
+        all.sort_unstable_by(|a, b| a.key().cmp(b.key()));
+        all
+    }
+
+    fn shard(&self, key: &SessionKey) -> MutexGuard<'_, HashMap<SessionKey, Arc<Session>>> {
+        let hash = key.user.as_str().bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(byte));
+        self.sessions[hash % SHARDS].lock().expect(NOT_POISONED)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Guess: far more than cores, so that pushes rarely meet.
+const SHARDS: usize = 64;
+const NOT_POISONED: &str = "no panic happens under this lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{DeviceId, UserId};
+    use crate::session::OutboxLimits;
+
+    fn name(text: &str) -> NodeName {
+        NodeName::new(text).unwrap()
+    }
+
+    fn session(stamp: u64) -> Arc<Session> {
+        let key = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
+        Arc::new(Session::new(key, Stamp::from_raw(stamp), OutboxLimits { messages_max: 1, bytes_max: 1 }))
+    }
+
+    #[test]
+    fn a_newer_session_supersedes_the_older_one_in_either_order_of_arrival() {
+        for stamps in [[1, 2], [2, 1]] {
+            let registry = Registry::new(name("a"), 9);
+            let [first, second] = stamps.map(session);
+            registry.insert(&first);
+            registry.insert(&second);
+            let kept = registry.get(first.key()).unwrap();
+            assert_eq!(kept.stamp(), Stamp::from_raw(2));
+            assert_eq!(kept.closing(), None);
+            let loser = if stamps[0] == 1 { first } else { second };
+            assert!(matches!(loser.closing(), Some(CloseReason::Superseded { .. })));
+        }
+    }
+
+    #[test]
+    fn the_end_of_an_older_session_leaves_the_newer_one() {
+        let registry = Registry::new(name("a"), 9);
+        let [older, newer] = [1, 2].map(session);
+        registry.insert(&older);
+        registry.insert(&newer);
+        registry.remove(&older);
+        assert!(registry.get(newer.key()).is_some());
+        registry.remove(&newer);
+        assert!(registry.get(newer.key()).is_none());
+    }
+
+    #[test]
+    fn only_a_strictly_greater_claim_closes_a_session() {
+        let registry = Registry::new(name("b"), 9);
+        let held = session(5);
+        registry.insert(&held);
+        assert!(!registry.supersede(held.key(), &name("c"), Stamp::from_raw(4)));
+        assert!(!registry.supersede(held.key(), &name("a"), Stamp::from_raw(5)), "a tie goes to the greater name");
+        assert!(!registry.supersede(held.key(), &name("b"), Stamp::from_raw(5)), "a claim does not beat itself");
+        assert_eq!(held.closing(), None);
+        assert!(registry.supersede(held.key(), &name("c"), Stamp::from_raw(5)));
+        assert!(held.closing().is_some());
+    }
+
+    #[test]
+    fn permits_bound_the_connections_and_come_back() {
+        let registry = Arc::new(Registry::new(name("a"), 1));
+        let permit = registry.permit().unwrap();
+        assert!(registry.permit().is_err());
+        drop(permit);
+        assert!(registry.permit().is_ok());
+    }
+}

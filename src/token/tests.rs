@@ -1,0 +1,213 @@
+//! The rules of client tokens, one sentence each. Keys are made on the spot.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rcgen::{KeyPair, PKCS_ED25519};
+use serde_json::json;
+
+use super::*;
+
+const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
+const NOW_S: u64 = 1_700_000_000;
+const NOW_MS: u64 = NOW_S * 1_000;
+
+fn claims() -> Claims {
+    Claims { sub: "42".to_owned(), device: None, exp: NOW_S + 60, iat: Some(NOW_S), nbf: None }
+}
+
+fn verifier(secrets: &[&str], public_keys: &[String]) -> TokenVerifier {
+    let auth = AuthConfig {
+        jwt_secrets: secrets.iter().map(|secret| Secret::new(*secret)).collect(),
+        jwt_public_keys_pem: public_keys.to_vec(),
+        ..AuthConfig::default()
+    };
+    TokenVerifier::new(&auth).unwrap()
+}
+
+fn pair() -> (Secret, String) {
+    let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    (Secret::new(pair.serialize_pem()), pair.public_key_pem())
+}
+
+/// A token with any header and any claims, signed with HS256 by `secret`.
+fn handmade(header: serde_json::Value, claims: serde_json::Value, secret: &[u8]) -> String {
+    let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", encode(header), encode(claims));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
+    let signature = ring::hmac::sign(&key, message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn hs256(claims: serde_json::Value) -> Result<ClientToken, TokenError> {
+    let token = handmade(json!({"alg": "HS256", "typ": "JWT"}), claims, SECRET.as_bytes());
+    verifier(&[SECRET], &[]).verify(&token, NOW_MS)
+}
+
+fn problem(result: Result<ClientToken, TokenError>) -> String {
+    match result {
+        Err(TokenError::Claims { problem }) => problem,
+        other => panic!("expected a problem with the claims, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_token_signed_with_hs256_is_accepted() {
+    let token = sign_hs256(&Secret::new(SECRET), &claims()).unwrap();
+    let said = verifier(&[SECRET], &[]).verify(&token, NOW_MS).unwrap();
+    let user = UserId::new("42").unwrap();
+    assert_eq!(said, ClientToken { user, device: None, expires_unix_ms: NOW_MS + 60_000 });
+}
+
+#[test]
+fn a_token_signed_with_eddsa_is_accepted() {
+    let (private, public) = pair();
+    let token = sign_eddsa(&private, &claims()).unwrap();
+    assert_eq!(verifier(&[], &[public]).verify(&token, NOW_MS).unwrap().user.as_str(), "42");
+}
+
+#[test]
+fn the_known_token_of_rfc_8037_has_a_good_signature() {
+    // RFC 8037 appendix A.2 and A.4: the public key as SubjectPublicKeyInfo, and the signed text,
+    // whose payload is not JSON: the signature is right exactly if the claims are what fails.
+    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n\
+                  -----END PUBLIC KEY-----\n";
+    let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6\
+                 dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    let result = verifier(&[], &[public.to_owned()]).verify(token, NOW_MS);
+    assert!(matches!(result, Err(TokenError::Claims { .. })), "{result:?}");
+}
+
+#[test]
+fn a_key_of_openssl_without_its_public_half_can_sign() {
+    // PKCS#8 version 1 of the private key of RFC 8037 appendix A.1.
+    let private = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+                   -----END PRIVATE KEY-----\n";
+    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n\
+                  -----END PUBLIC KEY-----\n";
+    let token = sign_eddsa(&Secret::new(private), &claims()).unwrap();
+    assert!(verifier(&[], &[public.to_owned()]).verify(&token, NOW_MS).is_ok());
+}
+
+#[test]
+fn any_configured_key_of_the_algorithm_is_accepted_and_no_other() {
+    let (private, public) = pair();
+    let (_, other_public) = pair();
+    let token = sign_eddsa(&private, &claims()).unwrap();
+    assert!(verifier(&[SECRET], &[other_public.clone(), public]).verify(&token, NOW_MS).is_ok());
+    assert_eq!(verifier(&[SECRET], &[other_public]).verify(&token, NOW_MS), Err(TokenError::Signature));
+
+    let token = sign_hs256(&Secret::new(SECRET), &claims()).unwrap();
+    assert!(verifier(&["another secret", SECRET], &[]).verify(&token, NOW_MS).is_ok());
+    assert_eq!(verifier(&["another secret"], &[]).verify(&token, NOW_MS), Err(TokenError::Signature));
+    assert_eq!(verifier(&[], &[]).verify(&token, NOW_MS), Err(TokenError::Signature));
+}
+
+#[test]
+fn a_changed_claim_breaks_the_signature() {
+    let token = sign_hs256(&Secret::new(SECRET), &claims()).unwrap();
+    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+    parts[1] = URL_SAFE_NO_PAD.encode(json!({"sub": "admin", "exp": NOW_S + 60}).to_string());
+    assert_eq!(verifier(&[SECRET], &[]).verify(&parts.join("."), NOW_MS), Err(TokenError::Signature));
+}
+
+#[test]
+fn a_token_expires_at_the_time_given_and_not_at_the_clock_of_the_machine() {
+    let token = sign_hs256(&Secret::new(SECRET), &claims()).unwrap();
+    let verifier = verifier(&[SECRET], &[]);
+    assert!(verifier.verify(&token, NOW_MS + 59_999).is_ok());
+    assert_eq!(verifier.verify(&token, NOW_MS + 60_000), Err(TokenError::Expired { by_ms: 0 }));
+    assert_eq!(verifier.verify(&token, NOW_MS + 65_000), Err(TokenError::Expired { by_ms: 5_000 }));
+}
+
+#[test]
+fn a_token_without_signature_is_refused() {
+    let claims = json!({"sub": "42", "exp": NOW_S + 60});
+    let signed = handmade(json!({"alg": "none"}), claims, SECRET.as_bytes());
+    let (message, _) = signed.rsplit_once('.').unwrap();
+    for token in [signed.clone(), format!("{message}."), message.to_owned()] {
+        assert_eq!(verifier(&[SECRET], &[]).verify(&token, NOW_MS), Err(TokenError::Malformed));
+    }
+}
+
+#[test]
+fn a_public_key_is_never_an_hmac_secret() {
+    let (_, public) = pair();
+    let claims = json!({"sub": "42", "exp": NOW_S + 60});
+    let key = public_key(&public).unwrap();
+    for secret in [public.as_bytes(), public.trim().as_bytes(), key.try_get_as_bytes().unwrap()] {
+        let token = handmade(json!({"alg": "HS256"}), claims.clone(), secret);
+        let both = verifier(&[SECRET], std::slice::from_ref(&public));
+        assert_eq!(both.verify(&token, NOW_MS), Err(TokenError::Signature));
+        let token = handmade(json!({"alg": "EdDSA"}), claims.clone(), secret);
+        assert_eq!(both.verify(&token, NOW_MS), Err(TokenError::Signature));
+    }
+}
+
+#[test]
+fn other_algorithms_are_refused() {
+    for (alg, error) in [
+        ("HS384", TokenError::Algorithm),
+        ("HS512", TokenError::Algorithm),
+        ("RS256", TokenError::Algorithm),
+        ("ES256", TokenError::Algorithm),
+        ("none", TokenError::Malformed),
+        ("hs256", TokenError::Malformed),
+    ] {
+        let token = handmade(json!({"alg": alg}), json!({"sub": "42", "exp": NOW_S + 60}), SECRET.as_bytes());
+        assert_eq!(verifier(&[SECRET], &[]).verify(&token, NOW_MS), Err(error), "{alg}");
+    }
+}
+
+#[test]
+fn what_is_no_token_is_malformed() {
+    for token in ["", ".", "..", "a.b", "a.b.c", "a.b.c.d", "\u{1f980}.x.y", "eyJhbGciOiJIUzI1NiJ9"] {
+        assert_eq!(verifier(&[SECRET], &[]).verify(token, NOW_MS), Err(TokenError::Malformed), "{token:?}");
+    }
+}
+
+#[test]
+fn user_and_expiry_are_required() {
+    assert!(problem(hs256(json!({"exp": NOW_S + 60}))).contains("`sub`"));
+    assert!(problem(hs256(json!({"sub": "42"}))).contains("`exp`"));
+    assert!(problem(hs256(json!({"sub": "", "exp": NOW_S + 60}))).contains("must not be empty"));
+    assert!(problem(hs256(json!({"sub": 42, "exp": NOW_S + 60}))).contains("expected a string"));
+    assert!(problem(hs256(json!({"sub": "42", "exp": "soon"}))).contains("Unix seconds"));
+}
+
+#[test]
+fn a_device_claim_is_taken_over_and_checked() {
+    let said = hs256(json!({"sub": "42", "exp": NOW_S + 60, "device": "phone", "role": "x"})).unwrap();
+    assert_eq!(said.device, Some(DeviceId::new("phone").unwrap()));
+    assert!(
+        problem(hs256(json!({"sub": "42", "exp": NOW_S + 60, "device": "a\nb"}))).starts_with("device: ")
+    );
+}
+
+#[test]
+fn a_fraction_of_a_second_is_a_date_too() {
+    let said = hs256(json!({"sub": "42", "exp": NOW_S as f64 + 60.5})).unwrap();
+    assert_eq!(said.expires_unix_ms, NOW_MS + 60_000);
+    assert!(matches!(hs256(json!({"sub": "42", "exp": -1.5})), Err(TokenError::Expired { .. })));
+}
+
+#[test]
+fn a_token_for_later_or_for_others_is_refused() {
+    assert!(hs256(json!({"sub": "42", "exp": NOW_S + 600, "nbf": NOW_S + 60})).is_ok());
+    assert!(problem(hs256(json!({"sub": "42", "exp": NOW_S + 600, "nbf": NOW_S + 61}))).contains("nbf"));
+    assert!(hs256(json!({"sub": "42", "exp": NOW_S + 60, "aud": "pushmesh"})).is_ok());
+    assert!(hs256(json!({"sub": "42", "exp": NOW_S + 60, "aud": ["billing", "pushmesh"]})).is_ok());
+    assert!(problem(hs256(json!({"sub": "42", "exp": NOW_S + 60, "aud": "billing"}))).contains("aud"));
+}
+
+#[test]
+fn keys_of_another_kind_are_refused_with_a_way_out() {
+    let (private, public) = pair();
+    let with = |pem: &str| {
+        TokenVerifier::new(&AuthConfig { jwt_public_keys_pem: vec![pem.to_owned()], ..AuthConfig::default() })
+            .err()
+    };
+    assert_eq!(with(private.expose()), Some(TokenKeyError::Public));
+    assert_eq!(with("nonsense"), Some(TokenKeyError::Public));
+    assert_eq!(sign_eddsa(&Secret::new(public), &claims()), Err(TokenKeyError::Private));
+    assert!(TokenKeyError::Private.to_string().contains("openssl genpkey -algorithm ed25519"));
+}

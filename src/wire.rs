@@ -1,0 +1,151 @@
+//! The seam between a node and its world: sockets, clock and seed.
+//!
+//! Production and simulation run the same [`Node`](crate::node::Node) and differ only in the
+//! [`Wire`] they hand to it. Every member is a trait of the library that uses it, but for the wall
+//! clock. Monotonic time is tokio's, which a simulation virtualises by itself.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::serve::Listener;
+use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::id::DeviceId;
+
+/// Everything through which a node touches the outside.
+pub struct Wire<L> {
+    /// The one UDP socket of the mesh.
+    pub udp: Arc<dyn AsyncUdpSocket>,
+    /// Timers and tasks for QUIC.
+    pub runtime: Arc<dyn Runtime>,
+    /// Accepts the TCP connections of clients and backends.
+    pub tcp: L,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Where every random choice of the node comes from.
+    pub seed: [u8; 32],
+}
+
+impl Wire<TcpFace> {
+    /// Real sockets on this machine; port 0 lets the kernel choose.
+    ///
+    /// # Errors
+    /// [`BindError`] names the address that could not be bound.
+    pub async fn bind(http: SocketAddr, mesh: SocketAddr) -> Result<Self, BindError> {
+        let tcp =
+            TcpListener::bind(http).await.map_err(|source| BindError { what: "--listen", addr: http, source })?;
+        let tcp = TcpFace(tcp);
+        let udp = std::net::UdpSocket::bind(mesh)
+            .and_then(|socket| TokioRuntime.wrap_udp_socket(socket))
+            .map_err(|source| BindError { what: "--mesh-listen", addr: mesh, source })?;
+        let mut seed = [0; 32];
+        StdRng::from_os_rng().fill_bytes(&mut seed);
+        Ok(Self { udp, runtime: Arc::new(TokioRuntime), tcp, clock: Arc::new(SystemClock), seed })
+    }
+}
+
+impl<L: Listener<Addr = SocketAddr>> Wire<L> {
+    /// The address that HTTP and WebSocket clients reach.
+    ///
+    /// # Errors
+    /// Those of the listener.
+    pub fn http_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// The address that peers reach.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn mesh_addr(&self) -> io::Result<SocketAddr> {
+        self.udp.local_addr()
+    }
+}
+
+/// Accepts TCP connections and sends small frames at once.
+pub struct TcpFace(TcpListener);
+
+impl Listener for TcpFace {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let (stream, addr) = Listener::accept(&mut self.0).await;
+        // A socket that refuses this is slower, not broken.
+        let _ = stream.set_nodelay(true);
+        (stream, addr)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// An address that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot bind {what} {addr}: {source}; is another process using it?")]
+pub struct BindError {
+    what: &'static str,
+    addr: SocketAddr,
+    source: io::Error,
+}
+
+/// Wall-clock time, for incarnations, stamps and token expiry. Never used to measure a duration.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    fn now_ms(&self) -> u64 {
+        // A clock before 1970 reads as 0: incarnations and stamps then grow by their other rules.
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The node's random choices, all from one seed.
+pub(crate) struct Entropy(Mutex<StdRng>);
+
+impl Entropy {
+    /// Starts from `seed`.
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self(Mutex::new(StdRng::from_seed(seed)))
+    }
+
+    /// 64 uniform bits.
+    pub(crate) fn next_u64(&self) -> u64 {
+        self.0.lock().expect("no panic happens under this lock").next_u64()
+    }
+
+    /// A seed for a part that draws by itself.
+    pub(crate) fn seed(&self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.0.lock().expect("no panic happens under this lock").fill_bytes(&mut seed);
+        seed
+    }
+
+    /// Uniform in `low..=high`.
+    pub(crate) fn between(&self, low: u64, high: u64) -> u64 {
+        assert!(low <= high, "an empty range has no member");
+        match (high - low).checked_add(1) {
+            Some(width) => low + self.next_u64() % width,
+            None => self.next_u64(),
+        }
+    }
+
+    /// A device id for a client that names none.
+    pub(crate) fn device(&self) -> DeviceId {
+        DeviceId::new(format!("{:016x}{:016x}", self.next_u64(), self.next_u64()))
+            .expect("32 hexadecimal digits are a valid device id")
+    }
+}
