@@ -21,17 +21,40 @@
 //!
 //! The directory, the liveness overlay, the outbox, the heartbeat, the routing decision and the
 //! readiness of a node are pure: input and time in, outputs out, no clock, lock, task or entropy.
+//!
+//! # Embedding a node
+//!
+//! ```
+//! use pushmesh::{Config, Node, NodeName, Payload, Target, UserId, Wire};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::dev(NodeName::new("n1")?);
+//! let wire = Wire::bind(config.listen, config.mesh_listen).await?;
+//! let node = Node::start(config, wire).await?;
+//! node.ready().await;
+//!
+//! // Clients connect to ws://{node.http_addr()}/v1/ws?user=42
+//! let user = UserId::new("42")?;
+//! let report = node.push(Target::User(user), Payload::text("hello"), None).await;
+//! assert_eq!(report.delivered(), 0, "nobody is connected yet");
+//!
+//! node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
 
-#![expect(dead_code, unused_imports, reason = "the gateway and the node that use these parts follow")]
-
+pub mod cli;
 pub mod config;
 pub mod handler;
 pub mod id;
 pub mod limits;
+pub mod node;
 pub mod push;
 pub mod wire;
 
 mod directory;
+mod gateway;
 mod membership;
 mod mesh;
 mod metrics;
@@ -45,5 +68,6 @@ pub use config::Config;
 pub use handler::{Handler, SessionInfo};
 pub use id::{DeviceId, MessageId, NodeName, SessionKey, UserId};
 pub use mesh::{ClusterKey, ClusterKeyError};
+pub use node::Node;
 pub use push::{BroadcastReport, Outcome, Payload, PushReport, Target};
 pub use wire::Wire;

@@ -1,5 +1,21 @@
-//! The `pushmesh` binary.
+//! The `pushmesh` binary: arguments, then a command.
 
-fn main() {
-    eprintln!("pushmesh: the commands follow");
+use std::process::ExitCode;
+
+use clap::Parser;
+use pushmesh::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("pushmesh: the runtime does not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(cli::run(cli));
+    // A read of stdin that nobody waits for any more must not hold the process.
+    runtime.shutdown_background();
+    code
 }

@@ -1,0 +1,130 @@
+//! The command line: one file a command, and what they share.
+//!
+//! `node` and `demo` run the product; the other commands are clients of its HTTP and WebSocket
+//! face, and know nothing that docs/PROTOCOL.md does not say. Results go to stdout, as tables for
+//! people or with `--json` as lines for scripts; progress and problems go to stderr. Exit codes are
+//! those of the [`exit`] table.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigError;
+
+mod client;
+mod demo;
+mod exit;
+mod keygen;
+mod listen;
+mod log;
+mod node;
+mod nodes;
+mod progress;
+mod push;
+mod server;
+mod sessions;
+mod table;
+mod token;
+
+use exit::Exit;
+
+/// WebSocket push on a cluster, in one binary and without a broker
+#[derive(Debug, Parser)]
+#[command(name = "pushmesh", version, after_help = exit::HELP, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node of a cluster
+    Node(Box<node::NodeArgs>),
+    /// Run a whole cluster in this process and tell what it does
+    Demo(demo::DemoArgs),
+    /// Push a message to a user, a device or everyone
+    #[command(after_help = exit::HELP)]
+    Push(push::PushArgs),
+    /// Connect as a client and print what arrives
+    Listen(listen::ListenArgs),
+    /// Show the nodes of the cluster
+    Nodes(nodes::NodesArgs),
+    /// Show who is connected
+    Sessions(sessions::SessionsArgs),
+    /// Sign a token that a client can connect with
+    Token(token::TokenArgs),
+    /// Make a key or a secret
+    Keygen(keygen::KeygenArgs),
+}
+
+/// Runs one command to its end; what went wrong is on stderr by then.
+pub async fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Node(args) => node::run(*args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Push(args) => push::run(args).await.map(ExitCode::from),
+        Command::Listen(args) => listen::run(args).await.map(ExitCode::from),
+        Command::Nodes(args) => nodes::run(args).await.map(ExitCode::from),
+        Command::Sessions(args) => sessions::run(args).await.map(ExitCode::from),
+        Command::Token(args) => token::run(&args).map(ExitCode::from),
+        Command::Keygen(args) => keygen::run(&args).map(ExitCode::from),
+    };
+    result.unwrap_or_else(|error| fail(&error).into())
+}
+
+/// Reports an error that ended a command.
+fn fail(error: &anyhow::Error) -> Exit {
+    if error.is::<ReaderGone>() {
+        return Exit::Done;
+    }
+    eprintln!("pushmesh: {error:#}");
+    if error.is::<ConfigError>() { Exit::Usage } else { Exit::Error }
+}
+
+/// Writes one line of result to stdout. `println!` would panic under `pushmesh sessions | head`.
+fn print_line(line: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(line.as_ref()).and_then(|()| stdout.write_all(b"\n"));
+    written.and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => ReaderGone.into(),
+        _ => anyhow::Error::new(error).context("can not write to stdout"),
+    })
+}
+
+/// Whoever read our stdout has seen enough. Not a failure.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of stdout is gone")]
+struct ReaderGone;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_secret_in_the_environment_is_not_shown_by_help() {
+        for command in Cli::command().get_subcommands() {
+            for argument in command.get_arguments().filter(|argument| argument.get_env().is_some()) {
+                let name = argument.get_long().unwrap_or_default();
+                let is_secret = name == "token" || name.ends_with("key") || name.ends_with("secret");
+                let is_path = name.starts_with("tls-") || name.starts_with("mesh-tls-");
+                assert!(!is_secret || is_path || argument.is_hide_env_values_set(), "--{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_that_leaves_is_no_failure_and_a_bad_configuration_is_a_usage_error() {
+        assert_eq!(fail(&ReaderGone.into()), Exit::Done);
+        let missing = ConfigError::Missing { flag: "name", advice: "give it" };
+        assert_eq!(fail(&missing.into()), Exit::Usage);
+        assert_eq!(fail(&anyhow::anyhow!("anything else")), Exit::Error);
+    }
+}

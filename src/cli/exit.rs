@@ -1,0 +1,39 @@
+//! Exit codes, for scripts.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It did what it was asked to; of a push: written to at least one session.
+    Done,
+    /// It failed.
+    Error,
+    /// It was called in a way that can not work. clap uses the same code.
+    Usage,
+    /// There is no session of that user or device.
+    NoSession,
+    /// There is a session, and the message is not known to have been written to it.
+    NotDelivered,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Error => 1,
+            Exit::Usage => 2,
+            Exit::NoSession => 3,
+            Exit::NotDelivered => 4,
+        })
+    }
+}
+
+/// The table for `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0  done; push: delivered (or accepted, with --wait none); node: stopped cleanly
+  1  error
+  2  wrong usage or configuration
+  3  no session of that user or device
+  4  not delivered, or not known to be: buffered, overloaded, unreachable, interrupted";

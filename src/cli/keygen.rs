@@ -1,0 +1,125 @@
+//! `pushmesh keygen`: keys and secrets from the machine's entropy, in files that only their owner
+//! reads.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::ValueEnum;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::exit::Exit;
+use crate::mesh::identity::ClusterKey;
+
+/// The flags of `pushmesh keygen`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeygenArgs {
+    /// File to write, which must not exist; only its owner can read it [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// What the key is for
+    #[arg(long, value_enum, default_value_t = Kind::Cluster)]
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Nodes prove themselves to each other with it (--cluster-key-file)
+    Cluster,
+    /// A backend presents it to push (--api-key-file)
+    Api,
+    /// A backend signs client tokens with it (--jwt-secret-file)
+    JwtSecret,
+}
+
+impl Kind {
+    fn generate(self) -> anyhow::Result<String> {
+        Ok(match self {
+            Kind::Cluster => ClusterKey::generate()?.to_text(),
+            Kind::Api => format!("pma1_{}", random::<32>()?),
+            Kind::JwtSecret => random::<48>()?,
+        })
+    }
+
+    fn next_step(self) -> &'static str {
+        match self {
+            Kind::Cluster => "give every node of the cluster a copy, and nobody else",
+            Kind::Api => "give it to the nodes and to the backend that pushes",
+            Kind::JwtSecret => "give it to the nodes and to the backend that signs client tokens",
+        }
+    }
+}
+
+/// Makes the key.
+pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<Exit> {
+    let key = args.kind.generate()?;
+    match &args.out {
+        None => super::print_line(key)?,
+        Some(path) => {
+            write_new(path, &key)?;
+            eprintln!("wrote {}: {}", path.display(), args.kind.next_step());
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// `N` random bytes as text.
+fn random<const N: usize>() -> anyhow::Result<String> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no entropy"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Writes a file that did not exist, readable by its owner only from its first moment.
+fn write_new(path: &Path, key: &str) -> anyhow::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut file = options.open(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => anyhow::anyhow!(
+            "{} exists, and overwriting a key would lock out who uses it: move it away or give another --out",
+            path.display()
+        ),
+        _ => anyhow::Error::new(error).context(format!("can not create {}", path.display())),
+    })?;
+    writeln!(file, "{key}")
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("can not write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_private_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.key");
+        let args = KeygenArgs { out: Some(path.clone()), kind: Kind::Api };
+        assert_eq!(run(&args).unwrap(), Exit::Done);
+        let first = std::fs::read_to_string(&path).unwrap();
+        assert!(run(&args).unwrap_err().to_string().contains("move it away"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn keys_are_long_enough_and_differ() {
+        for (kind, bytes_min) in [(Kind::Cluster, 32), (Kind::Api, 32), (Kind::JwtSecret, 64)] {
+            let (one, two) = (kind.generate().unwrap(), kind.generate().unwrap());
+            assert!(one.len() >= bytes_min, "{kind:?}: {}", one.len());
+            assert_ne!(one, two, "{kind:?}");
+        }
+    }
+}

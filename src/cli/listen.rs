@@ -1,0 +1,227 @@
+//! `pushmesh listen`: a client that prints what it is sent.
+//!
+//! It behaves as docs/PROTOCOL.md asks of clients: it answers pings, notices a silent server, and
+//! after 1012 and 1013 it comes back after the pause that the server chose. Any other close ends
+//! it.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::dangerous::insecure_decode_claims;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::exit::Exit;
+use super::server::{Server, ServerArgs};
+use crate::config::Secret;
+use crate::id::{DeviceId, UserId};
+
+mod socket;
+
+use socket::{Event, Refused, Socket};
+
+/// The flags of `pushmesh listen`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListenArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The user to listen as; without token only a node in --dev accepts it
+    #[arg(long, value_name = "USER", required_unless_present = "token")]
+    user: Option<UserId>,
+    /// The device to be; connecting again with it takes the session over [default: a random one]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceId>,
+    /// Client token, as `pushmesh token` signs it
+    #[arg(long, env = "PUSHMESH_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = secret)]
+    token: Option<Secret>,
+    /// End after so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Print messages as JSON with their ids, one a line; a binary message carries "base64"
+    #[arg(long)]
+    json: bool,
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// Connects and prints until the count, the end or Ctrl-C.
+pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<Exit> {
+    check_user(args.user.as_ref(), args.token.as_ref())?;
+    let server = Server::new(&args.server)?;
+    let mut left = args.count.unwrap_or(u64::MAX);
+    let mut socket = Socket::connect(&server, &args).await?;
+    eprintln!("listening at {}", server.url());
+    loop {
+        let pause = match session(&mut socket, &mut left, args.json).await? {
+            Next::End(exit) => return Ok(exit),
+            Next::Reconnect { pause } => pause,
+        };
+        eprintln!("reconnecting in {} ms", pause.as_millis());
+        let reconnected = tokio::select! {
+            result = reconnect(&server, &args, pause) => result?,
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+        };
+        socket = reconnected;
+        eprintln!("listening again at {}", server.url());
+    }
+}
+
+/// What comes after a connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    End(Exit),
+    Reconnect { pause: Duration },
+}
+
+/// Prints the messages of one connection.
+async fn session(socket: &mut Socket, left: &mut u64, json: bool) -> anyhow::Result<Next> {
+    loop {
+        let event = tokio::select! {
+            event = socket.next() => event,
+            _ = tokio::signal::ctrl_c() => {
+                socket.close().await;
+                return Ok(Next::End(Exit::Done));
+            }
+        };
+        match event {
+            Event::Message(message) => {
+                let Some(line) = line(&message, json)? else { continue };
+                super::print_line(line)?;
+                *left -= 1;
+                if *left == 0 {
+                    socket.close().await;
+                    return Ok(Next::End(Exit::Done));
+                }
+            }
+            Event::Closed { code, reason } => {
+                eprintln!("closed by the server: {code} {reason}");
+                return Ok(after_close(code, &reason));
+            }
+            Event::Lost { problem } => {
+                eprintln!("connection lost: {problem}");
+                return Ok(Next::Reconnect { pause: RETRY_PAUSE });
+            }
+        }
+    }
+}
+
+/// The close codes of docs/PROTOCOL.md, from a client's side.
+fn after_close(code: u16, reason: &str) -> Next {
+    #[derive(Deserialize)]
+    struct Reason {
+        retry_ms: u64,
+    }
+    match code {
+        1_000 => Next::End(Exit::Done),
+        1_012 | 1_013 => {
+            let chosen =
+                serde_json::from_str::<Reason>(reason).map(|reason| Duration::from_millis(reason.retry_ms));
+            Next::Reconnect { pause: chosen.unwrap_or(RETRY_PAUSE).min(RETRY_PAUSE_MAX) }
+        }
+        _ => Next::End(Exit::Error),
+    }
+}
+
+/// Tries again for a while: the node is restarting, or another one takes over its address. A
+/// refusal that will not change ends it.
+async fn reconnect(server: &Server, args: &ListenArgs, pause: Duration) -> anyhow::Result<Socket> {
+    let deadline = Instant::now() + RECONNECT_FOR;
+    let mut pause = pause;
+    loop {
+        sleep(pause).await;
+        match Socket::connect(server, args).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => {
+                let is_final = error.downcast_ref::<Refused>().is_some_and(|refused| !refused.may_pass());
+                if is_final || Instant::now() >= deadline {
+                    return Err(error);
+                }
+            }
+        }
+        pause = (pause * 2).clamp(RETRY_PAUSE / 4, RETRY_PAUSE_MAX / 12);
+    }
+}
+
+/// The line to print for a frame; `None` for one that is no message.
+fn line(message: &Message, json: bool) -> anyhow::Result<Option<String>> {
+    if json {
+        return match message {
+            Message::Text(text) => envelope(text),
+            _ => Ok(None),
+        };
+    }
+    Ok(match message {
+        Message::Text(text) => Some(text.as_str().to_owned()),
+        Message::Binary(bytes) => Some(format!("base64:{}", STANDARD.encode(bytes))),
+        _ => None,
+    })
+}
+
+/// What an envelope of `pushmesh.v1` gives to print: messages as they are; the rest is for stderr.
+fn envelope(text: &str) -> anyhow::Result<Option<String>> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        r#type: String,
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+        #[serde(default)]
+        user: String,
+        #[serde(default)]
+        device: String,
+        #[serde(default)]
+        node: String,
+    }
+    let parsed: Envelope = serde_json::from_str(text).context("the server does not speak pushmesh.v1")?;
+    match parsed.r#type.as_str() {
+        // One line, whatever white space the server puts in.
+        "message" => Ok(Some(serde_json::from_str::<Box<RawValue>>(text)?.get().replace(['\r', '\n'], " "))),
+        "welcome" => {
+            eprintln!("connected as {}/{} at node {}", parsed.user, parsed.device, parsed.node);
+            Ok(None)
+        }
+        "error" => {
+            eprintln!("{}: {}", parsed.code, parsed.message);
+            Ok(None)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// A token speaks for its own user: asking for another one is a mistake that nobody would notice.
+fn check_user(user: Option<&UserId>, token: Option<&Secret>) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    struct Sub {
+        sub: String,
+    }
+    let (Some(user), Some(token)) = (user, token) else { return Ok(()) };
+    // Not verified, which is the server's business; a token that is none is refused by it.
+    match insecure_decode_claims::<Sub>(token.expose()) {
+        Ok(claims) if claims.sub != user.as_str() => {
+            anyhow::bail!(
+                "the token is for user {}, not {user}: leave out --user or get another token",
+                claims.sub
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Pause before a reconnect where the server names none. Guess.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause that a server may ask for. Guess.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a reconnect is tried. Guess: a node restarts well within it.
+const RECONNECT_FOR: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

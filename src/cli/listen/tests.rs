@@ -1,0 +1,139 @@
+//! Decisions of `pushmesh listen`, and the whole of it against a server made by hand.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocketUpgrade};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use super::*;
+
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    addr
+}
+
+fn args(addr: SocketAddr, count: u64, json: bool) -> ListenArgs {
+    ListenArgs {
+        server: ServerArgs { url: format!("http://{addr}").parse().unwrap(), ca_file: None },
+        user: Some(UserId::new("42").unwrap()),
+        device: None,
+        token: None,
+        count: Some(count),
+        json,
+    }
+}
+
+#[tokio::test]
+async fn a_restarting_server_is_found_again_and_the_count_goes_on() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&connections);
+    let handler = move |upgrade: WebSocketUpgrade| async move {
+        let turn = counter.fetch_add(1, Ordering::SeqCst);
+        // The second attempt meets a server that is not ready yet.
+        if turn == 1 {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        upgrade.protocols(["pushmesh.v1"]).on_upgrade(move |mut socket| async move {
+            let message = format!(r#"{{"type":"message","id":"m{turn}","data":"x"}}"#);
+            socket.send(Frame::text(message)).await.unwrap();
+            let reason = r#"{"retry_ms":1}"#.into();
+            let _ = socket.send(Frame::Close(Some(CloseFrame { code: 1_012, reason }))).await;
+        })
+    };
+    let addr = serve(Router::new().route("/v1/ws", get(handler))).await;
+    assert_eq!(run(args(addr, 2, true)).await.unwrap(), Exit::Done);
+    assert_eq!(connections.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_close_that_is_no_restart_ends_it_with_an_error() {
+    let handler = |upgrade: WebSocketUpgrade| async move {
+        upgrade.on_upgrade(|mut socket| async move {
+            let frame = CloseFrame { code: 4_001, reason: "superseded".into() };
+            let _ = socket.send(Frame::Close(Some(frame))).await;
+        })
+    };
+    let addr = serve(Router::new().route("/v1/ws", get(handler))).await;
+    assert_eq!(run(args(addr, 1, false)).await.unwrap(), Exit::Error);
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_in_the_words_of_the_server() {
+    async fn handler(headers: HeaderMap) -> Response {
+        let token = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or("none");
+        let message = format!("token {token} expired");
+        let body = format!(r#"{{"error":{{"code":"unauthorized","message":"{message}"}}}}"#);
+        (StatusCode::UNAUTHORIZED, body).into_response()
+    }
+    let addr = serve(Router::new().route("/v1/ws", get(handler))).await;
+    let args = ListenArgs { token: Some(Secret::new("t0")), ..args(addr, 1, false) };
+    let error = format!("{:#}", run(args).await.unwrap_err());
+    let expected = format!("refused by http://{addr}: unauthorized: token Bearer t0 expired (status 401)");
+    assert_eq!(error, expected);
+}
+
+#[tokio::test]
+async fn a_closed_port_is_told_with_a_way_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    drop(listener);
+    let error = format!("{:#}", run(args(addr, 1, false)).await.unwrap_err());
+    assert!(
+        error.starts_with(&format!("no pushmesh node answers at http://{addr}; start one with")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_restart_is_followed_by_a_reconnect_after_the_pause_that_the_server_chose() {
+    let pause = |ms| Next::Reconnect { pause: Duration::from_millis(ms) };
+    assert_eq!(after_close(1_012, r#"{"retry_ms":250}"#), pause(250));
+    assert_eq!(after_close(1_013, r#"{"retry_ms":250,"why":"full"}"#), pause(250));
+    assert_eq!(after_close(1_012, "restarting"), pause(1_000));
+    assert_eq!(after_close(1_012, r#"{"retry_ms":99999999}"#), pause(60_000));
+}
+
+#[test]
+fn any_other_close_ends_it() {
+    assert_eq!(after_close(1_000, "bye"), Next::End(Exit::Done));
+    for code in [1_001, 1_008, 1_009, 4_001, 4_002, 4_003, 4_004] {
+        assert_eq!(after_close(code, ""), Next::End(Exit::Error), "{code}");
+    }
+}
+
+#[test]
+fn payloads_are_printed_as_they_are_and_binary_ones_as_base64() {
+    assert_eq!(line(&Message::text("hello"), false).unwrap().as_deref(), Some("hello"));
+    assert_eq!(line(&Message::binary(vec![1, 2]), false).unwrap().as_deref(), Some("base64:AQI="));
+}
+
+#[test]
+fn of_the_envelopes_only_messages_are_printed_each_on_one_line() {
+    let print = |text: &str| line(&Message::text(text), true).unwrap();
+    let message = "{\"type\":\"message\",\n \"id\":\"m1\",\"data\":\"a\\nb\"}";
+    assert_eq!(print(message).as_deref(), Some("{\"type\":\"message\",  \"id\":\"m1\",\"data\":\"a\\nb\"}"));
+    assert_eq!(print(r#"{"type":"welcome","user":"42","device":"d","node":"n1","session":"s"}"#), None);
+    assert_eq!(print(r#"{"type":"error","code":"c","message":"m"}"#), None);
+    assert_eq!(print(r#"{"type":"later"}"#), None);
+    assert!(line(&Message::text("hello"), true).is_err());
+}
+
+#[test]
+fn a_token_of_another_user_is_a_mistake() {
+    let user = UserId::new("42").unwrap();
+    // {"alg":"HS256"} and {"sub":"7"}: nothing is verified here.
+    let token = Secret::new("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.AA");
+    let error = check_user(Some(&user), Some(&token)).unwrap_err().to_string();
+    assert!(error.contains("for user 7, not 42"), "{error}");
+    assert!(check_user(Some(&UserId::new("7").unwrap()), Some(&token)).is_ok());
+    assert!(check_user(None, Some(&token)).is_ok());
+    assert!(check_user(Some(&user), None).is_ok());
+}

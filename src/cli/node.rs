@@ -1,0 +1,106 @@
+//! `pushmesh node`: runs one node until a signal or a fault ends it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::log::{self, LogFormat};
+use super::print_line;
+use crate::config::{Config, RawConfig};
+use crate::node::Node;
+use crate::wire::Wire;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NodeArgs {
+    /// TOML file with the same names as the flags; flags and environment win over it
+    #[arg(long, env = "PUSHMESH_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Format of the log on stderr; RUST_LOG chooses what is in it
+    #[arg(long, env = "PUSHMESH_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+
+    #[command(flatten)]
+    raw: RawConfig,
+}
+
+/// Runs a node.
+pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
+    log::start("pushmesh=info,warn", args.log_format);
+    let raw = match &args.config {
+        Some(path) => RawConfig::from_toml(path)?.overlay(args.raw),
+        None => args.raw,
+    };
+    let config = raw.validate()?;
+    if config.auth.dev {
+        warn_about_dev();
+    }
+    // Before anything else happens, so that a signal during the start is not lost.
+    let mut stop = StopSignals::listen()?;
+    let drain_timeout = config.timers.drain_timeout;
+    let node = start(config).await?;
+    print_line(format!(
+        "pushmesh node {} listening http={} mesh={} incarnation={}",
+        node.name(),
+        node.http_addr(),
+        node.mesh_addr(),
+        node.incarnation()
+    ))?;
+    tokio::select! {
+        () = node.ready() => print_line(format!("pushmesh node {} ready", node.name()))?,
+        () = stop.next() => return Ok(drain(node, stop, drain_timeout).await),
+        fault = node.failed() => anyhow::bail!(fault),
+    }
+    tokio::select! {
+        () = stop.next() => Ok(drain(node, stop, drain_timeout).await),
+        fault = node.failed() => anyhow::bail!(fault),
+    }
+}
+
+async fn start(config: Config) -> anyhow::Result<Node> {
+    let wire = Wire::bind(config.listen, config.mesh_listen).await?;
+    Ok(Node::start(config, wire).await?)
+}
+
+/// Stops gracefully; a second signal ends the process at once.
+async fn drain(node: Node, mut stop: StopSignals, bound: std::time::Duration) -> ExitCode {
+    eprintln!("pushmesh: stopping within {} s; a second signal stops at once", bound.as_secs_f32());
+    tokio::select! {
+        () = node.shutdown() => ExitCode::SUCCESS,
+        () = stop.next() => {
+            eprintln!("pushmesh: second signal, stopping at once");
+            // What other programs return for a process ended by SIGTERM.
+            ExitCode::from(143)
+        }
+    }
+}
+
+fn warn_about_dev() {
+    eprintln!(
+        "pushmesh: --dev: no tokens, no API keys, and a cluster key that everybody knows. \
+         For trying it out on this machine only."
+    );
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("can not listen for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("can not listen for SIGINT")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

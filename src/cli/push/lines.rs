@@ -1,0 +1,202 @@
+//! `pushmesh push --lines`: many messages over one request, answered while they are sent.
+//!
+//! The file goes to `POST /v1/push` as it is; nothing is parsed or held here but one answer line.
+//! The answers come in the order of the lines.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::TryStreamExt;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Body as _, Frame, Incoming};
+use serde::Deserialize;
+use tokio::io::AsyncRead;
+use tokio_util::io::ReaderStream;
+
+use super::{Counts, by_word};
+use crate::cli::client::{ApiClient, ErrorBody};
+use crate::cli::exit::Exit;
+use crate::cli::print_line;
+use crate::cli::progress::Progress;
+use crate::cli::server::Body;
+use crate::cli::table::thousands;
+
+/// Streams the file, prints failures (with `json`: every answer) and a summary.
+pub(super) async fn run(api: &ApiClient, path: &Path, json: bool) -> anyhow::Result<Exit> {
+    let response = api.stream("/v1/push", "application/x-ndjson", open(path).await?).await?;
+    let mut answers = Lines { body: response.into_body(), buffer: BytesMut::new(), ready: VecDeque::new() };
+    let mut progress = Progress::new("messages", json);
+    let mut tally = Tally::default();
+    while let Some(line) = answers.next().await? {
+        let answer: LineAnswer =
+            serde_json::from_slice(&line).context("an answer line is not what was expected")?;
+        if json {
+            print_line(&line)?;
+        } else if let Some(problem) = tally.problem(&answer) {
+            progress.clear();
+            eprintln!("{problem}");
+        }
+        tally.add(&answer);
+        progress.at(tally.lines);
+    }
+    let elapsed = progress.elapsed();
+    progress.clear();
+    let summary = tally.summary(elapsed);
+    if json {
+        eprintln!("{summary}")
+    } else {
+        print_line(summary)?
+    }
+    Ok(tally.exit())
+}
+
+async fn open(path: &Path) -> anyhow::Result<Body> {
+    if path == Path::new("-") {
+        return Ok(body(tokio::io::stdin()));
+    }
+    let file = tokio::fs::File::open(path).await;
+    Ok(body(file.with_context(|| format!("--lines: can not open {}", path.display()))?))
+}
+
+fn body(reader: impl AsyncRead + Send + 'static) -> Body {
+    StreamBody::new(ReaderStream::with_capacity(reader, CHUNK_BYTES).map_ok(Frame::data)).boxed_unsync()
+}
+
+/// The lines of a body as they arrive.
+struct Lines {
+    body: Incoming,
+    buffer: BytesMut,
+    ready: VecDeque<Bytes>,
+}
+
+impl Lines {
+    async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Ok(Some(line));
+            }
+            if self.body.is_end_stream() {
+                return Ok(self.rest());
+            }
+            match self.body.frame().await {
+                None => return Ok(self.rest()),
+                Some(frame) => {
+                    let frame = frame.context(BROKEN_OFF)?;
+                    if let Ok(data) = frame.into_data() {
+                        self.buffer.extend_from_slice(&data);
+                        self.split();
+                    }
+                }
+            }
+            anyhow::ensure!(
+                self.buffer.len() <= LINE_BYTES_MAX,
+                "an answer line is longer than {LINE_BYTES_MAX} bytes"
+            );
+        }
+    }
+
+    fn split(&mut self) {
+        while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+            let line = self.buffer.split_to(end).freeze();
+            self.buffer.advance(1);
+            if !line.trim_ascii().is_empty() {
+                self.ready.push_back(line);
+            }
+        }
+    }
+
+    /// A last line without newline.
+    fn rest(&mut self) -> Option<Bytes> {
+        let rest = std::mem::take(&mut self.buffer).freeze();
+        (!rest.trim_ascii().is_empty()).then_some(rest)
+    }
+}
+
+/// One answer of `POST /v1/push`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LineAnswer {
+    line: u64,
+    id: Option<String>,
+    delivered: u64,
+    outcome: Option<String>,
+    error: Option<ErrorBody>,
+}
+
+impl LineAnswer {
+    /// The word that decides: the error's code, the outcome, or whether anybody got it.
+    fn word(&self) -> &str {
+        match (&self.error, &self.outcome) {
+            (Some(error), _) => &error.code,
+            (None, Some(outcome)) => outcome,
+            (None, None) if self.delivered > 0 => "delivered",
+            (None, None) => "no_session",
+        }
+    }
+}
+
+/// What became of all lines.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    lines: u64,
+    counts: Counts,
+}
+
+impl Tally {
+    /// A sentence about a line that was not delivered, for the first few of them.
+    pub(super) fn problem(&self, answer: &LineAnswer) -> Option<String> {
+        let failed = self.lines - self.counts.get("delivered").copied().unwrap_or(0);
+        let word = answer.word();
+        if by_word(word) == Exit::Done || failed >= PROBLEMS_SHOWN {
+            return None;
+        }
+        let id = answer.id.as_ref().map(|id| format!(" (id {id})")).unwrap_or_default();
+        let message = answer.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
+        Some(format!("line {}{id}: {word}{message}", answer.line))
+    }
+
+    /// Counts one answer.
+    pub(super) fn add(&mut self, answer: &LineAnswer) {
+        self.lines += 1;
+        *self.counts.entry(answer.word().to_owned()).or_default() += 1;
+    }
+
+    /// One line for people.
+    pub(super) fn summary(&self, elapsed: Duration) -> String {
+        let counts: Vec<_> =
+            self.counts.iter().map(|(word, count)| format!("{} {word}", thousands(*count))).collect();
+        let rate = self.lines as f64 / elapsed.as_secs_f64().max(0.001);
+        format!(
+            "{} messages in {:.1} s ({}/s): {}",
+            thousands(self.lines),
+            elapsed.as_secs_f64(),
+            thousands(rate.round() as u64),
+            if counts.is_empty() { "nothing to push".to_owned() } else { counts.join(", ") }
+        )
+    }
+
+    /// The worst that happened: an error, then not delivered, then no session.
+    pub(super) fn exit(&self) -> Exit {
+        let any = |exit: Exit| self.counts.keys().any(|word| by_word(word) == exit);
+        [Exit::Error, Exit::NotDelivered, Exit::NoSession]
+            .into_iter()
+            .find(|exit| any(*exit))
+            .unwrap_or(Exit::Done)
+    }
+}
+
+/// What the caller has to know when the connection breaks.
+const BROKEN_OFF: &str =
+    "the answers broke off; messages after the last answer may or may not have been pushed";
+
+/// Bytes of one read of the file. Guess.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Bytes of one answer line. Guess: the sessions of one user, many times over.
+const LINE_BYTES_MAX: usize = 4 << 20;
+
+/// How many failed lines are shown one by one. Guess: the rest is in the summary, and in `--json`.
+const PROBLEMS_SHOWN: u64 = 10;

@@ -1,0 +1,197 @@
+//! The face of a node: HTTP for backends, WebSockets for clients.
+//!
+//! ```text
+//!   serve ──► request id ──► bounds ──┬─► open: /livez /readyz /metrics /openapi.json
+//!   (TCP, TLS)                        ├─► API key ──► api: push, stream, users, sessions, ...
+//!                                     └─► token ────► ws ──► connection (one task a client)
+//! ```
+//!
+//! Every answer carries `x-request-id`, and every error has the same body, made in `error.rs`. The
+//! gateway parses, checks and reports; where a push goes is the router's business, who owns a
+//! session the directory's. The routes stand in one table here, and `openapi.json` is tested
+//! against it.
+
+use std::sync::Arc;
+
+use axum::middleware::{from_fn, from_fn_with_state};
+use serde::Serialize;
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::Config;
+use crate::handler::Handler;
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::replica::Replica;
+use crate::router::Router;
+use crate::session::Registry;
+use crate::token::TokenVerifier;
+use crate::wire::{Clock, Entropy};
+
+mod api;
+mod auth;
+mod body;
+mod bounds;
+mod connection;
+mod data;
+mod envelope;
+mod error;
+mod openapi;
+
+mod request_id;
+mod serve;
+mod tls;
+mod upgrade;
+mod url;
+mod ws;
+
+pub(crate) use serve::serve;
+pub(crate) use tls::{HttpTlsError, server_config};
+
+use auth::ApiKeys;
+use error::ApiError;
+
+/// What the face of a node works with.
+pub(crate) struct Gateway {
+    pub(crate) config: Arc<Config>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tokens: TokenVerifier,
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<Entropy>,
+    /// Where the node is in its life.
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// The members, this node included.
+    pub(crate) nodes: Box<dyn Fn() -> Vec<NodeStatus> + Send + Sync>,
+}
+
+/// Where a node is in its life.
+///
+/// ```text
+///   Joining ──► Ready ──► Draining ──► Stopped
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    /// It copies the directory. The API answers from what is known; clients are sent elsewhere.
+    Joining,
+    /// It serves.
+    Ready,
+    /// It lets its clients go.
+    Draining,
+    /// It is about to end.
+    Stopped,
+}
+
+impl Phase {
+    /// The word for this phase in the API.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Phase::Joining => "joining",
+            Phase::Ready => "ready",
+            Phase::Draining => "draining",
+            Phase::Stopped => "stopped",
+        }
+    }
+}
+
+/// A member, as `GET /v1/nodes` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct NodeStatus {
+    pub(crate) name: String,
+    /// The state in the view of the node that answers.
+    pub(crate) state: String,
+    pub(crate) incarnation: u64,
+    /// The UDP address of its mesh.
+    pub(crate) mesh: String,
+    /// The address of its HTTP face.
+    pub(crate) http: String,
+    pub(crate) zone: Option<String>,
+    /// Sessions that it owns.
+    pub(crate) sessions: u64,
+    /// Round trip of the direct link, where there is one.
+    pub(crate) rtt_us: Option<u64>,
+    /// Since when it is in this state, in Unix milliseconds.
+    pub(crate) since_ms: u64,
+    /// Whether it is the node that answers.
+    #[serde(rename = "self")]
+    pub(crate) own: bool,
+}
+
+/// The gateway with what its routes share.
+struct Face {
+    gateway: Arc<Gateway>,
+    keys: ApiKeys,
+    /// API requests that may be in progress.
+    requests: Arc<Semaphore>,
+    /// WebSockets that may be opened only to tell the client to come back later.
+    farewells: Arc<Semaphore>,
+}
+
+/// All routes over `gateway`.
+pub(crate) fn routes(gateway: Arc<Gateway>) -> axum::Router {
+    let face = Arc::new(Face {
+        keys: ApiKeys::new(&gateway.config.auth),
+        requests: Arc::new(Semaphore::new(limits::API_REQUESTS_MAX)),
+        farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)),
+        gateway,
+    });
+    let guarded = add(axum::Router::new(), api::guarded())
+        .route_layer(from_fn_with_state(Arc::clone(&face), bounds::in_flight))
+        .route_layer(from_fn_with_state(Arc::clone(&face), auth::api_key));
+    add(guarded, open())
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(bounds::head))
+        .layer(from_fn_with_state(Arc::clone(&face), request_id::layer))
+        .with_state(face)
+}
+
+/// One method of one path.
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    handler: axum::routing::MethodRouter<Arc<Face>>,
+}
+
+impl Route {
+    fn get<T: 'static>(path: &'static str, handler: impl axum::handler::Handler<T, Arc<Face>>) -> Self {
+        Self { method: "get", path, handler: axum::routing::get(handler) }
+    }
+
+    fn post<T: 'static>(path: &'static str, handler: impl axum::handler::Handler<T, Arc<Face>>) -> Self {
+        Self { method: "post", path, handler: axum::routing::post(handler) }
+    }
+
+    fn delete<T: 'static>(path: &'static str, handler: impl axum::handler::Handler<T, Arc<Face>>) -> Self {
+        Self { method: "delete", path, handler: axum::routing::delete(handler) }
+    }
+}
+
+/// The routes that need no API key. WebSockets bring a token of their own.
+fn open() -> Vec<Route> {
+    let mut routes = api::open();
+    routes.push(Route::get("/openapi.json", openapi::show));
+    routes.push(Route::get("/v1/ws", ws::open));
+    routes
+}
+
+fn add(router: axum::Router<Arc<Face>>, routes: Vec<Route>) -> axum::Router<Arc<Face>> {
+    routes.into_iter().fold(router, |router, route| {
+        tracing::trace!(method = route.method, path = route.path, "route");
+        router.route(route.path, route.handler)
+    })
+}
+
+async fn unknown_route() -> ApiError {
+    ApiError::not_found()
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::method_not_allowed()
+}
+
+/// Guess: a reconnect storm is told to spread out, and costs at most this many sockets.
+const FAREWELLS_MAX: usize = 256;

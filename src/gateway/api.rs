@@ -1,0 +1,36 @@
+//! The calls of backends and operators, one file a subject.
+
+use crate::gateway::Route;
+
+mod nodes;
+mod operations;
+mod push;
+mod sessions;
+mod stats;
+mod stream;
+mod users;
+
+/// The routes that need an API key.
+pub(super) fn guarded() -> Vec<Route> {
+    vec![
+        Route::post("/v1/users/{user}/push", push::user),
+        Route::post("/v1/users/{user}/devices/{device}/push", push::session),
+        Route::post("/v1/broadcast", push::broadcast),
+        Route::post("/v1/push", stream::push),
+        Route::get("/v1/users/{user}", users::show),
+        Route::delete("/v1/users/{user}", users::disconnect),
+        Route::delete("/v1/users/{user}/devices/{device}", users::disconnect_session),
+        Route::get("/v1/sessions", sessions::list),
+        Route::get("/v1/stats", stats::show),
+        Route::get("/v1/nodes", nodes::list),
+    ]
+}
+
+/// The routes that need none: probes and metrics, for those who operate the node.
+pub(super) fn open() -> Vec<Route> {
+    vec![
+        Route::get("/metrics", operations::metrics),
+        Route::get("/livez", operations::live),
+        Route::get("/readyz", operations::ready),
+    ]
+}

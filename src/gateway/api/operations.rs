@@ -1,0 +1,42 @@
+//! For those who operate a node: is it alive, is it ready, what are its numbers.
+//!
+//! These calls need no key, so that a probe or a scraper needs no secret. They show counts and
+//! nothing of any user; who may not see those keeps the port away.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, json};
+
+use crate::gateway::error::ApiError;
+use crate::gateway::{Face, Phase};
+
+/// `GET /livez`: the process answers.
+pub(super) async fn live() -> &'static str {
+    "ok"
+}
+
+/// `GET /readyz`: clients may be sent here.
+pub(super) async fn ready(State(face): State<Arc<Face>>) -> Result<Response, ApiError> {
+    let phase = *face.gateway.phase.borrow();
+    if phase == Phase::Ready {
+        return Ok(Json(json!({ "phase": phase })).into_response());
+    }
+    Err(ApiError::not_ready(phase.as_str())
+        .with_details(Map::from_iter([("phase".to_owned(), json!(phase))])))
+}
+
+/// `GET /metrics`: the text format of Prometheus.
+pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Response {
+    let gateway = &face.gateway;
+    let metrics = &gateway.metrics;
+    metrics.connections.set(gateway.registry.len() as f64);
+    metrics.sessions_owned.set(gateway.replica.own_len() as f64);
+    let nodes = (gateway.nodes)();
+    metrics.members.set_each(|state| nodes.iter().filter(|node| node.state == state).count());
+    metrics.mesh_links.set(nodes.iter().filter(|node| node.rtt_us.is_some()).count() as f64);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
+}

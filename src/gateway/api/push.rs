@@ -1,0 +1,324 @@
+//! Pushing one message: to a user, to a session, to everybody.
+//!
+//! The body is the payload. The answer says what happened at each session, and its status follows
+//! the most favourable outcome: nothing is called delivered that was not written to a socket.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use crate::gateway::bounds::InFlight;
+use crate::gateway::error::ApiError;
+use crate::gateway::url::{Params, SessionPath, UserPath};
+use crate::gateway::{Face, Gateway, body};
+use crate::id::{DeviceId, MessageId, NodeName};
+use crate::push::{BroadcastReport, Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target};
+
+/// The parameters of a push.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PushParams {
+    #[serde(default)]
+    wait: Wait,
+}
+
+/// What the answer waits for.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Wait {
+    /// Nothing: 202 at once.
+    None,
+    /// The receipts of the owners.
+    #[default]
+    Receipt,
+}
+
+/// `POST /v1/users/{user}/push`
+pub(super) async fn user(
+    State(face): State<Arc<Face>>,
+    UserPath(user): UserPath,
+    Params(params): Params<PushParams>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    push(&face.gateway, Target::User(user), params.wait, request).await
+}
+
+/// `POST /v1/users/{user}/devices/{device}/push`
+pub(super) async fn session(
+    State(face): State<Arc<Face>>,
+    SessionPath(key): SessionPath,
+    Params(params): Params<PushParams>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    push(&face.gateway, Target::Session(key), params.wait, request).await
+}
+
+/// `POST /v1/broadcast`
+pub(super) async fn broadcast(
+    State(face): State<Arc<Face>>,
+    Params(params): Params<PushParams>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let gateway = &face.gateway;
+    let (message, place) = read(gateway, request).await?;
+    let id = message.id.clone();
+    let started = Instant::now();
+    let report = gateway.router.broadcast(message);
+    let gateway = Arc::clone(gateway);
+    let answer = async move {
+        let report = report.await;
+        note_broadcast(&gateway, started);
+        drop(place);
+        report
+    };
+    if params.wait == Wait::None {
+        tokio::spawn(answer);
+        return Ok(accepted(&id));
+    }
+    Ok(Json(BroadcastAnswer::from(&answer.await)).into_response())
+}
+
+async fn push(
+    gateway: &Arc<Gateway>,
+    target: Target,
+    wait: Wait,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (message, place) = read(gateway, request).await?;
+    let id = message.id.clone();
+    let started = Instant::now();
+    let report = gateway.router.push(target, message);
+    let gateway = Arc::clone(gateway);
+    let answer = async move {
+        let report = report.await;
+        note(&gateway, &report, started);
+        drop(place);
+        report
+    };
+    if wait == Wait::None {
+        // Somebody has to follow the session if it moved.
+        tokio::spawn(answer);
+        return Ok(accepted(&id));
+    }
+    let report = answer.await;
+    let answer = PushAnswer::from(&report);
+    match refusal(&report.best()) {
+        None => Ok(Json(answer).into_response()),
+        Some(error) => Err(error.with_details(answer.details())),
+    }
+}
+
+fn accepted(id: &MessageId) -> Response {
+    (StatusCode::ACCEPTED, Json(json!({ "id": id }))).into_response()
+}
+
+/// Counts a push that was answered.
+pub(super) fn note(gateway: &Gateway, report: &PushReport, started: Instant) {
+    if report.sessions.is_empty() {
+        gateway.metrics.pushed(&Outcome::NoSession); // The router counts by session, and there was none.
+    }
+    gateway.metrics.answered(started.elapsed());
+}
+
+/// Counts a broadcast that was answered.
+pub(super) fn note_broadcast(gateway: &Gateway, started: Instant) {
+    gateway.metrics.broadcasts.increment(1);
+    gateway.metrics.answered(started.elapsed());
+}
+
+/// The error that an outcome is, unless it is none.
+pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
+    match outcome {
+        Outcome::Delivered | Outcome::Buffered => None,
+        // The router follows those that moved; one that it could not follow is gone.
+        Outcome::NoSession | Outcome::Moved { .. } => Some(ApiError::no_session()),
+        Outcome::Overloaded => Some(ApiError::overloaded(
+            "a queue on the way to the client is full: try again in a second, and push less at once",
+        )),
+        Outcome::Interrupted => Some(ApiError::interrupted()),
+        Outcome::Unreachable => Some(ApiError::unreachable()),
+    }
+}
+
+/// Reads the message of a request, and takes its place among the requests in progress along.
+async fn read(gateway: &Gateway, request: Request) -> Result<(Message, Option<InFlight>), ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let id = idempotency_key(&parts.headers)?;
+    let bytes = body::read(&parts.headers, body, gateway.config.limits.max_payload_bytes).await?;
+    let payload = payload(&parts.headers, bytes)?;
+    Ok((gateway.router.message(id, payload), parts.extensions.remove()))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key
+        .to_str()
+        .map_err(|_| ApiError::bad_request("the Idempotency-Key is made of printable ASCII characters"))?;
+    Ok(Some(MessageId::new(key)?))
+}
+
+fn payload(headers: &HeaderMap, bytes: Bytes) -> Result<Payload, ApiError> {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/octet-stream") {
+        return Ok(Payload::binary(bytes));
+    }
+    if std::str::from_utf8(&bytes).is_err() {
+        let message = "the body is not UTF-8: for binary data set `Content-Type: application/octet-stream`";
+        return Err(ApiError::bad_request(message));
+    }
+    Ok(Payload { kind: PayloadKind::Text, bytes })
+}
+
+/// What happened at one session.
+#[derive(Serialize)]
+pub(super) struct SessionAnswer<'a> {
+    device: &'a DeviceId,
+    node: Option<&'a NodeName>,
+    outcome: &'static str,
+}
+
+/// What happened to a push.
+#[derive(Serialize)]
+pub(super) struct PushAnswer<'a> {
+    id: &'a MessageId,
+    delivered: usize,
+    sessions: Vec<SessionAnswer<'a>>,
+}
+
+impl<'a> From<&'a PushReport> for PushAnswer<'a> {
+    fn from(report: &'a PushReport) -> Self {
+        let sessions = report
+            .sessions
+            .iter()
+            .map(|session| SessionAnswer {
+                device: &session.device,
+                node: session.node.as_ref(),
+                outcome: session.outcome.as_str(),
+            })
+            .collect();
+        Self { id: &report.id, delivered: report.delivered(), sessions }
+    }
+}
+
+impl PushAnswer<'_> {
+    fn details(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(details)) => details,
+            _ => unreachable!("a struct of texts and numbers is an object"),
+        }
+    }
+}
+
+/// What happened to a broadcast.
+#[derive(Serialize)]
+pub(super) struct BroadcastAnswer<'a> {
+    id: &'a MessageId,
+    #[serde(flatten)]
+    total: Tally,
+    nodes: Vec<NodeAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct NodeAnswer<'a> {
+    node: &'a NodeName,
+    outcome: &'static str,
+    #[serde(flatten)]
+    tally: Tally,
+}
+
+impl<'a> From<&'a BroadcastReport> for BroadcastAnswer<'a> {
+    fn from(report: &'a BroadcastReport) -> Self {
+        let nodes = report
+            .nodes
+            .iter()
+            .map(|(node, tally)| NodeAnswer {
+                node,
+                outcome: if tally.is_some() { "answered" } else { "unreachable" },
+                tally: tally.unwrap_or_default(),
+            })
+            .collect();
+        Self { id: &report.id, total: report.total(), nodes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::push::SessionReport;
+
+    fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, header::HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn the_content_type_decides_how_the_payload_is_framed() {
+        let kind = |value, bytes: &'static [u8]| {
+            payload(&headers(header::CONTENT_TYPE, value), Bytes::from_static(bytes))
+                .map(|payload| payload.kind)
+        };
+        assert_eq!(kind("application/octet-stream", b"\xff").unwrap(), PayloadKind::Binary);
+        assert_eq!(kind("Application/Octet-Stream; x=y", b"").unwrap(), PayloadKind::Binary);
+        assert_eq!(kind("application/json", b"{}").unwrap(), PayloadKind::Text);
+        assert_eq!(kind("", b"hi").unwrap(), PayloadKind::Text);
+        assert_eq!(kind("text/plain", b"\xff").unwrap_err().code(), "bad_request");
+    }
+
+    #[test]
+    fn an_idempotency_key_is_an_id() {
+        let name = header::HeaderName::from_static("idempotency-key");
+        assert_eq!(idempotency_key(&HeaderMap::new()).unwrap(), None);
+        let key = idempotency_key(&headers(name.clone(), "order-7")).unwrap();
+        assert_eq!(key, Some(MessageId::new("order-7").unwrap()));
+        assert_eq!(idempotency_key(&headers(name.clone(), "")).unwrap_err().code(), "bad_request");
+        assert_eq!(idempotency_key(&headers(name, "a b")).unwrap_err().code(), "bad_request");
+    }
+
+    #[test]
+    fn each_outcome_has_its_error_or_none() {
+        let code = |outcome| refusal(&outcome).map(|error| error.code());
+        assert_eq!(code(Outcome::Delivered), None);
+        assert_eq!(code(Outcome::Buffered), None);
+        assert_eq!(code(Outcome::NoSession), Some("no_session"));
+        assert_eq!(code(Outcome::Overloaded), Some("overloaded"));
+        assert_eq!(code(Outcome::Interrupted), Some("interrupted"));
+        assert_eq!(code(Outcome::Unreachable), Some("unreachable"));
+    }
+
+    #[test]
+    fn the_answers_have_the_documented_fields() {
+        let id = MessageId::new("m1").unwrap();
+        let node = NodeName::new("n1").unwrap();
+        let session = SessionReport {
+            device: DeviceId::new("phone").unwrap(),
+            node: Some(node.clone()),
+            outcome: Outcome::Delivered,
+        };
+        let report = PushReport { id: id.clone(), sessions: vec![session] };
+        let expected = json!({
+            "id": "m1", "delivered": 1,
+            "sessions": [{ "device": "phone", "node": "n1", "outcome": "delivered" }],
+        });
+        assert_eq!(serde_json::to_value(PushAnswer::from(&report)).unwrap(), expected);
+
+        let tally = Tally { delivered: 2, buffered: 1, ..Tally::default() };
+        let report =
+            BroadcastReport { id, nodes: vec![(node, Some(tally)), (NodeName::new("n2").unwrap(), None)] };
+        let expected = json!({
+            "id": "m1", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0,
+            "nodes": [
+                { "node": "n1", "outcome": "answered", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0 },
+                { "node": "n2", "outcome": "unreachable", "delivered": 0, "buffered": 0, "overloaded": 0, "interrupted": 0 },
+            ],
+        });
+        assert_eq!(serde_json::to_value(BroadcastAnswer::from(&report)).unwrap(), expected);
+    }
+}

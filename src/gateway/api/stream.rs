@@ -1,0 +1,213 @@
+//! `POST /v1/push`: many pushes over one request, as lines of JSON in both directions.
+//!
+//! ```text
+//!   body ──► Splitter ──► line ──► Router::push ──► window of answers, in order ──► chunks ──► response
+//! ```
+//!
+//! A line is dispatched when it is read and answered when its turn comes; a bad line is answered
+//! with an error and does not end the stream. At most [`NDJSON_WINDOW`](limits::NDJSON_WINDOW)
+//! lines and [`WINDOW_BYTES_MAX`] of payload wait for their answer, then the body is not read.
+//!
+//! Answers begin before the body ends. A caller that reads only after it has sent everything is
+//! served as well while the answers fit [`ANSWER_CHUNKS_MAX`] chunks, 4 MiB or some 25,000 lines;
+//! beyond that both sides would wait for the other, so that a caller with more lines has to read
+//! while it sends. A caller that goes away ends the stream; what was dispatched is delivered.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesOrdered, poll_fn};
+use futures_util::{FutureExt, StreamExt};
+use http_body_util::BodyExt;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::push::{BroadcastAnswer, PushAnswer, note, note_broadcast};
+use crate::gateway::bounds::InFlight;
+use crate::gateway::error::ApiError;
+use crate::gateway::{Face, Gateway};
+use crate::limits;
+use crate::push::Target;
+
+mod line;
+mod splitter;
+
+use line::Line;
+use splitter::{Split, Splitter};
+
+/// `POST /v1/push`
+pub(super) async fn push(State(face): State<Arc<Face>>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let (chunks, mut answers) = mpsc::channel(ANSWER_CHUNKS_MAX);
+    let payload_bytes_max = face.gateway.config.limits.max_payload_bytes;
+    let stream = Stream {
+        gateway: Arc::clone(&face.gateway),
+        body,
+        splitter: Splitter::new(line_bytes_max(payload_bytes_max)),
+        window: FuturesOrdered::new(),
+        window_bytes: 0,
+        ready: BytesMut::new(),
+        chunks,
+        _place: parts.extensions.remove(),
+    };
+    tokio::spawn(stream.run());
+    let body = Body::from_stream(poll_fn(move |cx| answers.poll_recv(cx)).map(Ok::<Bytes, Infallible>));
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+/// Twice the largest payload: base64 needs a third more, JSON with quotes and line breaks up to
+/// twice the text. A text of control characters would need six times, and is refused when that long.
+fn line_bytes_max(payload_bytes_max: usize) -> usize {
+    2 * payload_bytes_max + limits::NDJSON_LINE_OVERHEAD_BYTES
+}
+
+/// One request in progress.
+struct Stream {
+    gateway: Arc<Gateway>,
+    body: Body,
+    splitter: Splitter,
+    /// The lines that wait for their answer.
+    window: FuturesOrdered<BoxFuture<'static, Answered>>,
+    /// Their payloads together.
+    window_bytes: usize,
+    /// Answers that are not handed over yet.
+    ready: BytesMut,
+    chunks: mpsc::Sender<Bytes>,
+    _place: Option<InFlight>,
+}
+
+/// The answer of a line.
+struct Answered {
+    json: Vec<u8>,
+    payload_bytes: usize,
+}
+
+/// The caller is gone.
+struct Gone;
+
+impl Stream {
+    async fn run(mut self) {
+        // When the caller goes away there is nobody left to tell.
+        let _ = self.answer_all().await;
+    }
+
+    async fn answer_all(&mut self) -> Result<(), Gone> {
+        loop {
+            self.dispatch();
+            if self.window.is_empty() && self.splitter.is_done() {
+                return Ok(());
+            }
+            // With room in the window the splitter has given all it has.
+            let reads = self.has_room() && !self.splitter.is_ended();
+            tokio::select! {
+                Some(answered) = self.window.next(), if !self.window.is_empty() => self.collect(answered),
+                frame = self.body.frame(), if reads => match frame {
+                    Some(Ok(frame)) => self.splitter.push(frame.into_data().unwrap_or_default()),
+                    Some(Err(_)) => return Err(Gone),
+                    None => self.splitter.end(),
+                },
+                () = self.chunks.closed() => return Err(Gone),
+            }
+            self.hand_over().await?;
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.window.len() < limits::NDJSON_WINDOW && self.window_bytes < WINDOW_BYTES_MAX
+    }
+
+    /// Sends off the lines that are complete, while there is room for their answers.
+    fn dispatch(&mut self) {
+        while self.has_room() {
+            let Some((number, split)) = self.splitter.next() else { return };
+            let limits = &self.gateway.config.limits;
+            let parsed = match split {
+                Split::Line(text) => line::parse(&text, limits.max_payload_bytes),
+                Split::TooLong => Err(ApiError::line_too_large(line_bytes_max(limits.max_payload_bytes))),
+            };
+            let (payload_bytes, answer) = match parsed {
+                Ok(line) => (line.payload.bytes.len(), self.send(number, line)),
+                Err(error) => {
+                    let json = encode(&json!({ "line": number, "error": error.to_value() }));
+                    (0, async move { json }.boxed())
+                }
+            };
+            self.window_bytes += payload_bytes;
+            self.window.push_back(answer.map(move |json| Answered { json, payload_bytes }).boxed());
+        }
+    }
+
+    fn send(&self, number: u64, line: Line) -> BoxFuture<'static, Vec<u8>> {
+        let gateway = Arc::clone(&self.gateway);
+        let started = Instant::now();
+        let message = gateway.router.message(line.id, line.payload);
+        if line.to == Target::All {
+            let report = gateway.router.broadcast(message);
+            return async move {
+                let report = report.await;
+                note_broadcast(&gateway, started);
+                encode(&LineAnswer { line: number, outcome: None, answer: BroadcastAnswer::from(&report) })
+            }
+            .boxed();
+        }
+        let report = gateway.router.push(line.to, message);
+        async move {
+            let report = report.await;
+            note(&gateway, &report, started);
+            let outcome = Some(report.best().as_str());
+            encode(&LineAnswer { line: number, outcome, answer: PushAnswer::from(&report) })
+        }
+        .boxed()
+    }
+
+    fn collect(&mut self, answered: Answered) {
+        self.window_bytes -= answered.payload_bytes;
+        self.ready.extend_from_slice(&answered.json);
+        self.ready.extend_from_slice(b"\n");
+    }
+
+    /// Hands over the answers that are ready, together with those that follow at once.
+    async fn hand_over(&mut self) -> Result<(), Gone> {
+        while self.ready.len() < CHUNK_BYTES
+            && !self.window.is_empty()
+            && let Some(Some(answered)) = self.window.next().now_or_never()
+        {
+            self.collect(answered);
+        }
+        if self.ready.is_empty() {
+            return Ok(());
+        }
+        let chunk = self.ready.split().freeze();
+        self.chunks.send(chunk).await.map_err(|_| Gone)
+    }
+}
+
+/// The answer of a line that was understood.
+#[derive(Serialize)]
+struct LineAnswer<T> {
+    line: u64,
+    /// The most favourable outcome; none for a broadcast, whose answer has counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(flatten)]
+    answer: T,
+}
+
+fn encode(answer: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(answer).expect("texts and numbers always serialise")
+}
+
+/// Bytes of payload whose answers are awaited at once. Guess: 16 payloads of the default limit.
+const WINDOW_BYTES_MAX: usize = 16 << 20;
+/// Answers are handed over in pieces of about this size when there are many. Guess.
+const CHUNK_BYTES: usize = 16 << 10;
+/// Pieces that wait for a caller who does not read: 4 MiB.
+const ANSWER_CHUNKS_MAX: usize = 256;

@@ -1,0 +1,128 @@
+//! One line of `POST /v1/push`.
+//!
+//! `{"to":{"user":"42"},"data":"hi"}`, also `{"user":"42","device":"phone"}` or `"all"` as `to`,
+//! `base64` instead of `data` for binary, and an `id` that makes a retry safe. A field that is not
+//! known is an error: it would be a mistake that nobody sees.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::gateway::data;
+use crate::gateway::error::ApiError;
+use crate::id::{DeviceId, MessageId, SessionKey, UserId};
+use crate::push::{Payload, Target};
+
+/// A push.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) to: Target,
+    pub(super) payload: Payload,
+    pub(super) id: Option<MessageId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    to: &'a RawValue,
+    #[serde(default)]
+    id: Option<MessageId>,
+    #[serde(default, borrow, deserialize_with = "data::present")]
+    data: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "data::present")]
+    base64: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct To {
+    user: UserId,
+    #[serde(default)]
+    device: Option<DeviceId>,
+}
+
+/// Reads a line.
+pub(super) fn parse(line: &Bytes, payload_bytes_max: usize) -> Result<Line, ApiError> {
+    let fields: Fields<'_> = serde_json::from_slice(line).map_err(|error| bad("the line", &error))?;
+    let to = target(fields.to)?;
+    let payload = data::payload(line, fields.data, fields.base64)
+        .map_err(|error| ApiError::bad_request(error.to_string()))?;
+    if payload.bytes.len() > payload_bytes_max {
+        return Err(ApiError::payload_too_large(payload_bytes_max));
+    }
+    Ok(Line { to, payload, id: fields.id })
+}
+
+fn target(to: &RawValue) -> Result<Target, ApiError> {
+    if to.get() == r#""all""# {
+        return Ok(Target::All);
+    }
+    if !to.get().starts_with('{') {
+        return Err(ApiError::bad_request(r#"`to` is {"user":…}, {"user":…,"device":…} or "all""#));
+    }
+    let To { user, device } = serde_json::from_str(to.get()).map_err(|error| bad("`to`", &error))?;
+    Ok(match device {
+        Some(device) => Target::Session(SessionKey::new(user, device)),
+        None => Target::User(user),
+    })
+}
+
+fn bad(what: &str, error: &serde_json::Error) -> ApiError {
+    ApiError::bad_request(format!("{what} is not understood: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(text: &str) -> Result<Line, String> {
+        let line = Bytes::copy_from_slice(text.as_bytes());
+        parse(&line, 8).map_err(|error| error.to_value().to_string())
+    }
+
+    fn user(text: &str) -> UserId {
+        UserId::new(text).unwrap()
+    }
+
+    #[test]
+    fn each_kind_of_target_is_read() {
+        let to = |text: &str| parse_text(&format!(r#"{{"to":{text},"data":"x"}}"#)).unwrap().to;
+        assert_eq!(to(r#""all""#), Target::All);
+        assert_eq!(to(r#"{"user":"42"}"#), Target::User(user("42")));
+        let key = SessionKey::new(user("42"), DeviceId::new("phone").unwrap());
+        assert_eq!(to(r#"{"device":"phone", "user":"42"}"#), Target::Session(key));
+    }
+
+    #[test]
+    fn an_id_and_a_payload_of_either_kind_are_read() {
+        let line = parse_text(r#" {"id":"m1","to":"all","data":{"a":1}} "#).unwrap();
+        assert_eq!(line.id, Some(MessageId::new("m1").unwrap()));
+        assert_eq!(line.payload, Payload::text(r#"{"a":1}"#));
+        assert_eq!(
+            parse_text(r#"{"to":"all","base64":"AP8="}"#).unwrap().payload,
+            Payload::binary(vec![0, 255])
+        );
+    }
+
+    #[test]
+    fn each_mistake_is_told() {
+        let cases = [
+            ("x", "the line is not understood"),
+            ("[]", "the line is not understood"),
+            (r#"{"data":"x"}"#, "missing field `to`"),
+            (r#"{"to":"all","data":"x","ttl":1}"#, "unknown field `ttl`"),
+            (r#"{"to":"everybody","data":"x"}"#, "`to` is "),
+            (r#"{"to":{"users":"42"},"data":"x"}"#, "unknown field `users`"),
+            (r#"{"to":{"user":""},"data":"x"}"#, "a user must not be empty"),
+            (r#"{"to":{"user":42},"data":"x"}"#, "`to` is not understood"),
+            (r#"{"to":"all","data":"x","id":"a b"}"#, "a message id is made of"),
+            (r#"{"to":"all"}"#, "nothing to send"),
+            (r#"{"to":"all","data":"123456789"}"#, "payload_too_large"),
+        ];
+        for (text, expected) in cases {
+            let error = parse_text(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

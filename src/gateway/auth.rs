@@ -1,0 +1,195 @@
+//! Who may call: API keys of backends, tokens and origins of clients.
+//!
+//! An API key is compared by its SHA-256 and in constant time, against all keys in turn, so that
+//! neither its content nor its length nor its place in the list shows in the time of the answer.
+//! Client tokens are checked in [`token`](crate::token). Credentials are never logged.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use ring::digest::{Digest, SHA256, digest};
+use serde::Deserialize;
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::config::AuthConfig;
+use crate::gateway::error::ApiError;
+use crate::gateway::{Face, Gateway};
+use crate::id::{DeviceId, SessionKey, UserId};
+use crate::metrics::Metrics;
+use crate::token::TokenVerifier;
+
+/// The API keys of a node.
+pub(super) struct ApiKeys {
+    /// Development: no key is needed.
+    dev: bool,
+    digests: Vec<Digest>,
+}
+
+impl ApiKeys {
+    /// Takes the keys of a configuration.
+    pub(super) fn new(auth: &AuthConfig) -> Self {
+        let digests = auth.api_keys.iter().map(|key| digest(&SHA256, key.expose().as_bytes())).collect();
+        Self { dev: auth.dev, digests }
+    }
+
+    /// Whether a caller with these headers may use the API; else what to count and what to answer.
+    fn check(&self, headers: &HeaderMap) -> Result<(), (&'static str, ApiError)> {
+        if self.dev {
+            return Ok(());
+        }
+        let Some(key) = bearer(headers) else {
+            let message = "the API needs a key: send it as `Authorization: Bearer KEY`";
+            return Err(("key_missing", ApiError::unauthorized(message)));
+        };
+        if !self.accepts(key) {
+            let message = "the API key is not one of this node's: compare it with --api-key-file";
+            return Err(("key_wrong", ApiError::unauthorized(message)));
+        }
+        Ok(())
+    }
+
+    fn accepts(&self, key: &str) -> bool {
+        let shown = digest(&SHA256, key.as_bytes());
+        let equal = |known: &Digest| known.as_ref().ct_eq(shown.as_ref());
+        self.digests.iter().fold(Choice::from(0), |any, known| any | equal(known)).into()
+    }
+}
+
+/// Lets only callers with an API key pass.
+pub(super) async fn api_key(
+    State(face): State<Arc<Face>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if let Err((kind, error)) = face.keys.check(request.headers()) {
+        face.gateway.metrics.auth_failures.with(kind).increment(1);
+        return Err(error);
+    }
+    Ok(next.run(request).await)
+}
+
+/// What the URL of `/v1/ws` says. Other parameters are the application's and ignored.
+#[derive(Default, Deserialize)]
+pub(super) struct ConnectParams {
+    /// The client's token; for browsers, which can not set headers.
+    token: Option<String>,
+    /// Development: the user.
+    user: Option<String>,
+    /// The device.
+    device: Option<String>,
+}
+
+/// A client that may connect.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Client {
+    /// Whose session it is going to be.
+    pub(super) key: SessionKey,
+    /// When its token expires.
+    pub(super) expires_unix_ms: Option<u64>,
+}
+
+/// Admits a client by its origin, its token and its choice of device.
+pub(super) fn client(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    params: ConnectParams,
+) -> Result<Client, ApiError> {
+    let admission = Admission {
+        auth: &gateway.config.auth,
+        tokens: &gateway.tokens,
+        now_ms: gateway.clock.now_ms(),
+        metrics: &gateway.metrics,
+    };
+    admission.origin(headers)?;
+    admission.client(headers, params, || gateway.entropy.device())
+}
+
+struct Admission<'a> {
+    auth: &'a AuthConfig,
+    tokens: &'a TokenVerifier,
+    now_ms: u64,
+    metrics: &'a Metrics,
+}
+
+impl Admission<'_> {
+    fn origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) }; // Not a browser.
+        let listed = self.auth.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes());
+        if self.auth.origins.is_empty() || listed {
+            return Ok(());
+        }
+        self.count("origin");
+        Err(ApiError::forbidden("this origin may not connect: add it with --origin"))
+    }
+
+    fn client(
+        &self,
+        headers: &HeaderMap,
+        params: ConnectParams,
+        random_device: impl FnOnce() -> DeviceId,
+    ) -> Result<Client, ApiError> {
+        let chosen = params.device.map(DeviceId::new).transpose()?;
+        let (user, bound, expires_unix_ms) = match params.token.as_deref().or_else(|| bearer(headers)) {
+            Some(token) => self.token(token, params.user.as_deref())?,
+            None => (self.user(params.user)?, None, None),
+        };
+        let device = match (bound, chosen) {
+            (Some(bound), Some(chosen)) if bound != chosen => {
+                let message =
+                    "the token is bound to another device: leave ?device= out, or get a token for it";
+                return Err(ApiError::forbidden(message));
+            }
+            (Some(device), _) | (None, Some(device)) => device,
+            (None, None) => random_device(),
+        };
+        Ok(Client { key: SessionKey::new(user, device), expires_unix_ms })
+    }
+
+    fn token(
+        &self,
+        token: &str,
+        named: Option<&str>,
+    ) -> Result<(UserId, Option<DeviceId>, Option<u64>), ApiError> {
+        let token = self.tokens.verify(token, self.now_ms).map_err(|error| {
+            self.count(&format!("token_{}", error.reason()));
+            ApiError::unauthorized(error.to_string())
+        })?;
+        if named.is_some_and(|named| named != token.user.as_str()) {
+            return Err(ApiError::forbidden("the token is of another user: leave ?user= out"));
+        }
+        Ok((token.user, token.device, Some(token.expires_unix_ms)))
+    }
+
+    /// The user of a client without token.
+    fn user(&self, named: Option<String>) -> Result<UserId, ApiError> {
+        let message = match (self.auth.dev, named) {
+            (true, Some(user)) => return Ok(UserId::new(user)?),
+            (true, None) => "say who connects: ?user=NAME (this node runs with --dev), or a token",
+            (false, Some(_)) => {
+                "?user= without a token is for nodes that run with --dev: \
+                 pass a signed token as ?token= or as `Authorization: Bearer TOKEN`"
+            }
+            (false, None) => {
+                "a client needs a signed token: pass it as ?token= or as `Authorization: Bearer TOKEN`"
+            }
+        };
+        self.count("token_missing");
+        Err(ApiError::unauthorized(message))
+    }
+
+    fn count(&self, kind: &str) {
+        self.metrics.auth_failures.with(kind).increment(1);
+    }
+}
+
+/// The credential of an `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, credential) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim())
+}
+
+#[cfg(test)]
+mod tests;

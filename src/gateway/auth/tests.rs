@@ -1,0 +1,135 @@
+//! Who is let in, who is not, and what they are told.
+
+use axum::http::HeaderValue;
+
+use super::*;
+use crate::config::Secret;
+use crate::token::{Claims, sign_hs256};
+
+fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+    HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+}
+
+fn keys(dev: bool) -> ApiKeys {
+    let api_keys = vec![Secret::new("first"), Secret::new("second")];
+    ApiKeys::new(&AuthConfig { dev, api_keys, ..AuthConfig::default() })
+}
+
+#[test]
+fn any_of_the_api_keys_is_accepted_and_nothing_else() {
+    for accepted in ["Bearer first", "bearer second", "BEARER  second "] {
+        assert!(keys(false).check(&headers(header::AUTHORIZATION, accepted)).is_ok(), "{accepted}");
+    }
+    for refused in ["Bearer", "Bearer ", "Bearer firs", "Bearer firstsecond", "Basic first", "first"] {
+        assert!(keys(false).check(&headers(header::AUTHORIZATION, refused)).is_err(), "{refused}");
+    }
+    assert_eq!(keys(false).check(&HeaderMap::new()).unwrap_err().0, "key_missing");
+    assert!(keys(true).check(&HeaderMap::new()).is_ok(), "development needs no key");
+}
+
+#[test]
+fn a_node_without_api_keys_accepts_none() {
+    let keys = ApiKeys::new(&AuthConfig::default());
+    assert_eq!(keys.check(&headers(header::AUTHORIZATION, "Bearer x")).unwrap_err().0, "key_wrong");
+}
+
+struct Case {
+    auth: AuthConfig,
+    tokens: TokenVerifier,
+    metrics: Metrics,
+}
+
+impl Case {
+    fn new(dev: bool) -> Self {
+        let auth = AuthConfig {
+            dev,
+            jwt_secrets: vec![Secret::new(SECRET)],
+            origins: vec!["https://app.example".to_owned()],
+            ..AuthConfig::default()
+        };
+        let tokens = TokenVerifier::new(&auth).unwrap();
+        Self { auth, tokens, metrics: Metrics::new() }
+    }
+
+    fn admission(&self) -> Admission<'_> {
+        Admission { auth: &self.auth, tokens: &self.tokens, now_ms: 1_000, metrics: &self.metrics }
+    }
+
+    fn connect(&self, headers: &HeaderMap, query: &[(&str, &str)]) -> Result<Client, &'static str> {
+        let find = |name| query.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let params = ConnectParams { token: find("token"), user: find("user"), device: find("device") };
+        let random = || DeviceId::new("random").unwrap();
+        self.admission().client(headers, params, random).map_err(|error| error.code())
+    }
+}
+
+fn token(user: &str, device: Option<&str>, exp: u64) -> String {
+    let claims =
+        Claims { sub: user.to_owned(), device: device.map(str::to_owned), exp, iat: None, nbf: None };
+    sign_hs256(&Secret::new(SECRET), &claims).unwrap()
+}
+
+fn key(user: &str, device: &str) -> SessionKey {
+    SessionKey::new(UserId::new(user).unwrap(), DeviceId::new(device).unwrap())
+}
+
+#[test]
+fn a_token_names_the_user_wherever_it_is_shown() {
+    let case = Case::new(false);
+    let token = token("42", None, 10);
+    let expected = Client { key: key("42", "phone"), expires_unix_ms: Some(10_000) };
+    let in_url = case.connect(&HeaderMap::new(), &[("token", &token), ("device", "phone")]);
+    assert_eq!(in_url, Ok(expected));
+    let in_header =
+        case.connect(&headers(header::AUTHORIZATION, &format!("Bearer {token}")), &[("device", "phone")]);
+    assert_eq!(in_header.unwrap().key, key("42", "phone"));
+}
+
+#[test]
+fn the_device_is_the_chosen_one_then_the_tokens_then_a_random_one() {
+    let case = Case::new(false);
+    let free = token("42", None, 10);
+    let bound = token("42", Some("phone"), 10);
+    let none = HeaderMap::new();
+    assert_eq!(case.connect(&none, &[("token", &free)]).unwrap().key, key("42", "random"));
+    assert_eq!(case.connect(&none, &[("token", &bound)]).unwrap().key, key("42", "phone"));
+    assert_eq!(
+        case.connect(&none, &[("token", &bound), ("device", "phone")]).unwrap().key,
+        key("42", "phone")
+    );
+    assert_eq!(case.connect(&none, &[("token", &bound), ("device", "tablet")]), Err("forbidden"));
+    assert_eq!(case.connect(&none, &[("token", &free), ("device", "")]), Err("bad_request"));
+}
+
+#[test]
+fn a_user_without_token_is_for_development_only() {
+    let none = HeaderMap::new();
+    let query = [("user", "42"), ("device", "d")];
+    let expected = Client { key: key("42", "d"), expires_unix_ms: None };
+    assert_eq!(Case::new(true).connect(&none, &query), Ok(expected));
+    assert_eq!(Case::new(false).connect(&none, &query), Err("unauthorized"));
+    assert_eq!(Case::new(true).connect(&none, &[]), Err("unauthorized"));
+}
+
+#[test]
+fn a_bad_token_is_refused_also_in_development_and_is_counted() {
+    let case = Case::new(true);
+    let none = HeaderMap::new();
+    assert_eq!(case.connect(&none, &[("token", "x"), ("user", "42")]), Err("unauthorized"));
+    assert_eq!(case.connect(&none, &[("token", &token("42", None, 1))]), Err("unauthorized"));
+    assert_eq!(case.connect(&none, &[("token", &token("42", None, 9)), ("user", "7")]), Err("forbidden"));
+    let text = case.metrics.render();
+    assert!(text.contains("pushmesh_auth_failures_total{kind=\"token_malformed\"} 1"));
+    assert!(text.contains("pushmesh_auth_failures_total{kind=\"token_expired\"} 1"));
+}
+
+#[test]
+fn a_browser_connects_from_a_listed_origin_only() {
+    let case = Case::new(false);
+    let origin = |value| case.admission().origin(&headers(header::ORIGIN, value));
+    assert!(origin("https://app.example").is_ok());
+    assert_eq!(origin("https://app.example.evil").unwrap_err().code(), "forbidden");
+    assert!(case.admission().origin(&HeaderMap::new()).is_ok(), "only browsers send an origin");
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";

@@ -1,0 +1,82 @@
+//! The bounds that every request meets before anybody reads it.
+//!
+//! The server refuses heads beyond [`HTTP_BUFFER_BYTES`](limits::HTTP_BUFFER_BYTES) or with more
+//! than 100 headers by itself, with an empty body; the smaller bounds here come first for all but
+//! hostile callers, and say what to do.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::gateway::Face;
+use crate::gateway::error::ApiError;
+use crate::limits;
+
+/// Refuses long URLs and headers.
+pub(super) async fn head(request: Request, next: Next) -> Result<Response, ApiError> {
+    check_head(&request)?;
+    Ok(next.run(request).await)
+}
+
+fn check_head<B>(request: &axum::http::Request<B>) -> Result<(), ApiError> {
+    let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
+    if url > limits::URL_BYTES_MAX {
+        return Err(ApiError::uri_too_long(limits::URL_BYTES_MAX));
+    }
+    let headers: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > limits::HEADER_BYTES_MAX {
+        return Err(ApiError::headers_too_large(limits::HEADER_BYTES_MAX));
+    }
+    Ok(())
+}
+
+/// A place among the API requests in progress. Whoever works on after the answer has begun (a
+/// stream, a push that nobody waits for) keeps a clone.
+#[derive(Clone)]
+pub(super) struct InFlight {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// Refuses API requests beyond those that may be in progress.
+pub(super) async fn in_flight(
+    State(face): State<Arc<Face>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let Ok(permit) = Arc::clone(&face.requests).try_acquire_owned() else {
+        return Err(ApiError::overloaded(
+            "this node works on as many requests as it may: try again in a second",
+        ));
+    };
+    let place = InFlight { _permit: Arc::new(permit) };
+    request.extensions_mut().insert(place.clone());
+    let response = next.run(request).await;
+    drop(place);
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url_bytes: usize, header_bytes: usize) -> Option<&'static str> {
+        let request = axum::http::Request::builder()
+            .uri(format!("/{}", "x".repeat(url_bytes - 1)))
+            .header("a", "y".repeat(header_bytes - 1))
+            .body(())
+            .unwrap();
+        check_head(&request).err().map(|error| error.code())
+    }
+
+    #[test]
+    fn the_bounds_of_url_and_headers_are_inclusive() {
+        let (url, headers) = (limits::URL_BYTES_MAX, limits::HEADER_BYTES_MAX);
+        assert_eq!(refusal(url, headers), None);
+        assert_eq!(refusal(url + 1, headers), Some("uri_too_long"));
+        assert_eq!(refusal(url, headers + 1), Some("headers_too_large"));
+    }
+}

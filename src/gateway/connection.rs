@@ -1,0 +1,294 @@
+//! One client's connection, from its first frame to its last: the task behind a session.
+//!
+//! ```text
+//!                        ┌───────────── written ─────────────┐
+//!                        ▼                                   │
+//!   on_connect ──► IDLE: work? frame? timer? ── batch ──► WRITING: socket? closing? timer?
+//!                        │                                   │
+//!                        └────────── Ending ◄────────────────┘
+//!                                      │
+//!         close frame ─► (key released) ─► read until the client closes ─► on_disconnect
+//! ```
+//!
+//! While frames wait for the socket nothing is read from it. When the socket takes nothing for
+//! [`BUFFERED_AFTER`](limits::BUFFERED_AFTER) whoever waits for a push learns that it is buffered,
+//! and the write goes on; a session that is closed meanwhile has [`CLOSE_TIMEOUT`](limits::CLOSE_TIMEOUT)
+//! to get its frames and its close out. A handler that is running is never cancelled.
+//!
+//! What is decided elsewhere: which messages there are and when there are too many
+//! ([`session`](crate::session)), when to ping ([`Heartbeat`]), how frames look
+//! ([`envelope`](crate::gateway::envelope)).
+
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, join};
+use futures_util::{FutureExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tracing::debug;
+
+use crate::gateway::envelope::{self, Inbound};
+use crate::handler::{Handler, SessionInfo};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::push::{Outcome, Payload, PayloadKind};
+use crate::receipt::Reply;
+use crate::session::{CloseReason, Heartbeat, HeartbeatTimers, Outgoing, Pulse, Session, Work};
+use crate::wire::Clock;
+
+mod ending;
+mod frames;
+mod incoming;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+pub(super) use ending::{close_frame, linger};
+
+use ending::{Ending, drain};
+use frames::{FrameKind, Frames};
+use timers::{Due, arm};
+
+/// What a connection has to know.
+pub(super) struct Setup {
+    pub(super) info: SessionInfo,
+    /// Whether the client speaks `pushmesh.v1`.
+    pub(super) envelope: bool,
+    /// When the client's token expires.
+    pub(super) expires_unix_ms: Option<u64>,
+    pub(super) timers: HeartbeatTimers,
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// A connection over the stream `S`.
+pub(super) struct Connection<S> {
+    socket: WebSocketStream<S>,
+    session: Arc<Session>,
+    setup: Setup,
+    frames: Frames,
+    /// The messages whose frames are being written.
+    batch: Vec<Outgoing>,
+    /// The handler's call that is running.
+    handling: Option<BoxFuture<'static, Result<(), &'static str>>>,
+    /// Whether the handler let the client in.
+    admitted: bool,
+    heartbeat: Heartbeat,
+    opened: Instant,
+    due: Due,
+    timer: Pin<Box<Sleep>>,
+    /// Bytes that were left to write when the socket was last looked at.
+    stalled_bytes: usize,
+    /// Frames in a row that were not understood.
+    bad_frames: usize,
+    /// Known once the connection has ended.
+    code: u16,
+    /// Whether the socket stopped in the middle of a frame, or failed.
+    broken: bool,
+}
+
+/// What happened.
+enum Event {
+    /// The frames are in the socket, or it is broken.
+    Wrote(Result<(), Error>),
+    Work(Work),
+    Frame(Option<Result<Frame, Error>>),
+    /// The handler returned.
+    Handled(Result<(), &'static str>),
+    /// The session is closing while frames are being written, or before the client is let in.
+    Closing,
+    Timer,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// The connection of `session` over a socket whose handshake is done.
+    pub(super) fn new(socket: WebSocketStream<S>, session: Arc<Session>, setup: Setup) -> Self {
+        let opened = Instant::now();
+        let handler = Arc::clone(&setup.handler);
+        let info = setup.info.clone();
+        Self {
+            socket,
+            session,
+            frames: Frames::default(),
+            batch: Vec::new(),
+            handling: Some(Box::pin(async move { handler.on_connect(&info).await })),
+            admitted: false,
+            heartbeat: Heartbeat::new(setup.timers),
+            opened,
+            due: Due::new(opened, setup.expires_unix_ms.is_some()),
+            timer: Box::pin(sleep_until(opened)),
+            stalled_bytes: 0,
+            bad_frames: 0,
+            code: CloseReason::ClientGone.code(),
+            broken: false,
+            setup,
+        }
+    }
+
+    /// Runs until the session is over and the client is told, as far as it listens.
+    pub(super) async fn run(&mut self) {
+        let ending = loop {
+            let event = if self.frames.is_empty() { self.idle().await } else { self.writing().await };
+            if let ControlFlow::Break(ending) = self.on(event) {
+                break ending;
+            }
+        };
+        self.batch.clear(); // What was not written answers that it was interrupted.
+        self.finish(ending).await;
+    }
+
+    /// Lets the client close its side and tells the handler. The session must be over by now.
+    pub(super) async fn end(mut self) {
+        let handling = self.handling.take();
+        let Setup { info, handler, .. } = self.setup;
+        let mut admitted = self.admitted;
+        let code = self.code;
+        let goodbye = async {
+            if let Some(result) = handling.map(FutureExt::boxed) {
+                // Before the client was let in this is `on_connect`, whose answer counts.
+                admitted = result.await.is_ok();
+            }
+            if admitted {
+                handler.on_disconnect(&info, code).await;
+            }
+        };
+        let silence = async {
+            if self.broken {
+                drain(self.socket.get_mut()).await;
+            } else {
+                linger(&mut self.socket).await;
+            }
+        };
+        join(silence, goodbye).await;
+    }
+
+    /// Waits while there is nothing to write.
+    async fn idle(&mut self) -> Event {
+        arm(&mut self.timer, self.due.next());
+        let admitted = self.admitted;
+        let reads = admitted && self.handling.is_none();
+        // Not biased: neither a stream of pushes nor a stream of client messages starves the other.
+        tokio::select! {
+            work = self.session.work(limits::OUTBOX_BATCH_MAX), if admitted => Event::Work(work),
+            () = self.session.closed(), if !admitted => Event::Closing,
+            frame = self.socket.next(), if reads => Event::Frame(frame),
+            result = finished(&mut self.handling) => Event::Handled(result),
+            () = &mut self.timer => Event::Timer,
+        }
+    }
+
+    /// Waits while the socket takes what is to be written.
+    async fn writing(&mut self) -> Event {
+        // Mostly the socket takes all at once, and no timer has to be touched.
+        if let Some(result) = self.frames.write_to(&mut self.socket).now_or_never() {
+            return Event::Wrote(result);
+        }
+        if self.due.stall.is_none() {
+            self.due.stall = Some(Instant::now() + limits::BUFFERED_AFTER);
+            self.stalled_bytes = self.frames.bytes();
+        }
+        arm(&mut self.timer, self.due.next());
+        let closing = self.due.abort.is_some();
+        tokio::select! {
+            result = self.frames.write_to(&mut self.socket) => Event::Wrote(result),
+            () = self.session.closed(), if !closing => Event::Closing,
+            result = finished(&mut self.handling) => Event::Handled(result),
+            () = &mut self.timer => Event::Timer,
+        }
+    }
+
+    fn on(&mut self, event: Event) -> ControlFlow<Ending> {
+        match event {
+            Event::Wrote(Ok(())) => self.wrote(),
+            Event::Wrote(Err(error)) => {
+                debug!(%error, "the socket broke while it was written");
+                return ControlFlow::Break(Ending::Broken);
+            }
+            Event::Work(Work::Write(batch)) => self.write(batch),
+            Event::Work(Work::Close(reason)) => return ControlFlow::Break(Ending::Close(reason)),
+            Event::Frame(frame) => return self.frame(frame),
+            Event::Handled(result) => self.handled(result),
+            Event::Closing => return self.closing(),
+            Event::Timer => return self.tick(),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn write(&mut self, batch: Vec<Outgoing>) {
+        debug_assert!(self.batch.is_empty(), "one batch is written at a time");
+        for outgoing in &batch {
+            let payload = &outgoing.message.payload;
+            match payload.kind {
+                _ if self.setup.envelope => {
+                    self.frames.push(FrameKind::Text, envelope::message(&outgoing.message));
+                }
+                PayloadKind::Text => self.frames.push(FrameKind::Text, payload.bytes.clone()),
+                PayloadKind::Binary => self.frames.push(FrameKind::Binary, payload.bytes.clone()),
+            }
+        }
+        self.batch = batch;
+    }
+
+    fn wrote(&mut self) {
+        self.due.stall = None;
+        if !self.batch.is_empty() {
+            self.heartbeat.message(self.opened.elapsed());
+            self.session.written(std::mem::take(&mut self.batch));
+        }
+    }
+
+    /// The handler returned: from `on_connect` the first time, from `on_message` later.
+    fn handled(&mut self, result: Result<(), &'static str>) {
+        self.handling = None;
+        if self.admitted {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                self.admitted = true;
+                self.due.stall = None;
+                self.setup.metrics.connections_opened.increment(1);
+                if self.setup.envelope {
+                    let welcome = envelope::welcome(&self.setup.info, self.session.stamp());
+                    self.frames.push(FrameKind::Text, welcome);
+                }
+            }
+            Err(reason) => {
+                self.session.close(CloseReason::Policy(reason));
+            }
+        }
+    }
+
+    /// The session is closing while there is something to write.
+    fn closing(&mut self) -> ControlFlow<Ending> {
+        let reason = self.session.closing().unwrap_or(CloseReason::ClientGone);
+        if !self.admitted && self.frames.is_empty() {
+            return ControlFlow::Break(Ending::Close(reason));
+        }
+        self.due.abort = Some(Instant::now() + limits::CLOSE_TIMEOUT);
+        if !reason.flushes() {
+            // Nobody waits any longer. The frames still go out, if the client takes them: the
+            // close can not overtake the one that is half written.
+            self.batch.clear();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Waits for the handler's call, for ever if there is none. Cancel-safe: the call stays.
+async fn finished(
+    handling: &mut Option<BoxFuture<'static, Result<(), &'static str>>>,
+) -> Result<(), &'static str> {
+    match handling {
+        Some(call) => call.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,222 @@
+//! Frames on their way to one socket.
+//!
+//! A server's frame is a header of at most 10 bytes and the payload as it is. Long payloads are
+//! written from where they are, short ones are put together with their headers, so that a batch is
+//! one system call and nothing long is ever copied. When all is written nothing stays allocated.
+//!
+//! Source: RFC 6455 section 5.2.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::SinkExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error;
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameKind {
+    /// UTF-8.
+    Text,
+    /// Anything.
+    Binary,
+    /// Asks the client for a pong.
+    Ping,
+}
+
+/// A queue of frames, as the bytes that are left to write.
+#[derive(Default)]
+pub(super) struct Frames {
+    chunks: VecDeque<Bytes>,
+    /// Headers and short payloads that are not a chunk yet.
+    tail: BytesMut,
+    bytes: usize,
+    /// Whether the socket's own buffer is known to be empty. The socket must not be read until the
+    /// queue is written, because an answer to a ping would end up in the middle of a frame.
+    begun: bool,
+}
+
+impl Frames {
+    /// Adds a frame.
+    pub(super) fn push(&mut self, kind: FrameKind, payload: Bytes) {
+        let before = self.tail.len();
+        put_header(&mut self.tail, kind, payload.len());
+        self.bytes += self.tail.len() - before + payload.len();
+        if payload.len() <= COPY_BYTES_MAX {
+            self.tail.extend_from_slice(&payload);
+        } else {
+            self.seal();
+            self.chunks.push_back(payload);
+        }
+    }
+
+    /// Whether all is written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0 && !self.begun
+    }
+
+    /// Bytes that are left to write.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Writes what is queued and flushes it. Cancel-safe: a later call goes on where this one was.
+    pub(super) async fn write_to<S>(&mut self, socket: &mut WebSocketStream<S>) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if !self.begun {
+            socket.flush().await?; // Pongs that the library queued.
+            self.begun = true;
+        }
+        self.seal();
+        let stream = socket.get_mut();
+        stream.write_all_buf(self).await?;
+        stream.flush().await?;
+        *self = Self::default();
+        Ok(())
+    }
+
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(std::mem::take(&mut self.tail).freeze());
+        }
+    }
+}
+
+impl Buf for Frames {
+    fn remaining(&self) -> usize {
+        self.bytes - self.tail.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.chunks.front().map_or(&[], |chunk| chunk)
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let filled = slices.iter_mut().zip(&self.chunks).map(|(slice, chunk)| *slice = IoSlice::new(chunk));
+        filled.count()
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        assert!(written <= self.remaining(), "no more can be written than there is");
+        self.bytes -= written;
+        while written > 0 {
+            let chunk = self.chunks.front_mut().expect("the chunks hold all that remains");
+            let step = written.min(chunk.len());
+            chunk.advance(step);
+            written -= step;
+            if chunk.is_empty() {
+                self.chunks.pop_front();
+            }
+        }
+    }
+}
+
+fn put_header(into: &mut BytesMut, kind: FrameKind, len: usize) {
+    into.put_u8(match kind {
+        FrameKind::Text => FINAL | 0x1,
+        FrameKind::Binary => FINAL | 0x2,
+        FrameKind::Ping => FINAL | 0x9,
+    });
+    match len {
+        0..=125 => into.put_u8(len as u8),
+        126..=0xffff => {
+            into.put_u8(126);
+            into.put_u16(len as u16);
+        }
+        _ => {
+            into.put_u8(127);
+            into.put_u64(len as u64);
+        }
+    }
+}
+
+/// The bit of a frame that no continuation follows.
+const FINAL: u8 = 0x80;
+/// Payloads up to this length are copied next to their header. Guess: where a copy costs less than
+/// one more slice in a vectored write.
+const COPY_BYTES_MAX: usize = 2 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::StreamExt;
+    use proptest::prelude::*;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    /// Sends the frames through a pipe of `pipe_bytes` and reads them with the library.
+    async fn through(sent: &[(FrameKind, Bytes)], pipe_bytes: usize) -> Vec<Message> {
+        let (server, client) = tokio::io::duplex(pipe_bytes);
+        let mut server = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        let mut frames = Frames::default();
+        for (kind, payload) in sent {
+            frames.push(*kind, payload.clone());
+        }
+        let write = async {
+            frames.write_to(&mut server).await.unwrap();
+            assert!(frames.is_empty());
+        };
+        let read = async {
+            let mut received = Vec::new();
+            while received.len() < sent.len() {
+                received.push(client.next().await.unwrap().unwrap());
+            }
+            received
+        };
+        tokio::join!(write, read).1
+    }
+
+    fn expected(kind: FrameKind, payload: &Bytes) -> Message {
+        match kind {
+            FrameKind::Text => Message::Text(payload.clone().try_into().unwrap()),
+            FrameKind::Binary => Message::Binary(payload.clone()),
+            FrameKind::Ping => Message::Ping(payload.clone()),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn any_frames_arrive_in_order_whatever_the_pipe_takes(
+            lengths in proptest::collection::vec(
+                prop_oneof![0..130_usize, 2_000..2_100_usize, 65_530..65_540_usize], 0..12),
+            pipe_bytes in 1_000..100_000_usize,
+        ) {
+            let kinds = [FrameKind::Text, FrameKind::Binary];
+            let sent: Vec<_> = lengths
+                .iter()
+                .enumerate()
+                .map(|(index, len)| (kinds[index % 2], Bytes::from(vec![b'a' + (index % 26) as u8; *len])))
+                .collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let received = runtime.block_on(through(&sent, pipe_bytes));
+            let expected: Vec<_> = sent.iter().map(|(kind, payload)| expected(*kind, payload)).collect();
+            prop_assert_eq!(received, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_given_up_goes_on_where_it_was() {
+        let (server, client) = tokio::io::duplex(64);
+        let mut server = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        let mut frames = Frames::default();
+        let payload = Bytes::from(vec![b'x'; 10_000]);
+        frames.push(FrameKind::Text, payload.clone());
+        let read = async { client.next().await.unwrap().unwrap() };
+        tokio::pin!(read);
+        let received = loop {
+            // Polls the write once, then drops it.
+            let _ = futures_util::FutureExt::now_or_never(frames.write_to(&mut server));
+            if let Some(received) = futures_util::FutureExt::now_or_never(read.as_mut()) {
+                break received;
+            }
+        };
+        assert_eq!(received, expected(FrameKind::Text, &payload));
+    }
+}

@@ -1,0 +1,98 @@
+//! What a client sends, and what that means.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tracing::debug;
+
+use super::Connection;
+use super::ending::Ending;
+use super::frames::FrameKind;
+use crate::gateway::envelope::{self, Inbound};
+use crate::push::{Payload, PayloadKind};
+use crate::session::CloseReason;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// A frame arrived, or none will any more.
+    pub(super) fn frame(&mut self, frame: Option<Result<Frame, Error>>) -> ControlFlow<Ending> {
+        let now = self.opened.elapsed();
+        self.heartbeat.heard(now);
+        match frame {
+            Some(Ok(Frame::Text(text))) => {
+                self.message(Payload { kind: PayloadKind::Text, bytes: text.into() })
+            }
+            Some(Ok(Frame::Binary(bytes))) => self.message(Payload { kind: PayloadKind::Binary, bytes }),
+            Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => {}
+            Some(Ok(Frame::Close(_))) => {
+                self.session.close(CloseReason::ClientGone);
+                return ControlFlow::Break(Ending::Answer);
+            }
+            Some(Err(error)) => return ControlFlow::Break(self.failed(&error)),
+            None => return ControlFlow::Break(Ending::Broken),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn failed(&mut self, error: &Error) -> Ending {
+        let ending = Ending::of(error);
+        debug!(%error, "the socket can not be read any more");
+        if let Some(code) = ending.error_code() {
+            self.setup.metrics.client_errors.with(code).increment(1);
+        }
+        self.session.close(ending.reason());
+        ending
+    }
+
+    fn message(&mut self, payload: Payload) {
+        self.heartbeat.message(self.opened.elapsed());
+        self.setup.metrics.client_messages.increment(1);
+        if self.setup.envelope {
+            self.enveloped(&payload);
+        } else {
+            self.handle(payload);
+        }
+    }
+
+    fn enveloped(&mut self, payload: &Payload) {
+        if payload.kind == PayloadKind::Binary {
+            self.setup.metrics.client_errors.with("binary").increment(1);
+            self.session.close(CloseReason::Policy("pushmesh.v1 has text frames only"));
+            return;
+        }
+        match envelope::parse(&payload.bytes) {
+            Ok(inbound) => {
+                self.bad_frames = 0;
+                match inbound {
+                    Inbound::Message(payload) => self.handle(payload),
+                    Inbound::Ack => self.setup.metrics.client_acks.increment(1),
+                    Inbound::Ping => self.frames.push(FrameKind::Text, envelope::pong()),
+                }
+            }
+            Err(bad) => {
+                self.setup.metrics.client_errors.with(bad.code).increment(1);
+                self.bad_frames += 1;
+                if self.bad_frames > BAD_FRAMES_MAX {
+                    self.session.close(CloseReason::Policy("too many frames that are not understood"));
+                } else {
+                    self.frames.push(FrameKind::Text, envelope::error(&bad));
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, payload: Payload) {
+        debug_assert!(self.handling.is_none(), "nothing is read while a handler runs");
+        let handler = Arc::clone(&self.setup.handler);
+        let info = self.setup.info.clone();
+        self.handling = Some(Box::pin(async move {
+            handler.on_message(&info, payload).await;
+            Ok(())
+        }));
+    }
+}
+
+/// Frames in a row that a `pushmesh.v1` client may get wrong. Guess: a bug shows at once, a flood
+/// ends.
+const BAD_FRAMES_MAX: usize = 8;

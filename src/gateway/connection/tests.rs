@@ -1,0 +1,381 @@
+//! A connection over a pipe, with a client of the library at the other end. Time is virtual.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use futures_util::SinkExt;
+use tokio::io::DuplexStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+
+use super::*;
+use crate::gateway::upgrade::socket_config;
+use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::push::Message;
+use crate::receipt::{Answer, gather};
+use crate::session::OutboxLimits;
+
+/// Writes down what it is called with.
+#[derive(Default)]
+struct Recorder {
+    calls: Mutex<Vec<String>>,
+    refuses: Option<&'static str>,
+    /// If there, `on_message` waits for it.
+    gate: Option<Notify>,
+}
+
+impl Recorder {
+    fn note(&self, call: String) {
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+#[async_trait]
+impl Handler for Recorder {
+    async fn on_connect(&self, session: &SessionInfo) -> Result<(), &'static str> {
+        self.note(format!("connect {}", session.key));
+        self.refuses.map_or(Ok(()), Err)
+    }
+
+    async fn on_message(&self, _: &SessionInfo, message: Payload) {
+        if let Some(gate) = &self.gate {
+            gate.notified().await;
+        }
+        self.note(format!("message {:?}", message.bytes));
+    }
+
+    async fn on_disconnect(&self, _: &SessionInfo, code: u16) {
+        self.note(format!("disconnect {code}"));
+    }
+}
+
+#[derive(Default)]
+struct FixedClock(AtomicU64);
+
+impl Clock for FixedClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Options {
+    envelope: bool,
+    pipe_bytes: usize,
+    expires_unix_ms: Option<u64>,
+    handler: Recorder,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { envelope: false, pipe_bytes: 64 << 10, expires_unix_ms: None, handler: Recorder::default() }
+    }
+}
+
+struct Fixture {
+    session: Arc<Session>,
+    client: WebSocketStream<DuplexStream>,
+    task: JoinHandle<()>,
+    handler: Arc<Recorder>,
+    clock: Arc<FixedClock>,
+    metrics: Arc<Metrics>,
+}
+
+async fn connect(options: Options) -> Fixture {
+    let (server, client) = tokio::io::duplex(options.pipe_bytes);
+    let config = socket_config(MESSAGE_BYTES_MAX);
+    let server = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
+    let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+    let key = SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap());
+    let limits = OutboxLimits { messages_max: 8, bytes_max: 1 << 20 };
+    let session = Arc::new(Session::new(key.clone(), Stamp::from_raw(7), limits));
+    let handler = Arc::new(options.handler);
+    let clock = Arc::new(FixedClock::default());
+    let metrics = Arc::new(Metrics::new());
+    let seconds = Duration::from_secs;
+    let setup = Setup {
+        info: SessionInfo { key, node: NodeName::new("n1").unwrap() },
+        envelope: options.envelope,
+        expires_unix_ms: options.expires_unix_ms,
+        timers: HeartbeatTimers { interval: seconds(25), timeout: seconds(60), idle: None },
+        handler: handler.clone(),
+        clock: clock.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    let mut connection = Connection::new(server, Arc::clone(&session), setup);
+    let task = tokio::spawn(async move {
+        connection.run().await;
+        connection.end().await;
+    });
+    Fixture { session, client, task, handler, clock, metrics }
+}
+
+impl Fixture {
+    /// Pushes, and gives what the pusher is going to learn.
+    fn push(&self, id: &str, payload: Payload) -> oneshot::Receiver<Outcome> {
+        let (done, outcome) = oneshot::channel();
+        let reply = gather(1, move |answer| {
+            let Answer::Outcomes(mut outcomes) = answer else { panic!("one outcome was asked for") };
+            let _ = done.send(outcomes.remove(0));
+        });
+        let message = Message { id: MessageId::new(id).unwrap(), idempotent: false, payload };
+        self.session.offer(&Arc::new(message), reply.into_iter().next().unwrap());
+        outcome
+    }
+
+    async fn receive(&mut self) -> Frame {
+        self.client.next().await.unwrap().unwrap()
+    }
+
+    async fn receive_json(&mut self) -> serde_json::Value {
+        serde_json::from_str(self.receive().await.to_text().unwrap()).unwrap()
+    }
+
+    async fn receive_close(&mut self) -> (u16, String) {
+        loop {
+            if let Frame::Close(Some(CloseFrame { code, reason })) = self.receive().await {
+                return (code.into(), reason.to_string());
+            }
+        }
+    }
+
+    async fn send(&mut self, frame: impl Into<Frame>) {
+        self.client.send(frame.into()).await.unwrap();
+    }
+
+    /// The client closes its side and the task comes to its end.
+    async fn ended(self) -> Vec<String> {
+        drop(self.client);
+        self.task.await.unwrap();
+        self.handler.calls.lock().unwrap().clone()
+    }
+}
+
+fn text(bytes: usize) -> Payload {
+    Payload::text("x".repeat(bytes))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_arrives_as_it_was_pushed_and_counts_as_delivered() {
+    let mut fixture = connect(Options::default()).await;
+    let first = fixture.push("m1", Payload::text("hi"));
+    let second = fixture.push("m2", Payload::binary(vec![0, 255]));
+    assert_eq!(fixture.receive().await, Frame::text("hi"));
+    assert_eq!(fixture.receive().await, Frame::binary(vec![0, 255]));
+    assert_eq!(first.await, Ok(Outcome::Delivered));
+    assert_eq!(second.await, Ok(Outcome::Delivered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_socket_does_not_take_is_buffered_and_still_arrives() {
+    let mut fixture = connect(Options { pipe_bytes: 1_000, ..Options::default() }).await;
+    let started = Instant::now();
+    let stuck = fixture.push("m1", text(5_000));
+    tokio::task::yield_now().await;
+    let behind = fixture.push("m2", text(10));
+    assert_eq!(stuck.await, Ok(Outcome::Buffered));
+    assert_eq!(behind.await, Ok(Outcome::Buffered));
+    assert_eq!(started.elapsed().as_secs(), limits::BUFFERED_AFTER.as_secs());
+    assert_eq!(fixture.receive().await.len(), 5_000);
+    assert_eq!(fixture.receive().await.len(), 10);
+    assert_eq!(fixture.push("m3", text(1)).await, Ok(Outcome::Delivered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_ends_a_stalled_write_and_the_client_may_still_learn_why() {
+    let mut fixture = connect(Options { pipe_bytes: 1_000, ..Options::default() }).await;
+    let stuck = fixture.push("m1", text(5_000));
+    tokio::task::yield_now().await;
+    let queued = fixture.push("m2", text(10));
+    fixture.session.close(CloseReason::SlowConsumer);
+    assert_eq!(queued.await, Ok(Outcome::Overloaded));
+    assert_eq!(stuck.await, Ok(Outcome::Interrupted), "it may or may not arrive");
+    assert_eq!(fixture.receive_close().await, (4004, "slow consumer".to_owned()));
+    assert_eq!(fixture.ended().await.last().unwrap(), "disconnect 4004");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_reads_can_not_hold_a_closed_connection() {
+    let fixture = connect(Options { pipe_bytes: 1_000, ..Options::default() }).await;
+    let stuck = fixture.push("m1", text(5_000));
+    tokio::task::yield_now().await;
+    let started = Instant::now();
+    fixture.session.close(CloseReason::Kicked);
+    assert_eq!(stuck.await, Ok(Outcome::Buffered), "a kick lets the write go on for a moment");
+    fixture.task.await.unwrap();
+    assert!(
+        started.elapsed() <= 2 * limits::CLOSE_TIMEOUT + Duration::from_millis(10),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kick_comes_after_what_was_pushed_before_it() {
+    let mut fixture = connect(Options::default()).await;
+    let pushed = fixture.push("m1", Payload::text("last words"));
+    fixture.session.close(CloseReason::Kicked);
+    assert_eq!(fixture.receive().await, Frame::text("last words"));
+    assert_eq!(fixture.receive_close().await, (4002, "kicked".to_owned()));
+    assert_eq!(pushed.await, Ok(Outcome::Delivered));
+    assert_eq!(fixture.push("m2", text(1)).await, Ok(Outcome::NoSession));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_too_big_is_answered_with_1009_although_it_is_never_read() {
+    let mut fixture = connect(Options { pipe_bytes: 2_000, ..Options::default() }).await;
+    let (mut write, mut read) = fixture.client.split();
+    let big = tokio::spawn(async move { write.send(Frame::binary(vec![0; 100_000])).await });
+    let close = loop {
+        if let Frame::Close(close) = read.next().await.unwrap().unwrap() {
+            break close.unwrap();
+        }
+    };
+    assert_eq!(u16::from(close.code), 1009);
+    assert!(big.await.unwrap().is_ok(), "the rest is read and thrown away");
+    assert!(fixture.metrics.render().contains("pushmesh_client_errors_total{code=\"too_big\"} 1"));
+    drop(read);
+    fixture.task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_websocket_and_what_is_not_text_have_their_codes() {
+    // A text frame of one byte that is not UTF-8, and a frame with a reserved bit; masked with 0.
+    for (bytes, code) in [([0x81, 0x81, 0, 0, 0, 0, 0xff], 1007), ([0xc1, 0x81, 0, 0, 0, 0, b'x'], 1002)] {
+        let mut fixture = connect(Options::default()).await;
+        tokio::io::AsyncWriteExt::write_all(fixture.client.get_mut(), &bytes).await.unwrap();
+        assert_eq!(fixture.receive_close().await.0, code);
+        assert_eq!(fixture.ended().await.last().unwrap(), &format!("disconnect {code}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_pings_stays_and_a_silent_one_does_not() {
+    let mut fixture = connect(Options::default()).await;
+    let awake = timeout(Duration::from_secs(200), async {
+        loop {
+            assert!(matches!(fixture.receive().await, Frame::Ping(_)));
+        }
+    });
+    assert!(awake.await.is_err(), "it was never closed");
+    let started = Instant::now();
+    fixture.session.closed().await; // The client is not polled, and answers nothing.
+    assert!(started.elapsed() <= Duration::from_secs(60));
+    assert_eq!(fixture.receive_close().await, (1008, "heartbeat timeout".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_is_alive_and_one_that_does_not_read_is_not() {
+    let mut fixture = connect(Options { pipe_bytes: 100, ..Options::default() }).await;
+    let _slow = fixture.push("m1", text(100_000));
+    let mut some = [0; 100];
+    for _ in 0..200 {
+        tokio::io::AsyncReadExt::read(fixture.client.get_mut(), &mut some).await.unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(fixture.session.closing(), None);
+    let started = Instant::now();
+    fixture.session.closed().await;
+    assert_eq!(fixture.session.closing(), Some(CloseReason::HeartbeatTimeout));
+    assert!(started.elapsed() <= Duration::from_secs(62));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_when_its_token_expires_by_the_wall_clock() {
+    let mut fixture = connect(Options { expires_unix_ms: Some(90_000), ..Options::default() }).await;
+    // 90 s pass, but the wall clock stands still: the token is still good.
+    let early =
+        timeout(Duration::from_secs(95), async { while let Frame::Ping(_) = fixture.receive().await {} });
+    assert!(early.await.is_err());
+    fixture.clock.0.store(90_000, Ordering::Relaxed);
+    assert_eq!(fixture.receive_close().await, (4003, "token expired".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_sees_the_session_from_its_begin_to_its_end() {
+    let mut fixture = connect(Options::default()).await;
+    fixture.send("a").await;
+    fixture.send(vec![0, 255]).await;
+    fixture.client.close(None).await.unwrap();
+    while fixture.client.next().await.is_some() {}
+    let expected = ["connect 42/phone", "message b\"a\"", "message b\"\\0\\xff\"", "disconnect 1000"];
+    assert_eq!(fixture.ended().await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_the_handler_refuses_is_closed_with_its_reason() {
+    let handler = Recorder { refuses: Some("not today"), ..Recorder::default() };
+    let mut fixture = connect(Options { handler, ..Options::default() }).await;
+    let pushed = fixture.push("m1", Payload::text("secret"));
+    assert_eq!(fixture.receive_close().await, (1008, "not today".to_owned()));
+    assert_eq!(pushed.await, Ok(Outcome::NoSession));
+    assert_eq!(fixture.ended().await, ["connect 42/phone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pushes_and_a_close_do_not_wait_for_a_slow_handler_that_is_never_cancelled() {
+    let handler = Recorder { gate: Some(Notify::new()), ..Recorder::default() };
+    let mut fixture = connect(Options { handler, ..Options::default() }).await;
+    fixture.send("a").await;
+    assert_eq!(fixture.push("m1", Payload::text("hi")).await, Ok(Outcome::Delivered));
+    fixture.session.close(CloseReason::Kicked);
+    assert_eq!(fixture.receive_close().await.0, 4002);
+    fixture.handler.gate.as_ref().unwrap().notify_one();
+    assert_eq!(fixture.ended().await, ["connect 42/phone", "message b\"a\"", "disconnect 4002"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_enveloped_client_is_welcomed_first_and_can_ping_and_acknowledge() {
+    let mut fixture = connect(Options { envelope: true, ..Options::default() }).await;
+    let _ = fixture.push("m1", Payload::text("a\"b"));
+    let welcome = fixture.receive_json().await;
+    assert_eq!((&welcome["type"], &welcome["session"]), (&"welcome".into(), &"7".into()));
+    assert_eq!(fixture.receive_json().await["data"], "a\"b");
+    fixture.send(r#"{"type":"ack","id":"m1"}"#).await;
+    fixture.send(r#"{"type":"ping"}"#).await;
+    assert_eq!(fixture.receive_json().await["type"], "pong");
+    assert!(fixture.metrics.render().contains("pushmesh_client_acks_total 1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_enveloped_client_may_err_some_times_in_a_row_but_not_for_ever() {
+    let mut fixture = connect(Options { envelope: true, ..Options::default() }).await;
+    assert_eq!(fixture.receive_json().await["type"], "welcome");
+    for _ in 0..2 {
+        for _ in 0..8 {
+            fixture.send("x").await;
+            assert_eq!(fixture.receive_json().await["code"], "bad_message");
+        }
+        fixture.send(r#"{"type":"message","data":1}"#).await;
+    }
+    for _ in 0..9 {
+        fixture.send("x").await;
+    }
+    assert_eq!(fixture.receive_close().await.0, 1008);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_enveloped_client_that_sends_a_binary_frame_is_closed() {
+    let mut fixture = connect(Options { envelope: true, ..Options::default() }).await;
+    fixture.send(vec![0]).await;
+    assert_eq!(fixture.receive_close().await, (1008, "pushmesh.v1 has text frames only".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_vanishes_ends_the_session_and_interrupts_what_was_being_written() {
+    let fixture = connect(Options { pipe_bytes: 1_000, ..Options::default() }).await;
+    let stuck = fixture.push("m1", text(5_000));
+    tokio::task::yield_now().await;
+    assert_eq!(fixture.ended().await, ["connect 42/phone", "disconnect 1000"]);
+    assert_eq!(stuck.await, Ok(Outcome::Interrupted));
+}
+
+#[test]
+fn a_close_text_is_cut_between_characters() {
+    assert_eq!(close_frame(1008, &"ü".repeat(100)).reason.len(), 122);
+}
+
+/// The limit of the client's messages in these tests.
+const MESSAGE_BYTES_MAX: usize = 1_000;

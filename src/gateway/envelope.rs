@@ -1,0 +1,186 @@
+//! The subprotocol `pushmesh.v1`: JSON objects with a `type` instead of bare payloads.
+//!
+//! Without the subprotocol a frame is a payload as pushed, so that any client works. With it, each
+//! message has its id, the client can acknowledge and can ask whether the server is there. Every
+//! frame is text. Fields that are not known are ignored, so that later versions can add some.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::gateway::data;
+use crate::handler::SessionInfo;
+use crate::id::{DeviceId, MessageId, NodeName, Stamp, UserId};
+use crate::push::{Message, Payload, PayloadKind};
+
+/// The name in `Sec-WebSocket-Protocol`.
+pub(super) const SUBPROTOCOL: &str = "pushmesh.v1";
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Outbound<'a> {
+    Welcome {
+        user: &'a UserId,
+        device: &'a DeviceId,
+        node: &'a NodeName,
+        /// Text, because a JavaScript number has only 53 bits.
+        session: String,
+    },
+    Message {
+        id: &'a MessageId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        base64: Option<String>,
+    },
+    Pong,
+    Error {
+        code: &'static str,
+        message: &'static str,
+    },
+}
+
+impl Outbound<'_> {
+    fn encode(&self) -> Bytes {
+        serde_json::to_vec(self).expect("texts always serialise").into()
+    }
+}
+
+/// The first frame of a session.
+pub(super) fn welcome(info: &SessionInfo, stamp: Stamp) -> Bytes {
+    let (user, device) = (&info.key.user, &info.key.device);
+    Outbound::Welcome { user, device, node: &info.node, session: stamp.raw().to_string() }.encode()
+}
+
+/// A pushed message.
+pub(super) fn message(message: &Message) -> Bytes {
+    let bytes = &message.payload.bytes;
+    let text = match message.payload.kind {
+        PayloadKind::Text => std::str::from_utf8(bytes).ok(),
+        PayloadKind::Binary => None,
+    };
+    // A text that is not UTF-8 was not checked where it entered: it goes out as what it is.
+    let base64 = text.is_none().then(|| STANDARD.encode(bytes));
+    Outbound::Message { id: &message.id, data: text, base64 }.encode()
+}
+
+/// The answer to a client's `ping`.
+pub(super) fn pong() -> Bytes {
+    Outbound::Pong.encode()
+}
+
+/// What is wrong with a client's frame.
+pub(super) fn error(bad: &BadFrame) -> Bytes {
+    Outbound::Error { code: bad.code, message: bad.message }.encode()
+}
+
+/// What a client says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Inbound {
+    /// Something for the application.
+    Message(Payload),
+    /// It has a message.
+    Ack,
+    /// Are you there?
+    Ping,
+}
+
+/// A frame that is not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BadFrame {
+    pub(super) code: &'static str,
+    message: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Frame<'a> {
+    r#type: String,
+    #[serde(default)]
+    id: Option<MessageId>,
+    #[serde(default, borrow, deserialize_with = "data::present")]
+    data: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "data::present")]
+    base64: Option<&'a RawValue>,
+}
+
+/// Reads a text frame of a client.
+pub(super) fn parse(text: &Bytes) -> Result<Inbound, BadFrame> {
+    let Ok(frame) = serde_json::from_slice::<Frame<'_>>(text) else {
+        return Err(bad_message("a frame is a JSON object with a `type` that is a string"));
+    };
+    match frame.r#type.as_str() {
+        "message" => data::payload(text, frame.data, frame.base64)
+            .map(Inbound::Message)
+            .map_err(|_| bad_message("a message has either `data` or `base64` with standard base64")),
+        "ack" if frame.id.is_some() => Ok(Inbound::Ack),
+        "ack" => Err(bad_message("an ack names the `id` of a message")),
+        "ping" => Ok(Inbound::Ping),
+        _ => Err(BadFrame { code: "unknown_type", message: "the types are `message`, `ack` and `ping`" }),
+    }
+}
+
+fn bad_message(message: &'static str) -> BadFrame {
+    BadFrame { code: "bad_message", message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionKey;
+    use serde_json::{Value, json};
+
+    fn read(bytes: &Bytes) -> Value {
+        serde_json::from_slice(bytes).unwrap()
+    }
+
+    fn parse_text(text: &str) -> Result<Inbound, &'static str> {
+        parse(&Bytes::copy_from_slice(text.as_bytes())).map_err(|bad| bad.code)
+    }
+
+    #[test]
+    fn a_text_is_escaped_and_a_binary_is_base64() {
+        let id = MessageId::new("m1").unwrap();
+        let text = Message { id: id.clone(), idempotent: false, payload: Payload::text("a\"\n\u{1}ü") };
+        assert_eq!(read(&message(&text)), json!({ "type": "message", "id": "m1", "data": "a\"\n\u{1}ü" }));
+        let binary = Message { id, idempotent: false, payload: Payload::binary(vec![0, 255]) };
+        assert_eq!(read(&message(&binary)), json!({ "type": "message", "id": "m1", "base64": "AP8=" }));
+    }
+
+    #[test]
+    fn the_welcome_names_the_session_and_its_stamp_as_text() {
+        let info = SessionInfo {
+            key: SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap()),
+            node: NodeName::new("n1").unwrap(),
+        };
+        let expected = json!({
+            "type": "welcome", "user": "42", "device": "phone", "node": "n1", "session": "18446744073709551615",
+        });
+        assert_eq!(read(&welcome(&info, Stamp::from_raw(u64::MAX))), expected);
+    }
+
+    #[test]
+    fn each_type_of_client_frame_is_read() {
+        let payload = Payload::text(r#"{"a":1}"#);
+        assert_eq!(parse_text(r#"{"type":"message","data":{"a":1},"x":0}"#), Ok(Inbound::Message(payload)));
+        let payload = Payload::binary(vec![0, 255]);
+        assert_eq!(parse_text(r#"{"type":"message","base64":"AP8="}"#), Ok(Inbound::Message(payload)));
+        assert_eq!(parse_text(r#"{"type":"ack","id":"m1"}"#), Ok(Inbound::Ack));
+        assert_eq!(parse_text(r#"{"type":"ping"}"#), Ok(Inbound::Ping));
+    }
+
+    #[test]
+    fn what_is_not_understood_has_a_code() {
+        for bad in
+            ["", "[]", "7", "{}", r#"{"type":1}"#, r#"{"type":"message"}"#, r#"{"type":"ack"}"#, "\u{1}"]
+        {
+            assert_eq!(parse_text(bad), Err("bad_message"), "{bad}");
+        }
+        assert_eq!(parse_text(r#"{"type":"subscribe"}"#), Err("unknown_type"));
+        assert_eq!(
+            read(&error(&bad_message("x"))),
+            json!({ "type": "error", "code": "bad_message", "message": "x" })
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! The one shape of every error that HTTP callers see.
+//!
+//! `{"error":{"code":"…","message":"…"}}`: the code is for programs and never changes, the message
+//! is for people and says what to do. A push that failed at all of its sessions carries the details
+//! beside `error`. The list of codes stands in docs/PROTOCOL.md.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::id::IdError;
+
+/// An error answer.
+#[derive(Debug, Clone)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: Cow<'static, str>,
+    header: Option<(HeaderName, HeaderValue)>,
+    details: Map<String, Value>,
+}
+
+/// The code of an error, left on its response for metrics.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ErrorCode(pub(super) &'static str);
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, message: message.into(), header: None, details: Map::new() }
+    }
+
+    fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// Adds fields beside `error`.
+    pub(super) fn with_details(mut self, details: Map<String, Value>) -> Self {
+        debug_assert!(!details.contains_key("error"), "the error itself must stay readable");
+        self.details = details;
+        self
+    }
+
+    /// The code.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// `{"code","message"}`, also for the lines of a stream.
+    pub(super) fn to_value(&self) -> Value {
+        json!({ "code": self.code, "message": self.message })
+    }
+
+    /// 400: the request can not be understood.
+    pub(super) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    /// 401: no or wrong credentials.
+    pub(super) fn unauthorized(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+            .with_header(header::WWW_AUTHENTICATE, "Bearer")
+    }
+
+    /// 403: credentials are good, but not for this.
+    pub(super) fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    /// 404: no such route.
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "no such route: GET /openapi.json lists them all")
+    }
+
+    /// 404: nobody to deliver to.
+    pub(super) fn no_session() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no_session",
+            "no session is connected for this target: keep the message and send it when the client is back",
+        )
+    }
+
+    /// 405: the route exists, with other methods. The `Allow` header is the router's.
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this route does not have that method: use one of the Allow header",
+        )
+    }
+
+    /// 413: more than a payload may have.
+    pub(super) fn payload_too_large(bytes_max: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            format!("a payload has at most {bytes_max} bytes: send less, or raise --max-payload-bytes"),
+        )
+    }
+
+    /// The same for a line of a stream, whose bound is another.
+    pub(super) fn line_too_large(bytes_max: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            format!("a line has at most {bytes_max} bytes: send less, or raise --max-payload-bytes"),
+        )
+    }
+
+    /// 414: the URL is too long.
+    pub(super) fn uri_too_long(bytes_max: usize) -> Self {
+        Self::new(
+            StatusCode::URI_TOO_LONG,
+            "uri_too_long",
+            format!(
+                "path and query have at most {bytes_max} bytes: shorten them, and pass a long token as Authorization header"
+            ),
+        )
+    }
+
+    /// 426: `/v1/ws` without a WebSocket handshake.
+    pub(super) fn upgrade_required(message: &'static str) -> Self {
+        Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
+            .with_header(header::UPGRADE, "websocket")
+    }
+
+    /// 429: the user has all the sessions it may have.
+    pub(super) fn too_many_sessions(sessions_max: usize) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_sessions",
+            format!(
+                "a user has at most {sessions_max} sessions: close one, or connect with the device of one to take it over"
+            ),
+        )
+    }
+
+    /// 431: the headers are too long.
+    pub(super) fn headers_too_large(bytes_max: usize) -> Self {
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_large",
+            format!("all headers together have at most {bytes_max} bytes: send fewer or shorter ones"),
+        )
+    }
+
+    /// 502: the connection broke during the write.
+    pub(super) fn interrupted() -> Self {
+        Self::new(
+            StatusCode::BAD_GATEWAY,
+            "interrupted",
+            "the client's connection broke during the write, so it may or may not have the message: \
+             send it again with the same Idempotency-Key",
+        )
+    }
+
+    /// 503: a queue or a bound is full.
+    pub(super) fn overloaded(message: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+            .with_header(header::RETRY_AFTER, "1")
+    }
+
+    /// 503: the node does not take clients now.
+    pub(super) fn not_ready(phase: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_ready",
+            format!("this node is {phase}: try again in a second, or use another node"),
+        )
+        .with_header(header::RETRY_AFTER, "1")
+    }
+
+    /// 504: the owner did not answer in time.
+    pub(super) fn unreachable() -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "unreachable",
+            "the node that holds the session did not answer in time, so the client may or may not have the \
+             message: send it again with the same Idempotency-Key",
+        )
+    }
+}
+
+impl From<IdError> for ApiError {
+    fn from(error: IdError) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = Map::new();
+        body.insert("error".to_owned(), self.to_value());
+        body.extend(self.details);
+        let mut response = (self.status, Json(Value::Object(body))).into_response();
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response.extensions_mut().insert(ErrorCode(self.code));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn body(error: ApiError) -> (StatusCode, axum::http::HeaderMap, Value) {
+        let response = error.into_response();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn every_error_has_the_same_body_with_its_own_code_and_status() {
+        let errors = [
+            (ApiError::bad_request("x"), 400, "bad_request"),
+            (ApiError::unauthorized("x"), 401, "unauthorized"),
+            (ApiError::forbidden("x"), 403, "forbidden"),
+            (ApiError::not_found(), 404, "not_found"),
+            (ApiError::no_session(), 404, "no_session"),
+            (ApiError::method_not_allowed(), 405, "method_not_allowed"),
+            (ApiError::payload_too_large(1), 413, "payload_too_large"),
+            (ApiError::uri_too_long(1), 414, "uri_too_long"),
+            (ApiError::upgrade_required("x"), 426, "upgrade_required"),
+            (ApiError::too_many_sessions(1), 429, "too_many_sessions"),
+            (ApiError::headers_too_large(1), 431, "headers_too_large"),
+            (ApiError::interrupted(), 502, "interrupted"),
+            (ApiError::overloaded("x"), 503, "overloaded"),
+            (ApiError::not_ready("draining"), 503, "not_ready"),
+            (ApiError::unreachable(), 504, "unreachable"),
+        ];
+        for (error, status, code) in errors {
+            let (found, headers, body) = body(error).await;
+            assert_eq!(found.as_u16(), status, "{code}");
+            assert_eq!(body["error"]["code"], code);
+            assert!(!body["error"]["message"].as_str().unwrap().is_empty());
+            assert_eq!(headers.contains_key(header::RETRY_AFTER), status == 503, "{code}");
+            assert_eq!(headers.contains_key(header::WWW_AUTHENTICATE), status == 401, "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn details_stand_beside_the_error() {
+        let details = json!({ "id": "m1", "sessions": [] }).as_object().unwrap().clone();
+        let (_, _, body) = body(ApiError::no_session().with_details(details)).await;
+        assert_eq!(body["error"]["code"], "no_session");
+        assert_eq!(body["id"], "m1");
+    }
+}

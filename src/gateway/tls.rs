@@ -1,0 +1,87 @@
+//! TLS of the HTTP face: from PEM to a server's configuration.
+//!
+//! TLS 1.3 only, with ring named explicitly, because a program that embeds a node may have another
+//! default. Clients are not asked for certificates: they have tokens.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::config::HttpTls;
+
+/// Why https can not be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpTlsError {
+    /// The certificates can not be read.
+    #[error("--tls-cert is not PEM: {0}; it starts with `-----BEGIN CERTIFICATE-----`")]
+    Certificate(rustls_pki_types::pem::Error),
+    /// There are none.
+    #[error("--tls-cert holds no certificate: give the PEM file with the chain, the server's own first")]
+    NoCertificate,
+    /// The key can not be read.
+    #[error("--tls-key holds no private key that can be read: {0}; give it as PEM without a password")]
+    Key(rustls_pki_types::pem::Error),
+    /// The two do not go together, or are of a kind that is not supported.
+    #[error(
+        "--tls-cert and --tls-key can not be used together: {0}; is the key the one of the first certificate?"
+    )]
+    Pair(rustls::Error),
+}
+
+/// The configuration of a server with that certificate.
+///
+/// # Errors
+/// [`HttpTlsError`] says which file to look at.
+pub(crate) fn server_config(tls: &HttpTls) -> Result<Arc<ServerConfig>, HttpTlsError> {
+    let chain = CertificateDer::pem_slice_iter(tls.cert_pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(HttpTlsError::Certificate)?;
+    if chain.is_empty() {
+        return Err(HttpTlsError::NoCertificate);
+    }
+    let key = PrivateKeyDer::from_pem_slice(tls.key_pem.expose().as_bytes()).map_err(HttpTlsError::Key)?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("ring supports TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(HttpTlsError::Pair)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    fn pair() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    fn error(cert: &str, key: &str) -> String {
+        let tls = HttpTls { cert_pem: cert.to_owned(), key_pem: Secret::new(key) };
+        server_config(&tls).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_certificate_with_its_key_is_served() {
+        let (cert, key) = pair();
+        assert_eq!(error(&cert, &key), "");
+    }
+
+    #[test]
+    fn each_mistake_names_the_file_to_look_at() {
+        let (cert, key) = pair();
+        let (_, other_key) = pair();
+        assert!(error("", &key).starts_with("--tls-cert holds no certificate"));
+        assert!(error(&cert, "").starts_with("--tls-key holds no private key"));
+        assert!(error(&key, &key).starts_with("--tls-cert holds no certificate"));
+        assert!(error(&cert, &other_key).starts_with("--tls-cert and --tls-key can not be used together"));
+        let broken = cert.replace("MII", "!!!");
+        assert!(error(&broken, &key).starts_with("--tls-cert is not PEM"), "{}", error(&broken, &key));
+    }
+}

@@ -1,0 +1,146 @@
+//! From an HTTP request to a WebSocket: the server's half of the opening handshake.
+//!
+//! axum has an extractor for this, but its socket hides the stream, and two things here need it:
+//! reading on after a message that is too big, so that the client gets its close code and not a
+//! reset, and writing payloads to the socket without copying them into a buffer first.
+//!
+//! Source: RFC 6455 section 4.2.
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use crate::gateway::envelope::SUBPROTOCOL;
+use crate::gateway::error::ApiError;
+
+/// The socket of a client.
+pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// A valid handshake that was not answered yet.
+pub(super) struct Upgrade {
+    accept: String,
+    pending: OnUpgrade,
+    /// Whether the client offered [`SUBPROTOCOL`].
+    pub(super) envelope: bool,
+}
+
+impl Upgrade {
+    /// Takes the handshake out of a request.
+    pub(super) fn new(parts: &mut Parts) -> Result<Self, ApiError> {
+        let headers = &parts.headers;
+        let asks =
+            lists(headers, header::CONNECTION, "upgrade") && lists(headers, header::UPGRADE, "websocket");
+        if !asks {
+            return Err(ApiError::upgrade_required(
+                "this is a WebSocket endpoint: connect with ws:// or wss://",
+            ));
+        }
+        if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
+            return Err(ApiError::upgrade_required("only version 13 of WebSocket is spoken here"));
+        }
+        let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
+            return Err(ApiError::bad_request(
+                "the Sec-WebSocket-Key header is missing: use a WebSocket client",
+            ));
+        };
+        let accept = derive_accept_key(key.as_bytes());
+        let envelope = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+        let Some(pending) = parts.extensions.remove::<OnUpgrade>() else {
+            return Err(ApiError::upgrade_required("a WebSocket needs a connection of HTTP/1.1"));
+        };
+        Ok(Self { accept, pending, envelope })
+    }
+
+    /// The answer that completes the handshake.
+    pub(super) fn response(&self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let accept = HeaderValue::from_str(&self.accept).expect("base64 is a valid header value");
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        if self.envelope {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        }
+        response
+    }
+
+    /// Waits until the answer is sent. Messages of the client have at most `message_bytes_max` bytes.
+    pub(super) async fn socket(self, message_bytes_max: usize) -> Result<Socket, hyper::Error> {
+        let upgraded = TokioIo::new(self.pending.await?);
+        let config = socket_config(message_bytes_max);
+        Ok(WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await)
+    }
+}
+
+/// How sockets read and write.
+pub(super) fn socket_config(message_bytes_max: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(CONTROL_BUFFER_BYTES)
+        .max_message_size(Some(message_bytes_max))
+        .max_frame_size(Some(message_bytes_max))
+}
+
+/// Whether a header that is a list of tokens has `token`, in any case.
+fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|listed| listed.trim().eq_ignore_ascii_case(token))
+}
+
+const VERSION: &str = "13";
+
+/// Allocated for every connection. Guess: most messages of clients are far shorter.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+/// Only control frames go through the library's buffer: pongs and the close, 127 bytes each. A
+/// client that pings and never reads can make it hold no more than this.
+const CONTROL_BUFFER_BYTES: usize = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(headers: &[(&str, &str)]) -> Result<Upgrade, &'static str> {
+        let mut request = axum::http::Request::builder().uri("/v1/ws");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        Upgrade::new(&mut parts).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn a_request_that_is_no_handshake_is_told_to_upgrade() {
+        assert_eq!(attempt(&[]).err(), Some("upgrade_required"));
+        let old = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "8")];
+        assert_eq!(attempt(&old).err(), Some("upgrade_required"));
+        let keyless = [
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "WebSocket"),
+            ("sec-websocket-version", "13"),
+        ];
+        assert_eq!(attempt(&keyless).err(), Some("bad_request"));
+    }
+
+    #[test]
+    fn a_listed_token_is_found_in_any_case_and_place() {
+        let headers = HeaderMap::from_iter([
+            (header::CONNECTION, HeaderValue::from_static("keep-alive")),
+            (header::UPGRADE, HeaderValue::from_static("h2c, WebSocket")),
+        ]);
+        assert!(lists(&headers, header::UPGRADE, "websocket"));
+        assert!(!lists(&headers, header::CONNECTION, "upgrade"));
+    }
+}

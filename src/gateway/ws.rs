@@ -1,0 +1,137 @@
+//! `GET /v1/ws`: from a client's request to its session.
+//!
+//! ```text
+//!   handshake? ─► ready? ─► origin, token, device ─► user's limit ─► node's limit ─► claim ─► 101
+//! ```
+//!
+//! The key is claimed before the client is told that it is connected: a push that follows the
+//! client's own knowledge finds it. A node that is full completes the handshake and closes with
+//! 1013, because a browser can not read the status of a refused one.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use tracing::{Instrument, debug, info_span};
+
+use crate::gateway::auth;
+use crate::gateway::connection::{Connection, Setup, close_frame, linger};
+use crate::gateway::error::ApiError;
+use crate::gateway::serve::ConnectionSlot;
+use crate::gateway::upgrade::Upgrade;
+use crate::gateway::url;
+use crate::gateway::{Face, Gateway, Phase};
+use crate::handler::SessionInfo;
+use crate::id::SessionKey;
+use crate::limits;
+use crate::router::Lease;
+use crate::session::{CloseReason, HeartbeatTimers};
+
+/// Opens a session, or says why not.
+pub(super) async fn open(State(face): State<Arc<Face>>, request: Request) -> Response {
+    match accept(&face, request).await {
+        Ok(response) => response,
+        Err(error) => {
+            face.gateway.metrics.connections_refused.with(error.code()).increment(1);
+            error.into_response()
+        }
+    }
+}
+
+async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
+    let gateway = &face.gateway;
+    let (mut parts, _) = request.into_parts();
+    let upgrade = Upgrade::new(&mut parts)?;
+    ready(gateway)?;
+    let client = auth::client(gateway, &parts.headers, url::params(&parts.uri)?)?;
+    within_user_limit(gateway, &client.key)?;
+    // Held for as long as the socket is open, so that the server knows when it is not.
+    let slot = parts.extensions.remove::<ConnectionSlot>();
+    let Ok(permit) = gateway.registry.permit() else { return farewell(face, upgrade, slot) };
+    let span = info_span!("session", key = %client.key);
+    let lease = gateway.router.open(client.key, None, permit).await;
+    // Whoever drains sets the phase first and then closes what is registered. The session is
+    // registered now: either it is found there, or the phase is found here.
+    ready(gateway)?;
+    let response = upgrade.response();
+    let gateway = Arc::clone(gateway);
+    let session = async move {
+        run(&gateway, upgrade, lease, client.expires_unix_ms).await;
+        drop(slot);
+    };
+    tokio::spawn(session.instrument(span));
+    Ok(response)
+}
+
+fn ready(gateway: &Gateway) -> Result<(), ApiError> {
+    let phase = *gateway.phase.borrow();
+    if phase == Phase::Ready { Ok(()) } else { Err(ApiError::not_ready(phase.as_str())) }
+}
+
+/// Counts what is visible here: simultaneous connects at several nodes may exceed it by a few.
+fn within_user_limit(gateway: &Gateway, key: &SessionKey) -> Result<(), ApiError> {
+    let sessions_max = gateway.config.limits.max_sessions_per_user;
+    let sessions = gateway.replica.user(&key.user);
+    let takes_over = sessions.iter().any(|(device, _)| *device == key.device);
+    if takes_over || sessions.len() < sessions_max {
+        return Ok(());
+    }
+    Err(ApiError::too_many_sessions(sessions_max))
+}
+
+/// Runs the session to its end. Dropping the lease, wherever that happens, releases the key.
+async fn run(gateway: &Gateway, upgrade: Upgrade, lease: Lease, expires_unix_ms: Option<u64>) {
+    let envelope = upgrade.envelope;
+    let socket = match upgrade.socket(gateway.config.limits.max_client_message_bytes).await {
+        Ok(socket) => socket,
+        Err(error) => {
+            gateway.metrics.connections_refused.with("upgrade_failed").increment(1);
+            debug!(%error, "the client left during the handshake");
+            return;
+        }
+    };
+    let session = Arc::clone(lease.session());
+    let timers = &gateway.config.timers;
+    let setup = Setup {
+        info: SessionInfo { key: session.key().clone(), node: gateway.config.name.clone() },
+        envelope,
+        expires_unix_ms,
+        timers: HeartbeatTimers {
+            interval: timers.heartbeat_interval,
+            timeout: timers.heartbeat_timeout,
+            idle: timers.idle_timeout,
+        },
+        handler: Arc::clone(&gateway.handler),
+        clock: Arc::clone(&gateway.clock),
+        metrics: Arc::clone(&gateway.metrics),
+    };
+    let mut connection = Connection::new(socket, session, setup);
+    connection.run().await;
+    // The client was told, as far as it listens. Its key is free before the socket is gone.
+    drop(lease);
+    connection.end().await;
+}
+
+/// Completes the handshake only to say: come back later.
+fn farewell(face: &Face, upgrade: Upgrade, slot: Option<ConnectionSlot>) -> Result<Response, ApiError> {
+    let Ok(place) = Arc::clone(&face.farewells).try_acquire_owned() else {
+        return Err(ApiError::overloaded(
+            "this node has as many connections as it may have: use another node",
+        ));
+    };
+    let gateway = &face.gateway;
+    gateway.metrics.connections_refused.with("full").increment(1);
+    let response = upgrade.response();
+    let retry_ms = gateway.entropy.between(limits::RETRY_MS.0, limits::RETRY_MS.1);
+    let message_bytes_max = gateway.config.limits.max_client_message_bytes;
+    tokio::spawn(async move {
+        if let Ok(mut socket) = upgrade.socket(message_bytes_max).await {
+            let reason = CloseReason::TryLater { retry_ms };
+            // A few bytes into an empty buffer: they fit, or the client is gone.
+            let _ = socket.close(Some(close_frame(reason.code(), &reason.text()))).await;
+            linger(&mut socket).await;
+        }
+        drop((place, slot));
+    });
+    Ok(response)
+}

@@ -1,0 +1,170 @@
+//! The shell of the liveness overlay: feeds it, and does what its changes ask for.
+//!
+//! Changes are applied under the overlay's lock, so that they take effect in the order in which
+//! they were decided. What an overlay state means for the data stands here and nowhere else: Dead
+//! hides, a return shows again, and what is over is forgotten.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::directory::Lost;
+use crate::id::{Incarnation, NodeName};
+use crate::membership::member::{AdvertState, GossipView, MemberState};
+use crate::membership::overlay::{Change, Observation, Overlay, OverlayTimers};
+use crate::membership::roster::Roster;
+use crate::mesh::{KnownMember, Links, Peer};
+use crate::node::readiness::{Readiness, Ready};
+use crate::replica::Replica;
+use crate::session::Registry;
+
+/// Who is alive, as this node sees it.
+pub(crate) struct Liveness {
+    started: Instant,
+    state: Mutex<State>,
+    roster: Arc<Roster>,
+    replica: Arc<Replica>,
+    registry: Arc<Registry>,
+}
+
+struct State {
+    overlay: Overlay,
+    readiness: Readiness,
+}
+
+impl Liveness {
+    /// Knows nobody yet.
+    pub(crate) fn new(
+        me: NodeName,
+        incarnation: Incarnation,
+        has_peers: bool,
+        roster: Arc<Roster>,
+        replica: Arc<Replica>,
+        registry: Arc<Registry>,
+    ) -> Self {
+        let overlay = Overlay::new(me, incarnation, OverlayTimers::default());
+        let state = Mutex::new(State { overlay, readiness: Readiness::new(has_peers) });
+        Self { started: Instant::now(), state, roster, replica, registry }
+    }
+
+    /// Time since the node started.
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Takes in one observation.
+    pub(crate) fn observe(&self, observation: Observation) {
+        let mut state = self.lock();
+        let changes = state.overlay.observe(observation, self.now());
+        self.apply(&mut state, changes);
+    }
+
+    /// A link is up; the peer told of these members.
+    pub(crate) fn link_up(&self, peer: &Peer, members: &[KnownMember], me: &NodeName) {
+        let mut state = self.lock();
+        let names = members.iter().map(|member| member.name.clone()).filter(|name| name != me);
+        state.readiness.met(&peer.name, names);
+        let (name, incarnation) = (peer.name.clone(), peer.incarnation);
+        let up = Observation::LinkUp { name, incarnation, addr: peer.mesh };
+        let changes = state.overlay.observe(up, self.now());
+        self.apply(&mut state, changes);
+    }
+
+    /// The copy of a member's section is complete.
+    pub(crate) fn section_synced(&self, owner: &NodeName) {
+        self.lock().readiness.synced(owner);
+    }
+
+    /// Whether the node may say that it is ready.
+    pub(crate) fn ready(&self) -> Option<Ready> {
+        self.lock().readiness.check(self.now())
+    }
+
+    /// The highest incarnation of a name that was seen.
+    pub(crate) fn incarnation_of(&self, name: &NodeName) -> Option<Incarnation> {
+        self.lock().overlay.highest_incarnation(name)
+    }
+
+    /// A later boot of this node's own name, if one was seen.
+    pub(crate) fn superseded_by(&self) -> Option<Incarnation> {
+        self.lock().overlay.self_superseded_by()
+    }
+
+    /// One round: what gossip and the links show now, then what time alone changes. Members without
+    /// a link are dialled, because a link is how they come back.
+    pub(crate) fn round(&self, views: Vec<GossipView>, links: &Arc<Links>) {
+        let mut state = self.lock();
+        let now = self.now();
+        let linked = links.all().into_iter().map(|link| Observation::LinkHeard {
+            name: link.peer().name.clone(),
+            incarnation: link.peer().incarnation,
+            last_heard: link.heard().saturating_duration_since(self.started),
+        });
+        let observations: Vec<_> = views.into_iter().map(Observation::Gossip).chain(linked).collect();
+        let mut changes = Vec::new();
+        for observation in observations {
+            changes.extend(state.overlay.observe(observation, now));
+        }
+        for empty in self.left_and_empty(&state.overlay) {
+            changes.extend(state.overlay.observe(empty, now));
+        }
+        changes.extend(state.overlay.tick(now));
+        self.apply(&mut state, changes);
+        for member in state.overlay.members().filter(|member| links.get(member.name()).is_none()) {
+            links.dial(member.addr(), Some(member.name().clone()));
+        }
+    }
+
+    fn left_and_empty(&self, overlay: &Overlay) -> Vec<Observation> {
+        let said_left = overlay
+            .members()
+            .filter(|member| member.advert().is_some_and(|advert| advert.state == AdvertState::Left))
+            .filter(|member| self.replica.len_of(member.name()) == 0);
+        said_left
+            .map(|member| Observation::SectionEmpty {
+                name: member.name().clone(),
+                incarnation: member.incarnation(),
+            })
+            .collect()
+    }
+
+    fn apply(&self, state: &mut State, changes: Vec<Change>) {
+        for change in changes {
+            let Change { name, incarnation, from, to } = change;
+            let before = from.map_or("unknown", MemberState::as_str);
+            match to {
+                MemberState::Suspect | MemberState::Dead | MemberState::Superseded => {
+                    warn!(member = %name, %incarnation, from = before, to = to.as_str(), "member state");
+                }
+                _ => info!(member = %name, %incarnation, from = before, to = to.as_str(), "member state"),
+            }
+            match to {
+                MemberState::Alive | MemberState::Unreachable | MemberState::Suspect => {
+                    self.supersede(self.replica.set_hidden(&name, incarnation, false));
+                }
+                MemberState::Dead => {
+                    self.supersede(self.replica.set_hidden(&name, incarnation, true));
+                    state.readiness.gone(&name);
+                }
+                MemberState::Purged | MemberState::Superseded | MemberState::Left => {
+                    self.replica.discard(&name, incarnation);
+                    state.readiness.gone(&name);
+                }
+            }
+        }
+        self.roster.update(&state.overlay);
+    }
+
+    /// Closes the sessions whose keys other nodes have claimed.
+    pub(crate) fn supersede(&self, lost: Vec<Lost>) {
+        for Lost { key, winner, winner_stamp, .. } in lost {
+            self.registry.supersede(&key, &winner, winner_stamp);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic happens under this lock")
+    }
+}

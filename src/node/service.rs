@@ -1,0 +1,97 @@
+//! What the mesh asks of this node, passed on to the part that knows.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::directory::Lost;
+use crate::id::{Incarnation, NodeName};
+use crate::membership::member::MemberState;
+use crate::membership::overlay::Observation;
+use crate::membership::roster::Roster;
+use crate::mesh::{KnownMember, Link, Links, Peer, Request, Service};
+use crate::metrics::Metrics;
+use crate::node::Fault;
+use crate::node::liveness::Liveness;
+use crate::router::{Errand, Owner};
+
+/// The node, as its mesh sees it.
+pub(crate) struct NodeService {
+    pub(crate) me: NodeName,
+    pub(crate) liveness: Arc<Liveness>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) owner: Arc<Owner>,
+    /// Weak, because the links hold this service.
+    pub(crate) links: Weak<Links>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) fault: watch::Sender<Option<Fault>>,
+}
+
+impl Service for NodeService {
+    fn members(&self) -> Vec<KnownMember> {
+        let members = self.roster.members();
+        let alive = members.iter().filter(|(_, entry)| entry.state == MemberState::Alive);
+        alive
+            .map(|(name, entry)| KnownMember {
+                name: name.clone(),
+                incarnation: entry.incarnation,
+                mesh: entry.mesh,
+            })
+            .collect()
+    }
+
+    fn incarnation_of(&self, name: &NodeName) -> Option<Incarnation> {
+        self.liveness.incarnation_of(name)
+    }
+
+    fn link_up(&self, peer: &Peer, members: Vec<KnownMember>) {
+        self.liveness.link_up(peer, &members, &self.me);
+        if let Some(links) = self.links.upgrade() {
+            for member in members.into_iter().filter(|member| member.name != self.me) {
+                if links.get(&member.name).is_none() {
+                    links.dial(member.mesh, Some(member.name));
+                }
+            }
+        }
+    }
+
+    fn link_down(&self, peer: &Peer, left: bool) {
+        let (name, incarnation) = (peer.name.clone(), peer.incarnation);
+        self.liveness.observe(if left {
+            Observation::Goodbye { name, incarnation }
+        } else {
+            Observation::LinkDown { name, incarnation }
+        });
+    }
+
+    fn dial_failed(&self, addr: SocketAddr, expected: Option<&NodeName>) {
+        // Gossip dials by address alone; the failure still speaks about who was to be there.
+        let members = self.roster.members();
+        let by_addr = || members.iter().find(|(_, entry)| entry.mesh == addr).map(|(name, _)| name);
+        if let Some(name) = expected.or_else(by_addr) {
+            self.liveness.observe(Observation::DialFailed { name: name.clone() });
+        }
+    }
+
+    fn superseded(&self, known: Incarnation) {
+        self.fault.send_replace(Some(Fault::Superseded { known }));
+    }
+
+    fn request(&self, link: &Arc<Link>, request: Request, payload: Bytes) {
+        self.metrics.mesh_requests.with("received").increment(1);
+        let (link, seq) = (Arc::clone(link), request.seq);
+        let from = link.peer().name.clone();
+        let errand = Errand::received(request.action, payload);
+        self.owner.execute(&from, &request.recipients, &errand, move |answer| link.answer(seq, answer));
+    }
+
+    fn section_synced(&self, peer: &Peer) {
+        self.liveness.section_synced(&peer.name);
+    }
+
+    fn lost(&self, lost: Vec<Lost>) {
+        self.liveness.supersede(lost);
+    }
+}
