@@ -129,7 +129,10 @@ impl Directory {
         let claim = Claim { stamp: Stamp::next(now_ms, seen), state: ClaimState::Connected };
         debug_assert!(seen.is_none_or(|s| claim.stamp > s), "a new claim is above all that was seen");
         self.write(key.clone(), Some(claim));
-        (claim, ViewChange::Upsert { owner: self.me.clone(), incarnation: self.own.incarnation(), key, claim })
+        (
+            claim,
+            ViewChange::Upsert { owner: self.me.clone(), incarnation: self.own.incarnation(), key, claim },
+        )
     }
 
     /// Releases the claim of `key` with `stamp`. A newer claim of the same key is not touched, and
@@ -170,7 +173,11 @@ impl Directory {
     ///
     /// # Errors
     /// [`MergeError`]; after [`MergeError::Diverged`] the section is gone and has to be pulled again.
-    pub(crate) fn merge_delta(&mut self, owner: &NodeName, delta: Delta) -> Result<Merged, (MergeError, Merged)> {
+    pub(crate) fn merge_delta(
+        &mut self,
+        owner: &NodeName,
+        delta: Delta,
+    ) -> Result<Merged, (MergeError, Merged)> {
         let unchanged = |error| Err((error, Merged::default()));
         if *owner == self.me {
             return unchanged(MergeError::Own(owner.clone()));

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use axum::middleware::{from_fn, from_fn_with_state};
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
+use tracing::debug;
 
 use crate::config::Config;
 use crate::handler::Handler;
@@ -180,7 +181,7 @@ fn open() -> Vec<Route> {
 
 fn add(router: axum::Router<Arc<Face>>, routes: Vec<Route>) -> axum::Router<Arc<Face>> {
     routes.into_iter().fold(router, |router, route| {
-        tracing::trace!(method = route.method, path = route.path, "route");
+        debug!(method = route.method, path = route.path, "serving");
         router.route(route.path, route.handler)
     })
 }

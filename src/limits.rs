@@ -143,8 +143,6 @@ pub const CHANGE_RING_MAX: usize = 65_536;
 pub const DELTA_CHANGES_MAX: usize = 64;
 /// Entries in one chunk of a snapshot: about 48 KiB of typical keys.
 pub const SNAPSHOT_CHUNK_ENTRIES: usize = 1_024;
-/// Deltas that are kept while a snapshot arrives; more, and the section is pulled again.
-pub const SNAPSHOT_BUFFERED_DELTAS_MAX: usize = 65_536;
 /// Shards of the view, a power of two. Guess: far more than cores, so that readers rarely meet the writer.
 pub const VIEW_SHARDS: usize = 64;
 /// Lower bound of the time over which changes are gathered under churn.

@@ -34,10 +34,10 @@ pub(crate) mod mailbox;
 mod receipts;
 mod replication;
 
-pub(crate) use frame::{Action, KnownMember, Recipients, Request};
-pub(crate) use link::{Link, Peer};
 pub(crate) use codec::PROTOCOL_VERSION;
+pub(crate) use frame::{Action, KnownMember, Recipients, Request};
 pub use identity::{ClusterKey, ClusterKeyError};
+pub(crate) use link::{Link, Peer};
 pub(crate) use links::{GossipOut, Links};
 
 /// What the mesh asks of the node it belongs to. No method may block.

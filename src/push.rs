@@ -170,7 +170,12 @@ impl PushReport {
             Outcome::Unreachable => 4,
             Outcome::Moved { .. } | Outcome::NoSession => 5,
         };
-        self.sessions.iter().map(|s| &s.outcome).min_by_key(|o| rank(o)).cloned().unwrap_or(Outcome::NoSession)
+        self.sessions
+            .iter()
+            .map(|s| &s.outcome)
+            .min_by_key(|o| rank(o))
+            .cloned()
+            .unwrap_or(Outcome::NoSession)
     }
 
     /// How many sessions were written to.

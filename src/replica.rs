@@ -104,7 +104,11 @@ impl Replica {
     }
 
     /// Up to `entries_max` of this node's claims after `after`; for snapshots.
-    pub(crate) fn own_chunk(&self, after: Option<&SessionKey>, entries_max: usize) -> Vec<(SessionKey, Claim)> {
+    pub(crate) fn own_chunk(
+        &self,
+        after: Option<&SessionKey>,
+        entries_max: usize,
+    ) -> Vec<(SessionKey, Claim)> {
         self.lock().own().chunk(after, entries_max)
     }
 
@@ -224,10 +228,9 @@ impl Replica {
 
 /// The shard of a user: the same on every node and in every run, because cursors name keys only.
 fn shard_of(user: &UserId) -> usize {
-    let hash = user
-        .as_str()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = user.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     (hash >> 32) as usize % limits::VIEW_SHARDS
 }
 

@@ -108,7 +108,10 @@ impl Router {
     }
 
     /// Closes a session, or all sessions of a user, with 4002. `Delivered` means closed.
-    pub(crate) fn disconnect(self: &Arc<Self>, target: Target) -> impl Future<Output = PushReport> + Send + 'static {
+    pub(crate) fn disconnect(
+        self: &Arc<Self>,
+        target: Target,
+    ) -> impl Future<Output = PushReport> + Send + 'static {
         let id = self.message(None, Payload::text("")).id;
         let sessions = self.run(target, Errand::Disconnect);
         async move { PushReport { id, sessions: sessions.await } }
@@ -236,7 +239,12 @@ impl Router {
         }
     }
 
-    fn request_yield(&self, owner: &NodeName, key: &SessionKey, stamp: Stamp) -> Option<oneshot::Receiver<Answer>> {
+    fn request_yield(
+        &self,
+        owner: &NodeName,
+        key: &SessionKey,
+        stamp: Stamp,
+    ) -> Option<oneshot::Receiver<Answer>> {
         let link = self.parts.links.get(owner)?;
         if self.parts.roster.state(owner) != Some(MemberState::Alive) {
             return None;

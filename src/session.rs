@@ -26,7 +26,7 @@ mod registry;
 pub(crate) use close::CloseReason;
 pub(crate) use heartbeat::{Heartbeat, HeartbeatTimers, Pulse};
 pub(crate) use outbox::{Outbox, OutboxLimits, Outgoing};
-pub(crate) use registry::{Full, Permit, Registry};
+pub(crate) use registry::{Permit, Registry};
 
 /// One session of this node, while its connection lives.
 pub(crate) struct Session {

@@ -37,8 +37,11 @@ impl Wire<TcpFace> {
     /// # Errors
     /// [`BindError`] names the address that could not be bound.
     pub async fn bind(http: SocketAddr, mesh: SocketAddr) -> Result<Self, BindError> {
-        let tcp =
-            TcpListener::bind(http).await.map_err(|source| BindError { what: "--listen", addr: http, source })?;
+        let tcp = TcpListener::bind(http).await.map_err(|source| BindError {
+            what: "--listen",
+            addr: http,
+            source,
+        })?;
         let tcp = TcpFace(tcp);
         let udp = std::net::UdpSocket::bind(mesh)
             .and_then(|socket| TokioRuntime.wrap_udp_socket(socket))
@@ -88,7 +91,7 @@ impl Listener for TcpFace {
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot bind {what} {addr}: {source}; is another process using it?")]
+#[error("cannot bind {what} {addr}: is another process using it, or is it not an address of this machine?")]
 pub struct BindError {
     what: &'static str,
     addr: SocketAddr,
@@ -109,7 +112,9 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn now_ms(&self) -> u64 {
         // A clock before 1970 reads as 0: incarnations and stamps then grow by their other rules.
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
     }
 }
 

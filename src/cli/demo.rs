@@ -78,7 +78,12 @@ impl Story {
             began.elapsed().as_millis()
         ))?;
         for node in cluster.running() {
-            print_line(format!("  {}   http://{}   mesh {}", node.name(), node.http_addr(), node.mesh_addr()))?;
+            print_line(format!(
+                "  {}   http://{}   mesh {}",
+                node.name(),
+                node.http_addr(),
+                node.mesh_addr()
+            ))?;
         }
         Ok(Self { cluster, delivered: 0, chapter: 0 })
     }
@@ -111,7 +116,10 @@ impl Story {
         let mut moved = Client::connect(self.cluster.node(to)?.http_addr(), "alice", "phone").await?;
         let (code, reason) = alice.closed().await?;
         ensure!(code == 4001, "the old connection was closed with {code} {reason}");
-        print_line(format!("  alice moves to {}; the old connection is closed: {code} {reason}", self.cluster.name(to)))?;
+        print_line(format!(
+            "  alice moves to {}; the old connection is closed: {code} {reason}",
+            self.cluster.name(to)
+        ))?;
         for via in 0..self.cluster.len() {
             self.push(via, &mut moved).await?;
         }
@@ -169,12 +177,14 @@ impl Story {
             bail!("a push to {} met {} sessions", client.user(), pushed.report.sessions.len());
         };
         ensure!(session.outcome == Outcome::Delivered, "a push to {}: {:?}", client.user(), session.outcome);
-        let received = timeout(PATIENCE, client.next_text()).await.context("the client did not receive it")??;
+        let received =
+            timeout(PATIENCE, client.next_text()).await.context("the client did not receive it")??;
         ensure!(received == text, "the client received {received:?} for {text:?}");
         self.delivered += 1;
         let owner = session.node.as_ref().context("a delivered push names its node")?;
         let via = self.cluster.name(via);
-        let route = if via == owner.as_str() { format!("{via}, local") } else { format!("{via} ─quic→ {owner}") };
+        let route =
+            if via == owner.as_str() { format!("{via}, local") } else { format!("{via} ─quic→ {owner}") };
         print_line(format!(
             "  push to {:<6} through {via}   {route:<14}  delivered, receipt after {:>5} us",
             client.user(),

@@ -15,7 +15,8 @@ pub(crate) enum LogFormat {
 /// Starts logging to stderr. `RUST_LOG` replaces `filter`, which is in its syntax.
 pub(crate) fn start(filter: &str, format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A program that embeds this command may log already; then it goes on as it is.
     let _ = match format {
         LogFormat::Text => {

@@ -58,7 +58,8 @@ impl ChangeRing {
             to += 1;
             hash = change.hash;
         }
-        let mut delta = Delta { incarnation: from.incarnation, from: from.version, to, hash, ..Delta::default() };
+        let mut delta =
+            Delta { incarnation: from.incarnation, from: from.version, to, hash, ..Delta::default() };
         for (key, claim) in net {
             match claim {
                 Some(claim) => delta.upserts.push((key.clone(), claim)),

@@ -83,7 +83,10 @@ impl Section {
     /// When the delta does not fit; the caller has checked it.
     pub(crate) fn apply(&mut self, delta: &Delta) {
         assert!(delta.incarnation == self.position.incarnation, "a delta continues one boot");
-        assert!(delta.from <= self.position.version && self.position.version < delta.to, "a delta leaves no gap");
+        assert!(
+            delta.from <= self.position.version && self.position.version < delta.to,
+            "a delta leaves no gap"
+        );
         for (key, claim) in &delta.upserts {
             self.set(key.clone(), Some(*claim));
         }

@@ -73,7 +73,12 @@ impl Snapshot {
     /// # Errors
     /// [`MergeError::Order`] when it does not stand where End says, [`MergeError::Diverged`] (with
     /// `owner`) when the content is not what the owner has there.
-    pub(crate) fn end(self, owner: &crate::id::NodeName, digest: Digest, count: u64) -> Result<Section, MergeError> {
+    pub(crate) fn end(
+        self,
+        owner: &crate::id::NodeName,
+        digest: Digest,
+        count: u64,
+    ) -> Result<Section, MergeError> {
         if self.section.position() != digest.position {
             return Err(MergeError::Order);
         }

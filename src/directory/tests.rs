@@ -10,7 +10,10 @@ fn name(text: &str) -> NodeName {
 }
 
 fn key(number: u8) -> SessionKey {
-    SessionKey::new(UserId::new(format!("u{}", number / 2)).unwrap(), DeviceId::new(format!("d{number}")).unwrap())
+    SessionKey::new(
+        UserId::new(format!("u{}", number / 2)).unwrap(),
+        DeviceId::new(format!("d{number}")).unwrap(),
+    )
 }
 
 fn boot(number: u64) -> Incarnation {
@@ -53,11 +56,13 @@ impl TestNode {
             match owner.directory.delta_since(self.directory.position(&owner_name), max) {
                 Some(delta) if delta.is_empty() => return lost,
                 Some(delta) => {
-                    let merged = self.directory.merge_delta(&owner_name, delta).expect("a delta asked for fits");
+                    let merged =
+                        self.directory.merge_delta(&owner_name, delta).expect("a delta asked for fits");
                     lost.extend(self.show(merged));
                 }
                 None => {
-                    let merged = self.directory.merge_section(&owner_name, owner.directory.own.clone()).unwrap();
+                    let merged =
+                        self.directory.merge_section(&owner_name, owner.directory.own.clone()).unwrap();
                     lost.extend(self.show(merged));
                 }
             }
@@ -156,7 +161,11 @@ fn a_new_incarnation_replaces_the_old_section_whole() {
     assert_eq!(b.owner_of(&key(2)).as_deref(), Some("a"), "what was hidden was the old boot");
     let late = b.directory.merge_section(&name("a"), a.directory.own.clone()).unwrap();
     assert_eq!(late, Merged::default(), "the old boot does not come back");
-    assert_eq!(b.directory.discard(&name("a"), boot(1)), Merged::default(), "nor does its end touch the new one");
+    assert_eq!(
+        b.directory.discard(&name("a"), boot(1)),
+        Merged::default(),
+        "nor does its end touch the new one"
+    );
 }
 
 #[test]

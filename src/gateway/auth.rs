@@ -35,18 +35,19 @@ impl ApiKeys {
         Self { dev: auth.dev, digests }
     }
 
-    /// Whether a caller with these headers may use the API; else what to count and what to answer.
-    fn check(&self, headers: &HeaderMap) -> Result<(), (&'static str, ApiError)> {
+    /// Whether a caller with these headers may use the API; else what to count and what to say.
+    fn check(&self, headers: &HeaderMap) -> Result<(), (&'static str, &'static str)> {
         if self.dev {
             return Ok(());
         }
         let Some(key) = bearer(headers) else {
-            let message = "the API needs a key: send it as `Authorization: Bearer KEY`";
-            return Err(("key_missing", ApiError::unauthorized(message)));
+            return Err(("key_missing", "the API needs a key: send it as `Authorization: Bearer KEY`"));
         };
         if !self.accepts(key) {
-            let message = "the API key is not one of this node's: compare it with --api-key-file";
-            return Err(("key_wrong", ApiError::unauthorized(message)));
+            return Err((
+                "key_wrong",
+                "the API key is not one of this node's: compare it with --api-key-file",
+            ));
         }
         Ok(())
     }
@@ -64,9 +65,9 @@ pub(super) async fn api_key(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if let Err((kind, error)) = face.keys.check(request.headers()) {
+    if let Err((kind, message)) = face.keys.check(request.headers()) {
         face.gateway.metrics.auth_failures.with(kind).increment(1);
-        return Err(error);
+        return Err(ApiError::unauthorized(message));
     }
     Ok(next.run(request).await)
 }

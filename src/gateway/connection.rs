@@ -19,13 +19,10 @@
 //! ([`session`](crate::session)), when to ping ([`Heartbeat`]), how frames look
 //! ([`envelope`](crate::gateway::envelope)).
 
-use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::{BoxFuture, join};
 use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -34,13 +31,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tracing::debug;
 
-use crate::gateway::envelope::{self, Inbound};
+use crate::gateway::envelope;
 use crate::handler::{Handler, SessionInfo};
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::push::{Outcome, Payload, PayloadKind};
-use crate::receipt::Reply;
-use crate::session::{CloseReason, Heartbeat, HeartbeatTimers, Outgoing, Pulse, Session, Work};
+use crate::push::PayloadKind;
+use crate::session::{CloseReason, Heartbeat, HeartbeatTimers, Outgoing, Session, Work};
 use crate::wire::Clock;
 
 mod ending;
@@ -78,7 +74,7 @@ pub(super) struct Connection<S> {
     /// The messages whose frames are being written.
     batch: Vec<Outgoing>,
     /// The handler's call that is running.
-    handling: Option<BoxFuture<'static, Result<(), &'static str>>>,
+    handling: Option<Call>,
     /// Whether the handler let the client in.
     admitted: bool,
     heartbeat: Heartbeat,
@@ -94,6 +90,9 @@ pub(super) struct Connection<S> {
     /// Whether the socket stopped in the middle of a frame, or failed.
     broken: bool,
 }
+
+/// A call of the handler. `on_connect` may refuse the client, `on_message` never fails.
+type Call = BoxFuture<'static, Result<(), &'static str>>;
 
 /// What happened.
 enum Event {
@@ -136,7 +135,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Runs until the session is over and the client is told, as far as it listens.
     pub(super) async fn run(&mut self) {
         let ending = loop {
-            let event = if self.frames.is_empty() { self.idle().await } else { self.writing().await };
+            let event = if !self.frames.is_empty() {
+                self.writing().await
+            } else if self.admitted {
+                self.idle().await
+            } else {
+                self.entering().await
+            };
             if let ControlFlow::Break(ending) = self.on(event) {
                 break ending;
             }
@@ -170,15 +175,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         join(silence, goodbye).await;
     }
 
+    /// Waits until the handler lets the client in. Nothing is read or written before.
+    async fn entering(&mut self) -> Event {
+        arm(&mut self.timer, self.due.next());
+        tokio::select! {
+            biased; // A handler that has decided comes before a close: it may have let the client in.
+            result = finished(&mut self.handling) => Event::Handled(result),
+            () = self.session.closed() => Event::Closing,
+            () = &mut self.timer => Event::Timer,
+        }
+    }
+
     /// Waits while there is nothing to write.
     async fn idle(&mut self) -> Event {
         arm(&mut self.timer, self.due.next());
-        let admitted = self.admitted;
-        let reads = admitted && self.handling.is_none();
+        let reads = self.handling.is_none();
         // Not biased: neither a stream of pushes nor a stream of client messages starves the other.
         tokio::select! {
-            work = self.session.work(limits::OUTBOX_BATCH_MAX), if admitted => Event::Work(work),
-            () = self.session.closed(), if !admitted => Event::Closing,
+            work = self.session.work(limits::OUTBOX_BATCH_MAX) => Event::Work(work),
             frame = self.socket.next(), if reads => Event::Frame(frame),
             result = finished(&mut self.handling) => Event::Handled(result),
             () = &mut self.timer => Event::Timer,
@@ -284,9 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 /// Waits for the handler's call, for ever if there is none. Cancel-safe: the call stays.
-async fn finished(
-    handling: &mut Option<BoxFuture<'static, Result<(), &'static str>>>,
-) -> Result<(), &'static str> {
+async fn finished(handling: &mut Option<Call>) -> Result<(), &'static str> {
     match handling {
         Some(call) => call.await,
         None => std::future::pending().await,

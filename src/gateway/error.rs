@@ -19,7 +19,7 @@ pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: Cow<'static, str>,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<(HeaderName, &'static str)>,
     details: Map<String, Value>,
 }
 
@@ -33,7 +33,7 @@ impl ApiError {
     }
 
     fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.header = Some((name, value));
         self
     }
 
@@ -198,7 +198,7 @@ impl IntoResponse for ApiError {
         body.extend(self.details);
         let mut response = (self.status, Json(Value::Object(body))).into_response();
         if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, value);
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response.extensions_mut().insert(ErrorCode(self.code));
         response

@@ -43,7 +43,7 @@ struct Server {
     abort: CancellationToken,
 }
 
-/// Serves `app` until `stop` fires, then lets requests in progress end, for a bounded time. Returns
+/// Serves `app` until `stop` fires, then lets requests in progress end, for `stop_timeout`. Returns
 /// when all sockets are gone, or when that time is over. `websockets_max` is how many of the
 /// connections are expected to be WebSockets; the API has [`API_CONNECTIONS`] beside them.
 pub(crate) async fn serve<L: Listener<Addr = SocketAddr>>(
@@ -51,6 +51,7 @@ pub(crate) async fn serve<L: Listener<Addr = SocketAddr>>(
     tls: Option<Arc<rustls::ServerConfig>>,
     app: axum::Router,
     websockets_max: usize,
+    stop_timeout: Duration,
     stop: CancellationToken,
 ) {
     let slots_max = u32::try_from(websockets_max.saturating_add(API_CONNECTIONS))
@@ -78,7 +79,7 @@ pub(crate) async fn serve<L: Listener<Addr = SocketAddr>>(
         tokio::spawn(connection.instrument(debug_span!("connection", %peer)));
     }
     drop(listener); // Whoever comes now is refused by the kernel at once.
-    let all_gone = timeout(STOP_TIMEOUT, slots.acquire_many(slots_max)).await;
+    let all_gone = timeout(stop_timeout, slots.acquire_many(slots_max)).await;
     debug!(in_time = all_gone.is_ok(), "the HTTP face has stopped");
     server.abort.cancel();
 }
@@ -138,12 +139,6 @@ impl Server {
 
 /// Connections beside the WebSockets: one for each API request that may be in progress.
 const API_CONNECTIONS: usize = limits::API_REQUESTS_MAX;
-
-/// How long requests in progress have once the server stops: the longest push and a little more,
-/// and the closing handshake of a WebSocket.
-const STOP_TIMEOUT: Duration = Duration::from_secs(3);
-const _: () = assert!(STOP_TIMEOUT.as_millis() > limits::PUSH_TIMEOUT.as_millis());
-const _: () = assert!(STOP_TIMEOUT.as_millis() > limits::CLOSE_TIMEOUT.as_millis());
 
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,8 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     // Held for as long as the socket is open, so that the server knows when it is not.
     let slot = parts.extensions.remove::<ConnectionSlot>();
     let Ok(permit) = gateway.registry.permit() else { return farewell(face, upgrade, slot) };
-    let span = info_span!("session", key = %client.key);
+    // A root of its own: the request is over long before the session.
+    let span = info_span!(parent: None, "session", key = %client.key);
     let lease = gateway.router.open(client.key, None, permit).await;
     // Whoever drains sets the phase first and then closes what is registered. The session is
     // registered now: either it is found there, or the phase is found here.

@@ -221,13 +221,14 @@ impl Overlay {
     }
 
     /// The listed member of this name.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn get(&self, name: &NodeName) -> Option<&Member> {
         self.members.get(name)
     }
 
     /// The names of the Alive members and of this node, ordered by a fixed hash: the same order on
     /// every node that sees the same members. Draining members are in it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "anti-entropy will choose its partners by it"))]
     #[must_use]
     pub(crate) fn ring(&self) -> Vec<NodeName> {
         let alive = self.members.values().filter(|member| member.state == MemberState::Alive);

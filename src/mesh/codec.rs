@@ -74,7 +74,9 @@ pub(crate) enum CodecError {
     #[error("a frame header does not decode: {0}")]
     Header(String),
     /// The stream's first bytes are of no known kind or of another version.
-    #[error("a stream opens with kind {kind} and version {version}, this node speaks version {PROTOCOL_VERSION}")]
+    #[error(
+        "a stream opens with kind {kind} and version {version}, this node speaks version {PROTOCOL_VERSION}"
+    )]
     Preface {
         /// First byte.
         kind: u8,
@@ -107,10 +109,14 @@ impl CodecError {
 /// When the header exceeds its bound: whoever builds headers bounds them.
 pub(crate) fn encode<H: Serialize>(header: &H, payload_len: usize) -> Bytes {
     let mut bytes = vec![0; PREFIX_BYTES];
-    bincode::serde::encode_into_std_write(header, &mut bytes, CONFIG).expect("a header of ours always encodes");
+    bincode::serde::encode_into_std_write(header, &mut bytes, CONFIG)
+        .expect("a header of ours always encodes");
     let header_len = bytes.len() - PREFIX_BYTES;
     assert!(header_len <= limits::FRAME_HEADER_BYTES_MAX, "a header of {header_len} bytes is not bounded");
-    assert!(payload_len <= limits::FRAME_PAYLOAD_BYTES_MAX, "a payload of {payload_len} bytes is not bounded");
+    assert!(
+        payload_len <= limits::FRAME_PAYLOAD_BYTES_MAX,
+        "a payload of {payload_len} bytes is not bounded"
+    );
     let (header_len, payload_len) = (header_len as u32, payload_len as u32);
     bytes[..4].copy_from_slice(&header_len.to_be_bytes());
     bytes[4..PREFIX_BYTES].copy_from_slice(&payload_len.to_be_bytes());
@@ -118,8 +124,8 @@ pub(crate) fn encode<H: Serialize>(header: &H, payload_len: usize) -> Bytes {
 }
 
 fn decode<H: DeserializeOwned>(bytes: &[u8]) -> Result<H, CodecError> {
-    let (header, read) =
-        bincode::serde::decode_from_slice(bytes, CONFIG).map_err(|error| CodecError::Header(error.to_string()))?;
+    let (header, read) = bincode::serde::decode_from_slice(bytes, CONFIG)
+        .map_err(|error| CodecError::Header(error.to_string()))?;
     if read == bytes.len() { Ok(header) } else { Err(CodecError::Header("it has trailing bytes".into())) }
 }
 
@@ -218,8 +224,11 @@ impl FrameReader {
     /// # Errors
     /// [`CodecError::Broken`], also for a longer stream.
     pub(crate) async fn rest(mut self, bytes_max: usize) -> Result<Bytes, CodecError> {
-        let bytes =
-            self.stream.read_to_end(bytes_max).await.map_err(|error| CodecError::Broken(error.to_string()))?;
+        let bytes = self
+            .stream
+            .read_to_end(bytes_max)
+            .await
+            .map_err(|error| CodecError::Broken(error.to_string()))?;
         Ok(bytes.into())
     }
 }

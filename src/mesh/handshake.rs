@@ -55,7 +55,11 @@ pub(crate) enum Opening {
 ///
 /// # Errors
 /// See [`HandshakeError`].
-pub(crate) async fn greet(connection: &Connection, proven: &NodeName, hello: &Hello) -> Result<Hello, HandshakeError> {
+pub(crate) async fn greet(
+    connection: &Connection,
+    proven: &NodeName,
+    hello: &Hello,
+) -> Result<Hello, HandshakeError> {
     match ask(connection, StreamKind::Hello, hello).await? {
         HelloAnswer::Welcome(peer) => checked(peer, proven),
         HelloAnswer::StaleIncarnation { known } => Err(HandshakeError::Stale { known }),
@@ -66,7 +70,10 @@ pub(crate) async fn greet(connection: &Connection, proven: &NodeName, hello: &He
 ///
 /// # Errors
 /// See [`HandshakeError`].
-pub(crate) async fn probe(connection: &Connection, name: &NodeName) -> Result<Option<Incarnation>, HandshakeError> {
+pub(crate) async fn probe(
+    connection: &Connection,
+    name: &NodeName,
+) -> Result<Option<Incarnation>, HandshakeError> {
     let answer: ProbeAnswer = ask(connection, StreamKind::Probe, &Probe { name: name.clone() }).await?;
     Ok(answer.known)
 }
@@ -137,7 +144,10 @@ pub(crate) async fn refuse(mut stream: SendStream, known: Incarnation) -> Result
 ///
 /// # Errors
 /// The connection broke.
-pub(crate) async fn answer_probe(mut stream: SendStream, known: Option<Incarnation>) -> Result<(), CodecError> {
+pub(crate) async fn answer_probe(
+    mut stream: SendStream,
+    known: Option<Incarnation>,
+) -> Result<(), CodecError> {
     write_frame(&mut stream, &ProbeAnswer { known }).await?;
     finish(stream).await;
     Ok(())

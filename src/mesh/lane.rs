@@ -28,7 +28,11 @@ struct Queued {
 impl Lane {
     /// An empty lane.
     pub(crate) fn new() -> Self {
-        Self { queue: ArrayQueue::new(limits::LANE_REQUESTS_MAX), bytes: AtomicUsize::new(0), wake: Notify::new() }
+        Self {
+            queue: ArrayQueue::new(limits::LANE_REQUESTS_MAX),
+            bytes: AtomicUsize::new(0),
+            wake: Notify::new(),
+        }
     }
 
     /// Queues an encoded frame. `false`: there is no room, nothing was queued.

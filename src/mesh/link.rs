@@ -82,7 +82,12 @@ pub(crate) struct LinkContext {
 impl Link {
     /// A link over `connection`, which this node has `dialled` or else accepted. `gossip` holds what
     /// waits for the peer.
-    pub(crate) fn new(peer: Peer, connection: Connection, dialled: bool, gossip: Arc<Mailbox<Bytes>>) -> Self {
+    pub(crate) fn new(
+        peer: Peer,
+        connection: Connection,
+        dialled: bool,
+        gossip: Arc<Mailbox<Bytes>>,
+    ) -> Self {
         Self {
             peer,
             connection,
@@ -194,7 +199,8 @@ impl Link {
     }
 
     async fn send_gossip(&self) {
-        while let Some(message) = self.gossip.pop().await {
+        loop {
+            let message = self.gossip.pop().await;
             let fits = self.connection.max_datagram_size().is_some_and(|max| message.len() <= max);
             if fits {
                 let _ = self.connection.send_datagram(message); // Gossip repeats itself.
@@ -295,5 +301,6 @@ impl Link {
 
 /// All requests for one user share a lane, so that they arrive in order.
 fn lane_of(user: &UserId) -> usize {
-    user.as_str().bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(byte)) % limits::LANES
+    user.as_str().bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(byte))
+        % limits::LANES
 }

@@ -87,7 +87,8 @@ impl Links {
         for addr in addrs {
             let (links, found) = (Arc::clone(self), found.clone());
             self.tasks.spawn(async move {
-                let Ok((connection, name)) = endpoint::dial(&links.endpoint, &links.identity, addr).await else {
+                let Ok((connection, name)) = endpoint::dial(&links.endpoint, &links.identity, addr).await
+                else {
                     return;
                 };
                 if name != links.me
@@ -188,10 +189,15 @@ impl Links {
         });
     }
 
-    async fn dial_once(self: &Arc<Self>, addr: SocketAddr, expected: Option<&NodeName>) -> Result<NodeName, ()> {
-        let (connection, name) = endpoint::dial(&self.endpoint, &self.identity, addr).await.map_err(|error| {
-            debug!(%addr, %error, "nobody of this cluster was reached");
-        })?;
+    async fn dial_once(
+        self: &Arc<Self>,
+        addr: SocketAddr,
+        expected: Option<&NodeName>,
+    ) -> Result<NodeName, ()> {
+        let (connection, name) =
+            endpoint::dial(&self.endpoint, &self.identity, addr).await.map_err(|error| {
+                debug!(%addr, %error, "nobody of this cluster was reached");
+            })?;
         let greeted = async {
             if name == self.me {
                 return Err(HandshakeError::Myself);
@@ -242,7 +248,8 @@ impl Links {
         }
         match handshake::opening(connection, &proven).await? {
             Opening::Probe(probe, stream) => {
-                let known = self.context.get().and_then(|context| context.service.incarnation_of(&probe.name));
+                let known =
+                    self.context.get().and_then(|context| context.service.incarnation_of(&probe.name));
                 handshake::answer_probe(stream, known).await.map_err(HandshakeError::from)?;
                 CloseCode::Probed.close(connection);
             }
@@ -354,7 +361,8 @@ impl Links {
     fn mailbox(&self, addr: SocketAddr) -> Arc<Mailbox<Bytes>> {
         let mut mailboxes = self.mailboxes.lock().expect(NOT_POISONED);
         if mailboxes.len() >= limits::PEERS_MAX && !mailboxes.contains_key(&addr) {
-            let unused = mailboxes.iter().find(|(_, mailbox)| Arc::strong_count(mailbox) == 1).map(|(addr, _)| *addr);
+            let unused =
+                mailboxes.iter().find(|(_, mailbox)| Arc::strong_count(mailbox) == 1).map(|(addr, _)| *addr);
             unused.and_then(|addr| mailboxes.remove(&addr));
         }
         Arc::clone(mailboxes.entry(addr).or_default())

@@ -15,14 +15,8 @@ use crate::limits;
 /// At most [`limits::GOSSIP_MAILBOX`] messages, first in, first out.
 #[derive(Debug)]
 pub(crate) struct Mailbox<T> {
-    inner: Mutex<Inner<T>>,
+    queue: Mutex<VecDeque<T>>,
     changed: Notify,
-}
-
-#[derive(Debug)]
-struct Inner<T> {
-    queue: VecDeque<T>,
-    closed: bool,
 }
 
 /// What became of a message that was pushed.
@@ -32,64 +26,47 @@ pub(crate) enum Pushed {
     Stored,
     /// It waits, and the oldest message was dropped for it.
     DroppedOldest,
-    /// The mailbox is closed: the message was dropped.
-    Closed,
 }
 
 impl<T> Mailbox<T> {
-    /// An empty, open mailbox.
+    /// An empty mailbox.
     #[must_use]
     pub(crate) fn new() -> Self {
         let queue = VecDeque::with_capacity(limits::GOSSIP_MAILBOX);
-        Self { inner: Mutex::new(Inner { queue, closed: false }), changed: Notify::new() }
+        Self { queue: Mutex::new(queue), changed: Notify::new() }
     }
 
     /// Adds `message`, at the price of the oldest one when the mailbox is full. Never blocks.
     pub(crate) fn push(&self, message: T) -> Pushed {
-        let mut inner = self.lock();
-        if inner.closed {
-            return Pushed::Closed;
-        }
-        let full = inner.queue.len() >= limits::GOSSIP_MAILBOX;
+        let mut queue = self.lock();
+        let full = queue.len() >= limits::GOSSIP_MAILBOX;
         if full {
-            inner.queue.pop_front();
+            queue.pop_front();
         }
-        inner.queue.push_back(message);
-        assert!(inner.queue.len() <= limits::GOSSIP_MAILBOX, "the mailbox keeps its bound");
-        drop(inner);
+        queue.push_back(message);
+        assert!(queue.len() <= limits::GOSSIP_MAILBOX, "the mailbox keeps its bound");
+        drop(queue);
         self.changed.notify_one();
         if full { Pushed::DroppedOldest } else { Pushed::Stored }
     }
 
-    /// The oldest message, as soon as there is one; `None` once the mailbox is closed and empty.
+    /// The oldest message, as soon as there is one.
     ///
     /// Cancel-safe: a message is taken in the same poll that returns it.
-    pub(crate) async fn pop(&self) -> Option<T> {
+    pub(crate) async fn pop(&self) -> T {
         loop {
             let mut changed = pin!(self.changed.notified());
             // Listen before looking: a push in between must wake this.
             changed.as_mut().enable();
-            {
-                let mut inner = self.lock();
-                if let Some(message) = inner.queue.pop_front() {
-                    return Some(message);
-                }
-                if inner.closed {
-                    return None;
-                }
+            if let Some(message) = self.lock().pop_front() {
+                return message;
             }
             changed.await;
         }
     }
 
-    /// Refuses further messages. Those that wait can still be popped.
-    pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_waiters();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
-        self.inner.lock().expect("no panic happens under this lock but for a broken bound")
+    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
+        self.queue.lock().expect("no panic happens under this lock but for a broken bound")
     }
 }
 
@@ -120,7 +97,7 @@ mod tests {
         }
         assert_eq!(mailbox.push(limits::GOSSIP_MAILBOX), Pushed::DroppedOldest);
         for expected in 1..=limits::GOSSIP_MAILBOX {
-            assert_eq!(mailbox.pop().await, Some(expected));
+            assert_eq!(mailbox.pop().await, expected);
         }
         assert_eq!(poll(pin!(mailbox.pop())), Poll::Pending);
     }
@@ -133,27 +110,7 @@ mod tests {
             assert_eq!(poll(cancelled.as_mut()), Poll::Pending);
             mailbox.push("first");
         }
-        assert_eq!(mailbox.pop().await, Some("first"));
-    }
-
-    #[tokio::test]
-    async fn a_closed_mailbox_gives_what_it_holds_and_then_nothing() {
-        let mailbox = Mailbox::new();
-        mailbox.push(1);
-        mailbox.close();
-        assert_eq!(mailbox.push(2), Pushed::Closed);
-        assert_eq!(mailbox.pop().await, Some(1));
-        assert_eq!(mailbox.pop().await, None);
-        assert_eq!(mailbox.pop().await, None);
-    }
-
-    #[tokio::test]
-    async fn closing_wakes_a_waiting_pop() {
-        let mailbox = Mailbox::<u8>::new();
-        let mut waiting = pin!(mailbox.pop());
-        assert_eq!(poll(waiting.as_mut()), Poll::Pending);
-        mailbox.close();
-        assert_eq!(poll(waiting.as_mut()), Poll::Ready(None));
+        assert_eq!(mailbox.pop().await, "first");
     }
 
     #[tokio::test]
@@ -164,6 +121,6 @@ mod tests {
         assert_eq!(poll(other.as_mut()), Poll::Pending);
         mailbox.push('a');
         mailbox.push('b');
-        assert_eq!((one.await, other.await), (Some('a'), Some('b')));
+        assert_eq!((one.await, other.await), ('a', 'b'));
     }
 }

@@ -85,7 +85,9 @@ impl Answers {
 
     /// Writes what is queued until the link breaks.
     pub(crate) async fn run(&self, connection: &Connection) {
-        let Ok(mut stream) = open_stream(connection, StreamKind::Receipts, PUSH_PRIORITY).await else { return };
+        let Ok(mut stream) = open_stream(connection, StreamKind::Receipts, PUSH_PRIORITY).await else {
+            return;
+        };
         loop {
             let batch = self.batch();
             if batch.is_empty() {

@@ -63,7 +63,12 @@ pub(crate) async fn publish(
 }
 
 /// Waits for a change, then until `flush` or until a delta is full. `false`: nobody reads any more.
-async fn gather(version: &mut watch::Receiver<u64>, cursor: Position, flush: Instant, stream: &mut SendStream) -> bool {
+async fn gather(
+    version: &mut watch::Receiver<u64>,
+    cursor: Position,
+    flush: Instant,
+    stream: &mut SendStream,
+) -> bool {
     tokio::select! {
         changed = version.changed() => if changed.is_err() { return false },
         _ = stream.stopped() => return false,
@@ -120,7 +125,9 @@ pub(crate) async fn follow(connection: &Connection, peer: &Peer, context: &LinkC
                 context.metrics.directory_diverged.increment(1);
                 error!(peer = %peer.name, error = %diverged, "a section was discarded and is pulled again");
             }
-            Err(failed) => warn!(peer = %peer.name, error = %failed, "a section's stream failed, subscribing again"),
+            Err(failed) => {
+                warn!(peer = %peer.name, error = %failed, "a section's stream failed, subscribing again")
+            }
         }
         sleep(RESUBSCRIBE_AFTER).await;
     }

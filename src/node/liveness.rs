@@ -32,6 +32,8 @@ pub(crate) struct Liveness {
 struct State {
     overlay: Overlay,
     readiness: Readiness,
+    /// How many observations the overlay had refused when that was last logged.
+    refused: u64,
 }
 
 impl Liveness {
@@ -45,7 +47,7 @@ impl Liveness {
         registry: Arc<Registry>,
     ) -> Self {
         let overlay = Overlay::new(me, incarnation, OverlayTimers::default());
-        let state = Mutex::new(State { overlay, readiness: Readiness::new(has_peers) });
+        let state = Mutex::new(State { overlay, readiness: Readiness::new(has_peers), refused: 0 });
         Self { started: Instant::now(), state, roster, replica, registry }
     }
 
@@ -111,6 +113,13 @@ impl Liveness {
             changes.extend(state.overlay.observe(empty, now));
         }
         changes.extend(state.overlay.tick(now));
+        if state.overlay.refused() > state.refused && state.refused == 0 {
+            warn!(
+                members_max = crate::limits::PEERS_MAX,
+                "the cluster has more members than a node keeps; some are ignored"
+            );
+        }
+        state.refused = state.overlay.refused();
         self.apply(&mut state, changes);
         for member in state.overlay.members().filter(|member| links.get(member.name()).is_none()) {
             links.dial(member.addr(), Some(member.name().clone()));

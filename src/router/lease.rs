@@ -33,7 +33,12 @@ pub(crate) struct Lease {
 impl Router {
     /// Makes this node the owner of `key`. `resumed` is the stamp that the client brings from an
     /// earlier connection.
-    pub(crate) async fn open(self: &Arc<Self>, key: SessionKey, resumed: Option<Stamp>, permit: Permit) -> Lease {
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        key: SessionKey,
+        resumed: Option<Stamp>,
+        permit: Permit,
+    ) -> Lease {
         let parts = &self.parts;
         let mut session = None;
         let claimed = parts.replica.claim(&key, parts.clock.now_ms(), resumed, |stamp| {

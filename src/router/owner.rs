@@ -39,7 +39,9 @@ impl Owner {
                 for (session, reply) in sessions.iter().zip(replies) {
                     match errand {
                         Errand::Push(message) => session.offer(message, reply),
-                        Errand::Disconnect | Errand::Yield(_) => reply.answer(self.end(from, session, errand)),
+                        Errand::Disconnect | Errand::Yield(_) => {
+                            reply.answer(self.end(from, session, errand))
+                        }
                     }
                 }
             }
@@ -68,7 +70,9 @@ impl Owner {
     /// What to say of a session that is not here.
     fn elsewhere(&self, key: &SessionKey) -> Outcome {
         match self.replica.lookup(key) {
-            Some(owned) if owned.owner != self.me => Outcome::Moved { owner: owned.owner, stamp: owned.stamp },
+            Some(owned) if owned.owner != self.me => {
+                Outcome::Moved { owner: owned.owner, stamp: owned.stamp }
+            }
             _ => Outcome::NoSession,
         }
     }

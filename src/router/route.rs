@@ -50,7 +50,9 @@ pub(crate) fn follow(outcome: Outcome, tried: &Tried<'_>, visible: Option<Owned>
     // The directory may know more by now than the node that was asked.
     let newer = visible.filter(|owned| owned.stamp > tried.stamp);
     match (hint, newer) {
-        (Some((owner, stamp)), Some(owned)) if owned.stamp < stamp => Follow::Retry(Owned { owner, stamp, ..owned }),
+        (Some((owner, stamp)), Some(owned)) if owned.stamp < stamp => {
+            Follow::Retry(Owned { owner, stamp, ..owned })
+        }
         (_, Some(owned)) => Follow::Retry(owned),
         (Some((owner, stamp)), None) if owner != *tried.owner && stamp > tried.stamp => {
             let state = crate::directory::ClaimState::Connected;

@@ -96,14 +96,19 @@ impl CloseReason {
     pub(crate) fn flushes(&self) -> bool {
         matches!(
             self,
-            CloseReason::Idle | CloseReason::Restarting { .. } | CloseReason::Kicked | CloseReason::TokenExpired
+            CloseReason::Idle
+                | CloseReason::Restarting { .. }
+                | CloseReason::Kicked
+                | CloseReason::TokenExpired
         )
     }
 
     /// What a push learns that meets the session after this.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            CloseReason::Superseded { owner, stamp } => Outcome::Moved { owner: owner.clone(), stamp: *stamp },
+            CloseReason::Superseded { owner, stamp } => {
+                Outcome::Moved { owner: owner.clone(), stamp: *stamp }
+            }
             CloseReason::SlowConsumer => Outcome::Overloaded,
             _ => Outcome::NoSession,
         }

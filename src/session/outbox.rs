@@ -76,7 +76,14 @@ impl Outbox {
     /// An empty queue.
     pub(crate) fn new(limits: OutboxLimits) -> Self {
         assert!(limits.messages_max > 0, "an outbox without room could deliver nothing");
-        Self { queue: VecDeque::new(), bytes: 0, limits, closing: None, recent: VecDeque::new(), in_flight: Vec::new() }
+        Self {
+            queue: VecDeque::new(),
+            bytes: 0,
+            limits,
+            closing: None,
+            recent: VecDeque::new(),
+            in_flight: Vec::new(),
+        }
     }
 
     /// Why the session ends, if it does.

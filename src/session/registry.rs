@@ -42,7 +42,9 @@ impl Registry {
     /// [`Full`].
     pub(crate) fn permit(self: &Arc<Self>) -> Result<Permit, Full> {
         self.open
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| (open < self.sessions_max).then_some(open + 1))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| {
+                (open < self.sessions_max).then_some(open + 1)
+            })
             .map_err(|_| Full)?;
         Ok(Permit(Arc::clone(self)))
     }
@@ -105,7 +107,8 @@ impl Registry {
     }
 
     fn shard(&self, key: &SessionKey) -> MutexGuard<'_, HashMap<SessionKey, Arc<Session>>> {
-        let hash = key.user.as_str().bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(byte));
+        let hash =
+            key.user.as_str().bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(byte));
         self.sessions[hash % SHARDS].lock().expect(NOT_POISONED)
     }
 }
@@ -168,8 +171,14 @@ mod tests {
         let held = session(5);
         registry.insert(&held);
         assert!(!registry.supersede(held.key(), &name("c"), Stamp::from_raw(4)));
-        assert!(!registry.supersede(held.key(), &name("a"), Stamp::from_raw(5)), "a tie goes to the greater name");
-        assert!(!registry.supersede(held.key(), &name("b"), Stamp::from_raw(5)), "a claim does not beat itself");
+        assert!(
+            !registry.supersede(held.key(), &name("a"), Stamp::from_raw(5)),
+            "a tie goes to the greater name"
+        );
+        assert!(
+            !registry.supersede(held.key(), &name("b"), Stamp::from_raw(5)),
+            "a claim does not beat itself"
+        );
         assert_eq!(held.closing(), None);
         assert!(registry.supersede(held.key(), &name("c"), Stamp::from_raw(5)));
         assert!(held.closing().is_some());

@@ -64,9 +64,9 @@ impl Cluster {
         config.peers = self.running().iter().map(|node| node.mesh_addr().to_string()).collect();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let node = runtime.spawn(async move {
-            let wire = Wire::bind(config.listen, config.mesh_listen)
-                .await
-                .context("the demo needs this port; choose others with --port, or --port 0 for any free ones")?;
+            let wire = Wire::bind(config.listen, config.mesh_listen).await.context(
+                "the demo needs this port; choose others with --port, or --port 0 for any free ones",
+            )?;
             let node = Node::start(config, wire).await?;
             node.ready().await;
             anyhow::Ok(node)

@@ -67,7 +67,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.session.close(ending.reason()); // The first reason stands.
         let reason = self.session.closing().unwrap_or_else(|| ending.reason());
         self.setup.metrics.connections_closed.with(reason.as_str()).increment(1);
-        self.code = if let Ending::Fail(code, _) = ending { code } else { reason.code() };
+        self.code = match &ending {
+            Ending::Fail(code, _) => *code,
+            Ending::Close(reason) => reason.code(),
+            Ending::Answer | Ending::Broken => reason.code(),
+        };
         debug!(reason = reason.as_str(), code = self.code, "the session ends");
         let text = match ending {
             Ending::Close(reason) => reason.text(),

@@ -216,7 +216,23 @@ mod tests {
             if let Some(received) = futures_util::FutureExt::now_or_never(read.as_mut()) {
                 break received;
             }
+            tokio::task::yield_now().await; // A task that never yields is denied the pipe.
         };
         assert_eq!(received, expected(FrameKind::Text, &payload));
+    }
+
+    #[tokio::test]
+    async fn what_is_written_but_not_flushed_is_not_done() {
+        let (server, mut client) = tokio::io::duplex(64);
+        let server = tokio::io::BufWriter::new(server);
+        let mut server = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let mut frames = Frames::default();
+        frames.push(FrameKind::Binary, Bytes::from(vec![0; 100]));
+        assert!(futures_util::FutureExt::now_or_never(frames.write_to(&mut server)).is_none());
+        assert_eq!((frames.bytes(), frames.is_empty()), (0, false));
+        let mut received = [0; 102];
+        let read = tokio::io::AsyncReadExt::read_exact(&mut client, &mut received);
+        let (written, read) = tokio::join!(frames.write_to(&mut server), read);
+        assert!(written.is_ok() && read.is_ok() && frames.is_empty());
     }
 }

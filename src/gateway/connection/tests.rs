@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::SinkExt;
@@ -14,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use super::*;
 use crate::gateway::upgrade::socket_config;
 use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
-use crate::push::Message;
+use crate::push::{Message, Outcome, Payload};
 use crate::receipt::{Answer, gather};
 use crate::session::OutboxLimits;
 
@@ -225,7 +226,7 @@ async fn a_kick_comes_after_what_was_pushed_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_is_too_big_is_answered_with_1009_although_it_is_never_read() {
-    let mut fixture = connect(Options { pipe_bytes: 2_000, ..Options::default() }).await;
+    let fixture = connect(Options { pipe_bytes: 2_000, ..Options::default() }).await;
     let (mut write, mut read) = fixture.client.split();
     let big = tokio::spawn(async move { write.send(Frame::binary(vec![0; 100_000])).await });
     let close = loop {
@@ -329,7 +330,7 @@ async fn pushes_and_a_close_do_not_wait_for_a_slow_handler_that_is_never_cancell
 #[tokio::test(start_paused = true)]
 async fn an_enveloped_client_is_welcomed_first_and_can_ping_and_acknowledge() {
     let mut fixture = connect(Options { envelope: true, ..Options::default() }).await;
-    let _ = fixture.push("m1", Payload::text("a\"b"));
+    let _pushed = fixture.push("m1", Payload::text("a\"b"));
     let welcome = fixture.receive_json().await;
     assert_eq!((&welcome["type"], &welcome["session"]), (&"welcome".into(), &"7".into()));
     assert_eq!(fixture.receive_json().await["data"], "a\"b");

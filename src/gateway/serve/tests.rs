@@ -47,7 +47,7 @@ fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Fixture {
             "later"
         }),
     );
-    let server = tokio::spawn(serve(Pipes(accepted), tls, app, 0, stop.clone()));
+    let server = tokio::spawn(serve(Pipes(accepted), tls, app, 0, Duration::from_secs(3), stop.clone()));
     Fixture { pipes, stop, server, gate }
 }
 

@@ -34,7 +34,11 @@ fn push_request() -> Request {
     Request {
         seq: 300,
         recipients: Recipients::Sessions { user: key().user, devices: vec![key().device] },
-        action: Action::Push { id: MessageId::new("m-1").unwrap(), idempotent: true, kind: PayloadKind::Text },
+        action: Action::Push {
+            id: MessageId::new("m-1").unwrap(),
+            idempotent: true,
+            kind: PayloadKind::Text,
+        },
     }
 }
 

@@ -43,7 +43,8 @@ fn messages_leave_in_the_order_they_came() {
     for id in ["a", "b", "c"] {
         queue(&mut outbox, id, 1);
     }
-    let ids: Vec<_> = outbox.take(2).iter().chain(&outbox.take(2)).map(|o| o.message.id.to_string()).collect();
+    let ids: Vec<_> =
+        outbox.take(2).iter().chain(&outbox.take(2)).map(|o| o.message.id.to_string()).collect();
     assert_eq!(ids, ["a", "b", "c"]);
 }
 

@@ -1,0 +1,54 @@
+# The entry point for people. `just` lists what there is; every recipe is a few commands that can
+# be typed by hand as well.
+
+[private]
+default:
+    @just --list
+
+# Install what the recipes need beside the Rust toolchain
+setup:
+    rustup component add clippy rustfmt
+    cargo install --locked cargo-deny@0.18.9
+
+# Format all code
+fmt:
+    cargo fmt --all
+
+# Check formatting, lints and dependencies
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo deny check --hide-inclusion-graph
+
+# Run all tests; arguments go to cargo, such as `just test --test tidy`
+test *ARGS:
+    cargo test --workspace {{ARGS}}
+
+# Simulate one run (comes later: today it says so and fails)
+sim *ARGS:
+    cargo run --package simulations -- {{ARGS}}
+
+# Simulate many seeds (comes later: today it says so and fails)
+sim-swarm *ARGS: (sim "swarm" ARGS)
+
+# Repeat the run of one seed (comes later: today it says so and fails)
+sim-replay SEED: (sim "replay" SEED)
+
+# Measure (comes later: today it says so and fails)
+bench:
+    @echo "bench: there are no benchmarks yet; nothing was measured" >&2; exit 1
+
+# Run a cluster in one process and tell what it does; arguments such as --exit go to it
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# Run three nodes as processes, HTTP on 8080 to 8082, mesh on 7400 to 7402, until Ctrl-C
+cluster:
+    cargo build --release
+    trap wait INT TERM; for i in 0 1 2; do \
+        target/release/pushmesh node --dev --name n$((i + 1)) --listen 127.0.0.1:808$i \
+        --mesh-listen 127.0.0.1:740$i --peer 127.0.0.1:7400,127.0.0.1:7401,127.0.0.1:7402 & done; wait
+
+# Do everything that has to pass before a change is merged
+check:
+    .ci/run

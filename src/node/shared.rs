@@ -1,0 +1,202 @@
+//! What the tasks of a node share, and the task that watches over it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::gateway::{Gateway, NodeStatus, Phase};
+use crate::handler::Handler;
+use crate::id::{Incarnation, NodeName};
+use crate::limits;
+use crate::membership::gossip::Gossip;
+use crate::membership::member::{Advert, AdvertState, bucket};
+use crate::membership::roster::Roster;
+use crate::mesh::{Links, PROTOCOL_VERSION};
+use crate::metrics::Metrics;
+use crate::node::Fault;
+use crate::node::liveness::Liveness;
+use crate::node::readiness::Ready;
+use crate::replica::Replica;
+use crate::router::Router;
+use crate::session::Registry;
+use crate::token::TokenVerifier;
+use crate::wire::{Clock, Entropy};
+
+/// The parts of a running node.
+pub(super) struct Shared {
+    pub(super) config: Arc<Config>,
+    pub(super) incarnation: Incarnation,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) started_ms: u64,
+    pub(super) entropy: Arc<Entropy>,
+    pub(super) replica: Arc<Replica>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) roster: Arc<Roster>,
+    pub(super) links: Arc<Links>,
+    pub(super) liveness: Arc<Liveness>,
+    pub(super) router: Arc<Router>,
+    pub(super) gossip: Gossip,
+    /// Gossip messages that could not be decoded and are not counted in the metrics yet.
+    pub(super) gossip_rejected: Arc<AtomicU64>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) phase: watch::Sender<Phase>,
+    pub(super) fault: watch::Sender<Option<Fault>>,
+    pub(super) http_shown: String,
+    pub(super) mesh_shown: SocketAddr,
+    /// Ends the HTTP face.
+    pub(super) stop_http: CancellationToken,
+    /// Ends everything else.
+    pub(super) stop: CancellationToken,
+}
+
+impl Shared {
+    /// The face of this node.
+    pub(super) fn gateway(
+        self: &Arc<Self>,
+        tokens: TokenVerifier,
+        handler: Arc<dyn Handler>,
+    ) -> Arc<Gateway> {
+        let shared = Arc::clone(self);
+        Arc::new(Gateway {
+            config: Arc::clone(&self.config),
+            router: Arc::clone(&self.router),
+            registry: Arc::clone(&self.registry),
+            replica: Arc::clone(&self.replica),
+            metrics: Arc::clone(&self.metrics),
+            tokens,
+            handler,
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            phase: self.phase.subscribe(),
+            nodes: Box::new(move || shared.nodes()),
+        })
+    }
+
+    /// Feeds the overlay, tells gossip how this node is, and notices when it is ready or has to stop.
+    pub(super) async fn keep_watch(self: Arc<Self>) {
+        let mut tick = interval(limits::OVERLAY_TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ended = self.gossip.terminated();
+        tokio::pin!(ended);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                why = &mut ended => {
+                    self.fault.send_replace(Some(Fault::Gossip(why)));
+                    return;
+                }
+                _ = tick.tick() => {}
+            }
+            self.metrics.gossip_refused.increment(self.gossip_rejected.swap(0, Ordering::Relaxed));
+            self.liveness.round(self.gossip.views().await, &self.links);
+            if let Some(known) = self.liveness.superseded_by() {
+                self.fault.send_replace(Some(Fault::Superseded { known }));
+            }
+            if *self.phase.borrow() == Phase::Joining
+                && let Some(ready) = self.liveness.ready()
+            {
+                self.become_ready(&ready);
+            }
+            self.advertise().await;
+        }
+    }
+
+    fn become_ready(&self, ready: &Ready) {
+        match ready {
+            Ready::Complete => info!(node = %self.config.name, "ready: all sections are here"),
+            Ready::Alone if self.config.peers.is_empty() => {
+                info!(node = %self.config.name, "ready: no peers given")
+            }
+            Ready::Alone => warn!(
+                node = %self.config.name,
+                "ready, but none of the peers answers: if a cluster is running, check --peer, the cluster key and \
+                 the cluster name"
+            ),
+            Ready::Incomplete(missing) => {
+                warn!(node = %self.config.name, ?missing, "ready, but some sections did not arrive in time");
+            }
+        }
+        // Draining may have begun meanwhile.
+        self.phase.send_if_modified(|phase| {
+            let joining = *phase == Phase::Joining;
+            if joining {
+                *phase = Phase::Ready;
+            }
+            joining
+        });
+    }
+
+    /// Tells gossip how this node is now.
+    pub(super) async fn advertise(&self) {
+        let phase = *self.phase.borrow();
+        let sessions = bucket(self.registry.len() as u64);
+        let advert = Self::advert(&self.config, phase, self.mesh_shown, &self.http_shown, sessions);
+        self.gossip.advertise(&advert).await;
+    }
+
+    /// What a node in this phase says of itself.
+    pub(super) fn advert(
+        config: &Config,
+        phase: Phase,
+        mesh: SocketAddr,
+        http: &str,
+        sessions: u64,
+    ) -> Advert {
+        let state = match phase {
+            Phase::Joining => AdvertState::Joining,
+            Phase::Ready => AdvertState::Ready,
+            Phase::Draining => AdvertState::Draining,
+            Phase::Stopped => AdvertState::Left,
+        };
+        let protocol = u16::from(PROTOCOL_VERSION);
+        Advert { state, protocol, mesh, http: http.to_owned(), zone: config.zone.clone(), sessions }
+    }
+
+    /// All members, this node first, as `GET /v1/nodes` shows them.
+    pub(super) fn nodes(&self) -> Vec<NodeStatus> {
+        let counts = self.replica.counts().by_node;
+        let sessions = |name: &NodeName| counts.get(name).copied().unwrap_or(0);
+        let own_state = match *self.phase.borrow() {
+            Phase::Joining => "joining",
+            Phase::Ready => "alive",
+            Phase::Draining => "draining",
+            Phase::Stopped => "left",
+        };
+        let own = NodeStatus {
+            name: self.config.name.to_string(),
+            state: own_state.into(),
+            incarnation: self.incarnation.0,
+            mesh: self.mesh_shown.to_string(),
+            http: self.http_shown.clone(),
+            zone: self.config.zone.clone(),
+            sessions: sessions(&self.config.name),
+            rtt_us: None,
+            since_ms: self.started_ms,
+            own: true,
+        };
+        let members = self.roster.members();
+        let others = members.iter().map(|(name, entry)| {
+            let rtt = self.links.get(name).map(|link| link.rtt());
+            let advert = entry.advert.as_ref();
+            NodeStatus {
+                name: name.to_string(),
+                state: entry.state.as_str().into(),
+                incarnation: entry.incarnation.0,
+                mesh: entry.mesh.to_string(),
+                http: advert.map(|advert| advert.http.clone()).unwrap_or_default(),
+                zone: advert.and_then(|advert| advert.zone.clone()),
+                sessions: sessions(name),
+                rtt_us: rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
+                since_ms: self.started_ms + u64::try_from(entry.since.as_millis()).unwrap_or(u64::MAX),
+                own: false,
+            }
+        });
+        std::iter::once(own).chain(others).collect()
+    }
+}

@@ -1,0 +1,225 @@
+//! How a node comes up: each part is made once, in the order in which they need each other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use axum::serve::Listener;
+use bytes::Bytes;
+use tokio::net::lookup_host;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::gateway::{self, Phase};
+use crate::handler::Handler;
+use crate::id::Incarnation;
+use crate::limits;
+use crate::membership::gossip::{Gossip, GossipConfig};
+use crate::membership::incarnation::{self, IncarnationFile};
+use crate::membership::roster::Roster;
+use crate::mesh::gossip::GossipTransport;
+use crate::mesh::identity::Identity;
+use crate::mesh::{GossipOut, Links, endpoint};
+use crate::metrics::Metrics;
+use crate::node::liveness::Liveness;
+use crate::node::service::NodeService;
+use crate::node::shared::Shared;
+use crate::node::{Node, StartError};
+use crate::replica::Replica;
+use crate::router::{Owner, Router, RouterParts};
+use crate::session::{OutboxLimits, Registry};
+use crate::token::TokenVerifier;
+use crate::wire::{Clock, Entropy, Wire};
+
+/// Starts a node.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running then.
+pub(super) async fn start<L>(
+    config: Config,
+    wire: Wire<L>,
+    handler: Arc<dyn Handler>,
+) -> Result<Node, StartError>
+where
+    L: Listener<Addr = SocketAddr>,
+{
+    let (http, mesh) = (wire.http_addr()?, wire.mesh_addr()?);
+    let tokens = TokenVerifier::new(&config.auth)?;
+    let tls = config.tls.as_ref().map(gateway::server_config).transpose()?;
+    let identity = Identity::from_config(&config)?;
+    let entropy = Arc::new(Entropy::new(wire.seed));
+    let metrics = Arc::new(Metrics::new());
+    let mesh_shown = config.mesh_advertise.unwrap_or(mesh);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let http_shown = format!("{scheme}://{}", config.http_advertise.unwrap_or(http));
+    let endpoint = endpoint::open(wire.udp, wire.runtime, &identity, entropy.seed())?;
+    let links = Links::new(config.name.clone(), mesh_shown, endpoint, identity, Arc::clone(&metrics));
+    let tasks = TaskTracker::new();
+    tasks.spawn(Arc::clone(&links).accept());
+    let parts = Parts {
+        config: Arc::new(config),
+        links: Arc::clone(&links),
+        metrics,
+        clock: wire.clock,
+        entropy,
+        http_shown,
+        mesh_shown,
+    };
+    let shared = parts.connect().await.inspect_err(|_| links.close())?;
+    let app = gateway::routes(shared.gateway(tokens, handler));
+    let websockets_max = shared.config.limits.max_connections;
+    // A push that waits for its receipts may end.
+    let stop_timeout = shared.config.timers.push_timeout + Duration::from_secs(1);
+    let stop_http = shared.stop_http.clone();
+    tasks.spawn(gateway::serve(wire.tcp, tls, app, websockets_max, stop_timeout, stop_http));
+    tasks.spawn(Arc::clone(&shared).keep_watch());
+    let (node, incarnation) = (&shared.config.name, shared.incarnation);
+    info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
+    Ok(Node { shared, http, mesh, tasks })
+}
+
+/// What is known before the node speaks to anybody.
+struct Parts {
+    config: Arc<Config>,
+    links: Arc<Links>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<Entropy>,
+    http_shown: String,
+    mesh_shown: SocketAddr,
+}
+
+impl Parts {
+    /// Decides the incarnation and joins the cluster under it.
+    async fn connect(self) -> Result<Arc<Shared>, StartError> {
+        let name = &self.config.name;
+        let incarnation = decide_incarnation(&self.config, &self.links, self.clock.now_ms()).await?;
+        let replica = Arc::new(Replica::new(name.clone(), incarnation));
+        let registry = Arc::new(Registry::new(name.clone(), self.config.limits.max_connections));
+        let roster = Arc::new(Roster::default());
+        let owner = Arc::new(Owner::new(name.clone(), Arc::clone(&registry), Arc::clone(&replica)));
+        let liveness = Arc::new(Liveness::new(
+            name.clone(),
+            incarnation,
+            !self.config.peers.is_empty(),
+            Arc::clone(&roster),
+            Arc::clone(&replica),
+            Arc::clone(&registry),
+        ));
+        let fault = watch::Sender::new(None);
+        let service = NodeService {
+            me: name.clone(),
+            liveness: Arc::clone(&liveness),
+            roster: Arc::clone(&roster),
+            owner: Arc::clone(&owner),
+            links: Arc::downgrade(&self.links),
+            metrics: Arc::clone(&self.metrics),
+            fault: fault.clone(),
+        };
+        let (gossip_in, gossip_out) = mpsc::channel(limits::GOSSIP_INBOX);
+        self.links.start(incarnation, Arc::new(service), Arc::clone(&replica), gossip_in);
+        let (gossip, gossip_rejected) = self.start_gossip(incarnation, gossip_out).await?;
+        let router = self.router(&replica, &registry, &roster, owner);
+        Ok(Arc::new(Shared {
+            incarnation,
+            started_ms: self.clock.now_ms(),
+            config: self.config,
+            clock: self.clock,
+            entropy: self.entropy,
+            replica,
+            registry,
+            roster,
+            links: self.links,
+            liveness,
+            router,
+            gossip,
+            gossip_rejected,
+            metrics: self.metrics,
+            phase: watch::Sender::new(Phase::Joining),
+            fault,
+            http_shown: self.http_shown,
+            mesh_shown: self.mesh_shown,
+            stop_http: CancellationToken::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    async fn start_gossip(
+        &self,
+        incarnation: Incarnation,
+        inbox: mpsc::Receiver<(SocketAddr, Bytes)>,
+    ) -> Result<(Gossip, Arc<AtomicU64>), StartError> {
+        let transport = GossipTransport::new(Arc::new(GossipOut(Arc::clone(&self.links))), inbox);
+        let config = GossipConfig {
+            cluster: self.config.cluster.clone(),
+            name: self.config.name.clone(),
+            incarnation,
+            advertise: self.mesh_shown,
+            seeds: self.config.peers.clone(),
+            advert: Shared::advert(&self.config, Phase::Joining, self.mesh_shown, &self.http_shown, 0),
+        };
+        let rejected = transport.rejected();
+        Ok((Gossip::start(config, &transport).await?, rejected))
+    }
+
+    fn router(
+        &self,
+        replica: &Arc<Replica>,
+        registry: &Arc<Registry>,
+        roster: &Arc<Roster>,
+        owner: Arc<Owner>,
+    ) -> Arc<Router> {
+        let limits = &self.config.limits;
+        Router::new(RouterParts {
+            me: self.config.name.clone(),
+            replica: Arc::clone(replica),
+            registry: Arc::clone(registry),
+            links: Arc::clone(&self.links),
+            roster: Arc::clone(roster),
+            owner,
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+            push_timeout: self.config.timers.push_timeout,
+            outbox: OutboxLimits { messages_max: limits.outbox_messages, bytes_max: limits.outbox_bytes },
+            id_prefix: self.entropy.next_u64(),
+        })
+    }
+}
+
+/// The incarnation of this boot, decided before anybody hears of it.
+async fn decide_incarnation(
+    config: &Config,
+    links: &Arc<Links>,
+    now_ms: u64,
+) -> Result<Incarnation, StartError> {
+    let file = config.data_dir.as_deref().map(IncarnationFile::open).transpose()?;
+    let persisted = file.as_ref().map(IncarnationFile::load).transpose()?.flatten();
+    let known = links.probe(resolve(&config.peers).await).await;
+    let decided = incarnation::decide(now_ms, persisted, known);
+    if let Some(file) = &file {
+        file.store(decided)?;
+    }
+    Ok(decided)
+}
+
+/// The addresses of the peers that can be resolved now; gossip goes on trying the others.
+async fn resolve(peers: &[String]) -> Vec<SocketAddr> {
+    let mut addrs = Vec::new();
+    for peer in peers {
+        if let Ok(addr) = peer.parse() {
+            addrs.push(addr);
+            continue;
+        }
+        match timeout(limits::INCARNATION_PROBE, lookup_host(peer)).await {
+            Ok(Ok(found)) => addrs.extend(found),
+            Ok(Err(error)) => warn!(%peer, %error, "a peer's name does not resolve; trying again later"),
+            Err(_) => warn!(%peer, "a peer's name does not resolve in time; trying again later"),
+        }
+    }
+    addrs
+}

@@ -1,0 +1,157 @@
+//! The house rules, checked on the text of the repository.
+//!
+//! What the compiler and clippy can not see stands here: which module may use which, what the pure
+//! files must not touch, how long a file may be, and that the documents name everything that the
+//! code offers. Each rule is a function from text to a list of violations, with a test of its own
+//! that plants one: a check that can not fail checks nothing.
+//!
+//! It reads text, not syntax. That is enough to catch a slip, and it is no defence against someone
+//! who wants to get around it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[path = "tidy/documents.rs"]
+mod documents;
+#[path = "tidy/layers.rs"]
+mod layers;
+#[path = "tidy/rules.rs"]
+mod rules;
+#[path = "tidy/source.rs"]
+mod source;
+
+use source::Source;
+
+#[test]
+fn modules_use_only_what_stands_to_their_left_in_the_layer_rule() {
+    let layers = layers::Layers::read(&text("src/lib.rs"));
+    report(sources(&["src"]).iter().flat_map(|source| layers.violations(source)));
+}
+
+#[test]
+fn every_module_has_its_place_in_the_layer_rule() {
+    report(layers::Layers::read(&text("src/lib.rs")).unplaced(&text("src/lib.rs")));
+}
+
+#[test]
+fn pure_files_neither_wait_nor_lock_nor_read_a_clock_nor_draw_entropy() {
+    let sources = sources(&["src"]);
+    for pattern in rules::PURE {
+        assert!(
+            sources.iter().any(|source| rules::matches(pattern, &source.path)),
+            "{pattern} is gone: update rules.rs"
+        );
+    }
+    report(sources.iter().flat_map(rules::impure));
+}
+
+#[test]
+fn every_file_opens_with_what_it_is() {
+    report(sources(EVERYWHERE).iter().filter_map(rules::no_header));
+}
+
+#[test]
+fn files_and_functions_are_short_enough_to_read() {
+    let sources = sources(EVERYWHERE);
+    report(
+        sources
+            .iter()
+            .flat_map(|source| rules::too_long(source).into_iter().chain(rules::long_functions(source))),
+    );
+    if let Some((lines, place)) = sources.iter().filter_map(rules::longest_function).max() {
+        eprintln!("the longest function has {lines} lines: {place}");
+    }
+}
+
+#[test]
+fn no_file_is_called_mod_rs() {
+    report(sources(EVERYWHERE).iter().filter_map(rules::mod_rs));
+}
+
+#[test]
+fn nothing_is_left_undone_or_skipped() {
+    report(sources(EVERYWHERE).iter().flat_map(rules::leftovers));
+}
+
+#[test]
+fn names_of_tests_are_sentences() {
+    report(sources(EVERYWHERE).iter().flat_map(rules::unsaying_names));
+}
+
+#[test]
+fn operations_names_every_metric_and_every_flag_with_its_default() {
+    let operations = text("docs/OPERATIONS.md");
+    report(documents::missing_metrics(&text("src/metrics.rs"), &operations));
+    report(documents::missing_flags(&text("src/config/raw.rs"), &operations));
+}
+
+#[test]
+fn protocol_names_every_route_every_error_and_every_close_code() {
+    let protocol = text("docs/PROTOCOL.md");
+    report(documents::missing_routes(&text("src/gateway/openapi.json"), &protocol));
+    report(documents::missing_errors(&text("src/gateway/error.rs"), &protocol));
+    report(documents::missing_close_codes(&text("src/session/close.rs"), &protocol));
+}
+
+#[test]
+fn documents_name_no_file_that_is_gone() {
+    for document in ["README.md", "docs/ARCHITECTURE.md", "docs/PROTOCOL.md", "docs/OPERATIONS.md"] {
+        report(documents::missing_files(document, &text(document), |path| root().join(path).exists()));
+    }
+}
+
+#[test]
+fn architecture_has_every_module_on_its_map() {
+    report(documents::missing_modules(&text("src/lib.rs"), &text("docs/ARCHITECTURE.md")));
+}
+
+/// Fails with all violations at once, because fixing them one run at a time is tiresome.
+fn report(violations: impl IntoIterator<Item = String>) {
+    let violations: Vec<_> = violations.into_iter().collect();
+    assert!(violations.is_empty(), "{} violations:\n  {}", violations.len(), violations.join("\n  "));
+}
+
+/// All Rust files below these folders, in a fixed order.
+fn sources(folders: &[&str]) -> Vec<Source> {
+    let mut paths = Vec::new();
+    for folder in folders {
+        collect(&root().join(folder), &mut paths);
+    }
+    paths.sort();
+    assert!(!paths.is_empty(), "there is nothing to check below {folders:?}");
+    paths
+        .into_iter()
+        .map(|path| {
+            let relative = path.strip_prefix(root()).expect("it was found below the root");
+            Source::new(&relative.to_string_lossy().replace('\\', "/"), &read(&path))
+        })
+        .collect()
+}
+
+fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("can not list {}: {error}", folder.display()));
+    for entry in entries {
+        let path = entry.expect("a folder that lists can be read").path();
+        if path.is_dir() && !path.ends_with("target") {
+            collect(&path, paths);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            paths.push(path);
+        }
+    }
+}
+
+fn text(path: &str) -> String {
+    read(&root().join(path))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("can not read {}: {error}", path.display()))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where the rules for all Rust files apply.
+const EVERYWHERE: &[&str] = &["src", "tests", "simulations"];

@@ -1,0 +1,203 @@
+//! Rules that hold the documents against the code: what the code offers has to be described.
+
+use crate::layers;
+use crate::source::{Source, closing, is_word, words};
+
+/// Metrics without a word in the document.
+pub(crate) fn missing_metrics(metrics: &str, document: &str) -> Vec<String> {
+    let source = Source::new("src/metrics.rs", metrics);
+    let names = literals(metrics, &source.product).filter(|name| name.starts_with("pushmesh_"));
+    missing("metric", names.map(str::to_owned), document)
+}
+
+/// Flags without a row in the document, or with a row that has not their default.
+pub(crate) fn missing_flags(raw: &str, document: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (flag, default) in flags(raw) {
+        let cell = format!("| `--{flag}`");
+        match (document.lines().find(|line| line.starts_with(&cell)), default) {
+            (None, _) => problems.push(format!("the flag --{flag} has no row")),
+            (Some(row), Some(default))
+                if !row.split('|').any(|cell| cell.trim().trim_matches('`') == default) =>
+            {
+                problems.push(format!("the row of --{flag} has no cell with its default, {default}"));
+            }
+            _ => {}
+        }
+    }
+    problems
+}
+
+/// Routes of the OpenAPI document that are not described.
+pub(crate) fn missing_routes(openapi: &str, document: &str) -> Vec<String> {
+    missing("route", routes(openapi).into_iter(), document)
+}
+
+/// Error codes that are not described.
+pub(crate) fn missing_errors(errors: &str, document: &str) -> Vec<String> {
+    let source = Source::new("src/gateway/error.rs", errors);
+    let codes = source.product.match_indices("StatusCode::").filter_map(|(at, _)| {
+        // `StatusCode::NAME, "code"`: the literal is blanked in the code and still in the text.
+        let rest = &errors[at + "StatusCode::".len()..];
+        let rest = rest[rest.bytes().take_while(|byte| is_word(*byte)).count()..].strip_prefix(',')?;
+        rest.trim_start().strip_prefix('"')?.split('"').next()
+    });
+    missing("error code", codes.map(|code| format!("`{code}`")), document)
+}
+
+/// Close codes that are not described.
+pub(crate) fn missing_close_codes(close: &str, document: &str) -> Vec<String> {
+    let source = Source::new("src/session/close.rs", close);
+    let numbers = words(&source.product).filter_map(|(_, word)| word.replace('_', "").parse::<u16>().ok());
+    let codes = numbers.filter(|number| (1_000..5_000).contains(number));
+    missing("close code", codes.map(|code| format!("| {code} |")), document)
+}
+
+/// Paths below `src/`, `tests/`, `docs/` or `simulations/` that a document names and that are not there.
+pub(crate) fn missing_files(name: &str, document: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let folders = ["src/", "tests/", "docs/", "simulations/"];
+    let spans = document.split('`').skip(1).step_by(2);
+    let paths = spans.filter(|span| folders.iter().any(|folder| span.starts_with(folder)));
+    let plain = |path: &&str| !path.contains(|c: char| c.is_whitespace() || "*{…".contains(c));
+    paths
+        .filter(plain)
+        .filter(|path| !exists(path))
+        .map(|path| format!("{name} names {path}, which is gone"))
+        .collect()
+}
+
+/// Modules of the crate that the map does not show.
+pub(crate) fn missing_modules(lib: &str, document: &str) -> Vec<String> {
+    let modules = layers::modules(&Source::new("src/lib.rs", lib).product);
+    let shown = |module: &String| {
+        ["`src/", "`"].iter().any(|before| {
+            [".rs`", "/`"].iter().any(|after| document.contains(&format!("{before}{module}{after}")))
+        })
+    };
+    modules
+        .into_iter()
+        .filter(|module| !shown(module))
+        .map(|module| format!("the module {module} is not shown"))
+        .collect()
+}
+
+fn missing(what: &str, names: impl Iterator<Item = String>, document: &str) -> Vec<String> {
+    let names: Vec<_> = names.collect();
+    assert!(!names.is_empty(), "no {what} was found: the code looks different from what this rule reads");
+    let whole = |name: &str| {
+        document.match_indices(name).any(|(at, _)| {
+            // A longer name that starts the same does not count.
+            document[at + name.len()..].bytes().next().is_none_or(|next| !is_word(next) && next != b'/')
+        })
+    };
+    names
+        .iter()
+        .filter(|name| !whole(name))
+        .map(|name| format!("the {what} {name} is not described"))
+        .collect()
+}
+
+/// The string literals of the product code.
+fn literals<'a>(text: &'a str, product: &'a str) -> impl Iterator<Item = &'a str> {
+    // A literal is what is there in the text and blank in the code; comments and tests are blank too,
+    // so that only what stands on a line with code counts.
+    let lines = text.lines().zip(product.lines()).filter(|(_, code)| !code.trim().is_empty());
+    lines.flat_map(|(line, _)| line.split('"').skip(1).step_by(2))
+}
+
+/// The flags of the struct that is the command line, with the default that their help text names.
+fn flags(raw: &str) -> Vec<(String, Option<String>)> {
+    let start = raw.find("pub struct RawConfig").expect("raw.rs has the struct of all flags");
+    let mut flags = Vec::new();
+    let mut default = None;
+    for line in raw[start..].lines().skip(1).take_while(|line| *line != "}").map(str::trim) {
+        if let Some((_, rest)) = line.split_once("[default: ").filter(|_| line.starts_with("///")) {
+            default = rest.split_once(']').map(|(default, _)| default.to_owned());
+        } else if let Some((field, _)) = line.strip_prefix("pub ").and_then(|field| field.split_once(':')) {
+            flags.push((field.replace('_', "-"), default.take()));
+        }
+    }
+    assert!(!flags.is_empty(), "no flag was found: the struct looks different from what this rule reads");
+    flags
+}
+
+/// `GET /path` for every operation below `paths`.
+fn routes(openapi: &str) -> Vec<String> {
+    let mut routes = Vec::new();
+    for (at, _) in openapi.match_indices("\"/") {
+        let Some((path, rest)) = openapi[at + 1..].split_once('"') else { continue };
+        let Some(rest) = rest.trim_start().strip_prefix(':') else { continue };
+        let open = openapi.len() - rest.trim_start().len();
+        // Brackets inside of texts come in pairs here, as in any sentence.
+        let item = &openapi[open..closing(openapi, open)];
+        for method in ["get", "post", "put", "delete"] {
+            if item.contains(&format!("\"{method}\":")) || item.contains(&format!("\"{method}\" :")) {
+                routes.push(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    routes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_that_is_not_described_is_found() {
+        let metrics = "metrics! { a: counter(\"pushmesh_a_total\"), \"Help.\"; b: gauge(\"pushmesh_b\"), \"Help.\"; }\n\
+                       #[cfg(test)]\nmod tests { fn t() { x(\"pushmesh_c\"); } }";
+        assert_eq!(missing_metrics(metrics, "| `pushmesh_a_total` | `pushmesh_b_total` |").len(), 1);
+        assert!(missing_metrics(metrics, "`pushmesh_a_total` `pushmesh_b`").is_empty());
+    }
+
+    #[test]
+    fn a_flag_without_a_row_or_with_another_default_is_found() {
+        let raw = "pub struct RawConfig {\n    /// How long [default: 2s]\n    #[arg(long)]\n    pub push_timeout: Option<Duration>,\n\
+                   \x20   /// Who\n    pub name: Option<String>,\n}\npub other: u8,";
+        assert_eq!(missing_flags(raw, "| `--push-timeout` | `2s` |\n| `--name` | |"), Vec::<String>::new());
+        assert_eq!(missing_flags(raw, "| `--push-timeout` | `3s` |\n| `--name` | |").len(), 1);
+        assert_eq!(missing_flags(raw, "| `--push-timeout` | `2s` |\nthe flag --name").len(), 1);
+    }
+
+    #[test]
+    fn a_route_that_is_not_described_is_found() {
+        let openapi = r##"{"paths":{"/v1/a":{"get":{"summary":"x"},"delete":{}},"/v1/a/{b}/c":{"post":{}}},
+                           "components":{"x":{"$ref":"#/components/y"}}}"##;
+        let described = "`GET /v1/a` `DELETE /v1/a` `POST /v1/a/{b}/c`";
+        assert!(missing_routes(openapi, described).is_empty());
+        assert_eq!(missing_routes(openapi, "`GET /v1/a` `POST /v1/a/{b}/c`").len(), 1);
+        assert_eq!(missing_routes(openapi, "`GET /v1/a/` `DELETE /v1/a` `POST /v1/a/{b}/c`").len(), 1);
+    }
+
+    #[test]
+    fn an_error_code_that_is_not_described_is_found() {
+        let errors = "Self::new(StatusCode::BAD_REQUEST, \"bad_request\", m);\nSelf::new(\n    StatusCode::NOT_FOUND,\n\
+                      \x20   \"not_found\",\n    m)";
+        assert!(missing_errors(errors, "`bad_request` `not_found`").is_empty());
+        assert_eq!(missing_errors(errors, "`bad_request`").len(), 1);
+    }
+
+    #[test]
+    fn a_close_code_that_is_not_described_is_found() {
+        let close = "fn code() -> u16 { match x { A => 1000, B => 4_001 } }\nconst MAX: u64 = 123;";
+        assert!(missing_close_codes(close, "| 1000 | bye |\n| 4001 | x |").is_empty());
+        assert_eq!(missing_close_codes(close, "| 1000 | 4001 times |").len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_found() {
+        let document = "see `src/a.rs` and `src/b.rs`, `src/*.rs`, `docs/c d`";
+        assert_eq!(
+            missing_files("x", document, |path| path == "src/a.rs"),
+            ["x names src/b.rs, which is gone"]
+        );
+    }
+
+    #[test]
+    fn a_module_that_is_not_on_the_map_is_found() {
+        let lib = "pub mod id;\nmod mesh;\n";
+        assert!(missing_modules(lib, "`src/id.rs` `mesh/`").is_empty());
+        assert_eq!(missing_modules(lib, "`src/id.rs`"), ["the module mesh is not shown"]);
+    }
+}

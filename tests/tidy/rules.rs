@@ -1,0 +1,200 @@
+//! Rules about one file at a time.
+
+use crate::source::{Source, body_or_end, closing, words};
+
+/// Files that must be pure. A name that ends with a slash stands for a whole folder.
+pub(crate) const PURE: &[&str] = &[
+    "src/directory.rs",
+    "src/directory/",
+    "src/membership/overlay.rs",
+    "src/membership/member.rs",
+    "src/session/outbox.rs",
+    "src/session/heartbeat.rs",
+    "src/session/close.rs",
+    "src/router/route.rs",
+    "src/node/readiness.rs",
+];
+
+/// Words that a pure file has no use for.
+const IMPURE: &[&str] = &[
+    "async",
+    "await",
+    "Mutex",
+    "RwLock",
+    "tokio",
+    "Instant",
+    "SystemTime",
+    "rand",
+    "spawn",
+    "thread",
+    "Atomic",
+];
+
+/// Whether a pattern of [`PURE`] means this path.
+pub(crate) fn matches(pattern: &str, path: &str) -> bool {
+    if pattern.ends_with('/') { path.starts_with(pattern) } else { path == pattern }
+}
+
+/// What a pure file does that it must not.
+pub(crate) fn impure(source: &Source) -> Vec<String> {
+    if source.is_test() || !PURE.iter().any(|pattern| matches(pattern, &source.path)) {
+        return Vec::new();
+    }
+    // `spawn` stands for `spawn_blocking` too, and `Atomic` for all atomics.
+    let impure = |word: &str| IMPURE.iter().any(|prefix| word == *prefix || is_kind_of(word, prefix));
+    let found = words(&source.product).filter(|(_, word)| impure(word));
+    found.map(|(at, word)| format!("{}: `{word}` in a pure file", source.place(at))).collect()
+}
+
+fn is_kind_of(word: &str, prefix: &str) -> bool {
+    match prefix {
+        "spawn" => word.starts_with("spawn_"),
+        "Atomic" => word.starts_with("Atomic"),
+        _ => false,
+    }
+}
+
+/// A file that does not say what it is.
+pub(crate) fn no_header(source: &Source) -> Option<String> {
+    (!source.text.starts_with("//! ")).then(|| format!("{} does not open with a `//!` line", source.path))
+}
+
+/// A file with too many lines, its tests not counted.
+pub(crate) fn too_long(source: &Source) -> Option<String> {
+    let lines = source.product_lines();
+    (lines > FILE_LINES_MAX)
+        .then(|| format!("{} has {lines} lines, at most {FILE_LINES_MAX} are allowed", source.path))
+}
+
+/// Functions with too many lines.
+pub(crate) fn long_functions(source: &Source) -> Vec<String> {
+    functions(source)
+        .filter(|(lines, _)| *lines > FUNCTION_LINES_MAX)
+        .map(|(lines, place)| format!("{place} has {lines} lines, at most {FUNCTION_LINES_MAX} are allowed"))
+        .collect()
+}
+
+/// Length and place of the longest function.
+pub(crate) fn longest_function(source: &Source) -> Option<(usize, String)> {
+    functions(source).max()
+}
+
+/// Length and place of every function with a body.
+fn functions(source: &Source) -> impl Iterator<Item = (usize, String)> {
+    let code = &source.code;
+    words(code).filter(|(_, word)| *word == "fn").filter_map(move |(at, _)| {
+        let open = body_or_end(code, at);
+        if !code[open..].starts_with('{') {
+            return None; // A declaration, or a type.
+        }
+        let lines = code[at..closing(code, open)].lines().count();
+        let name = words(&code[at + 2..open]).next().map_or("a function", |(_, name)| name);
+        Some((lines, format!("{} `{name}`", source.place(at))))
+    })
+}
+
+/// The file name that hides which module it is.
+pub(crate) fn mod_rs(source: &Source) -> Option<String> {
+    source
+        .path
+        .ends_with("/mod.rs")
+        .then(|| format!("{}: name it after its module, foo.rs beside foo/", source.path))
+}
+
+/// Work that was put off, and tests that do not run.
+pub(crate) fn leftovers(source: &Source) -> Vec<String> {
+    let macros = ["todo!", "unimplemented!", "dbg!", "#[ignore"];
+    let found = macros.iter().flat_map(|what| source.code.match_indices(*what));
+    found.map(|(at, what)| format!("{}: {what}", source.place(at))).collect()
+}
+
+/// Functions whose name starts like that of a test that says nothing.
+pub(crate) fn unsaying_names(source: &Source) -> Vec<String> {
+    let all: Vec<_> = words(&source.code).collect();
+    let named = all.windows(2).filter(|pair| pair[0].1 == "fn" && pair[1].1.starts_with("test_"));
+    named.map(|pair| format!("{}: say what `{}` shows", source.place(pair[1].0), pair[1].1)).collect()
+}
+
+/// Lines of a file without its tests. Source: the house style, whose aim is 150 to 300.
+const FILE_LINES_MAX: usize = 800;
+
+/// Lines of a function. Source: the house style aims at 70; a table or a long list may need more.
+const FUNCTION_LINES_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(path: &str, text: &str) -> Source {
+        Source::new(path, text)
+    }
+
+    #[test]
+    fn each_impure_word_is_found_in_a_pure_file_only() {
+        for text in [
+            "async fn f() {}",
+            "fn f() { g().await }",
+            "use std::sync::Mutex;",
+            "let lock: RwLock<u8>;",
+            "use tokio::time;",
+            "let now = Instant::now();",
+            "SystemTime::now();",
+            "use rand::Rng;",
+            "spawn_blocking(f);",
+            "AtomicU64::new(0);",
+        ] {
+            assert_eq!(impure(&source("src/directory/view.rs", text)).len(), 1, "{text}");
+            assert_eq!(impure(&source("src/replica.rs", text)).len(), 0, "{text}");
+        }
+        let allowed =
+            "/// No await here.\nfn operand(spawned: bool) {}\n#[cfg(test)]\nmod tests { use tokio::test; }";
+        assert_eq!(impure(&source("src/node/readiness.rs", allowed)).len(), 0);
+        assert_eq!(impure(&source("src/directory/tests.rs", "use tokio::test;")).len(), 0);
+    }
+
+    #[test]
+    fn a_missing_header_is_found() {
+        assert!(no_header(&source("src/a.rs", "// what\nfn f() {}")).is_some());
+        assert!(no_header(&source("src/a.rs", "\n//! Late.")).is_some());
+        assert!(no_header(&source("src/a.rs", "//! What it is.")).is_none());
+    }
+
+    #[test]
+    fn a_file_is_measured_without_its_tests() {
+        let long = "fn f() {}\n".repeat(FILE_LINES_MAX);
+        assert!(too_long(&source("src/a.rs", &long)).is_none());
+        let tested = format!("{long}#[cfg(test)]\nmod tests {{\n{long}}}\n");
+        assert!(too_long(&source("src/a.rs", &tested)).is_none());
+        assert!(too_long(&source("src/a.rs", &format!("{long}fn g() {{}}\n"))).is_some());
+    }
+
+    #[test]
+    fn a_function_is_measured_to_its_last_brace() {
+        let body = |lines: usize| {
+            format!("fn f(a: [u8; 2]) -> (u8, u8) {{\n{}}}\nfn g();\n", "    x;\n".repeat(lines))
+        };
+        assert!(long_functions(&source("src/a.rs", &body(FUNCTION_LINES_MAX - 2))).is_empty());
+        let found = long_functions(&source("src/a.rs", &body(FUNCTION_LINES_MAX - 1)));
+        assert_eq!(found, ["src/a.rs:1 `f` has 101 lines, at most 100 are allowed"]);
+    }
+
+    #[test]
+    fn a_mod_rs_is_found() {
+        assert!(mod_rs(&source("src/a/mod.rs", "")).is_some());
+        assert!(mod_rs(&source("src/a.rs", "")).is_none());
+    }
+
+    #[test]
+    fn what_was_put_off_is_found_in_tests_too() {
+        let text =
+            "fn f() { todo!() }\n#[cfg(test)]\nmod tests {\n#[test]\n#[ignore]\nfn g() { dbg!(1); }\n}";
+        assert_eq!(leftovers(&source("src/a.rs", text)).len(), 3);
+        assert_eq!(leftovers(&source("src/a.rs", "// todo! in a comment\nlet a = \"dbg!\";")).len(), 0);
+    }
+
+    #[test]
+    fn a_test_prefix_is_found() {
+        assert_eq!(unsaying_names(&source("src/a.rs", "#[test]\nfn test_it() {}")).len(), 1);
+        assert_eq!(unsaying_names(&source("src/a.rs", "#[test]\nfn it_is_tested() {}")).len(), 0);
+    }
+}
