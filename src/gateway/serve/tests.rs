@@ -9,6 +9,8 @@ use tokio::sync::{Notify, mpsc};
 use super::*;
 use crate::config::{HttpTls, Secret};
 
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// A listener whose connections come from the test.
 struct Pipes(mpsc::Receiver<DuplexStream>);
 
@@ -47,7 +49,7 @@ fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Fixture {
             "later"
         }),
     );
-    let server = tokio::spawn(serve(Pipes(accepted), tls, app, 0, Duration::from_secs(3), stop.clone()));
+    let server = tokio::spawn(serve(Pipes(accepted), tls, app, 0, STOP_TIMEOUT, stop.clone()));
     Fixture { pipes, stop, server, gate }
 }
 
