@@ -34,9 +34,9 @@ sim-swarm *ARGS: (sim "swarm" ARGS)
 # Repeat the run of one seed (comes later: today it says so and fails)
 sim-replay SEED: (sim "replay" SEED)
 
-# Measure (comes later: today it says so and fails)
-bench:
-    @echo "bench: there are no benchmarks yet; nothing was measured" >&2; exit 1
+# Load a real cluster and see that everything arrives once: --nodes, --clients, --workers, --seconds
+bench *ARGS:
+    cargo bench --bench closed_loop -- {{ARGS}}
 
 # Run a cluster in one process and tell what it does; arguments such as --exit go to it
 demo *ARGS:

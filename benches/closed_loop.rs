@@ -8,6 +8,8 @@
 //!
 //! `cargo bench --bench closed_loop -- --clients 3000 --workers 32 --seconds 60 --nodes 3`
 
+#![expect(clippy::print_stdout, reason = "the result is a table for people")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -72,8 +74,12 @@ impl Server {
     fn cpu_us(&self) -> Result<u64, Failure> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let after_name = stat.rsplit_once(')').ok_or("an odd /proc/PID/stat")?.1;
-        let ticks: u64 =
-            after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap_or(0)).sum();
+        let ticks: u64 = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().unwrap_or(0))
+            .sum();
         Ok(ticks * 10_000) // Linux counts in hundredths of a second on every machine we know.
     }
 
@@ -141,8 +147,8 @@ async fn worker(http: Http, targets: Vec<(usize, SocketAddr)>, until: Instant) -
         let (user, via) = targets[slot];
         let body = format!("{:<128}", numbers[slot]);
         numbers[slot] += 1;
-        let request =
-            Request::post(format!("http://{via}/v1/users/u{user}/push")).body(Full::new(Bytes::from(body)))?;
+        let request = Request::post(format!("http://{via}/v1/users/u{user}/push"))
+            .body(Full::new(Bytes::from(body)))?;
         let began = Instant::now();
         let response = http.request(request).await?;
         let status = response.status();
@@ -213,7 +219,8 @@ async fn all_visible(http: &Http, node: SocketAddr, clients: usize) -> Result<()
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let response = http.get(format!("http://{node}/v1/stats").parse()?).await?;
-        let stats: serde_json::Value = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
+        let stats: serde_json::Value =
+            serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
         if stats["sessions"].as_u64() == Some(clients as u64) {
             return Ok(());
         }

@@ -20,6 +20,7 @@ use crate::directory::Counts;
 use crate::gateway::{HttpTlsError, NodeStatus, Phase};
 use crate::handler::{Handler, PushOnly};
 use crate::id::{DeviceId, Incarnation, MessageId, NodeName, UserId};
+use crate::limits;
 use crate::membership::gossip::GossipError;
 use crate::membership::incarnation::IncarnationError;
 use crate::mesh::identity::IdentityError;
@@ -241,7 +242,7 @@ impl Node {
         shared.advertise().await;
         info!(node = %shared.config.name, "draining");
         // What follows the sessions' end: requests in progress, receipts, the farewell.
-        let reserve = shared.config.timers.push_timeout + LEAVE_GRACE;
+        let reserve = shared.config.timers.push_timeout.max(limits::CLOSE_TIMEOUT) + LEAVE_GRACE;
         let budget = drain_timeout.saturating_sub(reserve).max(drain_timeout / 2);
         drain::close_sessions(&shared.registry, &shared.entropy, budget).await;
         shared.stop_http.cancel();

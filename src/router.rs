@@ -190,7 +190,9 @@ impl Router {
                     let visible = self.parts.replica.lookup(&key);
                     match route::follow(outcome, &Tried { owner: &attempt.owner, stamp, hop }, visible) {
                         Follow::Settled(outcome) => {
-                            self.parts.metrics.pushed(&outcome);
+                            if matches!(errand, Errand::Push(_)) {
+                                self.parts.metrics.pushed(&outcome);
+                            }
                             let node = (outcome != Outcome::NoSession).then(|| attempt.owner.clone());
                             reports.push(SessionReport { device: key.device, node, outcome });
                         }

@@ -328,8 +328,8 @@ impl Links {
         if held.heard().elapsed() > 2 * limits::LINK_KEEP_ALIVE {
             return false; // Only this side still believes in it.
         }
-        let opened_by_smaller = held.dialled() == (self.me < held.peer().name);
-        opened_by_smaller
+        // The one in use stays if the node with the smaller name opened it.
+        held.dialled() == (self.me < held.peer().name)
     }
 
     /// Keeps a connection for what is in flight on it, then closes it.

@@ -73,8 +73,8 @@ where
     let shared = parts.connect().await.inspect_err(|_| links.close())?;
     let app = gateway::routes(shared.gateway(tokens, handler));
     let websockets_max = shared.config.limits.max_connections;
-    // A push that waits for its receipts may end.
-    let stop_timeout = shared.config.timers.push_timeout + Duration::from_secs(1);
+    // A push that waits for its receipts may end, and so may the closing handshake of a WebSocket.
+    let stop_timeout = shared.config.timers.push_timeout.max(limits::CLOSE_TIMEOUT) + Duration::from_secs(1);
     let stop_http = shared.stop_http.clone();
     tasks.spawn(gateway::serve(wire.tcp, tls, app, websockets_max, stop_timeout, stop_http));
     tasks.spawn(Arc::clone(&shared).keep_watch());

@@ -23,8 +23,10 @@ pub(crate) struct Registry {
     me: NodeName,
     sessions_max: usize,
     open: CachePadded<AtomicUsize>,
-    sessions: Box<[Mutex<HashMap<SessionKey, Arc<Session>>>]>,
+    sessions: Box<[Mutex<Shard>]>,
 }
+
+type Shard = HashMap<SessionKey, Arc<Session>>;
 
 /// A place for one more connection; given back when dropped.
 pub(crate) struct Permit(Arc<Registry>);
@@ -32,7 +34,7 @@ pub(crate) struct Permit(Arc<Registry>);
 impl Registry {
     /// An empty registry of the node `me`.
     pub(crate) fn new(me: NodeName, sessions_max: usize) -> Self {
-        let sessions = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
+        let sessions = (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect();
         Self { me, sessions_max, open: CachePadded::new(AtomicUsize::new(0)), sessions }
     }
 
@@ -106,7 +108,7 @@ impl Registry {
         all
     }
 
-    fn shard(&self, key: &SessionKey) -> MutexGuard<'_, HashMap<SessionKey, Arc<Session>>> {
+    fn shard(&self, key: &SessionKey) -> MutexGuard<'_, Shard> {
         let hash =
             key.user.as_str().bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(byte));
         self.sessions[hash % SHARDS].lock().expect(NOT_POISONED)

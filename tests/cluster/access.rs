@@ -1,0 +1,154 @@
+//! Who may push and who may connect.
+
+use serde_json::json;
+
+use crate::harness::{Keys, Launch, Node, now_unix, sign_hs256, unique};
+
+/// A node with keys.
+async fn node(keys: &Keys) -> Node {
+    let node = Launch::new(&unique(), "n1").flags(keys.flags()).key(&keys.api).start().await;
+    node.ready().await;
+    node
+}
+
+#[tokio::test]
+async fn the_api_is_for_those_with_a_key() {
+    let keys = Keys::generate().await;
+    let node = node(&keys).await;
+    assert_eq!(node.get("/v1/stats").await.status, 200);
+    let almost = format!("{}x", keys.api);
+    for key in [None, Some("wrong"), Some(almost.as_str()), Some("")] {
+        let http = node.http.with_key(key);
+        let calls = [
+            ("POST", "/v1/users/u/push"),
+            ("POST", "/v1/users/u/devices/d/push"),
+            ("POST", "/v1/broadcast"),
+            ("POST", "/v1/push"),
+            ("GET", "/v1/users/u"),
+            ("DELETE", "/v1/users/u"),
+            ("DELETE", "/v1/users/u/devices/d"),
+            ("GET", "/v1/sessions"),
+            ("GET", "/v1/stats"),
+            ("GET", "/v1/nodes"),
+        ];
+        for (method, path) in calls {
+            let answer = http.call(method, path, &[], "x").await;
+            assert_eq!(answer.error(), (401, "unauthorized"), "{method} {path} with {key:?}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+        for path in ["/livez", "/readyz", "/metrics", "/openapi.json"] {
+            assert_eq!(http.call("GET", path, &[], "").await.status, 200, "{path} is for everybody");
+        }
+    }
+    let client_token = node.http.with_key(Some(&keys.token("u"))).call("GET", "/v1/stats", &[], "").await;
+    assert_eq!(client_token.error(), (401, "unauthorized"), "a client's token is no API key");
+}
+
+#[tokio::test]
+async fn a_client_connects_with_a_signed_token_in_the_query_or_in_a_header() {
+    let keys = Keys::generate().await;
+    let node = node(&keys).await;
+    let claims = json!({ "sub": "42", "exp": now_unix() + 60 });
+    let tokens = [keys.hs256(&claims), keys.eddsa(&claims)];
+    let by_command = [
+        ["token", "--user", "42", "--jwt-secret-file", &keys.flag("jwt.secret")].map(str::to_owned),
+        ["token", "--user", "42", "--jwt-private-key-file", &keys.flag("jwt.private.pem")].map(str::to_owned),
+    ];
+    let mut clients = Vec::new();
+    for token in &tokens {
+        clients.push(node.dial().token(token).open().await);
+        clients.push(node.dial().header("authorization", &format!("Bearer {token}")).open().await);
+    }
+    for command in by_command {
+        let made = crate::harness::pushmesh(&command).await;
+        assert_eq!(made.code, 0, "{made:?}");
+        clients.push(node.dial().token(made.stdout.trim()).open().await);
+    }
+    let answer = node.push("42", "hello").await;
+    assert_eq!(answer.json["delivered"], clients.len(), "{answer:?}");
+    for client in &mut clients {
+        assert_eq!(client.next_text().await, "hello");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_good_is_refused() {
+    let keys = Keys::generate().await;
+    let node = node(&keys).await;
+    let good = json!({ "sub": "42", "exp": now_unix() + 60 });
+    let bad = [
+        ("expired", keys.hs256(&json!({ "sub": "42", "exp": now_unix() - 1 }))),
+        ("expired", keys.eddsa(&json!({ "sub": "42", "exp": now_unix() - 1 }))),
+        ("signature", sign_hs256("another-secret-of-at-least-32-bytes", &good)),
+        (
+            "signature",
+            sign_hs256(&std::fs::read_to_string(keys.path("jwt.public.pem")).expect("it is there"), &good),
+        ),
+        ("malformed", "nonsense".to_owned()),
+        // {"alg":"none"} and an empty signature.
+        (
+            "malformed",
+            format!("eyJhbGciOiJub25lIn0.{}.", keys.hs256(&good).split('.').nth(1).expect("it has claims")),
+        ),
+        ("exp", keys.hs256(&json!({ "sub": "42" }))),
+        ("sub", keys.hs256(&json!({ "sub": "", "exp": now_unix() + 60 }))),
+    ];
+    for (why, token) in bad {
+        let answer = node.dial().token(&token).refused().await;
+        assert_eq!(answer.error(), (401, "unauthorized"), "{why}");
+        assert!(answer.text().contains(why), "{why}: {}", answer.text());
+        assert!(!answer.text().contains(&token), "a token is not repeated");
+    }
+    let nothing = node.dial().refused().await;
+    assert_eq!(nothing.error(), (401, "unauthorized"));
+    let only_user = node.dial().user("42").refused().await;
+    assert_eq!(only_user.error(), (401, "unauthorized"));
+    assert!(only_user.text().contains("--dev"), "{}", only_user.text());
+    let other_user = node.dial().token(&keys.token("42")).user("43").refused().await;
+    assert_eq!(other_user.error(), (403, "forbidden"));
+    assert_eq!(node.stats().await["sessions"], 0);
+    assert!(!node.process.stderr().contains("nonsense"), "tokens are not logged");
+}
+
+#[tokio::test]
+async fn a_token_with_a_device_is_good_for_that_device_only() {
+    let keys = Keys::generate().await;
+    let node = node(&keys).await;
+    let token = keys.hs256(&json!({ "sub": "42", "device": "phone", "exp": now_unix() + 60 }));
+    let other = node.dial().token(&token).device("tablet").refused().await;
+    assert_eq!(other.error(), (403, "forbidden"));
+    let mut first = node.dial().token(&token).open().await;
+    node.shows("42", &[("phone", "n1")]).await;
+    let _second = node.dial().token(&token).device("phone").open().await;
+    assert_eq!(first.closed().await.0, 4001, "it is the same key");
+    node.shows("42", &[("phone", "n1")]).await;
+}
+
+#[tokio::test]
+async fn a_session_ends_with_4003_when_its_token_expires() {
+    let keys = Keys::generate().await;
+    let node = node(&keys).await;
+    let expiry = now_unix() + 2;
+    let mut client = node.dial().token(&keys.hs256(&json!({ "sub": "42", "exp": expiry }))).open().await;
+    let mut other = node.dial().token(&keys.token("43")).open().await;
+    assert_eq!(client.closed().await, (4003, "token expired".to_owned()));
+    assert!(now_unix() >= expiry, "not before");
+    node.shows("42", &[]).await;
+    assert_eq!(node.push("43", "still good").await.json["delivered"], 1);
+    assert_eq!(other.next_text().await, "still good");
+}
+
+#[tokio::test]
+async fn a_browser_connects_from_the_listed_origins_only() {
+    let origins = ["--origin", "https://app.example", "--origin", "http://localhost:3000"];
+    let node = Launch::dev(&unique(), "n1").flags(origins).start().await;
+    node.ready().await;
+    for origin in ["https://evil.example", "http://app.example", "https://app.example:444", "null"] {
+        let answer = node.dial().user("u").header("origin", origin).refused().await;
+        assert_eq!(answer.error(), (403, "forbidden"), "{origin}");
+    }
+    let _listed = node.dial().user("u").header("origin", "https://app.example").open().await;
+    let _with_port = node.dial().user("u").header("origin", "http://localhost:3000").open().await;
+    let _no_browser = node.dial().user("u").open().await;
+    assert_eq!(node.stats().await["sessions"], 3);
+}

@@ -1,0 +1,160 @@
+//! A node that dies without a word, and its return.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::harness::{Cluster, Launch, Node, alone, eventually, unique};
+
+#[tokio::test]
+async fn the_sessions_of_a_killed_node_are_gone_within_ten_seconds_and_no_push_hangs_or_lies() {
+    let _alone = alone().await;
+    let mut cluster = Cluster::start(3).await;
+    let mut lost = Vec::new();
+    for n in 0..SESSIONS {
+        lost.push(cluster.node(1).connect(&format!("lost{n}"), Some("d")).await);
+    }
+    let mut kept = cluster.node(0).connect("kept", Some("d")).await;
+    cluster.counts(SESSIONS + 1).await;
+    let first_boot = cluster.node(1).incarnation;
+
+    cluster.node(1).process.kill();
+    let killed = Instant::now();
+    let survivors = [cluster.node(0), cluster.node(2)];
+    let (one, two) =
+        tokio::join!(push_until_gone(survivors[0], killed), push_until_gone(survivors[1], killed));
+    assert!(one > 0 && two > 0, "no push was made while the death was not known yet: {one}, {two}");
+    for survivor in survivors {
+        eventually("state of the killed node", async || {
+            let state = survivor.sees("n2").await["state"].clone();
+            if state == "dead" { Ok(()) } else { Err(state) }
+        })
+        .await;
+        assert_eq!(
+            survivor.push("kept", &survivor.name).await.json["delivered"],
+            1,
+            "the others are not affected"
+        );
+        assert_eq!(kept.next_text().await, survivor.name);
+    }
+    drop(lost);
+
+    cluster.restart(1).await;
+    cluster.node(1).ready().await;
+    assert!(cluster.node(1).incarnation > first_boot);
+    cluster.settled().await;
+    let mut back = cluster.node(1).connect("lost0", Some("d")).await;
+    cluster.shows("lost0", &[("d", "n2")]).await;
+    cluster.shows("kept", &[("d", "n1")]).await;
+    cluster.counts(2).await;
+    for entry in cluster.nodes() {
+        assert_eq!(entry.push("lost0", &entry.name).await.json["delivered"], 1);
+        assert_eq!(back.next_text().await, entry.name);
+    }
+    assert_eq!(cluster.node(1).push("kept", "from the one that is back").await.json["delivered"], 1);
+    assert_eq!(kept.next_text().await, "from the one that is back");
+}
+
+/// Pushes to sessions of the killed node until this node's answers have forgotten all of them.
+/// Returns how many pushes met a session that was still believed in.
+async fn push_until_gone(node: &Node, killed: Instant) -> usize {
+    let mut unreachable = 0;
+    for n in 0.. {
+        let asked = Instant::now();
+        let answer = node.push(&format!("lost{}", n % SESSIONS), "x").await;
+        let took = asked.elapsed();
+        assert!(took < PUSH_TIMEOUT + SLACK, "a push hung for {took:?}: {answer:?}");
+        match answer.error() {
+            (504, "unreachable") => {
+                unreachable += 1;
+                assert_eq!(
+                    answer.json["sessions"][0]["node"], "n2",
+                    "it says who did not answer: {answer:?}"
+                );
+                assert_eq!(answer.json["sessions"][0]["outcome"], "unreachable");
+            }
+            (404, "no_session") => {}
+            other => panic!("a push to a dead node was answered {other:?}"),
+        }
+        if forgotten(node).await {
+            let took = killed.elapsed();
+            assert!(took < GONE_AFTER, "the sessions were visible for {took:?}");
+            return unreachable;
+        }
+        assert!(killed.elapsed() < GONE_AFTER, "{} still shows sessions of the dead node", node.name);
+    }
+    unreachable!("the loop ends by its condition")
+}
+
+/// Whether none of this node's answers shows a session of the killed one.
+async fn forgotten(node: &Node) -> bool {
+    let list = node.get("/v1/sessions").await;
+    let sessions = list.json["sessions"].as_array().expect("there is a list of sessions");
+    let listed = sessions.iter().any(|session| session["node"] == "n2");
+    let counted = node.stats().await["sessions"] != 1;
+    let mut shown = false;
+    for n in 0..SESSIONS {
+        shown |= !node.sessions_of(&format!("lost{n}")).await.is_empty();
+    }
+    !listed && !counted && !shown
+}
+
+#[tokio::test]
+async fn the_incarnation_is_kept_in_the_data_directory_and_rises_whatever_the_clock_says() {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = dir.path().to_str().expect("temporary paths are text");
+    let cluster = unique();
+    // As after a boot under a clock that ran ahead: the present time alone would not exceed it.
+    let ahead: u64 = 9_000_000_000_000;
+    std::fs::write(dir.path().join("incarnation"), format!("{ahead}\n")).expect("the file can be written");
+    for boot in 1..=2 {
+        let node = Launch::dev(&cluster, "n1").flags(["--data-dir", path]).start().await;
+        assert_eq!(node.incarnation, ahead + boot);
+        node.ready().await;
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_node_goes_above_the_incarnation_that_its_peers_remember() {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = dir.path().to_str().expect("temporary paths are text");
+    let cluster = unique();
+    let ahead: u64 = 9_000_000_000_000;
+    std::fs::write(dir.path().join("incarnation"), format!("{ahead}\n")).expect("the file can be written");
+    let peer = Launch::dev(&cluster, "n1").start().await;
+    let first = Launch::dev(&cluster, "n2").flags(["--data-dir", path]).peers([&peer]).start().await;
+    first.ready().await;
+    assert_eq!(first.incarnation, ahead + 1);
+    first.process.kill();
+    let second = Launch::dev(&cluster, "n2").peers([&peer]).start().await;
+    assert_eq!(second.incarnation, ahead + 2, "without its file it still knows from its peer");
+    second.ready().await;
+    eventually("the peer sees the second boot", async || {
+        let seen = peer.sees("n2").await;
+        if seen["state"] == "alive" && seen["incarnation"] == ahead + 2 { Ok(()) } else { Err(seen) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_earlier_process_under_the_same_name_stops_when_a_later_one_joins() {
+    let cluster = unique();
+    let peer = Launch::dev(&cluster, "n1").start().await;
+    let first = Launch::dev(&cluster, "n2").peers([&peer]).start().await;
+    first.ready().await;
+    let second = Launch::dev(&cluster, "n2").peers([&peer]).start().await;
+    let status = first.process.end().await;
+    assert_eq!(status.code(), Some(1), "it has to fail");
+    assert!(first.process.stderr().contains("--name"), "it says what to do: {}", first.process.stderr());
+    second.ready().await;
+    assert_eq!(second.process.ended(), None, "the later one goes on");
+}
+
+/// Sessions of the node that is killed.
+const SESSIONS: u64 = 20;
+/// The default of `--push-timeout`: the documented bound of a push.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// What a loaded machine may add.
+const SLACK: Duration = Duration::from_secs(1);
+/// Within which a dead node's sessions are gone, with default settings.
+const GONE_AFTER: Duration = Duration::from_secs(10);

@@ -1,0 +1,20 @@
+//! What every test needs: nodes that die with the test, an HTTP client, WebSocket clients, and
+//! waiting with a deadline.
+
+mod client;
+mod cluster;
+mod http;
+mod keys;
+mod node;
+mod process;
+mod raw;
+mod wait;
+
+pub(crate) use client::{Client, Message};
+pub(crate) use cluster::{Cluster, unique};
+pub(crate) use http::{Answer, Http};
+pub(crate) use keys::{Keys, now_unix, sign_hs256};
+pub(crate) use node::{Launch, Node};
+pub(crate) use process::{Process, pushmesh};
+pub(crate) use raw::Frame;
+pub(crate) use wait::{alone, eventually, same, within};

@@ -1,0 +1,204 @@
+//! One node: a `pushmesh node` process and the ways to talk to it.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use bytes::Bytes;
+use rustls::RootCertStore;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::unix::pipe;
+use tokio::sync::Mutex;
+
+use super::client::{Client, Dial};
+use super::http::{Answer, Http};
+use super::process::Process;
+use super::wait::within;
+
+/// How to start a node.
+#[derive(Clone)]
+pub(crate) struct Launch {
+    name: String,
+    listen: String,
+    args: Vec<String>,
+    key: Option<String>,
+    roots: Option<RootCertStore>,
+}
+
+/// A running node; dropping it kills it.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) addr: SocketAddr,
+    pub(crate) mesh: SocketAddr,
+    pub(crate) incarnation: u64,
+    pub(crate) process: Process,
+    pub(crate) http: Http,
+    pub(super) roots: Option<RootCertStore>,
+    stdout: Mutex<Lines<BufReader<pipe::Receiver>>>,
+}
+
+impl Launch {
+    /// A node with these flags, on loopback and ports of the kernel's choice.
+    pub(crate) fn new(cluster: &str, name: &str) -> Self {
+        let args = ["node", "--cluster", cluster, "--name", name, "--mesh-listen", "127.0.0.1:0"];
+        let args = args.map(str::to_owned).to_vec();
+        Self { name: name.to_owned(), listen: "127.0.0.1:0".to_owned(), args, key: None, roots: None }
+    }
+
+    /// The same in `--dev`.
+    pub(crate) fn dev(cluster: &str, name: &str) -> Self {
+        Self::new(cluster, name).flags(["--dev"])
+    }
+
+    /// More flags.
+    pub(crate) fn flags<S: Into<String>>(mut self, flags: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(flags.into_iter().map(Into::into));
+        self
+    }
+
+    /// An address for HTTP that is known to be free.
+    pub(crate) fn listen(mut self, addr: &str) -> Self {
+        addr.clone_into(&mut self.listen);
+        self
+    }
+
+    /// Nodes to join.
+    pub(crate) fn peers<'a>(self, peers: impl IntoIterator<Item = &'a Node>) -> Self {
+        peers
+            .into_iter()
+            .fold(self, |launch, peer| launch.flags(["--peer".to_owned(), peer.mesh.to_string()]))
+    }
+
+    /// The API key that the test presents.
+    pub(crate) fn key(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
+    }
+
+    /// Speaks https and trusts these.
+    pub(crate) fn https(mut self, roots: RootCertStore) -> Self {
+        self.roots = Some(roots);
+        self
+    }
+
+    /// Starts it, and waits until it listens.
+    pub(crate) async fn start(mut self) -> Node {
+        self.args.extend(["--listen".to_owned(), self.listen]);
+        let (process, stdout) = Process::start_piped(&self.args, &[]);
+        let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout)).expect("stdout is a pipe");
+        let mut stdout = BufReader::new(pipe).lines();
+        let line = next_line(&mut stdout, &process).await;
+        let prefix = format!("pushmesh node {} listening ", self.name);
+        let fields = line.strip_prefix(&prefix).unwrap_or_else(|| panic!("{line:?} starts with {prefix:?}"));
+        let fields: Vec<_> = fields.split(' ').filter_map(|field| field.split_once('=')).collect();
+        let [("http", addr), ("mesh", mesh), ("incarnation", incarnation)] = fields[..] else {
+            panic!("{line:?} says where the node listens");
+        };
+        let addr: SocketAddr = addr.parse().expect("http is an address");
+        let base = match self.roots {
+            Some(_) => format!("https://localhost:{}", addr.port()),
+            None => format!("http://{addr}"),
+        };
+        Node {
+            name: self.name,
+            addr,
+            mesh: mesh.parse().expect("mesh is an address"),
+            incarnation: incarnation.parse().expect("an incarnation is a number"),
+            process,
+            http: Http::new(base, self.key, self.roots.clone().unwrap_or_else(RootCertStore::empty)),
+            roots: self.roots,
+            stdout: Mutex::new(stdout),
+        }
+    }
+}
+
+async fn next_line(stdout: &mut Lines<BufReader<pipe::Receiver>>, process: &Process) -> String {
+    match within("a line on stdout", stdout.next_line()).await.expect("stdout is text") {
+        Some(line) => line,
+        None => panic!("the node ended: {}", process.stderr()),
+    }
+}
+
+impl Node {
+    /// Waits for the line that says that it is ready.
+    pub(crate) async fn ready(&self) {
+        let line = next_line(&mut *self.stdout.lock().await, &self.process).await;
+        assert_eq!(line, format!("pushmesh node {} ready", self.name));
+    }
+
+    /// GET.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.http.call("GET", path, &[], Bytes::new()).await
+    }
+
+    /// POST of a text.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.http.call("POST", path, &[], body).await
+    }
+
+    /// DELETE.
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.http.call("DELETE", path, &[], Bytes::new()).await
+    }
+
+    /// Pushes a text to all sessions of a user.
+    pub(crate) async fn push(&self, user: &str, text: &str) -> Answer {
+        self.post(&format!("/v1/users/{user}/push"), text.to_owned()).await
+    }
+
+    /// `GET /v1/stats`.
+    pub(crate) async fn stats(&self) -> Value {
+        let answer = self.get("/v1/stats").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json
+    }
+
+    /// The devices of a user and the nodes that hold them, in alphabetical order.
+    pub(crate) async fn sessions_of(&self, user: &str) -> Vec<(String, String)> {
+        let answer = self.get(&format!("/v1/users/{user}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let sessions = answer.json["sessions"].as_array().expect("a user has a list of sessions");
+        assert_eq!(answer.json["online"], !sessions.is_empty(), "{answer:?}");
+        let text = |value: &Value| value.as_str().expect("ids are text").to_owned();
+        let mut sessions: Vec<_> = sessions.iter().map(|s| (text(&s["device"]), text(&s["node"]))).collect();
+        sessions.sort();
+        sessions
+    }
+
+    /// The entry of a node in `GET /v1/nodes`; null where it is not listed.
+    pub(crate) async fn sees(&self, name: &str) -> Value {
+        let answer = self.get("/v1/nodes").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let nodes = answer.json["nodes"].as_array().expect("there is a list of nodes");
+        nodes.iter().find(|node| node["name"] == name).cloned().unwrap_or_default()
+    }
+
+    /// One sample of `GET /metrics`, such as `pushmesh_takeovers_total`.
+    pub(crate) async fn metric(&self, sample: &str) -> Option<f64> {
+        let text = self.get("/metrics").await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok())
+    }
+
+    /// Prepares a WebSocket.
+    pub(crate) fn dial(&self) -> Dial<'_> {
+        Dial::new(self)
+    }
+
+    /// Connects as a user of a node in `--dev`.
+    pub(crate) async fn connect(&self, user: &str, device: Option<&str>) -> Client {
+        let dial = self.dial().user(user);
+        match device {
+            Some(device) => dial.device(device).open().await,
+            None => dial.open().await,
+        }
+    }
+
+    /// Bytes of memory that are resident.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process.pid()));
+        let statm = statm.expect("the process runs on Linux");
+        let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("statm has numbers");
+        pages * 4_096
+    }
+}

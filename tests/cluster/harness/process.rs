@@ -1,0 +1,157 @@
+//! A `pushmesh` process that does not outlive its test.
+//!
+//! Its stderr goes to a file, whose end is printed when a test fails.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+
+use tempfile::NamedTempFile;
+
+use super::wait::eventually;
+
+/// A running process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    title: String,
+    child: Mutex<Child>,
+    stderr: NamedTempFile,
+    /// Where its stdout goes, unless somebody took it.
+    stdout: NamedTempFile,
+}
+
+/// A process that ended by itself.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a command of the binary to its end.
+pub(crate) async fn pushmesh<S: AsRef<OsStr>>(args: &[S]) -> Finished {
+    Process::start(args, &[]).finish().await
+}
+
+impl Process {
+    /// Starts the binary with nothing of this process' environment but the choice of logs.
+    pub(crate) fn start<S: AsRef<OsStr>>(args: &[S], env: &[(&str, &str)]) -> Self {
+        Self::spawn(args, env, None, false).0
+    }
+
+    /// The same with a file as its stdin.
+    pub(crate) fn start_with_input<S: AsRef<OsStr>>(args: &[S], input: &str) -> Self {
+        Self::spawn(args, &[], Some(input), false).0
+    }
+
+    /// The same, with its stdout handed out.
+    pub(crate) fn start_piped<S: AsRef<OsStr>>(args: &[S], env: &[(&str, &str)]) -> (Self, ChildStdout) {
+        let (process, stdout) = Self::spawn(args, env, None, true);
+        (process, stdout.expect("stdout was asked for"))
+    }
+
+    fn spawn<S: AsRef<OsStr>>(
+        args: &[S],
+        env: &[(&str, &str)],
+        input: Option<&str>,
+        piped: bool,
+    ) -> (Self, Option<ChildStdout>) {
+        let title = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect::<Vec<_>>().join(" ");
+        let file = || NamedTempFile::new().expect("a temporary file can be made");
+        let (stdout, stderr) = (file(), file());
+        let sink = |file: &NamedTempFile| Stdio::from(file.reopen().expect("the file was just made"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pushmesh"));
+        command
+            .args(args)
+            .env_clear()
+            .envs(env.iter().copied())
+            .env("RUST_BACKTRACE", "1")
+            .stdin(input.map_or_else(Stdio::null, |text| Stdio::from(input_file(text))))
+            .stdout(if piped { Stdio::piped() } else { sink(&stdout) })
+            .stderr(sink(&stderr));
+        if let Some(filter) = std::env::var_os("RUST_LOG") {
+            command.env("RUST_LOG", filter);
+        }
+        let mut child = command.spawn().expect("the binary can be started");
+        let pipe = child.stdout.take();
+        (Self { title, child: Mutex::new(child), stderr, stdout }, pipe)
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.lock().expect(NOT_POISONED).id()
+    }
+
+    /// Sends a signal by its name, such as `TERM`. The process must not have been waited for.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        assert!(sent.expect("kill is installed").success(), "SIG{name} can be sent to {}", self.title);
+    }
+
+    /// Its exit status, if it has ended.
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
+        self.child.lock().expect(NOT_POISONED).try_wait().expect("a child can be waited for")
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(&self) -> ExitStatus {
+        eventually(&format!("end of {}", self.title), async || self.ended().ok_or("still running")).await
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child.lock().expect(NOT_POISONED);
+        child.kill().and_then(|()| child.wait()).expect("a child can be killed");
+    }
+
+    /// What it said on stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        read(&self.stderr)
+    }
+
+    /// What it said on stdout so far.
+    pub(crate) fn stdout(&self) -> String {
+        read(&self.stdout)
+    }
+
+    /// Waits for its end and collects what it said.
+    pub(crate) async fn finish(self) -> Finished {
+        let status = self.end().await;
+        let code = status.code().expect("the process ended by itself");
+        Finished { code, stdout: self.stdout(), stderr: self.stderr() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = self.stderr();
+            let lines: Vec<_> = said.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+            eprintln!("--- stderr of pushmesh {}\n{}", self.title, tail.join("\n"));
+        }
+        // A poisoned lock still holds the child, and an orphan would be worse than its state.
+        let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // It may have ended by itself.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn read(file: &NamedTempFile) -> String {
+    String::from_utf8_lossy(&fs::read(file.path()).expect("the file lives as long as the process"))
+        .into_owned()
+}
+
+fn input_file(text: &str) -> File {
+    let mut file = tempfile::tempfile().expect("a temporary file can be made");
+    std::io::Write::write_all(&mut file, text.as_bytes()).expect("a temporary file can be written");
+    file.seek(SeekFrom::Start(0)).expect("a file can be rewound");
+    file
+}
+
+const NOT_POISONED: &str = "no panic happens under this lock";
+/// Lines of stderr that a failing test prints.
+const TAIL_LINES: usize = 60;

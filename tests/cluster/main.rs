@@ -1,0 +1,27 @@
+//! The product as its users meet it: real `pushmesh` processes, real sockets, loopback.
+//!
+//! Every test starts its own nodes, under a cluster name of its own and with ports that the kernel
+//! chooses, and speaks to them over HTTP and WebSockets only. Nothing of the crate is used, so that
+//! what is tested is docs/PROTOCOL.md and not the code's opinion of it. All waiting is for a
+//! condition with a deadline; see [`harness::eventually`]. One binary, because linking is most of
+//! its cost.
+
+mod harness;
+
+mod access;
+mod closes;
+mod commands;
+mod counts;
+mod crash;
+mod drain;
+mod envelopes;
+mod errors;
+mod heartbeat;
+mod joining;
+mod lookups;
+mod mesh;
+mod push;
+mod slow;
+mod stream;
+mod takeover;
+mod tls;
