@@ -17,6 +17,30 @@ pub struct SessionInfo {
 /// Called by the node that holds a session, from that session's own task: a slow handler delays its
 /// own session and no other. Every method has a default that does nothing, so that
 /// `impl Handler for MyType {}` is a valid start.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use pushmesh::{Config, Handler, Node, NodeName, Payload, SessionInfo, Wire, async_trait};
+///
+/// struct Log;
+///
+/// #[async_trait]
+/// impl Handler for Log {
+///     async fn on_message(&self, session: &SessionInfo, message: Payload) {
+///         eprintln!("{} sent {} bytes", session.key, message.bytes.len());
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = Config::dev(NodeName::new("n1")?);
+/// let wire = Wire::bind(config.listen, config.mesh_listen).await?;
+/// let node = Node::start_with(config, wire, Arc::new(Log)).await?;
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// A client is connected and its session is routable. Return `Err` with a short reason (at most

@@ -64,6 +64,7 @@ mod router;
 mod session;
 mod token;
 
+pub use async_trait::async_trait;
 pub use config::Config;
 pub use handler::{Handler, SessionInfo};
 pub use id::{DeviceId, MessageId, NodeName, SessionKey, UserId};

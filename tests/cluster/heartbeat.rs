@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::harness::{Cluster, Frame, Message, alone};
+use crate::harness::{Cluster, Frame, Message, alone, within};
 
 #[tokio::test]
 async fn a_client_that_answers_no_ping_is_closed_with_1008() {
@@ -14,12 +14,15 @@ async fn a_client_that_answers_no_ping_is_closed_with_1008() {
     let started = Instant::now();
     assert_eq!(deaf.frame().await, Frame::Ping);
     let mut pings = 1;
-    let close = loop {
-        match deaf.frame().await {
-            Frame::Ping => pings += 1,
-            other => break other,
+    let close = within("the close", async {
+        loop {
+            match deaf.frame().await {
+                Frame::Ping => pings += 1,
+                other => break other,
+            }
         }
-    };
+    });
+    let close = close.await;
     assert_eq!(close, Frame::Close(1008, "heartbeat timeout".to_owned()));
     // The connection opened a moment before the clock of the test started.
     assert!(started.elapsed() >= HEARTBEAT_TIMEOUT - Duration::from_millis(50), "{:?}", started.elapsed());

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::harness::{Cluster, Launch, alone, unique};
+use crate::harness::{Cluster, Launch, alone, unique, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_joins_ten_thousand_sessions_knows_all_of_them_when_it_is_ready() {
@@ -23,14 +23,17 @@ async fn a_node_that_joins_ten_thousand_sessions_knows_all_of_them_when_it_is_re
     let joined = cluster.add().await;
     let node = cluster.node(joined);
     let mut refused = 0;
-    loop {
-        let answer = node.get("/readyz").await;
-        if answer.status == 200 {
-            break;
+    within("the node is ready", async {
+        loop {
+            let answer = node.get("/readyz").await;
+            if answer.status == 200 {
+                break;
+            }
+            assert_eq!(answer.error(), (503, "not_ready"));
+            refused += 1;
         }
-        assert_eq!(answer.error(), (503, "not_ready"));
-        refused += 1;
-    }
+    })
+    .await;
     let stats = node.stats().await;
     assert_eq!((&stats["sessions"], &stats["users"]), (&json!(SESSIONS), &json!(SESSIONS)));
     assert_eq!(stats["self"], "n4");
@@ -52,6 +55,31 @@ async fn a_node_that_joins_ten_thousand_sessions_knows_all_of_them_when_it_is_re
     for client in &mut clients {
         assert_eq!(client.next_text().await, "all");
     }
+}
+
+#[tokio::test]
+async fn a_node_is_not_ready_while_the_sessions_of_one_member_are_missing() {
+    let _alone = alone().await;
+    let mut cluster = Cluster::start(3).await;
+    let mut clients = Vec::new();
+    for n in 0..30 {
+        clients.push(cluster.node(n % 3).connect(&format!("u{n}"), None).await);
+    }
+    cluster.counts(30).await;
+    // For less time than makes it suspect: the others tell of it as a member that is alive.
+    cluster.node(2).process.signal("STOP");
+    let joined = cluster.add().await;
+    let node = cluster.node(joined);
+    node.counts(20).await;
+    for _ in 0..50 {
+        // Every round of the overlay would be an occasion to call it ready; a few pass meanwhile.
+        assert_eq!(node.stats().await["sessions"], 20);
+        assert_eq!(node.get("/readyz").await.error(), (503, "not_ready"), "ten sessions are missing");
+        tokio::time::sleep(OBSERVATION / 50).await;
+    }
+    cluster.node(2).process.signal("CONT");
+    node.ready().await;
+    assert_eq!(node.stats().await["sessions"], 30);
 }
 
 #[tokio::test]
@@ -102,5 +130,8 @@ async fn a_node_that_knows_one_peer_finds_the_others() {
 
 /// Sessions in the cluster that is joined.
 const SESSIONS: usize = 10_000;
+/// How long a node is watched that must not become ready: three rounds of its overlay. This is the
+/// one thing that has no condition to wait for, because nothing is to happen.
+const OBSERVATION: Duration = Duration::from_millis(600);
 /// How long a node waits for its peers before it starts alone; documented.
 const JOIN_ALONE_AFTER: Duration = Duration::from_secs(3);

@@ -97,9 +97,9 @@ struct Overflow {
 /// Pushes from several loops at once, because a push that is buffered takes a second to say so.
 async fn push_until_overloaded(entry: &Node) -> Overflow {
     let text = "x".repeat(MESSAGE_BYTES);
-    let loops = (0..64).map(|_| async {
+    let loops = (0..LOOPS).map(|_| async {
         let mut overflow = Overflow::default();
-        for _ in 0..OUTBOX_MESSAGES {
+        for _ in 0..PUSHES_MAX {
             let answer = entry.push("slow", &text).await;
             match answer.status {
                 200 if answer.json["sessions"][0]["outcome"] == "delivered" => overflow.delivered += 1,
@@ -133,8 +133,12 @@ async fn push_until_overloaded(entry: &Node) -> Overflow {
 const SMALL_BUFFER: u32 = 16 << 10;
 /// Bytes of one message.
 const MESSAGE_BYTES: usize = 64 << 10;
-/// The default of `--outbox-messages`.
-const OUTBOX_MESSAGES: usize = 1_024;
+/// Loops that push at once.
+const LOOPS: usize = 64;
+/// Pushes of each loop. All of them together are 64 MiB, several times what kernels, the batch that
+/// is being written and the outbox may hold.
+const PUSHES_MAX: usize = 16;
+const _: () = assert!(LOOPS * PUSHES_MAX * MESSAGE_BYTES >= 64 << 20);
 /// What a node may grow by: the outbox, one batch that is being written, and what HTTP, QUIC and the
 /// allocator hold for 64 requests at once. Far below what was pushed would be without bounds.
 const MEMORY_MAX: u64 = 96 << 20;
