@@ -160,8 +160,8 @@ async fn a_node_that_is_joining_stops_as_well() {
 }
 
 /// Clients of the node that stops.
-const CLIENTS: usize = 100;
+const CLIENTS: usize = 200;
 /// Closed loops.
-const WORKERS: usize = 16;
+const WORKERS: usize = 64;
 /// The default of `--drain-timeout`.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
