@@ -164,6 +164,11 @@ impl Directory {
         self.others.get(owner).map_or(Position::default(), |r| r.section.position())
     }
 
+    /// Position and hash of what is held of the section of `owner`.
+    pub(crate) fn held(&self, owner: &NodeName) -> Option<Digest> {
+        self.others.get(owner).map(|r| r.section.digest())
+    }
+
     /// Number of claims in the copy of the section of `owner`.
     pub(crate) fn len_of(&self, owner: &NodeName) -> usize {
         self.others.get(owner).map_or(0, |r| r.section.len())
@@ -197,7 +202,11 @@ impl Directory {
         }
         replicated.section.apply(&delta);
         if replicated.section.hash() != delta.hash {
-            let merged = self.discard(owner, delta.incarnation);
+            let mut merged = self.discard(owner, delta.incarnation);
+            // The delta took these out of the section already, but not out of the view.
+            let removed =
+                delta.removes.into_iter().map(|key| ViewChange::Remove { owner: owner.clone(), key });
+            merged.changes.extend(removed);
             return Err((MergeError::Diverged { owner: owner.clone(), version: delta.to }, merged));
         }
         let hidden = replicated.hidden;

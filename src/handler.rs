@@ -28,7 +28,7 @@ pub struct SessionInfo {
 /// #[async_trait]
 /// impl Handler for Log {
 ///     async fn on_message(&self, session: &SessionInfo, message: Payload) {
-///         eprintln!("{} sent {} bytes", session.key, message.bytes.len());
+///         eprintln!("{} sent {} bytes", session.key, message.bytes().len());
 ///     }
 /// }
 ///

@@ -15,7 +15,7 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits push wire ◄─ receipt config token handler metrics ◄─ directory membership session
+//! id limits hash push wire ◄─ receipt config token handler metrics ◄─ directory membership session
 //!                     ◄─ replica ◄─ mesh ◄─ router ◄─ gateway ◄─ node ◄─ cli
 //! ```
 //!
@@ -36,7 +36,7 @@
 //!
 //! // Clients connect to ws://{node.http_addr()}/v1/ws?user=42
 //! let user = UserId::new("42")?;
-//! let report = node.push(Target::User(user), Payload::text("hello"), None).await;
+//! let report = node.push(Target::User(user), Payload::text("hello"), None).await?;
 //! assert_eq!(report.delivered(), 0, "nobody is connected yet");
 //!
 //! node.shutdown().await;
@@ -55,6 +55,7 @@ pub mod wire;
 
 mod directory;
 mod gateway;
+mod hash;
 mod membership;
 mod mesh;
 mod metrics;

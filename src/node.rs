@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::Listener;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -25,6 +26,7 @@ use crate::membership::gossip::GossipError;
 use crate::membership::incarnation::IncarnationError;
 use crate::mesh::identity::IdentityError;
 use crate::push::{BroadcastReport, Payload, PushReport, Target};
+use crate::session::CloseReason;
 use crate::token::TokenKeyError;
 use crate::wire::Wire;
 
@@ -43,6 +45,8 @@ pub struct Node {
     http: SocketAddr,
     mesh: SocketAddr,
     tasks: TaskTracker,
+    /// Ends when the last request and the last socket are gone.
+    http_face: Option<JoinHandle<()>>,
 }
 
 /// Why a node did not start. Nothing of it is left running.
@@ -83,6 +87,16 @@ pub enum Fault {
     /// Gossip ended, so that the node would go on with frozen knowledge.
     #[error("gossip ended: {0}; restart the node")]
     Gossip(String),
+}
+
+/// A payload exceeds the node's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a payload has at most {max} bytes (--max-payload-bytes), this one has {len}")]
+pub struct PayloadTooLarge {
+    /// Bytes of the payload.
+    pub len: usize,
+    /// The limit.
+    pub max: usize,
 }
 
 impl From<IdentityError> for StartError {
@@ -184,16 +198,38 @@ impl Node {
     /// Pushes to one session or to all sessions of a user, wherever they are connected. With an
     /// `id` of the caller's, repeating the call does not deliver twice.
     ///
+    /// # Errors
+    /// [`PayloadTooLarge`]; nothing was sent.
+    ///
     /// # Panics
     /// On [`Target::All`]: see [`Node::broadcast`].
-    pub async fn push(&self, target: Target, payload: Payload, id: Option<MessageId>) -> PushReport {
+    pub async fn push(
+        &self,
+        target: Target,
+        payload: Payload,
+        id: Option<MessageId>,
+    ) -> Result<PushReport, PayloadTooLarge> {
         assert!(target != Target::All, "a broadcast has a report of its own: call `broadcast`");
-        self.shared.router.push(target, self.shared.router.message(id, payload)).await
+        let payload = self.bounded(payload)?;
+        Ok(self.shared.router.push(target, self.shared.router.message(id, payload)).await)
     }
 
     /// Pushes to every session of the cluster.
-    pub async fn broadcast(&self, payload: Payload, id: Option<MessageId>) -> BroadcastReport {
-        self.shared.router.broadcast(self.shared.router.message(id, payload)).await
+    ///
+    /// # Errors
+    /// [`PayloadTooLarge`]; nothing was sent.
+    pub async fn broadcast(
+        &self,
+        payload: Payload,
+        id: Option<MessageId>,
+    ) -> Result<BroadcastReport, PayloadTooLarge> {
+        let payload = self.bounded(payload)?;
+        Ok(self.shared.router.broadcast(self.shared.router.message(id, payload)).await)
+    }
+
+    fn bounded(&self, payload: Payload) -> Result<Payload, PayloadTooLarge> {
+        let (len, max) = (payload.bytes.len(), self.shared.config.limits.max_payload_bytes);
+        if len > max { Err(PayloadTooLarge { len, max }) } else { Ok(payload) }
     }
 
     /// Disconnects one session or all sessions of a user, with close code 4002. `Delivered` means
@@ -229,24 +265,27 @@ impl Node {
 
     /// Stops the node gracefully: clients are told to come back elsewhere, spread over time, what
     /// was accepted is delivered, peers learn that it left. Bounded by the drain timeout.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
         let drain_timeout = self.shared.config.timers.drain_timeout;
         if timeout(drain_timeout, self.drain(drain_timeout)).await.is_err() {
             warn!("the drain timeout is over; stopping at once");
         }
     }
 
-    async fn drain(&self, drain_timeout: Duration) {
-        let shared = &self.shared;
+    async fn drain(&mut self, drain_timeout: Duration) {
+        let shared = Arc::clone(&self.shared);
         shared.phase.send_replace(Phase::Draining);
         shared.advertise().await;
         info!(node = %shared.config.name, "draining");
         // What follows the sessions' end: requests in progress, receipts, the farewell.
-        let reserve = shared.config.timers.push_timeout.max(limits::CLOSE_TIMEOUT) + LEAVE_GRACE;
+        let reserve = shared.http_stop_timeout() + 2 * LEAVE_GRACE;
         let budget = drain_timeout.saturating_sub(reserve).max(drain_timeout / 2);
         drain::close_sessions(&shared.registry, &shared.entropy, budget).await;
         shared.stop_http.cancel();
-        // Receipts of this node's last deliveries and its releases are on their way.
+        // Its requests still need the links.
+        if let Some(http_face) = self.http_face.take() {
+            let _ = http_face.await; // It fails if it panicked, and then there is nothing to wait for.
+        }
         sleep(LEAVE_GRACE).await;
         shared.phase.send_replace(Phase::Stopped);
         shared.advertise().await;
@@ -263,6 +302,11 @@ impl Drop for Node {
         self.shared.stop_http.cancel();
         self.shared.stop.cancel();
         self.shared.links.close();
+        // A client must not stay connected to a node that is in no cluster any more.
+        for session in self.shared.registry.all() {
+            let retry_ms = self.shared.entropy.between(limits::RETRY_MS.0, limits::RETRY_MS.1);
+            session.close(CloseReason::Restarting { retry_ms });
+        }
     }
 }
 

@@ -21,10 +21,9 @@ pub enum PayloadKind {
 /// The bytes that reach the client, never re-encoded and never copied on their way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
-    /// How to frame them.
-    pub kind: PayloadKind,
-    /// The bytes.
-    pub bytes: Bytes,
+    /// How to frame them. [`PayloadKind::Text`] only with valid UTF-8.
+    pub(crate) kind: PayloadKind,
+    pub(crate) bytes: Bytes,
 }
 
 impl Payload {
@@ -32,6 +31,18 @@ impl Payload {
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self { kind: PayloadKind::Text, bytes: Bytes::from(text.into()) }
+    }
+
+    /// How the client receives it.
+    #[must_use]
+    pub fn kind(&self) -> PayloadKind {
+        self.kind
+    }
+
+    /// The bytes; of a text payload, valid UTF-8.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 
     /// A binary payload.

@@ -16,6 +16,7 @@ use crate::directory::{
     Claim, Counts, Delta, Digest, Directory, Lost, MergeError, Merged, Owned, Position, Section, View,
     ViewChange,
 };
+use crate::hash;
 use crate::id::{DeviceId, Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::limits;
 
@@ -86,6 +87,11 @@ impl Replica {
     /// What is held of the section of `owner`.
     pub(crate) fn position(&self, owner: &NodeName) -> Position {
         self.lock().position(owner)
+    }
+
+    /// Position and hash of what is held of the section of `owner`.
+    pub(crate) fn held(&self, owner: &NodeName) -> Option<Digest> {
+        self.lock().held(owner)
     }
 
     /// Number of claims held in the copy of the section of `owner`.
@@ -228,10 +234,7 @@ impl Replica {
 
 /// The shard of a user: the same on every node and in every run, because cursors name keys only.
 fn shard_of(user: &UserId) -> usize {
-    let hash = user.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (hash >> 32) as usize % limits::VIEW_SHARDS
+    hash::bucket(user.as_str(), limits::VIEW_SHARDS)
 }
 
 const NOT_POISONED: &str = "no panic happens under this lock";

@@ -6,8 +6,9 @@
 //!   outcomes ◄──── follow: settled, or moved and tried again at most HOPS_MAX times ◄──── answers
 //! ```
 //!
-//! Everything is queued before a call of [`Router::push`] returns its future, so that the order of
-//! calls is the order of delivery; the future only waits. The decisions are pure and stand in
+//! Everything is queued before a call of [`Router::push`] returns its future, so that for each user
+//! the order of calls is the order of delivery; the future only waits. A broadcast is not ordered
+//! against pushes to one user, and neither is what follows a session to another node. The decisions are pure and stand in
 //! `route.rs`; what the owner does is in `owner.rs`.
 
 use std::future::Future;
@@ -16,10 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::directory::Owned;
 use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::limits;
 use crate::membership::member::MemberState;
@@ -134,13 +135,19 @@ impl Router {
             }
             Target::All => unreachable!("broadcast is a call of its own"),
         };
+        let sessions = sessions.into_iter().map(|(device, owned)| (device, owned.owner, owned.stamp));
         let attempts = self.dispatch(&user, &errand, sessions);
         let router = Arc::clone(self);
         async move { router.settle(user, errand, attempts).await }
     }
 
     /// Sends the errand to each owner once.
-    fn dispatch(&self, user: &UserId, errand: &Errand, sessions: Vec<(DeviceId, Owned)>) -> Vec<Attempt> {
+    fn dispatch(
+        &self,
+        user: &UserId,
+        errand: &Errand,
+        sessions: impl IntoIterator<Item = (DeviceId, NodeName, Stamp)>,
+    ) -> Vec<Attempt> {
         let plan = route::plan(sessions);
         plan.into_iter()
             .map(|(owner, sessions)| {
@@ -177,35 +184,50 @@ impl Router {
         }
     }
 
-    /// Waits for the answers, follows sessions that moved, and reports what became of each.
-    async fn settle(&self, user: UserId, errand: Errand, mut attempts: Vec<Attempt>) -> Vec<SessionReport> {
+    /// Waits for the answers and reports what became of each session.
+    async fn settle(&self, user: UserId, errand: Errand, attempts: Vec<Attempt>) -> Vec<SessionReport> {
         let deadline = Instant::now() + self.parts.push_timeout;
-        let mut reports = Vec::new();
+        // Side by side: a session that moved must not wait for an owner that is slow.
+        let settled =
+            join_all(attempts.into_iter().map(|attempt| self.follow(&user, &errand, attempt, deadline)));
+        let mut reports: Vec<_> = settled.await.into_iter().flatten().collect();
+        reports.sort_by(|a, b| a.device.cmp(&b.device));
+        reports
+    }
+
+    /// Waits for one owner's answer, and follows those of its sessions that moved.
+    async fn follow(
+        &self,
+        user: &UserId,
+        errand: &Errand,
+        first: Attempt,
+        deadline: Instant,
+    ) -> Vec<SessionReport> {
+        let (mut reports, mut attempts) = (Vec::new(), vec![first]);
         for hop in 0.. {
             let mut moved = Vec::new();
-            for attempt in std::mem::take(&mut attempts) {
-                let outcomes = attempt.answer.outcomes(attempt.sessions.len(), deadline).await;
-                for ((device, stamp), outcome) in attempt.sessions.into_iter().zip(outcomes) {
+            for Attempt { owner: tried, sessions, answer } in attempts {
+                let outcomes = answer.outcomes(sessions.len(), deadline).await;
+                for ((device, stamp), outcome) in sessions.into_iter().zip(outcomes) {
                     let key = SessionKey::new(user.clone(), device);
                     let visible = self.parts.replica.lookup(&key);
-                    match route::follow(outcome, &Tried { owner: &attempt.owner, stamp, hop }, visible) {
+                    match route::follow(outcome, &Tried { owner: &tried, stamp, hop }, visible) {
                         Follow::Settled(outcome) => {
-                            if matches!(errand, Errand::Push(_)) {
-                                self.parts.metrics.pushed(&outcome);
-                            }
-                            let node = (outcome != Outcome::NoSession).then(|| attempt.owner.clone());
+                            let node = (outcome != Outcome::NoSession).then(|| tried.clone());
                             reports.push(SessionReport { device: key.device, node, outcome });
                         }
-                        Follow::Retry(owned) => moved.push((key.device, owned)),
+                        Follow::Retry { owner, stamp } => moved.push((key.device, owner, stamp)),
                     }
                 }
             }
             if moved.is_empty() {
                 break;
             }
-            attempts = self.dispatch(&user, &errand, moved);
+            attempts = self.dispatch(user, errand, moved);
         }
-        reports.sort_by(|a, b| a.device.cmp(&b.device));
+        if matches!(errand, Errand::Push(_)) {
+            reports.iter().for_each(|report| self.parts.metrics.pushed(&report.outcome));
+        }
         reports
     }
 

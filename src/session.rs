@@ -135,6 +135,14 @@ impl Session {
         }
     }
 
+    /// Answers for what will not be written any more: the connection is over.
+    pub(crate) fn abandon(&self) {
+        let abandoned = self.lock().take(usize::MAX);
+        for outgoing in abandoned {
+            outgoing.reply.answer(Outcome::NoSession);
+        }
+    }
+
     /// Remembers that this batch was written, so that a retry of one of its messages is recognised.
     pub(crate) fn written(&self, batch: Vec<Outgoing>) {
         self.lock().remember(&batch);

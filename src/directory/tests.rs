@@ -188,14 +188,16 @@ fn a_delta_over_a_gap_is_refused_and_a_repeated_one_changes_nothing() {
 fn a_copy_that_differs_from_its_owner_is_discarded() {
     let (mut a, mut b) = (TestNode::new("a", 1, 8), TestNode::new("b", 1, 8));
     a.claim(&key(1), 1_000);
+    let stamp = a.claim(&key(3), 1_000);
     b.pull(&a, 64);
     a.claim(&key(2), 1_000);
+    a.release(&key(3), stamp);
     let mut delta = a.directory.delta_since(b.directory.position(&name("a")), 64).unwrap();
     delta.upserts.clear(); // What a lost write would look like.
     let (error, merged) = b.directory.merge_delta(&name("a"), delta).unwrap_err();
-    assert_eq!(error, MergeError::Diverged { owner: name("a"), version: 2 });
+    assert_eq!(error, MergeError::Diverged { owner: name("a"), version: 4 });
     b.show(merged);
-    assert_eq!(b.owner_of(&key(1)), None);
+    assert_eq!((b.owner_of(&key(1)), b.owner_of(&key(3))), (None, None), "nothing of it stays in the view");
     b.pull(&a, 64);
     assert_eq!(b.owner_of(&key(2)).as_deref(), Some("a"));
 }

@@ -148,6 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         self.batch.clear(); // What was not written answers that it was interrupted.
         self.finish(ending).await;
+        self.session.abandon();
     }
 
     /// Lets the client close its side and tells the handler. The session must be over by now.

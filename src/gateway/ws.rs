@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
 use tracing::{Instrument, debug, info_span};
 
 use crate::gateway::auth;
@@ -83,13 +84,13 @@ fn within_user_limit(gateway: &Gateway, key: &SessionKey) -> Result<(), ApiError
 /// Runs the session to its end. Dropping the lease, wherever that happens, releases the key.
 async fn run(gateway: &Gateway, upgrade: Upgrade, lease: Lease, expires_unix_ms: Option<u64>) {
     let envelope = upgrade.envelope;
-    let socket = match upgrade.socket(gateway.config.limits.max_client_message_bytes).await {
-        Ok(socket) => socket,
-        Err(error) => {
-            gateway.metrics.connections_refused.with("upgrade_failed").increment(1);
-            debug!(%error, "the client left during the handshake");
-            return;
-        }
+    // Until the answer is out nobody watches the session; a client that does not take it must not
+    // hold the key.
+    let upgraded = upgrade.socket(gateway.config.limits.max_client_message_bytes);
+    let Ok(Ok(socket)) = timeout(limits::HTTP_HEADER_TIMEOUT, upgraded).await else {
+        gateway.metrics.connections_refused.with("upgrade_failed").increment(1);
+        debug!("the client left during the handshake, or does not take the answer");
+        return;
     };
     let session = Arc::clone(lease.session());
     let timers = &gateway.config.timers;

@@ -48,6 +48,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::hash;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::membership::member::{Advert, AdvertState, GossipView, MemberState};
@@ -451,6 +452,12 @@ impl Member {
         self.advert.as_ref()
     }
 
+    /// Whether a link to it is up, as far as that was reported.
+    #[must_use]
+    pub(crate) fn is_linked(&self) -> bool {
+        self.link.is_some()
+    }
+
     fn learn(&mut self, observation: Observation, now: Duration) {
         match observation {
             Observation::Gossip(view) => self.learn_gossip(view, now),
@@ -546,9 +553,7 @@ impl Member {
 /// that differ in their last character. Written out: it is the same on every node and in every
 /// version, which a hasher of the standard library does not promise.
 fn ring_hash(name: &NodeName) -> u64 {
-    let fnv = name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let fnv = hash::fnv1a(name.as_str().as_bytes());
     let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     mixed ^ (mixed >> 33)

@@ -32,6 +32,12 @@ pub(crate) enum HandshakeError {
         /// The later boot.
         known: Incarnation,
     },
+    /// The peer itself is an earlier boot than one that is known.
+    #[error("the peer is an earlier process of its name, incarnation {known} is known")]
+    PeerIsStale {
+        /// The later boot.
+        known: Incarnation,
+    },
     /// The connection is to a node of this very name.
     #[error("the peer has this node's own name")]
     Myself,

@@ -9,8 +9,10 @@ use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tracing::{Instrument, debug, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, error, warn};
 
+use crate::hash;
 use crate::id::{Incarnation, NodeName, UserId};
 use crate::limits;
 use crate::mesh::codec::{CodecError, FrameReader, StreamKind, encode};
@@ -52,6 +54,8 @@ pub(crate) struct Link {
     pending: Pending,
     answers: Answers,
     gossip: Arc<Mailbox<Bytes>>,
+    /// Another connection to the peer is in use: nothing new is sent here.
+    retired: CancellationToken,
     heard: Mutex<Heard>,
 }
 
@@ -96,6 +100,7 @@ impl Link {
             pending: Pending::new(),
             answers: Answers::new(),
             gossip,
+            retired: CancellationToken::new(),
             heard: Mutex::new(Heard { datagrams: 0, at: Instant::now() }),
         }
     }
@@ -108,6 +113,11 @@ impl Link {
     /// Whether this node opened the connection.
     pub(crate) fn dialled(&self) -> bool {
         self.dialled
+    }
+
+    /// Another connection to the peer is in use from now on.
+    pub(crate) fn retire(&self) {
+        self.retired.cancel();
     }
 
     /// The QUIC connection.
@@ -200,7 +210,11 @@ impl Link {
 
     async fn send_gossip(&self) {
         loop {
-            let message = self.gossip.pop().await;
+            // The mailbox is the peer's, not the link's: one that is retired must not empty it.
+            let message = tokio::select! {
+                message = self.gossip.pop() => message,
+                () = self.retired.cancelled() => return,
+            };
             let fits = self.connection.max_datagram_size().is_some_and(|max| message.len() <= max);
             if fits {
                 let _ = self.connection.send_datagram(message); // Gossip repeats itself.
@@ -240,7 +254,14 @@ impl Link {
                     Ok((send, recv)) => (Some(send), recv),
                     Err(_) => return,
                 },
-                Some(_) = streams.join_next(), if !streams.is_empty() => continue,
+                Some(ended) = streams.join_next(), if !streams.is_empty() => {
+                    if ended.is_err_and(|error| error.is_panic()) {
+                        // A link that only seems to work would be worse than none.
+                        error!(peer = %self.peer.name, "the reader of a stream panicked; closing the link");
+                        CloseCode::Ended.close(&self.connection);
+                    }
+                    continue;
+                }
             };
             let (link, context) = (Arc::clone(&self), Arc::clone(&context));
             streams.spawn(
@@ -301,6 +322,5 @@ impl Link {
 
 /// All requests for one user share a lane, so that they arrive in order.
 fn lane_of(user: &UserId) -> usize {
-    user.as_str().bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(byte))
-        % limits::LANES
+    hash::bucket(user.as_str(), limits::LANES)
 }

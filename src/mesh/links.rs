@@ -166,10 +166,14 @@ impl Links {
         }
         {
             let mut dials = self.dials.lock().expect(NOT_POISONED);
-            if !dials.contains_key(&addr) && dials.len() >= limits::PEERS_MAX {
-                return;
-            }
             let now = Instant::now();
+            if !dials.contains_key(&addr) && dials.len() >= limits::PEERS_MAX {
+                // Addresses of nodes that are gone must not keep new ones out.
+                let idle =
+                    dials.iter().filter(|(_, dial)| !dial.busy).min_by_key(|(_, dial)| dial.not_before);
+                let Some(idle) = idle.map(|(addr, _)| *addr) else { return };
+                dials.remove(&idle);
+            }
             let dial =
                 dials.entry(addr).or_insert(Dial { busy: false, failures: 0, not_before: now, name: None });
             if dial.busy || now < dial.not_before {
@@ -179,33 +183,36 @@ impl Links {
         }
         let links = Arc::clone(self);
         self.tasks.spawn(async move {
-            let result = links.dial_once(addr, expected.as_ref()).await;
-            let failed = result.is_err();
-            links.dialled(addr, result.ok());
-            if failed {
+            let reached = links.dial_once(addr).await.ok();
+            links.dialled(addr, reached.clone());
+            // Another node may have taken over the address of one that is gone.
+            if reached.is_none() || expected.is_some() && reached != expected {
                 links.metrics.mesh_dials_failed.increment(1);
                 links.context().service.dial_failed(addr, expected.as_ref());
             }
         });
     }
 
-    async fn dial_once(
-        self: &Arc<Self>,
-        addr: SocketAddr,
-        expected: Option<&NodeName>,
-    ) -> Result<NodeName, ()> {
+    async fn dial_once(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeName, ()> {
         let (connection, name) =
             endpoint::dial(&self.endpoint, &self.identity, addr).await.map_err(|error| {
                 debug!(%addr, %error, "nobody of this cluster was reached");
             })?;
+        // The peer may have several addresses, such as a service's. It is linked already: a second
+        // connection would only have to be resolved against the first.
+        if self.get(&name).is_some_and(|link| link.heard().elapsed() <= FRESH) {
+            CloseCode::Duplicate.close(&connection);
+            return Ok(name);
+        }
         let greeted = async {
             if name == self.me {
                 return Err(HandshakeError::Myself);
             }
-            if let Some(expected) = expected.filter(|expected| **expected != name) {
-                return Err(HandshakeError::Name { claimed: expected.clone(), proven: name.clone() });
+            let hello = handshake::greet(&connection, &name, &self.hello()).await?;
+            match self.context().service.incarnation_of(&name).filter(|known| *known > hello.incarnation) {
+                Some(known) => Err(HandshakeError::PeerIsStale { known }),
+                None => Ok(hello),
             }
-            handshake::greet(&connection, &name, &self.hello()).await
         };
         match greeted.await {
             Ok(hello) => {
@@ -325,7 +332,7 @@ impl Links {
         if held.connection().close_reason().is_some() || held.dialled() == new.dialled() {
             return false; // The opener opened again, so that its old one is of no use to it.
         }
-        if held.heard().elapsed() > 2 * limits::LINK_KEEP_ALIVE {
+        if held.heard().elapsed() > FRESH {
             return false; // Only this side still believes in it.
         }
         // The one in use stays if the node with the smaller name opened it.
@@ -334,6 +341,7 @@ impl Links {
 
     /// Keeps a connection for what is in flight on it, then closes it.
     fn retire(self: &Arc<Self>, link: Arc<Link>) {
+        link.retire();
         self.tasks.spawn(async move {
             tokio::select! {
                 () = sleep(limits::LINK_RETIRE) => CloseCode::Duplicate.close(link.connection()),
@@ -432,6 +440,8 @@ impl From<&Peer> for KnownMember {
     }
 }
 
+/// A link that was heard within this time is alive for certain. Two keep-alives, of which one may be lost.
+const FRESH: Duration = Duration::from_millis(2 * limits::LINK_KEEP_ALIVE.as_millis() as u64);
 const NOT_POISONED: &str = "no panic happens under this lock";
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, warn};
 
-use crate::directory::{MergeError, Position, Snapshot, SnapshotFrame};
+use crate::directory::{Digest, MergeError, Position, Snapshot, SnapshotFrame};
 use crate::limits;
 use crate::mesh::codec::{CodecError, FrameReader, StreamKind, write_frame};
 use crate::mesh::frame::{SectionFrame, Subscribe};
@@ -142,12 +142,13 @@ enum FollowError {
 }
 
 async fn follow_once(connection: &Connection, peer: &Peer, context: &LinkContext) -> Result<(), FollowError> {
-    let position = context.replica.position(&peer.name);
+    let subscribed = context.replica.held(&peer.name);
+    let position = subscribed.map_or(Position::default(), |held| held.position);
     let (mut send, recv) = connection.open_bi().await.map_err(|e| CodecError::Broken(e.to_string()))?;
     send.write_all(&StreamKind::Section.preface()).await.map_err(|e| CodecError::Broken(e.to_string()))?;
     write_frame(&mut send, &Subscribe { position }).await?;
     let mut reader = FrameReader::answers(recv);
-    let mut follower = Follower { peer, context, head: None, snapshot: None };
+    let mut follower = Follower { peer, context, subscribed, head: None, snapshot: None };
     while let Some((frame, _)) = reader.next::<SectionFrame>().await? {
         follower.take(frame)?;
     }
@@ -158,6 +159,8 @@ async fn follow_once(connection: &Connection, peer: &Peer, context: &LinkContext
 struct Follower<'a> {
     peer: &'a Peer,
     context: &'a LinkContext,
+    /// What was held when the subscription was sent, so before the owner answered.
+    subscribed: Option<Digest>,
     /// Where the owner stood at the start; `None` once that is reached.
     head: Option<Position>,
     snapshot: Option<Snapshot>,
@@ -168,6 +171,14 @@ impl Follower<'_> {
         let (replica, owner) = (&self.context.replica, &self.peer.name);
         let lost = match frame {
             SectionFrame::Head(digest) => {
+                // Only a clock that was set back lets a boot start over under a used incarnation.
+                if self.subscribed.is_some_and(|held| held.contradicts(&digest)) {
+                    replica.discard(owner, digest.position.incarnation);
+                    return Err(MergeError::Diverged {
+                        owner: owner.clone(),
+                        version: digest.position.version,
+                    });
+                }
                 self.head = Some(digest.position);
                 Vec::new()
             }

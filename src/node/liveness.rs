@@ -15,7 +15,7 @@ use crate::id::{Incarnation, NodeName};
 use crate::membership::member::{AdvertState, GossipView, MemberState};
 use crate::membership::overlay::{Change, Observation, Overlay, OverlayTimers};
 use crate::membership::roster::Roster;
-use crate::mesh::{KnownMember, Links, Peer};
+use crate::mesh::{KnownMember, Link, Links, Peer};
 use crate::node::readiness::{Readiness, Ready};
 use crate::replica::Replica;
 use crate::session::Registry;
@@ -99,12 +99,18 @@ impl Liveness {
     pub(crate) fn round(&self, views: Vec<GossipView>, links: &Arc<Links>) {
         let mut state = self.lock();
         let now = self.now();
-        let linked = links.all().into_iter().map(|link| Observation::LinkHeard {
+        let linked = links.all();
+        let heard = linked.iter().map(|link| Observation::LinkHeard {
             name: link.peer().name.clone(),
             incarnation: link.peer().incarnation,
             last_heard: link.heard().saturating_duration_since(self.started),
         });
-        let observations: Vec<_> = views.into_iter().map(Observation::Gossip).chain(linked).collect();
+        let observations: Vec<_> = views
+            .into_iter()
+            .map(Observation::Gossip)
+            .chain(missed(&state.overlay, &linked))
+            .chain(heard)
+            .collect();
         let mut changes = Vec::new();
         for observation in observations {
             changes.extend(state.overlay.observe(observation, now));
@@ -126,6 +132,7 @@ impl Liveness {
         }
     }
 
+    /// Members that said `left` and whose claims are all gone.
     fn left_and_empty(&self, overlay: &Overlay) -> Vec<Observation> {
         let said_left = overlay
             .members()
@@ -176,4 +183,26 @@ impl Liveness {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic happens under this lock")
     }
+}
+
+/// Where the overlay and the links differ. Reports of links that come and go travel on several
+/// tasks, so that the end of an old one may be told after the beginning of a new one; the links
+/// themselves are what is true.
+fn missed(overlay: &Overlay, linked: &[Arc<Link>]) -> Vec<Observation> {
+    let mut missed = Vec::new();
+    for member in overlay.members() {
+        let (name, incarnation) = (member.name(), member.incarnation());
+        let link =
+            linked.iter().find(|link| link.peer().name == *name && link.peer().incarnation == incarnation);
+        match link {
+            Some(link) if !member.is_linked() => {
+                missed.push(Observation::LinkUp { name: name.clone(), incarnation, addr: link.peer().mesh });
+            }
+            None if member.is_linked() => {
+                missed.push(Observation::LinkDown { name: name.clone(), incarnation })
+            }
+            _ => {}
+        }
+    }
+    missed
 }

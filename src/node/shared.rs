@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -130,6 +131,12 @@ impl Shared {
             }
             joining
         });
+    }
+
+    /// How long requests in progress have to end: a push waits for its receipts, a WebSocket for
+    /// the end of its closing handshake.
+    pub(super) fn http_stop_timeout(&self) -> Duration {
+        self.config.timers.push_timeout.max(limits::CLOSE_TIMEOUT) + Duration::from_secs(1)
     }
 
     /// Tells gossip how this node is now.

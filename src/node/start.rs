@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use axum::serve::Listener;
 use bytes::Bytes;
@@ -73,14 +72,13 @@ where
     let shared = parts.connect().await.inspect_err(|_| links.close())?;
     let app = gateway::routes(shared.gateway(tokens, handler));
     let websockets_max = shared.config.limits.max_connections;
-    // A push that waits for its receipts may end, and so may the closing handshake of a WebSocket.
-    let stop_timeout = shared.config.timers.push_timeout.max(limits::CLOSE_TIMEOUT) + Duration::from_secs(1);
+    let stop_timeout = shared.http_stop_timeout();
     let stop_http = shared.stop_http.clone();
-    tasks.spawn(gateway::serve(wire.tcp, tls, app, websockets_max, stop_timeout, stop_http));
+    let http_face = tasks.spawn(gateway::serve(wire.tcp, tls, app, websockets_max, stop_timeout, stop_http));
     tasks.spawn(Arc::clone(&shared).keep_watch());
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
-    Ok(Node { shared, http, mesh, tasks })
+    Ok(Node { shared, http, mesh, tasks, http_face: Some(http_face) })
 }
 
 /// What is known before the node speaks to anybody.

@@ -15,8 +15,10 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use crate::id::{SessionKey, Stamp};
+use crate::id::{NodeName, SessionKey, Stamp};
 use crate::limits;
+use crate::push::Outcome;
+use crate::receipt::Answer;
 use crate::replica::Replica;
 use crate::router::Router;
 use crate::session::{CloseReason, Permit, Registry, Session};
@@ -40,6 +42,13 @@ impl Router {
         permit: Permit,
     ) -> Lease {
         let parts = &self.parts;
+        // Whoever made the last session of this node yield told who owns the key now, perhaps
+        // before the directory shows it.
+        let yielded = parts.registry.get(&key).and_then(|held| match held.closing() {
+            Some(CloseReason::Superseded { owner, stamp }) => Some((owner, stamp)),
+            _ => None,
+        });
+        let resumed = resumed.max(yielded.as_ref().map(|(_, stamp)| *stamp));
         let mut session = None;
         let claimed = parts.replica.claim(&key, parts.clock.now_ms(), resumed, |stamp| {
             let opened = Arc::new(Session::new(key.clone(), stamp, parts.outbox));
@@ -53,17 +62,34 @@ impl Router {
             replica: Arc::clone(&parts.replica),
             _permit: permit,
         };
-        if let Some(previous) = claimed.previous {
+        let shown = claimed.previous.map(|owned| (owned.owner, owned.stamp));
+        if let Some((owner, _)) = shown.into_iter().chain(yielded).max_by_key(|(_, stamp)| *stamp) {
             parts.metrics.takeovers.increment(1);
-            if previous.owner != parts.me
-                && let Some(answer) = self.request_yield(&previous.owner, &key, claimed.stamp)
-                && timeout(limits::TAKEOVER_TIMEOUT, answer).await.is_err()
-            {
+            let yields = self.make_yield(owner, &key, claimed.stamp);
+            if timeout(limits::TAKEOVER_TIMEOUT, yields).await.is_err() {
                 parts.metrics.takeover_timeouts.increment(1);
-                debug!(owner = %previous.owner, "the previous owner did not answer; the stamp decides");
+                debug!(%key, "the previous owner did not answer; the stamp decides");
             }
         }
         lease
+    }
+
+    /// Asks the previous owner to let go, and whoever it had to let go for itself: the directory may
+    /// be behind by more than one takeover.
+    async fn make_yield(&self, mut owner: NodeName, key: &SessionKey, stamp: Stamp) {
+        for _ in 0..=limits::HOPS_MAX {
+            if owner == self.parts.me {
+                return;
+            }
+            let Some(answer) = self.request_yield(&owner, key, stamp) else { return };
+            owner = match answer.await {
+                Ok(Answer::Outcomes(outcomes)) => match outcomes.into_iter().next() {
+                    Some(Outcome::Moved { owner: next, .. }) if next != owner => next,
+                    _ => return,
+                },
+                _ => return,
+            };
+        }
     }
 }
 

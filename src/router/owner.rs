@@ -61,7 +61,16 @@ impl Owner {
 
     fn end(&self, from: &NodeName, session: &Arc<Session>, errand: &Errand) -> Outcome {
         let ended = match errand {
-            Errand::Yield(stamp) => self.registry.supersede(session.key(), from, *stamp),
+            Errand::Yield(stamp) => {
+                let yielded = self.registry.supersede(session.key(), from, *stamp);
+                // It may have been superseded by a third node, which has to let go as well.
+                match session.closing() {
+                    Some(CloseReason::Superseded { owner, stamp }) if yielded && owner != *from => {
+                        return Outcome::Moved { owner, stamp };
+                    }
+                    _ => yielded,
+                }
+            }
             Errand::Push(_) | Errand::Disconnect => session.close(CloseReason::Kicked),
         };
         if ended { Outcome::Delivered } else { Outcome::NoSession }

@@ -8,10 +8,12 @@ use crate::limits;
 use crate::push::Outcome;
 
 /// Groups the sessions of a user by owner, so that each node is asked once.
-pub(crate) fn plan(sessions: Vec<(DeviceId, Owned)>) -> BTreeMap<NodeName, Vec<(DeviceId, Stamp)>> {
+pub(crate) fn plan(
+    sessions: impl IntoIterator<Item = (DeviceId, NodeName, Stamp)>,
+) -> BTreeMap<NodeName, Vec<(DeviceId, Stamp)>> {
     let mut plan: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for (device, owned) in sessions {
-        plan.entry(owned.owner).or_default().push((device, owned.stamp));
+    for (device, owner, stamp) in sessions {
+        plan.entry(owner).or_default().push((device, stamp));
     }
     plan
 }
@@ -32,7 +34,12 @@ pub(crate) enum Follow {
     /// This is the result.
     Settled(Outcome),
     /// The session is elsewhere: try there.
-    Retry(Owned),
+    Retry {
+        /// Who owns it.
+        owner: NodeName,
+        /// With which stamp.
+        stamp: Stamp,
+    },
 }
 
 /// What follows from `outcome`, when the directory now shows `visible` as the session's owner.
@@ -47,18 +54,17 @@ pub(crate) fn follow(outcome: Outcome, tried: &Tried<'_>, visible: Option<Owned>
     if tried.hop >= limits::HOPS_MAX {
         return Follow::Settled(Outcome::NoSession);
     }
-    // The directory may know more by now than the node that was asked.
-    let newer = visible.filter(|owned| owned.stamp > tried.stamp);
-    match (hint, newer) {
-        (Some((owner, stamp)), Some(owned)) if owned.stamp < stamp => {
-            Follow::Retry(Owned { owner, stamp, ..owned })
+    // The directory may know more by now than the node that was asked. Any other claim than the one
+    // that was tried is worth a try, also one with a smaller stamp: the tried one may have been
+    // released before a node with a slower clock made it. The hops bound it.
+    let tried_is = |owner: &NodeName, stamp: Stamp| owner == tried.owner && stamp == tried.stamp;
+    let visible = visible.filter(|owned| !tried_is(&owned.owner, owned.stamp));
+    match (hint.filter(|(owner, stamp)| !tried_is(owner, *stamp)), visible) {
+        (Some((owner, stamp)), visible) if visible.as_ref().is_none_or(|owned| owned.stamp < stamp) => {
+            Follow::Retry { owner, stamp }
         }
-        (_, Some(owned)) => Follow::Retry(owned),
-        (Some((owner, stamp)), None) if owner != *tried.owner && stamp > tried.stamp => {
-            let state = crate::directory::ClaimState::Connected;
-            Follow::Retry(Owned { owner, incarnation: crate::id::Incarnation::default(), stamp, state })
-        }
-        _ => Follow::Settled(Outcome::NoSession),
+        (_, Some(owned)) => Follow::Retry { owner: owned.owner, stamp: owned.stamp },
+        (_, None) => Follow::Settled(Outcome::NoSession),
     }
 }
 
@@ -88,11 +94,8 @@ mod tests {
     #[test]
     fn each_owner_is_asked_once() {
         let device = |text: &str| DeviceId::new(text).unwrap();
-        let plan = plan(vec![
-            (device("x"), owned("a", 1)),
-            (device("y"), owned("b", 2)),
-            (device("z"), owned("a", 3)),
-        ]);
+        let session = |device_name, owner, stamp| (device(device_name), name(owner), Stamp::from_raw(stamp));
+        let plan = plan([session("x", "a", 1), session("y", "b", 2), session("z", "a", 3)]);
         let devices: Vec<_> = plan[&name("a")].iter().map(|(device, _)| device.as_str()).collect();
         assert_eq!((plan.len(), devices), (2, vec!["x", "z"]));
     }
@@ -113,7 +116,7 @@ mod tests {
     #[test]
     fn a_moved_session_is_followed_to_the_newest_owner_known() {
         let owner_of = |follow| match follow {
-            Follow::Retry(owned) => (owned.owner.to_string(), owned.stamp.raw()),
+            Follow::Retry { owner, stamp } => (owner.to_string(), stamp.raw()),
             Follow::Settled(outcome) => panic!("settled as {outcome:?}"),
         };
         assert_eq!(owner_of(after(moved("b", 6), 0, None)), ("b".into(), 6));
@@ -123,15 +126,30 @@ mod tests {
     }
 
     #[test]
-    fn nothing_newer_means_no_session() {
+    fn a_session_that_moved_within_its_node_or_to_a_slower_clock_is_followed() {
+        let retry = |owner, stamp| Follow::Retry { owner: name(owner), stamp: Stamp::from_raw(stamp) };
+        assert_eq!(after(moved("a", 6), 0, None), retry("a", 6), "a takeover on the same node");
+        assert_eq!(
+            after(moved("b", 4), 0, Some(owned("a", 5))),
+            retry("b", 4),
+            "released, then claimed elsewhere"
+        );
+    }
+
+    #[test]
+    fn nothing_else_means_no_session() {
         assert_eq!(after(Outcome::NoSession, 0, None), Follow::Settled(Outcome::NoSession));
         assert_eq!(after(Outcome::NoSession, 0, Some(owned("a", 5))), Follow::Settled(Outcome::NoSession));
-        assert_eq!(after(moved("b", 4), 0, None), Follow::Settled(Outcome::NoSession));
+        assert_eq!(
+            after(moved("a", 5), 0, None),
+            Follow::Settled(Outcome::NoSession),
+            "the claim that was tried"
+        );
     }
 
     #[test]
     fn following_ends_after_the_last_hop() {
-        assert!(matches!(after(moved("b", 6), limits::HOPS_MAX - 1, None), Follow::Retry(_)));
+        assert!(matches!(after(moved("b", 6), limits::HOPS_MAX - 1, None), Follow::Retry { .. }));
         assert_eq!(after(moved("b", 6), limits::HOPS_MAX, None), Follow::Settled(Outcome::NoSession));
     }
 }

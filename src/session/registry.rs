@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crossbeam::utils::CachePadded;
 
+use crate::hash;
 use crate::id::{NodeName, SessionKey, Stamp};
 use crate::session::{CloseReason, Session};
 
@@ -109,9 +110,8 @@ impl Registry {
     }
 
     fn shard(&self, key: &SessionKey) -> MutexGuard<'_, Shard> {
-        let hash =
-            key.user.as_str().bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(byte));
-        self.sessions[hash % SHARDS].lock().expect(NOT_POISONED)
+        let shard = hash::bucket(key.user.as_str(), SHARDS);
+        self.sessions[shard].lock().expect(NOT_POISONED)
     }
 }
 

@@ -92,8 +92,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             match self.heartbeat.poll(self.opened.elapsed()) {
                 Pulse::Wait(at) => return self.opened + at,
-                // Behind frames that do not get out a ping says nothing.
-                Pulse::Ping if !self.frames.is_empty() => {}
+                // Behind frames that do not get out a ping says nothing, and before the client is
+                // let in nothing is written.
+                Pulse::Ping if !self.frames.is_empty() || !self.admitted => {}
                 Pulse::Ping => self.frames.push(FrameKind::Ping, Bytes::new()),
                 ended @ (Pulse::Dead | Pulse::Idle) => {
                     let dead = ended == Pulse::Dead;
