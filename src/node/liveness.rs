@@ -15,7 +15,7 @@ use crate::id::{Incarnation, NodeName};
 use crate::membership::member::{AdvertState, GossipView, MemberState};
 use crate::membership::overlay::{Change, Observation, Overlay, OverlayTimers};
 use crate::membership::roster::Roster;
-use crate::mesh::{KnownMember, Link, Links, Peer};
+use crate::mesh::{KnownMember, Links, Peer};
 use crate::node::readiness::{Readiness, Ready};
 use crate::replica::Replica;
 use crate::session::Registry;
@@ -100,6 +100,7 @@ impl Liveness {
         let mut state = self.lock();
         let now = self.now();
         let linked = links.all();
+        let peers: Vec<_> = linked.iter().map(|link| link.peer().clone()).collect();
         let heard = linked.iter().map(|link| Observation::LinkHeard {
             name: link.peer().name.clone(),
             incarnation: link.peer().incarnation,
@@ -108,7 +109,7 @@ impl Liveness {
         let observations: Vec<_> = views
             .into_iter()
             .map(Observation::Gossip)
-            .chain(missed(&state.overlay, &linked))
+            .chain(missed(&state.overlay, &peers))
             .chain(heard)
             .collect();
         let mut changes = Vec::new();
@@ -185,18 +186,17 @@ impl Liveness {
     }
 }
 
-/// Where the overlay and the links differ. Reports of links that come and go travel on several
-/// tasks, so that the end of an old one may be told after the beginning of a new one; the links
-/// themselves are what is true.
-fn missed(overlay: &Overlay, linked: &[Arc<Link>]) -> Vec<Observation> {
+/// Where the overlay and the links in use differ. Reports of links that come and go travel on
+/// several tasks, so that the end of an old one may be told after the beginning of a new one; the
+/// links themselves are what is true.
+fn missed(overlay: &Overlay, linked: &[Peer]) -> Vec<Observation> {
     let mut missed = Vec::new();
     for member in overlay.members() {
         let (name, incarnation) = (member.name(), member.incarnation());
-        let link =
-            linked.iter().find(|link| link.peer().name == *name && link.peer().incarnation == incarnation);
-        match link {
-            Some(link) if !member.is_linked() => {
-                missed.push(Observation::LinkUp { name: name.clone(), incarnation, addr: link.peer().mesh });
+        let peer = linked.iter().find(|peer| peer.name == *name && peer.incarnation == incarnation);
+        match peer {
+            Some(peer) if !member.is_linked() => {
+                missed.push(Observation::LinkUp { name: name.clone(), incarnation, addr: peer.mesh });
             }
             None if member.is_linked() => {
                 missed.push(Observation::LinkDown { name: name.clone(), incarnation })
@@ -205,4 +205,50 @@ fn missed(overlay: &Overlay, linked: &[Arc<Link>]) -> Vec<Observation> {
         }
     }
     missed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> Peer {
+        let mesh = "127.0.0.1:7400".parse().unwrap();
+        Peer { name: NodeName::new("peer").unwrap(), incarnation: Incarnation(1), mesh }
+    }
+
+    fn up() -> Observation {
+        Observation::LinkUp { name: peer().name, incarnation: peer().incarnation, addr: peer().mesh }
+    }
+
+    fn down() -> Observation {
+        Observation::LinkDown { name: peer().name, incarnation: peer().incarnation }
+    }
+
+    fn after(reports: impl IntoIterator<Item = Observation>) -> Overlay {
+        let me = NodeName::new("me").unwrap();
+        let mut overlay = Overlay::new(me, Incarnation(1), OverlayTimers::default());
+        for report in reports {
+            overlay.observe(report, Duration::ZERO);
+        }
+        overlay
+    }
+
+    #[test]
+    fn the_end_of_an_old_link_that_is_told_late_does_not_hide_the_new_one() {
+        let mut overlay = after([up(), up(), down()]);
+        assert_ne!(overlay.get(&peer().name).unwrap().state(), MemberState::Alive, "so it was told");
+        for report in missed(&overlay, &[peer()]) {
+            overlay.observe(report, Duration::ZERO);
+        }
+        assert_eq!(overlay.get(&peer().name).unwrap().state(), MemberState::Alive);
+        assert_eq!(missed(&overlay, &[peer()]), []);
+    }
+
+    #[test]
+    fn the_beginning_of_a_link_that_is_told_after_its_end_is_taken_back() {
+        let overlay = after([up()]);
+        assert_eq!(missed(&overlay, &[]), [down()]);
+        let next_boot = Peer { incarnation: Incarnation(2), ..peer() };
+        assert_eq!(missed(&overlay, &[next_boot]), [down()], "the link of a later boot is not this one's");
+    }
 }
