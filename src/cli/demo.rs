@@ -23,7 +23,7 @@ use cluster::Cluster;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
-    /// How many nodes
+    /// How many nodes, 2 to 9
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=9))]
     nodes: u16,
 
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut story = Story::begin(&args).await?;
     let told = tokio::select! {
         told = story.tell() => told,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     if let Err(error) = told {
         eprintln!("pushmesh: the demo did not go as it should: {error:#}");
@@ -148,7 +148,9 @@ impl Story {
         *carol = Client::connect(self.cluster.node(0)?.http_addr(), "carol", "phone").await?;
         self.cluster.visible("carol", 0).await?;
         print_line(format!("  carol reconnects, to {}", self.cluster.name(0)))?;
-        self.push(1, carol).await?;
+        // Through another node, if one is left.
+        let via = if victim == 1 { 0 } else { 1 };
+        self.push(via, carol).await?;
 
         self.title(&format!("{name} comes back under its name"))?;
         let began = Instant::now();

@@ -220,6 +220,7 @@ fn a_development_node_stays_on_loopback() {
     refused(RawConfig { listen: out, ..dev() }, "--listen: 192.0.2.1:8080 is not a loopback", "127.0.0.1");
     refused(RawConfig { mesh_listen: out, ..dev() }, "--mesh-listen", "keys instead of --dev");
     refused(RawConfig { mesh_advertise: out, ..dev() }, "--mesh-advertise", "keys instead of --dev");
+    refused(RawConfig { peer: vec!["192.0.2.1:7400".into()], ..dev() }, "--peer", "keys instead of --dev");
     let any = Some("0.0.0.0:8080".parse().unwrap());
     refused(RawConfig { listen: any, ..dev() }, "--listen", "keys instead of --dev");
     let six = Some("[::1]:8080".parse().unwrap());

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, Endpoint};
+use quinn::{Connection, Endpoint, SendStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
@@ -87,13 +87,11 @@ impl Links {
         for addr in addrs {
             let (links, found) = (Arc::clone(self), found.clone());
             self.tasks.spawn(async move {
-                let Ok((connection, name)) = endpoint::dial(&links.endpoint, &links.identity, addr).await
-                else {
+                let Ok((connection, _)) = endpoint::dial(&links.endpoint, &links.identity, addr).await else {
                     return;
                 };
-                if name != links.me
-                    && let Ok(known) = handshake::probe(&connection, &links.me).await
-                {
+                // Also a process of this very name is asked: it may be an older one that still runs.
+                if let Ok(known) = handshake::probe(&connection, &links.me).await {
                     let _ = found.send(known).await; // Nobody waits any more: too late to matter.
                 }
                 CloseCode::Probed.close(&connection);
@@ -125,7 +123,7 @@ impl Links {
                     Ok(connection) => links.accepted(connection).await,
                     Err(error) => {
                         links.metrics.mesh_handshakes_refused.increment(1);
-                        debug!(%from, %error, "a connection to the mesh was refused");
+                        info!(%from, %error, "a connection to the mesh was refused");
                     }
                 }
             });
@@ -205,10 +203,10 @@ impl Links {
             return Ok(name);
         }
         let greeted = async {
+            let hello = handshake::greet(&connection, &name, &self.hello()).await?;
             if name == self.me {
                 return Err(HandshakeError::Myself);
             }
-            let hello = handshake::greet(&connection, &name, &self.hello()).await?;
             match self.context().service.incarnation_of(&name).filter(|known| *known > hello.incarnation) {
                 Some(known) => Err(HandshakeError::PeerIsStale { known }),
                 None => Ok(hello),
@@ -243,16 +241,13 @@ impl Links {
         let from = connection.remote_address();
         if let Err(error) = self.answer(&connection).await {
             self.metrics.mesh_handshakes_refused.increment(1);
-            debug!(%from, %error, "an accepted connection was not linked");
+            info!(%from, %error, "an accepted connection was not linked");
             CloseCode::Protocol.close(&connection);
         }
     }
 
     async fn answer(self: &Arc<Self>, connection: &Connection) -> Result<(), AnswerError> {
         let proven = self.identity.peer_name(connection)?;
-        if proven == self.me {
-            return Err(HandshakeError::Myself.into());
-        }
         match handshake::opening(connection, &proven).await? {
             Opening::Probe(probe, stream) => {
                 let known =
@@ -264,6 +259,9 @@ impl Links {
                 let mut incarnation = self.incarnation.subscribe();
                 let started = incarnation.wait_for(Option::is_some).await.is_ok();
                 debug_assert!(started, "this node holds the sender");
+                if hello.name == self.me {
+                    return self.answer_namesake(connection, hello, stream).await;
+                }
                 let known = self.context().service.incarnation_of(&hello.name);
                 if let Some(known) = known.filter(|known| *known > hello.incarnation) {
                     handshake::refuse(stream, known).await.map_err(HandshakeError::from)?;
@@ -274,6 +272,27 @@ impl Links {
                 self.establish(connection.clone(), hello, false);
             }
         }
+        Ok(())
+    }
+
+    /// Answers a peer of this node's own name: this node itself, which dialled one of its addresses,
+    /// or another process. Of two processes the one that started later stays.
+    async fn answer_namesake(
+        &self,
+        connection: &Connection,
+        theirs: Hello,
+        stream: SendStream,
+    ) -> Result<(), AnswerError> {
+        let ours = self.hello();
+        if theirs.incarnation < ours.incarnation {
+            handshake::refuse(stream, ours.incarnation).await.map_err(HandshakeError::from)?;
+            CloseCode::Stale.close(connection);
+            return Ok(());
+        }
+        if theirs.incarnation > ours.incarnation {
+            self.context().service.superseded(theirs.incarnation);
+        }
+        handshake::welcome(stream, ours).await.map_err(HandshakeError::from)?;
         Ok(())
     }
 

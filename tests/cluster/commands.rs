@@ -249,6 +249,25 @@ async fn flags_win_over_the_environment_and_both_over_the_file() {
 }
 
 #[tokio::test]
+async fn a_demo_that_cannot_have_its_ports_says_so_and_does_not_panic() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("it is bound").port().to_string();
+    let demo = pushmesh(&["demo", "--exit", "--port", &port]).await;
+    assert_eq!(demo.code, 1, "{demo:?}");
+    assert!(demo.stderr.contains("--port 0") && !demo.stderr.contains("panicked"), "{demo:?}");
+    let demo = pushmesh(&["demo", "--exit", "--nodes", "10"]).await;
+    assert_eq!(demo.code, 2, "{demo:?}");
+}
+
+#[tokio::test]
+async fn a_demo_of_two_nodes_delivers_everything_too() {
+    let _alone = crate::harness::alone().await;
+    let demo = pushmesh(&["demo", "--exit", "--port", "0", "--nodes", "2"]).await;
+    assert_eq!(demo.code, 0, "{demo:?}");
+    assert!(demo.stdout.contains("All 11 pushes were delivered"), "{}", demo.stdout);
+}
+
+#[tokio::test]
 async fn the_demo_tells_its_story_and_delivers_everything() {
     let _alone = crate::harness::alone().await;
     let demo = pushmesh(&["demo", "--exit", "--port", "0"]).await;

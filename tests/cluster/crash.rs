@@ -150,6 +150,20 @@ async fn an_earlier_process_under_the_same_name_stops_when_a_later_one_joins() {
     assert_eq!(second.process.ended(), None, "the later one goes on");
 }
 
+#[tokio::test]
+async fn an_earlier_process_under_the_same_name_stops_also_when_there_is_no_third_node() {
+    let cluster = unique();
+    let first = Launch::dev(&cluster, "n1").start().await;
+    first.ready().await;
+    let second = Launch::dev(&cluster, "n1").peers([&first]).start().await;
+    assert!(second.incarnation > first.incarnation, "it asked the process that runs");
+    let status = first.process.end().await;
+    assert_eq!(status.code(), Some(1), "it has to fail");
+    assert!(first.process.stderr().contains("--name"), "it says what to do: {}", first.process.stderr());
+    second.ready().await;
+    assert_eq!(second.process.ended(), None, "the later one goes on");
+}
+
 /// Sessions of the node that is killed.
 const SESSIONS: u64 = 20;
 /// The default of `--push-timeout`: the documented bound of a push.

@@ -28,10 +28,33 @@ struct Slot {
 }
 
 struct Running {
-    // Declared first: the node's tasks go before the node's own handles are dropped, so that a kill
-    // sends no farewell.
-    runtime: Runtime,
     node: Node,
+    runtime: Background,
+}
+
+/// A runtime that ends without waiting for its tasks, which is all that an async context allows.
+struct Background(Option<Runtime>);
+
+impl Background {
+    fn start() -> anyhow::Result<Self> {
+        Ok(Self(Some(Builder::new_multi_thread().worker_threads(1).enable_all().build()?)))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let runtime = self.0.as_ref().context("the runtime has ended")?;
+        runtime.spawn(work).await.context("a task of the demo panicked")
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// A push and how long its receipt took.
@@ -51,7 +74,12 @@ impl Cluster {
         let index = self.slots.len();
         let name = format!("n{}", index + 1);
         let offset = u16::try_from(index).context("a demo has few nodes")?;
-        let port = if self.port == 0 { 0 } else { self.port + offset };
+        let port = match self.port {
+            0 => 0,
+            first => first
+                .checked_add(offset)
+                .context("the ports after --port end at 65535: choose a lower one")?,
+        };
         let running = self.start(&name, SocketAddr::from(([127, 0, 0, 1], port))).await?;
         let (http, incarnation) = (running.node.http_addr(), running.node.incarnation());
         self.slots.push(Slot { name, http, running: Some(running), incarnation });
@@ -62,17 +90,17 @@ impl Cluster {
         let mut config = Config::dev(NodeName::new(name)?);
         config.listen = http;
         config.peers = self.running().iter().map(|node| node.mesh_addr().to_string()).collect();
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let node = runtime.spawn(async move {
+        let runtime = Background::start()?;
+        let starting = async move {
             let wire = Wire::bind(config.listen, config.mesh_listen).await.context(
                 "the demo needs this port; choose others with --port, or --port 0 for any free ones",
             )?;
             let node = Node::start(config, wire).await?;
             node.ready().await;
             anyhow::Ok(node)
-        });
-        let node = node.await.context("the node panicked while it started")??;
-        Ok(Running { runtime, node })
+        };
+        let node = runtime.run(starting).await??;
+        Ok(Running { node, runtime })
     }
 
     /// How many nodes there are, killed ones included.
@@ -97,8 +125,9 @@ impl Cluster {
 
     /// Ends a node as `kill -9` ends a process: its tasks and sockets vanish.
     pub(super) fn kill(&mut self, index: usize) {
-        if let Some(Running { runtime, node }) = self.slots[index].running.take() {
-            runtime.shutdown_background();
+        if let Some(Running { node, runtime }) = self.slots[index].running.take() {
+            // The tasks go first, so that nobody is left who could send a farewell.
+            drop(runtime);
             drop(node);
         }
     }
@@ -160,10 +189,9 @@ impl Cluster {
 
     /// Stops all nodes gracefully.
     pub(super) async fn shutdown(self) {
-        for Running { runtime, node } in self.slots.into_iter().filter_map(|slot| slot.running) {
-            // A node stops on its own runtime, where its tasks are.
-            let _ = runtime.spawn(node.shutdown()).await;
-            runtime.shutdown_background();
+        for Running { node, runtime } in self.slots.into_iter().filter_map(|slot| slot.running) {
+            // A node stops on its own runtime, where its tasks are; one that panics has stopped too.
+            let _ = runtime.run(node.shutdown()).await;
         }
     }
 }

@@ -88,6 +88,15 @@ impl RawConfig {
                 return Err(ConfigError::Value { flag, problem });
             }
         }
+        let elsewhere = |peer: &&String| {
+            peer.trim().parse::<SocketAddr>().is_ok_and(|addr| !addr.ip().to_canonical().is_loopback())
+        };
+        if let Some(peer) = self.peer.iter().find(elsewhere) {
+            let problem = format!(
+                "{peer} is not on this machine, and a --dev node listens on loopback only: use keys instead of --dev"
+            );
+            return Err(ConfigError::Value { flag: "peer", problem });
+        }
         let keys = [
             ("--cluster-key-file", self.cluster_key_file.is_some()),
             ("PUSHMESH_CLUSTER_KEY", around.cluster_key.is_some()),

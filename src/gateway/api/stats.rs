@@ -30,7 +30,11 @@ struct NodeCount {
 pub(super) async fn show(State(face): State<Arc<Face>>) -> Response {
     let own = face.gateway.config.name.clone();
     let mut counts = face.gateway.replica.counts();
-    counts.by_node.entry(own.clone()).or_default(); // The node that answers is always listed.
+    // A member without sessions is listed with 0, so that every node gives the same list.
+    let present = (face.gateway.nodes)().into_iter().filter(|node| node.state != "dead");
+    for name in present.filter_map(|node| NodeName::new(node.name).ok()) {
+        counts.by_node.entry(name).or_default();
+    }
     let nodes = counts.by_node.into_iter().map(|(node, sessions)| NodeCount { node, sessions }).collect();
     Json(StatsAnswer { sessions: counts.sessions, users: counts.users, nodes, own }).into_response()
 }
