@@ -78,8 +78,17 @@ fn fail(error: &anyhow::Error) -> Exit {
     if error.is::<ReaderGone>() {
         return Exit::Done;
     }
-    eprintln!("pushmesh: {error:#}");
+    eprintln!("pushmesh: {}", told(error));
     if error.is::<ConfigError>() { Exit::Usage } else { Exit::Error }
+}
+
+/// The error and its causes, but for causes that it quotes already.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told {
+        told if told.contains(&cause) => told,
+        told if told.is_empty() => cause,
+        told => format!("{told}: {cause}"),
+    })
 }
 
 /// Writes one line of result to stdout. `println!` would panic under `pushmesh sessions | head`.
@@ -118,6 +127,13 @@ mod tests {
                 assert!(!is_secret || is_path || argument.is_hide_env_values_set(), "--{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_cause_that_is_quoted_already_is_not_told_twice() {
+        let error =
+            anyhow::anyhow!("no such file").context("can not read a.toml: no such file").context("no start");
+        assert_eq!(told(&error), "no start: can not read a.toml: no such file");
     }
 
     #[test]

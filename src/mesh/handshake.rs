@@ -172,3 +172,18 @@ fn checked(hello: Hello, proven: &NodeName) -> Result<Hello, HandshakeError> {
         Err(HandshakeError::Name { claimed: hello.name, proven: proven.clone() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_calls_itself_other_than_its_certificate_is_refused() {
+        let name = |text: &str| NodeName::new(text).unwrap();
+        let mesh = "127.0.0.1:7400".parse().unwrap();
+        let hello = Hello { name: name("n2"), incarnation: Incarnation(1), mesh, members: Vec::new() };
+        assert!(checked(hello.clone(), &name("n2")).is_ok());
+        let refused = checked(hello, &name("n3"));
+        assert!(matches!(refused, Err(HandshakeError::Name { claimed, proven }) if claimed != proven));
+    }
+}
