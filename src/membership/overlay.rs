@@ -240,9 +240,13 @@ impl Overlay {
         ring
     }
 
-    /// The highest incarnation of a peer that is remembered, listed or fenced.
+    /// The highest incarnation of a node that is remembered, listed or fenced; of this node's own
+    /// name, at least the present one.
     #[must_use]
     pub(crate) fn highest_incarnation(&self, name: &NodeName) -> Option<Incarnation> {
+        if *name == self.self_name {
+            return self.self_superseded_by.max(Some(self.self_incarnation));
+        }
         let listed = self.members.get(name).map(|member| member.incarnation);
         listed.max(self.fences.get(name).map(|fence| fence.incarnation))
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, Endpoint, SendStream};
+use quinn::{Connection, Endpoint};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
@@ -259,9 +259,6 @@ impl Links {
                 let mut incarnation = self.incarnation.subscribe();
                 let started = incarnation.wait_for(Option::is_some).await.is_ok();
                 debug_assert!(started, "this node holds the sender");
-                if hello.name == self.me {
-                    return self.answer_namesake(connection, hello, stream).await;
-                }
                 let known = self.context().service.incarnation_of(&hello.name);
                 if let Some(known) = known.filter(|known| *known > hello.incarnation) {
                     handshake::refuse(stream, known).await.map_err(HandshakeError::from)?;
@@ -269,30 +266,17 @@ impl Links {
                     return Ok(());
                 }
                 handshake::welcome(stream, self.hello()).await.map_err(HandshakeError::from)?;
+                if hello.name == self.me {
+                    // This node itself, which dialled one of its addresses, or another process of
+                    // its name. Of two processes the one that started later stays.
+                    if self.incarnation.borrow().is_some_and(|own| hello.incarnation > own) {
+                        self.context().service.superseded(hello.incarnation);
+                    }
+                    return Ok(());
+                }
                 self.establish(connection.clone(), hello, false);
             }
         }
-        Ok(())
-    }
-
-    /// Answers a peer of this node's own name: this node itself, which dialled one of its addresses,
-    /// or another process. Of two processes the one that started later stays.
-    async fn answer_namesake(
-        &self,
-        connection: &Connection,
-        theirs: Hello,
-        stream: SendStream,
-    ) -> Result<(), AnswerError> {
-        let ours = self.hello();
-        if theirs.incarnation < ours.incarnation {
-            handshake::refuse(stream, ours.incarnation).await.map_err(HandshakeError::from)?;
-            CloseCode::Stale.close(connection);
-            return Ok(());
-        }
-        if theirs.incarnation > ours.incarnation {
-            self.context().service.superseded(theirs.incarnation);
-        }
-        handshake::welcome(stream, ours).await.map_err(HandshakeError::from)?;
         Ok(())
     }
 

@@ -505,6 +505,7 @@ fn the_own_name_is_never_a_member_but_a_later_boot_of_it_is_reported() {
     for incarnation in [EARLIER_BOOT, BOOT] {
         assert_eq!(overlay.observe(Observation::Gossip(own(incarnation)), SECOND), vec![]);
         assert_eq!(overlay.self_superseded_by(), None);
+        assert_eq!(overlay.highest_incarnation(&name("me")), Some(BOOT), "a namesake that asks learns it");
     }
     let up = Observation::LinkUp { name: name("me"), incarnation: NEXT_BOOT, addr: addr(1) };
     assert_eq!(overlay.observe(up, SECOND), vec![]);
