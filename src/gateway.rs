@@ -116,6 +116,8 @@ pub(crate) struct NodeStatus {
     pub(crate) rtt_us: Option<u64>,
     /// Since when it is in this state, in Unix milliseconds.
     pub(crate) since_ms: u64,
+    /// Whether it says of itself that it is cut off from most of its peers, or starved.
+    pub(crate) degraded: bool,
     /// Whether it is the node that answers.
     #[serde(rename = "self")]
     pub(crate) own: bool,

@@ -160,8 +160,25 @@ pub const GOSSIP_INTERVAL: Duration = Duration::from_millis(500);
 pub const PHI_THRESHOLD: f64 = 20.0;
 /// How often the liveness overlay is evaluated.
 pub const OVERLAY_TICK: Duration = Duration::from_millis(200);
-/// How long a suspect member has before it can be dead.
+/// How long a silence that made a member suspect has to go on before it can be dead.
 pub const DEAD_AFTER: Duration = Duration::from_secs(3);
+/// How long a member has to be suspect before it can be dead, however long its silence was by then:
+/// a node that was stopped itself listens first. Source: a dial of that time is its last chance.
+pub const SUSPICION_MIN: Duration = DIAL_TIMEOUT;
+/// Most peers turning suspect within this time are one failure, of this node. Source: design; the
+/// last packets of links differ by one keep-alive, and the ticks that notice it by one tick.
+pub const SELF_DOUBT_WINDOW: Duration = Duration::from_secs(2);
+/// Peers that have to turn suspect together before a node doubts itself. Source: one peer and this
+/// node can not tell which of them is the sick one.
+pub const SELF_DOUBT_PEERS_MIN: usize = 2;
+/// How many times as long [`DEAD_AFTER`] is for a node that doubts itself. Source: design.
+pub const SELF_DOUBT_STRETCH: u32 = 3;
+/// A member that was not alive for longer is stale: its section comes through a relay. Source: design.
+pub const RELAY_AFTER: Duration = Duration::from_secs(3);
+/// Alive members that are candidates for the one hop of a relay. Source: one, and one in reserve.
+pub const RELAYS_MAX: usize = 2;
+/// How long a fence is kept. Source: design; far longer than chitchat repeats a former incarnation.
+pub const FENCE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the section of a dead member is kept.
 pub const PURGE_AFTER: Duration = Duration::from_secs(600);
 /// How long a node that starts asks its peers for the incarnation they know of it.
@@ -193,6 +210,9 @@ const _: () = {
     assert!(LINK_IDLE_SUSPECT.as_millis() < LINK_IDLE_TIMEOUT.as_millis());
     assert!(LINK_IDLE_SUSPECT.as_millis() + DEAD_AFTER.as_millis() < 10_000);
     assert!(DIAL_TIMEOUT.as_millis() < DEAD_AFTER.as_millis());
+    assert!(SUSPICION_MIN.as_millis() + 2 * OVERLAY_TICK.as_millis() < DEAD_AFTER.as_millis());
+    assert!(LINK_KEEP_ALIVE.as_millis() + 2 * OVERLAY_TICK.as_millis() < SELF_DOUBT_WINDOW.as_millis());
+    assert!(FENCE_KEPT.as_millis() > PURGE_AFTER.as_millis());
     assert!(DELTA_CHANGES_MAX <= CHANGE_RING_MAX);
     assert!(VIEW_SHARDS.is_power_of_two());
     assert!(RELEASE_LINGER.as_millis() >= 5 * COALESCE_MAX.as_millis());

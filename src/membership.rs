@@ -13,8 +13,7 @@
 //! ```
 //!
 //! Nothing here knows sessions: chitchat's key-value store is one UDP payload wide, and the
-//! directory has streams of its own. Deliberately not here yet: self-doubt, that is, noticing that
-//! it is this node that is cut off when most peers turn suspect at once.
+//! directory has streams of its own.
 
 pub(crate) mod gossip;
 pub(crate) mod incarnation;

@@ -202,6 +202,8 @@ mod tests {
                 http: "127.0.0.1:2".to_owned(),
                 zone: zone.map(str::to_owned),
                 sessions: 0,
+                degraded: false,
+                takeover: None,
             },
         }
     }

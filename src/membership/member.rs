@@ -2,7 +2,8 @@
 //!
 //! The advert travels as a few text pairs in chitchat's key-value store. A key that this version
 //! does not know is ignored, so that a newer node can say more; a key that is missing or can not be
-//! read makes the whole advert unreadable, because half an advert would be believed.
+//! read makes the whole advert unreadable, because half an advert would be believed. The keys that
+//! the first version did not have may be missing.
 
 use std::net::SocketAddr;
 
@@ -100,10 +101,19 @@ pub(crate) struct Advert {
     pub(crate) zone: Option<String>,
     /// About how many sessions it owns; see [`bucket`].
     pub(crate) sessions: u64,
+    /// It doubts itself, because most of its peers fell silent together.
+    pub(crate) degraded: bool,
+    /// Its takeover policy, which all nodes of a cluster need alike; only ever compared. `None` from
+    /// a node that does not say it.
+    pub(crate) takeover: Option<String>,
 }
 
-/// Every key of an advert. [`Advert::from_pairs`] needs all but [`KEY_ZONE`].
-pub(crate) const KEYS: [&str; 6] = [KEY_STATE, KEY_PROTOCOL, KEY_MESH, KEY_HTTP, KEY_ZONE, KEY_SESSIONS];
+/// Every key of an advert. [`Advert::from_pairs`] needs all but those in [`OPTIONAL_KEYS`].
+pub(crate) const KEYS: [&str; 8] =
+    [KEY_STATE, KEY_PROTOCOL, KEY_MESH, KEY_HTTP, KEY_ZONE, KEY_SESSIONS, KEY_DEGRADED, KEY_TAKEOVER];
+
+/// Keys that an advert may do without: what is not always so, and what an older node does not say.
+const OPTIONAL_KEYS: [&str; 3] = [KEY_ZONE, KEY_DEGRADED, KEY_TAKEOVER];
 
 const KEY_STATE: &str = "state";
 const KEY_PROTOCOL: &str = "protocol";
@@ -111,11 +121,13 @@ const KEY_MESH: &str = "mesh";
 const KEY_HTTP: &str = "http";
 const KEY_ZONE: &str = "zone";
 const KEY_SESSIONS: &str = "sessions";
+const KEY_DEGRADED: &str = "degraded";
+const KEY_TAKEOVER: &str = "takeover";
 
 /// Keys of one advert. Source: design; chitchat sends a member's whole state in one UDP payload.
 const KEYS_MAX: usize = 16;
 
-const _: () = assert!(KEYS.len() <= KEYS_MAX);
+const _: () = assert!(KEYS.len() <= KEYS_MAX && OPTIONAL_KEYS.len() < KEYS.len());
 
 impl Advert {
     /// The pairs that gossip carries; the session count is bucketed if it was not.
@@ -127,9 +139,13 @@ impl Advert {
             (KEY_MESH.to_owned(), self.mesh.to_string()),
             (KEY_HTTP.to_owned(), self.http.clone()),
             (KEY_SESSIONS.to_owned(), bucket(self.sessions).to_string()),
+            (KEY_DEGRADED.to_owned(), self.degraded.to_string()),
         ];
         if let Some(zone) = &self.zone {
             pairs.push((KEY_ZONE.to_owned(), zone.clone()));
+        }
+        if let Some(takeover) = &self.takeover {
+            pairs.push((KEY_TAKEOVER.to_owned(), takeover.clone()));
         }
         debug_assert!(pairs.iter().all(|(key, _)| KEYS.contains(&key.as_str())));
         pairs
@@ -148,7 +164,7 @@ impl Advert {
                 values[at] = Some(value);
             }
         }
-        let [state, protocol, mesh, http, zone, sessions] = values;
+        let [state, protocol, mesh, http, zone, sessions, degraded, takeover] = values;
         Ok(Self {
             state: read(KEY_STATE, state, AdvertState::parse)?,
             protocol: read(KEY_PROTOCOL, protocol, |text| text.parse().ok())?,
@@ -156,6 +172,8 @@ impl Advert {
             http: read(KEY_HTTP, http, |text| Some(text.to_owned()))?,
             zone: zone.map(str::to_owned),
             sessions: read(KEY_SESSIONS, sessions, |text| text.parse().ok())?,
+            degraded: read(KEY_DEGRADED, degraded.or(Some("false")), |text| text.parse().ok())?,
+            takeover: takeover.map(str::to_owned),
         })
     }
 }
@@ -237,6 +255,8 @@ mod tests {
             http: "10.0.0.1:8080".to_owned(),
             zone: Some("a".to_owned()),
             sessions: 42,
+            degraded: true,
+            takeover: Some("exclusive".to_owned()),
         }
     }
 
@@ -245,10 +265,10 @@ mod tests {
     }
 
     #[test]
-    fn an_advert_survives_the_way_through_pairs_with_and_without_a_zone() {
+    fn an_advert_survives_the_way_through_pairs_with_and_without_what_is_optional() {
         let with = advert();
         assert_eq!(parse(&with.to_pairs()), Ok(with.clone()));
-        let without = Advert { zone: None, ..with };
+        let without = Advert { zone: None, degraded: false, takeover: None, ..with };
         assert_eq!(parse(&without.to_pairs()), Ok(without));
     }
 
@@ -260,24 +280,30 @@ mod tests {
     }
 
     #[test]
-    fn every_key_but_the_zone_is_needed() {
+    fn every_key_is_needed_but_the_zone_and_those_that_an_older_node_does_not_say() {
         for key in KEYS {
             let mut pairs = advert().to_pairs();
             pairs.retain(|(found, _)| found != key);
-            let expected = if key == KEY_ZONE {
-                Ok(Advert { zone: None, ..advert() })
-            } else {
-                Err(AdvertError::Missing { key })
+            let expected = match key {
+                KEY_ZONE => Ok(Advert { zone: None, ..advert() }),
+                KEY_DEGRADED => Ok(Advert { degraded: false, ..advert() }),
+                KEY_TAKEOVER => Ok(Advert { takeover: None, ..advert() }),
+                _ => Err(AdvertError::Missing { key }),
             };
             assert_eq!(parse(&pairs), expected, "without {key}");
+            assert_eq!(expected.is_ok(), OPTIONAL_KEYS.contains(&key), "{key}");
         }
     }
 
     #[test]
     fn a_value_that_can_not_be_read_is_refused_and_named() {
-        for (key, value) in
-            [(KEY_STATE, "asleep"), (KEY_PROTOCOL, "70000"), (KEY_MESH, "localhost"), (KEY_SESSIONS, "-1")]
-        {
+        for (key, value) in [
+            (KEY_STATE, "asleep"),
+            (KEY_PROTOCOL, "70000"),
+            (KEY_MESH, "localhost"),
+            (KEY_SESSIONS, "-1"),
+            (KEY_DEGRADED, "perhaps"),
+        ] {
             let mut pairs = advert().to_pairs();
             for pair in &mut pairs {
                 if pair.0 == key {

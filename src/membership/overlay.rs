@@ -13,7 +13,7 @@
 //!   │ │ └────────────────────► Suspect ◄───────────────────┘ │ │
 //!   │ └───── link up or heard ───┘│└── heartbeat and live ───┘ │
 //!   │                             │ silent for dead_after      │
-//!   │                             ▼ and a dial failed          │
+//!   │                             ▼ more, and a dial failed    │
 //!   └──────── link up ────────── Dead ── heartbeat and live ───┘
 //!                                 │ purge_after
 //!                                 ▼
@@ -34,27 +34,37 @@
 //!   within `idle_suspect`, or that the link was lost only so long ago: chitchat's verdict lags by
 //!   seconds. For a member that is Suspect or Dead already the heartbeat has to be newer than that
 //!   state: the same old `live` must not acquit a member whose link died.
-//! - A heartbeat during a suspicion starts the way to Dead over, time and failed dial. It does not
-//!   end the suspicion by itself: one alone may be an old one that a third node still repeats.
+//! - The clock of the way to Dead starts where the evidence ran out, and evidence during a suspicion
+//!   moves it on; `overlay/member.rs` tells the timeline. A heartbeat does not end the suspicion by
+//!   itself: one alone may be an old one that a third node still repeats.
+//! - When most peers turn Suspect together this node doubts itself, and the way to Dead takes longer:
+//!   `overlay/doubt.rs`. An isolated node, which hears nobody, is told apart by [`Overlay::isolated`].
 //!
 //! Purged, Superseded and Left members are no longer listed; the [`Change`] is their last sign. A
-//! *fence* keeps the highest incarnation of a name that is gone. What is said about a lower one is
-//! ignored. The same incarnation may come back after Purged, with proof of life (a link, or live in
-//! gossip), because a partition can be long; after Left it may not, since it said so itself.
+//! *fence* keeps the highest incarnation of a name that is gone: `overlay/fence.rs`.
 //!
-//! Deliberately not here: self-doubt when most peers turn Suspect together, and relays.
+//! Deliberately not here: what a state means for sessions and pushes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::hash;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
-use crate::membership::member::{Advert, AdvertState, GossipView, MemberState};
+use crate::membership::member::{GossipView, MemberState};
 
+mod doubt;
+mod fence;
+mod member;
+mod observation;
+pub(crate) mod ring;
 #[cfg(test)]
 mod tests;
+
+use doubt::{Census, Doubt};
+use fence::Fences;
+pub(crate) use member::Member;
+pub(crate) use observation::Observation;
 
 /// The members of the cluster as seen from this node, itself excluded.
 #[derive(Debug)]
@@ -65,7 +75,8 @@ pub(crate) struct Overlay {
     timers: OverlayTimers,
     now: Duration,
     members: BTreeMap<NodeName, Member>,
-    fences: BTreeMap<NodeName, Fence>,
+    fences: Fences,
+    doubt: Doubt,
     refused: u64,
 }
 
@@ -74,8 +85,10 @@ pub(crate) struct Overlay {
 pub(crate) struct OverlayTimers {
     /// A link that was silent for longer makes its peer Suspect.
     pub(crate) idle_suspect: Duration,
-    /// How long a suspicion must last, without a heartbeat, before the member can be Dead.
+    /// How long a silence that is suspect must go on, before the member can be Dead.
     pub(crate) dead_after: Duration,
+    /// How long the suspicion itself must have lasted by then.
+    pub(crate) suspicion_min: Duration,
     /// How long a Dead member stays listed.
     pub(crate) purge_after: Duration,
 }
@@ -85,62 +98,10 @@ impl Default for OverlayTimers {
         Self {
             idle_suspect: limits::LINK_IDLE_SUSPECT,
             dead_after: limits::DEAD_AFTER,
+            suspicion_min: limits::SUSPICION_MIN,
             purge_after: limits::PURGE_AFTER,
         }
     }
-}
-
-/// Something that was seen of a member.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Observation {
-    /// What gossip shows of it now; reported at each tick.
-    Gossip(GossipView),
-    /// A link to it is up, in either direction, and it proved its name.
-    LinkUp {
-        /// Its name.
-        name: NodeName,
-        /// Its boot, from the exchange of hellos.
-        incarnation: Incarnation,
-        /// The address at the other end; used until gossip tells the advertised one.
-        addr: SocketAddr,
-    },
-    /// When the last packet arrived on its link; reported at each tick while the link is up.
-    LinkHeard {
-        /// Its name.
-        name: NodeName,
-        /// Its boot.
-        incarnation: Incarnation,
-        /// Time since this node started.
-        last_heard: Duration,
-    },
-    /// The last link to it is gone. Not reported for the loser of two simultaneous links.
-    LinkDown {
-        /// Its name.
-        name: NodeName,
-        /// Its boot.
-        incarnation: Incarnation,
-    },
-    /// A dial of its address failed. Counts only against a Suspect member without a link.
-    DialFailed {
-        /// Its name.
-        name: NodeName,
-    },
-    /// It closed its link saying that it left. It does so after it released every session, and
-    /// closing is its last word, so its section counts as empty even if the releases were lost.
-    Goodbye {
-        /// Its name.
-        name: NodeName,
-        /// Its boot.
-        incarnation: Incarnation,
-    },
-    /// The copy of its section is empty. Means something only once its advert says `left`, when no
-    /// claim can follow, so it is reported at each tick while it holds.
-    SectionEmpty {
-        /// Its name.
-        name: NodeName,
-        /// Its boot.
-        incarnation: Incarnation,
-    },
 }
 
 /// A member changed its state.
@@ -167,7 +128,8 @@ impl Overlay {
             timers,
             now: Duration::ZERO,
             members: BTreeMap::new(),
-            fences: BTreeMap::new(),
+            fences: Fences::default(),
+            doubt: Doubt::default(),
             refused: 0,
         }
     }
@@ -192,8 +154,11 @@ impl Overlay {
             Observation::DialFailed { name } => self.take(name, None),
         };
         if let Some((mut member, from)) = taken {
-            member.learn(observation, now);
+            member.learn(observation, &self.timers(), now);
             self.settle(member, from, &mut changes);
+        }
+        if !changes.is_empty() {
+            self.review();
         }
         changes
     }
@@ -201,9 +166,10 @@ impl Overlay {
     /// Lets time pass until `now` and returns what changed by it alone.
     pub(crate) fn tick(&mut self, now: Duration) -> Vec<Change> {
         self.now = self.now.max(now);
+        let timers = self.timers();
         let due: Vec<NodeName> = (self.members.values())
-            .filter(|member| member.assess(&self.timers, self.now) != member.state)
-            .map(|member| member.name.clone())
+            .filter(|member| member.assess(&timers, self.now) != member.state())
+            .map(|member| member.name().clone())
             .collect();
         let mut changes = Vec::new();
         for name in due {
@@ -211,8 +177,8 @@ impl Overlay {
                 self.settle(member, from, &mut changes);
             }
         }
-        let now = self.now;
-        self.fences.retain(|_, fence| now.saturating_sub(fence.since) < FENCE_KEPT);
+        self.review();
+        self.fences.expire(self.now);
         changes
     }
 
@@ -229,14 +195,12 @@ impl Overlay {
 
     /// The names of the Alive members and of this node, ordered by a fixed hash: the same order on
     /// every node that sees the same members. Draining members are in it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "anti-entropy will choose its partners by it"))]
     #[must_use]
     pub(crate) fn ring(&self) -> Vec<NodeName> {
-        let alive = self.members.values().filter(|member| member.state == MemberState::Alive);
-        let mut ring: Vec<NodeName> = alive.map(|member| member.name.clone()).collect();
+        let alive = self.members.values().filter(|member| member.state() == MemberState::Alive);
+        let mut ring: Vec<NodeName> = alive.map(|member| member.name().clone()).collect();
         ring.push(self.self_name.clone());
-        // Names with the same hash are ordered too, by themselves.
-        ring.sort_by_cached_key(|name| (ring_hash(name), name.clone()));
+        ring::arrange(&mut ring);
         ring
     }
 
@@ -247,14 +211,32 @@ impl Overlay {
         if *name == self.self_name {
             return self.self_superseded_by.max(Some(self.self_incarnation));
         }
-        let listed = self.members.get(name).map(|member| member.incarnation);
-        listed.max(self.fences.get(name).map(|fence| fence.incarnation))
+        let listed = self.members.get(name).map(Member::incarnation);
+        listed.max(self.fences.incarnation(name))
     }
 
     /// A later boot of this very node, if one was seen: then this process must stop.
     #[must_use]
     pub(crate) fn self_superseded_by(&self) -> Option<Incarnation> {
         self.self_superseded_by
+    }
+
+    /// Members that a dial may help: those without a link, or with one that is silent for too long.
+    pub(crate) fn unheard(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().filter(|member| member.is_unheard(&self.timers, self.now))
+    }
+
+    /// Whether this node doubts itself, because most peers fell silent together.
+    #[must_use]
+    pub(crate) fn degraded(&self) -> bool {
+        self.doubt.is_on()
+    }
+
+    /// Whether this node is alone with others known: at least two peers are listed and none of them
+    /// is Alive or Unreachable. One peer that is gone may as well be the one that is cut off.
+    #[must_use]
+    pub(crate) fn isolated(&self) -> bool {
+        self.members.len() >= 2 && !self.members.values().any(Member::is_good)
     }
 
     /// How many observations of unknown members were ignored because [`limits::PEERS_MAX`] members
@@ -272,11 +254,11 @@ impl Overlay {
         incarnation: Option<Incarnation>,
     ) -> Option<(Member, Option<MemberState>)> {
         let member = self.members.get(name)?;
-        if incarnation.is_some_and(|incarnation| incarnation != member.incarnation) {
+        if incarnation.is_some_and(|incarnation| incarnation != member.incarnation()) {
             return None;
         }
         let member = self.members.remove(name)?;
-        let from = Some(member.state);
+        let from = Some(member.state());
         Some((member, from))
     }
 
@@ -297,12 +279,12 @@ impl Overlay {
             return None;
         }
         if let Some(known) = self.members.get(name) {
-            if incarnation <= known.incarnation {
+            if incarnation <= known.incarnation() {
                 return self.take(name, Some(incarnation));
             }
-            changes.push(known.change(Some(known.state), MemberState::Superseded));
+            changes.push(known.change(Some(known.state()), MemberState::Superseded));
             self.members.remove(name);
-        } else if !self.fences.get(name).is_none_or(|fence| fence.admits(incarnation, proof)) {
+        } else if !self.fences.admits(name, incarnation, proof) {
             return None;
         } else if self.members.len() >= limits::PEERS_MAX {
             self.refused = self.refused.saturating_add(1);
@@ -315,250 +297,40 @@ impl Overlay {
 
     /// Puts a member back with the state that its evidence asks for, or fences it if that is final.
     fn settle(&mut self, mut member: Member, from: Option<MemberState>, changes: &mut Vec<Change>) {
-        let to = member.assess(&self.timers, self.now);
+        let timers = self.timers();
+        let to = member.assess(&timers, self.now);
         assert!(to != MemberState::Superseded, "only a later incarnation supersedes");
         if from != Some(to) {
             changes.push(member.change(from, to));
-            member.enter(to, self.now);
+            member.enter(to, &timers, self.now);
         }
         if to.is_final() {
-            self.fence(member);
+            let left = to == MemberState::Left;
+            self.fences.put(member.name().clone(), member.incarnation(), left, self.now);
         } else {
-            self.members.insert(member.name.clone(), member);
+            self.members.insert(member.name().clone(), member);
         }
         debug_assert!(self.members.len() <= limits::PEERS_MAX, "the table keeps its bound");
     }
 
-    fn fence(&mut self, member: Member) {
-        let left = member.state == MemberState::Left;
-        let fence = Fence { incarnation: member.incarnation, left, since: self.now };
-        self.fences.insert(member.name, fence);
-        if self.fences.len() > limits::PEERS_MAX {
-            let oldest =
-                self.fences.iter().min_by_key(|(_, fence)| fence.since).map(|(name, _)| name.clone());
-            oldest.and_then(|name| self.fences.remove(&name));
+    /// Lets the doubt begin or end. Members that are Suspect when it ends start their way over, also
+    /// those that never were good: otherwise the shorter time would condemn them at once.
+    fn review(&mut self) {
+        let mut census = Census::default();
+        for member in self.members.values() {
+            let lately = self.now.saturating_sub(member.since()) <= limits::SELF_DOUBT_WINDOW;
+            census.good += usize::from(member.is_good());
+            census.fallen += usize::from(member.is_fallen());
+            census.fallen_lately += usize::from(member.is_fallen() && lately);
         }
-    }
-}
-
-/// What is remembered of a name that is no longer listed.
-#[derive(Debug)]
-struct Fence {
-    incarnation: Incarnation,
-    left: bool,
-    since: Duration,
-}
-
-impl Fence {
-    fn admits(&self, incarnation: Incarnation, proof: bool) -> bool {
-        incarnation > self.incarnation || (incarnation == self.incarnation && proof && !self.left)
-    }
-}
-
-/// How long a fence is kept. Source: design; far longer than chitchat repeats a former incarnation.
-/// At most [`limits::PEERS_MAX`] are kept; the oldest goes first.
-const FENCE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// One incarnation of a peer, and the evidence of its life.
-#[derive(Debug)]
-pub(crate) struct Member {
-    name: NodeName,
-    incarnation: Incarnation,
-    state: MemberState,
-    since: Duration,
-    addr: SocketAddr,
-    advert: Option<Advert>,
-    gossip: Hearing,
-    heartbeat: u64,
-    link: Option<Link>,
-    /// It said that it left, and its section is empty.
-    left: bool,
-    /// The start of the present suspicion, or the last heartbeat in it.
-    silent_since: Duration,
-    /// A dial failed in the present suspicion, and since its last heartbeat.
-    dial_failed: bool,
-    /// The last heartbeat since the present state began.
-    sign_at: Option<Duration>,
-}
-
-/// What gossip has said about a member so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hearing {
-    /// Nothing: only the link has shown it.
-    Untold,
-    /// It exists, and was not live yet.
-    Pending,
-    /// It is live.
-    Live,
-    /// It was live, and is not any more.
-    Lost,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Link {
-    up_since: Duration,
-    last_heard: Duration,
-}
-
-impl Member {
-    /// Starts in doubt; the observation that showed it decides at once.
-    fn new(name: NodeName, incarnation: Incarnation, addr: SocketAddr, now: Duration) -> Self {
-        Self {
-            name,
-            incarnation,
-            state: MemberState::Suspect,
-            since: now,
-            addr,
-            advert: None,
-            gossip: Hearing::Untold,
-            heartbeat: 0,
-            link: None,
-            left: false,
-            silent_since: now,
-            dial_failed: false,
-            sign_at: None,
+        if self.doubt.review(census) {
+            let suspects = self.members.values_mut().filter(|member| member.state() == MemberState::Suspect);
+            suspects.for_each(|member| member.start_over(self.now));
         }
     }
 
-    /// Its name.
-    #[must_use]
-    pub(crate) fn name(&self) -> &NodeName {
-        &self.name
+    /// The timers as they hold now.
+    fn timers(&self) -> OverlayTimers {
+        OverlayTimers { dead_after: self.doubt.stretch(self.timers.dead_after), ..self.timers }
     }
-
-    /// Its boot.
-    #[must_use]
-    pub(crate) fn incarnation(&self) -> Incarnation {
-        self.incarnation
-    }
-
-    /// Its state, as of the last observation or tick.
-    #[must_use]
-    pub(crate) fn state(&self) -> MemberState {
-        self.state
-    }
-
-    /// When it entered that state, as time since this node started.
-    #[must_use]
-    pub(crate) fn since(&self) -> Duration {
-        self.since
-    }
-
-    /// Its mesh address: the advertised one, or that of its link until gossip told of it.
-    #[must_use]
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// What it said of itself last; `None` until that arrived.
-    #[must_use]
-    pub(crate) fn advert(&self) -> Option<&Advert> {
-        self.advert.as_ref()
-    }
-
-    /// Whether a link to it is up, as far as that was reported.
-    #[must_use]
-    pub(crate) fn is_linked(&self) -> bool {
-        self.link.is_some()
-    }
-
-    fn learn(&mut self, observation: Observation, now: Duration) {
-        match observation {
-            Observation::Gossip(view) => self.learn_gossip(view, now),
-            Observation::LinkUp { addr, .. } => {
-                if self.gossip == Hearing::Untold {
-                    self.addr = addr;
-                }
-                self.link = Some(Link { up_since: now, last_heard: now });
-            }
-            Observation::LinkHeard { last_heard, .. } => {
-                // Without a link this is a late report about one that is gone.
-                if let Some(link) = &mut self.link {
-                    link.last_heard = link.last_heard.max(last_heard.min(now));
-                }
-            }
-            Observation::LinkDown { .. } => self.link = None,
-            // What failed before a suspicion is forgotten when the suspicion begins.
-            Observation::DialFailed { .. } => self.dial_failed |= self.link.is_none(),
-            Observation::Goodbye { .. } => self.left = true,
-            Observation::SectionEmpty { .. } => {
-                self.left |= self.advert.as_ref().is_some_and(|advert| advert.state == AdvertState::Left);
-            }
-        }
-    }
-
-    fn learn_gossip(&mut self, view: GossipView, now: Duration) {
-        let revived = view.live && self.gossip != Hearing::Live;
-        if view.heartbeat > self.heartbeat || revived {
-            self.sign_at = Some(now);
-            self.silent_since = now;
-            self.dial_failed = false;
-        }
-        self.gossip = match self.gossip {
-            _ if view.live => Hearing::Live,
-            Hearing::Live | Hearing::Lost => Hearing::Lost,
-            Hearing::Untold | Hearing::Pending => Hearing::Pending,
-        };
-        self.heartbeat = self.heartbeat.max(view.heartbeat);
-        self.addr = view.addr;
-        // An advert that can not be read does not unsay the one before.
-        self.advert = view.advert.or(self.advert.take());
-    }
-
-    /// The state that the evidence asks for now.
-    fn assess(&self, timers: &OverlayTimers, now: Duration) -> MemberState {
-        if self.left {
-            return MemberState::Left;
-        }
-        if let Some(proven) = self.proven(timers, now) {
-            return proven;
-        }
-        match self.state {
-            MemberState::Suspect
-                if self.dial_failed && now.saturating_sub(self.silent_since) >= timers.dead_after =>
-            {
-                MemberState::Dead
-            }
-            MemberState::Dead if now.saturating_sub(self.since) >= timers.purge_after => MemberState::Purged,
-            MemberState::Dead => MemberState::Dead,
-            _ => MemberState::Suspect,
-        }
-    }
-
-    /// Alive or Unreachable, if the evidence is good enough for either.
-    fn proven(&self, timers: &OverlayTimers, now: Duration) -> Option<MemberState> {
-        let within = |at: Duration| now.saturating_sub(at) <= timers.idle_suspect;
-        if let Some(link) = self.link {
-            let believed = self.gossip != Hearing::Lost || within(link.up_since);
-            return (within(link.last_heard) && believed).then_some(MemberState::Alive);
-        }
-        // chitchat's own verdict lags by seconds, so that a member which is not doubted has a
-        // grace of its own from where it entered its state, and then needs heartbeats like others.
-        let doubted = matches!(self.state, MemberState::Suspect | MemberState::Dead);
-        let sign = self.sign_at.or((!doubted).then_some(self.since));
-        let heard = self.gossip == Hearing::Live && sign.is_some_and(within);
-        heard.then_some(MemberState::Unreachable)
-    }
-
-    fn enter(&mut self, state: MemberState, now: Duration) {
-        self.state = state;
-        self.since = now;
-        self.silent_since = now;
-        self.dial_failed = false;
-        self.sign_at = None;
-    }
-
-    fn change(&self, from: Option<MemberState>, to: MemberState) -> Change {
-        Change { name: self.name.clone(), incarnation: self.incarnation, from, to }
-    }
-}
-
-/// FNV-1a over the name, then the finaliser of MurmurHash3, because FNV alone hardly spreads names
-/// that differ in their last character. Written out: it is the same on every node and in every
-/// version, which a hasher of the standard library does not promise.
-fn ring_hash(name: &NodeName) -> u64 {
-    let fnv = hash::fnv1a(name.as_str().as_bytes());
-    let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    mixed ^ (mixed >> 33)
 }

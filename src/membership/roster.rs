@@ -1,19 +1,33 @@
 //! What the rest of the node reads of the overlay: a snapshot that is replaced whole.
 //!
-//! The overlay has one writer; pushes and the API only ever want to know how a member stands now.
+//! The overlay has one writer; pushes, anti-entropy and the API only ever want to know how the
+//! members stand now. All of it is worked out when the snapshot is made, so that a reader pays for
+//! a lock that is held for a lookup or for the copy of a pointer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use crate::id::{Incarnation, NodeName};
+use crate::limits;
 use crate::membership::member::{Advert, MemberState};
-use crate::membership::overlay::Overlay;
+use crate::membership::overlay::{Overlay, ring};
 
-/// The members at one moment, by name; this node is not among them.
+/// The cluster at one moment, as this node sees it.
 #[derive(Default)]
-pub(crate) struct Roster(RwLock<Arc<BTreeMap<NodeName, RosterEntry>>>);
+pub(crate) struct Roster(RwLock<RosterView>);
+
+/// One snapshot.
+#[derive(Default)]
+struct RosterView {
+    /// The members by name; this node is not among them.
+    members: Arc<BTreeMap<NodeName, RosterEntry>>,
+    /// Alive members and this node.
+    ring: Arc<[NodeName]>,
+    isolated: bool,
+    degraded: bool,
+}
 
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +38,8 @@ pub(crate) struct RosterEntry {
     pub(crate) state: MemberState,
     /// Since when, as time since this node started.
     pub(crate) since: Duration,
+    /// Since when it is not Alive, whatever it was since; `None` while it is.
+    pub(crate) not_alive_since: Option<Duration>,
     /// Where peers reach it.
     pub(crate) mesh: SocketAddr,
     /// What it says of itself, if that was heard.
@@ -38,23 +54,178 @@ impl Roster {
                 incarnation: member.incarnation(),
                 state: member.state(),
                 since: member.since(),
+                not_alive_since: member.not_alive_since(),
                 mesh: member.addr(),
                 advert: member.advert().cloned(),
             };
             (member.name().clone(), entry)
         });
-        *self.0.write().expect(NOT_POISONED) = Arc::new(members.collect());
+        let view = RosterView {
+            members: Arc::new(members.collect()),
+            ring: overlay.ring().into(),
+            isolated: overlay.isolated(),
+            degraded: overlay.degraded(),
+        };
+        *self.0.write().expect(NOT_POISONED) = view;
     }
 
     /// All members.
     pub(crate) fn members(&self) -> Arc<BTreeMap<NodeName, RosterEntry>> {
-        Arc::clone(&self.0.read().expect(NOT_POISONED))
+        Arc::clone(&self.view().members)
     }
 
     /// How a member stands.
     pub(crate) fn state(&self, name: &NodeName) -> Option<MemberState> {
-        self.0.read().expect(NOT_POISONED).get(name).map(|entry| entry.state)
+        self.view().members.get(name).map(|entry| entry.state)
+    }
+
+    /// The names of the Alive members and of this node, in an order that all nodes share. Empty
+    /// before the first snapshot.
+    #[cfg_attr(not(test), expect(dead_code, reason = "anti-entropy chooses its partners by it"))]
+    pub(crate) fn ring(&self) -> Arc<[NodeName]> {
+        Arc::clone(&self.view().ring)
+    }
+
+    /// Who may reach `owner` when this node does not: up to [`limits::RELAYS_MAX`] Alive members,
+    /// the next after the place of `owner` on the ring. `owner` need not be a member.
+    #[cfg_attr(not(test), expect(dead_code, reason = "anti-entropy asks a relay for a stale section"))]
+    pub(crate) fn relays(&self, owner: &NodeName) -> Vec<NodeName> {
+        let view = self.view();
+        let next = view.ring.partition_point(|name| ring::place(name) <= ring::place(owner));
+        let (before, after) = view.ring.split_at(next);
+        let others = after.iter().chain(before).filter(|name| *name != owner);
+        // Only members are in the map: this node itself is no relay.
+        others.filter(|name| view.members.contains_key(*name)).take(limits::RELAYS_MAX).cloned().collect()
+    }
+
+    /// Whether this very boot of `owner` is listed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "anti-entropy asks before it takes a relayed section"))]
+    pub(crate) fn admits(&self, owner: &NodeName, incarnation: Incarnation) -> bool {
+        self.view().members.get(owner).is_some_and(|entry| entry.incarnation == incarnation)
+    }
+
+    /// Whether `owner` is listed and was not Alive for longer than [`limits::RELAY_AFTER`] at `now`,
+    /// a time since this node started.
+    #[cfg_attr(not(test), expect(dead_code, reason = "anti-entropy asks it of each owner"))]
+    pub(crate) fn stale(&self, owner: &NodeName, now: Duration) -> bool {
+        let since = self.view().members.get(owner).and_then(|entry| entry.not_alive_since);
+        since.is_some_and(|since| now.saturating_sub(since) > limits::RELAY_AFTER)
+    }
+
+    /// Whether others are known and none of them is heard; see [`Overlay::isolated`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "the router asks it before it refuses a session"))]
+    pub(crate) fn isolated(&self) -> bool {
+        self.view().isolated
+    }
+
+    /// Whether this node doubts itself; see [`Overlay::degraded`].
+    pub(crate) fn degraded(&self) -> bool {
+        self.view().degraded
+    }
+
+    fn view(&self) -> RwLockReadGuard<'_, RosterView> {
+        self.0.read().expect(NOT_POISONED)
     }
 }
 
 const NOT_POISONED: &str = "no panic happens under this lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::membership::overlay::{Observation, OverlayTimers};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn name(text: &str) -> NodeName {
+        NodeName::new(text).unwrap()
+    }
+
+    fn up(text: &str) -> Observation {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+        Observation::LinkUp { name: name(text), incarnation: Incarnation(7), addr }
+    }
+
+    fn down(text: &str) -> Observation {
+        Observation::LinkDown { name: name(text), incarnation: Incarnation(7) }
+    }
+
+    /// The roster of `me`, which is linked to the others.
+    fn linked(me: &str, others: &[&str]) -> (Overlay, Roster) {
+        let mut overlay = Overlay::new(name(me), Incarnation(1), OverlayTimers::default());
+        for other in others {
+            overlay.observe(up(other), SECOND);
+        }
+        let roster = Roster::default();
+        roster.update(&overlay);
+        (overlay, roster)
+    }
+
+    #[test]
+    fn relays_follow_the_owner_on_the_ring_and_are_neither_it_nor_this_node() {
+        let names = ["a", "b", "c", "d", "e"];
+        let (_, roster) = linked("a", &names[1..]);
+        let ring = roster.ring();
+        assert_eq!(ring.len(), names.len());
+        for (at, owner) in ring.iter().enumerate() {
+            let following = (1..ring.len()).map(|step| ring[(at + step) % ring.len()].clone());
+            let expected: Vec<_> = following.filter(|other| *other != name("a")).take(2).collect();
+            assert_eq!(roster.relays(owner), expected, "of {owner}");
+        }
+    }
+
+    #[test]
+    fn an_owner_that_is_not_alive_keeps_its_place_for_its_relays() {
+        let (mut overlay, roster) = linked("a", &["b", "c", "d", "e"]);
+        let before = roster.relays(&name("c"));
+        overlay.observe(down("c"), 2 * SECOND);
+        roster.update(&overlay);
+        assert!(!roster.ring().contains(&name("c")));
+        assert_eq!(roster.relays(&name("c")), before);
+    }
+
+    #[test]
+    fn there_is_no_relay_where_nobody_else_is_alive() {
+        let (_, roster) = linked("a", &["b"]);
+        assert_eq!(roster.relays(&name("b")), []);
+        assert_eq!(Roster::default().relays(&name("b")), []);
+    }
+
+    #[test]
+    fn only_the_boot_that_is_listed_is_admitted() {
+        let (_, roster) = linked("a", &["b"]);
+        assert!(roster.admits(&name("b"), Incarnation(7)));
+        for (owner, incarnation) in [("b", 6), ("b", 8), ("a", 1), ("c", 7)] {
+            assert!(!roster.admits(&name(owner), Incarnation(incarnation)), "{owner} {incarnation}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_stale_after_a_while_without_being_alive_whatever_it_was_since() {
+        let (mut overlay, roster) = linked("a", &["b"]);
+        let (owner, lost_at) = (name("b"), 2 * SECOND);
+        assert!(!roster.stale(&owner, 1_000 * SECOND), "it is alive");
+        overlay.observe(down("b"), lost_at);
+        let dead_at = lost_at + limits::DEAD_AFTER;
+        overlay.observe(Observation::DialFailed { name: owner.clone() }, dead_at);
+        roster.update(&overlay);
+        assert_eq!(roster.state(&owner), Some(MemberState::Dead));
+        assert!(!roster.stale(&owner, lost_at + limits::RELAY_AFTER));
+        assert!(roster.stale(&owner, lost_at + limits::RELAY_AFTER + Duration::from_millis(1)));
+        assert!(!roster.stale(&name("c"), 1_000 * SECOND), "nobody is listed by this name");
+        overlay.observe(up("b"), dead_at + SECOND);
+        roster.update(&overlay);
+        assert!(!roster.stale(&owner, 1_000 * SECOND));
+    }
+
+    #[test]
+    fn readers_learn_of_isolation_and_of_doubt() {
+        let (mut overlay, roster) = linked("a", &["b", "c"]);
+        assert!(!roster.isolated() && !roster.degraded());
+        overlay.observe(down("b"), 2 * SECOND);
+        overlay.observe(down("c"), 2 * SECOND);
+        assert!(!roster.isolated() && !roster.degraded(), "a snapshot does not change by itself");
+        roster.update(&overlay);
+        assert!(roster.isolated() && roster.degraded());
+    }
+}

@@ -51,6 +51,8 @@ pub(crate) struct Identity {
     time: ValidationTime,
     /// Root of this node's own keys, the same after a restart.
     root: Root,
+    /// Root of what all nodes of the cluster derive alike.
+    shared: Root,
 }
 
 impl Identity {
@@ -92,6 +94,7 @@ impl Identity {
             certified: Arc::new(certified.into()),
             verifier: Arc::new(verifier),
             time: ValidationTime::Fixed(derived_validation_time()),
+            shared: root.child(PURPOSE_SHARED, &[cluster.as_str()]),
             root: root.child(PURPOSE_NODE, &[cluster.as_str(), name.as_str()]),
         })
     }
@@ -135,8 +138,17 @@ impl Identity {
             certified: Arc::new(certified.into()),
             verifier: Arc::new(verifier),
             time,
+            // An authority is no secret that all nodes share, and changes when it is rotated.
+            shared: Root::new(cluster.as_str().as_bytes()).child(PURPOSE_SHARED, &[cluster.as_str()]),
             root: root.child(PURPOSE_NODE, &[cluster.as_str(), name.as_str()]),
         })
+    }
+
+    /// A key for `purpose` that every node of the cluster derives alike. It is secret with a cluster
+    /// key; with an authority of the operator's own the nodes share nothing secret, and it follows
+    /// from the cluster's name: use it only where a guessed key does no harm.
+    pub(crate) fn shared_key(&self, purpose: &str) -> [u8; 32] {
+        self.shared.derive(purpose, &[])
     }
 
     /// For the links that this node dials, with [`SERVER_NAME`] as the name of the server.
@@ -302,5 +314,6 @@ const ALPN: &[u8] = b"pushmesh/1";
 
 /// Purposes of a node's own keys in [`Root::derive`].
 const PURPOSE_NODE: &str = "node";
+const PURPOSE_SHARED: &str = "shared by all nodes";
 const PURPOSE_RESET: &str = "stateless reset";
 const PURPOSE_TOKEN: &str = "address validation token";

@@ -4,6 +4,7 @@
 //! they were decided. What an overlay state means for the data stands here and nowhere else: Dead
 //! hides, a return shows again, and what is over is forgotten.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::session::Registry;
 /// Who is alive, as this node sees it.
 pub(crate) struct Liveness {
     started: Instant,
+    /// The takeover policy of this node, as adverts say it.
+    takeover: String,
     state: Mutex<State>,
     roster: Arc<Roster>,
     replica: Arc<Replica>,
@@ -34,21 +37,33 @@ struct State {
     readiness: Readiness,
     /// How many observations the overlay had refused when that was last logged.
     refused: u64,
+    /// Whether the node doubted itself when that was last logged.
+    degraded: bool,
+    /// The boots whose takeover policy was found to be another one.
+    strangers: BTreeMap<NodeName, Incarnation>,
 }
 
 impl Liveness {
-    /// Knows nobody yet.
+    /// Knows nobody yet. `takeover` is this node's policy, as its advert says it.
     pub(crate) fn new(
         me: NodeName,
         incarnation: Incarnation,
         has_peers: bool,
+        takeover: String,
         roster: Arc<Roster>,
         replica: Arc<Replica>,
         registry: Arc<Registry>,
     ) -> Self {
         let overlay = Overlay::new(me, incarnation, OverlayTimers::default());
-        let state = Mutex::new(State { overlay, readiness: Readiness::new(has_peers), refused: 0 });
-        Self { started: Instant::now(), state, roster, replica, registry }
+        roster.update(&overlay);
+        let state = Mutex::new(State {
+            overlay,
+            readiness: Readiness::new(has_peers),
+            refused: 0,
+            degraded: false,
+            strangers: BTreeMap::new(),
+        });
+        Self { started: Instant::now(), takeover, state, roster, replica, registry }
     }
 
     /// Time since the node started.
@@ -95,7 +110,8 @@ impl Liveness {
     }
 
     /// One round: what gossip and the links show now, then what time alone changes. Members without
-    /// a link are dialled, because a link is how they come back.
+    /// a link are dialled, because a link is how they come back, and so are those whose link is
+    /// silent: QUIC takes seconds more to give it up, and the answer to a dial decides sooner.
     pub(crate) fn round(&self, views: Vec<GossipView>, links: &Arc<Links>) {
         let mut state = self.lock();
         let now = self.now();
@@ -120,16 +136,31 @@ impl Liveness {
             changes.extend(state.overlay.observe(empty, now));
         }
         changes.extend(state.overlay.tick(now));
-        if state.overlay.refused() > state.refused && state.refused == 0 {
+        self.apply(&mut state, changes);
+        self.complain(&mut state);
+        for member in state.overlay.unheard() {
+            links.dial(member.addr(), Some(member.name().clone()));
+        }
+    }
+
+    /// Logs what an operator has to know, once each.
+    fn complain(&self, state: &mut State) {
+        let State { overlay, refused, degraded, strangers, .. } = state;
+        if overlay.refused() > *refused && *refused == 0 {
             warn!(
                 members_max = crate::limits::PEERS_MAX,
                 "the cluster has more members than a node keeps; some are ignored"
             );
         }
-        state.refused = state.overlay.refused();
-        self.apply(&mut state, changes);
-        for member in state.overlay.members().filter(|member| links.get(member.name()).is_none()) {
-            links.dial(member.addr(), Some(member.name().clone()));
+        *refused = overlay.refused();
+        match (*degraded, overlay.degraded()) {
+            (false, true) => warn!("most peers fell silent at once: this node may be cut off or starved"),
+            (true, false) => info!("this node trusts what it hears of its peers again"),
+            _ => {}
+        }
+        *degraded = overlay.degraded();
+        for (peer, theirs) in new_strangers(overlay, &self.takeover, strangers) {
+            warn!(%peer, ours = %self.takeover, %theirs, "nodes of one cluster need the same --takeover");
         }
     }
 
@@ -186,6 +217,27 @@ impl Liveness {
     }
 }
 
+/// Members whose takeover policy is not `ours`, with theirs. `known` are the boots of which that was
+/// told already, and is brought up to date.
+fn new_strangers(
+    overlay: &Overlay,
+    ours: &str,
+    known: &mut BTreeMap<NodeName, Incarnation>,
+) -> Vec<(NodeName, String)> {
+    let mut told = BTreeMap::new();
+    let mut new = Vec::new();
+    for member in overlay.members() {
+        let theirs = member.advert().and_then(|advert| advert.takeover.as_deref());
+        let Some(theirs) = theirs.filter(|theirs| *theirs != ours) else { continue };
+        if known.get(member.name()) != Some(&member.incarnation()) {
+            new.push((member.name().clone(), theirs.to_owned()));
+        }
+        told.insert(member.name().clone(), member.incarnation());
+    }
+    *known = told;
+    new
+}
+
 /// Where the overlay and the links in use differ. Reports of links that come and go travel on
 /// several tasks, so that the end of an old one may be told after the beginning of a new one; the
 /// links themselves are what is true.
@@ -210,6 +262,7 @@ fn missed(overlay: &Overlay, linked: &[Peer]) -> Vec<Observation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::membership::member::Advert;
 
     fn peer() -> Peer {
         let mesh = "127.0.0.1:7400".parse().unwrap();
@@ -231,6 +284,38 @@ mod tests {
             overlay.observe(report, Duration::ZERO);
         }
         overlay
+    }
+
+    fn says(incarnation: Incarnation, takeover: Option<&str>) -> Observation {
+        let advert = Advert {
+            state: AdvertState::Ready,
+            protocol: 1,
+            mesh: peer().mesh,
+            http: String::new(),
+            zone: None,
+            sessions: 0,
+            degraded: false,
+            takeover: takeover.map(str::to_owned),
+        };
+        let (name, addr, advert) = (peer().name, peer().mesh, Some(advert));
+        Observation::Gossip(GossipView { name, incarnation, addr, live: true, heartbeat: 1, advert })
+    }
+
+    #[test]
+    fn another_takeover_policy_is_told_once_for_each_boot_of_a_peer() {
+        let mut known = BTreeMap::new();
+        let mut overlay = after([]);
+        let mut told = |observation| {
+            overlay.observe(observation, Duration::ZERO);
+            new_strangers(&overlay, "ours", &mut known)
+        };
+        assert_eq!(told(says(Incarnation(1), None)), [], "an older node does not say it");
+        assert_eq!(told(says(Incarnation(1), Some("ours"))), []);
+        let theirs = [(peer().name, "theirs".to_owned())];
+        assert_eq!(told(says(Incarnation(1), Some("theirs"))), theirs);
+        assert_eq!(told(says(Incarnation(1), Some("theirs"))), []);
+        assert_eq!(told(says(Incarnation(2), Some("theirs"))), theirs);
+        assert_eq!(told(says(Incarnation(2), Some("ours"))), []);
     }
 
     #[test]

@@ -144,10 +144,10 @@ impl Shared {
         let phase = *self.phase.borrow();
         let sessions = bucket(self.registry.len() as u64);
         let advert = Self::advert(&self.config, phase, self.mesh_shown, &self.http_shown, sessions);
-        self.gossip.advertise(&advert).await;
+        self.gossip.advertise(&Advert { degraded: self.roster.degraded(), ..advert }).await;
     }
 
-    /// What a node in this phase says of itself.
+    /// What a node in this phase says of itself while it does not doubt itself.
     pub(super) fn advert(
         config: &Config,
         phase: Phase,
@@ -161,8 +161,16 @@ impl Shared {
             Phase::Draining => AdvertState::Draining,
             Phase::Stopped => AdvertState::Left,
         };
-        let protocol = u16::from(PROTOCOL_VERSION);
-        Advert { state, protocol, mesh, http: http.to_owned(), zone: config.zone.clone(), sessions }
+        Advert {
+            state,
+            protocol: u16::from(PROTOCOL_VERSION),
+            mesh,
+            http: http.to_owned(),
+            zone: config.zone.clone(),
+            sessions,
+            degraded: false,
+            takeover: Some(config.takeover.to_string()),
+        }
     }
 
     /// All members, this node first, as `GET /v1/nodes` shows them.
@@ -185,6 +193,7 @@ impl Shared {
             sessions: sessions(&self.config.name),
             rtt_us: None,
             since_ms: self.started_ms,
+            degraded: self.roster.degraded(),
             own: true,
         };
         let members = self.roster.members();
@@ -201,6 +210,7 @@ impl Shared {
                 sessions: sessions(name),
                 rtt_us: rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
                 since_ms: self.started_ms + u64::try_from(entry.since.as_millis()).unwrap_or(u64::MAX),
+                degraded: advert.is_some_and(|advert| advert.degraded),
                 own: false,
             }
         });

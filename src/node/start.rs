@@ -105,6 +105,7 @@ impl Parts {
             name.clone(),
             incarnation,
             !self.config.peers.is_empty(),
+            self.config.takeover.to_string(),
             Arc::clone(&roster),
             Arc::clone(&replica),
             Arc::clone(&registry),

@@ -7,6 +7,7 @@ pub(crate) const PURE: &[&str] = &[
     "src/directory.rs",
     "src/directory/",
     "src/membership/overlay.rs",
+    "src/membership/overlay/",
     "src/membership/member.rs",
     "src/session/outbox.rs",
     "src/session/heartbeat.rs",

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::{ConfigError, RawConfig, files};
-use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Secret};
+use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Secret, Takeover};
 use crate::id::{ClusterName, NodeName};
 
 /// What a configuration takes from the process and the machine rather than from its fields.
@@ -60,6 +60,7 @@ impl RawConfig {
             timers: self.timers()?,
             data_dir: self.data_dir,
             zone: self.zone,
+            takeover: Takeover::default(),
         };
         debug_assert!(config.limits.outbox_bytes >= config.limits.max_payload_bytes);
         debug_assert!(!config.auth.dev || config.listen.ip().to_canonical().is_loopback());

@@ -1,0 +1,65 @@
+//! What is remembered of names that are no longer listed, so that their past does not come back.
+//!
+//! chitchat repeats former incarnations for a while. A fence keeps the highest incarnation of a name
+//! that is gone: what is said about a lower one is ignored. The same one may return with proof of
+//! life, because a partition can be long, unless it said itself that it left.
+//!
+//! Bounded twice: a fence ends after [`limits::FENCE_KEPT`], and of more than [`limits::PEERS_MAX`]
+//! the oldest goes first.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::id::{Incarnation, NodeName};
+use crate::limits;
+
+/// The fences of all names that are gone.
+#[derive(Debug, Default)]
+pub(super) struct Fences(BTreeMap<NodeName, Fence>);
+
+#[derive(Debug)]
+struct Fence {
+    incarnation: Incarnation,
+    left: bool,
+    since: Duration,
+}
+
+impl Fences {
+    /// Remembers an incarnation that is gone from `now` on; `left` if it said so itself.
+    pub(super) fn put(&mut self, name: NodeName, incarnation: Incarnation, left: bool, now: Duration) {
+        self.0.insert(name, Fence { incarnation, left, since: now });
+        if self.0.len() > limits::PEERS_MAX {
+            let oldest = self.0.iter().min_by_key(|(_, fence)| fence.since).map(|(name, _)| name.clone());
+            oldest.and_then(|name| self.0.remove(&name));
+        }
+        debug_assert!(self.0.len() <= limits::PEERS_MAX, "the fences keep their bound");
+    }
+
+    /// Whether a member may be listed under this incarnation. `proof` says that it is alive now.
+    pub(super) fn admits(&self, name: &NodeName, incarnation: Incarnation, proof: bool) -> bool {
+        self.0.get(name).is_none_or(|fence| {
+            incarnation > fence.incarnation || (incarnation == fence.incarnation && proof && !fence.left)
+        })
+    }
+
+    /// Forgets a name: a member of it is listed, and remembers its incarnation itself.
+    pub(super) fn remove(&mut self, name: &NodeName) {
+        self.0.remove(name);
+    }
+
+    /// Forgets what is old enough.
+    pub(super) fn expire(&mut self, now: Duration) {
+        self.0.retain(|_, fence| now.saturating_sub(fence.since) < limits::FENCE_KEPT);
+    }
+
+    /// The highest incarnation of a name that is gone.
+    pub(super) fn incarnation(&self, name: &NodeName) -> Option<Incarnation> {
+        self.0.get(name).map(|fence| fence.incarnation)
+    }
+
+    /// How many names are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
