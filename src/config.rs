@@ -14,10 +14,12 @@ use crate::id::{ClusterName, NodeName};
 use crate::limits;
 
 mod raw;
+mod takeover;
 #[cfg(test)]
 mod tests;
 
 pub use raw::{ConfigError, RawConfig};
+pub use takeover::{Takeover, TakeoverError};
 
 /// Everything that a node needs to know, valid by construction.
 #[derive(Debug, Clone)]
@@ -52,32 +54,6 @@ pub struct Config {
     pub timers: TimersConfig,
     /// Which sessions of a user exclude each other. All nodes of a cluster need the same.
     pub takeover: Takeover,
-}
-
-/// Which sessions of one user exclude each other, and which of them stays. The same user and device
-/// never have two sessions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Takeover {
-    /// The next connection of a device replaces the one before; other devices are not touched.
-    #[default]
-    ExclusiveDevice,
-    /// The next connection of a user, whatever its device, replaces the one before.
-    OnePerUser,
-    /// A device that is connected stays: its next connection is refused until then.
-    RejectNewer,
-    /// As [`Takeover::ExclusiveDevice`], and of a user's sessions only so many newest stay.
-    MaxPerUser(usize),
-}
-
-impl fmt::Display for Takeover {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ExclusiveDevice => f.write_str("exclusive-device"),
-            Self::OnePerUser => f.write_str("one-per-user"),
-            Self::RejectNewer => f.write_str("reject-newer"),
-            Self::MaxPerUser(sessions) => write!(f, "max-per-user:{sessions}"),
-        }
-    }
 }
 
 /// How a node proves itself to its peers.

@@ -1,81 +1,88 @@
 //! The session-ownership directory: which node owns the live connection of user U on device D.
 //!
 //! Every entry has exactly one natural writer, the node that holds the socket. So the replicated
-//! state is a map from node to [`Section`], the versioned map of what that node owns, and two
-//! copies of a section merge by taking the one with the larger (incarnation, version): a chain, so
-//! that merging is commutative, associative and idempotent. Who wins a key that two sections claim
-//! is decided in the [`View`] by `max (stamp, node name, incarnation)`.
+//! state is a map from node to *section*, the versioned map of what that node owns, and two copies of
+//! a section merge by taking the one with the larger (incarnation, version): a chain, so that merging
+//! is commutative, associative and idempotent. Who wins a key that two sections claim is decided in
+//! the [`View`] by `max (stamp, node name, incarnation)`.
 //!
 //! ```text
-//!   claim / release ──► own Section ──► ChangeRing ──► Delta | Snapshot ──► peers
-//!   Delta | Snapshot of a peer ──► its Section ──► Merged { view changes, own keys lost }
+//!   claim / release ──► own rows ──► ChangeRing ──► Delta | Snapshot ──► peers
+//!   Delta | Snapshot of a peer ──► rows of its slot ──► own sessions lost
 //! ```
 //!
 //! There are no tombstones and no version vectors: a removal lives only in the owner's bounded
-//! [`ChangeRing`], which is transport and not state. A replica holds exactly the owner's map at the
-//! position it names, never a partial prefix. Everything here is pure: input in, changes out; the
-//! concurrent shell around it is [`replica`](crate::replica).
+//! [`ChangeRing`], which is transport and not state. A copy holds exactly the owner's map at the
+//! position it names, never a partial prefix.
+//!
+//! The rows of all sections are kept once, in the views that pushes read, one for each part of the
+//! users ([`Shards`]); here stand the heads of the sections and who may write what. Everything is
+//! pure: input in, changes out; the concurrent shell around it is [`replica`](crate::replica).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::id::{Incarnation, NodeName, SessionKey, Stamp};
+use crate::id::{Incarnation, NodeName, Stamp};
+use crate::key::{Key, UserHash};
+use crate::limits;
 
 mod claim;
 mod delta;
 mod digest;
+mod entry;
 mod ring;
 mod section;
+mod slot;
 mod snapshot;
+mod table;
 #[cfg(test)]
 mod tests;
 mod view;
 
-pub(crate) use claim::{Claim, ClaimState};
-pub(crate) use delta::Delta;
-pub(crate) use digest::{Digest, Position};
-pub(crate) use ring::ChangeRing;
-pub(crate) use section::Section;
-pub(crate) use snapshot::{Snapshot, SnapshotFrame};
-pub(crate) use view::{Counts, Owned, View, ViewChange};
+pub use claim::{Claim, ClaimState};
+pub use delta::Delta;
+pub use digest::{Digest, Position};
+pub use entry::{Entry, Packed, Record};
+use ring::ChangeRing;
+pub use section::Head;
+pub use slot::{Holder, SlotId, Slots, Standing};
+pub use snapshot::{Snapshot, SnapshotFrame};
+pub use table::{Row, Table};
+pub use view::{Counts, Known, Lost, Owned, View};
 
-/// All sections that a node holds: its own, which it writes, and copies of its peers'.
-pub(crate) struct Directory {
+use section::{Copy, Recent};
+
+/// Where the rows are kept: one view for each part of the users.
+pub trait Shards {
+    /// Works with the view that holds `user`.
+    fn with<R>(&mut self, user: UserHash, work: impl FnOnce(&mut View) -> R) -> R;
+
+    /// From now on the slots stand for these, in all views.
+    fn set_slots(&mut self, slots: &Arc<Slots>);
+}
+
+/// The heads of all sections that a node holds: its own, which it writes, and copies of its peers'.
+pub struct Directory {
     me: NodeName,
-    own: Section,
+    own: Head,
     ring: ChangeRing,
-    others: BTreeMap<NodeName, Replicated>,
+    others: BTreeMap<NodeName, Other>,
+    slots: Arc<Slots>,
 }
 
-struct Replicated {
-    section: Section,
-    hidden: bool,
-}
-
-/// A key of this node that another node claims with a greater stamp.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lost {
-    /// The key.
-    pub(crate) key: SessionKey,
-    /// The stamp of the claim that lost.
-    pub(crate) stamp: Stamp,
-    /// Who owns it now.
-    pub(crate) winner: NodeName,
-    /// With which stamp.
-    pub(crate) winner_stamp: Stamp,
-}
-
-/// What a merge changed.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Merged {
-    /// Changes of the view, in order.
-    pub(crate) changes: Vec<ViewChange>,
-    /// Keys that this node has lost.
-    pub(crate) lost: Vec<Lost>,
+/// What is known of another node's section.
+#[derive(Default)]
+struct Other {
+    copy: Option<Copy>,
+    /// The boot whose claims are hidden, because it is dead.
+    hidden: Option<Incarnation>,
+    /// Boots up to this one are over: nothing of theirs is taken any more.
+    over: Incarnation,
 }
 
 /// Why a delta or a snapshot was not merged. Nothing changed, but for [`MergeError::Diverged`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum MergeError {
+pub enum MergeError {
     /// The delta starts after what this replica holds.
     #[error("a delta from version {from} does not reach back to version {held}")]
     Gap {
@@ -92,7 +99,8 @@ pub(crate) enum MergeError {
         /// In the section.
         held: Incarnation,
     },
-    /// The content differs from the owner's at the same position. The section was discarded.
+    /// The content differs from the owner's at the same position. What is held is not served any
+    /// more, and a snapshot has to replace it.
     #[error("the section of {owner} differs from its owner's at version {version}")]
     Diverged {
         /// Whose section.
@@ -106,207 +114,348 @@ pub(crate) enum MergeError {
     /// A peer speaks of a section that is not its own, or of this node's.
     #[error("the section of {0} is written by this node alone")]
     Own(NodeName),
+    /// All slots are in use, or wait for being swept.
+    #[error("there is no room for one more copy of a section; it is tried again")]
+    Full,
 }
 
 impl Directory {
     /// An empty directory of the node `me` in this boot.
-    pub(crate) fn new(me: NodeName, incarnation: Incarnation, ring_changes_max: usize) -> Self {
+    #[must_use]
+    pub fn new(me: NodeName, incarnation: Incarnation, ring_changes_max: usize) -> Self {
         Self {
+            slots: Arc::new(Slots::new(me.clone(), incarnation)),
             me,
-            own: Section::new(incarnation),
+            own: Head::at(Position { incarnation, version: 0 }),
             ring: ChangeRing::new(ring_changes_max),
             others: BTreeMap::new(),
         }
     }
 
-    /// This node's section.
-    pub(crate) fn own(&self) -> &Section {
-        &self.own
+    /// The node that writes this directory's own section.
+    #[must_use]
+    pub fn me(&self) -> &NodeName {
+        &self.me
     }
 
-    /// Claims `key`. `seen` is the greatest stamp of the key that is known from anywhere.
-    pub(crate) fn claim(&mut self, key: SessionKey, now_ms: u64, seen: Option<Stamp>) -> (Claim, ViewChange) {
-        let claim = Claim { stamp: Stamp::next(now_ms, seen), state: ClaimState::Connected };
-        debug_assert!(seen.is_none_or(|s| claim.stamp > s), "a new claim is above all that was seen");
-        self.write(key.clone(), Some(claim));
-        (
-            claim,
-            ViewChange::Upsert { owner: self.me.clone(), incarnation: self.own.incarnation(), key, claim },
-        )
+    /// What the slots stand for now.
+    #[must_use]
+    pub fn slots(&self) -> &Arc<Slots> {
+        &self.slots
+    }
+
+    /// Where this node's own section stands.
+    #[must_use]
+    pub fn own(&self) -> Head {
+        self.own
+    }
+
+    /// The stamp for a claim of `key`, above `seen` and above all that is known of the key here.
+    pub fn next_stamp(&self, key: Key, now_ms: u64, seen: Option<Stamp>, shards: &mut impl Shards) -> Stamp {
+        Stamp::next(now_ms, shards.with(key.user, |view| view.stamp(key)).max(seen))
+    }
+
+    /// Claims `key` for this node. The sessions of this node that it excludes are in the result.
+    pub fn claim(&mut self, key: Key, claim: Claim, shards: &mut impl Shards) -> Vec<Lost> {
+        let (before, lost) = shards.with(key.user, |view| {
+            let before = view.put(Row::new(key, claim, SlotId::OWN));
+            (before, view.lost(key.user))
+        });
+        debug_assert!(
+            before.is_none_or(|held| held.stamp < claim.stamp),
+            "a new claim is above the last one"
+        );
+        self.write(key, before, Some(claim));
+        lost
     }
 
     /// Releases the claim of `key` with `stamp`. A newer claim of the same key is not touched, and
-    /// neither is another node's.
-    pub(crate) fn release(&mut self, key: &SessionKey, stamp: Stamp) -> Option<ViewChange> {
-        if self.own.get(key).is_none_or(|held| held.stamp != stamp) {
+    /// neither is another node's. Returns whether there was something to release.
+    pub fn release(&mut self, key: Key, stamp: Stamp, shards: &mut impl Shards) -> bool {
+        let before = shards.with(key.user, |view| {
+            let held = view.claim_of(key, SlotId::OWN).filter(|held| held.stamp == stamp)?;
+            view.take(key, SlotId::OWN);
+            Some(held)
+        });
+        if before.is_some() {
+            self.write(key, before, None);
+        }
+        before.is_some()
+    }
+
+    fn write(&mut self, key: Key, before: Option<Claim>, after: Option<Claim>) {
+        self.own.replace(&key, before, after);
+        self.own.digest.position.version += 1;
+        self.ring.push(self.own.digest.position.version, self.own.digest.hash, key, after);
+    }
+
+    /// What somebody at `position` of the section of `owner` lacks: up to `changes_max` changes of
+    /// this node's own section, or one delta as it was received of another's. It is empty for who
+    /// lacks nothing. `None` means that only a snapshot can help.
+    #[must_use]
+    pub fn delta_since(&self, owner: &NodeName, position: Position, changes_max: usize) -> Option<Delta> {
+        let head = self.head(owner)?.digest;
+        if position.incarnation != head.position.incarnation || position.version > head.position.version {
             return None;
         }
-        self.write(key.clone(), None);
-        Some(ViewChange::Remove { owner: self.me.clone(), key: key.clone() })
-    }
-
-    fn write(&mut self, key: SessionKey, claim: Option<Claim>) {
-        self.own.write(key.clone(), claim);
-        self.ring.push(self.own.version(), self.own.hash(), key, claim);
-    }
-
-    /// What a peer at `position` of this node's section lacks: up to `changes_max` changes.
-    /// `None` means that only a snapshot can help it.
-    pub(crate) fn delta_since(&self, position: Position, changes_max: usize) -> Option<Delta> {
-        if position.incarnation != self.own.incarnation() || position.version > self.own.version() {
-            return None;
+        if position == head.position {
+            let Position { incarnation, version } = position;
+            let hash = head.hash;
+            return Some(Delta { incarnation, from: version, to: version, hash, ..Delta::default() });
         }
-        self.ring.delta(position, self.own.digest(), changes_max)
+        if *owner == self.me {
+            return self.ring.delta(position, head, changes_max);
+        }
+        self.copy(owner)?.recent.after(position.version).cloned()
     }
 
-    /// What is held of the section of `owner`.
-    pub(crate) fn position(&self, owner: &NodeName) -> Position {
-        self.others.get(owner).map_or(Position::default(), |r| r.section.position())
+    /// Where a section stands that this node would serve: its own, or an exact copy.
+    #[must_use]
+    pub fn head(&self, owner: &NodeName) -> Option<Head> {
+        if *owner == self.me {
+            return Some(self.own);
+        }
+        self.copy(owner).filter(|copy| copy.exact).map(|copy| copy.head)
     }
 
-    /// Position and hash of what is held of the section of `owner`.
-    pub(crate) fn held(&self, owner: &NodeName) -> Option<Digest> {
-        self.others.get(owner).map(|r| r.section.digest())
+    /// Every section that this node would serve, by owner.
+    pub fn heads(&self) -> impl Iterator<Item = (&NodeName, Head)> {
+        let others = self.others.keys().filter_map(|owner| Some((owner, self.head(owner)?)));
+        std::iter::once((&self.me, self.own)).chain(others)
     }
 
-    /// Number of claims in the copy of the section of `owner`.
-    pub(crate) fn len_of(&self, owner: &NodeName) -> usize {
-        self.others.get(owner).map_or(0, |r| r.section.len())
+    /// Number of claims that are held of `owner`, exact copy or not.
+    #[must_use]
+    pub fn len_of(&self, owner: &NodeName) -> u64 {
+        if *owner == self.me { self.own.len } else { self.copy(owner).map_or(0, |copy| copy.head.len) }
     }
 
-    /// Merges a delta of the section of `owner`.
+    /// The slot of a section that this node would serve.
+    #[must_use]
+    pub fn slot_of(&self, owner: &NodeName) -> Option<SlotId> {
+        if *owner == self.me {
+            return Some(SlotId::OWN);
+        }
+        self.copy(owner).filter(|copy| copy.exact).map(|copy| copy.slot)
+    }
+
+    fn copy(&self, owner: &NodeName) -> Option<&Copy> {
+        self.others.get(owner)?.copy.as_ref()
+    }
+
+    /// Merges a delta of the section of `owner`. The sessions that this node loses by it are in the
+    /// result.
     ///
     /// # Errors
-    /// [`MergeError`]; after [`MergeError::Diverged`] the section is gone and has to be pulled again.
-    pub(crate) fn merge_delta(
+    /// [`MergeError`]; after [`MergeError::Diverged`] a snapshot has to be pulled.
+    pub fn merge_delta(
         &mut self,
         owner: &NodeName,
         delta: Delta,
-    ) -> Result<Merged, (MergeError, Merged)> {
-        let unchanged = |error| Err((error, Merged::default()));
-        if *owner == self.me {
-            return unchanged(MergeError::Own(owner.clone()));
-        }
-        let Some(replicated) = self.others.get_mut(owner) else {
-            return unchanged(MergeError::Gap { from: delta.from, held: 0 });
-        };
-        let held = replicated.section.position();
-        if delta.incarnation != held.incarnation {
-            return unchanged(MergeError::Incarnation { found: delta.incarnation, held: held.incarnation });
-        }
-        if delta.to <= held.version {
-            return Ok(Merged::default());
-        }
-        if held.version < delta.from {
-            return unchanged(MergeError::Gap { from: delta.from, held: held.version });
-        }
-        replicated.section.apply(&delta);
-        if replicated.section.hash() != delta.hash {
-            let mut merged = self.discard(owner, delta.incarnation);
-            // The delta took these out of the section already, but not out of the view.
-            let removed =
-                delta.removes.into_iter().map(|key| ViewChange::Remove { owner: owner.clone(), key });
-            merged.changes.extend(removed);
-            return Err((MergeError::Diverged { owner: owner.clone(), version: delta.to }, merged));
-        }
-        let hidden = replicated.hidden;
-        let mut merged = Merged::default();
-        for (key, claim) in delta.upserts {
-            self.note_upsert(owner, delta.incarnation, hidden, key, claim, &mut merged);
-        }
-        for key in delta.removes {
-            merged.changes.push(ViewChange::Remove { owner: owner.clone(), key });
-        }
-        Ok(merged)
-    }
-
-    /// Takes a whole section of `owner`, unless what is held is as new or newer.
-    ///
-    /// # Errors
-    /// [`MergeError::Own`].
-    pub(crate) fn merge_section(&mut self, owner: &NodeName, section: Section) -> Result<Merged, MergeError> {
+        shards: &mut impl Shards,
+    ) -> Result<Vec<Lost>, MergeError> {
         if *owner == self.me {
             return Err(MergeError::Own(owner.clone()));
         }
-        let held = self.others.get(owner);
-        if held.is_some_and(|r| r.section.position() >= section.position()) {
-            return Ok(Merged::default());
+        let copy = self.others.get_mut(owner).and_then(|other| other.copy.as_mut()).filter(|copy| copy.exact);
+        let Some(copy) = copy else { return Err(MergeError::Gap { from: delta.from, held: 0 }) };
+        if !copy.head.takes(&delta)? {
+            return Ok(Vec::new());
         }
-        // A new incarnation is a new process: what was hidden about the old one does not bind it.
-        let hidden = held.is_some_and(|r| r.hidden && r.section.incarnation() == section.incarnation());
-        let mut merged = Merged::default();
-        let old = self.others.remove(owner);
-        if let Some(old) = &old {
-            for (key, _) in old.section.iter().filter(|(key, _)| section.get(key).is_none()) {
-                merged.changes.push(ViewChange::Remove { owner: owner.clone(), key: key.clone() });
-            }
-        }
-        merged.changes.push(ViewChange::Hidden { owner: owner.clone(), hidden });
-        for (key, claim) in section.iter() {
-            self.note_upsert(owner, section.incarnation(), hidden, key.clone(), *claim, &mut merged);
-        }
-        self.others.insert(owner.clone(), Replicated { section, hidden });
-        Ok(merged)
-    }
-
-    /// Hides or shows the claims that `owner` made in the boot `incarnation`. Showing can cost this
-    /// node keys that the owner claimed while it was hidden.
-    pub(crate) fn set_hidden(&mut self, owner: &NodeName, incarnation: Incarnation, hidden: bool) -> Merged {
-        let mut merged = Merged::default();
-        let Some(replicated) = self.others.get_mut(owner) else { return merged };
-        if replicated.hidden == hidden || replicated.section.incarnation() != incarnation {
-            return merged;
-        }
-        replicated.hidden = hidden;
-        merged.changes.push(ViewChange::Hidden { owner: owner.clone(), hidden });
-        if !hidden {
-            let section = &self.others[owner].section;
-            let lost = self.own.iter().filter_map(|(key, mine)| {
-                section.get(key).and_then(|theirs| self.lost(key, *mine, owner, theirs))
+        let slot = copy.slot;
+        let mut lost = Vec::new();
+        for Entry { key, claim } in &delta.upserts.0 {
+            let before = shards.with(key.user, |view| {
+                let before = view.put(Row::new(*key, *claim, slot));
+                lost.extend(view.lost(key.user));
+                before
             });
-            merged.lost.extend(lost);
+            copy.head.replace(key, before, Some(*claim));
         }
-        merged
+        for key in &delta.removes.0 {
+            let before = shards.with(key.user, |view| view.take(*key, slot));
+            copy.head.replace(key, before, None);
+        }
+        copy.head.digest.position.version = delta.to;
+        if copy.head.digest.hash != delta.hash {
+            copy.exact = false;
+            return Err(MergeError::Diverged { owner: owner.clone(), version: delta.to });
+        }
+        copy.recent.push(delta, limits::RELAY_CHANGES_MAX);
+        Ok(lost)
     }
 
-    /// Forgets the section of `owner` if it is of the boot `incarnation` or of an earlier one: the
-    /// owner left, was superseded or purged, or the copy diverged.
-    pub(crate) fn discard(&mut self, owner: &NodeName, incarnation: Incarnation) -> Merged {
-        let mut merged = Merged::default();
-        if self.others.get(owner).is_none_or(|held| held.section.incarnation() > incarnation) {
-            return merged;
-        }
-        if let Some(replicated) = self.others.remove(owner) {
-            let keys = replicated.section.iter().map(|(key, _)| key.clone());
-            merged.changes.extend(keys.map(|key| ViewChange::Remove { owner: owner.clone(), key }));
-            merged.changes.push(ViewChange::Hidden { owner: owner.clone(), hidden: false });
-        }
-        merged
+    /// The copy that had the digest `held` was found to be wrong: it is not served any more, and a
+    /// snapshot has to replace it. Its rows stay until then. Returns whether there was such a copy.
+    pub fn distrust(&mut self, owner: &NodeName, held: &Digest) -> bool {
+        let copy = self.others.get_mut(owner).and_then(|other| other.copy.as_mut());
+        // What was wrong at one version is wrong at those that were reached from it.
+        let boot = held.position.incarnation;
+        let wrong = copy.filter(|copy| copy.exact && copy.head.digest.position.incarnation == boot);
+        wrong.map(|copy| copy.exact = false).is_some()
     }
 
-    fn note_upsert(
-        &self,
+    /// Begins to take a snapshot. `None`: what is held is as new.
+    ///
+    /// # Errors
+    /// [`MergeError::Own`], [`MergeError::Incarnation`] for a boot that is over, [`MergeError::Full`].
+    pub fn begin(
+        &mut self,
+        owner: &NodeName,
+        position: Position,
+        shards: &mut impl Shards,
+    ) -> Result<Option<Snapshot>, MergeError> {
+        if *owner == self.me {
+            return Err(MergeError::Own(owner.clone()));
+        }
+        self.admit(owner, position.incarnation)?;
+        if self.head(owner).is_some_and(|held| held.digest.position >= position) {
+            return Ok(None);
+        }
+        let slots = Arc::make_mut(&mut self.slots);
+        let slot = slots.begin(owner.clone(), position.incarnation).ok_or(MergeError::Full)?;
+        shards.set_slots(&self.slots);
+        Ok(Some(Snapshot::new(owner.clone(), slot, position)))
+    }
+
+    /// Writes a chunk of a snapshot.
+    pub fn fill(&mut self, snapshot: &mut Snapshot, entries: &[Entry], shards: &mut impl Shards) {
+        snapshot.fill(entries, shards);
+    }
+
+    /// Applies a delta that belongs to a snapshot.
+    ///
+    /// # Errors
+    /// [`MergeError::Gap`] or [`MergeError::Incarnation`] when it does not continue the snapshot.
+    pub fn mend(
+        &mut self,
+        snapshot: &mut Snapshot,
+        delta: &Delta,
+        shards: &mut impl Shards,
+    ) -> Result<(), MergeError> {
+        snapshot.mend(delta, shards)
+    }
+
+    /// Ends a snapshot: it is the copy of its owner's section from now on, unless what is held has
+    /// become as new meanwhile. The sessions that this node loses by it are in the result.
+    ///
+    /// # Errors
+    /// [`MergeError`]; the snapshot is given up then.
+    pub fn end(
+        &mut self,
+        snapshot: Snapshot,
+        digest: Digest,
+        count: u64,
+        shards: &mut impl Shards,
+    ) -> Result<Vec<Lost>, MergeError> {
+        let Snapshot { owner, slot, head, .. } = &snapshot;
+        let accepted = self
+            .admit(owner, digest.position.incarnation)
+            .and_then(|()| snapshot.check(digest, count))
+            .map(|()| self.head(owner).is_none_or(|held| held.digest.position < digest.position));
+        if !matches!(accepted, Ok(true)) {
+            self.give_up(snapshot, shards);
+            return accepted.map(|_| Vec::new());
+        }
+        let other = self.others.entry(owner.clone()).or_default();
+        let incarnation = digest.position.incarnation;
+        // A new incarnation is a new process: what was hidden about the old one does not bind it.
+        other.hidden = other.hidden.filter(|hidden| *hidden == incarnation);
+        let standing = if other.hidden.is_some() { Standing::Hidden } else { Standing::Shown };
+        let copy = Copy { slot: *slot, head: *head, exact: true, recent: Recent::default() };
+        let old = other.copy.replace(copy);
+        let slots = Arc::make_mut(&mut self.slots);
+        slots.set(*slot, standing);
+        if let Some(old) = old {
+            slots.set(old.slot, Standing::Retired);
+        }
+        shards.set_slots(&self.slots);
+        Ok(snapshot.contested.iter().flat_map(|user| shards.with(*user, |view| view.lost(*user))).collect())
+    }
+
+    /// Gives up a snapshot that will not end.
+    pub fn give_up(&mut self, snapshot: Snapshot, shards: &mut impl Shards) {
+        Arc::make_mut(&mut self.slots).set(snapshot.slot, Standing::Retired);
+        shards.set_slots(&self.slots);
+    }
+
+    /// Refuses what is of a boot that is over, or older than what is held.
+    fn admit(&self, owner: &NodeName, incarnation: Incarnation) -> Result<(), MergeError> {
+        let Some(other) = self.others.get(owner) else { return Ok(()) };
+        let held = other.copy.as_ref().map(|copy| copy.head.digest.position.incarnation);
+        if incarnation <= other.over || held.is_some_and(|held| incarnation < held) {
+            let held = held.unwrap_or(other.over);
+            return Err(MergeError::Incarnation { found: incarnation, held });
+        }
+        Ok(())
+    }
+
+    /// Hides or shows the claims that `owner` made in the boot `incarnation`, held now or later.
+    /// Returns whether claims are shown again: the sessions of this node may have lost against them.
+    pub fn set_hidden(
+        &mut self,
         owner: &NodeName,
         incarnation: Incarnation,
         hidden: bool,
-        key: SessionKey,
-        claim: Claim,
-        merged: &mut Merged,
-    ) {
-        if !hidden && let Some(mine) = self.own.get(&key) {
-            merged.lost.extend(self.lost(&key, mine, owner, claim));
+        shards: &mut impl Shards,
+    ) -> bool {
+        let other = self.others.entry(owner.clone()).or_default();
+        if (other.hidden == Some(incarnation)) == hidden {
+            return false;
         }
-        merged.changes.push(ViewChange::Upsert { owner: owner.clone(), incarnation, key, claim });
+        other.hidden = hidden.then_some(incarnation);
+        let Some(copy) = &other.copy else { return false };
+        if copy.head.digest.position.incarnation != incarnation {
+            return false;
+        }
+        let standing = if hidden { Standing::Hidden } else { Standing::Shown };
+        Arc::make_mut(&mut self.slots).set(copy.slot, standing);
+        shards.set_slots(&self.slots);
+        !hidden
     }
 
-    /// This node closes its session only on seeing a *strictly greater* claim, so that of two
-    /// claimants at most one lets go.
-    fn lost(&self, key: &SessionKey, mine: Claim, owner: &NodeName, theirs: Claim) -> Option<Lost> {
-        ((theirs.stamp, owner) > (mine.stamp, &self.me)).then(|| Lost {
-            key: key.clone(),
-            stamp: mine.stamp,
-            winner: owner.clone(),
-            winner_stamp: theirs.stamp,
-        })
+    /// Forgets the section of `owner` if it is of the boot `incarnation` or of an earlier one.
+    /// `over`: that boot has ended for good, so that nothing of it is taken any more.
+    pub fn discard(
+        &mut self,
+        owner: &NodeName,
+        incarnation: Incarnation,
+        over: bool,
+        shards: &mut impl Shards,
+    ) {
+        let other = self.others.entry(owner.clone()).or_default();
+        if over {
+            other.over = other.over.max(incarnation);
+        }
+        other.hidden = other.hidden.filter(|hidden| *hidden > incarnation);
+        let old = other.copy.take_if(|copy| copy.head.digest.position.incarnation <= incarnation);
+        if let Some(old) = old {
+            Arc::make_mut(&mut self.slots).set(old.slot, Standing::Retired);
+            shards.set_slots(&self.slots);
+        }
+        self.forget_the_oldest();
+    }
+
+    /// Bounds what is remembered of nodes that are gone.
+    fn forget_the_oldest(&mut self) {
+        if self.others.len() > 2 * limits::PEERS_MAX {
+            let gone = self.others.iter().filter(|(_, other)| other.copy.is_none());
+            let oldest = gone.min_by_key(|(_, other)| other.over).map(|(owner, _)| owner.clone());
+            oldest.and_then(|owner| self.others.remove(&owner));
+        }
+    }
+
+    /// The slots whose rows wait for being swept from every view.
+    #[must_use]
+    pub fn retired(&self) -> Vec<SlotId> {
+        self.slots.retired()
+    }
+
+    /// The rows of these slots are gone from every view.
+    pub fn swept(&mut self, slots: &[SlotId], shards: &mut impl Shards) {
+        if !slots.is_empty() {
+            Arc::make_mut(&mut self.slots).free(slots);
+            shards.set_slots(&self.slots);
+        }
     }
 }

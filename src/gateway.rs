@@ -21,11 +21,12 @@ use tracing::debug;
 use crate::config::Config;
 use crate::handler::Handler;
 use crate::limits;
+use crate::membership::roster::Roster;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::router::Router;
 use crate::session::Registry;
-use crate::token::TokenVerifier;
+use crate::token::{ResumeKey, TokenVerifier};
 use crate::wire::{Clock, Entropy};
 
 mod api;
@@ -40,6 +41,7 @@ mod openapi;
 
 mod request_id;
 mod serve;
+mod takeover;
 mod tls;
 mod upgrade;
 mod url;
@@ -57,8 +59,11 @@ pub(crate) struct Gateway {
     pub(crate) router: Arc<Router>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) replica: Arc<Replica>,
+    pub(crate) roster: Arc<Roster>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tokens: TokenVerifier,
+    /// The same on all nodes.
+    pub(crate) resume: Arc<ResumeKey>,
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<Entropy>,
@@ -116,6 +121,9 @@ pub(crate) struct NodeStatus {
     pub(crate) rtt_us: Option<u64>,
     /// Since when it is in this state, in Unix milliseconds.
     pub(crate) since_ms: u64,
+    /// When it was heard last over the direct link, in Unix milliseconds; without a link, when it was
+    /// last counted as alive.
+    pub(crate) heard_ms: u64,
     /// Whether it says of itself that it is cut off from most of its peers, or starved.
     pub(crate) degraded: bool,
     /// Whether it is the node that answers.

@@ -198,6 +198,9 @@ impl Stamp {
         Self(seen.map_or(physical, |s| physical.max(s.0.saturating_add(1))))
     }
 
+    /// Below every stamp of a claim.
+    pub const ZERO: Self = Self(0);
+
     /// The physical part: milliseconds since the Unix epoch.
     #[must_use]
     pub fn unix_ms(self) -> u64 {

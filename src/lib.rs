@@ -15,8 +15,8 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits hash push wire ◄─ receipt config token handler metrics ◄─ directory membership session
-//!                     ◄─ replica ◄─ mesh ◄─ router ◄─ gateway ◄─ node ◄─ cli
+//! id limits hash key push wire ◄─ receipt config token handler metrics ◄─ directory membership session
+//!                     ◄─ replica ◄─ mesh ◄─ router ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
 //! The directory, the liveness overlay, the outbox, the heartbeat, the routing decision and the
@@ -48,6 +48,8 @@ pub mod cli;
 pub mod config;
 pub mod handler;
 pub mod id;
+#[doc(hidden)]
+pub mod internals;
 pub mod limits;
 pub mod node;
 pub mod push;
@@ -56,6 +58,7 @@ pub mod wire;
 mod directory;
 mod gateway;
 mod hash;
+mod key;
 mod membership;
 mod mesh;
 mod metrics;

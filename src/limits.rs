@@ -141,10 +141,23 @@ pub const GOSSIP_DEADLINE: Duration = Duration::from_secs(1);
 pub const CHANGE_RING_MAX: usize = 65_536;
 /// Changes in one delta.
 pub const DELTA_CHANGES_MAX: usize = 64;
-/// Entries in one chunk of a snapshot: about 48 KiB of typical keys.
+/// Entries in one chunk of a snapshot: 33 KiB.
 pub const SNAPSHOT_CHUNK_ENTRIES: usize = 1_024;
-/// Shards of the view, a power of two. Guess: far more than cores, so that readers rarely meet the writer.
-pub const VIEW_SHARDS: usize = 64;
+/// Shards of the view, a power of two. Source: far more than cores, so that readers rarely meet the
+/// writer, and at ten million sessions a shard still grows within a millisecond or two.
+pub const VIEW_SHARDS: usize = 256;
+/// Copies of sections, those included that are arriving or wait for being swept. Beyond it no
+/// snapshot begins before the next sweep.
+pub const SLOTS_MAX: usize = 16 * PEERS_MAX;
+/// Changes that a copy of another node's section remembers, to serve peers that do not reach its
+/// owner. Guess: three seconds of a busy node; a peer that is further behind gets a snapshot.
+pub const RELAY_CHANGES_MAX: usize = 1_024;
+/// Snapshots that a node sends at the same time, and as many that it receives. Source: design.
+pub const SNAPSHOTS_MAX: usize = 4;
+/// Bytes of one snapshot in a second. Arithmetic: four at once fill a gigabit link.
+pub const SNAPSHOT_BYTES_PER_SECOND: usize = 32 << 20;
+/// Time between two exchanges of digests with a random peer. Source: design.
+pub const DIGEST_INTERVAL: Duration = Duration::from_secs(2);
 /// Lower bound of the time over which changes are gathered under churn.
 pub const COALESCE_MIN: Duration = Duration::from_millis(20);
 /// Upper bound of the same.
@@ -199,8 +212,9 @@ const _: () = {
     assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);
     assert!(OUTBOX_BYTES_MAX >= PAYLOAD_BYTES_MAX);
     assert!(SESSIONS_PER_USER_MAX <= SESSIONS_PER_USER_CEILING);
-    assert!(SESSIONS_PER_USER_CEILING * (DEVICE_BYTES_MAX + 4) < FRAME_HEADER_BYTES_MAX);
-    assert!(SNAPSHOT_CHUNK_ENTRIES * (USER_BYTES_MAX + DEVICE_BYTES_MAX + 16) < FRAME_HEADER_BYTES_MAX);
+    assert!(SESSIONS_PER_USER_CEILING * 9 < FRAME_HEADER_BYTES_MAX);
+    assert!((SESSIONS_PAGE_MAX + 1) * 24 < FRAME_HEADER_BYTES_MAX);
+    assert!(SNAPSHOT_CHUNK_ENTRIES * 40 < FRAME_HEADER_BYTES_MAX);
     assert!(PEERS_MAX * (NODE_NAME_BYTES_MAX + 32) < FRAME_HEADER_BYTES_MAX);
     assert!(LANE_BYTES_MAX >= FRAME_PAYLOAD_BYTES_MAX);
     assert!(URL_BYTES_MAX + HEADER_BYTES_MAX < HTTP_BUFFER_BYTES);

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use crate::directory::Lost;
 use crate::id::{Incarnation, NodeName};
 
+mod anti_entropy;
 mod codec;
 pub(crate) mod endpoint;
 mod frame;
@@ -37,7 +38,7 @@ mod replication;
 pub(crate) use codec::PROTOCOL_VERSION;
 pub(crate) use frame::{Action, KnownMember, Recipients, Request};
 pub use identity::{ClusterKey, ClusterKeyError};
-pub(crate) use link::{Link, Peer};
+pub(crate) use link::{Link, Peer, Refused};
 pub(crate) use links::{GossipOut, Links};
 
 /// What the mesh asks of the node it belongs to. No method may block.
@@ -65,6 +66,12 @@ pub(crate) trait Service: Send + Sync + 'static {
 
     /// The copy of the peer's section has reached where the peer stood when the link came up.
     fn section_synced(&self, peer: &Peer);
+
+    /// Whether the owner has not been reached for so long that its section may come from others.
+    fn is_stale(&self, owner: &NodeName) -> bool;
+
+    /// Whether this boot of the owner is the one that this node counts as a member.
+    fn admits(&self, owner: &NodeName, incarnation: Incarnation) -> bool;
 
     /// This node has lost keys to other nodes.
     fn lost(&self, lost: Vec<Lost>);

@@ -94,6 +94,8 @@ metrics! {
         "Frames of peers that were refused, by what was wrong.";
     mesh_requests: counters("pushmesh_mesh_requests_total", "direction", &DIRECTIONS),
         "Requests between nodes: pushes, disconnects and yields.";
+    mesh_relayed: counters("pushmesh_mesh_relayed_total", "step", &RELAY_STEPS),
+        "Requests over a third node: asked by this node, passed on, or refused for want of a link.";
     mesh_overloaded: counter("pushmesh_mesh_overloaded_total"),
         "Requests to peers refused because a queue of the link was full.";
 
@@ -102,12 +104,25 @@ metrics! {
     members: gauges("pushmesh_members", "state", &MEMBER_STATES),
         "Members known to this node, itself included, by state.";
 
+    degraded: gauge("pushmesh_degraded"),
+        "1 while this node doubts itself, because most of its peers fell silent at once.";
+    isolated: gauge("pushmesh_isolated"),
+        "1 while this node knows at least two others and hears none.";
+
     directory_deltas: counters("pushmesh_directory_deltas_total", "direction", &DIRECTIONS),
         "Directory deltas exchanged with peers.";
     directory_snapshots: counters("pushmesh_directory_snapshots_total", "direction", &DIRECTIONS),
         "Directory snapshots exchanged with peers.";
     directory_diverged: counter("pushmesh_directory_diverged_total"),
-        "Sections whose hash differed from their owner's at the same version, discarded and pulled again.";
+        "Copies of sections whose hash differed at the same version, replaced by a snapshot.";
+    directory_digests: counters("pushmesh_directory_digests_total", "direction", &DIRECTIONS),
+        "Questions about where all sections stand, exchanged with peers.";
+    directory_pulls: counters("pushmesh_directory_pulls_total", "from", &PULLED_FROM),
+        "Sections fetched after a comparison of digests, from the owner or from a third node.";
+    directory_refused: counter("pushmesh_directory_refused_total"),
+        "Newer sections offered by a third node that are of a boot which is no member here.";
+    directory_swept: counter("pushmesh_directory_swept_rows_total"),
+        "Rows removed because their section was replaced or its owner is gone.";
 }
 
 impl Metrics {
@@ -243,8 +258,8 @@ const PUSH_SECONDS_BUCKETS: [f64; 13] =
 const UPKEEP_SAMPLES: u64 = 4_096;
 
 /// See [`Outcome::as_str`](crate::push::Outcome::as_str).
-const OUTCOMES: [&str; 6] =
-    ["delivered", "buffered", "no_session", "overloaded", "interrupted", "unreachable"];
+const OUTCOMES: [&str; 7] =
+    ["delivered", "buffered", "no_session", "overloaded", "interrupted", "unreachable", "unknown"];
 
 /// See [`CloseReason::as_str`](crate::session::CloseReason::as_str).
 const CLOSE_REASONS: [&str; 11] = [
@@ -262,7 +277,9 @@ const CLOSE_REASONS: [&str; 11] = [
 ];
 
 /// Codes of the error bodies that refuse a WebSocket, and `full` for those closed with 1013.
-const REFUSALS: [&str; 9] = [
+const REFUSALS: [&str; 11] = [
+    "bad_resume",
+    "session_exists",
     "full",
     "not_ready",
     "unauthorized",
@@ -282,7 +299,8 @@ const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// What was wrong with a credential; the last six are
 /// [`TokenError::reason`](crate::token::TokenError::reason) with the prefix `token_`.
-const AUTH_FAILURES: [&str; 9] = [
+const AUTH_FAILURES: [&str; 10] = [
+    "resume",
     "key_missing",
     "key_wrong",
     "origin",
@@ -295,6 +313,10 @@ const AUTH_FAILURES: [&str; 9] = [
 ];
 
 const FRAME_REFUSALS: [&str; 4] = ["codec", "oversize", "order", "version"];
+
+const PULLED_FROM: [&str; 2] = ["owner", "relay"];
+
+const RELAY_STEPS: [&str; 3] = ["asked", "passed_on", "refused"];
 
 const DIRECTIONS: [&str; 2] = ["sent", "received"];
 

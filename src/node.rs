@@ -26,6 +26,7 @@ use crate::membership::gossip::GossipError;
 use crate::membership::incarnation::IncarnationError;
 use crate::mesh::identity::IdentityError;
 use crate::push::{BroadcastReport, Payload, PushReport, Target};
+use crate::router::Told;
 use crate::session::CloseReason;
 use crate::token::TokenKeyError;
 use crate::wire::Wire;
@@ -242,11 +243,25 @@ impl Node {
         self.shared.router.disconnect(target).await
     }
 
-    /// The devices that a user is connected with, and the node that holds each.
-    #[must_use]
-    pub fn sessions_of(&self, user: &UserId) -> Vec<(DeviceId, NodeName)> {
+    /// The devices that a user is connected with, and the node that holds each. The name of a device
+    /// is `None` when its node, which alone knows it, did not answer within the push timeout.
+    pub async fn sessions_of(&self, user: &UserId) -> Vec<(Option<DeviceId>, NodeName)> {
         let sessions = self.shared.replica.user(user);
-        sessions.into_iter().map(|(device, owned)| (device, owned.owner)).collect()
+        let owners = sessions.iter().map(|(key, owned)| (*key, owned.owner.clone()));
+        let names = self.shared.router.names(owners).await;
+        sessions
+            .into_iter()
+            .map(|(key, owned)| (names.of(key), owned.owner))
+            .filter(|(told, _)| *told != Told::Gone)
+            .map(|(told, owner)| (told.names().map(|names| names.device), owner))
+            .collect()
+    }
+
+    /// The nodes that hold the sessions of a user, one entry for each session, as this node knows
+    /// without asking.
+    #[must_use]
+    pub fn holders_of(&self, user: &UserId) -> Vec<NodeName> {
+        self.shared.replica.user(user).into_iter().map(|(_, owned)| owned.owner).collect()
     }
 
     /// How many sessions the cluster has, as this node sees it.

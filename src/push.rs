@@ -96,6 +96,8 @@ pub enum Outcome {
     Interrupted,
     /// The owner did not answer within the push timeout: the client may or may not have it.
     Unreachable,
+    /// This node reaches no other one, and can not know whether there is such a session.
+    Unknown,
 }
 
 impl Outcome {
@@ -110,6 +112,7 @@ impl Outcome {
             Outcome::Overloaded => "overloaded",
             Outcome::Interrupted => "interrupted",
             Outcome::Unreachable => "unreachable",
+            Outcome::Unknown => "unknown",
         }
     }
 }
@@ -134,9 +137,11 @@ impl Tally {
             Outcome::Delivered => self.delivered += 1,
             Outcome::Buffered => self.buffered += 1,
             Outcome::Overloaded => self.overloaded += 1,
-            Outcome::Moved { .. } | Outcome::NoSession | Outcome::Interrupted | Outcome::Unreachable => {
-                self.interrupted += 1;
-            }
+            Outcome::Moved { .. }
+            | Outcome::NoSession
+            | Outcome::Interrupted
+            | Outcome::Unreachable
+            | Outcome::Unknown => self.interrupted += 1,
         }
     }
 
@@ -152,8 +157,9 @@ impl Tally {
 /// What became of a push at one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionReport {
-    /// The device of the addressed user.
-    pub device: DeviceId,
+    /// The device of the addressed user; `None` when its owner, which alone knows the name, did not
+    /// answer or has no such session.
+    pub device: Option<DeviceId>,
     /// The node that answered, or that should have; `None` when no node owns the session.
     pub node: Option<NodeName>,
     /// What became of it; never [`Outcome::Moved`], which the router follows.
@@ -167,10 +173,13 @@ pub struct PushReport {
     pub id: MessageId,
     /// One entry for each session that was known when the push arrived; empty when there was none.
     pub sessions: Vec<SessionReport>,
+    /// Whether this node reached no other one, so that it may not know of sessions elsewhere.
+    pub isolated: bool,
 }
 
 impl PushReport {
-    /// The most favourable outcome among the sessions, which decides the status of the answer.
+    /// The most favourable outcome among the sessions, which decides the status of the answer. That of
+    /// an isolated node that knows no session is [`Outcome::Unknown`].
     #[must_use]
     pub fn best(&self) -> Outcome {
         let rank = |outcome: &Outcome| match outcome {
@@ -179,14 +188,16 @@ impl PushReport {
             Outcome::Overloaded => 2,
             Outcome::Interrupted => 3,
             Outcome::Unreachable => 4,
-            Outcome::Moved { .. } | Outcome::NoSession => 5,
+            Outcome::Moved { .. } | Outcome::NoSession | Outcome::Unknown => 5,
         };
-        self.sessions
+        let best = self
+            .sessions
             .iter()
             .map(|s| &s.outcome)
             .min_by_key(|o| rank(o))
             .cloned()
-            .unwrap_or(Outcome::NoSession)
+            .unwrap_or(Outcome::NoSession);
+        if best == Outcome::NoSession && self.isolated { Outcome::Unknown } else { best }
     }
 
     /// How many sessions were written to.

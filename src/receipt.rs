@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::{DeviceId, SessionKey};
 use crate::push::{Outcome, Tally};
 
 /// A node's answer to one request.
@@ -19,6 +20,23 @@ pub(crate) enum Answer {
     Outcomes(Vec<Outcome>),
     /// Counts over all sessions of the node.
     Tally(Tally),
+    /// One outcome for each device named by its hash, in their order.
+    Named(Vec<NamedOutcome>),
+    /// The names of sessions, in the order asked for; `None` for one that is not here.
+    Sessions(Vec<Option<SessionKey>>),
+    /// The node that was to pass the request on has no link to its target: nothing was sent.
+    NotRelayed,
+    /// The node that the request was passed on to did not answer.
+    Unanswered,
+}
+
+/// What became of a message at a session that was named by its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NamedOutcome {
+    /// The device; `None` for a session that is not here.
+    pub(crate) device: Option<DeviceId>,
+    /// What became of it.
+    pub(crate) outcome: Outcome,
 }
 
 /// The right, and the duty, to say what became of one message at one session.
@@ -76,6 +94,9 @@ impl Reply {
             match &mut state.answer {
                 Answer::Outcomes(outcomes) => outcomes[self.index] = outcome,
                 Answer::Tally(tally) => tally.add(&outcome),
+                Answer::Named(_) | Answer::Sessions(_) | Answer::NotRelayed | Answer::Unanswered => {
+                    unreachable!("nobody gathers these")
+                }
             }
             state.left -= 1;
             if state.left > 0 {

@@ -1,27 +1,32 @@
 //! This node's copy of the directory: one writer at a time, many readers.
 //!
 //! The pure [`Directory`] sits behind one mutex, which only the control path takes (claims,
-//! releases, merges). The push path reads the view: shards by user, each behind a reader-writer
+//! releases, merges). The push path reads the views: shards by user, each behind a reader-writer
 //! lock that is held for one lookup and never across an await. Lock order: directory, then a shard
 //! or the session registry.
 //!
 //! Deliberately not here: any decision. What a merge means is the directory's, what a lost key
 //! means is the session's.
 
-use std::sync::{Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use tokio::sync::watch;
+use tokio::task::yield_now;
 
+use crate::config::Takeover;
 use crate::directory::{
-    Claim, Counts, Delta, Digest, Directory, Lost, MergeError, Merged, Owned, Position, Section, View,
-    ViewChange,
+    Claim, ClaimState, Counts, Delta, Digest, Directory, Entry, Head, Known, Lost, MergeError, Owned,
+    Position, Shards, Slots, Snapshot, View,
 };
-use crate::hash;
-use crate::id::{DeviceId, Incarnation, NodeName, SessionKey, Stamp, UserId};
+use crate::id::{Incarnation, NodeName, SessionKey, Stamp, UserId};
+use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
 use crate::limits;
 
 /// The shared directory of a node.
-pub(crate) struct Replica {
+pub struct Replica {
+    me: NodeName,
+    hasher: KeyHasher,
+    takeover: Takeover,
     directory: Mutex<Directory>,
     shards: Box<[RwLock<View>]>,
     own_version: watch::Sender<u64>,
@@ -29,158 +34,227 @@ pub(crate) struct Replica {
 
 /// A claim that was just made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Claimed {
+pub struct Claimed {
     /// The new claim's stamp.
-    pub(crate) stamp: Stamp,
-    /// Who owned the key until now.
-    pub(crate) previous: Option<Owned>,
+    pub stamp: Stamp,
+    /// How many sessions it excludes, this node's among them.
+    pub excluded: usize,
+    /// Those of other nodes.
+    pub displaced: Vec<(DeviceHash, Owned)>,
+    /// The sessions of this node that it excludes.
+    pub lost: Vec<Lost>,
+}
+
+/// The policy refuses a new connection: the session is held by an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the session is held by an earlier connection")]
+pub struct Held;
+
+/// A snapshot that is arriving; given up when dropped before its end.
+pub struct Arriving<'a> {
+    replica: &'a Replica,
+    snapshot: Option<Snapshot>,
 }
 
 impl Replica {
     /// The empty directory of the node `me` in this boot.
-    pub(crate) fn new(me: NodeName, incarnation: Incarnation) -> Self {
+    #[must_use]
+    pub fn new(me: NodeName, incarnation: Incarnation, hasher: KeyHasher, takeover: Takeover) -> Self {
+        let directory = Directory::new(me.clone(), incarnation, limits::CHANGE_RING_MAX);
+        let view = || RwLock::new(View::new(SHARD_BITS, takeover, Arc::clone(directory.slots())));
+        let shards = (0..limits::VIEW_SHARDS).map(|_| view()).collect();
         Self {
-            directory: Mutex::new(Directory::new(me, incarnation, limits::CHANGE_RING_MAX)),
-            shards: (0..limits::VIEW_SHARDS).map(|_| RwLock::new(View::default())).collect(),
+            me,
+            hasher,
+            takeover,
+            directory: Mutex::new(directory),
+            shards,
             own_version: watch::Sender::new(0),
         }
     }
 
-    /// Claims `key` for this node, above every stamp known here and above `resumed`, the one that
-    /// the client brings. `register` is called before anybody can see the claim.
-    pub(crate) fn claim(
+    /// The node whose copy this is.
+    #[must_use]
+    pub fn me(&self) -> &NodeName {
+        &self.me
+    }
+
+    /// Hashes session keys as this cluster does.
+    #[must_use]
+    pub fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// The cluster's policy.
+    #[must_use]
+    pub fn takeover(&self) -> Takeover {
+        self.takeover
+    }
+
+    /// Claims `key` for this node, above every stamp known here and above `seen`. `resumed` is the stamp
+    /// of the session that the client has proven to be its own. `register` is called before anybody can
+    /// see the claim.
+    ///
+    /// # Errors
+    /// [`Held`], only under [`Takeover::RejectNewer`].
+    pub fn claim(
         &self,
-        key: &SessionKey,
+        key: Key,
         now_ms: u64,
+        seen: Option<Stamp>,
         resumed: Option<Stamp>,
         register: impl FnOnce(Stamp),
-    ) -> Claimed {
+    ) -> Result<Claimed, Held> {
         let mut directory = self.lock();
-        let (previous, seen) = {
-            let view = self.shard(&key.user).read().expect(NOT_POISONED);
-            (view.lookup(key), view.stamp(key).max(resumed))
-        };
-        let (claim, change) = directory.claim(key.clone(), now_ms, seen);
-        register(claim.stamp);
-        self.publish(&directory, &[change]);
-        Claimed { stamp: claim.stamp, previous }
+        let mut shards = &*self.shards;
+        if self.takeover == Takeover::RejectNewer {
+            let held = self.lookup(key);
+            if held.is_some_and(|held| Some(held.stamp) != resumed) {
+                return Err(Held);
+            }
+        }
+        let stamp = directory.next_stamp(key, now_ms, seen.max(resumed), &mut shards);
+        let mut displaced = self.read(key.user).displaced(key);
+        let excluded = displaced.len();
+        displaced.retain(|(_, owned)| owned.owner != self.me);
+        register(stamp);
+        let lost = directory.claim(key, Claim { stamp, state: ClaimState::Connected }, &mut shards);
+        self.publish(&directory);
+        Ok(Claimed { stamp, excluded, displaced, lost })
     }
 
     /// Releases this node's claim with that stamp, if it still stands.
-    pub(crate) fn release(&self, key: &SessionKey, stamp: Stamp) {
+    pub fn release(&self, key: Key, stamp: Stamp) {
         let mut directory = self.lock();
-        if let Some(change) = directory.release(key, stamp) {
-            self.publish(&directory, &[change]);
+        if directory.release(key, stamp, &mut &*self.shards) {
+            self.publish(&directory);
         }
     }
 
     /// Number of this node's own claims.
-    pub(crate) fn own_len(&self) -> usize {
-        self.lock().own().len()
+    #[must_use]
+    pub fn own_len(&self) -> u64 {
+        self.lock().own().len
     }
 
-    /// Position and hash of this node's section.
-    pub(crate) fn own_digest(&self) -> Digest {
-        self.lock().own().digest()
+    /// Where a section stands that this node would serve.
+    #[must_use]
+    pub fn head(&self, owner: &NodeName) -> Option<Head> {
+        self.lock().head(owner)
     }
 
-    /// What is held of the section of `owner`.
-    pub(crate) fn position(&self, owner: &NodeName) -> Position {
-        self.lock().position(owner)
+    /// Every section that this node would serve.
+    #[must_use]
+    pub fn heads(&self) -> Vec<(NodeName, Digest)> {
+        self.lock().heads().map(|(owner, head)| (owner.clone(), head.digest)).collect()
     }
 
-    /// Position and hash of what is held of the section of `owner`.
-    pub(crate) fn held(&self, owner: &NodeName) -> Option<Digest> {
-        self.lock().held(owner)
-    }
-
-    /// Number of claims held in the copy of the section of `owner`.
-    pub(crate) fn len_of(&self, owner: &NodeName) -> usize {
+    /// Number of claims that are held of `owner`.
+    #[must_use]
+    pub fn len_of(&self, owner: &NodeName) -> u64 {
         self.lock().len_of(owner)
     }
 
     /// Wakes whenever this node's section has a new version.
-    pub(crate) fn watch_own(&self) -> watch::Receiver<u64> {
+    #[must_use]
+    pub fn watch_own(&self) -> watch::Receiver<u64> {
         self.own_version.subscribe()
     }
 
     /// See [`Directory::delta_since`].
-    pub(crate) fn delta_since(&self, position: Position, changes_max: usize) -> Option<Delta> {
-        self.lock().delta_since(position, changes_max)
+    #[must_use]
+    pub fn delta_since(&self, owner: &NodeName, position: Position, changes_max: usize) -> Option<Delta> {
+        self.lock().delta_since(owner, position, changes_max)
     }
 
-    /// Up to `entries_max` of this node's claims after `after`; for snapshots.
-    pub(crate) fn own_chunk(
-        &self,
-        after: Option<&SessionKey>,
-        entries_max: usize,
-    ) -> Vec<(SessionKey, Claim)> {
-        self.lock().own().chunk(after, entries_max)
-    }
-
-    /// The digest and size of this node's section, if it stands at `position`.
-    pub(crate) fn own_at(&self, position: Position) -> Option<(Digest, u64)> {
+    /// Up to `entries_max` claims of `owner` after `after`, for snapshots. `None`: this node does not
+    /// serve that section any more.
+    #[must_use]
+    pub fn chunk(&self, owner: &NodeName, after: Option<Key>, entries_max: usize) -> Option<Vec<Entry>> {
+        // The slot stays what it is while this is held: nobody replaces or sweeps it.
         let directory = self.lock();
-        let own = directory.own();
-        (own.position() == position).then(|| (own.digest(), own.len() as u64))
+        let slot = directory.slot_of(owner)?;
+        let mut entries = Vec::new();
+        if directory.len_of(owner) == 0 {
+            return Some(entries); // Nothing is found by walking over everybody else's rows.
+        }
+        for (shard, after) in self.from(after) {
+            let view = shard.read().expect(NOT_POISONED);
+            let rows = view.of_slot(slot, after).take(entries_max - entries.len());
+            entries.extend(rows.map(|row| Entry { key: row.key, claim: row.claim() }));
+            if entries.len() == entries_max {
+                break;
+            }
+        }
+        Some(entries)
     }
 
-    /// Merges a delta; the keys that this node lost by it are in the result.
+    /// Merges a delta; the sessions that this node lost by it are in the result.
     ///
     /// # Errors
     /// See [`Directory::merge_delta`].
-    pub(crate) fn merge_delta(&self, owner: &NodeName, delta: Delta) -> Result<Vec<Lost>, MergeError> {
-        let mut directory = self.lock();
-        match directory.merge_delta(owner, delta) {
-            Ok(merged) => Ok(self.show(merged)),
-            Err((error, merged)) => {
-                self.show(merged);
-                Err(error)
-            }
-        }
+    pub fn merge_delta(&self, owner: &NodeName, delta: Delta) -> Result<Vec<Lost>, MergeError> {
+        self.lock().merge_delta(owner, delta, &mut &*self.shards)
     }
 
-    /// Merges a whole section; the keys that this node lost by it are in the result.
+    /// See [`Directory::distrust`].
+    pub fn distrust(&self, owner: &NodeName, held: &Digest) -> bool {
+        self.lock().distrust(owner, held)
+    }
+
+    /// Begins to take a snapshot. `None`: what is held is as new.
     ///
     /// # Errors
-    /// See [`Directory::merge_section`].
-    pub(crate) fn merge_section(&self, owner: &NodeName, section: Section) -> Result<Vec<Lost>, MergeError> {
-        let mut directory = self.lock();
-        directory.merge_section(owner, section).map(|merged| self.show(merged))
+    /// See [`Directory::begin`].
+    pub fn begin(&self, owner: &NodeName, position: Position) -> Result<Option<Arriving<'_>>, MergeError> {
+        let snapshot = self.lock().begin(owner, position, &mut &*self.shards)?;
+        Ok(snapshot.map(|snapshot| Arriving { replica: self, snapshot: Some(snapshot) }))
     }
 
-    /// Hides or shows what `owner` claimed in that boot; the keys that this node lost by it are in
-    /// the result.
-    pub(crate) fn set_hidden(&self, owner: &NodeName, incarnation: Incarnation, hidden: bool) -> Vec<Lost> {
-        let mut directory = self.lock();
-        let merged = directory.set_hidden(owner, incarnation, hidden);
-        self.show(merged)
+    /// Hides or shows what `owner` claimed in that boot; the sessions that this node lost by it are
+    /// in the result.
+    pub fn set_hidden(&self, owner: &NodeName, incarnation: Incarnation, hidden: bool) -> Vec<Lost> {
+        let shown = self.lock().set_hidden(owner, incarnation, hidden, &mut &*self.shards);
+        if shown { self.audit() } else { Vec::new() }
     }
 
-    /// Forgets the section of `owner` if it is of that boot or of an earlier one.
-    pub(crate) fn discard(&self, owner: &NodeName, incarnation: Incarnation) {
-        let mut directory = self.lock();
-        let merged = directory.discard(owner, incarnation);
-        self.show(merged);
+    /// Forgets the section of `owner` if it is of that boot or of an earlier one. `over`: nothing of
+    /// it is taken any more.
+    pub fn discard(&self, owner: &NodeName, incarnation: Incarnation, over: bool) {
+        self.lock().discard(owner, incarnation, over, &mut &*self.shards);
     }
 
     /// The visible owner of a session.
-    pub(crate) fn lookup(&self, key: &SessionKey) -> Option<Owned> {
-        self.shard(&key.user).read().expect(NOT_POISONED).lookup(key)
+    #[must_use]
+    pub fn lookup(&self, key: Key) -> Option<Owned> {
+        self.read(key.user).lookup(key)
+    }
+
+    /// The visible owner of the session with these names.
+    #[must_use]
+    pub fn lookup_named(&self, key: &SessionKey) -> Option<Owned> {
+        self.lookup(self.hasher.key(key))
     }
 
     /// The visible sessions of a user, ordered by device.
-    pub(crate) fn user(&self, user: &UserId) -> Vec<(DeviceId, Owned)> {
-        self.shard(user).read().expect(NOT_POISONED).user(user)
+    #[must_use]
+    pub fn user(&self, user: &UserId) -> Vec<(Key, Owned)> {
+        let user = self.hasher.user(user);
+        self.read(user).user(user)
     }
 
-    /// Up to `sessions_max` visible sessions after `after`. The order is fixed but arbitrary, the
-    /// same on every node; the key of the last one continues the list.
-    pub(crate) fn page(&self, after: Option<&SessionKey>, sessions_max: usize) -> Vec<(SessionKey, Owned)> {
-        let first = after.map_or(0, |key| shard_of(&key.user));
+    /// Every row that this node holds of a user, visible or not.
+    #[must_use]
+    pub fn known(&self, user: UserHash) -> Vec<Known> {
+        self.read(user).known(user)
+    }
+
+    /// Up to `sessions_max` visible sessions after `after`, in the order of keys, which is the same
+    /// on every node; the key of the last one continues the list.
+    #[must_use]
+    pub fn page(&self, after: Option<Key>, sessions_max: usize) -> Vec<(Key, Owned)> {
         let mut page = Vec::new();
-        for (index, shard) in self.shards.iter().enumerate().skip(first) {
-            let after = after.filter(|_| index == first);
+        for (shard, after) in self.from(after) {
             page.extend(shard.read().expect(NOT_POISONED).page(after, sessions_max - page.len()));
             if page.len() == sessions_max {
                 break;
@@ -190,7 +264,8 @@ impl Replica {
     }
 
     /// Exact counts of what is visible here. Walks all claims, one shard at a time.
-    pub(crate) fn counts(&self) -> Counts {
+    #[must_use]
+    pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for shard in &self.shards {
             shard.read().expect(NOT_POISONED).count(&mut counts);
@@ -198,43 +273,103 @@ impl Replica {
         counts
     }
 
+    /// The sessions of this node that any other claim excludes. Walks all claims; for when claims
+    /// appear that were not merged one by one.
+    fn audit(&self) -> Vec<Lost> {
+        self.shards.iter().flat_map(|shard| shard.read().expect(NOT_POISONED).audit()).collect()
+    }
+
+    /// Removes the rows of what is over, shard by shard. Returns how many there were.
+    pub async fn sweep(&self) -> usize {
+        let retired = self.lock().retired();
+        if retired.is_empty() {
+            return 0;
+        }
+        let mut rows = 0;
+        for shard in &self.shards {
+            rows += shard.write().expect(NOT_POISONED).sweep();
+            yield_now().await;
+        }
+        self.lock().swept(&retired, &mut &*self.shards);
+        rows
+    }
+
     fn lock(&self) -> MutexGuard<'_, Directory> {
         self.directory.lock().expect(NOT_POISONED)
     }
 
-    fn shard(&self, user: &UserId) -> &RwLock<View> {
-        &self.shards[shard_of(user)]
+    fn read(&self, user: UserHash) -> std::sync::RwLockReadGuard<'_, View> {
+        self.shards[shard_of(user)].read().expect(NOT_POISONED)
     }
 
-    fn publish(&self, directory: &Directory, changes: &[ViewChange]) {
-        self.apply(changes);
-        self.own_version.send_replace(directory.own().version());
+    /// The shards with keys after `after`, in order, and where to begin in each.
+    fn from(&self, after: Option<Key>) -> impl Iterator<Item = (&RwLock<View>, Option<Key>)> {
+        let first = after.map_or(0, |key| shard_of(key.user));
+        // The other shards have no place for that key: all of theirs come after it.
+        (self.shards[first..].iter().enumerate())
+            .map(move |(index, shard)| (shard, after.filter(|_| index == 0)))
     }
 
-    fn show(&self, merged: Merged) -> Vec<Lost> {
-        self.apply(&merged.changes);
-        merged.lost
+    fn publish(&self, directory: &Directory) {
+        self.own_version.send_replace(directory.own().digest.position.version);
+    }
+}
+
+impl Arriving<'_> {
+    /// Writes the entries of a chunk.
+    pub fn fill(&mut self, entries: &[Entry]) {
+        let snapshot = self.snapshot.as_mut().expect(UNTIL_ITS_END);
+        self.replica.lock().fill(snapshot, entries, &mut &*self.replica.shards);
     }
 
-    fn apply(&self, changes: &[ViewChange]) {
-        for change in changes {
-            match change {
-                ViewChange::Upsert { key, .. } | ViewChange::Remove { key, .. } => {
-                    self.shard(&key.user).write().expect(NOT_POISONED).apply(change);
-                }
-                ViewChange::Hidden { .. } => {
-                    for shard in &self.shards {
-                        shard.write().expect(NOT_POISONED).apply(change);
-                    }
-                }
-            }
+    /// Applies a delta that belongs to it.
+    ///
+    /// # Errors
+    /// See [`Directory::mend`].
+    pub fn mend(&mut self, delta: &Delta) -> Result<(), MergeError> {
+        let snapshot = self.snapshot.as_mut().expect(UNTIL_ITS_END);
+        self.replica.lock().mend(snapshot, delta, &mut &*self.replica.shards)
+    }
+
+    /// Makes it the copy of its owner's section; the sessions that this node lost by it are in the
+    /// result.
+    ///
+    /// # Errors
+    /// See [`Directory::end`].
+    pub fn end(mut self, digest: Digest, count: u64) -> Result<Vec<Lost>, MergeError> {
+        let snapshot = self.snapshot.take().expect(UNTIL_ITS_END);
+        let lost = self.replica.lock().end(snapshot, digest, count, &mut &*self.replica.shards)?;
+        // By the other policies a claim can exclude sessions of other keys than its own, also such
+        // as were claimed while the snapshot was on its way.
+        if self.replica.takeover == Takeover::ExclusiveDevice { Ok(lost) } else { Ok(self.replica.audit()) }
+    }
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        if let Some(snapshot) = self.snapshot.take() {
+            self.replica.lock().give_up(snapshot, &mut &*self.replica.shards);
         }
     }
 }
 
-/// The shard of a user: the same on every node and in every run, because cursors name keys only.
-fn shard_of(user: &UserId) -> usize {
-    hash::bucket(user.as_str(), limits::VIEW_SHARDS)
+impl Shards for &[RwLock<View>] {
+    fn with<R>(&mut self, user: UserHash, work: impl FnOnce(&mut View) -> R) -> R {
+        work(&mut self[shard_of(user)].write().expect(NOT_POISONED))
+    }
+
+    fn set_slots(&mut self, slots: &Arc<Slots>) {
+        for shard in *self {
+            shard.write().expect(NOT_POISONED).set_slots(Arc::clone(slots));
+        }
+    }
 }
 
+/// The shard of a user: its upper bits, so that the shards in their order hold the keys in theirs.
+fn shard_of(user: UserHash) -> usize {
+    (user.high >> (u64::BITS - SHARD_BITS)) as usize
+}
+
+const SHARD_BITS: u32 = limits::VIEW_SHARDS.trailing_zeros();
+const UNTIL_ITS_END: &str = "the snapshot is here until its end";
 const NOT_POISONED: &str = "no panic happens under this lock";

@@ -16,32 +16,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::directory::Owned;
+use crate::id::{MessageId, NodeName, SessionKey, UserId};
+use crate::key::Key;
 use crate::limits;
 use crate::membership::member::MemberState;
 use crate::membership::roster::Roster;
 use crate::mesh::{Links, Recipients};
 use crate::metrics::Metrics;
-use crate::push::{BroadcastReport, Message, Outcome, Payload, PushReport, SessionReport, Tally, Target};
-use crate::receipt::Answer;
+use crate::push::{BroadcastReport, Message, Outcome, Payload, PushReport, SessionReport, Target};
 use crate::replica::Replica;
 use crate::session::{OutboxLimits, Registry};
 use crate::wire::Clock;
 
+mod attempt;
 mod errand;
 mod lease;
+mod names;
 mod owner;
+mod relay;
 mod route;
 
+pub(crate) use crate::replica::Held;
+use attempt::Attempt;
 pub(crate) use errand::Errand;
 pub(crate) use lease::Lease;
+pub(crate) use names::{Names, Told};
 pub(crate) use owner::Owner;
-use route::{Follow, Tried};
+pub(crate) use relay::relay;
+pub(crate) use route::Way;
+use route::{Follow, Tried, Wanted};
 
 /// What a router works with.
 pub(crate) struct RouterParts {
@@ -63,20 +70,6 @@ pub(crate) struct RouterParts {
 pub(crate) struct Router {
     parts: RouterParts,
     next_id: AtomicU64,
-}
-
-/// One request to one owner, under way.
-struct Attempt {
-    owner: NodeName,
-    sessions: Vec<(DeviceId, Stamp)>,
-    answer: Pending,
-}
-
-enum Pending {
-    /// The answer will come.
-    Answer(oneshot::Receiver<Answer>),
-    /// There will be none to wait for.
-    Settled(Outcome),
 }
 
 impl Router {
@@ -104,8 +97,9 @@ impl Router {
         message: Message,
     ) -> impl Future<Output = PushReport> + Send + 'static {
         let id = message.id.clone();
+        let isolated = self.parts.roster.isolated();
         let sessions = self.run(target, Errand::Push(Arc::new(message)));
-        async move { PushReport { id, sessions: sessions.await } }
+        async move { PushReport { id, sessions: sessions.await, isolated } }
     }
 
     /// Closes a session, or all sessions of a user, with 4002. `Delivered` means closed.
@@ -114,8 +108,9 @@ impl Router {
         target: Target,
     ) -> impl Future<Output = PushReport> + Send + 'static {
         let id = self.message(None, Payload::text("")).id;
+        let isolated = self.parts.roster.isolated();
         let sessions = self.run(target, Errand::Disconnect);
-        async move { PushReport { id, sessions: sessions.await } }
+        async move { PushReport { id, sessions: sessions.await, isolated } }
     }
 
     fn run(
@@ -123,73 +118,55 @@ impl Router {
         target: Target,
         errand: Errand,
     ) -> impl Future<Output = Vec<SessionReport>> + Send + 'static {
-        let (user, sessions) = match target {
+        let (target, sessions) = self.find(target);
+        let attempts = self.dispatch(&target, &errand, sessions);
+        let router = Arc::clone(self);
+        async move { router.settle(target, errand, attempts).await }
+    }
+
+    /// The sessions that are meant, as the directory shows them now.
+    fn find(&self, target: Target) -> (Sought, Vec<(NodeName, Wanted)>) {
+        let replica = &self.parts.replica;
+        let wanted = |device, name, owned: Owned| (owned.owner, Wanted { device, name, stamp: owned.stamp });
+        match target {
             Target::User(user) => {
-                let sessions = self.parts.replica.user(&user);
-                (user, sessions)
+                let sessions = replica.user(&user).into_iter();
+                let sessions = sessions.map(|(key, owned)| wanted(key.device, None, owned)).collect();
+                (Sought { user, session: None }, sessions)
             }
-            Target::Session(SessionKey { user, device }) => {
-                let key = SessionKey::new(user, device);
-                let owned = self.parts.replica.lookup(&key);
-                (key.user, owned.map(|owned| (key.device, owned)).into_iter().collect())
+            Target::Session(names) => {
+                let key = replica.hasher().key(&names);
+                let found = replica.lookup(key);
+                let sessions = found.map(|owned| wanted(key.device, Some(names.device.clone()), owned));
+                let user = names.user.clone();
+                (Sought { user, session: Some(names) }, sessions.into_iter().collect())
             }
             Target::All => unreachable!("broadcast is a call of its own"),
-        };
-        let sessions = sessions.into_iter().map(|(device, owned)| (device, owned.owner, owned.stamp));
-        let attempts = self.dispatch(&user, &errand, sessions);
-        let router = Arc::clone(self);
-        async move { router.settle(user, errand, attempts).await }
+        }
     }
 
     /// Sends the errand to each owner once.
     fn dispatch(
         &self,
-        user: &UserId,
+        target: &Sought,
         errand: &Errand,
-        sessions: impl IntoIterator<Item = (DeviceId, NodeName, Stamp)>,
+        sessions: impl IntoIterator<Item = (NodeName, Wanted)>,
     ) -> Vec<Attempt> {
-        let plan = route::plan(sessions);
+        let plan = route::plan(sessions, limits::SESSIONS_PER_USER_CEILING);
         plan.into_iter()
             .map(|(owner, sessions)| {
-                let devices = sessions.iter().map(|(device, _)| device.clone()).collect();
-                let recipients = Recipients::Sessions { user: user.clone(), devices };
-                let answer = self.send(&owner, recipients, errand);
-                Attempt { owner, sessions, answer }
+                let pending = self.send(&owner, target.recipients(&sessions), errand);
+                Attempt { owner, sessions, pending }
             })
             .collect()
     }
 
-    fn send(&self, owner: &NodeName, recipients: Recipients, errand: &Errand) -> Pending {
-        if *owner == self.parts.me {
-            let (done, answer) = oneshot::channel();
-            self.parts.owner.execute(&self.parts.me, &recipients, errand, move |answer| {
-                let _ = done.send(answer); // Whoever asked may have stopped waiting.
-            });
-            return Pending::Answer(answer);
-        }
-        let Some(link) = self.parts.links.get(owner) else {
-            return Pending::Settled(Outcome::Unreachable);
-        };
-        self.parts.metrics.mesh_requests.with("sent").increment(1);
-        match link.request(recipients, errand.action(), errand.payload()) {
-            Err(_) => {
-                self.parts.metrics.mesh_overloaded.increment(1);
-                Pending::Settled(Outcome::Overloaded)
-            }
-            // It is sent all the same, but nobody waits for a peer that may be gone.
-            Ok(_) if self.parts.roster.state(owner) == Some(MemberState::Suspect) => {
-                Pending::Settled(Outcome::Unreachable)
-            }
-            Ok(answer) => Pending::Answer(answer),
-        }
-    }
-
     /// Waits for the answers and reports what became of each session.
-    async fn settle(&self, user: UserId, errand: Errand, attempts: Vec<Attempt>) -> Vec<SessionReport> {
+    async fn settle(&self, target: Sought, errand: Errand, attempts: Vec<Attempt>) -> Vec<SessionReport> {
         let deadline = Instant::now() + self.parts.push_timeout;
         // Side by side: a session that moved must not wait for an owner that is slow.
         let settled =
-            join_all(attempts.into_iter().map(|attempt| self.follow(&user, &errand, attempt, deadline)));
+            join_all(attempts.into_iter().map(|attempt| self.follow(&target, &errand, attempt, deadline)));
         let mut reports: Vec<_> = settled.await.into_iter().flatten().collect();
         reports.sort_by(|a, b| a.device.cmp(&b.device));
         reports
@@ -198,32 +175,34 @@ impl Router {
     /// Waits for one owner's answer, and follows those of its sessions that moved.
     async fn follow(
         &self,
-        user: &UserId,
+        target: &Sought,
         errand: &Errand,
         first: Attempt,
         deadline: Instant,
     ) -> Vec<SessionReport> {
+        let user = self.parts.replica.hasher().user(&target.user);
         let (mut reports, mut attempts) = (Vec::new(), vec![first]);
         for hop in 0.. {
             let mut moved = Vec::new();
-            for Attempt { owner: tried, sessions, answer } in attempts {
-                let outcomes = answer.outcomes(sessions.len(), deadline).await;
-                for ((device, stamp), outcome) in sessions.into_iter().zip(outcomes) {
-                    let key = SessionKey::new(user.clone(), device);
-                    let visible = self.parts.replica.lookup(&key);
+            for Attempt { owner: tried, sessions, pending } in attempts {
+                let outcomes = self.outcomes(pending, sessions.len(), deadline).await;
+                for (wanted, (name, outcome)) in sessions.into_iter().zip(outcomes) {
+                    let Wanted { device, name: known, stamp } = wanted;
+                    let name = name.or(known);
+                    let visible = self.parts.replica.lookup(Key { user, device });
                     match route::follow(outcome, &Tried { owner: &tried, stamp, hop }, visible) {
                         Follow::Settled(outcome) => {
                             let node = (outcome != Outcome::NoSession).then(|| tried.clone());
-                            reports.push(SessionReport { device: key.device, node, outcome });
+                            reports.push(SessionReport { device: name, node, outcome });
                         }
-                        Follow::Retry { owner, stamp } => moved.push((key.device, owner, stamp)),
+                        Follow::Retry { owner, stamp } => moved.push((owner, Wanted { device, name, stamp })),
                     }
                 }
             }
             if moved.is_empty() {
                 break;
             }
-            attempts = self.dispatch(user, errand, moved);
+            attempts = self.dispatch(target, errand, moved);
         }
         if matches!(errand, Errand::Push(_)) {
             reports.iter().for_each(|report| self.parts.metrics.pushed(&report.outcome));
@@ -250,60 +229,35 @@ impl Router {
             .map(|name| (name.clone(), self.send(name, Recipients::All, &errand)))
             .collect();
         let deadline = Instant::now() + self.parts.push_timeout;
-        let metrics = Arc::clone(&self.parts.metrics);
+        let router = Arc::clone(self);
         async move {
             let mut nodes = Vec::new();
             for (name, pending) in asked {
-                let tally = pending.tally(deadline).await;
-                metrics.broadcast(tally.as_ref());
+                let tally = router.tally(pending, deadline).await;
+                router.parts.metrics.broadcast(tally.as_ref());
                 nodes.push((name, tally));
             }
             nodes.sort_by(|a, b| a.0.cmp(&b.0));
             BroadcastReport { id, nodes }
         }
     }
-
-    fn request_yield(
-        &self,
-        owner: &NodeName,
-        key: &SessionKey,
-        stamp: Stamp,
-    ) -> Option<oneshot::Receiver<Answer>> {
-        let link = self.parts.links.get(owner)?;
-        if self.parts.roster.state(owner) != Some(MemberState::Alive) {
-            return None;
-        }
-        let recipients = Recipients::Sessions { user: key.user.clone(), devices: vec![key.device.clone()] };
-        self.parts.metrics.mesh_requests.with("sent").increment(1);
-        link.request(recipients, Errand::Yield(stamp).action(), Bytes::new()).ok()
-    }
 }
 
-impl Pending {
-    async fn answer(self, deadline: Instant) -> Result<Answer, Outcome> {
-        match self {
-            Pending::Settled(outcome) => Err(outcome),
-            Pending::Answer(answer) => match timeout_at(deadline, answer).await {
-                Ok(Ok(answer)) => Ok(answer),
-                // The link broke, or nobody answered in time.
-                Ok(Err(_)) | Err(_) => Err(Outcome::Unreachable),
+/// Whom a push is for, while its sessions are followed.
+struct Sought {
+    user: UserId,
+    /// The one session that is meant, if it is one.
+    session: Option<SessionKey>,
+}
+
+impl Sought {
+    fn recipients(&self, sessions: &[Wanted]) -> Recipients {
+        match &self.session {
+            Some(names) => Recipients::Session(names.clone()),
+            None => Recipients::Devices {
+                user: self.user.clone(),
+                devices: sessions.iter().map(|wanted| wanted.device).collect(),
             },
-        }
-    }
-
-    async fn outcomes(self, sessions: usize, deadline: Instant) -> Vec<Outcome> {
-        match self.answer(deadline).await {
-            Ok(Answer::Outcomes(outcomes)) if outcomes.len() == sessions => outcomes,
-            // An answer that does not fit the question says nothing.
-            Ok(_) => vec![Outcome::Unreachable; sessions],
-            Err(outcome) => vec![outcome; sessions],
-        }
-    }
-
-    async fn tally(self, deadline: Instant) -> Option<Tally> {
-        match self.answer(deadline).await {
-            Ok(Answer::Tally(tally)) => Some(tally),
-            _ => None,
         }
     }
 }

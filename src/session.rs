@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, watch};
 
 use crate::id::{SessionKey, Stamp};
+use crate::key::Key;
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 
@@ -30,8 +31,10 @@ pub(crate) use registry::{Permit, Registry};
 
 /// One session of this node, while its connection lives.
 pub(crate) struct Session {
-    key: SessionKey,
+    names: SessionKey,
+    key: Key,
     stamp: Stamp,
+    succeeds: Option<Stamp>,
     outbox: Mutex<Outbox>,
     wake: Notify,
     ending: watch::Sender<bool>,
@@ -46,11 +49,20 @@ pub(crate) enum Work {
 }
 
 impl Session {
-    /// A session whose connection is about to open.
-    pub(crate) fn new(key: SessionKey, stamp: Stamp, limits: OutboxLimits) -> Self {
+    /// A session whose connection is about to open. `key` is the hash of `names`; `succeeds` the stamp
+    /// of the session whose client this is, as it has proven.
+    pub(crate) fn new(
+        names: SessionKey,
+        key: Key,
+        stamp: Stamp,
+        succeeds: Option<Stamp>,
+        limits: OutboxLimits,
+    ) -> Self {
         Self {
+            names,
             key,
             stamp,
+            succeeds,
             outbox: Mutex::new(Outbox::new(limits)),
             wake: Notify::new(),
             ending: watch::Sender::new(false),
@@ -58,13 +70,23 @@ impl Session {
     }
 
     /// Whose session it is.
-    pub(crate) fn key(&self) -> &SessionKey {
-        &self.key
+    pub(crate) fn names(&self) -> &SessionKey {
+        &self.names
+    }
+
+    /// Whose session it is, as the directory keeps it.
+    pub(crate) fn key(&self) -> Key {
+        self.key
     }
 
     /// The stamp of the claim behind it.
     pub(crate) fn stamp(&self) -> Stamp {
         self.stamp
+    }
+
+    /// Whether a claim with this stamp is of an earlier connection of the same client.
+    pub(crate) fn succeeds(&self, stamp: Stamp) -> bool {
+        self.succeeds.is_some_and(|succeeded| stamp <= succeeded)
     }
 
     /// Hands over a message to write. The reply is answered in any case: now when there is no room

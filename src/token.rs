@@ -8,6 +8,8 @@
 //! Two more claims are honoured where a token has them, as RFC 7519 asks: `nbf`, with some tolerance
 //! for clocks that differ, and `aud`, which has to name `pushmesh`. Nothing is revoked here: a
 //! token is good until it expires, so issue short ones.
+//!
+//! What a node signs for a client to come back with is in `resume.rs`.
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -17,8 +19,11 @@ use crate::config::{AuthConfig, Secret};
 use crate::id::{DeviceId, IdError, UserId};
 
 mod provider;
+mod resume;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use resume::{ResumeKey, Resumed};
 
 /// The keys that client tokens are checked with.
 pub(crate) struct TokenVerifier {

@@ -1,8 +1,9 @@
 //! `pushmesh listen`: a client that prints what it is sent.
 //!
 //! It behaves as docs/PROTOCOL.md asks of clients: it answers pings, notices a silent server, and
-//! after 1012 and 1013 it comes back after the pause that the server chose. Any other close ends
-//! it.
+//! after 1012 and 1013 it comes back after the pause that the server chose. With `--json`, which
+//! speaks `pushmesh.v1`, it comes back as the same session, by the resume token of the last welcome.
+//! Any other close ends it.
 
 use std::time::Duration;
 
@@ -54,17 +55,17 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<Exit> {
     check_user(args.user.as_ref(), args.token.as_ref())?;
     let server = Server::new(&args.server)?;
-    let mut left = args.count.unwrap_or(u64::MAX);
-    let mut socket = Socket::connect(&server, &args).await?;
+    let mut listener = Listener { left: args.count.unwrap_or(u64::MAX), json: args.json, resume: None };
+    let mut socket = Socket::connect(&server, &args, None).await?;
     eprintln!("listening at {}", server.url());
     loop {
-        let pause = match session(&mut socket, &mut left, args.json).await? {
+        let pause = match listener.session(&mut socket).await? {
             Next::End(exit) => return Ok(exit),
             Next::Reconnect { pause } => pause,
         };
         eprintln!("reconnecting in {} ms", pause.as_millis());
         let reconnected = tokio::select! {
-            result = reconnect(&server, &args, pause) => result?,
+            result = reconnect(&server, &args, &mut listener.resume, pause) => result?,
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
         };
         socket = reconnected;
@@ -79,33 +80,51 @@ enum Next {
     Reconnect { pause: Duration },
 }
 
-/// Prints the messages of one connection.
-async fn session(socket: &mut Socket, left: &mut u64, json: bool) -> anyhow::Result<Next> {
-    loop {
-        let event = tokio::select! {
-            event = socket.next() => event,
-            _ = tokio::signal::ctrl_c() => {
-                socket.close().await;
-                return Ok(Next::End(Exit::Done));
-            }
-        };
-        match event {
-            Event::Message(message) => {
-                let Some(line) = line(&message, json)? else { continue };
-                super::print_line(line)?;
-                *left -= 1;
-                if *left == 0 {
+/// What lasts from one connection to the next.
+struct Listener {
+    /// Messages to print before the end.
+    left: u64,
+    json: bool,
+    /// The resume token of the last welcome.
+    resume: Option<String>,
+}
+
+impl Listener {
+    /// Prints the messages of one connection.
+    async fn session(&mut self, socket: &mut Socket) -> anyhow::Result<Next> {
+        loop {
+            let event = tokio::select! {
+                event = socket.next() => event,
+                _ = tokio::signal::ctrl_c() => {
                     socket.close().await;
                     return Ok(Next::End(Exit::Done));
                 }
-            }
-            Event::Closed { code, reason } => {
-                eprintln!("closed by the server: {code} {reason}");
-                return Ok(after_close(code, &reason));
-            }
-            Event::Lost { problem } => {
-                eprintln!("connection lost: {problem}");
-                return Ok(Next::Reconnect { pause: RETRY_PAUSE });
+            };
+            match event {
+                Event::Message(message) => {
+                    let line = match heard(&message, self.json)? {
+                        Heard::Message { line } => line,
+                        Heard::Welcome { resume } => {
+                            self.resume = resume;
+                            continue;
+                        }
+                        Heard::Other => continue,
+                    };
+                    super::print_line(line)?;
+                    self.left -= 1;
+                    if self.left == 0 {
+                        socket.close().await;
+                        return Ok(Next::End(Exit::Done));
+                    }
+                }
+                Event::Closed { code, reason } => {
+                    eprintln!("closed by the server: {code} {reason}");
+                    return Ok(after_close(code, &reason));
+                }
+                Event::Lost { problem } => {
+                    eprintln!("connection lost: {problem}");
+                    return Ok(Next::Reconnect { pause: RETRY_PAUSE });
+                }
             }
         }
     }
@@ -129,16 +148,27 @@ fn after_close(code: u16, reason: &str) -> Next {
 }
 
 /// Tries again for a while: the node is restarting, or another one takes over its address. A
-/// refusal that will not change ends it.
-async fn reconnect(server: &Server, args: &ListenArgs, pause: Duration) -> anyhow::Result<Socket> {
+/// refusal that will not change ends it; a resume token that is refused is left out from then on,
+/// because the cluster may have got another key meanwhile.
+async fn reconnect(
+    server: &Server,
+    args: &ListenArgs,
+    resume: &mut Option<String>,
+    pause: Duration,
+) -> anyhow::Result<Socket> {
     let deadline = Instant::now() + RECONNECT_FOR;
     let mut pause = pause;
     loop {
         sleep(pause).await;
-        match Socket::connect(server, args).await {
+        match Socket::connect(server, args, resume.as_deref()).await {
             Ok(socket) => return Ok(socket),
             Err(error) => {
-                let is_final = error.downcast_ref::<Refused>().is_some_and(|refused| !refused.may_pass());
+                let refused = error.downcast_ref::<Refused>();
+                let unresumed = resume.is_some() && refused.is_some_and(Refused::of_resume);
+                if unresumed {
+                    *resume = None;
+                }
+                let is_final = !unresumed && refused.is_some_and(|refused| !refused.may_pass());
                 if is_final || Instant::now() >= deadline {
                     return Err(error);
                 }
@@ -148,23 +178,39 @@ async fn reconnect(server: &Server, args: &ListenArgs, pause: Duration) -> anyho
     }
 }
 
-/// The line to print for a frame; `None` for one that is no message.
-fn line(message: &Message, json: bool) -> anyhow::Result<Option<String>> {
+/// What a frame means.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    /// A message.
+    Message {
+        /// How it is printed.
+        line: String,
+    },
+    /// The first envelope of a connection.
+    Welcome {
+        /// What to come back with; older servers give none.
+        resume: Option<String>,
+    },
+    /// Nothing to do.
+    Other,
+}
+
+fn heard(message: &Message, json: bool) -> anyhow::Result<Heard> {
     if json {
         return match message {
             Message::Text(text) => envelope(text),
-            _ => Ok(None),
+            _ => Ok(Heard::Other),
         };
     }
     Ok(match message {
-        Message::Text(text) => Some(text.as_str().to_owned()),
-        Message::Binary(bytes) => Some(format!("base64:{}", STANDARD.encode(bytes))),
-        _ => None,
+        Message::Text(text) => Heard::Message { line: text.as_str().to_owned() },
+        Message::Binary(bytes) => Heard::Message { line: format!("base64:{}", STANDARD.encode(bytes)) },
+        _ => Heard::Other,
     })
 }
 
-/// What an envelope of `pushmesh.v1` gives to print: messages as they are; the rest is for stderr.
-fn envelope(text: &str) -> anyhow::Result<Option<String>> {
+/// What an envelope of `pushmesh.v1` means: messages are printed as they are; the rest is for stderr.
+fn envelope(text: &str) -> anyhow::Result<Heard> {
     #[derive(Deserialize)]
     struct Envelope {
         r#type: String,
@@ -178,20 +224,24 @@ fn envelope(text: &str) -> anyhow::Result<Option<String>> {
         device: String,
         #[serde(default)]
         node: String,
+        resume: Option<String>,
     }
     let parsed: Envelope = serde_json::from_str(text).context("the server does not speak pushmesh.v1")?;
     match parsed.r#type.as_str() {
-        // One line, whatever white space the server puts in.
-        "message" => Ok(Some(serde_json::from_str::<Box<RawValue>>(text)?.get().replace(['\r', '\n'], " "))),
+        "message" => {
+            // One line, whatever white space the server puts in.
+            let line = serde_json::from_str::<Box<RawValue>>(text)?.get().replace(['\r', '\n'], " ");
+            Ok(Heard::Message { line })
+        }
         "welcome" => {
             eprintln!("connected as {}/{} at node {}", parsed.user, parsed.device, parsed.node);
-            Ok(None)
+            Ok(Heard::Welcome { resume: parsed.resume })
         }
         "error" => {
             eprintln!("{}: {}", parsed.code, parsed.message);
-            Ok(None)
+            Ok(Heard::Other)
         }
-        _ => Ok(None),
+        _ => Ok(Heard::Other),
     }
 }
 

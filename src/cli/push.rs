@@ -174,7 +174,7 @@ struct Report {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct SessionOutcome {
-    device: String,
+    device: Option<String>,
     node: Option<String>,
     outcome: String,
 }
@@ -251,7 +251,8 @@ fn describe(answer: &Answer, report: &Report) -> Vec<String> {
         let mut table = Table::new(&["DEVICE", "NODE", "OUTCOME"]);
         for session in &report.sessions {
             let node = session.node.clone().unwrap_or_default();
-            table.row([session.device.clone(), node, session.outcome.clone()]);
+            let device = session.device.clone().unwrap_or_default();
+            table.row([device, node, session.outcome.clone()]);
         }
         lines.extend(table.take_lines());
     } else if answer.status.is_success() {

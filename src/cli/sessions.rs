@@ -43,7 +43,8 @@ struct Page {
 struct SessionRow {
     #[serde(default)]
     user: Option<String>,
-    device: String,
+    #[serde(default)]
+    device: Option<String>,
     #[serde(default)]
     node: Option<String>,
     #[serde(default)]
@@ -120,7 +121,7 @@ impl Printer {
             let session: SessionRow = serde_json::from_str(session.get())?;
             table.row([
                 session.user.unwrap_or_else(|| self.user.clone()),
-                session.device,
+                session.device.unwrap_or_default(),
                 session.node.unwrap_or_default(),
                 session.since_ms.map(|since| age(since, now_ms)).unwrap_or_default(),
             ]);

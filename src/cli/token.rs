@@ -22,7 +22,7 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceId>,
     /// How long it is good
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = RawConfig::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = ttl)]
     ttl: Duration,
     #[command(flatten)]
     key: KeyArgs,
@@ -39,6 +39,14 @@ struct KeyArgs {
     jwt_private_key_file: Option<PathBuf>,
 }
 
+fn ttl(text: &str) -> Result<Duration, String> {
+    let ttl = RawConfig::parse_duration(text)?;
+    if ttl < Duration::from_secs(1) {
+        return Err("a token counts in seconds: give at least 1s".to_owned());
+    }
+    Ok(ttl)
+}
+
 /// Signs the token and prints it.
 pub(crate) fn run(args: &TokenArgs) -> anyhow::Result<Exit> {
     super::print_line(sign(args, SystemClock.now_ms())?)?;
@@ -46,7 +54,6 @@ pub(crate) fn run(args: &TokenArgs) -> anyhow::Result<Exit> {
 }
 
 fn sign(args: &TokenArgs, now_ms: u64) -> anyhow::Result<String> {
-    anyhow::ensure!(args.ttl >= Duration::from_secs(1), "--ttl: a token counts in seconds; give at least 1s");
     let now = now_ms / 1_000;
     let claims = Claims {
         sub: args.user.to_string(),
@@ -103,6 +110,15 @@ mod tests {
         let said = TokenVerifier::new(&auth).unwrap().verify(&token, NOW_MS).unwrap();
         assert_eq!((said.user.as_str(), said.expires_unix_ms), ("42", NOW_MS + 60_000));
         assert_eq!(said.device, Some(DeviceId::new("phone").unwrap()));
+    }
+
+    #[test]
+    fn a_token_that_is_over_at_once_is_a_mistake() {
+        for text in ["0s", "0ms", "999ms"] {
+            assert!(ttl(text).unwrap_err().contains("at least 1s"), "{text}");
+        }
+        assert!(ttl("1").unwrap_err().contains("with a unit"));
+        assert_eq!(ttl("1s"), Ok(Duration::from_secs(1)));
     }
 
     #[test]

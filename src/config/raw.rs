@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
-use crate::config::Config;
+use crate::config::{Config, Takeover};
 
 mod bounds;
 mod duration;
@@ -112,9 +112,14 @@ pub struct RawConfig {
     /// WebSocket connections of this node [default: 100000]
     #[arg(long, env = "PUSHMESH_MAX_CONNECTIONS", value_name = "N", help_heading = LIMITS)]
     pub max_connections: Option<usize>,
-    /// Sessions of one user in the cluster [default: 100]
+    /// Sessions of one user in the cluster, up to 1000 [default: 100]
     #[arg(long, env = "PUSHMESH_MAX_SESSIONS_PER_USER", value_name = "N", help_heading = LIMITS)]
     pub max_sessions_per_user: Option<usize>,
+    /// Which sessions of a user exclude each other, the same on all nodes: exclusive-device,
+    /// one-per-user, reject-newer or max-per-user=N [default: exclusive-device]
+    #[arg(long, env = "PUSHMESH_TAKEOVER", value_name = "POLICY", help_heading = LIMITS)]
+    #[serde(deserialize_with = "parse::de_takeover")]
+    pub takeover: Option<Takeover>,
     /// Bytes of one pushed payload, up to 16777216 [default: 1048576]
     #[arg(long, env = "PUSHMESH_MAX_PAYLOAD_BYTES", value_name = "N", help_heading = LIMITS)]
     pub max_payload_bytes: Option<usize>,
@@ -181,7 +186,7 @@ impl RawConfig {
             cluster name listen dev data_dir zone http_advertise
             mesh_listen mesh_advertise peer cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key
             api_key_file jwt_secret_file jwt_public_key_file origin tls_cert tls_key
-            max_connections max_sessions_per_user max_payload_bytes max_client_message_bytes
+            max_connections max_sessions_per_user takeover max_payload_bytes max_client_message_bytes
             outbox_messages outbox_bytes
             heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout
         }

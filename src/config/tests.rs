@@ -8,7 +8,7 @@ use clap::{Args, Command, FromArgMatches};
 use tempfile::TempDir;
 
 use super::raw::Surroundings;
-use super::{Config, ConfigError, MeshIdentity, RawConfig, Secret};
+use super::{Config, ConfigError, MeshIdentity, RawConfig, Secret, Takeover};
 use crate::limits;
 
 const KEY: &str = "pmk1_c29tZS1rZXktZm9yLXRlc3RzLW9mLTMyLWJ5dGVzISE";
@@ -82,6 +82,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(config.limits.max_payload_bytes, limits::PAYLOAD_BYTES_MAX);
     assert_eq!(config.timers.heartbeat_interval, limits::HEARTBEAT_INTERVAL);
     assert_eq!(config.timers.idle_timeout, None);
+    assert_eq!(config.takeover, Takeover::ExclusiveDevice);
     assert!(!config.auth.dev);
 }
 
@@ -111,6 +112,7 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
             f if f.ends_with("listen") || f.ends_with("advertise") => "\"127.0.0.1:1\"",
             f if f.starts_with("max-") || f.starts_with("outbox-") => "1",
             f if f.ends_with("timeout") || f.ends_with("interval") => "\"1s\"",
+            "takeover" => "\"reject-newer\"",
             _ => "\"x\"",
         };
         let of_file = from_toml(&format!("{flag} = {value}\n")).unwrap_or_else(|e| panic!("--{flag}: {e}"));
@@ -362,6 +364,38 @@ fn relations_between_values_are_checked_and_explained() {
         "--max-payload-bytes",
         "above the largest value",
     );
+}
+
+#[test]
+fn a_user_can_not_keep_more_sessions_than_it_may_have() {
+    let policy = |sessions, most| RawConfig {
+        takeover: Some(Takeover::MaxPerUser(sessions)),
+        max_sessions_per_user: most,
+        ..dev()
+    };
+    assert_eq!(validate(policy(3, Some(3))).unwrap().takeover, Takeover::MaxPerUser(3));
+    assert_eq!(validate(policy(100, None)).unwrap().takeover, Takeover::MaxPerUser(100));
+    refused(
+        policy(4, Some(3)),
+        "--takeover: max-per-user=4 is more than --max-sessions-per-user 3",
+        "raise that to at least 4",
+    );
+    refused(policy(101, None), "--takeover: max-per-user=101 is more", "--max-sessions-per-user 100");
+    refused(policy(0, None), "--takeover: max-per-user=0", "at least 1");
+    let above = Some(limits::SESSIONS_PER_USER_CEILING + 1);
+    refused(
+        RawConfig { max_sessions_per_user: above, ..dev() },
+        "--max-sessions-per-user",
+        "above the largest value, 1000",
+    );
+}
+
+#[test]
+fn a_wrong_takeover_policy_is_refused_where_it_is_read() {
+    let message = from_flags(&["--takeover", "newest"]).unwrap_err().to_string();
+    assert!(message.contains("--takeover") && message.contains("one-per-user"), "{message}");
+    let message = from_toml("name = \"n1\"\ntakeover = \"max-per-user=0\"\n").unwrap_err().to_string();
+    assert!(message.contains("node.toml, line 2") && message.contains("from 1 to 1000"), "{message}");
 }
 
 #[test]

@@ -1,44 +1,60 @@
 //! One claim of ownership, and the hash that makes two maps of claims comparable.
 //!
 //! The hash of a section is the XOR of the hashes of its entries, so that it follows every write in
-//! constant time and does not depend on order. The entry hash is FNV-1a over the key and the claim,
-//! finished with the mixer of SplitMix64 (Steele, Lea, Flood 2014), because XOR needs well-spread
-//! bits.
+//! constant time and does not depend on order. The entry hash chains the mixer of SplitMix64
+//! (Steele, Lea, Flood 2014) over the words of key and claim, because XOR needs well-spread bits.
 
 use serde::{Deserialize, Serialize};
 
-use crate::hash;
-use crate::id::{SessionKey, Stamp};
+use crate::hash::mix;
+use crate::id::Stamp;
+use crate::key::Key;
 
 /// A node's claim to own a session key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Claim {
+pub struct Claim {
     /// Orders the claims of one key.
-    pub(crate) stamp: Stamp,
+    pub stamp: Stamp,
     /// What the owner says of the connection.
-    pub(crate) state: ClaimState,
+    pub state: ClaimState,
 }
 
 /// What the owner of a claim says of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum ClaimState {
+#[repr(u8)]
+pub enum ClaimState {
     /// A socket is open.
-    Connected,
+    Connected = 0,
     /// No socket, but the session is kept for a resume.
-    Parked,
+    Parked = 1,
     /// The owner is stopping and will close the socket.
-    Draining,
+    Draining = 2,
+}
+
+impl ClaimState {
+    /// The state of this byte, if it is one.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Connected, Self::Parked, Self::Draining].into_iter().find(|state| *state as u8 == byte)
+    }
+
+    /// The word in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Parked => "parked",
+            Self::Draining => "draining",
+        }
+    }
 }
 
 impl Claim {
     /// The hash of the entry `key -> self`.
-    pub(crate) fn hash(&self, key: &SessionKey) -> u64 {
-        // No id contains a control character, so that a zero separates.
-        let mut hash = hash::fnv1a(key.user.as_str().as_bytes());
-        hash = hash::extend(hash, &[0]);
-        hash = hash::extend(hash, key.device.as_str().as_bytes());
-        hash = hash::extend(hash, &[0, self.state as u8]);
-        hash = hash::extend(hash, &self.stamp.raw().to_be_bytes());
-        hash::mix(hash)
+    #[must_use]
+    pub fn hash(&self, key: &Key) -> u64 {
+        let words = [key.user.high, key.user.low, key.device.0, self.stamp.raw(), self.state as u64];
+        // The constant makes an entry of zeros count; it is the step of SplitMix64.
+        words.into_iter().fold(0x9e37_79b9_7f4a_7c15, |hash, word| mix(hash ^ word))
     }
 }

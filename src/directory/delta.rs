@@ -2,34 +2,43 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::directory::{Claim, Position};
-use crate::id::{Incarnation, SessionKey};
+use crate::directory::{Entry, Packed, Position};
+use crate::id::Incarnation;
+use crate::key::Key;
 
 /// What leads a copy of a section from any version in `[from, to)` to exactly `to`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Delta {
+pub struct Delta {
     /// The owner's boot.
-    pub(crate) incarnation: Incarnation,
+    pub incarnation: Incarnation,
     /// The first version that it can be applied to.
-    pub(crate) from: u64,
+    pub from: u64,
     /// The version that it leads to.
-    pub(crate) to: u64,
+    pub to: u64,
     /// Hash of the section at `to`.
-    pub(crate) hash: u64,
+    pub hash: u64,
     /// Keys claimed at `to` that were written since `from`.
-    pub(crate) upserts: Vec<(SessionKey, Claim)>,
+    pub upserts: Packed<Entry>,
     /// Keys not claimed at `to` that were written since `from`.
-    pub(crate) removes: Vec<SessionKey>,
+    pub removes: Packed<Key>,
 }
 
 impl Delta {
     /// Whether it carries nothing: the answer to an up-to-date cursor.
-    pub(crate) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.from == self.to
     }
 
+    /// How many keys it changes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.upserts.0.len() + self.removes.0.len()
+    }
+
     /// Where a copy stands after it.
-    pub(crate) fn end(&self) -> Position {
+    #[must_use]
+    pub fn end(&self) -> Position {
         Position { incarnation: self.incarnation, version: self.to }
     }
 }

@@ -7,26 +7,27 @@ use crate::id::Incarnation;
 /// A point in the history of a section. Ordered: a later boot first, then a later version. The
 /// default is before everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Position {
+pub struct Position {
     /// The owner's boot.
-    pub(crate) incarnation: Incarnation,
+    pub incarnation: Incarnation,
     /// Writes since that boot.
-    pub(crate) version: u64,
+    pub version: u64,
 }
 
 /// A position with the hash of what the section holds there. Equal digests mean equal content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Digest {
+pub struct Digest {
     /// Where.
-    pub(crate) position: Position,
+    pub position: Position,
     /// XOR of the hashes of all entries.
-    pub(crate) hash: u64,
+    pub hash: u64,
 }
 
 impl Digest {
     /// Whether a copy with this digest can not be of the history that the owner tells of with
     /// `owners`: it is ahead of its owner, or it holds something else at the same position.
-    pub(crate) fn contradicts(&self, owners: &Digest) -> bool {
+    #[must_use]
+    pub fn contradicts(&self, owners: &Digest) -> bool {
         let (held, owners_at) = (self.position, owners.position);
         held.incarnation == owners_at.incarnation
             && (held.version > owners_at.version

@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::directory::{Claim, Delta, Digest, Position};
-use crate::id::SessionKey;
+use crate::directory::{Claim, Delta, Digest, Entry, Position};
+use crate::key::Key;
 
 /// The last writes of the owner, oldest first.
 pub(crate) struct ChangeRing {
@@ -19,7 +19,7 @@ pub(crate) struct ChangeRing {
 }
 
 struct Change {
-    key: SessionKey,
+    key: Key,
     claim: Option<Claim>,
     hash: u64,
 }
@@ -35,7 +35,7 @@ impl ChangeRing {
     }
 
     /// Remembers the write that led to `version`, where the section's hash is `hash`.
-    pub(crate) fn push(&mut self, version: u64, hash: u64, key: SessionKey, claim: Option<Claim>) {
+    pub(crate) fn push(&mut self, version: u64, hash: u64, key: Key, claim: Option<Claim>) {
         assert!(version == self.newest + 1, "versions follow each other");
         if self.changes.len() == self.changes_max {
             self.changes.pop_front();
@@ -51,10 +51,10 @@ impl ChangeRing {
         let oldest = self.newest - self.changes.len() as u64;
         let skip = usize::try_from(from.version.checked_sub(oldest)?).ok()?;
         // A key that was written several times counts once, with its last value up to `to`.
-        let mut net: BTreeMap<&SessionKey, Option<Claim>> = BTreeMap::new();
+        let mut net: BTreeMap<Key, Option<Claim>> = BTreeMap::new();
         let (mut to, mut hash) = (from.version, head.hash);
         for change in self.changes.iter().skip(skip).take(changes_max) {
-            net.insert(&change.key, change.claim);
+            net.insert(change.key, change.claim);
             to += 1;
             hash = change.hash;
         }
@@ -62,8 +62,8 @@ impl ChangeRing {
             Delta { incarnation: from.incarnation, from: from.version, to, hash, ..Delta::default() };
         for (key, claim) in net {
             match claim {
-                Some(claim) => delta.upserts.push((key.clone(), claim)),
-                None => delta.removes.push(key.clone()),
+                Some(claim) => delta.upserts.0.push(Entry { key, claim }),
+                None => delta.removes.0.push(key),
             }
         }
         Some(delta)

@@ -1,123 +1,115 @@
-//! What one node owns: a versioned map from session key to claim.
-//!
-//! The owner writes it; a replica only ever moves it along the owner's own history, by a delta that
-//! starts at or before its version, or by replacing it whole.
+//! What is known of a section beside its rows: where it stands, what it adds up to, and for a copy
+//! the changes that led there.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::collections::VecDeque;
 
-use crate::directory::{Claim, Delta, Digest, Position};
-use crate::id::{Incarnation, SessionKey};
+use crate::directory::{Claim, Delta, Digest, MergeError, Position, SlotId};
+use crate::key::Key;
 
-/// The versioned map of one owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Section {
-    position: Position,
-    live: BTreeMap<SessionKey, Claim>,
-    hash: u64,
+/// Where a section stands. The rows are in the views; this follows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Position and hash.
+    pub digest: Digest,
+    /// Number of claims.
+    pub len: u64,
 }
 
-impl Section {
-    /// The empty section of a boot, at version 0.
-    pub(crate) fn new(incarnation: Incarnation) -> Self {
-        Self::at(Position { incarnation, version: 0 })
+impl Head {
+    /// An empty map that is named by `position`.
+    pub(super) fn at(position: Position) -> Self {
+        Self { digest: Digest { position, hash: 0 }, len: 0 }
     }
 
-    /// An empty map that is named by `position`: where a snapshot starts to fill in.
-    pub(crate) fn at(position: Position) -> Self {
-        Self { position, live: BTreeMap::new(), hash: 0 }
+    /// The entry of `key` changed.
+    pub(super) fn replace(&mut self, key: &Key, before: Option<Claim>, after: Option<Claim>) {
+        let hash = |claim: Option<Claim>| claim.map_or(0, |claim| claim.hash(key));
+        self.digest.hash ^= hash(before) ^ hash(after);
+        self.len += u64::from(after.is_some());
+        self.len -= u64::from(before.is_some());
     }
 
-    pub(crate) fn position(&self) -> Position {
-        self.position
-    }
-
-    pub(crate) fn incarnation(&self) -> Incarnation {
-        self.position.incarnation
-    }
-
-    pub(crate) fn version(&self) -> u64 {
-        self.position.version
-    }
-
-    pub(crate) fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    pub(crate) fn digest(&self) -> Digest {
-        Digest { position: self.position, hash: self.hash }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.live.len()
-    }
-
-    pub(crate) fn get(&self, key: &SessionKey) -> Option<Claim> {
-        self.live.get(key).copied()
-    }
-
-    /// All entries, ordered by key.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&SessionKey, &Claim)> {
-        self.live.iter()
-    }
-
-    /// Up to `entries_max` entries after `after`, in the order of keys.
-    pub(crate) fn chunk(&self, after: Option<&SessionKey>, entries_max: usize) -> Vec<(SessionKey, Claim)> {
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.live
-            .range::<SessionKey, _>((start, Bound::Unbounded))
-            .take(entries_max)
-            .map(|(key, claim)| (key.clone(), *claim))
-            .collect()
-    }
-
-    /// The owner's write: one more version.
-    pub(crate) fn write(&mut self, key: SessionKey, claim: Option<Claim>) {
-        self.set(key, claim);
-        self.position.version += 1;
-    }
-
-    /// Moves a copy along its owner's history, from a version inside `[delta.from, delta.to)` to `delta.to`.
+    /// Whether a copy that stands here has to apply `delta`; `false` when it holds all of it.
     ///
-    /// # Panics
-    /// When the delta does not fit; the caller has checked it.
-    pub(crate) fn apply(&mut self, delta: &Delta) {
-        assert!(delta.incarnation == self.position.incarnation, "a delta continues one boot");
-        assert!(
-            delta.from <= self.position.version && self.position.version < delta.to,
-            "a delta leaves no gap"
+    /// # Errors
+    /// [`MergeError::Incarnation`] and [`MergeError::Gap`]: it can not.
+    pub(super) fn takes(&self, delta: &Delta) -> Result<bool, MergeError> {
+        let held = self.digest.position;
+        if delta.incarnation != held.incarnation {
+            return Err(MergeError::Incarnation { found: delta.incarnation, held: held.incarnation });
+        }
+        if delta.from > held.version {
+            return Err(MergeError::Gap { from: delta.from, held: held.version });
+        }
+        Ok(delta.to > held.version)
+    }
+}
+
+/// A copy of another node's section.
+#[derive(Debug)]
+pub(super) struct Copy {
+    pub(super) slot: SlotId,
+    pub(super) head: Head,
+    /// Whether the content is the owner's. If not, the rows stay until a snapshot replaces them, and
+    /// nobody is served from here.
+    pub(super) exact: bool,
+    pub(super) recent: Recent,
+}
+
+/// The last deltas of a copy, oldest first, for peers that do not reach its owner.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    deltas: VecDeque<Delta>,
+    changes: usize,
+}
+
+impl Recent {
+    /// Remembers a delta that was applied, and forgets the oldest beyond `changes_max` changes.
+    pub(super) fn push(&mut self, delta: Delta, changes_max: usize) {
+        self.changes += delta.len();
+        self.deltas.push_back(delta);
+        while self.changes > changes_max || self.deltas.len() > changes_max {
+            let Some(oldest) = self.deltas.pop_front() else { break };
+            self.changes -= oldest.len();
+        }
+    }
+
+    /// The delta that leads on from `version`, if it is remembered.
+    pub(super) fn after(&self, version: u64) -> Option<&Delta> {
+        // Each begins where the one before ended, or earlier.
+        let at = self.deltas.partition_point(|delta| delta.to <= version);
+        self.deltas.get(at).filter(|delta| delta.from <= version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Incarnation;
+
+    fn delta(from: u64, to: u64) -> Delta {
+        Delta { incarnation: Incarnation(1), from, to, ..Delta::default() }
+    }
+
+    #[test]
+    fn recent_deltas_lead_on_from_any_version_that_they_cover() {
+        let mut recent = Recent::default();
+        for (from, to) in [(3, 5), (4, 8), (8, 9)] {
+            recent.push(delta(from, to), 9);
+        }
+        let after = |version| recent.after(version).map(|delta| delta.to);
+        assert_eq!(
+            [2, 3, 4, 5, 7, 8, 9].map(after),
+            [None, Some(5), Some(5), Some(8), Some(8), Some(9), None]
         );
-        for (key, claim) in &delta.upserts {
-            self.set(key.clone(), Some(*claim));
-        }
-        for key in &delta.removes {
-            self.set(key.clone(), None);
-        }
-        self.position.version = delta.to;
-        self.debug_check();
     }
 
-    /// Adds the entries of a snapshot's chunk, without moving the position.
-    pub(crate) fn fill(&mut self, entries: Vec<(SessionKey, Claim)>) {
-        for (key, claim) in entries {
-            self.set(key, Some(claim));
+    #[test]
+    fn the_oldest_deltas_are_forgotten() {
+        let mut recent = Recent::default();
+        for version in 0..5 {
+            recent.push(delta(version, version + 1), 2);
         }
-    }
-
-    fn set(&mut self, key: SessionKey, claim: Option<Claim>) {
-        let new = claim.map_or(0, |c| c.hash(&key));
-        let old = match claim {
-            Some(claim) => self.live.insert(key.clone(), claim),
-            None => self.live.remove(&key),
-        };
-        self.hash ^= new ^ old.map_or(0, |c| c.hash(&key));
-    }
-
-    fn debug_check(&self) {
-        // Quadratic over a whole history, so only for the sizes of tests and simulations.
-        if cfg!(debug_assertions) && self.live.len() < 256 {
-            let hash = self.live.iter().fold(0, |hash, (key, claim)| hash ^ claim.hash(key));
-            debug_assert_eq!(hash, self.hash, "the hash follows the content");
-        }
+        assert_eq!((recent.after(2), recent.after(3).map(|delta| delta.to)), (None, Some(4)));
     }
 }

@@ -4,25 +4,28 @@
 //!   Begin{position b} ─► Chunk* ─► Delta* ─► End{digest e, count}
 //! ```
 //!
-//! The chunks are read one by one, each at whatever version the owner has reached by then, so that
+//! The chunks are read one by one, each at whatever version the section has reached by then, so that
 //! nobody has to copy or lock a large map. The deltas `(b, e]` follow and mend the difference: a
 //! key written since `b` gets its value at `e`, and a key not written since `b` was the same in
-//! every chunk. So the result is exactly the owner's map at `e`, which its hash confirms. The copy
-//! that was held before is replaced at `End` and not before: keys that it had and the snapshot has
-//! not are thereby swept.
+//! every chunk. So the result is exactly the owner's map at `e`, which its hash confirms.
+//!
+//! The receiver writes the rows under a slot that nobody sees (see [`Slots`](crate::directory::Slots)).
+//! At `End` that slot takes the place of the one before, in one step: what the old copy had and the
+//! snapshot has not is swept with the old slot.
 
 use serde::{Deserialize, Serialize};
 
-use crate::directory::{Claim, Delta, Digest, MergeError, Position, Section};
-use crate::id::SessionKey;
+use crate::directory::{Delta, Digest, Entry, Head, MergeError, Packed, Position, Row, Shards, SlotId};
+use crate::id::NodeName;
+use crate::key::{Key, UserHash};
 
 /// One frame of a snapshot; the deltas between travel as themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum SnapshotFrame {
+pub enum SnapshotFrame {
     /// A snapshot begins; deltas from here on belong to it until its end.
     Begin(Position),
     /// Some entries, in the order of keys.
-    Chunk(Vec<(SessionKey, Claim)>),
+    Chunk(Packed<Entry>),
     /// All entries and deltas were sent; this is what they have to add up to.
     End {
         /// Position and hash.
@@ -32,21 +35,38 @@ pub(crate) enum SnapshotFrame {
     },
 }
 
-/// A snapshot that is arriving.
+/// A snapshot that is arriving: [`Directory::begin`](crate::directory::Directory::begin) makes one,
+/// and one that is not ended has to be given up.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
-    section: Section,
+pub struct Snapshot {
+    pub(super) owner: NodeName,
+    pub(super) slot: SlotId,
+    pub(super) head: Head,
+    /// Users that this node has sessions of, too.
+    pub(super) contested: Vec<UserHash>,
 }
 
 impl Snapshot {
-    /// Starts from what the Begin frame says.
-    pub(crate) fn begin(position: Position) -> Self {
-        Self { section: Section::at(position) }
+    pub(super) fn new(owner: NodeName, slot: SlotId, position: Position) -> Self {
+        Self { owner, slot, head: Head::at(position), contested: Vec::new() }
     }
 
-    /// Adds the entries of a chunk.
-    pub(crate) fn chunk(&mut self, entries: Vec<(SessionKey, Claim)>) {
-        self.section.fill(entries);
+    /// Whose section it is.
+    #[must_use]
+    pub fn owner(&self) -> &NodeName {
+        &self.owner
+    }
+
+    /// Writes the entries of a chunk.
+    pub(super) fn fill(&mut self, entries: &[Entry], shards: &mut impl Shards) {
+        for Entry { key, claim } in entries {
+            let row = Row::new(*key, *claim, self.slot);
+            let (before, contested) = shards.with(key.user, |view| (view.put(row), view.has_own(key.user)));
+            self.head.replace(key, before, Some(*claim));
+            if contested && self.contested.last() != Some(&key.user) {
+                self.contested.push(key.user);
+            }
+        }
     }
 
     /// Applies a delta that arrived between Begin and End. Its hash says nothing yet, because
@@ -54,37 +74,34 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`MergeError::Gap`] or [`MergeError::Incarnation`] when it does not continue the snapshot.
-    pub(crate) fn delta(&mut self, delta: &Delta) -> Result<(), MergeError> {
-        let held = self.section.position();
-        if delta.incarnation != held.incarnation {
-            return Err(MergeError::Incarnation { found: delta.incarnation, held: held.incarnation });
-        }
-        if delta.from > held.version {
-            return Err(MergeError::Gap { from: delta.from, held: held.version });
-        }
-        if delta.to > held.version {
-            self.section.apply(delta);
+    pub(super) fn mend(&mut self, delta: &Delta, shards: &mut impl Shards) -> Result<(), MergeError> {
+        if self.head.takes(delta)? {
+            self.fill(&delta.upserts.0, shards);
+            for key in &delta.removes.0 {
+                self.remove(*key, shards);
+            }
+            self.head.digest.position = delta.end();
         }
         Ok(())
     }
 
-    /// The finished section.
+    fn remove(&mut self, key: Key, shards: &mut impl Shards) {
+        let before = shards.with(key.user, |view| view.take(key, self.slot));
+        self.head.replace(&key, before, None);
+    }
+
+    /// Whether it stands where End says.
     ///
     /// # Errors
-    /// [`MergeError::Order`] when it does not stand where End says, [`MergeError::Diverged`] (with
-    /// `owner`) when the content is not what the owner has there.
-    pub(crate) fn end(
-        self,
-        owner: &crate::id::NodeName,
-        digest: Digest,
-        count: u64,
-    ) -> Result<Section, MergeError> {
-        if self.section.position() != digest.position {
+    /// [`MergeError::Order`] when it stands elsewhere, [`MergeError::Diverged`] when the content is
+    /// not what the owner has there.
+    pub(super) fn check(&self, digest: Digest, count: u64) -> Result<(), MergeError> {
+        if self.head.digest.position != digest.position {
             return Err(MergeError::Order);
         }
-        if self.section.hash() != digest.hash || self.section.len() as u64 != count {
-            return Err(MergeError::Diverged { owner: owner.clone(), version: digest.position.version });
+        if self.head.digest != digest || self.head.len != count {
+            return Err(MergeError::Diverged { owner: self.owner.clone(), version: digest.position.version });
         }
-        Ok(self.section)
+        Ok(())
     }
 }

@@ -1,177 +1,290 @@
 //! Who owns what, over all sections: the index that every push reads.
 //!
-//! `View(key) = max by (stamp, node name, incarnation)` over the claims whose owner is not hidden.
-//! Hiding an owner is a flag in the owner's slot, not a walk over its claims. A view is one shard
-//! of the whole: [`replica`](crate::replica) spreads the keys over several by user.
+//! `View(key) = max by (stamp, node name, incarnation)` over the rows whose slot is shown. Under
+//! `reject-newer` it is the minimum: there the older claim stays. A view is one shard of the whole:
+//! [`replica`](crate::replica) spreads the users over several.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::sync::Arc;
 
-use crate::directory::{Claim, ClaimState};
-use crate::id::{DeviceId, Incarnation, NodeName, SessionKey, Stamp, UserId};
-
-/// One change of the view, as a merge reports it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ViewChange {
-    /// `owner` claims `key`.
-    Upsert {
-        /// Who.
-        owner: NodeName,
-        /// In which boot.
-        incarnation: Incarnation,
-        /// What.
-        key: SessionKey,
-        /// The claim.
-        claim: Claim,
-    },
-    /// `owner` does not claim `key` any more.
-    Remove {
-        /// Who.
-        owner: NodeName,
-        /// What.
-        key: SessionKey,
-    },
-    /// The claims of `owner` count no more, or count again.
-    Hidden {
-        /// Who.
-        owner: NodeName,
-        /// Whether they are left out.
-        hidden: bool,
-    },
-}
+use crate::config::Takeover;
+use crate::directory::{Claim, ClaimState, Holder, Row, SlotId, Slots, Table};
+use crate::id::{Incarnation, NodeName, Stamp};
+use crate::key::{DeviceHash, Key, UserHash};
 
 /// The winning claim of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Owned {
+pub struct Owned {
     /// The node that holds the connection.
-    pub(crate) owner: NodeName,
+    pub owner: NodeName,
     /// Its boot.
-    pub(crate) incarnation: Incarnation,
+    pub incarnation: Incarnation,
     /// Orders the claims of one key.
-    pub(crate) stamp: Stamp,
+    pub stamp: Stamp,
     /// What the owner says of the connection.
-    pub(crate) state: ClaimState,
+    pub state: ClaimState,
+}
+
+/// A session of this node that another claim excludes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The key.
+    pub key: Key,
+    /// The stamp of the claim that lost.
+    pub stamp: Stamp,
+    /// Who has the claim that excludes it.
+    pub winner: NodeName,
+    /// With which stamp.
+    pub winner_stamp: Stamp,
 }
 
 /// Exact numbers of what is visible.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// Sessions with a visible owner.
-    pub(crate) sessions: u64,
+    pub sessions: u64,
     /// Users with at least one of them.
-    pub(crate) users: u64,
+    pub users: u64,
     /// Sessions by owner.
-    pub(crate) by_node: BTreeMap<NodeName, u64>,
+    pub by_node: BTreeMap<NodeName, u64>,
+}
+
+/// A row and who stands behind it, as it is explained to people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The key.
+    pub key: Key,
+    /// The claim.
+    pub claim: Claim,
+    /// Who, and what its rows count for.
+    pub holder: Holder,
+    /// Whether it is the one that pushes follow.
+    pub wins: bool,
 }
 
 /// The claims of some of the users.
-#[derive(Default)]
-pub(crate) struct View {
-    users: BTreeMap<UserId, BTreeMap<DeviceId, Vec<Row>>>,
-    hidden: BTreeSet<NodeName>,
-}
-
-#[derive(Clone)]
-struct Row {
-    owner: NodeName,
-    incarnation: Incarnation,
-    claim: Claim,
+pub struct View {
+    table: Table,
+    slots: Arc<Slots>,
+    takeover: Takeover,
 }
 
 impl View {
-    /// Applies one change. [`ViewChange::Hidden`] goes to every shard, the others to the user's.
-    pub(crate) fn apply(&mut self, change: &ViewChange) {
-        match change {
-            ViewChange::Upsert { owner, incarnation, key, claim } => {
-                let row = Row { owner: owner.clone(), incarnation: *incarnation, claim: *claim };
-                self.upsert(key, row);
-            }
-            ViewChange::Remove { owner, key } => self.remove(key, owner),
-            ViewChange::Hidden { owner, hidden: true } => {
-                self.hidden.insert(owner.clone());
-            }
-            ViewChange::Hidden { owner, hidden: false } => {
-                self.hidden.remove(owner);
-            }
-        }
+    /// A view of users that agree in the upper `skipped_bits` of their hash.
+    #[must_use]
+    pub fn new(skipped_bits: u32, takeover: Takeover, slots: Arc<Slots>) -> Self {
+        Self { table: Table::new(skipped_bits), slots, takeover }
     }
 
-    fn upsert(&mut self, key: &SessionKey, row: Row) {
-        let rows = self.users.entry(key.user.clone()).or_default().entry(key.device.clone()).or_default();
-        match rows.iter_mut().find(|held| held.owner == row.owner) {
-            Some(held) => *held = row,
-            None => {
-                rows.reserve_exact(1); // One row is the rule: no spare room for a second.
-                rows.push(row);
-            }
-        }
+    /// Writes the row of a slot, and returns the claim that it replaces.
+    pub fn put(&mut self, row: Row) -> Option<Claim> {
+        self.table.put(row)
     }
 
-    fn remove(&mut self, key: &SessionKey, owner: &NodeName) {
-        let Some(devices) = self.users.get_mut(&key.user) else { return };
-        if let Some(rows) = devices.get_mut(&key.device) {
-            rows.retain(|row| row.owner != *owner);
-            if rows.is_empty() {
-                devices.remove(&key.device);
-            }
-        }
-        if devices.is_empty() {
-            self.users.remove(&key.user);
-        }
+    /// Removes the row of a slot, and returns its claim.
+    pub fn take(&mut self, key: Key, slot: SlotId) -> Option<Claim> {
+        self.table.take(key, slot)
+    }
+
+    /// From now on the slots stand for these.
+    pub fn set_slots(&mut self, slots: Arc<Slots>) {
+        self.slots = slots;
+    }
+
+    /// Removes what is retired, and returns how many rows that were.
+    pub fn sweep(&mut self) -> usize {
+        let slots = Arc::clone(&self.slots);
+        self.table.sweep(|slot| slots.is_retired(slot))
+    }
+
+    /// Whether this node claims a session of the user.
+    #[must_use]
+    pub fn has_own(&self, user: UserHash) -> bool {
+        self.table.user(user).any(|row| row.slot == SlotId::OWN)
+    }
+
+    /// The claim of a slot on a key.
+    #[must_use]
+    pub fn claim_of(&self, key: Key, slot: SlotId) -> Option<Claim> {
+        self.table.user(key.user).find(|row| row.key == key && row.slot == slot).map(Row::claim)
+    }
+
+    /// The rows of a slot after `after`, in the order of keys.
+    pub fn of_slot(&self, slot: SlotId, after: Option<Key>) -> impl Iterator<Item = &Row> {
+        self.table.after(after).filter(move |row| row.slot == slot)
     }
 
     /// The visible owner of a session.
-    pub(crate) fn lookup(&self, key: &SessionKey) -> Option<Owned> {
-        self.winner(self.users.get(&key.user)?.get(&key.device)?)
+    #[must_use]
+    pub fn lookup(&self, key: Key) -> Option<Owned> {
+        self.winner(self.table.user(key.user).filter(|row| row.key == key)).map(|(_, owned)| owned)
     }
 
-    /// The greatest stamp of a key, hidden owners included: what a new claim has to exceed.
-    pub(crate) fn stamp(&self, key: &SessionKey) -> Option<Stamp> {
-        self.users.get(&key.user)?.get(&key.device)?.iter().map(|row| row.claim.stamp).max()
+    /// The greatest stamp of a key, hidden owners and unfinished snapshots included: what a new
+    /// claim has to exceed.
+    #[must_use]
+    pub fn stamp(&self, key: Key) -> Option<Stamp> {
+        let rows = self.table.user(key.user).filter(|row| row.key == key);
+        rows.filter(|row| !self.slots.is_retired(row.slot)).map(|row| row.claim().stamp).max()
     }
 
     /// The visible sessions of a user, ordered by device.
-    pub(crate) fn user(&self, user: &UserId) -> Vec<(DeviceId, Owned)> {
-        let Some(devices) = self.users.get(user) else { return Vec::new() };
-        devices.iter().filter_map(|(device, rows)| Some((device.clone(), self.winner(rows)?))).collect()
+    #[must_use]
+    pub fn user(&self, user: UserHash) -> Vec<(Key, Owned)> {
+        let winners = self.winners(self.table.user(user));
+        winners.map(|(row, owned)| (row.key, owned)).collect()
     }
 
     /// Up to `sessions_max` visible sessions after `after`, in the order of keys.
-    pub(crate) fn page(&self, after: Option<&SessionKey>, sessions_max: usize) -> Vec<(SessionKey, Owned)> {
-        let start = after.map_or(Bound::Unbounded, |key| Bound::Included(&key.user));
-        self.users
-            .range::<UserId, _>((start, Bound::Unbounded))
-            .flat_map(|(user, devices)| devices.iter().map(move |(device, rows)| (user, device, rows)))
-            .filter(|(user, device, _)| after.is_none_or(|a| (*user, *device) > (&a.user, &a.device)))
-            .filter_map(|(user, device, rows)| {
-                Some((SessionKey::new(user.clone(), device.clone()), self.winner(rows)?))
-            })
-            .take(sessions_max)
-            .collect()
+    #[must_use]
+    pub fn page(&self, after: Option<Key>, sessions_max: usize) -> Vec<(Key, Owned)> {
+        let winners = self.winners(self.table.after(after));
+        winners.map(|(row, owned)| (row.key, owned)).take(sessions_max).collect()
     }
 
-    /// Adds what is visible here to `counts`. Walks all claims.
-    pub(crate) fn count(&self, counts: &mut Counts) {
-        for devices in self.users.values() {
-            let owners = devices.values().filter_map(|rows| self.winner(rows));
-            let before = counts.sessions;
-            for owned in owners {
-                counts.sessions += 1;
-                *counts.by_node.entry(owned.owner).or_default() += 1;
-            }
-            counts.users += u64::from(counts.sessions > before);
+    /// Adds what is visible here to `counts`. Walks all rows.
+    pub fn count(&self, counts: &mut Counts) {
+        let mut last = None;
+        // By slot first: there are few of them, and names are long.
+        let mut by_slot = BTreeMap::<SlotId, u64>::new();
+        for row in self.winning_rows(self.table.after(None)) {
+            counts.sessions += 1;
+            counts.users += u64::from(last != Some(row.key.user));
+            last = Some(row.key.user);
+            *by_slot.entry(row.slot).or_default() += 1;
+        }
+        for (slot, sessions) in by_slot {
+            let holder = self.slots.get(slot).expect("a row that wins has a holder");
+            *counts.by_node.entry(holder.owner.clone()).or_default() += sessions;
         }
     }
 
-    fn winner(&self, rows: &[Row]) -> Option<Owned> {
-        let visible = rows.iter().filter(|row| self.hidden.is_empty() || !self.hidden.contains(&row.owner));
-        let row = visible.max_by_key(|row| (row.claim.stamp, &row.owner, row.incarnation))?;
-        Some(Owned {
-            owner: row.owner.clone(),
-            incarnation: row.incarnation,
-            stamp: row.claim.stamp,
-            state: row.claim.state,
+    /// Every row of a user that is not over, visible or not.
+    #[must_use]
+    pub fn known(&self, user: UserHash) -> Vec<Known> {
+        let winners: Vec<_> = self.winning_rows(self.table.user(user)).copied().collect();
+        let rows = self.table.user(user).filter(|row| !self.slots.is_retired(row.slot));
+        rows.filter_map(|row| {
+            let holder = self.slots.get(row.slot)?.clone();
+            Some(Known { key: row.key, claim: row.claim(), holder, wins: winners.contains(row) })
         })
+        .collect()
+    }
+
+    /// The sessions of this node that exclude no other one, because another claim excludes them. Only
+    /// a strictly greater claim (under `reject-newer` a strictly smaller one) excludes, so that of two
+    /// claimants at most one lets go.
+    #[must_use]
+    pub fn lost(&self, user: UserHash) -> Vec<Lost> {
+        if !self.has_own(user) {
+            return Vec::new();
+        }
+        let own = |row: &&Row| row.slot == SlotId::OWN;
+        let mut winners: Vec<_> = self.winning_rows(self.table.user(user)).collect();
+        let mut lost: Vec<_> = self
+            .table
+            .user(user)
+            .filter(own)
+            .filter_map(|mine| {
+                let winner = winners.iter().find(|row| row.key == mine.key)?;
+                self.beats(winner, mine).then(|| self.lost_to(mine, winner))
+            })
+            .collect();
+        if let Some(sessions_max) = sessions_max(self.takeover) {
+            winners.sort_unstable_by(|a, b| self.rank(b).cmp(&self.rank(a)).then(a.key.cmp(&b.key)));
+            let newest = winners.first().copied();
+            let excluded = winners.iter().skip(sessions_max).filter(|row| own(row));
+            lost.extend(excluded.zip(newest.into_iter().cycle()).map(|(mine, by)| self.lost_to(mine, by)));
+        }
+        lost
+    }
+
+    /// As [`View::lost`], over all users.
+    #[must_use]
+    pub fn audit(&self) -> Vec<Lost> {
+        let mut users: Vec<_> = self.of_slot(SlotId::OWN, None).map(|row| row.key.user).collect();
+        users.dedup();
+        users.into_iter().flat_map(|user| self.lost(user)).collect()
+    }
+
+    /// The sessions that a claim of `key`, made now, excludes: its own previous owner's, and those
+    /// that the policy does not leave beside it. The session itself is not among them.
+    #[must_use]
+    pub fn displaced(&self, key: Key) -> Vec<(DeviceHash, Owned)> {
+        let mut winners: Vec<_> = self.winners(self.table.user(key.user)).collect();
+        winners.sort_by(|a, b| self.rank(b.0).cmp(&self.rank(a.0)).then(a.0.key.cmp(&b.0.key)));
+        let others_max = sessions_max(self.takeover).map_or(usize::MAX, |max| max - 1);
+        let mut others = 0;
+        winners.retain(|(row, _)| {
+            let same = row.key == key;
+            others += usize::from(!same);
+            same || others > others_max
+        });
+        winners.into_iter().map(|(row, owned)| (row.key.device, owned)).collect()
+    }
+
+    fn lost_to(&self, mine: &Row, winner: &Row) -> Lost {
+        let holder = self.slots.get(winner.slot).expect("a row that wins has a holder");
+        Lost {
+            key: mine.key,
+            stamp: mine.claim().stamp,
+            winner: holder.owner.clone(),
+            winner_stamp: winner.claim().stamp,
+        }
+    }
+
+    /// What decides between visible claims; greater wins.
+    fn rank(&self, row: &Row) -> Option<(Stamp, &NodeName, Incarnation)> {
+        let holder = self.slots.shown(row.slot)?;
+        Some((row.claim().stamp, &holder.owner, holder.incarnation))
+    }
+
+    /// Whether of two visible rows of one key `a` wins: strictly, so that none beats itself.
+    fn beats(&self, a: &Row, b: &Row) -> bool {
+        match self.takeover {
+            Takeover::RejectNewer => self.rank(a) < self.rank(b),
+            _ => self.rank(a) > self.rank(b),
+        }
+    }
+
+    fn winner<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Option<(&'a Row, Owned)> {
+        let row = rows
+            .filter(|row| self.slots.shown(row.slot).is_some())
+            .reduce(|best, row| if self.beats(row, best) { row } else { best })?;
+        Some((row, self.owned(row)))
+    }
+
+    fn owned(&self, row: &Row) -> Owned {
+        let Holder { owner, incarnation, .. } =
+            self.slots.get(row.slot).expect("a row that wins has a holder");
+        let Claim { stamp, state } = row.claim();
+        Owned { owner: owner.clone(), incarnation: *incarnation, stamp, state }
+    }
+
+    fn winners<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = (&'a Row, Owned)> {
+        self.winning_rows(rows).map(|row| (row, self.owned(row)))
+    }
+
+    /// The winner of each key, for rows in the order of keys.
+    fn winning_rows<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = &'a Row> {
+        let mut shown = rows.filter(|row| self.slots.shown(row.slot).is_some()).peekable();
+        std::iter::from_fn(move || {
+            let mut best = shown.next()?;
+            while let Some(row) = shown.next_if(|row| row.key == best.key) {
+                if self.beats(row, best) {
+                    best = row;
+                }
+            }
+            Some(best)
+        })
+    }
+}
+
+/// How many sessions the policy leaves to a user, if it says so.
+fn sessions_max(takeover: Takeover) -> Option<usize> {
+    match takeover {
+        Takeover::OnePerUser => Some(1),
+        Takeover::MaxPerUser(max) => Some(max),
+        Takeover::ExclusiveDevice | Takeover::RejectNewer => None,
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::gateway::Route;
 
+mod contact;
+mod explain;
 mod nodes;
 mod operations;
 mod push;
@@ -20,6 +22,7 @@ pub(super) fn guarded() -> Vec<Route> {
         Route::get("/v1/users/{user}", users::show),
         Route::delete("/v1/users/{user}", users::disconnect),
         Route::delete("/v1/users/{user}/devices/{device}", users::disconnect_session),
+        Route::get("/v1/explain/users/{user}", explain::user),
         Route::get("/v1/sessions", sessions::list),
         Route::get("/v1/stats", stats::show),
         Route::get("/v1/nodes", nodes::list),

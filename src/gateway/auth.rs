@@ -2,7 +2,8 @@
 //!
 //! An API key is compared by its SHA-256 and in constant time, against all keys in turn, so that
 //! neither its content nor its length nor its place in the list shows in the time of the answer.
-//! Client tokens are checked in [`token`](crate::token). Credentials are never logged.
+//! Client tokens and resume tokens are checked in [`token`](crate::token). Credentials are never
+//! logged.
 
 use std::sync::Arc;
 
@@ -17,9 +18,9 @@ use subtle::{Choice, ConstantTimeEq};
 use crate::config::AuthConfig;
 use crate::gateway::error::ApiError;
 use crate::gateway::{Face, Gateway};
-use crate::id::{DeviceId, SessionKey, UserId};
+use crate::id::{DeviceId, SessionKey, Stamp, UserId};
 use crate::metrics::Metrics;
-use crate::token::TokenVerifier;
+use crate::token::{ResumeKey, Resumed, TokenVerifier};
 
 /// The API keys of a node.
 pub(super) struct ApiKeys {
@@ -81,6 +82,8 @@ pub(super) struct ConnectParams {
     user: Option<String>,
     /// The device.
     device: Option<String>,
+    /// The resume token of the connection that this one replaces.
+    resume: Option<String>,
 }
 
 /// A client that may connect.
@@ -90,9 +93,11 @@ pub(super) struct Client {
     pub(super) key: SessionKey,
     /// When its token expires.
     pub(super) expires_unix_ms: Option<u64>,
+    /// What the session was claimed with that it resumes.
+    pub(super) resumed: Option<Stamp>,
 }
 
-/// Admits a client by its origin, its token and its choice of device.
+/// Admits a client by its origin, its token, its resume token and its choice of device.
 pub(super) fn client(
     gateway: &Gateway,
     headers: &HeaderMap,
@@ -101,6 +106,7 @@ pub(super) fn client(
     let admission = Admission {
         auth: &gateway.config.auth,
         tokens: &gateway.tokens,
+        resume: &gateway.resume,
         now_ms: gateway.clock.now_ms(),
         metrics: &gateway.metrics,
     };
@@ -111,6 +117,7 @@ pub(super) fn client(
 struct Admission<'a> {
     auth: &'a AuthConfig,
     tokens: &'a TokenVerifier,
+    resume: &'a ResumeKey,
     now_ms: u64,
     metrics: &'a Metrics,
 }
@@ -137,16 +144,31 @@ impl Admission<'_> {
             Some(token) => self.token(token, params.user.as_deref())?,
             None => (self.user(params.user)?, None, None),
         };
-        let device = match (bound, chosen) {
-            (Some(bound), Some(chosen)) if bound != chosen => {
-                let message =
-                    "the token is bound to another device: leave ?device= out, or get a token for it";
-                return Err(ApiError::forbidden(message));
-            }
-            (Some(device), _) | (None, Some(device)) => device,
-            (None, None) => random_device(),
+        if bound.is_some() && chosen.is_some() && bound != chosen {
+            let message = "the token is bound to another device: leave ?device= out, or get a token for it";
+            return Err(ApiError::forbidden(message));
+        }
+        let named = bound.or(chosen);
+        let Some(token) = params.resume else {
+            let device = named.unwrap_or_else(random_device);
+            return Ok(Client { key: SessionKey::new(user, device), expires_unix_ms, resumed: None });
         };
-        Ok(Client { key: SessionKey::new(user, device), expires_unix_ms })
+        let Resumed { device, stamp } = self.resumed(&user, named, &token)?;
+        Ok(Client { key: SessionKey::new(user, device), expires_unix_ms, resumed: Some(stamp) })
+    }
+
+    /// What a resume token of `user` says, if it is of the device that is named, or none is.
+    fn resumed(&self, user: &UserId, named: Option<DeviceId>, token: &str) -> Result<Resumed, ApiError> {
+        let resumed = self.resume.verify(user, token).map_err(|error| {
+            self.count("resume");
+            ApiError::bad_resume(error.to_string())
+        })?;
+        if named.is_some_and(|named| named != resumed.device) {
+            return Err(ApiError::forbidden(
+                "the resume token is of another device: leave ?resume= out, or name the device of its welcome",
+            ));
+        }
+        Ok(resumed)
     }
 
     fn token(

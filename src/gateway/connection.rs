@@ -37,6 +37,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::push::PayloadKind;
 use crate::session::{CloseReason, Heartbeat, HeartbeatTimers, Outgoing, Session, Work};
+use crate::token::ResumeKey;
 use crate::wire::Clock;
 
 mod ending;
@@ -57,6 +58,8 @@ pub(super) struct Setup {
     pub(super) info: SessionInfo,
     /// Whether the client speaks `pushmesh.v1`.
     pub(super) envelope: bool,
+    /// Signs what a client of `pushmesh.v1` comes back with.
+    pub(super) resume: Arc<ResumeKey>,
     /// When the client's token expires.
     pub(super) expires_unix_ms: Option<u64>,
     pub(super) timers: HeartbeatTimers,
@@ -272,7 +275,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.due.stall = None;
                 self.setup.metrics.connections_opened.increment(1);
                 if self.setup.envelope {
-                    let welcome = envelope::welcome(&self.setup.info, self.session.stamp());
+                    let (info, stamp) = (&self.setup.info, self.session.stamp());
+                    let resume = self.setup.resume.sign(&info.key, stamp);
+                    let welcome = envelope::welcome(info, stamp, &resume);
                     self.frames.push(FrameKind::Text, welcome);
                 }
             }

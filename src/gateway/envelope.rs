@@ -27,6 +27,8 @@ enum Outbound<'a> {
         node: &'a NodeName,
         /// Text, because a JavaScript number has only 53 bits.
         session: String,
+        /// What the client comes back with.
+        resume: &'a str,
     },
     Message {
         id: &'a MessageId,
@@ -48,10 +50,10 @@ impl Outbound<'_> {
     }
 }
 
-/// The first frame of a session.
-pub(super) fn welcome(info: &SessionInfo, stamp: Stamp) -> Bytes {
+/// The first frame of a session. `resume` is its resume token.
+pub(super) fn welcome(info: &SessionInfo, stamp: Stamp, resume: &str) -> Bytes {
     let (user, device) = (&info.key.user, &info.key.device);
-    Outbound::Welcome { user, device, node: &info.node, session: stamp.raw().to_string() }.encode()
+    Outbound::Welcome { user, device, node: &info.node, session: stamp.raw().to_string(), resume }.encode()
 }
 
 /// A pushed message.
@@ -149,15 +151,16 @@ mod tests {
     }
 
     #[test]
-    fn the_welcome_names_the_session_and_its_stamp_as_text() {
+    fn the_welcome_names_the_session_its_stamp_as_text_and_its_resume_token() {
         let info = SessionInfo {
             key: SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap()),
             node: NodeName::new("n1").unwrap(),
         };
         let expected = json!({
             "type": "welcome", "user": "42", "device": "phone", "node": "n1", "session": "18446744073709551615",
+            "resume": "token",
         });
-        assert_eq!(read(&welcome(&info, Stamp::from_raw(u64::MAX))), expected);
+        assert_eq!(read(&welcome(&info, Stamp::from_raw(u64::MAX), "token")), expected);
     }
 
     #[test]

@@ -59,6 +59,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
+    /// 400: the resume token is not one of this user and this cluster.
+    pub(super) fn bad_resume(message: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_resume", message)
+    }
+
     /// 401: no or wrong credentials.
     pub(super) fn unauthorized(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
@@ -90,6 +95,16 @@ impl ApiError {
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
             "this route does not have that method: use one of the Allow header",
+        )
+    }
+
+    /// 409: the device is connected, and the takeover policy lets it stay.
+    pub(super) fn session_exists() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "session_exists",
+            "this device is connected already, and with --takeover reject-newer it stays: wait until it is gone, \
+             or pass the resume token of its welcome as ?resume=",
         )
     }
 
@@ -174,6 +189,16 @@ impl ApiError {
         .with_header(header::RETRY_AFTER, "1")
     }
 
+    /// 503: the node reaches nobody, and does not know what the others know.
+    pub(super) fn isolated() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "isolated",
+            "this node reaches no other node of the cluster, so it can not know: ask another node",
+        )
+        .with_header(header::RETRY_AFTER, "1")
+    }
+
     /// 504: the owner did not answer in time.
     pub(super) fn unreachable() -> Self {
         Self::new(
@@ -220,11 +245,13 @@ mod tests {
     async fn every_error_has_the_same_body_with_its_own_code_and_status() {
         let errors = [
             (ApiError::bad_request("x"), 400, "bad_request"),
+            (ApiError::bad_resume("x".to_owned()), 400, "bad_resume"),
             (ApiError::unauthorized("x"), 401, "unauthorized"),
             (ApiError::forbidden("x"), 403, "forbidden"),
             (ApiError::not_found(), 404, "not_found"),
             (ApiError::no_session(), 404, "no_session"),
             (ApiError::method_not_allowed(), 405, "method_not_allowed"),
+            (ApiError::session_exists(), 409, "session_exists"),
             (ApiError::payload_too_large(1), 413, "payload_too_large"),
             (ApiError::uri_too_long(1), 414, "uri_too_long"),
             (ApiError::upgrade_required("x"), 426, "upgrade_required"),
@@ -233,6 +260,7 @@ mod tests {
             (ApiError::interrupted(), 502, "interrupted"),
             (ApiError::overloaded("x"), 503, "overloaded"),
             (ApiError::not_ready("draining"), 503, "not_ready"),
+            (ApiError::isolated(), 503, "isolated"),
             (ApiError::unreachable(), 504, "unreachable"),
         ];
         for (error, status, code) in errors {

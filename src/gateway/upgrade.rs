@@ -10,6 +10,9 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, general_purpose::PAD};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
@@ -49,6 +52,11 @@ impl Upgrade {
                 "the Sec-WebSocket-Key header is missing: use a WebSocket client",
             ));
         };
+        if !is_nonce(key) {
+            return Err(ApiError::bad_request(
+                "the Sec-WebSocket-Key header is not base64 of 16 bytes: use a WebSocket client",
+            ));
+        }
         let accept = derive_accept_key(key.as_bytes());
         let envelope = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
         let Some(pending) = parts.extensions.remove::<OnUpgrade>() else {
@@ -100,7 +108,21 @@ fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
         .any(|listed| listed.trim().eq_ignore_ascii_case(token))
 }
 
+/// Whether a `Sec-WebSocket-Key` is what RFC 6455 section 4.2.1 asks for. Its value means nothing,
+/// so the spare bits of its last character may be anything.
+fn is_nonce(key: &HeaderValue) -> bool {
+    let mut nonce = [0; NONCE_CHARS / 4 * 3];
+    key.len() == NONCE_CHARS && NONCE.decode_slice(key, &mut nonce) == Ok(NONCE_BYTES)
+}
+
+const NONCE: GeneralPurpose = GeneralPurpose::new(&STANDARD, PAD.with_decode_allow_trailing_bits(true));
+
 const VERSION: &str = "13";
+
+/// Bytes of a `Sec-WebSocket-Key`. Source: RFC 6455 section 4.1.
+const NONCE_BYTES: usize = 16;
+/// Characters of it: base64 with padding.
+const NONCE_CHARS: usize = NONCE_BYTES.div_ceil(3) * 4;
 
 /// Allocated for every connection. Guess: most messages of clients are far shorter.
 const READ_BUFFER_BYTES: usize = 4 << 10;
@@ -132,6 +154,38 @@ mod tests {
             ("sec-websocket-version", "13"),
         ];
         assert_eq!(attempt(&keyless).err(), Some("bad_request"));
+    }
+
+    #[test]
+    fn a_key_has_to_be_base64_of_16_bytes() {
+        let key = |key: &str| is_nonce(&HeaderValue::from_str(key).unwrap());
+        assert!(key("dGhlIHNhbXBsZSBub25jZQ=="), "the one of the RFC");
+        assert!(key("AAAAAAAAAAAAAAAAAAAAAB=="), "spare bits mean nothing");
+        for wrong in [
+            "",
+            "x",
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZQ=",
+            "dGhlIHNhbXBsZSBub25jZTE=",
+            "AAAAAAAAAAAAAAAAAAAAAAAA",
+            "dGhlIHNhbXBsZSBub25j!Q==",
+            "dGhlIHNhbXBsZSBub25jZQ== ",
+            "dGhlIHNhbXBsZSBub25jZQ==AAAA",
+        ] {
+            assert!(!key(wrong), "{wrong:?}");
+        }
+        let handshake = |key| {
+            let rest = [
+                ("connection", "Upgrade"),
+                ("upgrade", "websocket"),
+                ("sec-websocket-version", "13"),
+                ("sec-websocket-key", key),
+            ];
+            attempt(&rest).err()
+        };
+        assert_eq!(handshake("x"), Some("bad_request"));
+        let passed = handshake("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(passed, Some("upgrade_required"), "there is no connection behind this request");
     }
 
     #[test]

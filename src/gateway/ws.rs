@@ -1,7 +1,7 @@
 //! `GET /v1/ws`: from a client's request to its session.
 //!
 //! ```text
-//!   handshake? ─► ready? ─► origin, token, device ─► user's limit ─► node's limit ─► claim ─► 101
+//!   handshake? ─► ready? ─► origin, token, device ─► policy ─► node's limit ─► claim ─► 101
 //! ```
 //!
 //! The key is claimed before the client is told that it is connected: a push that follows the
@@ -19,13 +19,13 @@ use crate::gateway::auth;
 use crate::gateway::connection::{Connection, Setup, close_frame, linger};
 use crate::gateway::error::ApiError;
 use crate::gateway::serve::ConnectionSlot;
+use crate::gateway::takeover;
 use crate::gateway::upgrade::Upgrade;
 use crate::gateway::url;
 use crate::gateway::{Face, Gateway, Phase};
 use crate::handler::SessionInfo;
-use crate::id::SessionKey;
 use crate::limits;
-use crate::router::Lease;
+use crate::router::{Held, Lease};
 use crate::session::{CloseReason, HeartbeatTimers};
 
 /// Opens a session, or says why not.
@@ -45,13 +45,14 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let upgrade = Upgrade::new(&mut parts)?;
     ready(gateway)?;
     let client = auth::client(gateway, &parts.headers, url::params(&parts.uri)?)?;
-    within_user_limit(gateway, &client.key)?;
+    takeover::admit(gateway, &client.key, client.resumed)?;
     // Held for as long as the socket is open, so that the server knows when it is not.
     let slot = parts.extensions.remove::<ConnectionSlot>();
     let Ok(permit) = gateway.registry.permit() else { return farewell(face, upgrade, slot) };
     // A root of its own: the request is over long before the session.
     let span = info_span!(parent: None, "session", key = %client.key);
-    let lease = gateway.router.open(client.key, None, permit).await;
+    let opened = gateway.router.open(client.key, client.resumed, permit).await;
+    let lease = opened.map_err(|Held| ApiError::session_exists())?;
     // Whoever drains sets the phase first and then closes what is registered. The session is
     // registered now: either it is found there, or the phase is found here.
     ready(gateway)?;
@@ -70,17 +71,6 @@ fn ready(gateway: &Gateway) -> Result<(), ApiError> {
     if phase == Phase::Ready { Ok(()) } else { Err(ApiError::not_ready(phase.as_str())) }
 }
 
-/// Counts what is visible here: simultaneous connects at several nodes may exceed it by a few.
-fn within_user_limit(gateway: &Gateway, key: &SessionKey) -> Result<(), ApiError> {
-    let sessions_max = gateway.config.limits.max_sessions_per_user;
-    let sessions = gateway.replica.user(&key.user);
-    let takes_over = sessions.iter().any(|(device, _)| *device == key.device);
-    if takes_over || sessions.len() < sessions_max {
-        return Ok(());
-    }
-    Err(ApiError::too_many_sessions(sessions_max))
-}
-
 /// Runs the session to its end. Dropping the lease, wherever that happens, releases the key.
 async fn run(gateway: &Gateway, upgrade: Upgrade, lease: Lease, expires_unix_ms: Option<u64>) {
     let envelope = upgrade.envelope;
@@ -95,8 +85,9 @@ async fn run(gateway: &Gateway, upgrade: Upgrade, lease: Lease, expires_unix_ms:
     let session = Arc::clone(lease.session());
     let timers = &gateway.config.timers;
     let setup = Setup {
-        info: SessionInfo { key: session.key().clone(), node: gateway.config.name.clone() },
+        info: SessionInfo { key: session.names().clone(), node: gateway.config.name.clone() },
         envelope,
+        resume: Arc::clone(&gateway.resume),
         expires_unix_ms,
         timers: HeartbeatTimers {
             interval: timers.heartbeat_interval,

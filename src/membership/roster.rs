@@ -81,14 +81,13 @@ impl Roster {
 
     /// The names of the Alive members and of this node, in an order that all nodes share. Empty
     /// before the first snapshot.
-    #[cfg_attr(not(test), expect(dead_code, reason = "anti-entropy chooses its partners by it"))]
+    #[cfg(test)]
     pub(crate) fn ring(&self) -> Arc<[NodeName]> {
         Arc::clone(&self.view().ring)
     }
 
     /// Who may reach `owner` when this node does not: up to [`limits::RELAYS_MAX`] Alive members,
     /// the next after the place of `owner` on the ring. `owner` need not be a member.
-    #[cfg_attr(not(test), expect(dead_code, reason = "anti-entropy asks a relay for a stale section"))]
     pub(crate) fn relays(&self, owner: &NodeName) -> Vec<NodeName> {
         let view = self.view();
         let next = view.ring.partition_point(|name| ring::place(name) <= ring::place(owner));
@@ -99,21 +98,18 @@ impl Roster {
     }
 
     /// Whether this very boot of `owner` is listed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "anti-entropy asks before it takes a relayed section"))]
     pub(crate) fn admits(&self, owner: &NodeName, incarnation: Incarnation) -> bool {
         self.view().members.get(owner).is_some_and(|entry| entry.incarnation == incarnation)
     }
 
     /// Whether `owner` is listed and was not Alive for longer than [`limits::RELAY_AFTER`] at `now`,
     /// a time since this node started.
-    #[cfg_attr(not(test), expect(dead_code, reason = "anti-entropy asks it of each owner"))]
     pub(crate) fn stale(&self, owner: &NodeName, now: Duration) -> bool {
         let since = self.view().members.get(owner).and_then(|entry| entry.not_alive_since);
         since.is_some_and(|since| now.saturating_sub(since) > limits::RELAY_AFTER)
     }
 
     /// Whether others are known and none of them is heard; see [`Overlay::isolated`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "the router asks it before it refuses a session"))]
     pub(crate) fn isolated(&self) -> bool {
         self.view().isolated
     }

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::limits;
 
 /// Version of everything that crosses the mesh. Nodes of different versions refuse each other.
-pub(crate) const PROTOCOL_VERSION: u8 = 1;
+pub(crate) const PROTOCOL_VERSION: u8 = 2;
 
 /// What a stream carries; its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,10 @@ pub(crate) enum StreamKind {
     Receipts = 4,
     /// One gossip message that exceeds a datagram.
     Gossip = 5,
-    /// Bidirectional: subscribe to the section of the accepting node.
+    /// Bidirectional: subscribe to a section that the accepting node holds.
     Section = 6,
+    /// Bidirectional: compare where all sections stand.
+    Digests = 7,
 }
 
 impl StreamKind {
@@ -47,6 +49,7 @@ impl StreamKind {
             4 => Self::Receipts,
             5 => Self::Gossip,
             6 => Self::Section,
+            7 => Self::Digests,
             _ => return None,
         })
     }
@@ -61,9 +64,9 @@ impl StreamKind {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CodecError {
     /// A length exceeds its bound.
-    #[error("a frame announces {len} bytes of {part}, at most {max} are allowed")]
+    #[error("a frame announces {part} of {len}, at most {max} are allowed")]
     Oversize {
-        /// Header or payload.
+        /// Bytes of the header or payload, or the list that is too long.
         part: &'static str,
         /// As announced.
         len: usize,

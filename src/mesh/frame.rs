@@ -8,8 +8,11 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::directory::{Delta, Digest, Position, SnapshotFrame};
-use crate::id::{DeviceId, Incarnation, MessageId, NodeName, Stamp, UserId};
+use crate::directory::{Delta, Digest, Packed, Position, SnapshotFrame};
+use crate::id::{Incarnation, MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::key::{DeviceHash, Key};
+use crate::limits;
+use crate::mesh::codec::CodecError;
 use crate::push::PayloadKind;
 use crate::receipt::Answer;
 
@@ -68,6 +71,9 @@ pub(crate) struct ProbeAnswer {
 pub(crate) struct Request {
     /// Number of the request on its link and in its direction; the receipt repeats it.
     pub(crate) seq: u64,
+    /// The node that is meant, when it is not the receiving one: pass it on, if there is a link. Only
+    /// the first receiver does.
+    pub(crate) relay_to: Option<NodeName>,
     /// At which sessions.
     pub(crate) recipients: Recipients,
     /// What.
@@ -77,15 +83,36 @@ pub(crate) struct Request {
 /// The sessions that a request is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Recipients {
-    /// These devices of one user; the receipt has an outcome for each, in this order.
-    Sessions {
+    /// One session by its names; the receipt has its outcome.
+    Session(SessionKey),
+    /// These devices of one user; the receipt has the name and the outcome of each, in this order.
+    Devices {
         /// The user.
         user: UserId,
         /// The devices.
-        devices: Vec<DeviceId>,
+        devices: Vec<DeviceHash>,
     },
     /// All sessions of the receiving node; the receipt has counts.
     All,
+    /// These sessions; only for [`Action::Describe`].
+    Keys(Packed<Key>),
+}
+
+impl Recipients {
+    /// Checks that the receipt will fit a frame.
+    ///
+    /// # Errors
+    /// [`CodecError::Oversize`].
+    pub(super) fn check(&self) -> Result<(), CodecError> {
+        let (part, len, max) = match self {
+            Recipients::Session(_) | Recipients::All => return Ok(()),
+            Recipients::Devices { devices, .. } => {
+                ("devices", devices.len(), limits::SESSIONS_PER_USER_CEILING)
+            }
+            Recipients::Keys(keys) => ("keys", keys.0.len(), limits::SESSIONS_PAGE_MAX + 1),
+        };
+        if len > max { Err(CodecError::Oversize { part, len, max }) } else { Ok(()) }
+    }
 }
 
 /// What a request asks for.
@@ -107,6 +134,8 @@ pub(crate) enum Action {
         /// Stamp of the sender's claim.
         stamp: Stamp,
     },
+    /// Tell the names of the sessions.
+    Describe,
 }
 
 /// The answers to some requests, batched.
@@ -122,14 +151,24 @@ pub(crate) struct Receipt {
     pub(crate) answer: Answer,
 }
 
-/// Asks the accepting node for its section, from a position on.
+/// Asks the accepting node for a section, from a position on: its own as long as the stream lives, a
+/// copy of another's once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Subscribe {
+    /// Whose section.
+    pub(crate) owner: NodeName,
     /// What the subscriber holds already.
     pub(crate) position: Position,
+    /// Whether to go on with what is written from then on.
+    pub(crate) follow: bool,
 }
 
-/// What the owner of a section sends to a subscriber.
+/// Where sections stand that the sender would serve. The answer has only those that are newer there
+/// than in the question, or differ at the same position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Digests(pub(crate) Vec<(NodeName, Digest)>);
+
+/// What a subscriber is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SectionFrame {
     /// Where the section stands now; the first frame.

@@ -1,27 +1,28 @@
 //! The QUIC connection that is in use to one peer, and all the streams on it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, warn};
 
 use crate::hash;
-use crate::id::{Incarnation, NodeName, UserId};
+use crate::id::{Incarnation, NodeName, SessionKey, UserId};
 use crate::limits;
 use crate::mesh::codec::{CodecError, FrameReader, StreamKind, encode};
 use crate::mesh::endpoint::CloseCode;
-use crate::mesh::frame::{Action, Receipts, Recipients, Request, Subscribe};
+use crate::mesh::frame::{Action, Digests, Receipts, Recipients, Request, Subscribe};
 use crate::mesh::lane::{GOSSIP_PRIORITY, Lane, open_stream};
 use crate::mesh::mailbox::Mailbox;
 use crate::mesh::receipts::{Answers, Pending};
-use crate::mesh::{Service, replication};
+use crate::mesh::{Service, anti_entropy, replication};
 use crate::metrics::Metrics;
 use crate::receipt::Answer;
 use crate::replica::Replica;
@@ -43,6 +44,9 @@ pub(crate) enum Refused {
     /// A queue of the link is full.
     #[error("the link's queue is full")]
     Overloaded,
+    /// The link is gone.
+    #[error("the link is closed")]
+    Closed,
 }
 
 /// The link to one peer.
@@ -81,6 +85,32 @@ pub(crate) struct LinkContext {
     pub(crate) replica: Arc<Replica>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
+    /// Snapshots that may be sent now.
+    pub(crate) snapshots_sent: Semaphore,
+    /// Snapshots that may be received now.
+    pub(crate) snapshots_received: Semaphore,
+    /// The sections that are being pulled.
+    pub(crate) pulling: Mutex<BTreeSet<NodeName>>,
+}
+
+impl LinkContext {
+    /// What the tasks of all links of a node share.
+    pub(crate) fn new(
+        service: Arc<dyn Service>,
+        replica: Arc<Replica>,
+        metrics: Arc<Metrics>,
+        gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
+    ) -> Self {
+        Self {
+            service,
+            replica,
+            metrics,
+            gossip_inbox,
+            snapshots_sent: Semaphore::new(limits::SNAPSHOTS_MAX),
+            snapshots_received: Semaphore::new(limits::SNAPSHOTS_MAX),
+            pulling: Mutex::new(BTreeSet::new()),
+        }
+    }
 }
 
 impl Link {
@@ -140,23 +170,26 @@ impl Link {
         heard.at
     }
 
-    /// Queues a request; what it asks for happens in the order of these calls for each user. The
-    /// receiver fails when the link breaks before the answer.
+    /// Queues a request for the peer, or for `relay_to` by way of it; what it asks for happens in the
+    /// order of these calls for each user. The receiver fails when the link breaks before the answer.
     ///
     /// # Errors
     /// [`Refused`]: nothing was queued.
     pub(crate) fn request(
         &self,
+        relay_to: Option<NodeName>,
         recipients: Recipients,
         action: Action,
         payload: Bytes,
     ) -> Result<oneshot::Receiver<Answer>, Refused> {
         let lane = match &recipients {
-            Recipients::Sessions { user, .. } => &self.lanes[lane_of(user)],
-            Recipients::All => &self.lanes[0],
+            Recipients::Session(SessionKey { user, .. }) | Recipients::Devices { user, .. } => {
+                &self.lanes[lane_of(user)]
+            }
+            Recipients::All | Recipients::Keys(_) => &self.lanes[0],
         };
-        let (seq, answer) = self.pending.register().ok_or(Refused::Overloaded)?;
-        let header = encode(&Request { seq, recipients, action }, payload.len());
+        let (seq, answer) = self.pending.register()?;
+        let header = encode(&Request { seq, relay_to, recipients, action }, payload.len());
         if lane.push(header, payload) {
             Ok(answer)
         } else {
@@ -195,6 +228,10 @@ impl Link {
             }
             .in_current_span(),
         );
+        if self.dialled {
+            let (link, with) = (Arc::clone(&self), Arc::clone(&context));
+            tasks.spawn(async move { anti_entropy::exchange(&link, &with).await }.in_current_span());
+        }
         let reason = self.connection.closed().await;
         self.pending.close();
         tasks.shutdown().await;
@@ -277,7 +314,7 @@ impl Link {
 
     async fn serve_stream(
         self: &Arc<Self>,
-        context: &LinkContext,
+        context: &Arc<LinkContext>,
         send: Option<SendStream>,
         recv: RecvStream,
     ) -> Result<(), CodecError> {
@@ -285,6 +322,7 @@ impl Link {
         match (kind, send) {
             (StreamKind::Lane, None) => {
                 while let Some((request, payload)) = reader.next::<Request>().await? {
+                    request.recipients.check()?;
                     context.service.request(self, request, payload);
                 }
                 Ok(())
@@ -304,7 +342,11 @@ impl Link {
             }
             (StreamKind::Section, Some(send)) => {
                 let Some((subscribe, _)) = reader.next::<Subscribe>().await? else { return Ok(()) };
-                replication::publish(context, send, subscribe).await
+                replication::serve(context, send, subscribe).await
+            }
+            (StreamKind::Digests, Some(send)) => {
+                let Some((digests, _)) = reader.next::<Digests>().await? else { return Ok(()) };
+                anti_entropy::answer(self, context, send, digests).await
             }
             (kind, _) => Err(CodecError::Header(format!("a stream of kind {kind:?} is not expected here"))),
         }

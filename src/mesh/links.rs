@@ -14,6 +14,7 @@ use bytes::Bytes;
 use quinn::{Connection, Endpoint};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
@@ -26,9 +27,10 @@ use crate::mesh::handshake::{self, HandshakeError, Opening};
 use crate::mesh::identity::Identity;
 use crate::mesh::link::{Link, LinkContext, LinkEnd, Peer};
 use crate::mesh::mailbox::Mailbox;
-use crate::mesh::{KnownMember, Service};
+use crate::mesh::{KnownMember, Service, anti_entropy};
 use crate::metrics::Metrics;
 use crate::replica::Replica;
+use crate::wire::Entropy;
 
 /// All links of a node.
 pub(crate) struct Links {
@@ -142,9 +144,15 @@ impl Links {
         gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
     ) {
         let metrics = Arc::clone(&self.metrics);
-        let context = Arc::new(LinkContext { service, replica, metrics, gossip_inbox });
+        let context = Arc::new(LinkContext::new(service, replica, metrics, gossip_inbox));
         assert!(self.context.set(context).is_ok(), "a node starts once");
         self.incarnation.send_replace(Some(incarnation));
+    }
+
+    /// Keeps the copies of all sections right until `stop`; for a node that has started.
+    pub(crate) async fn keep_copies(self: Arc<Self>, entropy: Arc<Entropy>, stop: CancellationToken) {
+        let context = Arc::clone(self.context());
+        anti_entropy::run(self, context, entropy, stop).await;
     }
 
     /// The link to a peer.

@@ -12,6 +12,7 @@ use crate::limits;
 use crate::mesh::codec::{StreamKind, write_frame};
 use crate::mesh::frame::{Receipt, Receipts};
 use crate::mesh::lane::{PUSH_PRIORITY, open_stream};
+use crate::mesh::link::Refused;
 use crate::receipt::Answer;
 
 /// The requests of this node that a peer has not answered yet.
@@ -27,15 +28,20 @@ impl Pending {
         Self { next: AtomicU64::new(0), waiting: Mutex::new(Some(HashMap::new())) }
     }
 
-    /// A number for a new request and where its answer will arrive. `None`: too many wait, or the
-    /// link is gone.
-    pub(crate) fn register(&self) -> Option<(u64, oneshot::Receiver<Answer>)> {
+    /// A number for a new request and where its answer will arrive.
+    ///
+    /// # Errors
+    /// [`Refused`]: too many wait, or the link is gone.
+    pub(crate) fn register(&self) -> Result<(u64, oneshot::Receiver<Answer>), Refused> {
         let seq = self.next.fetch_add(1, Ordering::Relaxed);
         let mut waiting = self.waiting.lock().expect(NOT_POISONED);
-        let waiting = waiting.as_mut().filter(|waiting| waiting.len() < limits::PENDING_MAX)?;
+        let waiting = waiting.as_mut().ok_or(Refused::Closed)?;
+        if waiting.len() >= limits::PENDING_MAX {
+            return Err(Refused::Overloaded);
+        }
         let (answer, receiver) = oneshot::channel();
         waiting.insert(seq, answer);
-        Some((seq, receiver))
+        Ok((seq, receiver))
     }
 
     /// Takes back a request that was not sent.
@@ -105,7 +111,9 @@ impl Answers {
         {
             outcomes += match &receipt.answer {
                 Answer::Outcomes(list) => list.len().max(1),
-                Answer::Tally(_) => 1,
+                Answer::Named(list) => NAMED_WEIGHT * list.len(),
+                Answer::Sessions(list) => SESSION_WEIGHT * list.len(),
+                Answer::Tally(_) | Answer::NotRelayed | Answer::Unanswered => 1,
             };
             batch.push(receipt);
         }
@@ -113,11 +121,19 @@ impl Answers {
     }
 }
 
-/// Outcomes that fill a frame. The last receipt may go over it by the devices of one user.
+/// Outcomes that fill a frame. The last receipt may go over it by what one request asks for.
 const BATCH_OUTCOMES: usize = 1_024;
+/// An outcome with the name of its device, in outcomes.
+const NAMED_WEIGHT: usize = 2;
+/// Both names of a session, in outcomes.
+const SESSION_WEIGHT: usize = 3;
 /// The longest outcome is a `Moved`: a name, its length, a stamp and the variant.
 const OUTCOME_BYTES_MAX: usize = limits::NODE_NAME_BYTES_MAX + 16;
-const _: () = assert!(
-    (BATCH_OUTCOMES + limits::SESSIONS_PER_USER_CEILING) * OUTCOME_BYTES_MAX < limits::FRAME_HEADER_BYTES_MAX
-);
+const _: () = {
+    assert!(OUTCOME_BYTES_MAX + limits::DEVICE_BYTES_MAX + 4 <= NAMED_WEIGHT * OUTCOME_BYTES_MAX);
+    assert!(limits::USER_BYTES_MAX + limits::DEVICE_BYTES_MAX + 8 <= SESSION_WEIGHT * OUTCOME_BYTES_MAX);
+    assert!(limits::SESSIONS_PER_USER_CEILING <= limits::SESSIONS_PAGE_MAX + 1);
+    let longest = SESSION_WEIGHT * (limits::SESSIONS_PAGE_MAX + 1);
+    assert!((BATCH_OUTCOMES + longest) * OUTCOME_BYTES_MAX < limits::FRAME_HEADER_BYTES_MAX);
+};
 const NOT_POISONED: &str = "no panic happens under this lock";

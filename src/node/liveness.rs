@@ -197,7 +197,8 @@ impl Liveness {
                     state.readiness.gone(&name);
                 }
                 MemberState::Purged | MemberState::Superseded | MemberState::Left => {
-                    self.replica.discard(&name, incarnation);
+                    // A partition can be longer than a purge: only the other two are for good.
+                    self.replica.discard(&name, incarnation, to != MemberState::Purged);
                     state.readiness.gone(&name);
                 }
             }
@@ -207,8 +208,8 @@ impl Liveness {
 
     /// Closes the sessions whose keys other nodes have claimed.
     pub(crate) fn supersede(&self, lost: Vec<Lost>) {
-        for Lost { key, winner, winner_stamp, .. } in lost {
-            self.registry.supersede(&key, &winner, winner_stamp);
+        for Lost { key, stamp, winner, winner_stamp } in lost {
+            self.registry.supersede(key, stamp, &winner, winner_stamp);
         }
     }
 

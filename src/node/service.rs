@@ -15,7 +15,7 @@ use crate::mesh::{KnownMember, Link, Links, Peer, Request, Service};
 use crate::metrics::Metrics;
 use crate::node::Fault;
 use crate::node::liveness::Liveness;
-use crate::router::{Errand, Owner};
+use crate::router::{Errand, Owner, relay};
 
 /// The node, as its mesh sees it.
 pub(crate) struct NodeService {
@@ -81,6 +81,10 @@ impl Service for NodeService {
 
     fn request(&self, link: &Arc<Link>, request: Request, payload: Bytes) {
         self.metrics.mesh_requests.with("received").increment(1);
+        if let Some(to) = request.relay_to.clone().filter(|to| *to != self.me) {
+            let Some(links) = self.links.upgrade() else { return };
+            return relay(&links, &self.metrics, link, &to, request, payload);
+        }
         let (link, seq) = (Arc::clone(link), request.seq);
         let from = link.peer().name.clone();
         let errand = Errand::received(request.action, payload);
@@ -89,6 +93,14 @@ impl Service for NodeService {
 
     fn section_synced(&self, peer: &Peer) {
         self.liveness.section_synced(&peer.name);
+    }
+
+    fn is_stale(&self, owner: &NodeName) -> bool {
+        self.roster.stale(owner, self.liveness.now())
+    }
+
+    fn admits(&self, owner: &NodeName, incarnation: Incarnation) -> bool {
+        self.roster.admits(owner, incarnation)
     }
 
     fn lost(&self, lost: Vec<Lost>) {

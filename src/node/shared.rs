@@ -26,7 +26,7 @@ use crate::node::readiness::Ready;
 use crate::replica::Replica;
 use crate::router::Router;
 use crate::session::Registry;
-use crate::token::TokenVerifier;
+use crate::token::{ResumeKey, TokenVerifier};
 use crate::wire::{Clock, Entropy};
 
 /// The parts of a running node.
@@ -61,6 +61,7 @@ impl Shared {
     pub(super) fn gateway(
         self: &Arc<Self>,
         tokens: TokenVerifier,
+        resume: ResumeKey,
         handler: Arc<dyn Handler>,
     ) -> Arc<Gateway> {
         let shared = Arc::clone(self);
@@ -69,8 +70,10 @@ impl Shared {
             router: Arc::clone(&self.router),
             registry: Arc::clone(&self.registry),
             replica: Arc::clone(&self.replica),
+            roster: Arc::clone(&self.roster),
             metrics: Arc::clone(&self.metrics),
             tokens,
+            resume: Arc::new(resume),
             handler,
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
@@ -175,8 +178,8 @@ impl Shared {
 
     /// All members, this node first, as `GET /v1/nodes` shows them.
     pub(super) fn nodes(&self) -> Vec<NodeStatus> {
-        let counts = self.replica.counts().by_node;
-        let sessions = |name: &NodeName| counts.get(name).copied().unwrap_or(0);
+        let sessions = |name: &NodeName| self.replica.len_of(name);
+        let now_ms = self.clock.now_ms();
         let own_state = match *self.phase.borrow() {
             Phase::Joining => "joining",
             Phase::Ready => "alive",
@@ -193,12 +196,16 @@ impl Shared {
             sessions: sessions(&self.config.name),
             rtt_us: None,
             since_ms: self.started_ms,
+            heard_ms: now_ms,
             degraded: self.roster.degraded(),
             own: true,
         };
         let members = self.roster.members();
         let others = members.iter().map(|(name, entry)| {
-            let rtt = self.links.get(name).map(|link| link.rtt());
+            let link = self.links.get(name);
+            let rtt = link.as_ref().map(|link| link.rtt());
+            let silent = link.map(|link| link.heard().elapsed());
+            let lost_ms = self.started_ms + as_ms(entry.not_alive_since.unwrap_or(entry.since));
             let advert = entry.advert.as_ref();
             NodeStatus {
                 name: name.to_string(),
@@ -209,11 +216,16 @@ impl Shared {
                 zone: advert.and_then(|advert| advert.zone.clone()),
                 sessions: sessions(name),
                 rtt_us: rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
-                since_ms: self.started_ms + u64::try_from(entry.since.as_millis()).unwrap_or(u64::MAX),
+                since_ms: self.started_ms + as_ms(entry.since),
+                heard_ms: silent.map_or(lost_ms, |silent| now_ms.saturating_sub(as_ms(silent))),
                 degraded: advert.is_some_and(|advert| advert.degraded),
                 own: false,
             }
         });
         std::iter::once(own).chain(others).collect()
     }
+}
+
+fn as_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

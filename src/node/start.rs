@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::gateway::{self, Phase};
 use crate::handler::Handler;
 use crate::id::Incarnation;
+use crate::key::KeyHasher;
 use crate::limits;
 use crate::membership::gossip::{Gossip, GossipConfig};
 use crate::membership::incarnation::{self, IncarnationFile};
@@ -32,7 +33,7 @@ use crate::node::{Node, StartError};
 use crate::replica::Replica;
 use crate::router::{Owner, Router, RouterParts};
 use crate::session::{OutboxLimits, Registry};
-use crate::token::TokenVerifier;
+use crate::token::{ResumeKey, TokenVerifier};
 use crate::wire::{Clock, Entropy, Wire};
 
 /// Starts a node.
@@ -51,12 +52,14 @@ where
     let tokens = TokenVerifier::new(&config.auth)?;
     let tls = config.tls.as_ref().map(gateway::server_config).transpose()?;
     let identity = Identity::from_config(&config)?;
+    let resume = ResumeKey::new(&identity.shared_key("resume token"));
     let entropy = Arc::new(Entropy::new(wire.seed));
     let metrics = Arc::new(Metrics::new());
     let mesh_shown = config.mesh_advertise.unwrap_or(mesh);
     let scheme = if tls.is_some() { "https" } else { "http" };
     let http_shown = format!("{scheme}://{}", config.http_advertise.unwrap_or(http));
     let endpoint = endpoint::open(wire.udp, wire.runtime, &identity, entropy.seed())?;
+    let hash_key = identity.shared_key("session keys");
     let links = Links::new(config.name.clone(), mesh_shown, endpoint, identity, Arc::clone(&metrics));
     let tasks = TaskTracker::new();
     tasks.spawn(Arc::clone(&links).accept());
@@ -68,14 +71,17 @@ where
         entropy,
         http_shown,
         mesh_shown,
+        hash_key,
     };
     let shared = parts.connect().await.inspect_err(|_| links.close())?;
-    let app = gateway::routes(shared.gateway(tokens, handler));
+    let app = gateway::routes(shared.gateway(tokens, resume, handler));
     let websockets_max = shared.config.limits.max_connections;
     let stop_timeout = shared.http_stop_timeout();
     let stop_http = shared.stop_http.clone();
     let http_face = tasks.spawn(gateway::serve(wire.tcp, tls, app, websockets_max, stop_timeout, stop_http));
     tasks.spawn(Arc::clone(&shared).keep_watch());
+    let (entropy, stop) = (Arc::clone(&shared.entropy), shared.stop.clone());
+    tasks.spawn(Arc::clone(&shared.links).keep_copies(entropy, stop));
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
     Ok(Node { shared, http, mesh, tasks, http_face: Some(http_face) })
@@ -90,6 +96,8 @@ struct Parts {
     entropy: Arc<Entropy>,
     http_shown: String,
     mesh_shown: SocketAddr,
+    /// Of the hash under which the directory keeps session keys.
+    hash_key: [u8; 32],
 }
 
 impl Parts {
@@ -97,7 +105,8 @@ impl Parts {
     async fn connect(self) -> Result<Arc<Shared>, StartError> {
         let name = &self.config.name;
         let incarnation = decide_incarnation(&self.config, &self.links, self.clock.now_ms()).await?;
-        let replica = Arc::new(Replica::new(name.clone(), incarnation));
+        let hasher = KeyHasher::new(&self.hash_key);
+        let replica = Arc::new(Replica::new(name.clone(), incarnation, hasher, self.config.takeover));
         let registry = Arc::new(Registry::new(name.clone(), self.config.limits.max_connections));
         let roster = Arc::new(Roster::default());
         let owner = Arc::new(Owner::new(name.clone(), Arc::clone(&registry), Arc::clone(&replica)));

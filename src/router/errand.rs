@@ -17,6 +17,8 @@ pub(crate) enum Errand {
     Disconnect,
     /// Let go of the sessions: the asking node has claimed them with this stamp.
     Yield(Stamp),
+    /// Tell the names of the sessions.
+    Describe,
 }
 
 impl Errand {
@@ -28,6 +30,7 @@ impl Errand {
             }
             Action::Disconnect => Errand::Disconnect,
             Action::Yield { stamp } => Errand::Yield(stamp),
+            Action::Describe => Errand::Describe,
         }
     }
 
@@ -41,6 +44,7 @@ impl Errand {
             },
             Errand::Disconnect => Action::Disconnect,
             Errand::Yield(stamp) => Action::Yield { stamp: *stamp },
+            Errand::Describe => Action::Describe,
         }
     }
 
@@ -48,7 +52,7 @@ impl Errand {
     pub(crate) fn payload(&self) -> Bytes {
         match self {
             Errand::Push(message) => message.payload.bytes.clone(),
-            Errand::Disconnect | Errand::Yield(_) => Bytes::new(),
+            Errand::Disconnect | Errand::Yield(_) | Errand::Describe => Bytes::new(),
         }
     }
 }

@@ -11,16 +11,21 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use crate::id::{NodeName, SessionKey, Stamp};
+use crate::config::Takeover;
+use crate::id::{NodeName, SessionKey, Stamp, UserId};
+use crate::key::{DeviceHash, Key};
 use crate::limits;
+use crate::membership::member::MemberState;
+use crate::mesh::Recipients;
 use crate::push::Outcome;
-use crate::receipt::Answer;
-use crate::replica::Replica;
-use crate::router::Router;
+use crate::replica::{Held, Replica};
+use crate::router::attempt::Pending;
+use crate::router::{Errand, Router};
 use crate::session::{CloseReason, Permit, Registry, Session};
 
 /// The right of one connection to be its key's session. Dropping it ends the session and releases
@@ -33,28 +38,36 @@ pub(crate) struct Lease {
 }
 
 impl Router {
-    /// Makes this node the owner of `key`. `resumed` is the stamp that the client brings from an
-    /// earlier connection.
+    /// Makes this node the owner of the session `names`. `resumed` is the stamp that the client
+    /// brings from an earlier connection.
+    ///
+    /// # Errors
+    /// [`Held`], only under [`Takeover::RejectNewer`].
     pub(crate) async fn open(
         self: &Arc<Self>,
-        key: SessionKey,
+        names: SessionKey,
         resumed: Option<Stamp>,
         permit: Permit,
-    ) -> Lease {
+    ) -> Result<Lease, Held> {
         let parts = &self.parts;
+        let key = parts.replica.hasher().key(&names);
+        if parts.replica.takeover() == Takeover::RejectNewer {
+            self.end_earlier(&names, key, resumed).await;
+        }
         // Whoever made the last session of this node yield told who owns the key now, perhaps
         // before the directory shows it.
-        let yielded = parts.registry.get(&key).and_then(|held| match held.closing() {
+        let yielded = parts.registry.get(key).and_then(|held| match held.closing() {
             Some(CloseReason::Superseded { owner, stamp }) => Some((owner, stamp)),
             _ => None,
         });
-        let resumed = resumed.max(yielded.as_ref().map(|(_, stamp)| *stamp));
+        let seen = yielded.as_ref().map(|(_, stamp)| *stamp);
+        let user = names.user.clone();
         let mut session = None;
-        let claimed = parts.replica.claim(&key, parts.clock.now_ms(), resumed, |stamp| {
-            let opened = Arc::new(Session::new(key.clone(), stamp, parts.outbox));
+        let claimed = parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, |stamp| {
+            let opened = Arc::new(Session::new(names, key, stamp, resumed, parts.outbox));
             parts.registry.insert(&opened);
             session = Some(opened);
-        });
+        })?;
         // From here on the lease cleans up, also when the caller gives up while this waits.
         let lease = Lease {
             session: session.expect("a claim registers its session"),
@@ -62,33 +75,66 @@ impl Router {
             replica: Arc::clone(&parts.replica),
             _permit: permit,
         };
-        let shown = claimed.previous.map(|owned| (owned.owner, owned.stamp));
-        if let Some((owner, _)) = shown.into_iter().chain(yielded).max_by_key(|(_, stamp)| *stamp) {
-            parts.metrics.takeovers.increment(1);
-            let yields = self.make_yield(owner, &key, claimed.stamp);
-            if timeout(limits::TAKEOVER_TIMEOUT, yields).await.is_err() {
-                parts.metrics.takeover_timeouts.increment(1);
-                debug!(%key, "the previous owner did not answer; the stamp decides");
+        parts.metrics.takeovers.increment(claimed.excluded as u64);
+        for lost in claimed.lost {
+            parts.registry.supersede(lost.key, lost.stamp, &lost.winner, lost.winner_stamp);
+        }
+        let mut displaced: Vec<_> =
+            claimed.displaced.into_iter().map(|(device, owned)| (device, owned.owner, owned.stamp)).collect();
+        if let Some((owner, stamp)) = yielded {
+            // The greater claim of the key is the one to ask.
+            displaced.retain(|(device, _, shown)| *device != key.device || *shown >= stamp);
+            if !displaced.iter().any(|(device, ..)| *device == key.device) && owner != parts.me {
+                displaced.push((key.device, owner, stamp));
             }
         }
-        lease
+        if !displaced.is_empty() {
+            let yields = displaced
+                .into_iter()
+                .map(|(device, owner, _)| self.make_yield(owner, &user, device, claimed.stamp));
+            if timeout(limits::TAKEOVER_TIMEOUT, join_all(yields)).await.is_err() {
+                parts.metrics.takeover_timeouts.increment(1);
+                debug!(key = %lease.session.names(), "a previous owner did not answer; the stamp decides");
+            }
+        }
+        Ok(lease)
+    }
+
+    /// Under `reject-newer` a session that is held is opened again only by the client that holds it: its
+    /// earlier connection ends first.
+    async fn end_earlier(&self, names: &SessionKey, key: Key, resumed: Option<Stamp>) {
+        let held = self.parts.replica.lookup(key);
+        let Some(held) = held.filter(|held| Some(held.stamp) == resumed) else { return };
+        let above = Stamp::next(self.parts.clock.now_ms(), resumed);
+        let yields = self.make_yield(held.owner, &names.user, key.device, above);
+        // Should it not answer, its claim is known to be of the same client all the same.
+        let _ = timeout(limits::TAKEOVER_TIMEOUT, yields).await;
     }
 
     /// Asks the previous owner to let go, and whoever it had to let go for itself: the directory may
     /// be behind by more than one takeover.
-    async fn make_yield(&self, mut owner: NodeName, key: &SessionKey, stamp: Stamp) {
+    async fn make_yield(&self, mut owner: NodeName, user: &UserId, device: DeviceHash, stamp: Stamp) {
+        let deadline = Instant::now() + limits::TAKEOVER_TIMEOUT;
         for _ in 0..=limits::HOPS_MAX {
             if owner == self.parts.me {
                 return;
             }
-            let Some(answer) = self.request_yield(&owner, key, stamp) else { return };
-            owner = match answer.await {
-                Ok(Answer::Outcomes(outcomes)) => match outcomes.into_iter().next() {
-                    Some(Outcome::Moved { owner: next, .. }) if next != owner => next,
-                    _ => return,
-                },
+            let pending = self.request_yield(&owner, user, device, stamp);
+            owner = match self.outcomes(pending, 1, deadline).await.pop() {
+                Some((_, Outcome::Moved { owner: next, .. })) if next != owner => next,
                 _ => return,
             };
+        }
+    }
+
+    fn request_yield(&self, owner: &NodeName, user: &UserId, device: DeviceHash, stamp: Stamp) -> Pending {
+        // Nobody waits for a peer that may be gone: the stamp decides.
+        match self.parts.roster.state(owner) {
+            Some(MemberState::Alive | MemberState::Unreachable) => {
+                let recipients = Recipients::Devices { user: user.clone(), devices: vec![device] };
+                self.send(owner, recipients, &Errand::Yield(stamp))
+            }
+            _ => Pending::Settled(Outcome::Unreachable),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::id::{NodeName, SessionKey};
+use crate::id::{DeviceId, NodeName, Stamp, UserId};
+use crate::key::{DeviceHash, Key};
 use crate::mesh::Recipients;
 use crate::push::Outcome;
-use crate::receipt::{Answer, gather, gather_tally};
+use crate::receipt::{Answer, NamedOutcome, Reply, gather, gather_tally};
 use crate::replica::Replica;
 use crate::router::Errand;
 use crate::session::{CloseReason, Registry, Session};
@@ -37,52 +38,97 @@ impl Owner {
                 let sessions = self.registry.all();
                 let replies = gather_tally(sessions.len(), done);
                 for (session, reply) in sessions.iter().zip(replies) {
-                    match errand {
-                        Errand::Push(message) => session.offer(message, reply),
-                        Errand::Disconnect | Errand::Yield(_) => {
-                            reply.answer(self.end(from, session, errand))
-                        }
+                    self.serve(from, session, errand, reply);
+                }
+            }
+            Recipients::Session(names) => {
+                let key = self.replica.hasher().key(names);
+                for reply in gather(1, done) {
+                    match self.registry.get_named(key, names) {
+                        Some(session) => self.serve(from, &session, errand, reply),
+                        None => reply.answer(self.elsewhere(key)),
                     }
                 }
             }
-            Recipients::Sessions { user, devices } => {
-                let replies = gather(devices.len(), done);
-                for (device, reply) in devices.iter().zip(replies) {
-                    let key = SessionKey::new(user.clone(), device.clone());
-                    match (self.registry.get(&key), errand) {
-                        (None, _) => reply.answer(self.elsewhere(&key)),
-                        (Some(session), Errand::Push(message)) => session.offer(message, reply),
-                        (Some(session), _) => reply.answer(self.end(from, &session, errand)),
-                    }
-                }
+            Recipients::Devices { user, devices } => self.execute_at(from, user, devices, errand, done),
+            Recipients::Keys(keys) => {
+                let names = |key: &Key| self.registry.get(*key).map(|session| session.names().clone());
+                done(Answer::Sessions(keys.0.iter().map(names).collect()));
             }
         }
     }
 
-    fn end(&self, from: &NodeName, session: &Arc<Session>, errand: &Errand) -> Outcome {
-        let ended = match errand {
-            Errand::Yield(stamp) => {
-                let yielded = self.registry.supersede(session.key(), from, *stamp);
-                // It may have been superseded by a third node, which has to let go as well.
-                match session.closing() {
-                    Some(CloseReason::Superseded { owner, stamp }) if yielded && owner != *from => {
-                        return Outcome::Moved { owner, stamp };
-                    }
-                    _ => yielded,
-                }
+    fn execute_at(
+        &self,
+        from: &NodeName,
+        user: &UserId,
+        devices: &[DeviceHash],
+        errand: &Errand,
+        done: impl FnOnce(Answer) + Send + 'static,
+    ) {
+        let hash = self.replica.hasher().user(user);
+        let sessions: Vec<_> = devices
+            .iter()
+            .map(|device| self.registry.get(Key { user: hash, device: *device }))
+            .map(|session| session.filter(|session| session.names().user == *user))
+            .collect();
+        let names: Vec<Option<DeviceId>> =
+            sessions.iter().map(|session| Some(session.as_ref()?.names().device.clone())).collect();
+        let replies = gather(devices.len(), move |answer| done(named(names, answer)));
+        for ((device, session), reply) in devices.iter().zip(sessions).zip(replies) {
+            match session {
+                Some(session) => self.serve(from, &session, errand, reply),
+                None => reply.answer(self.elsewhere(Key { user: hash, device: *device })),
             }
-            Errand::Push(_) | Errand::Disconnect => session.close(CloseReason::Kicked),
-        };
-        if ended { Outcome::Delivered } else { Outcome::NoSession }
+        }
+    }
+
+    fn serve(&self, from: &NodeName, session: &Arc<Session>, errand: &Errand, reply: Reply) {
+        match errand {
+            Errand::Push(message) => session.offer(message, reply),
+            Errand::Yield(stamp) => reply.answer(self.make_yield(from, session, *stamp)),
+            Errand::Disconnect => {
+                let first = session.close(CloseReason::Kicked);
+                reply.answer(if first { Outcome::Delivered } else { Outcome::NoSession });
+            }
+            // Names are asked for by keys.
+            Errand::Describe => reply.answer(Outcome::NoSession),
+        }
+    }
+
+    fn make_yield(&self, from: &NodeName, session: &Arc<Session>, stamp: Stamp) -> Outcome {
+        let yielded = self.registry.yield_to(session.key(), from, stamp);
+        // It may have been superseded by a third node, which has to let go as well.
+        match session.closing() {
+            Some(CloseReason::Superseded { owner, stamp }) if yielded && owner != *from => {
+                Outcome::Moved { owner, stamp }
+            }
+            _ if yielded => Outcome::Delivered,
+            _ => Outcome::NoSession,
+        }
     }
 
     /// What to say of a session that is not here.
-    fn elsewhere(&self, key: &SessionKey) -> Outcome {
+    fn elsewhere(&self, key: Key) -> Outcome {
         match self.replica.lookup(key) {
             Some(owned) if owned.owner != self.me => {
                 Outcome::Moved { owner: owned.owner, stamp: owned.stamp }
             }
             _ => Outcome::NoSession,
         }
+    }
+}
+
+/// Puts the names of the devices beside their outcomes.
+fn named(names: Vec<Option<DeviceId>>, answer: Answer) -> Answer {
+    match answer {
+        Answer::Outcomes(outcomes) => Answer::Named(
+            names
+                .into_iter()
+                .zip(outcomes)
+                .map(|(device, outcome)| NamedOutcome { device, outcome })
+                .collect(),
+        ),
+        other => other,
     }
 }

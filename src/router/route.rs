@@ -4,18 +4,64 @@ use std::collections::BTreeMap;
 
 use crate::directory::Owned;
 use crate::id::{DeviceId, NodeName, Stamp};
+use crate::key::DeviceHash;
 use crate::limits;
+use crate::membership::member::MemberState;
 use crate::push::Outcome;
 
-/// Groups the sessions of a user by owner, so that each node is asked once.
-pub(crate) fn plan(
-    sessions: impl IntoIterator<Item = (DeviceId, NodeName, Stamp)>,
-) -> BTreeMap<NodeName, Vec<(DeviceId, Stamp)>> {
-    let mut plan: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for (device, owner, stamp) in sessions {
-        plan.entry(owner).or_default().push((device, stamp));
+/// A session that is to be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Its device.
+    pub(crate) device: DeviceHash,
+    /// The name of the device, as far as it is known here.
+    pub(crate) name: Option<DeviceId>,
+    /// The stamp that its owner is believed to own it with.
+    pub(crate) stamp: Stamp,
+}
+
+/// Groups what is wanted by owner, so that each node is asked once, or as often as `wanted_max` fits.
+pub(crate) fn plan<T>(
+    wanted: impl IntoIterator<Item = (NodeName, T)>,
+    wanted_max: usize,
+) -> Vec<(NodeName, Vec<T>)> {
+    let mut plan: BTreeMap<_, Vec<Vec<T>>> = BTreeMap::new();
+    for (owner, one) in wanted {
+        let requests = plan.entry(owner).or_default();
+        match requests.last_mut().filter(|request| request.len() < wanted_max) {
+            Some(request) => request.push(one),
+            None => requests.push(vec![one]),
+        }
     }
-    plan
+    plan.into_iter()
+        .flat_map(|(owner, requests)| requests.into_iter().map(move |request| (owner.clone(), request)))
+        .collect()
+}
+
+/// How a request reaches a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// It is this node.
+    Here,
+    /// Over the link.
+    Direct {
+        /// Whether anybody waits for the answer: nobody does for a peer that may be gone.
+        awaited: bool,
+    },
+    /// Over one of these, which are asked in turn for as long as they have no link either.
+    Relay(Vec<NodeName>),
+    /// Not at all.
+    Nowhere,
+}
+
+/// How a request reaches another node that stands in `state` here. `relays` are the peers that may
+/// have a link to it.
+pub(crate) fn way(linked: bool, state: Option<MemberState>, relays: impl FnOnce() -> Vec<NodeName>) -> Way {
+    match (linked, state) {
+        (true, state) => Way::Direct { awaited: state != Some(MemberState::Suspect) },
+        (false, Some(MemberState::Unreachable)) => Way::Relay(relays()),
+        (false, _) => Way::Nowhere,
+    }
 }
 
 /// Who was asked about a session.
@@ -93,11 +139,31 @@ mod tests {
 
     #[test]
     fn each_owner_is_asked_once() {
-        let device = |text: &str| DeviceId::new(text).unwrap();
-        let session = |device_name, owner, stamp| (device(device_name), name(owner), Stamp::from_raw(stamp));
-        let plan = plan([session("x", "a", 1), session("y", "b", 2), session("z", "a", 3)]);
-        let devices: Vec<_> = plan[&name("a")].iter().map(|(device, _)| device.as_str()).collect();
-        assert_eq!((plan.len(), devices), (2, vec!["x", "z"]));
+        let session = |device, owner| {
+            let wanted = Wanted { device: DeviceHash(device), name: None, stamp: Stamp::from_raw(1) };
+            (name(owner), wanted)
+        };
+        let plan = |wanted_max| {
+            let plan = plan([session(1, "a"), session(2, "b"), session(3, "a")], wanted_max);
+            let devices =
+                |wanted: Vec<Wanted>| wanted.iter().map(|wanted| wanted.device.0).collect::<Vec<_>>();
+            plan.into_iter().map(|(owner, wanted)| (owner.to_string(), devices(wanted))).collect::<Vec<_>>()
+        };
+        assert_eq!(plan(2), [("a".into(), vec![1, 3]), ("b".into(), vec![2])]);
+        assert_eq!(plan(1), [("a".into(), vec![1]), ("a".into(), vec![3]), ("b".into(), vec![2])]);
+    }
+
+    #[test]
+    fn a_request_takes_the_link_or_one_hop_and_nobody_waits_for_a_suspect() {
+        use MemberState::{Alive, Dead, Suspect, Unreachable};
+        let way = |linked, state| way(linked, state, || vec![name("r")]);
+        assert_eq!(way(true, Some(Alive)), Way::Direct { awaited: true });
+        assert_eq!(way(true, None), Way::Direct { awaited: true }, "the link is ahead of the overlay");
+        assert_eq!(way(true, Some(Suspect)), Way::Direct { awaited: false });
+        assert_eq!(way(false, Some(Unreachable)), Way::Relay(vec![name("r")]));
+        for gone in [None, Some(Suspect), Some(Dead), Some(Alive)] {
+            assert_eq!(way(false, gone), Way::Nowhere, "{gone:?}");
+        }
     }
 
     #[test]
@@ -108,6 +174,7 @@ mod tests {
             Outcome::Overloaded,
             Outcome::Interrupted,
             Outcome::Unreachable,
+            Outcome::Unknown,
         ] {
             assert_eq!(after(outcome.clone(), 0, Some(owned("b", 9))), Follow::Settled(outcome));
         }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crossbeam::utils::CachePadded;
 
-use crate::hash;
 use crate::id::{NodeName, SessionKey, Stamp};
+use crate::key::Key;
 use crate::session::{CloseReason, Session};
 
 /// The node has as many sessions as it may have.
@@ -27,7 +27,7 @@ pub(crate) struct Registry {
     sessions: Box<[Mutex<Shard>]>,
 }
 
-type Shard = HashMap<SessionKey, Arc<Session>>;
+type Shard = HashMap<Key, Arc<Session>>;
 
 /// A place for one more connection; given back when dropped.
 pub(crate) struct Permit(Arc<Registry>);
@@ -62,11 +62,11 @@ impl Registry {
     pub(crate) fn insert(&self, session: &Arc<Session>) {
         let loser = {
             let mut sessions = self.shard(session.key());
-            match sessions.get(session.key()) {
+            match sessions.get(&session.key()) {
                 Some(held) if held.stamp() > session.stamp() => Some((Arc::clone(session), held.stamp())),
-                _ => sessions
-                    .insert(session.key().clone(), Arc::clone(session))
-                    .map(|older| (older, session.stamp())),
+                _ => {
+                    sessions.insert(session.key(), Arc::clone(session)).map(|older| (older, session.stamp()))
+                }
             }
         };
         if let Some((loser, stamp)) = loser {
@@ -77,25 +77,40 @@ impl Registry {
     /// Removes a session whose connection is gone, unless a newer one took its key.
     pub(crate) fn remove(&self, session: &Session) {
         let mut sessions = self.shard(session.key());
-        if sessions.get(session.key()).is_some_and(|held| held.stamp() == session.stamp()) {
-            sessions.remove(session.key());
+        if sessions.get(&session.key()).is_some_and(|held| held.stamp() == session.stamp()) {
+            sessions.remove(&session.key());
         }
     }
 
     /// The session of a key.
-    pub(crate) fn get(&self, key: &SessionKey) -> Option<Arc<Session>> {
-        self.shard(key).get(key).cloned()
+    pub(crate) fn get(&self, key: Key) -> Option<Arc<Session>> {
+        self.shard(key).get(&key).cloned()
     }
 
-    /// Closes the session of `key` if the claim `(stamp, owner)` of another node beats it. Returns
-    /// whether that node may count on it: there is no session here that would deliver any more.
-    pub(crate) fn supersede(&self, key: &SessionKey, owner: &NodeName, stamp: Stamp) -> bool {
+    /// The session of a key, if it has these names: a hash alone is not believed.
+    pub(crate) fn get_named(&self, key: Key, names: &SessionKey) -> Option<Arc<Session>> {
+        self.get(key).filter(|session| session.names() == names)
+    }
+
+    /// Makes room for the claim `(stamp, owner)` of another node, if it is greater than that of the
+    /// session of `key`. Returns whether that node may count on it: there is no session here that
+    /// would deliver any more.
+    pub(crate) fn yield_to(&self, key: Key, owner: &NodeName, stamp: Stamp) -> bool {
         let Some(session) = self.get(key) else { return true };
         if (stamp, owner) <= (session.stamp(), &self.me) {
             return false;
         }
         session.close(CloseReason::Superseded { owner: owner.clone(), stamp });
         true
+    }
+
+    /// Closes the session that lost its claim, as the directory has decided. What a client has proven
+    /// about its own earlier connection stands above that.
+    pub(crate) fn supersede(&self, key: Key, stamp: Stamp, winner: &NodeName, winner_stamp: Stamp) {
+        let held = self.get(key).filter(|session| session.stamp() == stamp);
+        if let Some(session) = held.filter(|session| !session.succeeds(winner_stamp)) {
+            session.close(CloseReason::Superseded { owner: winner.clone(), stamp: winner_stamp });
+        }
     }
 
     /// All sessions, at about the same time.
@@ -105,13 +120,12 @@ impl Registry {
             all.extend(shard.lock().expect(NOT_POISONED).values().cloned());
         }
         // The maps hash differently in every process; a fixed order keeps broadcasts reproducible.
-        all.sort_unstable_by(|a, b| a.key().cmp(b.key()));
+        all.sort_unstable_by_key(|session| session.key());
         all
     }
 
-    fn shard(&self, key: &SessionKey) -> MutexGuard<'_, Shard> {
-        let shard = hash::bucket(key.user.as_str(), SHARDS);
-        self.sessions[shard].lock().expect(NOT_POISONED)
+    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
+        self.sessions[key.user.low as usize % SHARDS].lock().expect(NOT_POISONED)
     }
 }
 
@@ -129,6 +143,7 @@ const NOT_POISONED: &str = "no panic happens under this lock";
 mod tests {
     use super::*;
     use crate::id::{DeviceId, UserId};
+    use crate::key::KeyHasher;
     use crate::session::OutboxLimits;
 
     fn name(text: &str) -> NodeName {
@@ -136,8 +151,20 @@ mod tests {
     }
 
     fn session(stamp: u64) -> Arc<Session> {
-        let key = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
-        Arc::new(Session::new(key, Stamp::from_raw(stamp), OutboxLimits { messages_max: 1, bytes_max: 1 }))
+        successor(stamp, None)
+    }
+
+    fn successor(stamp: u64, succeeds: Option<u64>) -> Arc<Session> {
+        let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
+        let key = KeyHasher::new(&[0; 32]).key(&names);
+        let limits = OutboxLimits { messages_max: 1, bytes_max: 1 };
+        let succeeds = succeeds.map(Stamp::from_raw);
+        Arc::new(Session::new(names, key, Stamp::from_raw(stamp), succeeds, limits))
+    }
+
+    fn lose(registry: &Registry, session: &Session, stamp: u64, winner_stamp: u64) {
+        let (stamp, winner_stamp) = (Stamp::from_raw(stamp), Stamp::from_raw(winner_stamp));
+        registry.supersede(session.key(), stamp, &name("b"), winner_stamp);
     }
 
     #[test]
@@ -168,21 +195,44 @@ mod tests {
     }
 
     #[test]
-    fn only_a_strictly_greater_claim_closes_a_session() {
+    fn a_hash_without_its_names_finds_nothing() {
+        let registry = Registry::new(name("a"), 9);
+        let held = session(1);
+        registry.insert(&held);
+        assert!(registry.get_named(held.key(), held.names()).is_some());
+        let other = SessionKey::new(UserId::new("v").unwrap(), DeviceId::new("d").unwrap());
+        assert!(registry.get_named(held.key(), &other).is_none());
+    }
+
+    #[test]
+    fn a_session_yields_to_a_strictly_greater_claim_only() {
         let registry = Registry::new(name("b"), 9);
         let held = session(5);
         registry.insert(&held);
-        assert!(!registry.supersede(held.key(), &name("c"), Stamp::from_raw(4)));
+        assert!(!registry.yield_to(held.key(), &name("c"), Stamp::from_raw(4)));
         assert!(
-            !registry.supersede(held.key(), &name("a"), Stamp::from_raw(5)),
+            !registry.yield_to(held.key(), &name("a"), Stamp::from_raw(5)),
             "a tie goes to the greater name"
         );
         assert!(
-            !registry.supersede(held.key(), &name("b"), Stamp::from_raw(5)),
+            !registry.yield_to(held.key(), &name("b"), Stamp::from_raw(5)),
             "a claim does not beat itself"
         );
         assert_eq!(held.closing(), None);
-        assert!(registry.supersede(held.key(), &name("c"), Stamp::from_raw(5)));
+        assert!(registry.yield_to(held.key(), &name("c"), Stamp::from_raw(5)));
+        assert!(held.closing().is_some());
+    }
+
+    #[test]
+    fn only_the_session_whose_claim_lost_is_closed() {
+        let registry = Registry::new(name("a"), 9);
+        let held = successor(5, Some(3));
+        registry.insert(&held);
+        lose(&registry, &held, 4, 9);
+        assert_eq!(held.closing(), None, "an earlier claim of the key lost");
+        lose(&registry, &held, 5, 3);
+        assert_eq!(held.closing(), None, "the client's own earlier connection is no rival");
+        lose(&registry, &held, 5, 4);
         assert!(held.closing().is_some());
     }
 

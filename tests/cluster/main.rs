@@ -22,6 +22,7 @@ mod joining;
 mod lookups;
 mod mesh;
 mod push;
+mod resume;
 mod slow;
 mod stream;
 mod takeover;

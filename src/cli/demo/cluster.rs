@@ -162,7 +162,7 @@ impl Cluster {
     pub(super) async fn visible(&self, user: &str, home: usize) -> anyhow::Result<()> {
         let (user, home) = (UserId::new(user)?, self.name(home));
         self.until("a connect to be known everywhere", |node| {
-            node.sessions_of(&user).iter().any(|(_, node)| node.as_str() == home)
+            node.holders_of(&user).iter().any(|node| node.as_str() == home)
         })
         .await
     }
@@ -171,7 +171,7 @@ impl Cluster {
     pub(super) async fn invisible(&self, user: &str, home: usize) -> anyhow::Result<()> {
         let (user, home) = (UserId::new(user)?, self.name(home));
         self.until("a dead node's sessions to go", |node| {
-            node.sessions_of(&user).iter().all(|(_, node)| node.as_str() != home)
+            node.holders_of(&user).iter().all(|node| node.as_str() != home)
         })
         .await
     }

@@ -65,21 +65,32 @@ impl Refused {
     /// Whether the same request may be accepted later.
     pub(super) fn may_pass(&self) -> bool {
         let status = self.error.status;
-        status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+        // A conflict ends with the session that is in the way, perhaps this client's own former one.
+        let crowded = [StatusCode::TOO_MANY_REQUESTS, StatusCode::CONFLICT].contains(&status);
+        status.is_server_error() || crowded
+    }
+
+    /// Whether it is the resume token that is not wanted.
+    pub(super) fn of_resume(&self) -> bool {
+        self.error.error.code == "bad_resume"
     }
 }
 
 impl Socket {
-    /// Shakes hands.
-    pub(super) async fn connect(server: &Server, args: &ListenArgs) -> anyhow::Result<Self> {
-        timeout(HANDSHAKE_TIMEOUT, Self::handshake(server, args))
+    /// Shakes hands. `resume` is the resume token of the connection that this one replaces.
+    pub(super) async fn connect(
+        server: &Server,
+        args: &ListenArgs,
+        resume: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        timeout(HANDSHAKE_TIMEOUT, Self::handshake(server, args, resume))
             .await
             .with_context(|| format!("no answer from {} within {HANDSHAKE_TIMEOUT:?}", server.url()))?
     }
 
-    async fn handshake(server: &Server, args: &ListenArgs) -> anyhow::Result<Self> {
+    async fn handshake(server: &Server, args: &ListenArgs, resume: Option<&str>) -> anyhow::Result<Self> {
         let key = generate_key();
-        let mut request = Request::get(server.url().join(&path(args))?)
+        let mut request = Request::get(server.url().join(&path(args, resume))?)
             .header(CONNECTION, "Upgrade")
             .header(UPGRADE, "websocket")
             .header(SEC_WEBSOCKET_VERSION, "13")
@@ -154,13 +165,16 @@ impl Socket {
 }
 
 /// With a token the user is the token's; without, the one that was asked for.
-fn path(args: &ListenArgs) -> String {
+fn path(args: &ListenArgs, resume: Option<&str>) -> String {
     let mut query = Vec::new();
     if let (Some(user), None) = (&args.user, &args.token) {
         query.push(format!("user={}", encode(user.as_str())));
     }
     if let Some(device) = &args.device {
         query.push(format!("device={}", encode(device.as_str())));
+    }
+    if let Some(resume) = resume {
+        query.push(format!("resume={}", encode(resume)));
     }
     match query.is_empty() {
         true => "/v1/ws".to_owned(),

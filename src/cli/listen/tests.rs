@@ -1,10 +1,12 @@
 //! Decisions of `pushmesh listen`, and the whole of it against a server made by hand.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::extract::Query;
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -51,6 +53,42 @@ async fn a_restarting_server_is_found_again_and_the_count_goes_on() {
     let addr = serve(Router::new().route("/v1/ws", get(handler))).await;
     assert_eq!(run(args(addr, 2, true)).await.unwrap(), Exit::Done);
     assert_eq!(connections.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_reconnect_shows_the_resume_token_of_the_last_welcome_until_one_is_refused() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    let handler = move |Query(query): Query<HashMap<String, String>>, upgrade: WebSocketUpgrade| async move {
+        let turn = {
+            let mut log = log.lock().unwrap();
+            log.push(query.get("resume").cloned());
+            log.len()
+        };
+        match turn {
+            2 => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            // The device is still connected somewhere, and then the key has changed.
+            3 => return StatusCode::CONFLICT.into_response(),
+            5 => {
+                let body = r#"{"error":{"code":"bad_resume","message":"x"}}"#;
+                return (StatusCode::BAD_REQUEST, body).into_response();
+            }
+            _ => {}
+        }
+        upgrade.protocols(["pushmesh.v1"]).on_upgrade(move |mut socket| async move {
+            let welcome = format!(r#"{{"type":"welcome","resume":"token &{turn}"}}"#);
+            socket.send(Frame::text(welcome)).await.unwrap();
+            socket.send(Frame::text(r#"{"type":"message","id":"m","data":"x"}"#)).await.unwrap();
+            let frame = CloseFrame { code: 1_012, reason: r#"{"retry_ms":1}"#.into() };
+            let _ = socket.send(Frame::Close(Some(frame))).await;
+        })
+    };
+    let addr = serve(Router::new().route("/v1/ws", get(handler))).await;
+    assert_eq!(run(args(addr, 3, true)).await.unwrap(), Exit::Done);
+    let first = Some("token &1".to_owned());
+    let second = Some("token &4".to_owned());
+    let expected = [None, first.clone(), first.clone(), first, second, None];
+    assert_eq!(*asked.lock().unwrap(), expected);
 }
 
 #[tokio::test]
@@ -109,21 +147,28 @@ fn any_other_close_ends_it() {
     }
 }
 
+fn message(line: &str) -> Heard {
+    Heard::Message { line: line.to_owned() }
+}
+
 #[test]
 fn payloads_are_printed_as_they_are_and_binary_ones_as_base64() {
-    assert_eq!(line(&Message::text("hello"), false).unwrap().as_deref(), Some("hello"));
-    assert_eq!(line(&Message::binary(vec![1, 2]), false).unwrap().as_deref(), Some("base64:AQI="));
+    assert_eq!(heard(&Message::text("hello"), false).unwrap(), message("hello"));
+    assert_eq!(heard(&Message::binary(vec![1, 2]), false).unwrap(), message("base64:AQI="));
 }
 
 #[test]
 fn of_the_envelopes_only_messages_are_printed_each_on_one_line() {
-    let print = |text: &str| line(&Message::text(text), true).unwrap();
-    let message = "{\"type\":\"message\",\n \"id\":\"m1\",\"data\":\"a\\nb\"}";
-    assert_eq!(print(message).as_deref(), Some("{\"type\":\"message\",  \"id\":\"m1\",\"data\":\"a\\nb\"}"));
-    assert_eq!(print(r#"{"type":"welcome","user":"42","device":"d","node":"n1","session":"s"}"#), None);
-    assert_eq!(print(r#"{"type":"error","code":"c","message":"m"}"#), None);
-    assert_eq!(print(r#"{"type":"later"}"#), None);
-    assert!(line(&Message::text("hello"), true).is_err());
+    let hear = |text: &str| heard(&Message::text(text), true).unwrap();
+    let text = "{\"type\":\"message\",\n \"id\":\"m1\",\"data\":\"a\\nb\"}";
+    assert_eq!(hear(text), message("{\"type\":\"message\",  \"id\":\"m1\",\"data\":\"a\\nb\"}"));
+    let welcome = |resume: Option<&str>| Heard::Welcome { resume: resume.map(str::to_owned) };
+    let text = r#"{"type":"welcome","user":"42","device":"d","node":"n1","session":"s"}"#;
+    assert_eq!(hear(text), welcome(None), "an older server gives no token");
+    assert_eq!(hear(r#"{"type":"welcome","resume":"t"}"#), welcome(Some("t")));
+    assert_eq!(hear(r#"{"type":"error","code":"c","message":"m"}"#), Heard::Other);
+    assert_eq!(hear(r#"{"type":"later"}"#), Heard::Other);
+    assert!(heard(&Message::text("hello"), true).is_err());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{ConfigError, RawConfig, duration};
-use crate::config::{LimitsConfig, TimersConfig};
+use crate::config::{LimitsConfig, Takeover, TimersConfig};
 use crate::limits;
 
 impl RawConfig {
@@ -18,10 +18,11 @@ impl RawConfig {
         };
         let limits = LimitsConfig {
             max_connections: count("max-connections", self.max_connections, standard.max_connections)?,
-            max_sessions_per_user: count(
+            max_sessions_per_user: in_range(
                 "max-sessions-per-user",
                 self.max_sessions_per_user,
                 standard.max_sessions_per_user,
+                limits::SESSIONS_PER_USER_CEILING,
             )?,
             max_payload_bytes: bytes(
                 "max-payload-bytes",
@@ -45,6 +46,22 @@ impl RawConfig {
             return Err(ConfigError::Value { flag: "outbox-bytes", problem });
         }
         Ok(limits)
+    }
+
+    /// Which sessions of a user exclude each other.
+    pub(super) fn takeover_within(&self, limits: &LimitsConfig) -> Result<Takeover, ConfigError> {
+        let takeover = self.takeover.unwrap_or_default();
+        // Also what the parser has checked: who embeds a node fills the field in without it.
+        let problem = match takeover {
+            Takeover::MaxPerUser(0) => "max-per-user=0 would allow nothing: give at least 1".to_owned(),
+            Takeover::MaxPerUser(sessions) if sessions > limits.max_sessions_per_user => format!(
+                "max-per-user={sessions} is more than --max-sessions-per-user {}, which no user may have: \
+                 raise that to at least {sessions}, or lower this",
+                limits.max_sessions_per_user
+            ),
+            _ => return Ok(takeover),
+        };
+        Err(ConfigError::Value { flag: "takeover", problem })
     }
 
     /// The timers that the operator may choose.

@@ -10,6 +10,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::duration;
+use crate::config::Takeover;
 
 /// Reads an IP address with a port.
 pub(super) fn addr(text: &str) -> Result<SocketAddr, String> {
@@ -25,6 +26,11 @@ pub(super) fn de_addr<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Socke
 /// [`duration::parse`] for serde.
 pub(super) fn de_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     duration::parse(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+/// [`Takeover`] for serde.
+pub(super) fn de_takeover<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Takeover>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// A list for serde: a TOML array, or one text with commas as in the environment.

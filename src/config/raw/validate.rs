@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::{ConfigError, RawConfig, files};
-use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Secret, Takeover};
+use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Secret};
 use crate::id::{ClusterName, NodeName};
 
 /// What a configuration takes from the process and the machine rather than from its fields.
@@ -44,6 +44,7 @@ impl RawConfig {
         }
         self.check_advertised(mesh_listen)?;
         let cluster = self.cluster.as_deref().unwrap_or("pushmesh");
+        let limits = self.limits()?;
         let config = Config {
             cluster: ClusterName::new(cluster)
                 .map_err(|source| ConfigError::Name { flag: "cluster", source })?,
@@ -56,11 +57,11 @@ impl RawConfig {
             mesh_identity: self.mesh_identity(dev, around)?,
             auth: self.auth(dev)?,
             tls: self.http_tls()?,
-            limits: self.limits()?,
+            takeover: self.takeover_within(&limits)?,
+            limits,
             timers: self.timers()?,
             data_dir: self.data_dir,
             zone: self.zone,
-            takeover: Takeover::default(),
         };
         debug_assert!(config.limits.outbox_bytes >= config.limits.max_payload_bytes);
         debug_assert!(!config.auth.dev || config.listen.ip().to_canonical().is_loopback());

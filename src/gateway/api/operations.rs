@@ -34,6 +34,8 @@ pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Response {
     let gateway = &face.gateway;
     let metrics = &gateway.metrics;
     metrics.connections.set(gateway.registry.len() as f64);
+    metrics.degraded.set(f64::from(u8::from(gateway.roster.degraded())));
+    metrics.isolated.set(f64::from(u8::from(gateway.roster.isolated())));
     metrics.sessions_owned.set(gateway.replica.own_len() as f64);
     let nodes = (gateway.nodes)();
     metrics.members.set_each(|state| nodes.iter().filter(|node| node.state == state).count());

@@ -122,7 +122,7 @@ fn accepted(id: &MessageId) -> Response {
 /// Counts a push that was answered.
 pub(super) fn note(gateway: &Gateway, report: &PushReport, started: Instant) {
     if report.sessions.is_empty() {
-        gateway.metrics.pushed(&Outcome::NoSession); // The router counts by session, and there was none.
+        gateway.metrics.pushed(&report.best()); // The router counts by session, and there was none.
     }
     gateway.metrics.answered(started.elapsed());
 }
@@ -144,6 +144,7 @@ pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
         )),
         Outcome::Interrupted => Some(ApiError::interrupted()),
         Outcome::Unreachable => Some(ApiError::unreachable()),
+        Outcome::Unknown => Some(ApiError::isolated()),
     }
 }
 
@@ -181,7 +182,8 @@ fn payload(headers: &HeaderMap, bytes: Bytes) -> Result<Payload, ApiError> {
 /// What happened at one session.
 #[derive(Serialize)]
 pub(super) struct SessionAnswer<'a> {
-    device: &'a DeviceId,
+    /// `null` when its owner did not answer, or has no such session.
+    device: Option<&'a DeviceId>,
     node: Option<&'a NodeName>,
     outcome: &'static str,
 }
@@ -200,7 +202,7 @@ impl<'a> From<&'a PushReport> for PushAnswer<'a> {
             .sessions
             .iter()
             .map(|session| SessionAnswer {
-                device: &session.device,
+                device: session.device.as_ref(),
                 node: session.node.as_ref(),
                 outcome: session.outcome.as_str(),
             })
@@ -291,6 +293,7 @@ mod tests {
         assert_eq!(code(Outcome::Overloaded), Some("overloaded"));
         assert_eq!(code(Outcome::Interrupted), Some("interrupted"));
         assert_eq!(code(Outcome::Unreachable), Some("unreachable"));
+        assert_eq!(code(Outcome::Unknown), Some("isolated"));
     }
 
     #[test]
@@ -298,11 +301,11 @@ mod tests {
         let id = MessageId::new("m1").unwrap();
         let node = NodeName::new("n1").unwrap();
         let session = SessionReport {
-            device: DeviceId::new("phone").unwrap(),
+            device: Some(DeviceId::new("phone").unwrap()),
             node: Some(node.clone()),
             outcome: Outcome::Delivered,
         };
-        let report = PushReport { id: id.clone(), sessions: vec![session] };
+        let report = PushReport { id: id.clone(), sessions: vec![session], isolated: false };
         let expected = json!({
             "id": "m1", "delivered": 1,
             "sessions": [{ "device": "phone", "node": "n1", "outcome": "delivered" }],

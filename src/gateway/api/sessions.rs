@@ -1,8 +1,10 @@
 //! All sessions of the cluster, page by page.
 //!
-//! The order is fixed but arbitrary and the same on every node. A cursor names the last key of a
-//! page, so that it stays good when sessions come and go, and at any node.
+//! The order is that of the hashed keys: arbitrary, and the same on every node. A cursor names the
+//! last key of a page, so that it stays good when sessions come and go, and at any node. The names are
+//! asked of the owners.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,11 +14,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::contact::{Contacts, connected};
 use crate::gateway::Face;
 use crate::gateway::error::ApiError;
 use crate::gateway::url::Params;
-use crate::id::{DeviceId, NodeName, SessionKey, UserId};
+use crate::id::{DeviceId, NodeName, UserId};
+use crate::key::Key;
 use crate::limits;
+use crate::router::Told;
 
 /// The parameters of the list.
 #[derive(Deserialize)]
@@ -30,12 +35,14 @@ pub(super) struct ListParams {
 struct ListAnswer {
     sessions: Vec<SessionEntry>,
     cursor: Option<String>,
+    unasked: BTreeSet<String>,
 }
 
 #[derive(Serialize)]
 struct SessionEntry {
-    user: UserId,
-    device: DeviceId,
+    /// `null`, as is the device, when the owner did not answer.
+    user: Option<UserId>,
+    device: Option<DeviceId>,
     node: NodeName,
     since_ms: u64,
 }
@@ -51,35 +58,34 @@ pub(super) async fn list(
         return Err(ApiError::bad_request(message));
     }
     let after = params.cursor.as_deref().map(read_cursor).transpose()?;
+    let gateway = &face.gateway;
+    connected(gateway)?;
     // One more than asked for says whether there is a next page.
-    let mut page = face.gateway.replica.page(after.as_ref(), limit + 1);
+    let mut page = gateway.replica.page(after, limit + 1);
     let more = page.len() > limit;
     page.truncate(limit);
-    let cursor = page.last().filter(|_| more).map(|(key, _)| write_cursor(key));
+    let cursor = page.last().filter(|_| more).map(|(key, _)| write_cursor(*key));
+    let names = gateway.router.names(page.iter().map(|(key, owned)| (*key, owned.owner.clone()))).await;
     let sessions = page
         .into_iter()
-        .map(|(SessionKey { user, device }, owned)| SessionEntry {
-            user,
-            device,
-            node: owned.owner,
-            since_ms: owned.stamp.unix_ms(),
+        .map(|(key, owned)| (names.of(key), owned))
+        .filter(|(told, _)| *told != Told::Gone)
+        .map(|(told, owned)| {
+            let (user, device) = told.names().map(|names| (names.user, names.device)).unzip();
+            SessionEntry { user, device, node: owned.owner, since_ms: owned.stamp.unix_ms() }
         })
         .collect();
-    Ok(Json(ListAnswer { sessions, cursor }).into_response())
+    let unasked = Contacts::now(gateway).unasked(names.unasked);
+    Ok(Json(ListAnswer { sessions, cursor, unasked }).into_response())
 }
 
-/// No id contains a control character, so that NUL separates the two.
-fn write_cursor(key: &SessionKey) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}\0{}", key.user, key.device))
+fn write_cursor(key: Key) -> String {
+    URL_SAFE_NO_PAD.encode(key.to_bytes())
 }
 
-fn read_cursor(cursor: &str) -> Result<SessionKey, ApiError> {
-    let read = || {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-        let (user, device) = text.split_once('\0')?;
-        Some(SessionKey::new(UserId::new(user).ok()?, DeviceId::new(device).ok()?))
-    };
-    read().ok_or_else(|| {
+fn read_cursor(cursor: &str) -> Result<Key, ApiError> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.map(|bytes| Key::from_bytes(&bytes)).ok_or_else(|| {
         ApiError::bad_request("the cursor is not one that this call returned: start without one")
     })
 }
@@ -87,11 +93,12 @@ fn read_cursor(cursor: &str) -> Result<SessionKey, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::{DeviceHash, UserHash};
 
     #[test]
     fn a_cursor_names_its_key_and_anything_else_is_refused() {
-        let key = SessionKey::new(UserId::new("ü/4 2").unwrap(), DeviceId::new("phone").unwrap());
-        assert_eq!(read_cursor(&write_cursor(&key)).unwrap(), key);
+        let key = Key { user: UserHash { high: 1, low: u64::MAX }, device: DeviceHash(3) };
+        assert_eq!(read_cursor(&write_cursor(key)).unwrap(), key);
         for bad in ["", "!", "YQ", "AAAA"] {
             assert_eq!(read_cursor(bad).unwrap_err().code(), "bad_request", "{bad}");
         }

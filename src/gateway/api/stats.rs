@@ -1,5 +1,6 @@
 //! Exact counts of what this node sees.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -7,7 +8,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::contact::{Contacts, connected};
 use crate::gateway::Face;
+use crate::gateway::error::ApiError;
 use crate::id::NodeName;
 
 #[derive(Serialize)]
@@ -15,6 +18,8 @@ struct StatsAnswer {
     sessions: u64,
     users: u64,
     nodes: Vec<NodeCount>,
+    as_of_ms: u64,
+    unasked: BTreeSet<String>,
     /// The node that answers.
     #[serde(rename = "self")]
     own: NodeName,
@@ -27,14 +32,25 @@ struct NodeCount {
 }
 
 /// `GET /v1/stats`
-pub(super) async fn show(State(face): State<Arc<Face>>) -> Response {
-    let own = face.gateway.config.name.clone();
-    let mut counts = face.gateway.replica.counts();
+pub(super) async fn show(State(face): State<Arc<Face>>) -> Result<Response, ApiError> {
+    let gateway = &face.gateway;
+    connected(gateway)?;
+    let own = gateway.config.name.clone();
+    let mut counts = gateway.replica.counts();
     // A member without sessions is listed with 0, so that every node gives the same list.
-    let present = (face.gateway.nodes)().into_iter().filter(|node| node.state != "dead");
+    let present = (gateway.nodes)().into_iter().filter(|node| node.state != "dead");
     for name in present.filter_map(|node| NodeName::new(node.name).ok()) {
         counts.by_node.entry(name).or_default();
     }
+    let contacts = Contacts::now(gateway);
     let nodes = counts.by_node.into_iter().map(|(node, sessions)| NodeCount { node, sessions }).collect();
-    Json(StatsAnswer { sessions: counts.sessions, users: counts.users, nodes, own }).into_response()
+    let answer = StatsAnswer {
+        sessions: counts.sessions,
+        users: counts.users,
+        nodes,
+        as_of_ms: contacts.as_of_ms(),
+        unasked: contacts.unasked(BTreeSet::new()),
+        own,
+    };
+    Ok(Json(answer).into_response())
 }

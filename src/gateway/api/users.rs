@@ -1,5 +1,6 @@
 //! One user: is it online, and where; and: let it go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -8,37 +9,83 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
+use super::contact::{Contacts, connected};
 use super::push::refusal;
 use crate::gateway::Face;
 use crate::gateway::error::ApiError;
 use crate::gateway::url::{SessionPath, UserPath};
 use crate::id::{DeviceId, NodeName, UserId};
 use crate::push::{Outcome, PushReport, Target};
+use crate::router::Told;
 
 #[derive(Serialize)]
 struct UserAnswer {
     user: UserId,
     online: bool,
+    state: Presence,
+    as_of_ms: u64,
     sessions: Vec<SessionEntry>,
+    unasked: BTreeSet<String>,
+}
+
+/// What is known of a user, or of one of its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Presence {
+    /// A node that is there holds a connection.
+    Online,
+    /// The node that held a connection was not heard lately.
+    Suspect,
+    /// No node holds a connection.
+    Offline,
 }
 
 #[derive(Serialize)]
 struct SessionEntry {
-    device: DeviceId,
+    /// `null` when the owner did not answer.
+    device: Option<DeviceId>,
     node: NodeName,
+    incarnation: u64,
     since_ms: u64,
+    state: Presence,
+    as_of_ms: u64,
 }
 
 /// `GET /v1/users/{user}`
-pub(super) async fn show(State(face): State<Arc<Face>>, UserPath(user): UserPath) -> Response {
-    let sessions: Vec<_> = face
-        .gateway
-        .replica
-        .user(&user)
+pub(super) async fn show(
+    State(face): State<Arc<Face>>,
+    UserPath(user): UserPath,
+) -> Result<Response, ApiError> {
+    let gateway = &face.gateway;
+    let sessions = gateway.replica.user(&user);
+    let names = gateway.router.names(sessions.iter().map(|(key, owned)| (*key, owned.owner.clone()))).await;
+    let contacts = Contacts::now(gateway);
+    let sessions: Vec<_> = sessions
         .into_iter()
-        .map(|(device, owned)| SessionEntry { device, node: owned.owner, since_ms: owned.stamp.unix_ms() })
+        .map(|(key, owned)| (names.of(key), owned))
+        .filter(|(told, _)| *told != Told::Gone)
+        .map(|(told, owned)| SessionEntry {
+            device: told.names().map(|names| names.device),
+            state: if contacts.in_doubt(&owned.owner) { Presence::Suspect } else { Presence::Online },
+            as_of_ms: contacts.get(&owned.owner).map_or(owned.stamp.unix_ms(), |node| node.heard_ms),
+            node: owned.owner,
+            incarnation: owned.incarnation.0,
+            since_ms: owned.stamp.unix_ms(),
+        })
         .collect();
-    Json(UserAnswer { user, online: !sessions.is_empty(), sessions }).into_response()
+    if sessions.is_empty() {
+        connected(gateway)?;
+    }
+    let state = sessions.iter().map(|session| session.state).min().unwrap_or(Presence::Offline);
+    let answer = UserAnswer {
+        user,
+        online: !sessions.is_empty(),
+        state,
+        as_of_ms: contacts.as_of_ms(),
+        sessions,
+        unasked: contacts.unasked(names.unasked),
+    };
+    Ok(Json(answer).into_response())
 }
 
 /// `DELETE /v1/users/{user}`
@@ -84,11 +131,15 @@ mod tests {
 
     fn report(outcomes: &[Outcome]) -> PushReport {
         let session = |outcome: &Outcome| SessionReport {
-            device: DeviceId::new("d").unwrap(),
+            device: Some(DeviceId::new("d").unwrap()),
             node: None,
             outcome: outcome.clone(),
         };
-        PushReport { id: MessageId::new("m").unwrap(), sessions: outcomes.iter().map(session).collect() }
+        PushReport {
+            id: MessageId::new("m").unwrap(),
+            sessions: outcomes.iter().map(session).collect(),
+            isolated: false,
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ fn a_node_without_api_keys_accepts_none() {
 struct Case {
     auth: AuthConfig,
     tokens: TokenVerifier,
+    resume: ResumeKey,
     metrics: Metrics,
 }
 
@@ -48,18 +49,31 @@ impl Case {
             ..AuthConfig::default()
         };
         let tokens = TokenVerifier::new(&auth).unwrap();
-        Self { auth, tokens, metrics: Metrics::new() }
+        Self { auth, tokens, resume: ResumeKey::new(&[7; 32]), metrics: Metrics::new() }
     }
 
     fn admission(&self) -> Admission<'_> {
-        Admission { auth: &self.auth, tokens: &self.tokens, now_ms: 1_000, metrics: &self.metrics }
+        let Self { auth, tokens, resume, metrics } = self;
+        Admission { auth, tokens, resume, now_ms: 1_000, metrics }
     }
 
     fn connect(&self, headers: &HeaderMap, query: &[(&str, &str)]) -> Result<Client, &'static str> {
         let find = |name| query.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        let params = ConnectParams { token: find("token"), user: find("user"), device: find("device") };
+        let params = ConnectParams {
+            token: find("token"),
+            user: find("user"),
+            device: find("device"),
+            resume: find("resume"),
+        };
         let random = || DeviceId::new("random").unwrap();
         self.admission().client(headers, params, random).map_err(|error| error.code())
+    }
+
+    /// Refused credentials of any kind.
+    fn failures(&self) -> u64 {
+        let text = self.metrics.render();
+        let counts = text.lines().filter_map(|line| line.strip_prefix("pushmesh_auth_failures_total{"));
+        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 }
 
@@ -77,7 +91,7 @@ fn key(user: &str, device: &str) -> SessionKey {
 fn a_token_names_the_user_wherever_it_is_shown() {
     let case = Case::new(false);
     let token = token("42", None, 10);
-    let expected = Client { key: key("42", "phone"), expires_unix_ms: Some(10_000) };
+    let expected = Client { key: key("42", "phone"), expires_unix_ms: Some(10_000), resumed: None };
     let in_url = case.connect(&HeaderMap::new(), &[("token", &token), ("device", "phone")]);
     assert_eq!(in_url, Ok(expected));
     let in_header =
@@ -102,10 +116,54 @@ fn the_device_is_the_chosen_one_then_the_tokens_then_a_random_one() {
 }
 
 #[test]
+fn a_resume_token_brings_its_stamp_and_its_device() {
+    let case = Case::new(true);
+    let none = HeaderMap::new();
+    let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7));
+    let resumed =
+        |query: &[(&str, &str)]| case.connect(&none, &[query, &[("resume", resume.as_str())]].concat());
+    let expected =
+        Client { key: key("42", "phone"), expires_unix_ms: None, resumed: Some(Stamp::from_raw(7)) };
+    assert_eq!(resumed(&[("user", "42")]), Ok(expected), "not the random device");
+    assert_eq!(resumed(&[("user", "42"), ("device", "phone")]).unwrap().key, key("42", "phone"));
+    let bound = token("42", Some("phone"), 10);
+    assert_eq!(resumed(&[("token", &bound)]).unwrap().resumed, Some(Stamp::from_raw(7)));
+}
+
+#[test]
+fn a_resume_token_of_another_device_or_user_is_refused() {
+    let case = Case::new(true);
+    let none = HeaderMap::new();
+    let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7));
+    let resumed =
+        |query: &[(&str, &str)]| case.connect(&none, &[query, &[("resume", resume.as_str())]].concat());
+    assert_eq!(resumed(&[("user", "42"), ("device", "tablet")]), Err("forbidden"));
+    assert_eq!(resumed(&[("token", &token("42", Some("tablet"), 10))]), Err("forbidden"));
+    assert_eq!(case.failures(), 0, "the token itself was good");
+    assert_eq!(resumed(&[("user", "43")]), Err("bad_resume"));
+    assert_eq!(resumed(&[("token", &token("43", None, 10))]), Err("bad_resume"));
+    assert_eq!(case.failures(), 2);
+}
+
+#[test]
+fn a_resume_token_that_is_none_is_refused_and_counted_and_does_not_stand_for_a_client_token() {
+    let none = HeaderMap::new();
+    for bad in ["", "nonsense", "AQ", "\u{fc}"] {
+        let case = Case::new(true);
+        assert_eq!(case.connect(&none, &[("user", "42"), ("resume", bad)]), Err("bad_resume"), "{bad}");
+        assert_eq!(case.failures(), 1, "{bad}");
+    }
+    let case = Case::new(false);
+    let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7));
+    assert_eq!(case.connect(&none, &[("user", "42"), ("resume", &resume)]), Err("unauthorized"));
+    assert_eq!(case.connect(&none, &[("token", &resume)]), Err("unauthorized"));
+}
+
+#[test]
 fn a_user_without_token_is_for_development_only() {
     let none = HeaderMap::new();
     let query = [("user", "42"), ("device", "d")];
-    let expected = Client { key: key("42", "d"), expires_unix_ms: None };
+    let expected = Client { key: key("42", "d"), expires_unix_ms: None, resumed: None };
     assert_eq!(Case::new(true).connect(&none, &query), Ok(expected));
     assert_eq!(Case::new(false).connect(&none, &query), Err("unauthorized"));
     assert_eq!(Case::new(true).connect(&none, &[]), Err("unauthorized"));

@@ -15,9 +15,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use super::*;
 use crate::gateway::upgrade::socket_config;
 use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::key::KeyHasher;
 use crate::push::{Message, Outcome, Payload};
 use crate::receipt::{Answer, gather};
 use crate::session::OutboxLimits;
+use crate::token::Resumed;
 
 /// Writes down what it is called with.
 #[derive(Default)]
@@ -84,6 +86,10 @@ struct Fixture {
     metrics: Arc<Metrics>,
 }
 
+fn resume_key() -> ResumeKey {
+    ResumeKey::new(&[7; 32])
+}
+
 async fn connect(options: Options) -> Fixture {
     let (server, client) = tokio::io::duplex(options.pipe_bytes);
     let config = socket_config(MESSAGE_BYTES_MAX);
@@ -91,7 +97,13 @@ async fn connect(options: Options) -> Fixture {
     let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
     let key = SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap());
     let limits = OutboxLimits { messages_max: 8, bytes_max: 1 << 20 };
-    let session = Arc::new(Session::new(key.clone(), Stamp::from_raw(7), limits));
+    let session = Arc::new(Session::new(
+        key.clone(),
+        KeyHasher::new(&[0; 32]).key(&key),
+        Stamp::from_raw(7),
+        None,
+        limits,
+    ));
     let handler = Arc::new(options.handler);
     let clock = Arc::new(FixedClock::default());
     let metrics = Arc::new(Metrics::new());
@@ -99,6 +111,7 @@ async fn connect(options: Options) -> Fixture {
     let setup = Setup {
         info: SessionInfo { key, node: NodeName::new("n1").unwrap() },
         envelope: options.envelope,
+        resume: Arc::new(resume_key()),
         expires_unix_ms: options.expires_unix_ms,
         timers: HeartbeatTimers { interval: seconds(25), timeout: seconds(60), idle: None },
         handler: handler.clone(),
@@ -333,6 +346,9 @@ async fn an_enveloped_client_is_welcomed_first_and_can_ping_and_acknowledge() {
     let _pushed = fixture.push("m1", Payload::text("a\"b"));
     let welcome = fixture.receive_json().await;
     assert_eq!((&welcome["type"], &welcome["session"]), (&"welcome".into(), &"7".into()));
+    let resumed = resume_key().verify(&UserId::new("42").unwrap(), welcome["resume"].as_str().unwrap());
+    let said = Resumed { device: DeviceId::new("phone").unwrap(), stamp: Stamp::from_raw(7) };
+    assert_eq!(resumed, Ok(said));
     assert_eq!(fixture.receive_json().await["data"], "a\"b");
     fixture.send(r#"{"type":"ack","id":"m1"}"#).await;
     fixture.send(r#"{"type":"ping"}"#).await;

@@ -3,14 +3,19 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::directory::{Claim, ClaimState, Delta, Digest, Position, SnapshotFrame};
+use crate::directory::{Claim, ClaimState, Delta, Digest, Entry, Packed, Position, SnapshotFrame};
 use crate::id::{DeviceId, Incarnation, MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::key::{Key, KeyHasher};
 use crate::mesh::frame::*;
 use crate::push::{Outcome, PayloadKind, Tally};
-use crate::receipt::Answer;
+use crate::receipt::{Answer, NamedOutcome};
 
-fn key() -> SessionKey {
+fn names() -> SessionKey {
     SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap())
+}
+
+fn key() -> Key {
+    KeyHasher::new(&[7; 32]).key(&names())
 }
 
 fn hello() -> Hello {
@@ -33,7 +38,8 @@ fn claim() -> Claim {
 fn push_request() -> Request {
     Request {
         seq: 300,
-        recipients: Recipients::Sessions { user: key().user, devices: vec![key().device] },
+        relay_to: None,
+        recipients: Recipients::Devices { user: names().user, devices: vec![key().device] },
         action: Action::Push {
             id: MessageId::new("m-1").unwrap(),
             idempotent: true,
@@ -67,8 +73,20 @@ fn golden_frames_still_decode() {
     let answer = ProbeAnswer { known: Some(Incarnation(9)) };
     golden(&answer, b"", include_str!("golden/probe_answer.hex").trim());
     golden(&push_request(), b"hello", include_str!("golden/push.hex").trim());
-    let all = Request { seq: 1, recipients: Recipients::All, action: Action::Disconnect };
+    let all = Request { seq: 1, relay_to: None, recipients: Recipients::All, action: Action::Disconnect };
     golden(&all, b"", include_str!("golden/disconnect.hex").trim());
+    let relayed = Request {
+        relay_to: Some(NodeName::new("n3").unwrap()),
+        recipients: Recipients::Session(names()),
+        ..push_request()
+    };
+    golden(&relayed, b"hello", include_str!("golden/relayed.hex").trim());
+    let describe = Request {
+        recipients: Recipients::Keys(Packed(vec![key()])),
+        action: Action::Describe,
+        ..push_request()
+    };
+    golden(&describe, b"", include_str!("golden/describe.hex").trim());
     let action = Action::Yield { stamp: claim().stamp };
     golden(&Request { action, ..push_request() }, b"", include_str!("golden/yield.hex").trim());
     let moved = Outcome::Moved { owner: NodeName::new("n3").unwrap(), stamp: claim().stamp };
@@ -80,11 +98,22 @@ fn golden_frames_still_decode() {
         Outcome::Overloaded,
         Outcome::Interrupted,
         Outcome::Unreachable,
+        Outcome::Unknown,
     ];
     let tally = Tally { delivered: 1, buffered: 2, overloaded: 3, interrupted: 4 };
     let receipts = Receipts(vec![
         Receipt { seq: 300, answer: Answer::Outcomes(outcomes) },
         Receipt { seq: 301, answer: Answer::Tally(tally) },
+        Receipt {
+            seq: 302,
+            answer: Answer::Named(vec![
+                NamedOutcome { device: Some(names().device), outcome: Outcome::Delivered },
+                NamedOutcome { device: None, outcome: Outcome::NoSession },
+            ]),
+        },
+        Receipt { seq: 303, answer: Answer::Sessions(vec![Some(names()), None]) },
+        Receipt { seq: 304, answer: Answer::NotRelayed },
+        Receipt { seq: 305, answer: Answer::Unanswered },
     ]);
     golden(&receipts, b"", include_str!("golden/receipts.hex").trim());
 }
@@ -92,21 +121,27 @@ fn golden_frames_still_decode() {
 #[test]
 fn golden_directory_frames_still_decode() {
     let position = Position { incarnation: Incarnation(7), version: 3 };
-    golden(&Subscribe { position }, b"", include_str!("golden/subscribe.hex").trim());
+    let owner = NodeName::new("n1").unwrap();
+    let subscribe = Subscribe { owner: owner.clone(), position, follow: true };
+    golden(&subscribe, b"", include_str!("golden/subscribe.hex").trim());
     let digest = Digest { position, hash: claim().hash(&key()) };
     golden(&SectionFrame::Head(digest), b"", include_str!("golden/head.hex").trim());
+    golden(&Digests(vec![(owner, digest)]), b"", include_str!("golden/digests.hex").trim());
     let delta = Delta {
         incarnation: Incarnation(7),
         from: 1,
         to: 3,
         hash: 5,
-        upserts: vec![(key(), claim())],
-        removes: vec![key()],
+        upserts: Packed(vec![Entry { key: key(), claim: claim() }]),
+        removes: Packed(vec![key()]),
     };
     golden(&SectionFrame::Delta(delta), b"", include_str!("golden/delta.hex").trim());
     let frames = [
         (SnapshotFrame::Begin(position), include_str!("golden/begin.hex")),
-        (SnapshotFrame::Chunk(vec![(key(), claim())]), include_str!("golden/chunk.hex")),
+        (
+            SnapshotFrame::Chunk(Packed(vec![Entry { key: key(), claim: claim() }])),
+            include_str!("golden/chunk.hex"),
+        ),
         (SnapshotFrame::End { digest, count: 1 }, include_str!("golden/end.hex")),
     ];
     for (frame, hex) in frames {
@@ -124,6 +159,16 @@ fn a_length_beyond_its_bound_is_refused_before_it_is_read() {
     decoder.feed(&1_u32.to_be_bytes());
     decoder.feed(&(limits::FRAME_PAYLOAD_BYTES_MAX as u32 + 1).to_be_bytes());
     assert!(matches!(decoder.next::<Hello>(), Err(CodecError::Oversize { part: "payload", .. })));
+}
+
+#[test]
+fn a_request_whose_receipt_would_not_fit_a_frame_is_refused() {
+    let devices = |count| Recipients::Devices { user: names().user, devices: vec![key().device; count] };
+    assert!(devices(limits::SESSIONS_PER_USER_CEILING).check().is_ok());
+    let refused = devices(limits::SESSIONS_PER_USER_CEILING + 1).check();
+    assert!(matches!(refused, Err(CodecError::Oversize { part: "devices", .. })));
+    let refused = Recipients::Keys(Packed(vec![key(); limits::SESSIONS_PAGE_MAX + 2])).check();
+    assert!(matches!(refused, Err(CodecError::Oversize { part: "keys", .. })));
 }
 
 #[test]

@@ -1,0 +1,160 @@
+//! Who stands behind a row: a small number instead of a name, and one flag for all its rows.
+//!
+//! ```text
+//!             begin                end of the snapshot
+//!   (free) ──────────► Filling ──────────────────────► Shown ◄──── hide / show ────► Hidden
+//!      ▲                  │ given up                     │ replaced, purged, left      │
+//!      └──── swept ─── Retired ◄─────────────────────────┴─────────────────────────────┘
+//! ```
+//!
+//! A slot is one copy of one boot of one node. A snapshot fills a slot that nobody sees, and takes
+//! the place of the one before at its end; hiding, showing and forgetting a node change its slot and
+//! not its rows. The rows of a retired slot count for nothing and are swept later; only then its
+//! number is used again.
+
+use crate::id::{Incarnation, NodeName};
+use crate::limits;
+
+/// The number of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotId(pub(super) u16);
+
+impl SlotId {
+    /// This node's own slot.
+    pub const OWN: Self = Self(0);
+    /// No slot: a place in a table that is free.
+    pub const NONE: Self = Self(u16::MAX);
+
+    fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// What the rows of a slot count for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// They are seen.
+    Shown,
+    /// Their node is dead: kept, not seen.
+    Hidden,
+    /// They are a part of a snapshot that is arriving.
+    Filling,
+    /// They are over, and wait for being swept.
+    Retired,
+}
+
+/// One slot in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The node.
+    pub owner: NodeName,
+    /// Its boot.
+    pub incarnation: Incarnation,
+    /// What its rows count for.
+    pub standing: Standing,
+}
+
+/// All slots.
+#[derive(Debug, Clone, Default)]
+pub struct Slots(Vec<Option<Holder>>);
+
+impl Slots {
+    /// The slots of a node that knows only itself.
+    #[must_use]
+    pub fn new(me: NodeName, incarnation: Incarnation) -> Self {
+        Self(vec![Some(Holder { owner: me, incarnation, standing: Standing::Shown })])
+    }
+
+    /// Who stands behind `slot`.
+    #[must_use]
+    pub fn get(&self, slot: SlotId) -> Option<&Holder> {
+        self.0.get(slot.index())?.as_ref()
+    }
+
+    /// Who stands behind `slot`, if its rows are seen.
+    #[must_use]
+    pub fn shown(&self, slot: SlotId) -> Option<&Holder> {
+        self.get(slot).filter(|holder| holder.standing == Standing::Shown)
+    }
+
+    /// Whether the rows of `slot` wait for being swept.
+    #[must_use]
+    pub fn is_retired(&self, slot: SlotId) -> bool {
+        self.get(slot).is_some_and(|holder| holder.standing == Standing::Retired)
+    }
+
+    /// The slots that wait for being swept.
+    #[must_use]
+    pub fn retired(&self) -> Vec<SlotId> {
+        (0..self.0.len()).map(|index| SlotId(index as u16)).filter(|slot| self.is_retired(*slot)).collect()
+    }
+
+    /// Takes a free slot into use. `None`: there is none before the next sweep.
+    pub(super) fn begin(&mut self, owner: NodeName, incarnation: Incarnation) -> Option<SlotId> {
+        let holder = Some(Holder { owner, incarnation, standing: Standing::Filling });
+        let free = self.0.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.0.len());
+        if index >= limits::SLOTS_MAX {
+            return None;
+        }
+        let slot = SlotId(u16::try_from(index).expect("the bound of slots fits"));
+        if free.is_some() {
+            self.0[index] = holder;
+        } else {
+            self.0.push(holder);
+        }
+        Some(slot)
+    }
+
+    /// Changes what the rows of a slot count for.
+    ///
+    /// # Panics
+    /// When the slot is free, or retired: nothing returns from there.
+    pub(super) fn set(&mut self, slot: SlotId, standing: Standing) {
+        let holder = self.0[slot.index()].as_mut().expect("a slot in use");
+        assert!(holder.standing != Standing::Retired, "what is over does not come back");
+        holder.standing = standing;
+    }
+
+    /// Frees slots whose rows were swept.
+    pub(super) fn free(&mut self, slots: &[SlotId]) {
+        for slot in slots {
+            debug_assert!(self.is_retired(*slot), "only what is retired was swept");
+            self.0[slot.index()] = None;
+        }
+    }
+}
+
+const _: () = assert!(limits::SLOTS_MAX < SlotId::NONE.0 as usize, "one number means none");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> NodeName {
+        NodeName::new(text).unwrap()
+    }
+
+    #[test]
+    fn the_number_of_a_retired_slot_is_used_again_only_when_it_was_swept() {
+        let mut slots = Slots::new(name("me"), Incarnation(1));
+        let a = slots.begin(name("a"), Incarnation(1)).unwrap();
+        assert_eq!((a, slots.shown(a)), (SlotId(1), None));
+        slots.set(a, Standing::Shown);
+        assert_eq!(slots.shown(a).map(|holder| holder.owner.as_str()), Some("a"));
+        slots.set(a, Standing::Retired);
+        assert_eq!(slots.begin(name("b"), Incarnation(1)), Some(SlotId(2)));
+        assert_eq!(slots.retired(), [a]);
+        slots.free(&[a]);
+        assert_eq!(slots.begin(name("c"), Incarnation(1)), Some(a));
+    }
+
+    #[test]
+    fn slots_have_a_bound() {
+        let mut slots = Slots::new(name("me"), Incarnation(1));
+        for _ in 1..limits::SLOTS_MAX {
+            assert!(slots.begin(name("a"), Incarnation(1)).is_some());
+        }
+        assert_eq!(slots.begin(name("a"), Incarnation(1)), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! The holder's side: sends a section to whoever asks for it.
+//!
+//! It keeps no queue for a peer, only a cursor into the changes: a slow peer costs no memory, and
+//! one that has fallen behind what is remembered gets a snapshot. A stream that has been quiet sends
+//! its first change at once; under churn it gathers changes for a time that grows with the cluster.
+
+use std::time::Duration;
+
+use quinn::SendStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::directory::{Entry, Packed, Position, Record, SnapshotFrame};
+use crate::id::NodeName;
+use crate::limits;
+use crate::mesh::codec::{CodecError, write_frame};
+use crate::mesh::frame::{SectionFrame, Subscribe};
+use crate::mesh::lane::{DIRECTORY_PRIORITY, SNAPSHOT_PRIORITY};
+use crate::mesh::link::LinkContext;
+use crate::replica::Replica;
+
+/// Sends a section: this node's own for as long as somebody follows it, a copy of another's once.
+///
+/// # Errors
+/// The stream broke.
+pub(crate) async fn serve(
+    context: &LinkContext,
+    mut stream: SendStream,
+    subscribe: Subscribe,
+) -> Result<(), CodecError> {
+    let replica = &context.replica;
+    let Subscribe { owner, position, follow } = subscribe;
+    let follow = follow && owner == *replica.me();
+    let _ = stream.set_priority(DIRECTORY_PRIORITY);
+    let Some(head) = replica.head(&owner) else { return Ok(()) };
+    write_frame(&mut stream, &SectionFrame::Head(head.digest)).await?;
+    let mut version = replica.watch_own();
+    let mut cursor = position;
+    let mut sent = Instant::now() - limits::COALESCE_MAX;
+    loop {
+        version.borrow_and_update();
+        match replica.delta_since(&owner, cursor, limits::DELTA_CHANGES_MAX) {
+            None => match send_snapshot(context, &owner, &mut stream).await? {
+                Some(at) => cursor = at,
+                None => return Ok(()),
+            },
+            Some(delta) if delta.is_empty() => {
+                if !follow {
+                    return Ok(());
+                }
+                let window = window(context.service.members().len());
+                if !gather(&mut version, cursor, sent + window, &mut stream).await {
+                    return Ok(());
+                }
+            }
+            Some(delta) => {
+                context.metrics.directory_deltas("sent");
+                cursor = delta.end();
+                write_frame(&mut stream, &SectionFrame::Delta(delta)).await?;
+                sent = Instant::now();
+            }
+        }
+    }
+}
+
+/// Waits for a change, then until `flush` or until a delta is full. `false`: nobody reads any more.
+async fn gather(
+    version: &mut watch::Receiver<u64>,
+    cursor: Position,
+    flush: Instant,
+    stream: &mut SendStream,
+) -> bool {
+    tokio::select! {
+        changed = version.changed() => if changed.is_err() { return false },
+        _ = stream.stopped() => return false,
+    }
+    let full = cursor.version + limits::DELTA_CHANGES_MAX as u64;
+    tokio::select! {
+        () = sleep_until(flush) => {}
+        _ = version.wait_for(|version| *version >= full) => {}
+    }
+    true
+}
+
+/// How long changes are gathered under churn in a cluster of this many peers.
+fn window(peers: usize) -> Duration {
+    let members = u32::try_from(peers + 1).unwrap_or(u32::MAX);
+    limits::COALESCE_PER_MEMBER.saturating_mul(members).clamp(limits::COALESCE_MIN, limits::COALESCE_MAX)
+}
+
+/// Sends a snapshot and returns where it ends; `None` when the section is not here any more.
+async fn send_snapshot(
+    context: &LinkContext,
+    owner: &NodeName,
+    stream: &mut SendStream,
+) -> Result<Option<Position>, CodecError> {
+    let replica = &context.replica;
+    let _permit = context.snapshots_sent.acquire().await.expect(NEVER_CLOSED);
+    context.metrics.directory_snapshots("sent");
+    let _ = stream.set_priority(SNAPSHOT_PRIORITY);
+    'whole: loop {
+        let Some(head) = replica.head(owner) else { return Ok(None) };
+        let mut at = head.digest.position;
+        write_frame(stream, &SectionFrame::Snapshot(SnapshotFrame::Begin(at))).await?;
+        if !send_chunks(replica, owner, stream).await? {
+            return Ok(None);
+        }
+        // What was written meanwhile; the end has to name a position where nothing is missing.
+        loop {
+            // The changes since the beginning are forgotten: this snapshot can not be mended.
+            let Some(delta) = replica.delta_since(owner, at, limits::DELTA_CHANGES_MAX) else {
+                continue 'whole;
+            };
+            if !delta.is_empty() {
+                at = delta.end();
+                write_frame(stream, &SectionFrame::Delta(delta)).await?;
+                continue;
+            }
+            if let Some(head) = replica.head(owner).filter(|head| head.digest.position == at) {
+                let (digest, count) = (head.digest, head.len);
+                write_frame(stream, &SectionFrame::Snapshot(SnapshotFrame::End { digest, count })).await?;
+                let _ = stream.set_priority(DIRECTORY_PRIORITY);
+                return Ok(Some(at));
+            }
+        }
+    }
+}
+
+/// Sends all entries at a bounded rate; the taker's credit is the window of its stream. `false`: the
+/// section is not here any more.
+async fn send_chunks(
+    replica: &Replica,
+    owner: &NodeName,
+    stream: &mut SendStream,
+) -> Result<bool, CodecError> {
+    let started = Instant::now();
+    let (mut after, mut bytes) = (None, 0);
+    loop {
+        let chunk = replica.chunk(owner, after, limits::SNAPSHOT_CHUNK_ENTRIES);
+        let Some(chunk) = chunk else { return Ok(false) };
+        let Some(last) = chunk.last() else { return Ok(true) };
+        after = Some(last.key);
+        bytes += chunk.len() * Entry::BYTES;
+        write_frame(stream, &SectionFrame::Snapshot(SnapshotFrame::Chunk(Packed(chunk)))).await?;
+        let due = started + Duration::from_secs_f64(bytes as f64 / limits::SNAPSHOT_BYTES_PER_SECOND as f64);
+        // A sleep has a granularity of a millisecond: several chunks share one.
+        if due > Instant::now() + Duration::from_millis(1) {
+            sleep_until(due).await;
+        }
+    }
+}
+
+const NEVER_CLOSED: &str = "nobody closes this semaphore";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gathering_time_grows_with_the_cluster_between_its_bounds() {
+        assert_eq!(window(2), limits::COALESCE_MIN);
+        assert_eq!(window(99), Duration::from_millis(50));
+        assert_eq!(window(10_000), limits::COALESCE_MAX);
+    }
+}

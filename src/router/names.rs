@@ -1,0 +1,89 @@
+//! The names behind hashed keys: asked of the owners, who alone keep them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::directory::Packed;
+use crate::id::{NodeName, SessionKey};
+use crate::key::Key;
+use crate::limits;
+use crate::mesh::Recipients;
+use crate::receipt::Answer;
+use crate::router::{Errand, Router, route};
+
+/// What owners told about the names of their sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    told: BTreeMap<Key, Option<SessionKey>>,
+    /// The owners that did not answer.
+    pub(crate) unasked: BTreeSet<NodeName>,
+}
+
+/// What the owner of a session says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It is there, with these names.
+    Here(SessionKey),
+    /// It is gone by now.
+    Gone,
+    /// Nothing: the owner did not answer.
+    Nothing,
+}
+
+impl Names {
+    /// What was told of the session of `key`.
+    pub(crate) fn of(&self, key: Key) -> Told {
+        match self.told.get(&key) {
+            Some(Some(names)) => Told::Here(names.clone()),
+            Some(None) => Told::Gone,
+            None => Told::Nothing,
+        }
+    }
+}
+
+impl Told {
+    /// The names, where they are known.
+    pub(crate) fn names(self) -> Option<SessionKey> {
+        match self {
+            Told::Here(names) => Some(names),
+            Told::Gone | Told::Nothing => None,
+        }
+    }
+}
+
+impl Router {
+    /// Asks the owners of these sessions for the names, all at once, within the push timeout.
+    pub(crate) async fn names(
+        self: &Arc<Self>,
+        sessions: impl IntoIterator<Item = (Key, NodeName)>,
+    ) -> Names {
+        let by_owner = sessions.into_iter().map(|(key, owner)| (owner, key));
+        let deadline = Instant::now() + self.parts.push_timeout;
+        let answers =
+            route::plan(by_owner, limits::SESSIONS_PAGE_MAX).into_iter().map(|(owner, keys)| async move {
+                let recipients = Recipients::Keys(Packed(keys.clone()));
+                let answer = self.answer(self.send(&owner, recipients, &Errand::Describe), deadline).await;
+                (owner, keys, answer)
+            });
+        let mut names = Names::default();
+        let hasher = self.parts.replica.hasher();
+        for (owner, keys, answer) in join_all(answers).await {
+            match answer {
+                Ok(Answer::Sessions(told)) if told.len() == keys.len() => {
+                    // A peer with another hash would tell another session.
+                    let right = |(key, told): &(Key, Option<SessionKey>)| {
+                        told.as_ref().is_none_or(|told| hasher.key(told) == *key)
+                    };
+                    names.told.extend(keys.into_iter().zip(told).filter(right));
+                }
+                _ => {
+                    names.unasked.insert(owner);
+                }
+            }
+        }
+        names
+    }
+}
