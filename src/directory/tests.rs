@@ -98,11 +98,13 @@ impl TestNode {
     /// Brings the copy of the section of `owner` to where `from` has it, by deltas of `max` or by a
     /// snapshot with chunks of `max`. Returns what was lost.
     fn pull(&mut self, from: &TestNode, owner: &NodeName, max: usize) -> Vec<Lost> {
-        let mut lost = Vec::new();
+        let (mut lost, mut last) = (Vec::new(), None);
         loop {
-            if from.position(owner) <= self.position(owner) {
+            let position = self.position(owner);
+            if from.position(owner) <= position {
                 return lost;
             }
+            assert!(last.replace(position) != Some(position), "what was pulled leads on");
             match from.directory.delta_since(owner, self.position(owner), max) {
                 Some(delta) => {
                     let merged = self.directory.merge_delta(owner, delta, &mut self.shards);

@@ -1,7 +1,7 @@
 //! The laws of the directory, over random histories.
 //!
 //! - A copy at a position is exactly the owner's map at that position, whatever was lost, repeated,
-//!   reordered, truncated or broken off on the way; so a removed key is never shown again.
+//!   reordered, truncated, overtaken or broken off on the way; so a removed key is never shown again.
 //! - Merging is commutative, associative and idempotent: copies that met the same states in any order
 //!   and number are equal.
 //! - When all is delivered every node shows the same single winner for a key, and only the winner
@@ -70,24 +70,56 @@ enum Message {
     Snapshot { begin: Position, chunks: Vec<Vec<Entry>>, deltas: Vec<Delta>, digest: Digest, count: u64 },
 }
 
+/// How a message arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Whole,
+    /// Only its first half does.
+    BrokenOff,
+    /// Another one arrives between its halves.
+    Overtaken,
+}
+
 impl TestNode {
-    /// Takes a message as the stream would; `broken_off`: only its first half arrives.
-    fn deliver(&mut self, owner: &NodeName, message: &Message, broken_off: bool) -> Result<(), MergeError> {
-        let (directory, shards) = (&mut self.directory, &mut self.shards);
+    /// Takes a message as the stream would, with `other` between its halves if it is overtaken.
+    fn deliver(
+        &mut self,
+        owner: &NodeName,
+        message: &Message,
+        way: Way,
+        other: &Message,
+    ) -> Result<(), MergeError> {
         match message {
-            Message::Delta(delta) => directory.merge_delta(owner, delta.clone(), shards).map(drop),
+            Message::Delta(delta) => {
+                self.directory.merge_delta(owner, delta.clone(), &mut self.shards).map(drop)
+            }
             Message::Snapshot { begin, chunks, deltas, digest, count } => {
-                let Some(mut snapshot) = directory.begin(owner, *begin, shards)? else { return Ok(()) };
-                directory.fill(&mut snapshot, &chunks[0], shards);
-                if broken_off {
-                    directory.give_up(snapshot, shards);
-                    return Ok(());
+                let begun = self.directory.begin(owner, *begin, &mut self.shards)?;
+                let Some(mut snapshot) = begun else { return Ok(()) };
+                self.directory.fill(&mut snapshot, &chunks[0], &mut self.shards);
+                match way {
+                    Way::Whole => {}
+                    Way::BrokenOff => {
+                        self.directory.give_up(snapshot, &mut self.shards);
+                        return Ok(());
+                    }
+                    Way::Overtaken => {
+                        let overtaking = self.deliver(owner, other, Way::Whole, other);
+                        assert!(
+                            matches!(overtaking, Ok(()) | Err(MergeError::Gap { .. })),
+                            "what an owner sends never diverges: {overtaking:?}"
+                        );
+                    }
                 }
+                let reached = self.position(owner);
+                let (directory, shards) = (&mut self.directory, &mut self.shards);
                 directory.fill(&mut snapshot, &chunks[1], shards);
                 for delta in deltas {
                     directory.mend(&mut snapshot, delta, shards).expect("its deltas follow each other");
                 }
-                directory.end(snapshot, *digest, *count, shards).map(drop)
+                let ended = directory.end(snapshot, *digest, *count, shards).map(drop);
+                assert!(self.position(owner) >= reached, "what was overtaken does not lead back");
+                ended
             }
         }
     }
@@ -143,11 +175,15 @@ fn life(acts: &[Act], incarnation: u64, ring_max: usize) -> (Recorded, Vec<Messa
     (owner, messages)
 }
 
+fn way() -> impl Strategy<Value = Way> {
+    prop_oneof![2 => Just(Way::Whole), 1 => Just(Way::BrokenOff), 2 => Just(Way::Overtaken)]
+}
+
 proptest! {
     #[test]
     fn a_copy_is_the_owners_map_at_its_position_whatever_happens_on_the_way(
         acts in prop::collection::vec(act(), 0..60),
-        order in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..80),
+        order in prop::collection::vec((any::<[prop::sample::Index; 2]>(), way()), 0..80),
         ring_max in 1..8usize,
     ) {
         let (owner, messages) = life(&acts, 1, ring_max);
@@ -155,8 +191,9 @@ proptest! {
         let mut copy = TestNode::new("c", 1, 8);
         let mut last = Position::default();
         // Any order, any number of times, some never, some broken off.
-        for (index, broken_off) in order.iter().filter(|_| !messages.is_empty()) {
-            let delivered = copy.deliver(&me, index.get(&messages), *broken_off);
+        for (indices, way) in order.iter().filter(|_| !messages.is_empty()) {
+            let [message, other] = indices.map(|index| index.get(&messages));
+            let delivered = copy.deliver(&me, message, *way, other);
             prop_assert!(
                 matches!(delivered, Ok(()) | Err(MergeError::Gap { .. })),
                 "what an owner sends never diverges: {:?}", delivered
@@ -196,7 +233,7 @@ proptest! {
         let merged = |order: &mut dyn Iterator<Item = &Message>| {
             let mut copy = TestNode::new("c", 1, 8);
             for state in order {
-                let _ = copy.deliver(&owner, state, false); // An older boot is refused.
+                let _ = copy.deliver(&owner, state, Way::Whole, state); // An older boot is refused.
             }
             (copy.position(&owner), copy.section(&owner))
         };
