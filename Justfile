@@ -34,9 +34,9 @@ sim-swarm *ARGS: (sim "swarm" ARGS)
 # Repeat the run of one seed (comes later: today it says so and fails)
 sim-replay SEED: (sim "replay" SEED)
 
-# Load a real cluster and see that everything arrives once: --nodes, --clients, --workers, --seconds
-bench *ARGS:
-    cargo bench --bench closed_loop -- {{ARGS}}
+# Measure: closed_loop (pushes through a real cluster) or directory (how fast and small it is)
+bench NAME="closed_loop" *ARGS:
+    cargo bench --bench {{NAME}} -- {{ARGS}}
 
 # Run a cluster in one process and tell what it does; arguments such as --exit go to it
 demo *ARGS:

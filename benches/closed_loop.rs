@@ -11,9 +11,8 @@
 #![expect(clippy::print_stdout, reason = "the result is a table for people")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,7 +29,13 @@ use tokio::time::{Instant, sleep};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+#[path = "support/figures.rs"]
+mod figures;
+#[path = "support/server.rs"]
+mod server;
+
+use figures::percentile;
+use server::{Failure, Server, cpu_us};
 
 /// What to run; see `main` for the flags.
 #[derive(Debug, Clone, Copy)]
@@ -41,60 +46,16 @@ struct Load {
     seconds: u64,
 }
 
-/// One server process.
-struct Server {
-    child: Child,
-    http: SocketAddr,
-    mesh: SocketAddr,
+/// Bytes of memory that a server has resident.
+fn resident_bytes(server: &Server) -> Result<u64, Failure> {
+    let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid()))?;
+    let pages: u64 = statm.split_whitespace().nth(1).ok_or("an odd /proc/PID/statm")?.parse()?;
+    Ok(pages * 4_096)
 }
 
-impl Server {
-    fn start(name: &str, peers: &[SocketAddr]) -> Result<Self, Failure> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pushmesh"));
-        command.args(["node", "--dev", "--name", name, "--cluster", "bench"]);
-        command.args(["--listen", "127.0.0.1:0", "--mesh-listen", "127.0.0.1:0"]);
-        for peer in peers {
-            command.args(["--peer", &peer.to_string()]);
-        }
-        let mut child = command.stdout(Stdio::piped()).spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().ok_or("a child without stdout")?).lines();
-        let listening = lines.next().ok_or("the node ended")??;
-        let field = |key: &str| -> Result<SocketAddr, Failure> {
-            let value = listening.split_whitespace().find_map(|word| word.strip_prefix(key));
-            Ok(value.ok_or("the node did not say where it listens")?.parse()?)
-        };
-        let (http, mesh) = (field("http=")?, field("mesh=")?);
-        if !lines.next().ok_or("the node ended")??.ends_with("ready") {
-            return Err("the node did not get ready".into());
-        }
-        Ok(Self { child, http, mesh })
-    }
-
-    /// CPU time used so far, user and system, in microseconds.
-    fn cpu_us(&self) -> Result<u64, Failure> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let after_name = stat.rsplit_once(')').ok_or("an odd /proc/PID/stat")?.1;
-        let ticks: u64 = after_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|ticks| ticks.parse::<u64>().unwrap_or(0))
-            .sum();
-        Ok(ticks * 10_000) // Linux counts in hundredths of a second on every machine we know.
-    }
-
-    fn resident_bytes(&self) -> Result<u64, Failure> {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id()))?;
-        let pages: u64 = statm.split_whitespace().nth(1).ok_or("an odd /proc/PID/statm")?.parse()?;
-        Ok(pages * 4_096)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// CPU time that all servers used so far, in microseconds.
+fn cpu_of(servers: &[Server]) -> Result<u64, Failure> {
+    servers.iter().map(|server| cpu_us(server.pid())).sum()
 }
 
 /// What the clients saw.
@@ -165,9 +126,11 @@ async fn run(load: Load) -> Result<bool, Failure> {
     let mut servers: Vec<Server> = Vec::new();
     for number in 0..load.nodes {
         let peers: Vec<_> = servers.iter().map(|server| server.mesh).collect();
-        servers.push(Server::start(&format!("n{number}"), &peers)?);
+        let mut server = Server::start(&format!("n{number}"), &peers, &[], Stdio::inherit())?;
+        server.ready()?;
+        servers.push(server);
     }
-    let empty: u64 = servers.iter().map(Server::resident_bytes).sum::<Result<_, _>>()?;
+    let empty: u64 = servers.iter().map(resident_bytes).sum::<Result<_, _>>()?;
     let seen = Arc::new(Seen::default());
     let connects = (0..load.clients).map(|user| {
         let addr = servers[user % load.nodes].http;
@@ -179,8 +142,8 @@ async fn run(load: Load) -> Result<bool, Failure> {
     for server in &servers {
         all_visible(&http, server.http, load.clients).await?;
     }
-    let full: u64 = servers.iter().map(Server::resident_bytes).sum::<Result<_, _>>()?;
-    let cpu_before: u64 = servers.iter().map(Server::cpu_us).sum::<Result<_, _>>()?;
+    let full: u64 = servers.iter().map(resident_bytes).sum::<Result<_, _>>()?;
+    let cpu_before = cpu_of(&servers)?;
 
     let began = Instant::now();
     let until = began + Duration::from_secs(load.seconds);
@@ -206,7 +169,7 @@ async fn run(load: Load) -> Result<bool, Failure> {
         }
     }
     let elapsed = began.elapsed();
-    let cpu: u64 = servers.iter().map(Server::cpu_us).sum::<Result<u64, _>>()? - cpu_before;
+    let cpu = cpu_of(&servers)? - cpu_before;
     let pushes = total.latencies_us.len() as u64;
     let deadline = Instant::now() + Duration::from_secs(5);
     while seen.received.load(Ordering::Relaxed) < pushes && Instant::now() < deadline {
@@ -234,10 +197,7 @@ async fn all_visible(http: &Http, node: SocketAddr, clients: usize) -> Result<()
 fn report(load: Load, seen: &Seen, mut total: Work, elapsed: Duration, cpu_us: u64, resident: u64) -> bool {
     let pushes = total.latencies_us.len();
     total.latencies_us.sort_unstable();
-    let percentile = |share: f64| {
-        let rank = ((pushes as f64 * share) as usize).min(pushes.saturating_sub(1));
-        total.latencies_us.get(rank).copied().unwrap_or(0)
-    };
+    let percentile = |share| percentile(&total.latencies_us, share);
     let received = seen.received.load(Ordering::Relaxed);
     let odd = seen.out_of_order.load(Ordering::Relaxed);
     let ended = seen.ended.load(Ordering::Relaxed);

@@ -1,0 +1,108 @@
+//! WebSocket clients of the bench.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::server::Failure;
+
+/// An open WebSocket. Dropping it breaks the connection.
+pub(crate) type Socket = WebSocketStream<TcpStream>;
+
+/// Connects to a node without asking for anything.
+///
+/// # Errors
+/// Nobody listens there.
+pub(crate) async fn dial(addr: SocketAddr) -> Result<TcpStream, Failure> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Asks for a WebSocket, and returns when the 101 is here.
+///
+/// # Errors
+/// The node refuses it, or takes too long.
+pub(crate) async fn upgrade(stream: TcpStream, user: &str, device: &str) -> Result<Socket, Failure> {
+    let url = format!("ws://{}/v1/ws?user={user}&device={device}", stream.peer_addr()?);
+    // Thousands of them are open, and nothing large is ever sent.
+    let config = WebSocketConfig::default().read_buffer_size(1 << 10).write_buffer_size(0);
+    let shaken = client_async_with_config(url, stream, Some(config));
+    let (socket, _) = timeout(UPGRADE_WITHIN, shaken).await.map_err(|_| "no 101 in time")??;
+    Ok(socket)
+}
+
+/// Says goodbye and waits for the answer, so that the node has closed the session.
+pub(crate) async fn close(mut socket: Socket) {
+    let farewell = async {
+        // What fails here has broken, and is closed for that.
+        let _ = socket.close(None).await;
+        while let Some(Ok(_)) = socket.next().await {}
+    };
+    let _ = timeout(CLOSE_WITHIN, farewell).await;
+}
+
+/// Clients that stay connected, and count what arrives. Dropping them breaks their connections.
+pub(crate) struct Crowd {
+    readers: JoinSet<()>,
+    seen: Arc<Seen>,
+}
+
+/// What became of a crowd so far.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Messages that arrived.
+    pub(crate) messages: AtomicU64,
+    /// Connections that the nodes ended, or that broke.
+    pub(crate) ended: AtomicU64,
+}
+
+impl Crowd {
+    /// Nobody yet.
+    pub(crate) fn new() -> Self {
+        Self { readers: JoinSet::new(), seen: Arc::default() }
+    }
+
+    /// Connects these users, one after the other, each with one device.
+    ///
+    /// # Errors
+    /// One of them was refused.
+    pub(crate) async fn join(
+        &mut self,
+        users: impl IntoIterator<Item = (String, SocketAddr)>,
+    ) -> Result<(), Failure> {
+        for (user, addr) in users {
+            let mut socket = upgrade(dial(addr).await?, &user, "phone").await?;
+            let seen = Arc::clone(&self.seen);
+            self.readers.spawn(async move {
+                // Reading also answers the pings of the node.
+                while let Some(Ok(message)) = socket.next().await {
+                    if matches!(message, Message::Text(_)) {
+                        seen.messages.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                seen.ended.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        Ok(())
+    }
+
+    /// What they saw.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+}
+
+/// Beyond it the node is not slow but stuck: the longest part of an upgrade is a takeover, 500 ms.
+const UPGRADE_WITHIN: Duration = Duration::from_secs(5);
+/// As long as the node itself waits for a closing handshake.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
