@@ -263,6 +263,11 @@ impl Directory {
             return Ok(Vec::new());
         }
         let slot = copy.slot;
+        // Removals first: a client that moved from one device to another never counts twice.
+        for key in &delta.removes.0 {
+            let before = shards.with(key.user, |view| view.take(*key, slot));
+            copy.head.replace(key, before, None);
+        }
         let mut lost = Vec::new();
         for Entry { key, claim } in &delta.upserts.0 {
             let before = shards.with(key.user, |view| {
@@ -271,10 +276,6 @@ impl Directory {
                 before
             });
             copy.head.replace(key, before, Some(*claim));
-        }
-        for key in &delta.removes.0 {
-            let before = shards.with(key.user, |view| view.take(*key, slot));
-            copy.head.replace(key, before, None);
         }
         copy.head.digest.position.version = delta.to;
         if copy.head.digest.hash != delta.hash {

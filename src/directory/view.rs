@@ -121,10 +121,11 @@ impl View {
     }
 
     /// The greatest stamp of a key, hidden owners and unfinished snapshots included: what a new
-    /// claim has to exceed.
+    /// claim has to exceed. Where the sessions of a user exclude each other it is the user's.
     #[must_use]
     pub fn stamp(&self, key: Key) -> Option<Stamp> {
-        let rows = self.table.user(key.user).filter(|row| row.key == key);
+        let of_user = sessions_max(self.takeover).is_some();
+        let rows = self.table.user(key.user).filter(|row| of_user || row.key == key);
         rows.filter(|row| !self.slots.is_retired(row.slot)).map(|row| row.claim().stamp).max()
     }
 

@@ -92,12 +92,38 @@ fn where_the_newer_is_rejected_the_older_of_two_claims_stays_after_a_partition()
 #[test]
 fn a_return_from_the_dead_counts_against_the_sessions_that_were_opened_meanwhile() {
     let mut nodes = nodes(Takeover::OnePerUser);
-    nodes[0].claim(key(0), 3_000);
+    nodes[0].claim(key(2), 1_000);
     let [a, b] = &mut nodes;
     b.pull(a, &name("a"), 64);
     b.hide("a", 1, true);
     b.claim(key(1), 1_000);
-    assert!(b.own(key(1)).is_some(), "the dead exclude nobody");
+    a.claim(key(0), 3_000);
+    assert_eq!(b.pull(a, &name("a"), 64), [], "the dead exclude nobody");
     let lost = b.hide("a", 1, false);
     assert_eq!(lost.iter().map(|lost| lost.key).collect::<Vec<_>>(), [key(1)]);
+}
+
+#[test]
+fn the_next_connection_of_a_user_wins_also_at_a_slow_clock() {
+    let mut nodes = nodes(Takeover::OnePerUser);
+    let [a, b] = &mut nodes;
+    a.claim(key(0), 5_000);
+    b.pull(a, &name("a"), 64);
+    b.claim(key(1), 4_000);
+    assert!(b.own(key(1)).is_some());
+    heal(&mut nodes);
+    assert_eq!((held(&nodes, 0), held(&nodes, 1)), ([false; 2], [false, true]));
+}
+
+#[test]
+fn a_delta_in_which_a_client_changes_its_device_closes_nobody() {
+    let many = |number| Key { device: DeviceHash(number), ..key(0) };
+    let mut nodes = nodes(Takeover::MaxPerUser(2));
+    let [a, b] = &mut nodes;
+    b.claim(many(9), 1_000);
+    let old = a.claim(many(1), 2_000);
+    b.pull(a, &name("a"), 64);
+    a.release(many(1), old);
+    a.claim(many(2), 3_000);
+    assert_eq!(b.pull(a, &name("a"), 64), []);
 }
