@@ -286,6 +286,12 @@ impl Directory {
         Ok(lost)
     }
 
+    /// Whether there is a copy of the section of `owner` that was found to be wrong.
+    #[must_use]
+    pub fn is_distrusted(&self, owner: &NodeName) -> bool {
+        self.copy(owner).is_some_and(|copy| !copy.exact)
+    }
+
     /// The copy that had the digest `held` was found to be wrong: it is not served any more, and a
     /// snapshot has to replace it. Its rows stay until then. Returns whether there was such a copy.
     pub fn distrust(&mut self, owner: &NodeName, held: &Digest) -> bool {

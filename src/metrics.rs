@@ -80,7 +80,7 @@ metrics! {
         "Requests with missing or wrong credentials, by what was wrong.";
 
     takeovers: counter("pushmesh_takeovers_total"),
-        "Sessions opened here whose key had an owner already.";
+        "Sessions that sessions opened here have replaced: of the same key, or by the policy of takeover.";
     takeover_timeouts: counter("pushmesh_takeover_timeouts_total"),
         "Takeovers whose previous owner did not let go in time.";
 
@@ -93,7 +93,7 @@ metrics! {
     mesh_frames_refused: counters("pushmesh_mesh_frames_refused_total", "kind", &FRAME_REFUSALS),
         "Frames of peers that were refused, by what was wrong.";
     mesh_requests: counters("pushmesh_mesh_requests_total", "direction", &DIRECTIONS),
-        "Requests between nodes: pushes, disconnects and yields.";
+        "Requests between nodes: pushes, disconnects, yields and questions for names.";
     mesh_relayed: counters("pushmesh_mesh_relayed_total", "step", &RELAY_STEPS),
         "Requests over a third node: asked by this node, passed on, or refused for want of a link.";
     mesh_overloaded: counter("pushmesh_mesh_overloaded_total"),
@@ -262,7 +262,8 @@ const OUTCOMES: [&str; 7] =
     ["delivered", "buffered", "no_session", "overloaded", "interrupted", "unreachable", "unknown"];
 
 /// See [`CloseReason::as_str`](crate::session::CloseReason::as_str).
-const CLOSE_REASONS: [&str; 11] = [
+const CLOSE_REASONS: [&str; 12] = [
+    "excluded",
     "client_gone",
     "idle",
     "policy",

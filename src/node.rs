@@ -251,7 +251,7 @@ impl Node {
         let names = self.shared.router.names(owners).await;
         sessions
             .into_iter()
-            .map(|(key, owned)| (names.of(key), owned.owner))
+            .map(|(key, owned)| (names.of(&owned.owner, key), owned.owner))
             .filter(|(told, _)| *told != Told::Gone)
             .map(|(told, owner)| (told.names().map(|names| names.device), owner))
             .collect()

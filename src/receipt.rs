@@ -28,6 +28,8 @@ pub(crate) enum Answer {
     NotRelayed,
     /// The node that the request was passed on to did not answer.
     Unanswered,
+    /// A queue on the way to the node that the request was passed on to is full: nothing was sent.
+    Overloaded,
 }
 
 /// What became of a message at a session that was named by its hash.
@@ -94,7 +96,11 @@ impl Reply {
             match &mut state.answer {
                 Answer::Outcomes(outcomes) => outcomes[self.index] = outcome,
                 Answer::Tally(tally) => tally.add(&outcome),
-                Answer::Named(_) | Answer::Sessions(_) | Answer::NotRelayed | Answer::Unanswered => {
+                Answer::Named(_)
+                | Answer::Sessions(_)
+                | Answer::NotRelayed
+                | Answer::Unanswered
+                | Answer::Overloaded => {
                     unreachable!("nobody gathers these")
                 }
             }

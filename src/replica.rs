@@ -197,6 +197,12 @@ impl Replica {
         self.lock().merge_delta(owner, delta, &mut &*self.shards)
     }
 
+    /// See [`Directory::is_distrusted`].
+    #[must_use]
+    pub fn is_distrusted(&self, owner: &NodeName) -> bool {
+        self.lock().is_distrusted(owner)
+    }
+
     /// See [`Directory::distrust`].
     pub fn distrust(&self, owner: &NodeName, held: &Digest) -> bool {
         self.lock().distrust(owner, held)

@@ -167,7 +167,10 @@ fn the_later_claim_wins_and_only_the_loser_is_told() {
     let second = b.claim(key(1), 10); // A slow clock: causality decides.
     assert!(second > first);
     let lost = a.pull(&b, &name("b"), 64);
-    assert_eq!(lost, [Lost { key: key(1), stamp: first, winner: name("b"), winner_stamp: second }]);
+    assert_eq!(
+        lost,
+        [Lost { key: key(1), stamp: first, winner: name("b"), winner_stamp: second, excluded: false }]
+    );
     assert_eq!(b.pull(&a, &name("a"), 64), []);
     assert_eq!(a.owner_of(key(1)).as_deref(), Some("b"));
     a.release(key(1), first);

@@ -36,6 +36,8 @@ pub struct Lost {
     pub winner: NodeName,
     /// With which stamp.
     pub winner_stamp: Stamp,
+    /// Whether that claim is of another session of the user.
+    pub excluded: bool,
 }
 
 /// Exact numbers of what is visible.
@@ -188,14 +190,16 @@ impl View {
             .filter(own)
             .filter_map(|mine| {
                 let winner = winners.iter().find(|row| row.key == mine.key)?;
-                self.beats(winner, mine).then(|| self.lost_to(mine, winner))
+                self.beats(winner, mine).then(|| self.lost_to(mine, winner, false))
             })
             .collect();
         if let Some(sessions_max) = sessions_max(self.takeover) {
             winners.sort_unstable_by(|a, b| self.rank(b).cmp(&self.rank(a)).then(a.key.cmp(&b.key)));
             let newest = winners.first().copied();
             let excluded = winners.iter().skip(sessions_max).filter(|row| own(row));
-            lost.extend(excluded.zip(newest.into_iter().cycle()).map(|(mine, by)| self.lost_to(mine, by)));
+            lost.extend(
+                excluded.zip(newest.into_iter().cycle()).map(|(mine, by)| self.lost_to(mine, by, true)),
+            );
         }
         lost
     }
@@ -224,13 +228,14 @@ impl View {
         winners.into_iter().map(|(row, owned)| (row.key.device, owned)).collect()
     }
 
-    fn lost_to(&self, mine: &Row, winner: &Row) -> Lost {
+    fn lost_to(&self, mine: &Row, winner: &Row, excluded: bool) -> Lost {
         let holder = self.slots.get(winner.slot).expect("a row that wins has a holder");
         Lost {
             key: mine.key,
             stamp: mine.claim().stamp,
             winner: holder.owner.clone(),
             winner_stamp: winner.claim().stamp,
+            excluded,
         }
     }
 

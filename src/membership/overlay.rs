@@ -232,11 +232,12 @@ impl Overlay {
         self.doubt.is_on()
     }
 
-    /// Whether this node is alone with others known: at least two peers are listed and none of them
-    /// is Alive or Unreachable. One peer that is gone may as well be the one that is cut off.
+    /// Whether this node is alone with others known: at least two peers are listed, or were purged and
+    /// are still fenced, and none is Alive or Unreachable. One peer that is gone may as well be the one
+    /// that is cut off.
     #[must_use]
     pub(crate) fn isolated(&self) -> bool {
-        self.members.len() >= 2 && !self.members.values().any(Member::is_good)
+        self.members.len() + self.fences.lost() >= 2 && !self.members.values().any(Member::is_good)
     }
 
     /// How many observations of unknown members were ignored because [`limits::PEERS_MAX`] members

@@ -147,6 +147,9 @@ fn consider(
         }
         return;
     }
+    if direct && context.replica.is_distrusted(owner) {
+        return pull(link, context, owner, theirs); // The owner may be quiet for long.
+    }
     let newer = held.is_none_or(|held| held.position < theirs.position);
     if direct || !newer || !context.service.is_stale(owner) {
         return;

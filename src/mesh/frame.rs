@@ -129,10 +129,14 @@ pub(crate) enum Action {
     },
     /// Close the connections, with 4002.
     Disconnect,
-    /// The sender has claimed these sessions with this stamp: let go of them, with 4001.
+    /// Let go of the sessions, with 4001: they were claimed elsewhere.
     Yield {
-        /// Stamp of the sender's claim.
+        /// Who has claimed them.
+        owner: NodeName,
+        /// With which stamp.
         stamp: Stamp,
+        /// Whether it is another session of the user that was claimed, and excludes these.
+        excluded: bool,
     },
     /// Tell the names of the sessions.
     Describe,
@@ -164,7 +168,7 @@ pub(crate) struct Subscribe {
 }
 
 /// Where sections stand that the sender would serve. The answer has only those that are newer there
-/// than in the question, or differ at the same position.
+/// than in the question, differ at the same position, or are behind it in the same boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Digests(pub(crate) Vec<(NodeName, Digest)>);
 

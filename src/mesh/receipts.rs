@@ -113,7 +113,7 @@ impl Answers {
                 Answer::Outcomes(list) => list.len().max(1),
                 Answer::Named(list) => NAMED_WEIGHT * list.len(),
                 Answer::Sessions(list) => SESSION_WEIGHT * list.len(),
-                Answer::Tally(_) | Answer::NotRelayed | Answer::Unanswered => 1,
+                Answer::Tally(_) | Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded => 1,
             };
             batch.push(receipt);
         }

@@ -208,8 +208,8 @@ impl Liveness {
 
     /// Closes the sessions whose keys other nodes have claimed.
     pub(crate) fn supersede(&self, lost: Vec<Lost>) {
-        for Lost { key, stamp, winner, winner_stamp } in lost {
-            self.registry.supersede(key, stamp, &winner, winner_stamp);
+        for Lost { key, stamp, winner, winner_stamp, excluded } in lost {
+            self.registry.supersede(key, stamp, &winner, winner_stamp, excluded);
         }
     }
 

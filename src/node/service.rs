@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -26,6 +27,7 @@ pub(crate) struct NodeService {
     /// Weak, because the links hold this service.
     pub(crate) links: Weak<Links>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) push_timeout: Duration,
     pub(crate) fault: watch::Sender<Option<Fault>>,
 }
 
@@ -83,12 +85,11 @@ impl Service for NodeService {
         self.metrics.mesh_requests.with("received").increment(1);
         if let Some(to) = request.relay_to.clone().filter(|to| *to != self.me) {
             let Some(links) = self.links.upgrade() else { return };
-            return relay(&links, &self.metrics, link, &to, request, payload);
+            return relay(&links, &self.metrics, self.push_timeout, link, &to, request, payload);
         }
         let (link, seq) = (Arc::clone(link), request.seq);
-        let from = link.peer().name.clone();
         let errand = Errand::received(request.action, payload);
-        self.owner.execute(&from, &request.recipients, &errand, move |answer| link.answer(seq, answer));
+        self.owner.execute(&request.recipients, &errand, move |answer| link.answer(seq, answer));
     }
 
     fn section_synced(&self, peer: &Peer) {

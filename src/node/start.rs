@@ -127,6 +127,7 @@ impl Parts {
             owner: Arc::clone(&owner),
             links: Arc::downgrade(&self.links),
             metrics: Arc::clone(&self.metrics),
+            push_timeout: self.config.timers.push_timeout,
             fault: fault.clone(),
         };
         let (gossip_in, gossip_out) = mpsc::channel(limits::GOSSIP_INBOX);

@@ -54,7 +54,7 @@ impl Router {
         match self.way(owner) {
             Way::Here => {
                 let (done, answer) = oneshot::channel();
-                parts.owner.execute(&parts.me, &recipients, errand, move |answer| {
+                parts.owner.execute(&recipients, errand, move |answer| {
                     let _ = done.send(answer); // Whoever asked may have stopped waiting.
                 });
                 Pending::Answer(answer)
@@ -128,6 +128,7 @@ impl Router {
                 (Ok(Ok(Answer::NotRelayed)), Some((owner, recipients, errand, others))) => {
                     pending = self.relay(&owner, recipients, &errand, others);
                 }
+                (Ok(Ok(Answer::Overloaded)), _) => return Err(Outcome::Overloaded),
                 (Ok(Ok(answer)), _) => return Ok(answer),
                 // The link broke, or nobody answered in time.
                 (Ok(Err(_)) | Err(_), _) => return Err(Outcome::Unreachable),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::id::Stamp;
+use crate::id::{NodeName, Stamp};
 use crate::mesh::Action;
 use crate::push::{Message, Payload};
 
@@ -15,8 +15,15 @@ pub(crate) enum Errand {
     Push(Arc<Message>),
     /// Close the connections.
     Disconnect,
-    /// Let go of the sessions: the asking node has claimed them with this stamp.
-    Yield(Stamp),
+    /// Let go of the sessions: they were claimed elsewhere.
+    Yield {
+        /// Who has claimed them.
+        owner: NodeName,
+        /// With which stamp.
+        stamp: Stamp,
+        /// Whether it is another session of the user that was claimed, and excludes these.
+        excluded: bool,
+    },
     /// Tell the names of the sessions.
     Describe,
 }
@@ -29,7 +36,7 @@ impl Errand {
                 Errand::Push(Arc::new(Message { id, idempotent, payload: Payload { kind, bytes: payload } }))
             }
             Action::Disconnect => Errand::Disconnect,
-            Action::Yield { stamp } => Errand::Yield(stamp),
+            Action::Yield { owner, stamp, excluded } => Errand::Yield { owner, stamp, excluded },
             Action::Describe => Errand::Describe,
         }
     }
@@ -43,7 +50,9 @@ impl Errand {
                 kind: message.payload.kind,
             },
             Errand::Disconnect => Action::Disconnect,
-            Errand::Yield(stamp) => Action::Yield { stamp: *stamp },
+            Errand::Yield { owner, stamp, excluded } => {
+                Action::Yield { owner: owner.clone(), stamp: *stamp, excluded: *excluded }
+            }
             Errand::Describe => Action::Describe,
         }
     }
@@ -52,7 +61,7 @@ impl Errand {
     pub(crate) fn payload(&self) -> Bytes {
         match self {
             Errand::Push(message) => message.payload.bytes.clone(),
-            Errand::Disconnect | Errand::Yield(_) | Errand::Describe => Bytes::new(),
+            Errand::Disconnect | Errand::Yield { .. } | Errand::Describe => Bytes::new(),
         }
     }
 }

@@ -77,7 +77,7 @@ impl Router {
         };
         parts.metrics.takeovers.increment(claimed.excluded as u64);
         for lost in claimed.lost {
-            parts.registry.supersede(lost.key, lost.stamp, &lost.winner, lost.winner_stamp);
+            parts.registry.supersede(lost.key, lost.stamp, &lost.winner, lost.winner_stamp, lost.excluded);
         }
         let mut displaced: Vec<_> =
             claimed.displaced.into_iter().map(|(device, owned)| (device, owned.owner, owned.stamp)).collect();
@@ -89,9 +89,9 @@ impl Router {
             }
         }
         if !displaced.is_empty() {
-            let yields = displaced
-                .into_iter()
-                .map(|(device, owner, _)| self.make_yield(owner, &user, device, claimed.stamp));
+            let yields = displaced.into_iter().map(|(device, owner, _)| {
+                self.make_yield(owner, &user, device, claimed.stamp, device != key.device)
+            });
             if timeout(limits::TAKEOVER_TIMEOUT, join_all(yields)).await.is_err() {
                 parts.metrics.takeover_timeouts.increment(1);
                 debug!(key = %lease.session.names(), "a previous owner did not answer; the stamp decides");
@@ -106,20 +106,27 @@ impl Router {
         let held = self.parts.replica.lookup(key);
         let Some(held) = held.filter(|held| Some(held.stamp) == resumed) else { return };
         let above = Stamp::next(self.parts.clock.now_ms(), resumed);
-        let yields = self.make_yield(held.owner, &names.user, key.device, above);
+        let yields = self.make_yield(held.owner, &names.user, key.device, above, false);
         // Should it not answer, its claim is known to be of the same client all the same.
         let _ = timeout(limits::TAKEOVER_TIMEOUT, yields).await;
     }
 
     /// Asks the previous owner to let go, and whoever it had to let go for itself: the directory may
     /// be behind by more than one takeover.
-    async fn make_yield(&self, mut owner: NodeName, user: &UserId, device: DeviceHash, stamp: Stamp) {
+    async fn make_yield(
+        &self,
+        mut owner: NodeName,
+        user: &UserId,
+        device: DeviceHash,
+        stamp: Stamp,
+        excluded: bool,
+    ) {
         let deadline = Instant::now() + limits::TAKEOVER_TIMEOUT;
         for _ in 0..=limits::HOPS_MAX {
             if owner == self.parts.me {
                 return;
             }
-            let pending = self.request_yield(&owner, user, device, stamp);
+            let pending = self.request_yield(&owner, user, device, stamp, excluded);
             owner = match self.outcomes(pending, 1, deadline).await.pop() {
                 Some((_, Outcome::Moved { owner: next, .. })) if next != owner => next,
                 _ => return,
@@ -127,12 +134,20 @@ impl Router {
         }
     }
 
-    fn request_yield(&self, owner: &NodeName, user: &UserId, device: DeviceHash, stamp: Stamp) -> Pending {
+    fn request_yield(
+        &self,
+        owner: &NodeName,
+        user: &UserId,
+        device: DeviceHash,
+        stamp: Stamp,
+        excluded: bool,
+    ) -> Pending {
         // Nobody waits for a peer that may be gone: the stamp decides.
         match self.parts.roster.state(owner) {
             Some(MemberState::Alive | MemberState::Unreachable) => {
                 let recipients = Recipients::Devices { user: user.clone(), devices: vec![device] };
-                self.send(owner, recipients, &Errand::Yield(stamp))
+                let claimant = self.parts.me.clone();
+                self.send(owner, recipients, &Errand::Yield { owner: claimant, stamp, excluded })
             }
             _ => Pending::Settled(Outcome::Unreachable),
         }

@@ -17,7 +17,7 @@ use crate::router::{Errand, Router, route};
 /// What owners told about the names of their sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    told: BTreeMap<Key, Option<SessionKey>>,
+    told: BTreeMap<(NodeName, Key), Option<SessionKey>>,
     /// The owners that did not answer.
     pub(crate) unasked: BTreeSet<NodeName>,
 }
@@ -34,9 +34,9 @@ pub(crate) enum Told {
 }
 
 impl Names {
-    /// What was told of the session of `key`.
-    pub(crate) fn of(&self, key: Key) -> Told {
-        match self.told.get(&key) {
+    /// What `owner` told of the session of `key`.
+    pub(crate) fn of(&self, owner: &NodeName, key: Key) -> Told {
+        match self.told.get(&(owner.clone(), key)) {
             Some(Some(names)) => Told::Here(names.clone()),
             Some(None) => Told::Gone,
             None => Told::Nothing,
@@ -77,7 +77,8 @@ impl Router {
                     let right = |(key, told): &(Key, Option<SessionKey>)| {
                         told.as_ref().is_none_or(|told| hasher.key(told) == *key)
                     };
-                    names.told.extend(keys.into_iter().zip(told).filter(right));
+                    let told = keys.into_iter().zip(told).filter(right);
+                    names.told.extend(told.map(|(key, told)| ((owner.clone(), key), told)));
                 }
                 _ => {
                     names.unasked.insert(owner);

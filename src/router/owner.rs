@@ -24,11 +24,10 @@ impl Owner {
         Self { me, registry, replica }
     }
 
-    /// Does the errand at the recipients for the node `from`. `done` is called once, when the last
-    /// session has answered, possibly before this returns.
+    /// Does the errand at the recipients. `done` is called once, when the last session has answered,
+    /// possibly before this returns.
     pub(crate) fn execute(
         &self,
-        from: &NodeName,
         recipients: &Recipients,
         errand: &Errand,
         done: impl FnOnce(Answer) + Send + 'static,
@@ -38,19 +37,19 @@ impl Owner {
                 let sessions = self.registry.all();
                 let replies = gather_tally(sessions.len(), done);
                 for (session, reply) in sessions.iter().zip(replies) {
-                    self.serve(from, session, errand, reply);
+                    self.serve(session, errand, reply);
                 }
             }
             Recipients::Session(names) => {
                 let key = self.replica.hasher().key(names);
                 for reply in gather(1, done) {
                     match self.registry.get_named(key, names) {
-                        Some(session) => self.serve(from, &session, errand, reply),
+                        Some(session) => self.serve(&session, errand, reply),
                         None => reply.answer(self.elsewhere(key)),
                     }
                 }
             }
-            Recipients::Devices { user, devices } => self.execute_at(from, user, devices, errand, done),
+            Recipients::Devices { user, devices } => self.execute_at(user, devices, errand, done),
             Recipients::Keys(keys) => {
                 let names = |key: &Key| self.registry.get(*key).map(|session| session.names().clone());
                 done(Answer::Sessions(keys.0.iter().map(names).collect()));
@@ -60,7 +59,6 @@ impl Owner {
 
     fn execute_at(
         &self,
-        from: &NodeName,
         user: &UserId,
         devices: &[DeviceHash],
         errand: &Errand,
@@ -77,16 +75,18 @@ impl Owner {
         let replies = gather(devices.len(), move |answer| done(named(names, answer)));
         for ((device, session), reply) in devices.iter().zip(sessions).zip(replies) {
             match session {
-                Some(session) => self.serve(from, &session, errand, reply),
+                Some(session) => self.serve(&session, errand, reply),
                 None => reply.answer(self.elsewhere(Key { user: hash, device: *device })),
             }
         }
     }
 
-    fn serve(&self, from: &NodeName, session: &Arc<Session>, errand: &Errand, reply: Reply) {
+    fn serve(&self, session: &Arc<Session>, errand: &Errand, reply: Reply) {
         match errand {
             Errand::Push(message) => session.offer(message, reply),
-            Errand::Yield(stamp) => reply.answer(self.make_yield(from, session, *stamp)),
+            Errand::Yield { owner, stamp, excluded } => {
+                reply.answer(self.make_yield(session, owner, *stamp, *excluded));
+            }
             Errand::Disconnect => {
                 let first = session.close(CloseReason::Kicked);
                 reply.answer(if first { Outcome::Delivered } else { Outcome::NoSession });
@@ -96,12 +96,12 @@ impl Owner {
         }
     }
 
-    fn make_yield(&self, from: &NodeName, session: &Arc<Session>, stamp: Stamp) -> Outcome {
-        let yielded = self.registry.yield_to(session.key(), from, stamp);
+    fn make_yield(&self, session: &Arc<Session>, owner: &NodeName, stamp: Stamp, excluded: bool) -> Outcome {
+        let yielded = self.registry.yield_to(session.key(), owner, stamp, excluded);
         // It may have been superseded by a third node, which has to let go as well.
         match session.closing() {
-            Some(CloseReason::Superseded { owner, stamp }) if yielded && owner != *from => {
-                Outcome::Moved { owner, stamp }
+            Some(CloseReason::Superseded { owner: third, stamp }) if yielded && third != *owner => {
+                Outcome::Moved { owner: third, stamp }
             }
             _ if yielded => Outcome::Delivered,
             _ => Outcome::NoSession,

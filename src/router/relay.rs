@@ -1,13 +1,13 @@
 //! One hop for a peer that does not reach the target of its request itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::id::NodeName;
-use crate::limits;
-use crate::mesh::{Link, Links, Request};
+use crate::mesh::{Link, Links, Refused, Request};
 use crate::metrics::Metrics;
 use crate::receipt::Answer;
 
@@ -16,6 +16,7 @@ use crate::receipt::Answer;
 pub(crate) fn relay(
     links: &Links,
     metrics: &Metrics,
+    push_timeout: Duration,
     from: &Arc<Link>,
     to: &NodeName,
     request: Request,
@@ -27,14 +28,19 @@ pub(crate) fn relay(
         return from.answer(seq, Answer::NotRelayed);
     };
     // Queued before this returns: requests for one user stay in their order.
-    let Ok(answer) = target.request(None, recipients, action, payload) else {
-        metrics.mesh_relayed.with("refused").increment(1);
-        return from.answer(seq, Answer::NotRelayed);
+    let answer = match target.request(None, recipients, action, payload) {
+        Ok(answer) => answer,
+        Err(refused) => {
+            metrics.mesh_relayed.with("refused").increment(1);
+            let full = refused == Refused::Overloaded;
+            return from.answer(seq, if full { Answer::Overloaded } else { Answer::NotRelayed });
+        }
     };
     metrics.mesh_relayed.with("passed_on").increment(1);
     let from = Arc::clone(from);
     tokio::spawn(async move {
-        let answer = timeout(limits::PUSH_TIMEOUT, answer).await;
+        // It ends with either link, and nobody waits for it longer than for a push.
+        let answer = timeout(push_timeout, answer).await;
         from.answer(seq, answer.ok().and_then(Result::ok).unwrap_or(Answer::Unanswered));
     });
 }

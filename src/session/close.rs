@@ -33,6 +33,8 @@ pub(crate) enum CloseReason {
         /// With which stamp.
         stamp: Stamp,
     },
+    /// By the policy of takeover another session of the same user excludes it.
+    Excluded,
     /// A backend disconnected the session.
     Kicked,
     /// The client's token is past its expiry.
@@ -50,7 +52,7 @@ impl CloseReason {
             CloseReason::TooBig => 1009,
             CloseReason::Restarting { .. } => 1012,
             CloseReason::TryLater { .. } => 1013,
-            CloseReason::Superseded { .. } => 4001,
+            CloseReason::Superseded { .. } | CloseReason::Excluded => 4001,
             CloseReason::Kicked => 4002,
             CloseReason::TokenExpired => 4003,
             CloseReason::SlowConsumer => 4004,
@@ -68,7 +70,7 @@ impl CloseReason {
             CloseReason::Restarting { retry_ms } | CloseReason::TryLater { retry_ms } => {
                 format!("{{\"retry_ms\":{retry_ms}}}")
             }
-            CloseReason::Superseded { .. } => "superseded".into(),
+            CloseReason::Superseded { .. } | CloseReason::Excluded => "superseded".into(),
             CloseReason::Kicked => "kicked".into(),
             CloseReason::TokenExpired => "token expired".into(),
             CloseReason::SlowConsumer => "slow consumer".into(),
@@ -86,6 +88,7 @@ impl CloseReason {
             CloseReason::Restarting { .. } => "restarting",
             CloseReason::TryLater { .. } => "try_later",
             CloseReason::Superseded { .. } => "superseded",
+            CloseReason::Excluded => "excluded",
             CloseReason::Kicked => "kicked",
             CloseReason::TokenExpired => "token_expired",
             CloseReason::SlowConsumer => "slow_consumer",

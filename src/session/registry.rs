@@ -94,22 +94,29 @@ impl Registry {
 
     /// Makes room for the claim `(stamp, owner)` of another node, if it is greater than that of the
     /// session of `key`. Returns whether that node may count on it: there is no session here that
-    /// would deliver any more.
-    pub(crate) fn yield_to(&self, key: Key, owner: &NodeName, stamp: Stamp) -> bool {
+    /// would deliver any more. `excluded`: the claim is of another session of the user.
+    pub(crate) fn yield_to(&self, key: Key, owner: &NodeName, stamp: Stamp, excluded: bool) -> bool {
         let Some(session) = self.get(key) else { return true };
         if (stamp, owner) <= (session.stamp(), &self.me) {
             return false;
         }
-        session.close(CloseReason::Superseded { owner: owner.clone(), stamp });
+        session.close(reason(owner, stamp, excluded));
         true
     }
 
     /// Closes the session that lost its claim, as the directory has decided. What a client has proven
     /// about its own earlier connection stands above that.
-    pub(crate) fn supersede(&self, key: Key, stamp: Stamp, winner: &NodeName, winner_stamp: Stamp) {
+    pub(crate) fn supersede(
+        &self,
+        key: Key,
+        stamp: Stamp,
+        winner: &NodeName,
+        winner_stamp: Stamp,
+        excluded: bool,
+    ) {
         let held = self.get(key).filter(|session| session.stamp() == stamp);
         if let Some(session) = held.filter(|session| !session.succeeds(winner_stamp)) {
-            session.close(CloseReason::Superseded { owner: winner.clone(), stamp: winner_stamp });
+            session.close(reason(winner, winner_stamp, excluded));
         }
     }
 
@@ -127,6 +134,11 @@ impl Registry {
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
         self.sessions[key.user.low as usize % SHARDS].lock().expect(NOT_POISONED)
     }
+}
+
+/// Why a session ends that the claim of `owner` takes the place of.
+fn reason(owner: &NodeName, stamp: Stamp, excluded: bool) -> CloseReason {
+    if excluded { CloseReason::Excluded } else { CloseReason::Superseded { owner: owner.clone(), stamp } }
 }
 
 impl Drop for Permit {
@@ -164,7 +176,7 @@ mod tests {
 
     fn lose(registry: &Registry, session: &Session, stamp: u64, winner_stamp: u64) {
         let (stamp, winner_stamp) = (Stamp::from_raw(stamp), Stamp::from_raw(winner_stamp));
-        registry.supersede(session.key(), stamp, &name("b"), winner_stamp);
+        registry.supersede(session.key(), stamp, &name("b"), winner_stamp, false);
     }
 
     #[test]
@@ -209,17 +221,17 @@ mod tests {
         let registry = Registry::new(name("b"), 9);
         let held = session(5);
         registry.insert(&held);
-        assert!(!registry.yield_to(held.key(), &name("c"), Stamp::from_raw(4)));
+        assert!(!registry.yield_to(held.key(), &name("c"), Stamp::from_raw(4), false));
         assert!(
-            !registry.yield_to(held.key(), &name("a"), Stamp::from_raw(5)),
+            !registry.yield_to(held.key(), &name("a"), Stamp::from_raw(5), false),
             "a tie goes to the greater name"
         );
         assert!(
-            !registry.yield_to(held.key(), &name("b"), Stamp::from_raw(5)),
+            !registry.yield_to(held.key(), &name("b"), Stamp::from_raw(5), false),
             "a claim does not beat itself"
         );
         assert_eq!(held.closing(), None);
-        assert!(registry.yield_to(held.key(), &name("c"), Stamp::from_raw(5)));
+        assert!(registry.yield_to(held.key(), &name("c"), Stamp::from_raw(5), false));
         assert!(held.closing().is_some());
     }
 

@@ -109,7 +109,7 @@ fn entry(gateway: &Gateway, row: &Known, all: &[Known], names: &Names, contacts:
         since_ms: node.since_ms,
         heard_ms: node.heard_ms,
     });
-    let told = names.of(*key);
+    let told = names.of(&holder.owner, *key);
     RowEntry {
         why: why(row, all, &told),
         device: told.names().map(|names| names.device),
@@ -179,7 +179,7 @@ fn route(gateway: &Gateway, row: &Known, names: &Names) -> RouteEntry {
     };
     let relays = if let Way::Relay(relays) = way { relays } else { Vec::new() };
     RouteEntry {
-        device: names.of(row.key).names().map(|names| names.device),
+        device: names.of(&node, row.key).names().map(|names| names.device),
         device_hash: row.key.device.to_string(),
         node,
         way: word,

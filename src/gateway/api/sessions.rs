@@ -68,7 +68,7 @@ pub(super) async fn list(
     let names = gateway.router.names(page.iter().map(|(key, owned)| (*key, owned.owner.clone()))).await;
     let sessions = page
         .into_iter()
-        .map(|(key, owned)| (names.of(key), owned))
+        .map(|(key, owned)| (names.of(&owned.owner, key), owned))
         .filter(|(told, _)| *told != Told::Gone)
         .map(|(told, owned)| {
             let (user, device) = told.names().map(|names| (names.user, names.device)).unzip();

@@ -62,7 +62,7 @@ pub(super) async fn show(
     let contacts = Contacts::now(gateway);
     let sessions: Vec<_> = sessions
         .into_iter()
-        .map(|(key, owned)| (names.of(key), owned))
+        .map(|(key, owned)| (names.of(&owned.owner, key), owned))
         .filter(|(told, _)| *told != Told::Gone)
         .map(|(told, owned)| SessionEntry {
             device: told.names().map(|names| names.device),

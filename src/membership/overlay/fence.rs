@@ -52,6 +52,11 @@ impl Fences {
         self.0.retain(|_, fence| now.saturating_sub(fence.since) < limits::FENCE_KEPT);
     }
 
+    /// How many are of names that did not leave by themselves: they may live beyond a partition.
+    pub(super) fn lost(&self) -> usize {
+        self.0.values().filter(|fence| !fence.left).count()
+    }
+
     /// The highest incarnation of a name that is gone.
     pub(super) fn incarnation(&self, name: &NodeName) -> Option<Incarnation> {
         self.0.get(name).map(|fence| fence.incarnation)

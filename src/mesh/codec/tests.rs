@@ -87,7 +87,8 @@ fn golden_frames_still_decode() {
         ..push_request()
     };
     golden(&describe, b"", include_str!("golden/describe.hex").trim());
-    let action = Action::Yield { stamp: claim().stamp };
+    let owner = NodeName::new("n1").unwrap();
+    let action = Action::Yield { owner, stamp: claim().stamp, excluded: false };
     golden(&Request { action, ..push_request() }, b"", include_str!("golden/yield.hex").trim());
     let moved = Outcome::Moved { owner: NodeName::new("n3").unwrap(), stamp: claim().stamp };
     let outcomes = vec![
@@ -114,6 +115,7 @@ fn golden_frames_still_decode() {
         Receipt { seq: 303, answer: Answer::Sessions(vec![Some(names()), None]) },
         Receipt { seq: 304, answer: Answer::NotRelayed },
         Receipt { seq: 305, answer: Answer::Unanswered },
+        Receipt { seq: 306, answer: Answer::Overloaded },
     ]);
     golden(&receipts, b"", include_str!("golden/receipts.hex").trim());
 }

@@ -122,7 +122,9 @@ impl<'a> Taker<'a> {
                     let (found, held) = (position.incarnation, self.incarnation);
                     return Err(MergeError::Incarnation { found, held });
                 }
-                // Whoever waits here does not read, and so holds back the sender.
+                // A place is given back before another one is asked for. Whoever waits here does not
+                // read, and so holds back the sender.
+                self.arriving = None;
                 let permit = self.context.snapshots_received.acquire().await.expect(NEVER_CLOSED);
                 self.arriving = replica.begin(owner, position)?.map(|arriving| (arriving, permit));
                 Vec::new()

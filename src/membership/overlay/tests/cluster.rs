@@ -187,6 +187,19 @@ fn a_node_is_isolated_when_at_least_two_peers_are_listed_and_none_is_heard() {
 }
 
 #[test]
+fn a_node_stays_isolated_although_its_peers_were_purged_meanwhile() {
+    let mut peers = Peers::linked(2);
+    for peer in 0..2 {
+        peers.down(peer);
+        peers.dial_fails(peer);
+    }
+    peers.pass(3 * limits::DEAD_AFTER, &[]);
+    peers.pass(limits::PURGE_AFTER, &[]);
+    assert_eq!(peers.states(), [None, None]);
+    assert!(peers.overlay.isolated(), "they may live beyond the partition");
+}
+
+#[test]
 fn a_node_with_one_peer_or_none_is_never_isolated() {
     for count in 0..2 {
         let mut peers = Peers::linked(count);
