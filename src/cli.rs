@@ -15,6 +15,7 @@ use crate::config::ConfigError;
 mod client;
 mod demo;
 mod exit;
+mod explain;
 mod keygen;
 mod listen;
 mod log;
@@ -52,6 +53,9 @@ enum Command {
     Nodes(nodes::NodesArgs),
     /// Show who is connected
     Sessions(sessions::SessionsArgs),
+    /// Show why a user is where it is, and the way of a push to it
+    #[command(after_help = exit::HELP)]
+    Explain(explain::ExplainArgs),
     /// Sign a token that a client can connect with
     Token(token::TokenArgs),
     /// Make a key or a secret
@@ -67,6 +71,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Listen(args) => listen::run(args).await.map(ExitCode::from),
         Command::Nodes(args) => nodes::run(args).await.map(ExitCode::from),
         Command::Sessions(args) => sessions::run(args).await.map(ExitCode::from),
+        Command::Explain(args) => explain::run(args).await.map(ExitCode::from),
         Command::Token(args) => token::run(&args).map(ExitCode::from),
         Command::Keygen(args) => keygen::run(&args).map(ExitCode::from),
     };

@@ -64,8 +64,8 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// A request of a peer. It is answered through [`Link::answer`] with the request's number.
     fn request(&self, link: &Arc<Link>, request: Request, payload: Bytes);
 
-    /// The copy of the peer's section has reached where the peer stood when the link came up.
-    fn section_synced(&self, peer: &Peer);
+    /// The copy of the section of `owner` has reached where it stood when it was asked for.
+    fn section_synced(&self, owner: &NodeName);
 
     /// Whether the owner has not been reached for so long that its section may come from others.
     fn is_stale(&self, owner: &NodeName) -> bool;

@@ -30,6 +30,8 @@ struct NodeRow {
     #[serde(default)]
     state: String,
     #[serde(default)]
+    degraded: bool,
+    #[serde(default)]
     mesh: Option<String>,
     #[serde(default)]
     http: Option<String>,
@@ -67,7 +69,7 @@ fn table(nodes: Vec<NodeRow>, now_ms: u64) -> Vec<String> {
     for node in nodes {
         table.row([
             if node.is_self { format!("{}*", node.name) } else { node.name },
-            node.state,
+            if node.degraded { format!("{} (degraded)", node.state) } else { node.state },
             node.sessions.map(thousands).unwrap_or_default(),
             node.rtt_us.map(milliseconds).unwrap_or_default(),
             node.since_ms.map(|since| age(since, now_ms)).unwrap_or_default(),
@@ -91,14 +93,16 @@ mod tests {
     fn nodes_are_a_table_that_tolerates_what_it_does_not_know() {
         let answer = r#"{"nodes":[
             {"name":"n1","state":"alive","incarnation":1,"mesh":"127.0.0.1:7400","http":"127.0.0.1:8080",
-             "zone":null,"sessions":1200,"rtt_us":null,"self":true,"since_ms":1000,"later":[1]},
-            {"name":"n2","state":"suspect","mesh":"127.0.0.1:7401","sessions":3,"rtt_us":1234}]}"#;
+             "zone":null,"degraded":false,"sessions":1200,"rtt_us":null,"self":true,"since_ms":1000,"later":[1]},
+            {"name":"n2","state":"suspect","mesh":"127.0.0.1:7401","sessions":3,"rtt_us":1234},
+            {"name":"n3","state":"alive","degraded":true,"sessions":0}]}"#;
         let nodes: Nodes<NodeRow> = serde_json::from_str(answer).unwrap();
         let lines = table(nodes.nodes, 62_000);
         let expected = [
-            "NODE  STATE    SESSIONS      RTT  SINCE  HTTP            MESH            ZONE",
-            "n1*   alive       1,200           1m 1s  127.0.0.1:8080  127.0.0.1:7400",
-            "n2    suspect         3  1.23 ms                         127.0.0.1:7401",
+            "NODE  STATE             SESSIONS      RTT  SINCE  HTTP            MESH            ZONE",
+            "n1*   alive                1,200           1m 1s  127.0.0.1:8080  127.0.0.1:7400",
+            "n2    suspect                  3  1.23 ms                         127.0.0.1:7401",
+            "n3    alive (degraded)         0",
         ];
         assert_eq!(lines, expected);
     }

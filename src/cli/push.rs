@@ -58,7 +58,7 @@ enum Wait {
 
 /// Whom a push is for, as written on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Address {
+pub(crate) enum Address {
     All,
     User(UserId),
     Device(UserId, DeviceId),

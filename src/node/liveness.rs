@@ -5,7 +5,7 @@
 //! hides, a return shows again, and what is over is forgotten.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use crate::membership::roster::Roster;
 use crate::mesh::{KnownMember, Links, Peer};
 use crate::node::readiness::{Readiness, Ready};
 use crate::replica::Replica;
-use crate::session::Registry;
+use crate::router::Router;
 
 /// Who is alive, as this node sees it.
 pub(crate) struct Liveness {
@@ -29,7 +29,8 @@ pub(crate) struct Liveness {
     state: Mutex<State>,
     roster: Arc<Roster>,
     replica: Arc<Replica>,
-    registry: Arc<Registry>,
+    /// Weak, because the links, which the router holds, lead to this.
+    router: Weak<Router>,
 }
 
 struct State {
@@ -52,7 +53,7 @@ impl Liveness {
         takeover: String,
         roster: Arc<Roster>,
         replica: Arc<Replica>,
-        registry: Arc<Registry>,
+        router: Weak<Router>,
     ) -> Self {
         let overlay = Overlay::new(me, incarnation, OverlayTimers::default());
         roster.update(&overlay);
@@ -63,7 +64,7 @@ impl Liveness {
             degraded: false,
             strangers: BTreeMap::new(),
         });
-        Self { started: Instant::now(), takeover, state, roster, replica, registry }
+        Self { started: Instant::now(), takeover, state, roster, replica, router }
     }
 
     /// Time since the node started.
@@ -208,8 +209,9 @@ impl Liveness {
 
     /// Closes the sessions whose keys other nodes have claimed.
     pub(crate) fn supersede(&self, lost: Vec<Lost>) {
-        for Lost { key, stamp, winner, winner_stamp, excluded } in lost {
-            self.registry.supersede(key, stamp, &winner, winner_stamp, excluded);
+        // Without a router the node is gone, and its sessions with it.
+        if let Some(router) = self.router.upgrade() {
+            router.supersede(lost);
         }
     }
 

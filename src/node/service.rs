@@ -92,8 +92,8 @@ impl Service for NodeService {
         self.owner.execute(&request.recipients, &errand, move |answer| link.answer(seq, answer));
     }
 
-    fn section_synced(&self, peer: &Peer) {
-        self.liveness.section_synced(&peer.name);
+    fn section_synced(&self, owner: &NodeName) {
+        self.liveness.section_synced(owner);
     }
 
     fn is_stale(&self, owner: &NodeName) -> bool {

@@ -110,6 +110,7 @@ impl Parts {
         let registry = Arc::new(Registry::new(name.clone(), self.config.limits.max_connections));
         let roster = Arc::new(Roster::default());
         let owner = Arc::new(Owner::new(name.clone(), Arc::clone(&registry), Arc::clone(&replica)));
+        let router = self.router(&replica, &registry, &roster, Arc::clone(&owner));
         let liveness = Arc::new(Liveness::new(
             name.clone(),
             incarnation,
@@ -117,7 +118,7 @@ impl Parts {
             self.config.takeover.to_string(),
             Arc::clone(&roster),
             Arc::clone(&replica),
-            Arc::clone(&registry),
+            Arc::downgrade(&router),
         ));
         let fault = watch::Sender::new(None);
         let service = NodeService {
@@ -133,7 +134,6 @@ impl Parts {
         let (gossip_in, gossip_out) = mpsc::channel(limits::GOSSIP_INBOX);
         self.links.start(incarnation, Arc::new(service), Arc::clone(&replica), gossip_in);
         let (gossip, gossip_rejected) = self.start_gossip(incarnation, gossip_out).await?;
-        let router = self.router(&replica, &registry, &roster, owner);
         Ok(Arc::new(Shared {
             incarnation,
             started_ms: self.clock.now_ms(),

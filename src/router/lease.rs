@@ -76,9 +76,7 @@ impl Router {
             _permit: permit,
         };
         parts.metrics.takeovers.increment(claimed.excluded as u64);
-        for lost in claimed.lost {
-            parts.registry.supersede(lost.key, lost.stamp, &lost.winner, lost.winner_stamp, lost.excluded);
-        }
+        self.supersede(claimed.lost);
         let mut displaced: Vec<_> =
             claimed.displaced.into_iter().map(|(device, owned)| (device, owned.owner, owned.stamp)).collect();
         if let Some((owner, stamp)) = yielded {
@@ -113,7 +111,7 @@ impl Router {
 
     /// Asks the previous owner to let go, and whoever it had to let go for itself: the directory may
     /// be behind by more than one takeover.
-    async fn make_yield(
+    pub(super) async fn make_yield(
         &self,
         mut owner: NodeName,
         user: &UserId,

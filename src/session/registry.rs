@@ -105,7 +105,7 @@ impl Registry {
     }
 
     /// Closes the session that lost its claim, as the directory has decided. What a client has proven
-    /// about its own earlier connection stands above that.
+    /// about its own earlier connection stands above that: then the session stays, and is returned.
     pub(crate) fn supersede(
         &self,
         key: Key,
@@ -113,11 +113,13 @@ impl Registry {
         winner: &NodeName,
         winner_stamp: Stamp,
         excluded: bool,
-    ) {
-        let held = self.get(key).filter(|session| session.stamp() == stamp);
-        if let Some(session) = held.filter(|session| !session.succeeds(winner_stamp)) {
-            session.close(reason(winner, winner_stamp, excluded));
+    ) -> Option<Arc<Session>> {
+        let session = self.get(key).filter(|session| session.stamp() == stamp)?;
+        if session.succeeds(winner_stamp) {
+            return Some(session);
         }
+        session.close(reason(winner, winner_stamp, excluded));
+        None
     }
 
     /// All sessions, at about the same time.

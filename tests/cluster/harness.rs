@@ -3,6 +3,7 @@
 
 mod client;
 mod cluster;
+mod gate;
 mod http;
 mod keys;
 mod node;

@@ -18,7 +18,7 @@ use crate::replica::Arriving;
 /// Follows the peer's own section for as long as the connection lives.
 pub(crate) async fn follow(connection: &Connection, peer: &Peer, context: &LinkContext) {
     loop {
-        let taker = Taker::new(&peer.name, peer.incarnation, context, Some(peer));
+        let taker = Taker::new(&peer.name, peer.incarnation, context, true);
         match taker.run(connection, true).await {
             Ok(()) => debug!(peer = %peer.name, "the section's stream ended, subscribing again"),
             Err(TakeError::Codec(CodecError::Broken(_))) if connection.close_reason().is_some() => return,
@@ -44,7 +44,7 @@ pub(crate) async fn pull(
     incarnation: Incarnation,
     context: &LinkContext,
 ) -> Result<(), TakeError> {
-    Taker::new(owner, incarnation, context, None).run(connection, false).await
+    Taker::new(owner, incarnation, context, false).run(connection, false).await
 }
 
 /// Why a section could not be taken.
@@ -63,8 +63,8 @@ struct Taker<'a> {
     owner: &'a NodeName,
     incarnation: Incarnation,
     context: &'a LinkContext,
-    /// The owner, when it is the one that sends.
-    direct: Option<&'a Peer>,
+    /// Whether it is the owner that sends.
+    direct: bool,
     /// What was held when the subscription was sent, so before it was answered.
     subscribed: Option<Digest>,
     /// Where the owner stood at the start; `None` once that is reached.
@@ -74,12 +74,7 @@ struct Taker<'a> {
 }
 
 impl<'a> Taker<'a> {
-    fn new(
-        owner: &'a NodeName,
-        incarnation: Incarnation,
-        context: &'a LinkContext,
-        direct: Option<&'a Peer>,
-    ) -> Self {
+    fn new(owner: &'a NodeName, incarnation: Incarnation, context: &'a LinkContext, direct: bool) -> Self {
         let subscribed = context.replica.head(owner).map(|head| head.digest);
         Self { owner, incarnation, context, direct, subscribed, head: None, arriving: None }
     }
@@ -152,7 +147,7 @@ impl<'a> Taker<'a> {
 
     /// The first frame: where the section stands at the sender.
     fn begin(&mut self, digest: &Digest) -> Result<(), MergeError> {
-        if self.direct.is_some() {
+        if self.direct {
             // Only a clock that was set back lets a boot start over under a used incarnation.
             if let Some(held) = self.subscribed.filter(|held| held.contradicts(digest)) {
                 self.context.replica.distrust(self.owner, &held);
@@ -164,13 +159,14 @@ impl<'a> Taker<'a> {
         Ok(())
     }
 
-    /// Says once that the copy has reached where the owner stood at the start.
+    /// Says once that the copy has reached where the sender stood at the start: the owner, or who is
+    /// asked because the owner is not reached.
     fn report(&mut self) {
-        let Some((peer, head)) = self.direct.zip(self.head) else { return };
+        let Some(head) = self.head else { return };
         let held = self.context.replica.head(self.owner);
         if held.is_some_and(|held| held.digest.position >= head) {
             self.head = None;
-            self.context.service.section_synced(peer);
+            self.context.service.section_synced(self.owner);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::gate::Gate;
 use super::node::{Launch, Node};
 use super::wait::{eventually, same};
 
@@ -9,6 +10,7 @@ use super::wait::{eventually, same};
 pub(crate) struct Cluster {
     name: String,
     flags: Vec<String>,
+    gated: bool,
     nodes: Vec<Node>,
 }
 
@@ -26,8 +28,17 @@ impl Cluster {
 
     /// The same with these flags on every node.
     pub(crate) async fn start_with(nodes: usize, flags: &[&str]) -> Self {
+        Self::launch_all(nodes, flags, false).await
+    }
+
+    /// The same with a gate before each node, so that [`Cluster::cut`] works.
+    pub(crate) async fn start_gated(nodes: usize, flags: &[&str]) -> Self {
+        Self::launch_all(nodes, flags, true).await
+    }
+
+    async fn launch_all(nodes: usize, flags: &[&str], gated: bool) -> Self {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut cluster = Self { name: unique(), flags, nodes: Vec::new() };
+        let mut cluster = Self { name: unique(), flags, gated, nodes: Vec::new() };
         for _ in 0..nodes {
             cluster.add().await;
         }
@@ -41,8 +52,20 @@ impl Cluster {
     /// Starts one more node, which is not ready yet, and gives its index.
     pub(crate) async fn add(&mut self) -> usize {
         let name = format!("n{}", self.nodes.len() + 1);
-        let node = self.launch(&name).peers(&self.nodes).start().await;
+        let node = self.launch(&name).await.peers(&self.nodes).start().await;
         self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// The same behind a cut from one of the nodes: the two never meet.
+    pub(crate) async fn add_apart_from(&mut self, other: usize) -> usize {
+        let gate = Gate::open().await;
+        Gate::keep_apart(&gate, self.gate(other));
+        let name = format!("n{}", self.nodes.len() + 1);
+        let launch = Launch::dev(&self.name, &name).flags(self.flags.iter().cloned()).behind(gate);
+        let node = launch.peers(&self.nodes).start().await;
+        self.nodes.push(node);
+        self.cut(self.nodes.len() - 1, other);
         self.nodes.len() - 1
     }
 
@@ -50,11 +73,26 @@ impl Cluster {
     pub(crate) async fn restart(&mut self, index: usize) {
         let name = self.nodes[index].name.clone();
         let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, node)| node);
-        self.nodes[index] = self.launch(&name).peers(others).start().await;
+        self.nodes[index] = self.launch(&name).await.peers(others).start().await;
     }
 
-    fn launch(&self, name: &str) -> Launch {
-        Launch::dev(&self.name, name).flags(self.flags.iter().cloned())
+    async fn launch(&self, name: &str) -> Launch {
+        let launch = Launch::dev(&self.name, name).flags(self.flags.iter().cloned());
+        if self.gated { launch.behind(Gate::open().await) } else { launch }
+    }
+
+    /// Lets no packet through between two nodes, in neither direction.
+    pub(crate) fn cut(&self, one: usize, other: usize) {
+        Gate::cut(self.gate(one), self.gate(other));
+    }
+
+    /// Lets all packets through between them again.
+    pub(crate) fn heal(&self, one: usize, other: usize) {
+        Gate::heal(self.gate(one), self.gate(other));
+    }
+
+    fn gate(&self, index: usize) -> &Gate {
+        self.nodes[index].gate.as_ref().expect("the cluster was started with gates")
     }
 
     /// Node `index`, from 0.
@@ -100,6 +138,14 @@ impl Cluster {
 }
 
 impl Node {
+    /// Waits until this node sees a member in this state.
+    pub(crate) async fn sees_as(&self, name: &str, state: &str) {
+        eventually(&format!("{name} at {}", self.name), async || {
+            same(self.sees(name).await["state"].as_str(), Some(state)).map(|_| ())
+        })
+        .await;
+    }
+
     /// Waits until this node shows exactly these devices of a user, each with its node.
     pub(crate) async fn shows(&self, user: &str, sessions: &[(&str, &str)]) {
         let expected: Vec<_> = sessions.iter().map(|(d, n)| ((*d).to_owned(), (*n).to_owned())).collect();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rustls::RootCertStore;
@@ -11,6 +12,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 
 use super::client::{Client, Dial};
+use super::gate::Gate;
 use super::http::{Answer, Http};
 use super::process::Process;
 use super::wait::within;
@@ -23,17 +25,22 @@ pub(crate) struct Launch {
     args: Vec<String>,
     key: Option<String>,
     roots: Option<RootCertStore>,
+    /// What stands before its mesh address.
+    gate: Option<Arc<Gate>>,
 }
 
 /// A running node; dropping it kills it.
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) addr: SocketAddr,
+    /// Where peers reach it.
     pub(crate) mesh: SocketAddr,
     pub(crate) incarnation: u64,
     pub(crate) process: Process,
     pub(crate) http: Http,
     pub(super) roots: Option<RootCertStore>,
+    /// What stands before its mesh address.
+    pub(super) gate: Option<Arc<Gate>>,
     stdout: Mutex<Lines<BufReader<pipe::Receiver>>>,
 }
 
@@ -42,7 +49,8 @@ impl Launch {
     pub(crate) fn new(cluster: &str, name: &str) -> Self {
         let args = ["node", "--cluster", cluster, "--name", name, "--mesh-listen", "127.0.0.1:0"];
         let args = args.map(str::to_owned).to_vec();
-        Self { name: name.to_owned(), listen: "127.0.0.1:0".to_owned(), args, key: None, roots: None }
+        let (name, listen) = (name.to_owned(), "127.0.0.1:0".to_owned());
+        Self { name, listen, args, key: None, roots: None, gate: None }
     }
 
     /// The same in `--dev`.
@@ -81,8 +89,18 @@ impl Launch {
         self
     }
 
+    /// Puts a gate before its mesh address.
+    pub(super) fn behind(mut self, gate: Gate) -> Self {
+        self.gate = Some(Arc::new(gate));
+        self
+    }
+
     /// Starts it, and waits until it listens.
     pub(crate) async fn start(mut self) -> Node {
+        let gate = self.gate;
+        if let Some(gate) = &gate {
+            self.args.extend(["--mesh-advertise".to_owned(), gate.addr.to_string()]);
+        }
         self.args.extend(["--listen".to_owned(), self.listen]);
         let (process, stdout) = Process::start_piped(&self.args, &[]);
         let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout)).expect("stdout is a pipe");
@@ -99,14 +117,19 @@ impl Launch {
             Some(_) => format!("https://localhost:{}", addr.port()),
             None => format!("http://{addr}"),
         };
+        let mesh: SocketAddr = mesh.parse().expect("mesh is an address");
+        if let Some(gate) = &gate {
+            gate.leads_to(mesh);
+        }
         Node {
             name: self.name,
             addr,
-            mesh: mesh.parse().expect("mesh is an address"),
+            mesh: gate.as_ref().map_or(mesh, |gate| gate.addr),
             incarnation: incarnation.parse().expect("an incarnation is a number"),
             process,
             http: Http::new(base, self.key, self.roots.clone().unwrap_or_else(RootCertStore::empty)),
             roots: self.roots,
+            gate,
             stdout: Mutex::new(stdout),
         }
     }
