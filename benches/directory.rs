@@ -1,16 +1,22 @@
-//! How fast the directory tells the truth: measured on real processes, printed beside the goals.
+//! How fast the directory tells the truth, and what that costs: printed beside the goals.
 //!
-//! Each part starts a cluster of its own and prints one table. A goal of speed that is missed is
+//! `reach`, `crash` and `loss` start a cluster of real processes each. `structures`, `memory`,
+//! `digests`, `ready` and `idle` look inside one process, at the parts or at real nodes whose
+//! sessions are claims without sockets. A goal of speed that is missed is
 //! told and is no failure, because the machine decides it. What the directory must never do is one:
 //! call a node dead that lives, keep a session unroutable, show one that is gone for good.
 //!
 //! `cargo bench --bench directory -- reach crash loss --minutes 10`
+//! `cargo bench --bench directory -- memory structures digests ready idle`
 //!
 //! The nodes log to `target/tmp/directory/`, which is left to be read.
 
 #![expect(clippy::print_stdout, reason = "the result is a table for people")]
 
+use std::alloc::System;
 use std::process::ExitCode;
+
+use cap::Cap;
 
 #[path = "directory/churn.rs"]
 mod churn;
@@ -20,22 +26,40 @@ mod client;
 mod cluster;
 #[path = "directory/crash.rs"]
 mod crash;
+#[path = "directory/digests.rs"]
+mod digests;
 #[path = "support/figures.rs"]
 mod figures;
 #[path = "directory/http.rs"]
 mod http;
+#[path = "directory/idle.rs"]
+mod idle;
 #[path = "directory/log.rs"]
 mod log;
 #[path = "directory/loss.rs"]
 mod loss;
+#[path = "directory/member.rs"]
+mod member;
+#[path = "directory/memory.rs"]
+mod memory;
+#[path = "directory/meter.rs"]
+mod meter;
 #[path = "directory/options.rs"]
 mod options;
+#[path = "support/population.rs"]
+mod population;
+#[path = "support/proc.rs"]
+mod proc;
 #[path = "directory/reach.rs"]
 mod reach;
+#[path = "directory/ready.rs"]
+mod ready;
 #[path = "directory/relay.rs"]
 mod relay;
 #[path = "support/server.rs"]
 mod server;
+#[path = "directory/structures.rs"]
+mod structures;
 #[path = "directory/table.rs"]
 mod table;
 #[path = "directory/watch.rs"]
@@ -45,11 +69,22 @@ use options::{Options, Part, USAGE};
 use server::Failure;
 use table::Table;
 
-async fn run(part: Part, options: &Options) -> Result<Vec<Table>, Failure> {
+/// Counts what is allocated, for the part `memory`; two additions to a counter for the others.
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+fn run(part: Part, options: &Options) -> Result<Vec<Table>, Failure> {
+    // A runtime for each, so that nothing of a part runs on beside the next.
+    let runtime = tokio::runtime::Runtime::new()?;
     match part {
-        Part::Reach => reach::run(options).await,
-        Part::Crash => crash::run(options).await,
-        Part::Loss => loss::run(options).await,
+        Part::Reach => runtime.block_on(reach::run(options)),
+        Part::Crash => runtime.block_on(crash::run(options)),
+        Part::Loss => runtime.block_on(loss::run(options)),
+        Part::Structures => structures::run(options),
+        Part::Memory => memory::run(),
+        Part::Digests => digests::run(),
+        Part::Ready => ready::run(),
+        Part::Idle => idle::run(),
     }
 }
 
@@ -57,9 +92,7 @@ async fn run(part: Part, options: &Options) -> Result<Vec<Table>, Failure> {
 fn run_all(options: &Options) -> Result<bool, Failure> {
     let mut sound = true;
     for part in &options.parts {
-        // A runtime for each, so that nothing of a part runs on beside the next.
-        let runtime = tokio::runtime::Runtime::new()?;
-        for table in runtime.block_on(run(*part, options))? {
+        for table in run(*part, options)? {
             println!("{table}");
             sound &= table.is_sound();
         }

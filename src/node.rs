@@ -26,6 +26,7 @@ use crate::membership::gossip::GossipError;
 use crate::membership::incarnation::IncarnationError;
 use crate::mesh::identity::IdentityError;
 use crate::push::{BroadcastReport, Payload, PushReport, Target};
+use crate::replica::Replica;
 use crate::router::Told;
 use crate::session::CloseReason;
 use crate::token::TokenKeyError;
@@ -262,6 +263,13 @@ impl Node {
     #[must_use]
     pub fn holders_of(&self, user: &UserId) -> Vec<NodeName> {
         self.shared.replica.user(user).into_iter().map(|(_, owned)| owned.owner).collect()
+    }
+
+    /// The directory itself, for the benches and the simulations of this repository.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn replica(&self) -> &Arc<Replica> {
+        &self.shared.replica
     }
 
     /// How many sessions the cluster has, as this node sees it.

@@ -11,6 +11,33 @@ pub(crate) enum Part {
     Crash,
     /// What lossy links do to the members' opinion of each other.
     Loss,
+    /// What lookups, merges and claims cost.
+    Structures,
+    /// What a session costs in memory.
+    Memory,
+    /// What comparing two directories costs.
+    Digests,
+    /// How soon a node that starts holds everything.
+    Ready,
+    /// What idle nodes say to each other.
+    Idle,
+}
+
+impl Part {
+    /// By its name on the command line.
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "reach" => Self::Reach,
+            "crash" => Self::Crash,
+            "loss" => Self::Loss,
+            "structures" => Self::Structures,
+            "memory" => Self::Memory,
+            "digests" => Self::Digests,
+            "ready" => Self::Ready,
+            "idle" => Self::Idle,
+            _ => return None,
+        })
+    }
 }
 
 /// The command line, checked.
@@ -28,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) watched: Duration,
     /// Share of the datagrams that `loss` drops in each direction, 0 to 1.
     pub(crate) loss: f64,
+    /// Millions of sessions in the larger directory of `structures`; the other one has one million.
+    pub(crate) millions: u64,
     /// Decides which datagrams are dropped and when samples are taken. The operating system still
     /// decides their order, so a seed makes runs alike, not equal.
     pub(crate) seed: u64,
@@ -46,23 +75,21 @@ impl Options {
             rounds: ROUNDS,
             watched: WATCHED,
             loss: LOSS,
+            millions: MILLIONS,
             seed: 1,
         };
         let mut args = args.into_iter();
         while let Some(arg) = args.next() {
-            match arg.as_str() {
-                "reach" => options.parts.push(Part::Reach),
-                "crash" => options.parts.push(Part::Crash),
-                "loss" => options.parts.push(Part::Loss),
-                flag => {
-                    let value: Option<u32> = args.next().and_then(|value| value.parse().ok());
-                    let value = value.ok_or_else(|| format!("{flag:?} is no part, or needs a number"))?;
-                    options.set(flag, value)?;
-                }
+            if let Some(part) = Part::named(&arg) {
+                options.parts.push(part);
+                continue;
             }
+            let value: Option<u32> = args.next().and_then(|value| value.parse().ok());
+            let value = value.ok_or_else(|| format!("{arg:?} is no part, or needs a number"))?;
+            options.set(&arg, value)?;
         }
         if options.parts.is_empty() {
-            options.parts.extend([Part::Reach, Part::Crash]);
+            options.parts.extend(USUAL);
         }
         Ok(options)
     }
@@ -74,6 +101,7 @@ impl Options {
             ("--rounds", 1..) => self.rounds = value as usize,
             ("--minutes", 1..=MINUTES_MAX) => self.watched = Duration::from_secs(u64::from(value) * 60),
             ("--loss", 0..=100) => self.loss = f64::from(value) / 100.0,
+            ("--millions", 1..=MILLIONS_MAX) => self.millions = u64::from(value),
             ("--seed", _) => self.seed = u64::from(value),
             _ => return Err(format!("{flag} {value} means nothing here")),
         }
@@ -83,13 +111,21 @@ impl Options {
 
 /// What `main` prints when it does not understand.
 pub(crate) const USAGE: &str = "\
-usage: directory [reach] [crash] [loss] [--samples N] [--rate N] [--rounds N] [--minutes N] [--loss PERCENT] [--seed N]
-Without names: reach and crash. loss takes its minutes, so it runs only when it is named.";
+usage: directory [PART...] [--samples N] [--rate N] [--rounds N] [--minutes N] [--loss PERCENT] [--millions N] [--seed N]
+Parts: reach, crash, loss; memory, structures, digests, ready, idle.
+Without names: all but loss, which takes its minutes.";
 
+/// Memory first: what others have freed would count as resident.
+const USUAL: [Part; 7] =
+    [Part::Memory, Part::Structures, Part::Digests, Part::Ready, Part::Idle, Part::Reach, Part::Crash];
 /// Enough for a 99th percentile that is not simply the maximum.
 const SAMPLES: usize = 200;
 /// The goal speaks of a thousand.
 const RATE: u32 = 1_000;
+/// The design's largest cluster.
+const MILLIONS: u64 = 10;
+/// 20 GB with what the bench keeps itself.
+const MILLIONS_MAX: u32 = 200;
 /// Beyond it the ports of one machine run out, and one process can not generate it.
 const RATE_MAX: u32 = 10_000;
 const ROUNDS: usize = 5;

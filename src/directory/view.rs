@@ -83,6 +83,11 @@ impl View {
         self.table.put(row)
     }
 
+    /// Makes room for rows that arrive in the order of keys: see [`Table::expect`].
+    pub fn expect(&mut self, user: UserHash, per_hash: f64) {
+        self.table.expect(user, per_hash);
+    }
+
     /// Removes the row of a slot, and returns its claim.
     pub fn take(&mut self, key: Key, slot: SlotId) -> Option<Claim> {
         self.table.take(key, slot)
