@@ -24,15 +24,15 @@ lint:
 test *ARGS:
     cargo test --workspace {{ARGS}}
 
-# Simulate one run (comes later: today it says so and fails)
+# Simulate: `just sim run --seed 7`
 sim *ARGS:
-    cargo run --package simulations -- {{ARGS}}
+    cargo run --release --package simulations -- {{ARGS}}
 
-# Simulate many seeds (comes later: today it says so and fails)
+# Simulate many seeds until one fails: --runs, --minutes, --first-seed
 sim-swarm *ARGS: (sim "swarm" ARGS)
 
-# Repeat the run of one seed (comes later: today it says so and fails)
-sim-replay SEED: (sim "replay" SEED)
+# Repeat the run of one seed
+sim-replay SEED: (sim "run" "--seed" SEED)
 
 # Measure: closed_loop (pushes through a real cluster) or directory (how fast and small it is)
 bench NAME="closed_loop" *ARGS:

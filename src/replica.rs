@@ -239,11 +239,7 @@ impl Replica {
     /// The visible owner of the session with these names.
     #[must_use]
     pub fn lookup_named(&self, key: &SessionKey) -> Option<Owned> {
-        let user = self.hasher.user(&key.user);
-        let view = self.read(user);
-        // Behind the lock, where the processor hashes while it waits for the user's rows.
-        let device = self.hasher.device(&key.device);
-        view.lookup(Key { user, device })
+        self.lookup(self.hasher.key(key))
     }
 
     /// The visible sessions of a user, ordered by device.

@@ -319,8 +319,11 @@ impl Links {
             by_name.insert(peer.name.clone(), Arc::clone(&link))
         };
         let fresh = replaced.as_ref().is_none_or(|old| old.peer().incarnation != peer.incarnation);
-        if let Some(old) = replaced {
-            self.retire(old);
+        match replaced {
+            // What is in flight there would arrive behind what is sent on the new one.
+            Some(old) if old.heard().elapsed() > FRESH => CloseCode::Duplicate.close(old.connection()),
+            Some(old) => self.retire(old),
+            None => {}
         }
         if fresh {
             info!(peer = %peer.name, incarnation = %peer.incarnation, addr = %peer.mesh, "link up");

@@ -1,0 +1,128 @@
+//! What must be true in every run. Checkers only observe: they see events and copies of the
+//! directory, and change nothing.
+
+use crate::event::Event;
+use crate::host::Boot;
+
+mod arrival;
+mod bound;
+mod convergence;
+mod delivery;
+mod order;
+mod section;
+
+pub(crate) use convergence::{Connected, converged};
+
+/// One thing that must be true.
+trait Checker {
+    /// Its name in the report of a failure.
+    fn name(&self) -> &'static str;
+
+    /// Something happened.
+    fn event(&mut self, _now_ms: u64, _event: &Event) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// A millisecond is over. The boots of all nodes, `None` for one that does not run.
+    fn tick(&mut self, _now_ms: u64, _boots: &[Option<Boot>]) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The run is over, and all that was on its way has arrived.
+    fn end(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// How often it compared something, by the name of what; what is 0 has checked nothing.
+    fn compared(&self) -> (&'static str, u64);
+}
+
+/// Something that must be true is not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{at_ms} ms: {checker}: {what}")]
+pub(crate) struct Violation {
+    /// When it was seen, in simulated milliseconds.
+    pub(crate) at_ms: u64,
+    /// What had to be true.
+    pub(crate) checker: &'static str,
+    /// What is.
+    pub(crate) what: String,
+}
+
+/// All checkers of a run.
+pub(crate) struct Checkers(Vec<Box<dyn Checker>>);
+
+impl Checkers {
+    /// Those that watch the whole run. [`converged`] is asked at its end.
+    pub(crate) fn new() -> Self {
+        Self(vec![
+            Box::new(arrival::Arrival::default()),
+            Box::new(order::Order::default()),
+            Box::new(delivery::Delivery::default()),
+            Box::new(bound::Bound::default()),
+            Box::new(section::Section::default()),
+            Box::new(NoPanic),
+        ])
+    }
+
+    /// Shows them an event.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub(crate) fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), Violation> {
+        self.each(now_ms, |checker| checker.event(now_ms, event))
+    }
+
+    /// Shows them the nodes after a millisecond.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub(crate) fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), Violation> {
+        self.each(now_ms, |checker| checker.tick(now_ms, boots))
+    }
+
+    /// Tells them that the run is over.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub(crate) fn end(&mut self, now_ms: u64) -> Result<(), Violation> {
+        self.each(now_ms, |checker| checker.end())
+    }
+
+    /// How often each of them compared something.
+    pub(crate) fn compared(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().map(|checker| checker.compared())
+    }
+
+    fn each(
+        &mut self,
+        at_ms: u64,
+        mut check: impl FnMut(&mut dyn Checker) -> Result<(), String>,
+    ) -> Result<(), Violation> {
+        for checker in &mut self.0 {
+            let name = checker.name();
+            check(checker.as_mut()).map_err(|what| Violation { at_ms, checker: name, what })?;
+        }
+        Ok(())
+    }
+}
+
+/// No code panics, whatever happens to it.
+struct NoPanic;
+
+impl Checker for NoPanic {
+    fn name(&self) -> &'static str {
+        "no code panics"
+    }
+
+    fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Panicked(what) => Err(what.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn compared(&self) -> (&'static str, u64) {
+        ("runs watched for panics", 1)
+    }
+}

@@ -1,0 +1,57 @@
+//! What must become true when the faults are over: all nodes agree, and with the clients.
+
+use std::collections::BTreeMap;
+
+use crate::event::{ClientIndex, ConnectionId, NodeIndex, node_name};
+use crate::host::{Boot, session_key};
+
+/// The connections that are open, with their nodes, by client.
+pub(crate) type Connected = BTreeMap<ClientIndex, BTreeMap<ConnectionId, NodeIndex>>;
+
+/// Whether all nodes run and hold the same directory, and it says what is: one connection for each
+/// client that is connected, at its node, and nothing else.
+///
+/// # Errors
+/// What is not so yet.
+pub(crate) fn converged(boots: &[Option<Boot>], connected: &Connected) -> Result<(), String> {
+    let mut heads = Vec::new();
+    for (node, boot) in boots.iter().enumerate() {
+        let boot = boot.as_ref().ok_or_else(|| format!("{} does not run", node_name(node)))?;
+        heads.push(boot.replica.heads().into_iter().collect::<BTreeMap<_, _>>());
+        if heads[node].len() != boots.len() {
+            return Err(format!(
+                "{} holds {} of {} sections",
+                node_name(node),
+                heads[node].len(),
+                boots.len()
+            ));
+        }
+        if heads[node] != heads[0] {
+            let (one, other) = (node_name(node), node_name(0));
+            return Err(format!("{one} holds {:?}, {other} holds {:?}", heads[node], heads[0]));
+        }
+    }
+    for (client, connections) in connected {
+        let [(_, at)] = connections.iter().collect::<Vec<_>>()[..] else {
+            return Err(format!("client {client} has {} connections", connections.len()));
+        };
+        let key = session_key(*client);
+        for boot in boots.iter().flatten() {
+            let owner = boot.replica.lookup_named(&key).map(|owned| owned.owner.to_string());
+            if owner.as_deref() != Some(&node_name(*at)) {
+                let (who, at) = (boot.replica.me(), node_name(*at));
+                return Err(format!(
+                    "client {client} is connected to {at}, and {who} looks for it at {owner:?}"
+                ));
+            }
+        }
+    }
+    for boot in boots.iter().flatten() {
+        let sessions = boot.replica.counts().sessions;
+        if sessions != connected.len() as u64 {
+            let (who, clients) = (boot.replica.me(), connected.len());
+            return Err(format!("{who} knows {sessions} sessions, and {clients} clients are connected"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! A copy of a section equals what its owner held at that position, and never goes back.
+//!
+//! Owners are looked at after every millisecond, copies less often. A position that the owner passed
+//! within one millisecond has no record; a copy that stands there is not compared.
+
+use std::collections::BTreeMap;
+
+use pushmesh::NodeName;
+use pushmesh::internals::Position;
+
+use crate::checkers::Checker;
+use crate::host::Boot;
+
+/// Watches all copies of all sections.
+#[derive(Default)]
+pub(super) struct Section {
+    /// The owners' hashes.
+    recorded: BTreeMap<(NodeName, Position), u64>,
+    /// Where the copies stood: of a boot of a node, of an owner.
+    stood: BTreeMap<(NodeName, u64), BTreeMap<NodeName, Position>>,
+    compared: u64,
+}
+
+impl Checker for Section {
+    fn name(&self) -> &'static str {
+        "a copy is what its owner held, and never goes back"
+    }
+
+    fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
+        for boot in boots.iter().flatten() {
+            let owner = boot.replica.me();
+            if let Some(head) = boot.replica.head(owner) {
+                self.record(owner, head.digest.position, head.digest.hash)?;
+            }
+        }
+        if now_ms.is_multiple_of(COPIES_EVERY_MS) {
+            for boot in boots.iter().flatten() {
+                let heads = boot.replica.heads().into_iter();
+                let heads = heads.map(|(owner, digest)| (owner, digest.position, digest.hash));
+                self.copies(boot.replica.me(), boot.incarnation, heads)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compared(&self) -> (&'static str, u64) {
+        ("copies compared with their owner", self.compared)
+    }
+}
+
+impl Section {
+    fn record(&mut self, owner: &NodeName, position: Position, hash: u64) -> Result<(), String> {
+        let before = *self.recorded.entry((owner.clone(), position)).or_insert(hash);
+        if before != hash {
+            return Err(format!("{owner} changed its section and stays at {position:?}"));
+        }
+        Ok(())
+    }
+
+    fn copies(
+        &mut self,
+        holder: &NodeName,
+        incarnation: u64,
+        heads: impl Iterator<Item = (NodeName, Position, u64)>,
+    ) -> Result<(), String> {
+        let mut stands = BTreeMap::new();
+        let stood = self.stood.remove(&(holder.clone(), incarnation)).unwrap_or_default();
+        for (owner, position, hash) in heads {
+            if let Some(before) = stood.get(&owner).filter(|before| **before > position) {
+                return Err(format!(
+                    "{holder} went back in {owner}'s section, from {before:?} to {position:?}"
+                ));
+            }
+            if let Some(recorded) = self.recorded.get(&(owner.clone(), position)) {
+                self.compared += 1;
+                if *recorded != hash {
+                    return Err(format!("{holder} holds something else than {owner} at {position:?}"));
+                }
+            }
+            stands.insert(owner, position);
+        }
+        self.stood.insert((holder.clone(), incarnation), stands);
+        Ok(())
+    }
+}
+
+/// Time between two looks at the copies, in milliseconds.
+const COPIES_EVERY_MS: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(version: u64) -> Position {
+        Position { version, ..Position::default() }
+    }
+
+    fn name(name: &str) -> NodeName {
+        NodeName::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_copy_that_goes_back_is_found() {
+        let mut checker = Section::default();
+        let mut stands =
+            |version| checker.copies(&name("a"), 1, [(name("b"), position(version), 0)].into_iter());
+        assert_eq!((stands(4), stands(5)), (Ok(()), Ok(())));
+        assert!(stands(4).is_err());
+    }
+
+    #[test]
+    fn a_copy_of_something_else_is_found() {
+        let mut checker = Section::default();
+        checker.record(&name("b"), position(5), 77).unwrap();
+        let mut holds = |hash| checker.copies(&name("a"), 1, [(name("b"), position(5), hash)].into_iter());
+        assert_eq!(holds(77), Ok(()));
+        assert!(holds(78).is_err());
+    }
+
+    #[test]
+    fn an_owner_that_changes_in_silence_is_found() {
+        let mut checker = Section::default();
+        checker.record(&name("b"), position(5), 77).unwrap();
+        assert!(checker.record(&name("b"), position(5), 78).is_err());
+    }
+}

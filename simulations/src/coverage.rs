@@ -1,0 +1,69 @@
+//! What happened at least sometimes: a simulation that never meets a case does not check it.
+
+use std::collections::BTreeMap;
+
+use crate::event::{Aim, End, Event};
+use crate::plan::Step;
+
+/// How often each case was met.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Coverage(BTreeMap<String, u64>);
+
+impl Coverage {
+    /// A case was met that often.
+    pub(crate) fn count(&mut self, case: impl Into<String>, times: u64) {
+        *self.0.entry(case.into()).or_default() += times;
+    }
+
+    /// A step of the plan was done.
+    pub(crate) fn step(&mut self, step: &Step) {
+        let case = match step {
+            Step::Weather(weather) if weather.loss > 0.0 => "fault: packets lost, doubled, reordered",
+            Step::Partition(pairs) if !pairs.is_empty() => "fault: partition",
+            Step::Crash { .. } => "fault: crash",
+            Step::Stop { .. } => "fault: stop in good order",
+            Step::Restart { .. } => "fault: restart",
+            Step::Break { .. } => "client: breaks its socket",
+            Step::Leave { .. } => "client: leaves",
+            _ => return,
+        };
+        self.count(case, 1);
+    }
+
+    /// Something happened.
+    pub(crate) fn event(&mut self, event: &Event) {
+        match event {
+            Event::Opened { .. } => self.count("client: connected", 1),
+            Event::Refused { why, .. } => {
+                // An answer of a node is told by its status, anything else by its first words.
+                let why: String = why.chars().filter(|letter| !letter.is_control()).take(40).collect();
+                self.count(format!("client: refused: {why}"), 1);
+            }
+            Event::Ended { end, .. } => self.count(
+                match end {
+                    End::Closed(Some(code)) => format!("client: closed with {code}"),
+                    End::Closed(None) => "client: closed".to_owned(),
+                    End::Dropped => "client: dropped".to_owned(),
+                    End::Reset => "client: reset by a crash".to_owned(),
+                    End::Broken(_) => "client: broken".to_owned(),
+                },
+                1,
+            ),
+            Event::Got { .. } => self.count("push: received", 1),
+            Event::Pushed { aim: Aim::All, .. } => self.count("push: broadcast", 1),
+            Event::Pushed { .. } => self.count("push: to a session or a user", 1),
+            Event::Answered { sessions, .. } => {
+                for answer in sessions {
+                    self.count(format!("outcome: {}", answer.outcome.as_str()), 1);
+                }
+            }
+            Event::Failed { .. } => self.count("node: can not go on", 1),
+            _ => {}
+        }
+    }
+
+    /// The cases with their numbers, in a fixed order.
+    pub(crate) fn cases(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(case, times)| (case.as_str(), *times))
+    }
+}

@@ -1,0 +1,184 @@
+//! What can happen in a run, beside packets. Checkers see nothing else of clients and pushes.
+
+use pushmesh::Outcome;
+
+/// Number of a node: its place among the nodes of the run.
+pub(crate) type NodeIndex = usize;
+/// Number of a client: one user and device, however often it connects.
+pub(crate) type ClientIndex = usize;
+/// Number of a connection, unique in the run.
+pub(crate) type ConnectionId = u64;
+/// Number of a push, unique in the run; later ones are greater.
+pub(crate) type PushId = u64;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Event {
+    /// A node runs.
+    Booted {
+        /// Which one.
+        node: NodeIndex,
+        /// Its incarnation, which grows from boot to boot.
+        incarnation: u64,
+    },
+    /// A node stopped in good order.
+    Stopped {
+        /// Which one.
+        node: NodeIndex,
+    },
+    /// A node lost its power.
+    Crashed {
+        /// Which one.
+        node: NodeIndex,
+    },
+    /// A node says that it can not go on.
+    Failed {
+        /// Which one.
+        node: NodeIndex,
+        /// Its reason.
+        why: String,
+    },
+    /// The plan did something to the world.
+    Planned(String),
+    /// A client is connected.
+    Opened {
+        /// The new connection.
+        connection: ConnectionId,
+        /// Whose.
+        client: ClientIndex,
+        /// To which node.
+        node: NodeIndex,
+    },
+    /// A client was not let in, or reached nobody.
+    Refused {
+        /// The connection that is none.
+        connection: ConnectionId,
+        /// Whose.
+        client: ClientIndex,
+        /// By which node.
+        node: NodeIndex,
+        /// Why.
+        why: String,
+    },
+    /// A client received a frame.
+    Got {
+        /// Where.
+        connection: ConnectionId,
+        /// The text of the frame.
+        text: String,
+    },
+    /// A connection is over.
+    Ended {
+        /// Which one.
+        connection: ConnectionId,
+        /// How.
+        end: End,
+    },
+    /// A push was handed to a node.
+    Pushed {
+        /// The push, which is also its payload.
+        push: PushId,
+        /// Where it entered.
+        node: NodeIndex,
+        /// Whom it is for.
+        aim: Aim,
+        /// The clients that it is for and whose connection the node looks for in the right place.
+        found: Vec<ClientIndex>,
+    },
+    /// A node answered for a push.
+    Answered {
+        /// The push.
+        push: PushId,
+        /// What became of it at each session; empty for a broadcast.
+        sessions: Vec<Answer>,
+        /// For a broadcast how many sessions were written to.
+        delivered: u64,
+    },
+    /// A push was refused at once.
+    Rejected {
+        /// The push.
+        push: PushId,
+        /// Why.
+        why: String,
+    },
+    /// Some code panicked.
+    Panicked(String),
+}
+
+/// Whom a push is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// One client.
+    Client(ClientIndex),
+    /// All clients of a user.
+    User(usize),
+    /// Everybody.
+    All,
+}
+
+impl Aim {
+    /// Whether a client is among those that are meant.
+    pub(crate) fn includes(self, client: ClientIndex) -> bool {
+        match self {
+            Aim::Client(wanted) => wanted == client,
+            Aim::User(user) => user_of(client) == user,
+            Aim::All => true,
+        }
+    }
+}
+
+/// What became of a push at one session.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    /// The client, if it is named.
+    pub(crate) client: Option<ClientIndex>,
+    /// The name of the node that answered.
+    pub(crate) node: Option<String>,
+    /// What it said.
+    pub(crate) outcome: Outcome,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With a close frame of that code, or without a code.
+    Closed(Option<u16>),
+    /// The client let go of the socket.
+    Dropped,
+    /// The node lost its power, and the client noticed.
+    Reset,
+    /// Any other way.
+    Broken(String),
+}
+
+impl End {
+    /// Whether frames that the node has written may be lost with it.
+    pub(crate) fn loses(&self) -> bool {
+        !matches!(self, End::Closed(_))
+    }
+}
+
+/// The user of a client. Two of three clients share their user with another one.
+pub(crate) fn user_of(client: ClientIndex) -> usize {
+    client * 2 / 3
+}
+
+/// The name of a node.
+pub(crate) fn node_name(node: NodeIndex) -> String {
+    format!("n{}", node + 1)
+}
+
+/// The name of a client's device.
+pub(crate) fn device_name(client: ClientIndex) -> String {
+    format!("d{client}")
+}
+
+/// The client with that device.
+pub(crate) fn client_of(device: &str) -> Option<ClientIndex> {
+    device.strip_prefix('d')?.parse().ok()
+}
+
+/// The name of a user.
+pub(crate) fn user_name(user: usize) -> String {
+    format!("u{user}")
+}

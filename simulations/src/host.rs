@@ -1,0 +1,183 @@
+//! A host that runs one shipped node, and its backend: pushes enter through the node's own API.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use pushmesh::internals::Replica;
+use pushmesh::wire::Wire;
+use pushmesh::{Config, DeviceId, Node, NodeName, Payload, PushReport, SessionKey, Target, UserId};
+use tokio::sync::mpsc;
+
+use crate::event::{
+    Aim, Answer, ClientIndex, Event, NodeIndex, PushId, client_of, device_name, node_name, user_name, user_of,
+};
+use crate::world::{Face, HTTP_PORT, MESH_PORT, World};
+
+/// What the driver tells a node that runs.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A backend pushes. The clients named are those that are connected, with their nodes.
+    Push { push: PushId, aim: Aim, connected: Vec<(ClientIndex, NodeIndex)> },
+    /// Stop in good order.
+    Stop,
+}
+
+/// A boot of a node, as the driver and the observers see it.
+#[derive(Clone)]
+pub(crate) struct Boot {
+    /// Its incarnation.
+    pub(crate) incarnation: u64,
+    /// Its copy of the directory.
+    pub(crate) replica: Arc<Replica>,
+    /// Takes commands.
+    pub(crate) commands: mpsc::Sender<Command>,
+}
+
+/// The nodes of a run.
+pub(crate) struct Hosts {
+    world: Arc<World>,
+    /// How far each node's wall clock is ahead.
+    skews_ms: Vec<u64>,
+    boots: Mutex<Vec<Option<Boot>>>,
+}
+
+impl Hosts {
+    /// No node runs yet.
+    pub(crate) fn new(world: Arc<World>, skews_ms: Vec<u64>) -> Arc<Self> {
+        let boots = Mutex::new(vec![None; skews_ms.len()]);
+        Arc::new(Self { world, skews_ms, boots })
+    }
+
+    /// The boots of all nodes; `None` for a node that does not run.
+    pub(crate) fn boots(&self) -> Vec<Option<Boot>> {
+        self.boots.lock().expect(NOT_POISONED).clone()
+    }
+
+    /// Forgets the boot of a node that does not run any more.
+    pub(crate) fn gone(&self, node: NodeIndex) {
+        self.boots.lock().expect(NOT_POISONED)[node] = None;
+    }
+
+    /// Runs a node until it is told to stop.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) async fn run(self: Arc<Self>, index: NodeIndex) -> turmoil::Result {
+        let wire = self.world.wire(&node_name(index), self.skews_ms[index]).await?;
+        let node = Node::start(self.config(index, &wire)?, wire).await?;
+        let (commands, mut inbox) = mpsc::channel(COMMANDS_MAX);
+        let incarnation = node.incarnation().0;
+        let replica = Arc::clone(node.replica());
+        self.boots.lock().expect(NOT_POISONED)[index] = Some(Boot { incarnation, replica, commands });
+        self.world.tell(Event::Booted { node: index, incarnation });
+        self.serve(index, &node, &mut inbox).await;
+        node.shutdown().await;
+        self.gone(index);
+        self.world.tell(Event::Stopped { node: index });
+        Ok(())
+    }
+
+    /// Pushes as commanded, until the node has to stop and all is answered.
+    async fn serve(&self, index: NodeIndex, node: &Node, inbox: &mut mpsc::Receiver<Command>) {
+        let mut calls = FuturesUnordered::new();
+        let failed = async {
+            self.world.tell(Event::Failed { node: index, why: node.failed().await.to_string() });
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(failed);
+        loop {
+            tokio::select! {
+                biased; // The order of pushes is that of the plan.
+                command = inbox.recv() => match command {
+                    Some(Command::Push { push, aim, connected }) => {
+                        calls.push(self.push(node, index, push, aim, connected));
+                    }
+                    Some(Command::Stop) | None => break,
+                },
+                Some(()) = calls.next(), if !calls.is_empty() => {}
+                () = &mut failed => {}
+            }
+        }
+        while calls.next().await.is_some() {}
+    }
+
+    fn config(&self, index: NodeIndex, wire: &Wire<Face>) -> turmoil::Result<Config> {
+        let mut config = Config::dev(NodeName::new(node_name(index))?);
+        let address = |node| format!("{}:{MESH_PORT}", turmoil::lookup(node_name(node)));
+        // Two seeds are enough: the others are found by gossip.
+        let others = (0..self.skews_ms.len()).filter(|node| *node != index);
+        config.peers = others.take(SEEDS).map(address).collect();
+        config.listen = wire.http_addr()?;
+        config.mesh_listen = wire.mesh_addr()?;
+        Ok(config)
+    }
+
+    async fn push(
+        &self,
+        node: &Node,
+        index: NodeIndex,
+        push: PushId,
+        aim: Aim,
+        connected: Vec<(ClientIndex, NodeIndex)>,
+    ) {
+        let sees = |client: ClientIndex, at: NodeIndex| {
+            let owned = node.replica().lookup_named(&session_key(client));
+            owned.is_some_and(|owned| owned.owner.as_str() == node_name(at))
+        };
+        let found = connected.into_iter().filter(|(client, at)| aim.includes(*client) && sees(*client, *at));
+        let found = found.map(|(client, _)| client).collect();
+        self.world.tell(Event::Pushed { push, node: index, aim, found });
+        let payload = Payload::text(format!("m{push}"));
+        let target = match aim {
+            Aim::Client(client) => Target::Session(session_key(client)),
+            Aim::User(user) => Target::User(user_id(user)),
+            Aim::All => {
+                let answer = match node.broadcast(payload, None).await {
+                    Ok(report) => {
+                        Event::Answered { push, sessions: Vec::new(), delivered: report.total().delivered }
+                    }
+                    Err(error) => Event::Rejected { push, why: error.to_string() },
+                };
+                self.world.tell(answer);
+                return;
+            }
+        };
+        let answer = match node.push(target, payload, None).await {
+            Ok(report) => answered(push, &report),
+            Err(error) => Event::Rejected { push, why: error.to_string() },
+        };
+        self.world.tell(answer);
+    }
+}
+
+fn answered(push: PushId, report: &PushReport) -> Event {
+    let sessions = report.sessions.iter().map(|session| Answer {
+        client: session.device.as_ref().and_then(|device| client_of(device.as_str())),
+        node: session.node.as_ref().map(ToString::to_string),
+        outcome: session.outcome.clone(),
+    });
+    Event::Answered { push, sessions: sessions.collect(), delivered: report.delivered() as u64 }
+}
+
+/// The session of a client.
+pub(crate) fn session_key(client: ClientIndex) -> SessionKey {
+    let device = DeviceId::new(device_name(client)).expect("a short word is a valid device");
+    SessionKey::new(user_id(user_of(client)), device)
+}
+
+fn user_id(user: usize) -> UserId {
+    UserId::new(user_name(user)).expect("a short word is a valid user")
+}
+
+/// Where clients connect with that session.
+pub(crate) fn client_url(client: ClientIndex, node: NodeIndex) -> String {
+    let (host, user, device) = (node_name(node), user_name(user_of(client)), device_name(client));
+    format!("ws://{host}:{HTTP_PORT}/v1/ws?user={user}&device={device}")
+}
+
+/// Other nodes that a node is told of.
+const SEEDS: usize = 2;
+/// Commands waiting for one node: far more than a plan has in one millisecond.
+const COMMANDS_MAX: usize = 1_024;
+const NOT_POISONED: &str = "no panic happens under this lock";

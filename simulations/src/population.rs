@@ -1,0 +1,165 @@
+//! What the clients want, and what they do when they do not have it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::checkers::Connected;
+use crate::client::{Clients, Dial, Order};
+use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex};
+
+/// All clients of a run, from the side of their wishes.
+pub(crate) struct Population {
+    clients: Arc<Clients>,
+    rng: StdRng,
+    nodes: usize,
+    next: ConnectionId,
+    /// Those that want to be connected.
+    wishing: BTreeSet<ClientIndex>,
+    dialling: BTreeMap<ConnectionId, (ClientIndex, NodeIndex)>,
+    open: BTreeMap<ConnectionId, (ClientIndex, NodeIndex)>,
+    /// What clients will do, by time.
+    due: BTreeMap<u64, Vec<Due>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    Reconnect(ClientIndex),
+    Reset(ConnectionId),
+}
+
+impl Population {
+    /// Nobody wants anything.
+    pub(crate) fn new(clients: Arc<Clients>, rng: StdRng, nodes: usize) -> Self {
+        let (wishing, dialling, open, due) = Default::default();
+        Self { clients, rng, nodes, next: 0, wishing, dialling, open, due }
+    }
+
+    /// A client wants a connection to that node, also if it has one.
+    pub(crate) fn connect(&mut self, client: ClientIndex, node: NodeIndex) {
+        self.wishing.insert(client);
+        let connection = self.next;
+        self.next += 1;
+        self.dialling.insert(connection, (client, node));
+        self.clients.dial(Dial { connection, client, node });
+    }
+
+    /// A client does not want to be connected any more.
+    pub(crate) fn leave(&mut self, client: ClientIndex, politely: bool) {
+        self.wishing.remove(&client);
+        self.order(client, if politely { Order::Close } else { Order::Drop });
+    }
+
+    /// The sockets of a client break.
+    pub(crate) fn drop_all(&mut self, client: ClientIndex) {
+        self.order(client, Order::Drop);
+    }
+
+    fn order(&self, client: ClientIndex, order: Order) {
+        for (connection, (of, _)) in self.open.iter().chain(&self.dialling) {
+            if *of == client {
+                self.clients.order(*connection, order);
+            }
+        }
+    }
+
+    /// Follows what happened.
+    pub(crate) fn event(&mut self, now_ms: u64, event: &Event) {
+        match event {
+            Event::Opened { connection, client, node } => {
+                self.dialling.remove(connection);
+                self.open.insert(*connection, (*client, *node));
+                if !self.wishing.contains(client) {
+                    self.clients.order(*connection, Order::Close);
+                }
+            }
+            Event::Refused { connection, client, .. } => {
+                self.dialling.remove(connection);
+                self.miss(now_ms, *client);
+            }
+            Event::Ended { connection, .. } => {
+                if let Some((client, _)) = self.open.remove(connection) {
+                    self.miss(now_ms, client);
+                }
+            }
+            Event::Crashed { node } => {
+                let lost: Vec<_> =
+                    self.open.iter().filter(|(_, (_, at))| at == node).map(|(id, _)| *id).collect();
+                for connection in lost {
+                    let at = now_ms + self.rng.random_range(1..NOTICE_MS_MAX);
+                    self.due.entry(at).or_default().push(Due::Reset(connection));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, now_ms: u64) {
+        while let Some((at, _)) = self.due.first_key_value().filter(|(at, _)| **at <= now_ms) {
+            let at = *at;
+            for due in self.due.remove(&at).unwrap_or_default() {
+                match due {
+                    Due::Reconnect(client) if self.wishing.contains(&client) && !self.has_any(client) => {
+                        let node = self.rng.random_range(0..self.nodes);
+                        self.connect(client, node);
+                    }
+                    Due::Reconnect(_) => {}
+                    Due::Reset(connection) => self.clients.order(connection, Order::Reset),
+                }
+            }
+        }
+    }
+
+    /// The open connections of the clients.
+    pub(crate) fn connected(&self) -> Connected {
+        let mut connected = Connected::new();
+        for (connection, (client, node)) in &self.open {
+            connected.entry(*client).or_default().insert(*connection, *node);
+        }
+        connected
+    }
+
+    /// The clients with exactly one open connection, with its node.
+    pub(crate) fn settled(&self) -> Vec<(ClientIndex, NodeIndex)> {
+        let single = |(client, open): (ClientIndex, BTreeMap<_, NodeIndex>)| match open.len() {
+            1 => open.into_values().next().map(|node| (client, node)),
+            _ => None,
+        };
+        self.connected().into_iter().filter_map(single).collect()
+    }
+
+    /// Whether everybody who wants a connection has one, and nobody else.
+    ///
+    /// # Errors
+    /// Who does not.
+    pub(crate) fn content(&self) -> Result<(), String> {
+        let connected: BTreeSet<_> = self.open.values().map(|(client, _)| *client).collect();
+        match connected.symmetric_difference(&self.wishing).next() {
+            Some(client) if self.wishing.contains(client) => {
+                Err(format!("client {client} is not connected yet"))
+            }
+            Some(client) => Err(format!("client {client} is still connected")),
+            None => Ok(()),
+        }
+    }
+
+    fn miss(&mut self, now_ms: u64, client: ClientIndex) {
+        if self.wishing.contains(&client) && !self.has_any(client) {
+            let at = now_ms + self.rng.random_range(1..RECONNECT_MS_MAX);
+            self.due.entry(at).or_default().push(Due::Reconnect(client));
+        }
+    }
+
+    fn has_any(&self, client: ClientIndex) -> bool {
+        self.open.values().chain(self.dialling.values()).any(|(of, _)| *of == client)
+    }
+}
+
+/// The longest that a client waits before it comes back, in milliseconds. Guess.
+const RECONNECT_MS_MAX: u64 = 2_000;
+/// The longest until a client notices that its node is gone, in milliseconds. Guess: a person who
+/// sees nothing happen.
+const NOTICE_MS_MAX: u64 = 3_000;

@@ -1,0 +1,316 @@
+//! One run: the world is made from a seed, the plan is carried out under the eyes of the checkers,
+//! then the faults end and everything has to be right again.
+//!
+//! ```text
+//!   safety phase: faults, checkers after every millisecond ─► heal ─► liveness phase: all agree,
+//!   within a bound, and stay so ─► end: all promises are kept
+//! ```
+//!
+//! Each run has a thread of its own, so that what libraries keep for a thread starts over.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use turmoil::{Builder, Sim};
+
+use crate::checkers::{Checkers, Violation, converged};
+use crate::client::Clients;
+use crate::coverage::Coverage;
+use crate::entropy;
+use crate::event::{Event, NodeIndex, PushId, node_name};
+use crate::host::{Boot, Command, Hosts};
+use crate::network::Weather;
+use crate::panics;
+use crate::plan::{Plan, Size, Step};
+use crate::population::Population;
+use crate::trace::Trace;
+use crate::world::{EPOCH_MS, World};
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// Decides everything.
+    pub(crate) seed: u64,
+    /// How large.
+    pub(crate) size: Size,
+    /// Where to write the trace.
+    pub(crate) trace: Option<PathBuf>,
+}
+
+/// What came of a run.
+pub(crate) struct Outcome {
+    /// What was wrong, if anything.
+    pub(crate) verdict: Result<(), Violation>,
+    /// The hash of the trace.
+    pub(crate) hash: u64,
+    /// The lines of the trace.
+    pub(crate) lines: u64,
+    /// How long it was, in simulated milliseconds.
+    pub(crate) simulated_ms: u64,
+    /// The last events.
+    pub(crate) recent: Vec<String>,
+    /// What was met.
+    pub(crate) coverage: Coverage,
+}
+
+/// Runs a seed in a thread of its own.
+///
+/// # Errors
+/// The trace can not be written, or there is no thread.
+pub(crate) fn run(options: Options) -> anyhow::Result<Outcome> {
+    let thread = thread::Builder::new().name("run".to_owned()).stack_size(STACK_BYTES);
+    let thread = thread.spawn(move || {
+        entropy::seed_thread(options.seed);
+        let trace = Trace::new(options.trace.as_deref())?;
+        Ok(Run::new(options.seed, options.size, trace).finish())
+    })?;
+    thread.join().map_err(|_| anyhow::anyhow!("the run panicked outside of the nodes"))?
+}
+
+/// A run that is going on.
+struct Run<'a> {
+    sim: Sim<'a>,
+    world: Arc<World>,
+    hosts: Arc<Hosts>,
+    plan: Plan,
+    population: Population,
+    checkers: Checkers,
+    coverage: Coverage,
+    addresses: Vec<IpAddr>,
+    now_ms: u64,
+    pushes: PushId,
+    /// Nodes whose host does not run.
+    down: BTreeSet<NodeIndex>,
+    /// Nodes that do not come back by themselves.
+    kept_down: BTreeSet<NodeIndex>,
+}
+
+impl Run<'_> {
+    fn new(seed: u64, size: Size, trace: Trace) -> Self {
+        let plan = Plan::draw(seed, size);
+        let world = World::new(seed, trace);
+        let mut sim = Builder::new()
+            .epoch(SystemTime::UNIX_EPOCH + Duration::from_millis(EPOCH_MS))
+            .rng_seed(seed)
+            .tick_duration(Duration::from_millis(1))
+            .simulation_duration(Duration::MAX)
+            .min_message_latency(Duration::ZERO)
+            .max_message_latency(plan.latency_max)
+            .udp_capacity(UDP_PACKETS_MAX)
+            .tcp_capacity(TCP_SEGMENTS_MAX)
+            .enable_random_order()
+            .build();
+        let hosts = Hosts::new(Arc::clone(&world), plan.skews_ms.clone());
+        for node in 0..plan.nodes {
+            let hosts = Arc::clone(&hosts);
+            sim.host(node_name(node), move || Arc::clone(&hosts).run(node));
+        }
+        let clients = Clients::new(Arc::clone(&world));
+        let population =
+            Population::new(Arc::clone(&clients), entropy::stream(seed, "population"), plan.nodes);
+        sim.host(CLIENTS, move || Arc::clone(&clients).run());
+        let addresses = (0..plan.nodes).map(|node| sim.lookup(node_name(node))).collect();
+        let (checkers, coverage) = (Checkers::new(), Coverage::default());
+        let (down, kept_down) = Default::default();
+        let (now_ms, pushes) = (0, 0);
+        Self {
+            sim,
+            world,
+            hosts,
+            plan,
+            population,
+            checkers,
+            coverage,
+            addresses,
+            now_ms,
+            pushes,
+            down,
+            kept_down,
+        }
+    }
+
+    fn finish(mut self) -> Outcome {
+        let verdict = self.phases();
+        for (what, times) in self.checkers.compared() {
+            self.coverage.count(format!("checked: {what}"), times);
+        }
+        let mut trace = self.world.trace();
+        let (hash, lines) = (trace.hash(), trace.lines());
+        let flushed = trace.flush().map_err(|error| Violation {
+            at_ms: self.now_ms,
+            checker: "the trace is written",
+            what: error.to_string(),
+        });
+        let recent = trace.recent().map(str::to_owned).collect();
+        drop(trace);
+        Outcome {
+            verdict: verdict.and(flushed),
+            hash,
+            lines,
+            simulated_ms: self.now_ms,
+            recent,
+            coverage: self.coverage,
+        }
+    }
+
+    fn phases(&mut self) -> Result<(), Violation> {
+        let mut steps = std::mem::take(&mut self.plan.steps).into_iter().peekable();
+        while self.now_ms < self.plan.faults_end_ms {
+            while let Some((_, due)) = steps.next_if(|(at, _)| *at <= self.now_ms) {
+                for step in due {
+                    self.step(step);
+                }
+            }
+            self.advance()?;
+        }
+        self.heal();
+        self.agree()?;
+        // What was promised last is on its way.
+        for _ in 0..SETTLE_MS {
+            self.advance()?;
+        }
+        self.checkers.end(self.now_ms)
+    }
+
+    /// Lets a millisecond pass.
+    fn advance(&mut self) -> Result<(), Violation> {
+        self.now_ms += 1;
+        self.world.set_now_ms(self.now_ms);
+        self.population.tick(self.now_ms);
+        for node in self.down.difference(&self.kept_down).copied().collect::<Vec<_>>() {
+            self.boot(node);
+        }
+        let stepped = self.sim.step();
+        if let Some(panic) = panics::take() {
+            self.world.tell(Event::Panicked(panic));
+        }
+        for event in self.world.take_events() {
+            if let Event::Stopped { node } = event {
+                self.down.insert(node);
+            }
+            self.population.event(self.now_ms, &event);
+            self.coverage.event(&event);
+            self.checkers.event(self.now_ms, &event)?;
+        }
+        stepped.map_err(|error| Violation {
+            at_ms: self.now_ms,
+            checker: "every node starts",
+            what: error.to_string(),
+        })?;
+        self.checkers.tick(self.now_ms, &self.hosts.boots())
+    }
+
+    fn step(&mut self, step: Step) {
+        match &step {
+            Step::Connect { client, node } => self.population.connect(*client, *node),
+            Step::Leave { client, politely } => self.population.leave(*client, *politely),
+            Step::Break { client } => self.population.drop_all(*client),
+            Step::Push { node, aim } => {
+                let Some(boot) = self.boot_of(*node) else { return };
+                self.pushes += 1;
+                let connected = self.population.settled();
+                // A node that stops takes no more.
+                let _ = boot.commands.try_send(Command::Push { push: self.pushes, aim: *aim, connected });
+            }
+            Step::Weather(weather) => self.world.network().set_weather(*weather),
+            Step::Partition(pairs) => {
+                for (from, to) in pairs {
+                    self.world.network().cut(self.addresses[*from], self.addresses[*to]);
+                }
+            }
+            Step::Join => self.world.network().join(),
+            Step::Crash { node } => {
+                if self.boot_of(*node).is_none() {
+                    return;
+                }
+                self.crash(*node);
+            }
+            Step::Stop { node } => {
+                let Some(boot) = self.boot_of(*node) else { return };
+                self.kept_down.insert(*node);
+                // The inbox is far from full: a node reads it at once.
+                let _ = boot.commands.try_send(Command::Stop);
+            }
+            Step::Restart { node } => _ = self.kept_down.remove(node),
+        }
+        self.coverage.step(&step);
+        if !matches!(step, Step::Push { .. } | Step::Connect { .. }) {
+            self.world.tell(Event::Planned(format!("{step:?}")));
+        }
+    }
+
+    fn boot_of(&self, node: NodeIndex) -> Option<Boot> {
+        self.hosts.boots()[node].clone()
+    }
+
+    /// Takes a node's power. Destructors run all the same: what they send goes nowhere.
+    fn crash(&mut self, node: NodeIndex) {
+        self.world.network().set_silent(self.addresses[node], true);
+        self.sim.partition(node_name(node), CLIENTS);
+        self.sim.crash(node_name(node));
+        self.hosts.gone(node);
+        self.down.insert(node);
+        self.kept_down.insert(node);
+        self.world.tell(Event::Crashed { node });
+    }
+
+    fn boot(&mut self, node: NodeIndex) {
+        self.world.network().set_silent(self.addresses[node], false);
+        self.sim.repair(node_name(node), CLIENTS);
+        self.sim.bounce(node_name(node));
+        self.down.remove(&node);
+    }
+
+    /// Ends all faults.
+    fn heal(&mut self) {
+        self.world.network().set_weather(Weather::FAIR);
+        self.world.network().join();
+        self.kept_down.clear();
+        self.world.tell(Event::Planned("Heal".to_owned()));
+    }
+
+    /// Waits until all agree, and sees whether they stay so.
+    fn agree(&mut self) -> Result<(), Violation> {
+        let until = self.now_ms + AGREE_MS_MAX;
+        let mut agreed = 0;
+        loop {
+            for _ in 0..AGREE_EVERY_MS {
+                self.advance()?;
+            }
+            let agree = self.population.content();
+            let agree = agree.and_then(|()| converged(&self.hosts.boots(), &self.population.connected()));
+            agreed = if agree.is_ok() { agreed + AGREE_EVERY_MS } else { 0 };
+            if agreed >= STAY_MS {
+                return Ok(());
+            }
+            if let Err(what) = agree
+                && self.now_ms >= until
+            {
+                let checker = "all nodes and clients agree within a bound after the faults";
+                return Err(Violation { at_ms: self.now_ms, checker, what });
+            }
+        }
+    }
+}
+
+/// The host of all clients.
+const CLIENTS: &str = "clients";
+/// How long nodes and clients have to agree after the faults, in milliseconds. Arithmetic: a stop in
+/// good order (30 s at most), a boot that waits for sections, some dials that back off.
+const AGREE_MS_MAX: u64 = 60_000;
+/// Time between two looks at whether all agree, in milliseconds: they cost more than the run itself.
+const AGREE_EVERY_MS: u64 = 50;
+/// How long they have to stay so, in milliseconds. Source: longer than any timer of the directory.
+const STAY_MS: u64 = 3_000;
+/// How long frames may be on their way at the end, in milliseconds.
+const SETTLE_MS: u64 = 500;
+/// Datagrams that wait at one host. Source: 64 are not enough for quinn's bursts.
+const UDP_PACKETS_MAX: usize = 65_536;
+/// TCP segments that wait at one socket.
+const TCP_SEGMENTS_MAX: usize = 1_024;
+/// Stack of a run: debug builds nest deep futures.
+const STACK_BYTES: usize = 64 << 20;

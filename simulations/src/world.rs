@@ -1,0 +1,165 @@
+//! The world of a run: what the nodes, the clients and the driver share.
+//!
+//! It is the other side of the node's [`Wire`]: sockets on turmoil's network, a wall clock that
+//! advances with the simulation, and a seed. Everything that happens in it is told to one trace and,
+//! if it is more than a packet, to the driver as an [`Event`].
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::serve::Listener;
+use pushmesh::Wire;
+use pushmesh::wire::Clock;
+use rand::RngCore;
+use tokio::time::{Duration, sleep};
+use turmoil::net::{TcpListener, TcpStream};
+
+use crate::entropy;
+use crate::event::Event;
+use crate::network::{Fate, Network};
+use crate::socket::{Socket, VirtualRuntime};
+use crate::trace::Trace;
+
+/// What all parts of a run share.
+pub(crate) struct World {
+    seed: u64,
+    /// Milliseconds since the start.
+    now_ms: AtomicU64,
+    network: Mutex<Network>,
+    trace: Mutex<Trace>,
+    events: Mutex<Vec<Event>>,
+}
+
+impl World {
+    /// A world where nothing has happened.
+    pub(crate) fn new(seed: u64, trace: Trace) -> Arc<Self> {
+        Arc::new(Self {
+            seed,
+            now_ms: AtomicU64::new(0),
+            network: Mutex::new(Network::new(entropy::stream(seed, "network"))),
+            trace: Mutex::new(trace),
+            events: Mutex::default(),
+        })
+    }
+
+    /// Simulated milliseconds since the start.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    /// Sets the time, before anything happens at that time.
+    pub(crate) fn set_now_ms(&self, now_ms: u64) {
+        self.now_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// The faults between nodes.
+    pub(crate) fn network(&self) -> MutexGuard<'_, Network> {
+        self.network.lock().expect(NOT_POISONED)
+    }
+
+    /// What happened so far.
+    pub(crate) fn trace(&self) -> MutexGuard<'_, Trace> {
+        self.trace.lock().expect(NOT_POISONED)
+    }
+
+    /// Something happened.
+    pub(crate) fn tell(&self, event: Event) {
+        self.trace().add(format!("{} {event:?}", self.now_ms()), false);
+        self.events.lock().expect(NOT_POISONED).push(event);
+    }
+
+    /// What happened since the last call.
+    pub(crate) fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().expect(NOT_POISONED))
+    }
+
+    /// A datagram is sent.
+    pub(crate) fn packet(&self, from: SocketAddr, to: SocketAddr, len: usize) -> Fate {
+        let fate = self.network().fate(from.ip(), to.ip());
+        let line = match &fate {
+            Fate::Lost => format!("{} {from} > {to} {len} lost", self.now_ms()),
+            Fate::Sent(times) => format!("{} {from} > {to} {len} {times:?}", self.now_ms()),
+        };
+        self.trace().add(line, true);
+        fate
+    }
+
+    /// A datagram was received.
+    pub(crate) fn received(&self, from: SocketAddr, by: SocketAddr, len: usize) {
+        self.trace().add(format!("{} {by} < {from} {len}", self.now_ms()), true);
+    }
+
+    /// The sockets, clock and seed for a boot of the current host. `skew_ms` is how far its wall
+    /// clock is ahead of the others.
+    ///
+    /// # Errors
+    /// A port is in use.
+    pub(crate) async fn wire(self: &Arc<Self>, host: &str, skew_ms: u64) -> io::Result<Wire<Face>> {
+        let ip = turmoil::lookup(host);
+        let mut rng = entropy::stream(self.seed, &format!("{host} booted at {}", self.now_ms()));
+        let mut seed = [0; 32];
+        rng.fill_bytes(&mut seed);
+        let udp = Socket::bind(Arc::clone(self), SocketAddr::new(ip, MESH_PORT)).await?;
+        Ok(Wire {
+            udp: Arc::new(udp),
+            runtime: Arc::new(VirtualRuntime),
+            tcp: Face::bind(ip).await?,
+            clock: Arc::new(SkewedClock { world: Arc::clone(self), skew_ms }),
+            seed,
+        })
+    }
+}
+
+/// Accepts the TCP connections of a simulated host.
+pub(crate) struct Face {
+    listener: TcpListener,
+    local: SocketAddr,
+}
+
+impl Face {
+    async fn bind(ip: IpAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(("0.0.0.0", HTTP_PORT)).await?;
+        Ok(Self { listener, local: SocketAddr::new(ip, HTTP_PORT) })
+    }
+}
+
+impl Listener for Face {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => return accepted,
+                // The client is gone again; the next one may not be.
+                Err(_) => sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+}
+
+/// A wall clock that is ahead of the simulation's by a fixed time.
+struct SkewedClock {
+    world: Arc<World>,
+    skew_ms: u64,
+}
+
+impl Clock for SkewedClock {
+    fn now_ms(&self) -> u64 {
+        EPOCH_MS + self.world.now_ms() + self.skew_ms
+    }
+}
+
+/// Where nodes listen for HTTP and WebSockets.
+pub(crate) const HTTP_PORT: u16 = 8080;
+/// Where nodes listen for each other.
+pub(crate) const MESH_PORT: u16 = 7400;
+/// Unix milliseconds when a run starts: the first of January 2026.
+pub(crate) const EPOCH_MS: u64 = 1_767_225_600_000;
+const NOT_POISONED: &str = "no panic happens under this lock";
