@@ -17,9 +17,11 @@ mod raw;
 mod takeover;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 pub use raw::{ConfigError, RawConfig};
 pub use takeover::{Takeover, TakeoverError};
+pub use tuning::Tuning;
 
 /// Everything that a node needs to know, valid by construction.
 #[derive(Debug, Clone)]
@@ -54,6 +56,9 @@ pub struct Config {
     pub timers: TimersConfig,
     /// Which sessions of a user exclude each other. All nodes of a cluster need the same.
     pub takeover: Takeover,
+    /// Bounds that only a simulation changes. Not part of the contract.
+    #[doc(hidden)]
+    pub tuning: Tuning,
 }
 
 /// How a node proves itself to its peers.
@@ -176,6 +181,7 @@ impl Config {
             limits: LimitsConfig::default(),
             timers: TimersConfig::default(),
             takeover: Takeover::default(),
+            tuning: Tuning::default(),
         }
     }
 

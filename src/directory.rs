@@ -67,6 +67,8 @@ pub struct Directory {
     own: Head,
     ring: ChangeRing,
     others: BTreeMap<NodeName, Other>,
+    /// Changes that a copy remembers.
+    relay_changes_max: usize,
     slots: Arc<Slots>,
 }
 
@@ -120,15 +122,22 @@ pub enum MergeError {
 }
 
 impl Directory {
-    /// An empty directory of the node `me` in this boot.
+    /// An empty directory of the node `me` in this boot, which remembers so many changes of its own
+    /// section and of each copy.
     #[must_use]
-    pub fn new(me: NodeName, incarnation: Incarnation, ring_changes_max: usize) -> Self {
+    pub fn new(
+        me: NodeName,
+        incarnation: Incarnation,
+        ring_changes_max: usize,
+        relay_changes_max: usize,
+    ) -> Self {
         Self {
             slots: Arc::new(Slots::new(me.clone(), incarnation)),
             me,
             own: Head::at(Position { incarnation, version: 0 }),
             ring: ChangeRing::new(ring_changes_max),
             others: BTreeMap::new(),
+            relay_changes_max,
         }
     }
 
@@ -282,7 +291,7 @@ impl Directory {
             copy.exact = false;
             return Err(MergeError::Diverged { owner: owner.clone(), version: delta.to });
         }
-        copy.recent.push(delta, limits::RELAY_CHANGES_MAX);
+        copy.recent.push(delta, self.relay_changes_max);
         Ok(lost)
     }
 

@@ -7,4 +7,5 @@ pub use crate::directory::{
     Packed, Position, Record, Row, Shards, SlotId, Slots, Snapshot, SnapshotFrame, Standing, Table, View,
 };
 pub use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
+pub use crate::node::{Inside, Observer};
 pub use crate::replica::{Arriving, Claimed, Held, Replica};

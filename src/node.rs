@@ -34,11 +34,14 @@ use crate::wire::Wire;
 
 mod drain;
 mod liveness;
+mod observer;
 mod readiness;
 mod service;
 mod shared;
 mod start;
 
+#[doc(hidden)]
+pub use observer::{Inside, Observer};
 use shared::Shared;
 
 /// A running node. Dropping it stops the node abruptly; [`Node::shutdown`] drains it first.
@@ -270,6 +273,13 @@ impl Node {
     #[must_use]
     pub fn replica(&self) -> &Arc<Replica> {
         &self.shared.replica
+    }
+
+    /// Looks into the node, for the simulations of this repository.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer(Arc::downgrade(&self.shared))
     }
 
     /// How many sessions the cluster has, as this node sees it.

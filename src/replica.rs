@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 
-use crate::config::Takeover;
+use crate::config::{Takeover, Tuning};
 use crate::directory::{
     Claim, ClaimState, Counts, Delta, Digest, Directory, Entry, Head, Known, Lost, MergeError, Owned,
     Position, Shards, Slots, Snapshot, View,
@@ -27,6 +27,7 @@ pub struct Replica {
     me: NodeName,
     hasher: KeyHasher,
     takeover: Takeover,
+    tuning: Tuning,
     directory: Mutex<Directory>,
     shards: Box<[RwLock<View>]>,
     own_version: watch::Sender<u64>,
@@ -59,14 +60,21 @@ pub struct Arriving<'a> {
 impl Replica {
     /// The empty directory of the node `me` in this boot.
     #[must_use]
-    pub fn new(me: NodeName, incarnation: Incarnation, hasher: KeyHasher, takeover: Takeover) -> Self {
-        let directory = Directory::new(me.clone(), incarnation, limits::CHANGE_RING_MAX);
+    pub fn new(
+        me: NodeName,
+        incarnation: Incarnation,
+        hasher: KeyHasher,
+        takeover: Takeover,
+        tuning: Tuning,
+    ) -> Self {
+        let directory = Directory::new(me.clone(), incarnation, tuning.change_ring, tuning.relay_changes);
         let view = || RwLock::new(View::new(SHARD_BITS, takeover, Arc::clone(directory.slots())));
         let shards = (0..limits::VIEW_SHARDS).map(|_| view()).collect();
         Self {
             me,
             hasher,
             takeover,
+            tuning,
             directory: Mutex::new(directory),
             shards,
             own_version: watch::Sender::new(0),
@@ -83,6 +91,12 @@ impl Replica {
     #[must_use]
     pub fn hasher(&self) -> &KeyHasher {
         &self.hasher
+    }
+
+    /// The bounds of replication.
+    #[must_use]
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
     /// The cluster's policy.
@@ -129,6 +143,12 @@ impl Replica {
         if directory.release(key, stamp, &mut &*self.shards) {
             self.publish(&directory);
         }
+    }
+
+    /// How many slots are in use: this node, each copy, and what waits to be swept.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.lock().slots().used()
     }
 
     /// Number of this node's own claims.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use pushmesh::config::Takeover;
+use pushmesh::config::{Takeover, Tuning};
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{
     Claim, ClaimState, Delta, Digest, Entry, Key, KeyHasher, Packed, Position, Replica,
@@ -146,7 +146,7 @@ impl Peer {
 
 /// A node's directory that holds nothing yet.
 pub(crate) fn empty() -> Replica {
-    Replica::new(name("n1"), BOOT, KeyHasher::new(&[7; 32]), Takeover::default())
+    Replica::new(name("n1"), BOOT, KeyHasher::new(&[7; 32]), Takeover::default(), Tuning::default())
 }
 
 /// A directory of that many sessions, and the peers that hold two thirds of them.

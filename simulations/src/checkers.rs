@@ -8,10 +8,15 @@ mod arrival;
 mod bound;
 mod convergence;
 mod delivery;
+mod life;
+mod limit;
 mod order;
+mod quiet;
 mod section;
+mod takeover;
 
 pub(crate) use convergence::{Connected, converged};
+pub(crate) use quiet::Quiet;
 
 /// One thing that must be true.
 trait Checker {
@@ -61,6 +66,9 @@ impl Checkers {
             Box::new(delivery::Delivery::default()),
             Box::new(bound::Bound::default()),
             Box::new(section::Section::default()),
+            Box::new(takeover::Takeover::default()),
+            Box::new(limit::Limit::default()),
+            Box::new(life::Life::default()),
             Box::new(NoPanic),
         ])
     }

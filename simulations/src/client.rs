@@ -55,6 +55,8 @@ impl Clients {
 
     /// Begins to connect.
     pub(crate) fn dial(&self, dial: Dial) {
+        let Dial { connection, client, node } = dial;
+        self.world.tell(Event::Dialled { connection, client, node });
         self.dials.try_send(dial).expect("a plan has fewer dials in one millisecond");
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::event::{Aim, End, Event};
-use crate::plan::Step;
+use crate::plan::{Identity, Step};
 
 /// How often each case was met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +22,14 @@ impl Coverage {
             Step::Partition(pairs) if !pairs.is_empty() => "fault: partition",
             Step::Crash { .. } => "fault: crash",
             Step::Stop { .. } => "fault: stop in good order",
-            Step::Restart { .. } => "fault: restart",
+            Step::Restart { identity: Identity::Same, .. } => "fault: restart",
+            Step::Restart { identity: Identity::Forgotten, .. } => "fault: restart with an empty disk",
+            Step::Restart { identity: Identity::Replaced, .. } => "fault: replaced by a node of another name",
+            Step::Swallow(Some(_)) => "fault: large packets swallowed",
+            Step::Slow(..) => "fault: slow paths",
+            Step::Pause { .. } => "fault: a node holds still",
+            Step::Clock { .. } => "fault: wall clock set",
+            Step::Late(probability) if *probability > 0.0 => "fault: tasks run late",
             Step::Break { .. } => "client: breaks its socket",
             Step::Leave { .. } => "client: leaves",
             _ => return,

@@ -31,6 +31,16 @@ pub(crate) enum Event {
         /// Which one.
         node: NodeIndex,
     },
+    /// A node holds still: what it sends and is sent waits.
+    HeldStill {
+        /// Which one.
+        node: NodeIndex,
+    },
+    /// A node that held still goes on.
+    WentOn {
+        /// Which one.
+        node: NodeIndex,
+    },
     /// A node says that it can not go on.
     Failed {
         /// Which one.
@@ -40,6 +50,15 @@ pub(crate) enum Event {
     },
     /// The plan did something to the world.
     Planned(String),
+    /// A client begins to connect.
+    Dialled {
+        /// The new connection.
+        connection: ConnectionId,
+        /// Whose.
+        client: ClientIndex,
+        /// To which node.
+        node: NodeIndex,
+    },
     /// A client is connected.
     Opened {
         /// The new connection.
@@ -168,6 +187,17 @@ pub(crate) fn node_name(node: NodeIndex) -> String {
     format!("n{}", node + 1)
 }
 
+/// The name that a node has after it was replaced so many times by one with another name.
+pub(crate) fn replaced_name(node: NodeIndex, times: usize) -> String {
+    if times == 0 { node_name(node) } else { format!("{}-{times}", node_name(node)) }
+}
+
+/// The node with that name, or that had it.
+pub(crate) fn node_of(name: &str) -> Option<NodeIndex> {
+    let number = name.strip_prefix('n')?.split('-').next()?;
+    number.parse::<NodeIndex>().ok()?.checked_sub(1)
+}
+
 /// The name of a client's device.
 pub(crate) fn device_name(client: ClientIndex) -> String {
     format!("d{client}")
@@ -181,4 +211,17 @@ pub(crate) fn client_of(device: &str) -> Option<ClientIndex> {
 /// The name of a user.
 pub(crate) fn user_name(user: usize) -> String {
     format!("u{user}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_found_by_each_of_its_names() {
+        for times in 0..3 {
+            assert_eq!(node_of(&replaced_name(11, times)), Some(11));
+        }
+        assert_eq!((node_of("n0"), node_of("m1"), node_of("n")), (None, None, None));
+    }
 }

@@ -1,17 +1,23 @@
 //! A host that runs one shipped node, and its backend: pushes enter through the node's own API.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::{fs, io};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use pushmesh::internals::Replica;
+use pushmesh::config::Tuning;
+use pushmesh::internals::{Observer, Replica};
 use pushmesh::wire::Wire;
 use pushmesh::{Config, DeviceId, Node, NodeName, Payload, PushReport, SessionKey, Target, UserId};
 use tokio::sync::mpsc;
 
 use crate::event::{
-    Aim, Answer, ClientIndex, Event, NodeIndex, PushId, client_of, device_name, node_name, user_name, user_of,
+    Aim, Answer, ClientIndex, Event, NodeIndex, PushId, client_of, device_name, node_name, node_of,
+    replaced_name, user_name, user_of,
 };
+use tempfile::TempDir;
+
 use crate::world::{Face, HTTP_PORT, MESH_PORT, World};
 
 /// What the driver tells a node that runs.
@@ -30,6 +36,8 @@ pub(crate) struct Boot {
     pub(crate) incarnation: u64,
     /// Its copy of the directory.
     pub(crate) replica: Arc<Replica>,
+    /// Looks into it.
+    pub(crate) observer: Observer,
     /// Takes commands.
     pub(crate) commands: mpsc::Sender<Command>,
 }
@@ -37,16 +45,56 @@ pub(crate) struct Boot {
 /// The nodes of a run.
 pub(crate) struct Hosts {
     world: Arc<World>,
-    /// How far each node's wall clock is ahead.
-    skews_ms: Vec<u64>,
+    settings: Settings,
+    /// Holds a folder for each node, if nodes have disks.
+    disks: Option<TempDir>,
+    /// How often each node was replaced by one with another name.
+    replaced: Mutex<Vec<usize>>,
     boots: Mutex<Vec<Option<Boot>>>,
+}
+
+/// What all nodes of a run are configured with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Bounds that the product does not let anybody set.
+    pub(crate) tuning: Tuning,
+    /// Nodes keep their incarnation across restarts.
+    pub(crate) disks: bool,
 }
 
 impl Hosts {
     /// No node runs yet.
-    pub(crate) fn new(world: Arc<World>, skews_ms: Vec<u64>) -> Arc<Self> {
-        let boots = Mutex::new(vec![None; skews_ms.len()]);
-        Arc::new(Self { world, skews_ms, boots })
+    ///
+    /// # Errors
+    /// There is no place for disks.
+    pub(crate) fn new(world: Arc<World>, nodes: usize, settings: Settings) -> io::Result<Arc<Self>> {
+        let (boots, replaced) = (Mutex::new(vec![None; nodes]), Mutex::new(vec![0; nodes]));
+        let disks = settings.disks.then(TempDir::new).transpose()?;
+        Ok(Arc::new(Self { world, settings, disks, replaced, boots }))
+    }
+
+    /// A node that does not run comes back with an empty disk.
+    ///
+    /// # Errors
+    /// Those of the real disk.
+    pub(crate) fn wipe(&self, node: NodeIndex) -> io::Result<()> {
+        match self.disk(node).filter(|disk| disk.exists()) {
+            Some(disk) => fs::remove_dir_all(disk),
+            None => Ok(()),
+        }
+    }
+
+    /// A node that does not run comes back with another name.
+    pub(crate) fn replace(&self, node: NodeIndex) {
+        self.replaced.lock().expect(NOT_POISONED)[node] += 1;
+    }
+
+    fn name(&self, node: NodeIndex) -> String {
+        replaced_name(node, self.replaced.lock().expect(NOT_POISONED)[node])
+    }
+
+    fn disk(&self, node: NodeIndex) -> Option<PathBuf> {
+        self.disks.as_ref().map(|disks| disks.path().join(self.name(node)))
     }
 
     /// The boots of all nodes; `None` for a node that does not run.
@@ -64,12 +112,14 @@ impl Hosts {
     /// # Errors
     /// It does not start.
     pub(crate) async fn run(self: Arc<Self>, index: NodeIndex) -> turmoil::Result {
-        let wire = self.world.wire(&node_name(index), self.skews_ms[index]).await?;
+        let wire = self.world.wire(&node_name(index)).await?;
         let node = Node::start(self.config(index, &wire)?, wire).await?;
         let (commands, mut inbox) = mpsc::channel(COMMANDS_MAX);
         let incarnation = node.incarnation().0;
         let replica = Arc::clone(node.replica());
-        self.boots.lock().expect(NOT_POISONED)[index] = Some(Boot { incarnation, replica, commands });
+        let observer = node.observer();
+        self.boots.lock().expect(NOT_POISONED)[index] =
+            Some(Boot { incarnation, replica, observer, commands });
         self.world.tell(Event::Booted { node: index, incarnation });
         self.serve(index, &node, &mut inbox).await;
         node.shutdown().await;
@@ -78,13 +128,10 @@ impl Hosts {
         Ok(())
     }
 
-    /// Pushes as commanded, until the node has to stop and all is answered.
+    /// Pushes as commanded, until the node has to stop, or can not go on, and all is answered.
     async fn serve(&self, index: NodeIndex, node: &Node, inbox: &mut mpsc::Receiver<Command>) {
         let mut calls = FuturesUnordered::new();
-        let failed = async {
-            self.world.tell(Event::Failed { node: index, why: node.failed().await.to_string() });
-            std::future::pending::<()>().await;
-        };
+        let failed = node.failed();
         tokio::pin!(failed);
         loop {
             tokio::select! {
@@ -96,18 +143,24 @@ impl Hosts {
                     Some(Command::Stop) | None => break,
                 },
                 Some(()) = calls.next(), if !calls.is_empty() => {}
-                () = &mut failed => {}
+                fault = &mut failed => {
+                    self.world.tell(Event::Failed { node: index, why: fault.to_string() });
+                    break;
+                }
             }
         }
         while calls.next().await.is_some() {}
     }
 
     fn config(&self, index: NodeIndex, wire: &Wire<Face>) -> turmoil::Result<Config> {
-        let mut config = Config::dev(NodeName::new(node_name(index))?);
+        let mut config = Config::dev(NodeName::new(self.name(index))?);
         let address = |node| format!("{}:{MESH_PORT}", turmoil::lookup(node_name(node)));
         // Two seeds are enough: the others are found by gossip.
-        let others = (0..self.skews_ms.len()).filter(|node| *node != index);
+        let nodes = self.boots.lock().expect(NOT_POISONED).len();
+        let others = (0..nodes).filter(|node| *node != index);
         config.peers = others.take(SEEDS).map(address).collect();
+        config.tuning = self.settings.tuning;
+        config.data_dir = self.disk(index);
         config.listen = wire.http_addr()?;
         config.mesh_listen = wire.mesh_addr()?;
         Ok(config)
@@ -123,7 +176,7 @@ impl Hosts {
     ) {
         let sees = |client: ClientIndex, at: NodeIndex| {
             let owned = node.replica().lookup_named(&session_key(client));
-            owned.is_some_and(|owned| owned.owner.as_str() == node_name(at))
+            owned.is_some_and(|owned| node_of(owned.owner.as_str()) == Some(at))
         };
         let found = connected.into_iter().filter(|(client, at)| aim.includes(*client) && sees(*client, *at));
         let found = found.map(|(client, _)| client).collect();

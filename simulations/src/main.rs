@@ -21,13 +21,15 @@ mod panics;
 mod plan;
 mod population;
 mod run;
+mod scenario;
 mod socket;
 mod swarm;
 mod trace;
 mod world;
 
 use plan::Size;
-use run::Options;
+use run::{Options, Planned};
+use scenario::Scenario;
 
 /// Simulates a cluster, deterministically.
 #[derive(Parser)]
@@ -50,6 +52,17 @@ enum Command {
         #[command(flatten)]
         size: Size,
     },
+    /// Runs a scenario that is written down; without a name lists them
+    Scenario {
+        /// Which one
+        name: Option<String>,
+        /// Decides what the scenario leaves open
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Writes every packet and event to this file
+        #[arg(long)]
+        trace: Option<PathBuf>,
+    },
     /// Runs many seeds, several at a time, until one fails
     Swarm(swarm::Arguments),
 }
@@ -60,7 +73,18 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let done = match Arguments::parse().command {
-        Command::Run { seed, trace, size } => one(seed, trace, size),
+        Command::Run { seed, trace, size } => {
+            let seed = seed.map_or_else(entropy::fresh_seed, Ok);
+            seed.map_err(Into::into)
+                .and_then(|seed| one(Options { seed, plan: Planned::Drawn(size), trace }, &[]))
+        }
+        Command::Scenario { name: Some(name), seed, trace } => scenario::find(&name).and_then(|scenario| {
+            one(Options { seed, plan: Planned::Written(scenario.plan), trace }, scenario.meets)
+        }),
+        Command::Scenario { name: None, .. } => {
+            scenario::ALL.iter().for_each(|Scenario { name, story, .. }| println!("{name}: {story}"));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Swarm(arguments) => swarm::swarm(&arguments),
     };
     done.unwrap_or_else(|error| {
@@ -69,19 +93,26 @@ fn main() -> ExitCode {
     })
 }
 
-fn one(seed: Option<u64>, trace: Option<PathBuf>, size: Size) -> anyhow::Result<ExitCode> {
+/// Carries out one run, which must meet these cases.
+fn one(options: Options, meets: &[&str]) -> anyhow::Result<ExitCode> {
     let logs = tracing_subscriber::fmt().with_writer(std::io::stderr).without_time();
     logs.with_env_filter(tracing_subscriber::EnvFilter::from_env("SIMULATIONS_LOG")).init();
     panics::watch();
-    let seed = seed.map_or_else(entropy::fresh_seed, Ok)?;
+    let seed = options.seed;
     let started = wall_clock();
-    let outcome = run::run(Options { seed, size, trace })?;
+    let outcome = run::run(options)?;
     let wall = started.elapsed();
     for (case, times) in outcome.coverage.cases() {
         println!("{COVERED}{times:>8}  {case}");
     }
+    let met = |case: &&str| outcome.coverage.cases().any(|(met, times)| met == *case && times > 0);
+    let missed: Vec<_> = meets.iter().copied().filter(|case| !met(case)).collect();
     let verdict = match &outcome.verdict {
-        Ok(()) => "ok",
+        Ok(()) if missed.is_empty() => "ok",
+        Ok(()) => {
+            println!("FAILED: this run was to meet {missed:?}, and did not");
+            "failed"
+        }
         Err(violation) => {
             eprintln!("the last events:");
             outcome.recent.iter().for_each(|line| eprintln!("  {line}"));
@@ -96,7 +127,7 @@ fn one(seed: Option<u64>, trace: Option<PathBuf>, size: Size) -> anyhow::Result<
         Duration::from_millis(outcome.simulated_ms).as_secs_f64(),
         wall.as_secs_f64()
     );
-    Ok(if outcome.verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if verdict == "ok" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The machine's time, to say how long a run took.

@@ -1,15 +1,17 @@
-//! What becomes of a datagram between two nodes: loss, duplication, reordering, partitions.
+//! What becomes of a datagram between two nodes: loss, duplication, reordering, corruption, paths that
+//! swallow large packets, slow paths, partitions, nodes that hold still.
 //!
 //! It stands above turmoil's network, which adds a latency of its own, because turmoil's faults
 //! break links instead of losing packets. Every decision comes from one random stream, in the order
 //! in which packets are sent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
+use tokio::sync::watch;
 
 /// How bad the network is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,12 +24,19 @@ pub(crate) struct Weather {
     pub(crate) reordering: f64,
     /// The longest that a packet is held back.
     pub(crate) held_back_max: Duration,
+    /// Probability that a bit of a packet is turned.
+    pub(crate) corruption: f64,
 }
 
 impl Weather {
     /// Nothing goes wrong.
-    pub(crate) const FAIR: Self =
-        Self { loss: 0.0, duplication: 0.0, reordering: 0.0, held_back_max: Duration::from_millis(1) };
+    pub(crate) const FAIR: Self = Self {
+        loss: 0.0,
+        duplication: 0.0,
+        reordering: 0.0,
+        held_back_max: Duration::from_millis(1),
+        corruption: 0.0,
+    };
 }
 
 /// The faults between nodes.
@@ -38,6 +47,12 @@ pub(crate) struct Network {
     cut: BTreeSet<(IpAddr, IpAddr)>,
     /// Hosts without power: what their destructors send is not sent.
     silent: BTreeSet<IpAddr>,
+    /// What a path takes longer than the others.
+    slow: BTreeMap<(IpAddr, IpAddr), Duration>,
+    /// Packets longer than this disappear.
+    swallowed_above: Option<usize>,
+    /// Hosts whose packets wait, in both directions. Those that send wait for a change.
+    still: watch::Sender<BTreeSet<IpAddr>>,
 }
 
 /// What becomes of a datagram.
@@ -45,19 +60,44 @@ pub(crate) struct Network {
 pub(crate) enum Fate {
     /// Nobody receives it.
     Lost,
-    /// It is sent after each of these times.
-    Sent(Vec<Duration>),
+    /// Each of these copies is sent.
+    Sent(Vec<Copy>),
+    /// It is sent when neither end holds still any more.
+    Held,
+}
+
+/// One copy of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Copy {
+    /// It is sent after so long.
+    pub(crate) after: Duration,
+    /// This bit of it is turned, counted from the beginning over and over.
+    pub(crate) turned_bit: Option<u32>,
+}
+
+impl std::fmt::Debug for Copy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.after)?;
+        self.turned_bit.map_or(Ok(()), |bit| write!(f, " corrupt at {bit}"))
+    }
 }
 
 impl Network {
     /// A network where nothing goes wrong yet.
     pub(crate) fn new(rng: StdRng) -> Self {
-        Self { rng, weather: Weather::FAIR, cut: BTreeSet::new(), silent: BTreeSet::new() }
+        let (cut, silent, slow) = Default::default();
+        let still = watch::Sender::new(BTreeSet::new());
+        Self { rng, weather: Weather::FAIR, cut, silent, slow, swallowed_above: None, still }
     }
 
     /// Changes the weather.
     pub(crate) fn set_weather(&mut self, weather: Weather) {
         self.weather = weather;
+    }
+
+    /// From now on packets that are longer disappear; `None` lets all pass.
+    pub(crate) fn swallow_above(&mut self, bytes: Option<usize>) {
+        self.swallowed_above = bytes;
     }
 
     /// Cuts what goes from `from` to `to`. The other direction stays.
@@ -70,6 +110,20 @@ impl Network {
         self.cut.clear();
     }
 
+    /// Makes a path slower by `delay`; by nothing ends that.
+    pub(crate) fn set_slow(&mut self, from: IpAddr, to: IpAddr, delay: Duration) {
+        if delay == Duration::ZERO {
+            self.slow.remove(&(from, to));
+        } else {
+            self.slow.insert((from, to), delay);
+        }
+    }
+
+    /// No path is slower than others any more.
+    pub(crate) fn hurry(&mut self) {
+        self.slow.clear();
+    }
+
     /// Takes the power of a host, or gives it back.
     pub(crate) fn set_silent(&mut self, host: IpAddr, silent: bool) {
         if silent {
@@ -79,19 +133,46 @@ impl Network {
         }
     }
 
+    /// Lets a host hold still, or go on: what it sends and what it is sent waits meanwhile.
+    pub(crate) fn set_still(&mut self, host: IpAddr, still: bool) {
+        self.still.send_if_modified(|hosts| if still { hosts.insert(host) } else { hosts.remove(&host) });
+    }
+
+    /// Ends when neither holds still.
+    pub(crate) fn moving(&self, from: IpAddr, to: IpAddr) -> impl Future<Output = ()> + use<> {
+        let mut still = self.still.subscribe();
+        async move {
+            // The world outlives its sockets.
+            let _ = still.wait_for(|hosts| !hosts.contains(&from) && !hosts.contains(&to)).await;
+        }
+    }
+
     /// Decides about one datagram.
-    pub(crate) fn fate(&mut self, from: IpAddr, to: IpAddr) -> Fate {
-        if self.silent.contains(&from) || self.cut.contains(&(from, to)) {
+    pub(crate) fn fate(&mut self, from: IpAddr, to: IpAddr, len: usize) -> Fate {
+        let swallowed = self.swallowed_above.is_some_and(|longest| len > longest);
+        if swallowed || self.silent.contains(&from) || self.cut.contains(&(from, to)) {
             return Fate::Lost;
         }
+        let still = self.still.borrow();
+        if still.contains(&from) || still.contains(&to) {
+            return Fate::Held;
+        }
+        drop(still);
+        let path = self.slow.get(&(from, to)).copied().unwrap_or_default();
         if self.weather == Weather::FAIR {
-            return Fate::Sent(vec![Duration::ZERO]);
+            return Fate::Sent(vec![Copy { after: path, turned_bit: None }]);
         }
         if self.rng.random_bool(self.weather.loss) {
             return Fate::Lost;
         }
         let copies = if self.rng.random_bool(self.weather.duplication) { 2 } else { 1 };
-        Fate::Sent((0..copies).map(|_| self.delay()).collect())
+        Fate::Sent((0..copies).map(|_| self.copy(path)).collect())
+    }
+
+    fn copy(&mut self, path: Duration) -> Copy {
+        let corrupt = self.weather.corruption > 0.0 && self.rng.random_bool(self.weather.corruption);
+        let turned_bit = corrupt.then(|| self.rng.random());
+        Copy { after: path + self.delay(), turned_bit }
     }
 
     fn delay(&mut self) -> Duration {
@@ -113,39 +194,79 @@ mod tests {
         (Network::new(entropy::stream(1, "test")), address(1), address(2))
     }
 
-    fn at_once() -> Fate {
-        Fate::Sent(vec![Duration::ZERO])
+    fn after(delay: Duration) -> Fate {
+        Fate::Sent(vec![Copy { after: delay, turned_bit: None }])
     }
+
+    fn at_once() -> Fate {
+        after(Duration::ZERO)
+    }
+
+    const LEN: usize = 1_200;
 
     #[test]
     fn a_cut_is_of_one_direction_and_ends() {
         let (mut network, a, b) = network();
         network.cut(a, b);
-        assert_eq!((network.fate(a, b), network.fate(b, a)), (Fate::Lost, at_once()));
+        assert_eq!((network.fate(a, b, LEN), network.fate(b, a, LEN)), (Fate::Lost, at_once()));
         network.join();
-        assert_eq!(network.fate(a, b), at_once());
+        assert_eq!(network.fate(a, b, LEN), at_once());
     }
 
     #[test]
     fn a_host_without_power_sends_nothing() {
         let (mut network, a, b) = network();
         network.set_silent(a, true);
-        assert_eq!((network.fate(a, b), network.fate(b, a)), (Fate::Lost, at_once()));
+        assert_eq!((network.fate(a, b, LEN), network.fate(b, a, LEN)), (Fate::Lost, at_once()));
         network.set_silent(a, false);
-        assert_eq!(network.fate(a, b), at_once());
+        assert_eq!(network.fate(a, b, LEN), at_once());
     }
 
     #[test]
-    fn bad_weather_loses_doubles_and_holds_back() {
+    fn large_packets_are_swallowed() {
+        let (mut network, a, b) = network();
+        network.swallow_above(Some(LEN));
+        assert_eq!((network.fate(a, b, LEN), network.fate(a, b, LEN + 1)), (at_once(), Fate::Lost));
+        network.swallow_above(None);
+        assert_eq!(network.fate(a, b, LEN + 1), at_once());
+    }
+
+    #[test]
+    fn a_slow_path_is_slow_in_one_direction() {
+        let (mut network, a, b) = network();
+        let delay = Duration::from_millis(300);
+        network.set_slow(a, b, delay);
+        assert_eq!((network.fate(a, b, LEN), network.fate(b, a, LEN)), (after(delay), at_once()));
+        network.hurry();
+        assert_eq!(network.fate(a, b, LEN), at_once());
+    }
+
+    #[test]
+    fn packets_of_a_host_that_holds_still_wait() {
+        let (mut network, a, b) = network();
+        network.set_still(a, true);
+        assert_eq!((network.fate(a, b, LEN), network.fate(b, a, LEN)), (Fate::Held, Fate::Held));
+        let mut moving = Box::pin(network.moving(b, a));
+        let mut poll = || moving.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert!(poll().is_pending());
+        network.set_still(a, false);
+        assert!(poll().is_ready());
+        assert_eq!(network.fate(a, b, LEN), at_once());
+    }
+
+    #[test]
+    fn bad_weather_loses_doubles_holds_back_and_corrupts() {
         let (mut network, a, b) = network();
         let held_back_max = Duration::from_millis(50);
-        network.set_weather(Weather { loss: 0.3, duplication: 0.3, reordering: 0.3, held_back_max });
-        let fates: Vec<_> = (0..100).map(|_| network.fate(a, b)).collect();
-        let sent = |wanted: fn(&[Duration]) -> bool| {
-            fates.iter().any(|fate| matches!(fate, Fate::Sent(times) if wanted(times)))
+        let (loss, duplication, reordering, corruption) = (0.3, 0.3, 0.3, 0.3);
+        network.set_weather(Weather { loss, duplication, reordering, held_back_max, corruption });
+        let fates: Vec<_> = (0..100).map(|_| network.fate(a, b, LEN)).collect();
+        let sent = |wanted: fn(&[Copy]) -> bool| {
+            fates.iter().any(|fate| matches!(fate, Fate::Sent(copies) if wanted(copies)))
         };
         assert!(fates.contains(&Fate::Lost));
-        assert!(sent(|times| times.len() == 2));
-        assert!(sent(|times| times.iter().any(|time| *time > Duration::ZERO)));
+        assert!(sent(|copies| copies.len() == 2));
+        assert!(sent(|copies| copies.iter().any(|copy| copy.after > Duration::ZERO)));
+        assert!(sent(|copies| copies.iter().any(|copy| copy.turned_bit.is_some())));
     }
 }

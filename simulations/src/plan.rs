@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pushmesh::config::Tuning;
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::entropy;
 use crate::event::{Aim, ClientIndex, NodeIndex, user_of};
+use crate::host::Settings;
 use crate::network::Weather;
 
 /// The size of a run. What is not given is drawn.
@@ -36,8 +38,10 @@ pub(crate) struct Plan {
     pub(crate) clients: usize,
     /// When the faults end, in milliseconds.
     pub(crate) faults_end_ms: u64,
-    /// How far each node's wall clock is ahead.
-    pub(crate) skews_ms: Vec<u64>,
+    /// How far each node's wall clock is ahead at first.
+    pub(crate) skews_ms: Vec<i64>,
+    /// What all nodes are configured with.
+    pub(crate) settings: Settings,
     /// The longest that turmoil delays a message.
     pub(crate) latency_max: Duration,
     /// What happens at which millisecond, in order.
@@ -66,7 +70,32 @@ pub(crate) enum Step {
     /// A node stops in good order, if enough others run.
     Stop { node: NodeIndex },
     /// A node boots, if it does not run.
-    Restart { node: NodeIndex },
+    Restart { node: NodeIndex, identity: Identity },
+    /// Packets that are longer disappear, between all nodes.
+    Swallow(Option<usize>),
+    /// The paths in these pairs, from one to another, take longer.
+    Slow(Vec<(NodeIndex, NodeIndex)>, Duration),
+    /// All paths are as fast as ever.
+    Hurry,
+    /// Nothing leaves a node and nothing reaches it, and all of it does when it goes on.
+    Pause { node: NodeIndex },
+    /// A node goes on.
+    Resume { node: NodeIndex },
+    /// A node's wall clock is set.
+    Clock { node: NodeIndex, ahead_ms: i64 },
+    /// Tasks of the nodes' networks are late with that probability.
+    Late(f64),
+}
+
+/// As whom a node comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// With what its disk remembers, if there are disks.
+    Same,
+    /// With an empty disk.
+    Forgotten,
+    /// With another name, at the same address.
+    Replaced,
 }
 
 impl Plan {
@@ -79,15 +108,21 @@ impl Plan {
         // Half of the runs have clocks that disagree by more than everything in the protocol.
         let skew_max = if rng.random_bool(0.5) { 0 } else { SKEW_MS_MAX };
         let skews_ms = (0..nodes).map(|_| rng.random_range(0..=skew_max)).collect();
+        let settings = draw_settings(&mut entropy::stream(seed, "settings"));
         let latency_max = Duration::from_millis(rng.random_range(1..=LATENCY_MS_MAX));
         let faults_end_ms = u64::from(size.seconds) * 1_000;
         let steps = BTreeMap::new();
-        let mut plan = Self { nodes, clients, faults_end_ms, skews_ms, latency_max, steps };
+        let mut plan = Self { nodes, clients, faults_end_ms, skews_ms, settings, latency_max, steps };
         plan.draw_clients(&mut entropy::stream(seed, "clients"));
         plan.draw_pushes(&mut entropy::stream(seed, "pushes"));
         plan.draw_weather(&mut entropy::stream(seed, "weather"));
         plan.draw_partitions(&mut entropy::stream(seed, "partitions"));
         plan.draw_restarts(&mut entropy::stream(seed, "restarts"));
+        plan.draw_mass_restarts(&mut entropy::stream(seed, "mass restarts"));
+        plan.draw_paths(&mut entropy::stream(seed, "paths"));
+        plan.draw_pauses(&mut entropy::stream(seed, "pauses"));
+        plan.draw_clocks(&mut entropy::stream(seed, "clocks"));
+        plan.draw_lateness(&mut entropy::stream(seed, "lateness of tasks"));
         plan
     }
 
@@ -158,6 +193,7 @@ impl Plan {
                 duplication: rng.random_range(0.0..worst),
                 reordering: rng.random_range(0.0..0.3),
                 held_back_max: Duration::from_millis(rng.random_range(2..200)),
+                corruption: if rng.random_bool(0.5) { rng.random_range(0.0..worst) } else { 0.0 },
             };
             self.add(begin, Step::Weather(weather));
             self.add(end, Step::Weather(Weather::FAIR));
@@ -168,11 +204,15 @@ impl Plan {
         for (begin, end) in self.windows(rng, 12_000, 15_000) {
             let one = rng.random_range(0..self.nodes);
             let others = (0..self.nodes).filter(|node| *node != one);
-            let pairs = match rng.random_range(0..4) {
+            let pairs = match rng.random_range(0..6) {
                 // One node is alone.
                 0 => others.flat_map(|node| [(one, node), (node, one)]).collect(),
                 // One node hears the others, and they do not hear it.
                 1 => others.map(|node| (one, node)).collect(),
+                // The others hear one node, and it does not hear them.
+                4 => others.map(|node| (node, one)).collect(),
+                // One node does not reach one other, which reaches it.
+                5 => others.take(1).map(|node| (one, node)).collect(),
                 // One pair does not reach each other; the others reach both.
                 2 => others.take(1).flat_map(|node| [(one, node), (node, one)]).collect(),
                 _ => halves(self.nodes, rng),
@@ -187,9 +227,104 @@ impl Plan {
             let node = rng.random_range(0..self.nodes);
             let step = if rng.random_bool(0.7) { Step::Crash { node } } else { Step::Stop { node } };
             self.add(begin, step);
-            self.add(end, Step::Restart { node });
+            let identity = match rng.random_range(0..10) {
+                0..7 => Identity::Same,
+                7..9 => Identity::Forgotten,
+                _ => Identity::Replaced,
+            };
+            self.add(end, Step::Restart { node, identity });
         }
     }
+
+    /// In some runs all nodes lose their power at once, or stop one after the other, and come back.
+    fn draw_mass_restarts(&mut self, rng: &mut StdRng) {
+        let begin = rng.random_range(WARM_UP_MS + 5_000..self.faults_end_ms.max(WARM_UP_MS + 5_001));
+        let kind = rng.random_range(0..10);
+        let set_back = rng.random_bool(0.5);
+        for node in 0..self.nodes {
+            let (down, step) = match kind {
+                0 => (begin, Step::Crash { node }),
+                1 => (begin + 3_000 * node as u64, Step::Stop { node }),
+                _ => return,
+            };
+            let up = (down + rng.random_range(1..1_500)).min(self.faults_end_ms);
+            if down >= up {
+                return;
+            }
+            self.add(down, step);
+            if set_back {
+                let ahead_ms = -rng.random_range(0..CLOCK_JUMP_MS_MAX);
+                self.add(up, Step::Clock { node, ahead_ms });
+            }
+            self.add(up, Step::Restart { node, identity: Identity::Same });
+        }
+    }
+
+    fn draw_paths(&mut self, rng: &mut StdRng) {
+        for (begin, end) in self.windows(rng, 15_000, 15_000) {
+            if rng.random_bool(0.3) {
+                // Every path of QUIC lets 1200 bytes pass.
+                self.add(begin, Step::Swallow(Some(rng.random_range(1_200..1_400))));
+                self.add(end, Step::Swallow(None));
+            } else {
+                let one = rng.random_range(0..self.nodes);
+                let others = (0..self.nodes).filter(|node| *node != one);
+                let others = others.take(rng.random_range(1..self.nodes));
+                let both = rng.random_bool(0.5);
+                let pairs = others.flat_map(|node| {
+                    let back = both.then_some((node, one));
+                    [Some((one, node)), back].into_iter().flatten()
+                });
+                let delay = Duration::from_millis(rng.random_range(20..SLOW_MS_MAX));
+                self.add(begin, Step::Slow(pairs.collect(), delay));
+                self.add(end, Step::Hurry);
+            }
+        }
+    }
+
+    fn draw_pauses(&mut self, rng: &mut StdRng) {
+        for (begin, end) in self.windows(rng, 15_000, PAUSE_MS_MAX) {
+            let node = rng.random_range(0..self.nodes);
+            self.add(begin, Step::Pause { node });
+            self.add(end, Step::Resume { node });
+        }
+    }
+
+    /// In some runs wall clocks jump, ahead and back.
+    fn draw_clocks(&mut self, rng: &mut StdRng) {
+        if rng.random_bool(0.5) {
+            return;
+        }
+        for (begin, _) in self.windows(rng, 10_000, 10_000) {
+            let node = rng.random_range(0..self.nodes);
+            let ahead_ms = rng.random_range(-CLOCK_JUMP_MS_MAX..CLOCK_JUMP_MS_MAX);
+            self.add(begin, Step::Clock { node, ahead_ms });
+        }
+    }
+
+    fn draw_lateness(&mut self, rng: &mut StdRng) {
+        for (begin, end) in self.windows(rng, 15_000, 10_000) {
+            self.add(begin, Step::Late(rng.random_range(0.01..0.3)));
+            self.add(end, Step::Late(0.0));
+        }
+    }
+}
+
+/// Half of the runs have the product's bounds, the others small ones, which are met sooner.
+fn draw_settings(rng: &mut StdRng) -> Settings {
+    let mut settings = Settings { tuning: Tuning::default(), disks: rng.random_bool(0.5) };
+    if rng.random_bool(0.5) {
+        let mut of = |choices: &[usize]| choices[rng.random_range(0..choices.len())];
+        settings.tuning = Tuning {
+            change_ring: of(&[2, 8, 64, 1_024]),
+            relay_changes: of(&[1, 8, 64]),
+            delta_changes: of(&[1, 2, 8, 64]),
+            snapshot_chunk_entries: of(&[1, 2, 16]),
+            purge_after: Duration::from_secs(of(&[8, 15, 600]) as u64),
+        };
+        settings.tuning.delta_changes = settings.tuning.delta_changes.min(settings.tuning.change_ring);
+    }
+    settings
 }
 
 /// The pairs between two sides, drawn.
@@ -202,7 +337,13 @@ fn halves(nodes: usize, rng: &mut StdRng) -> Vec<(NodeIndex, NodeIndex)> {
 /// How long the nodes are left alone at the start, in milliseconds.
 const WARM_UP_MS: u64 = 3_000;
 /// How far a wall clock is ahead at most, in milliseconds. Guess: a machine without NTP.
-const SKEW_MS_MAX: u64 = 5_000;
+const SKEW_MS_MAX: i64 = 5_000;
+/// How far a wall clock jumps at most, in milliseconds. Guess: an hour, as with a wrong time zone.
+const CLOCK_JUMP_MS_MAX: i64 = 3_600_000;
+/// How much longer a slow path takes at most, in milliseconds. Guess: a queue in front of a full line.
+const SLOW_MS_MAX: u64 = 400;
+/// How long a node holds still at most, in milliseconds. Source: beyond every timeout of the mesh.
+const PAUSE_MS_MAX: u64 = 12_000;
 /// Upper bound of the drawn latency, in milliseconds. Source: across a continent.
 const LATENCY_MS_MAX: u64 = 40;
 
@@ -223,17 +364,26 @@ mod tests {
             let plan = Plan::draw(seed, Size { seconds: 30, ..Size::default() });
             let mut down = std::collections::BTreeSet::new();
             let (mut weather, mut cut) = (Weather::FAIR, false);
+            let (mut swallow, mut slow, mut late) = (None, false, 0.0);
+            let mut still = std::collections::BTreeSet::new();
             for step in plan.steps.range(..=plan.faults_end_ms).flat_map(|(_, steps)| steps) {
                 match step {
                     Step::Weather(new) => weather = *new,
                     Step::Partition(_) => cut = true,
                     Step::Join => cut = false,
                     Step::Crash { node } | Step::Stop { node } => _ = down.insert(*node),
-                    Step::Restart { node } => _ = down.remove(node),
+                    Step::Restart { node, .. } => _ = down.remove(node),
+                    Step::Swallow(above) => swallow = *above,
+                    Step::Slow(..) => slow = true,
+                    Step::Hurry => slow = false,
+                    Step::Pause { node } => _ = still.insert(*node),
+                    Step::Resume { node } => _ = still.remove(node),
+                    Step::Late(probability) => late = *probability,
                     _ => {}
                 }
             }
             assert_eq!((weather, cut, down.len()), (Weather::FAIR, false, 0), "seed {seed}");
+            assert_eq!((swallow, slow, still.len(), late), (None, false, 0, 0.0), "seed {seed}");
         }
     }
 }

@@ -9,6 +9,7 @@
 //! Each run has a thread of its own, so that what libraries keep for a thread starts over.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use turmoil::{Builder, Sim};
 
-use crate::checkers::{Checkers, Violation, converged};
+use crate::checkers::{Checkers, Quiet, Violation, converged};
 use crate::client::Clients;
 use crate::coverage::Coverage;
 use crate::entropy;
@@ -25,7 +26,7 @@ use crate::event::{Event, NodeIndex, PushId, node_name};
 use crate::host::{Boot, Command, Hosts};
 use crate::network::Weather;
 use crate::panics;
-use crate::plan::{Plan, Size, Step};
+use crate::plan::{Identity, Plan, Size, Step};
 use crate::population::Population;
 use crate::trace::Trace;
 use crate::world::{EPOCH_MS, World};
@@ -35,10 +36,19 @@ use crate::world::{EPOCH_MS, World};
 pub(crate) struct Options {
     /// Decides everything.
     pub(crate) seed: u64,
-    /// How large.
-    pub(crate) size: Size,
+    /// What happens.
+    pub(crate) plan: Planned,
     /// Where to write the trace.
     pub(crate) trace: Option<PathBuf>,
+}
+
+/// Where the plan of a run comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Planned {
+    /// It is drawn from the seed.
+    Drawn(Size),
+    /// It is written down.
+    Written(fn() -> Plan),
 }
 
 /// What came of a run.
@@ -66,7 +76,11 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Outcome> {
     let thread = thread.spawn(move || {
         entropy::seed_thread(options.seed);
         let trace = Trace::new(options.trace.as_deref())?;
-        Ok(Run::new(options.seed, options.size, trace).finish())
+        let plan = match options.plan {
+            Planned::Drawn(size) => Plan::draw(options.seed, size),
+            Planned::Written(plan) => plan(),
+        };
+        Ok(Run::new(options.seed, plan, trace)?.finish())
     })?;
     thread.join().map_err(|_| anyhow::anyhow!("the run panicked outside of the nodes"))?
 }
@@ -87,11 +101,12 @@ struct Run<'a> {
     down: BTreeSet<NodeIndex>,
     /// Nodes that do not come back by themselves.
     kept_down: BTreeSet<NodeIndex>,
+    /// Nodes that hold still.
+    still: BTreeSet<NodeIndex>,
 }
 
 impl Run<'_> {
-    fn new(seed: u64, size: Size, trace: Trace) -> Self {
-        let plan = Plan::draw(seed, size);
+    fn new(seed: u64, plan: Plan, trace: Trace) -> io::Result<Self> {
         let world = World::new(seed, trace);
         let mut sim = Builder::new()
             .epoch(SystemTime::UNIX_EPOCH + Duration::from_millis(EPOCH_MS))
@@ -104,8 +119,9 @@ impl Run<'_> {
             .tcp_capacity(TCP_SEGMENTS_MAX)
             .enable_random_order()
             .build();
-        let hosts = Hosts::new(Arc::clone(&world), plan.skews_ms.clone());
+        let hosts = Hosts::new(Arc::clone(&world), plan.nodes, plan.settings)?;
         for node in 0..plan.nodes {
+            world.set_clock(&node_name(node), plan.skews_ms[node]);
             let hosts = Arc::clone(&hosts);
             sim.host(node_name(node), move || Arc::clone(&hosts).run(node));
         }
@@ -115,9 +131,9 @@ impl Run<'_> {
         sim.host(CLIENTS, move || Arc::clone(&clients).run());
         let addresses = (0..plan.nodes).map(|node| sim.lookup(node_name(node))).collect();
         let (checkers, coverage) = (Checkers::new(), Coverage::default());
-        let (down, kept_down) = Default::default();
+        let (down, kept_down, still) = Default::default();
         let (now_ms, pushes) = (0, 0);
-        Self {
+        Ok(Self {
             sim,
             world,
             hosts,
@@ -130,7 +146,8 @@ impl Run<'_> {
             pushes,
             down,
             kept_down,
-        }
+            still,
+        })
     }
 
     fn finish(mut self) -> Outcome {
@@ -169,10 +186,7 @@ impl Run<'_> {
         }
         self.heal();
         self.agree()?;
-        // What was promised last is on its way.
-        for _ in 0..SETTLE_MS {
-            self.advance()?;
-        }
+        self.be_quiet()?;
         self.checkers.end(self.now_ms)
     }
 
@@ -235,10 +249,37 @@ impl Run<'_> {
                 // The inbox is far from full: a node reads it at once.
                 let _ = boot.commands.try_send(Command::Stop);
             }
-            Step::Restart { node } => _ = self.kept_down.remove(node),
+            Step::Restart { node, identity } => {
+                if !self.kept_down.remove(node) {
+                    return;
+                }
+                self.come_back_as(*node, *identity);
+            }
+            Step::Swallow(above) => self.world.network().swallow_above(*above),
+            Step::Slow(pairs, delay) => {
+                for (from, to) in pairs {
+                    self.world.network().set_slow(self.addresses[*from], self.addresses[*to], *delay);
+                }
+            }
+            Step::Hurry => self.world.network().hurry(),
+            Step::Pause { node } => {
+                if self.boot_of(*node).is_none() || !self.still.insert(*node) {
+                    return;
+                }
+                self.world.network().set_still(self.addresses[*node], true);
+                self.sim.hold(node_name(*node), CLIENTS);
+                self.world.tell(Event::HeldStill { node: *node });
+            }
+            Step::Resume { node } => self.go_on(*node),
+            Step::Clock { node, ahead_ms } => self.world.set_clock(&node_name(*node), *ahead_ms),
+            Step::Late(probability) => self.world.set_lateness(*probability),
         }
         self.coverage.step(&step);
-        if !matches!(step, Step::Push { .. } | Step::Connect { .. }) {
+        let told = matches!(
+            step,
+            Step::Push { .. } | Step::Connect { .. } | Step::Pause { .. } | Step::Resume { .. }
+        );
+        if !told {
             self.world.tell(Event::Planned(format!("{step:?}")));
         }
     }
@@ -247,8 +288,27 @@ impl Run<'_> {
         self.hosts.boots()[node].clone()
     }
 
+    fn come_back_as(&self, node: NodeIndex, identity: Identity) {
+        match identity {
+            Identity::Same => {}
+            // Only a node that is down has a disk that nobody uses. It may stop just now.
+            _ if !self.down.contains(&node) => {}
+            Identity::Forgotten => self.hosts.wipe(node).expect("a temporary folder can be removed"),
+            Identity::Replaced => self.hosts.replace(node),
+        }
+    }
+
+    fn go_on(&mut self, node: NodeIndex) {
+        if self.still.remove(&node) {
+            self.world.network().set_still(self.addresses[node], false);
+            self.sim.release(node_name(node), CLIENTS);
+            self.world.tell(Event::WentOn { node });
+        }
+    }
+
     /// Takes a node's power. Destructors run all the same: what they send goes nowhere.
     fn crash(&mut self, node: NodeIndex) {
+        self.go_on(node);
         self.world.network().set_silent(self.addresses[node], true);
         self.sim.partition(node_name(node), CLIENTS);
         self.sim.crash(node_name(node));
@@ -265,10 +325,33 @@ impl Run<'_> {
         self.down.remove(&node);
     }
 
+    /// Nothing happens for a while, and then nothing has been transferred.
+    fn be_quiet(&mut self) -> Result<(), Violation> {
+        // What was promised last is on its way, and what was replaced is swept.
+        for _ in 0..SETTLE_MS {
+            self.advance()?;
+        }
+        let (quiet, packets) = (Quiet::begin(&self.hosts.boots()), self.world.packets());
+        for _ in 0..1_000 * QUIET_SECONDS {
+            self.advance()?;
+        }
+        let packets = self.world.packets() - packets;
+        quiet.check(&self.hosts.boots(), packets, QUIET_SECONDS).map_err(|what| {
+            let checker = "without work only digests and heartbeats are on the wire";
+            Violation { at_ms: self.now_ms, checker, what }
+        })
+    }
+
     /// Ends all faults.
     fn heal(&mut self) {
         self.world.network().set_weather(Weather::FAIR);
         self.world.network().join();
+        self.world.network().swallow_above(None);
+        self.world.network().hurry();
+        self.world.set_lateness(0.0);
+        for node in self.still.clone() {
+            self.go_on(node);
+        }
         self.kept_down.clear();
         self.world.tell(Event::Planned("Heal".to_owned()));
     }
@@ -306,8 +389,12 @@ const AGREE_MS_MAX: u64 = 60_000;
 const AGREE_EVERY_MS: u64 = 50;
 /// How long they have to stay so, in milliseconds. Source: longer than any timer of the directory.
 const STAY_MS: u64 = 3_000;
-/// How long frames may be on their way at the end, in milliseconds.
-const SETTLE_MS: u64 = 500;
+/// How long frames may be on their way at the end, and what was replaced waits to be swept, in
+/// milliseconds. Arithmetic: a link that lost against its twin is closed after 5 s, and nodes sweep
+/// every 2 s.
+const SETTLE_MS: u64 = 8_000;
+/// How long nothing happens at the end. Source: five digests of each node.
+const QUIET_SECONDS: u64 = 10;
 /// Datagrams that wait at one host. Source: 64 are not enough for quinn's bursts.
 const UDP_PACKETS_MAX: usize = 65_536;
 /// TCP segments that wait at one socket.

@@ -17,7 +17,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, UdpPoller};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use turmoil::net::UdpSocket;
 
-use crate::network::Fate;
+use crate::network::{Copy, Fate};
 use crate::world::World;
 
 /// A node's UDP socket.
@@ -53,6 +53,28 @@ impl Socket {
     }
 }
 
+impl Socket {
+    fn send(&self, copy: Copy, bytes: &[u8], to: SocketAddr) {
+        if copy == (Copy { after: Duration::ZERO, turned_bit: None }) {
+            return send(&self.udp, bytes, to);
+        }
+        let mut bytes = bytes.to_vec();
+        if let Some(bit) = copy.turned_bit {
+            let bit = bit as usize % (8 * bytes.len());
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        self.send_after(sleep(copy.after), bytes, to);
+    }
+
+    fn send_after(&self, time: impl Future<Output = ()> + Send + 'static, bytes: Vec<u8>, to: SocketAddr) {
+        let udp = Arc::clone(&self.udp);
+        tokio::spawn(async move {
+            time.await;
+            send(&udp, &bytes, to);
+        });
+    }
+}
+
 impl AsyncUdpSocket for Socket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         Box::pin(AlwaysWritable)
@@ -61,18 +83,14 @@ impl AsyncUdpSocket for Socket {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         assert!(transmit.segment_size.is_none(), "segmentation is not offered");
         let to = transmit.destination;
-        let fate = self.world.packet(self.local, to, transmit.contents.len());
-        let Fate::Sent(times) = fate else { return Ok(()) };
-        for after in times {
-            if after == Duration::ZERO {
-                send(&self.udp, transmit.contents, to);
-                continue;
+        let fate = self.world.packet(self.local, to, transmit.contents);
+        match fate {
+            Fate::Lost => {}
+            Fate::Sent(copies) => copies.into_iter().for_each(|copy| self.send(copy, transmit.contents, to)),
+            Fate::Held => {
+                let moving = self.world.network().moving(self.local.ip(), to.ip());
+                self.send_after(moving, transmit.contents.to_vec(), to);
             }
-            let (udp, bytes) = (Arc::clone(&self.udp), transmit.contents.to_vec());
-            tokio::spawn(async move {
-                sleep(after).await;
-                send(&udp, &bytes, to);
-            });
         }
         Ok(())
     }
@@ -129,9 +147,23 @@ impl UdpPoller for AlwaysWritable {
     }
 }
 
-/// Tokio's tasks and its virtual time.
-#[derive(Debug)]
-pub(crate) struct VirtualRuntime;
+/// Tokio's tasks and its virtual time. Tasks may be late by a few milliseconds, as on a busy machine.
+pub(crate) struct VirtualRuntime {
+    world: Arc<World>,
+}
+
+impl fmt::Debug for VirtualRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VirtualRuntime")
+    }
+}
+
+impl VirtualRuntime {
+    /// Runs tasks in that world.
+    pub(crate) fn new(world: Arc<World>) -> Self {
+        Self { world }
+    }
+}
 
 impl Runtime for VirtualRuntime {
     fn new_timer(&self, at: std::time::Instant) -> Pin<Box<dyn AsyncTimer>> {
@@ -139,7 +171,7 @@ impl Runtime for VirtualRuntime {
     }
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        tokio::spawn(future);
+        tokio::spawn(Late { future, world: Arc::clone(&self.world), until: None });
     }
 
     fn wrap_udp_socket(&self, _: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -148,6 +180,28 @@ impl Runtime for VirtualRuntime {
 
     fn now(&self) -> std::time::Instant {
         Instant::now().into_std()
+    }
+}
+
+/// A task that is sometimes run later than it could be.
+struct Late {
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    world: Arc<World>,
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl Future for Late {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.until.is_none() {
+            self.until = self.world.lateness().map(|late| Box::pin(sleep(late)));
+        }
+        if let Some(until) = &mut self.until {
+            ready!(Future::poll(until.as_mut(), cx));
+            self.until = None;
+        }
+        self.future.as_mut().poll(cx)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What happened in a run, as one number and as lines.
 //!
-//! Every packet is there with its time, source, destination and length, and every event of clients,
-//! pushes and faults. Contents of packets are not: they are encrypted with keys that differ from run
-//! to run. Two runs of one seed have the same lines, and so the same hash.
+//! Every packet is there with its time, source, destination, length and a hash of its contents, and
+//! every event of clients, pushes and faults. Two runs of one seed have the same lines, and so the
+//! same hash.
 
 use std::fs::File;
 use std::hash::Hasher;

@@ -4,6 +4,8 @@
 //! advances with the simulation, and a seed. Everything that happens in it is told to one trace and,
 //! if it is more than a packet, to the driver as an [`Event`].
 
+use std::collections::BTreeMap;
+use std::hash::Hasher;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use axum::serve::Listener;
 use pushmesh::Wire;
 use pushmesh::wire::Clock;
-use rand::RngCore;
+use rand::rngs::StdRng;
+use rand::{Rng, RngCore};
+use siphasher::sip::SipHasher13;
 use tokio::time::{Duration, sleep};
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -27,7 +31,12 @@ pub(crate) struct World {
     seed: u64,
     /// Milliseconds since the start.
     now_ms: AtomicU64,
+    /// Datagrams sent so far.
+    packets: AtomicU64,
     network: Mutex<Network>,
+    /// How far each host's wall clock is ahead of the simulation's, in milliseconds.
+    ahead_ms: Mutex<BTreeMap<String, i64>>,
+    lateness: Mutex<Lateness>,
     trace: Mutex<Trace>,
     events: Mutex<Vec<Event>>,
 }
@@ -38,7 +47,10 @@ impl World {
         Arc::new(Self {
             seed,
             now_ms: AtomicU64::new(0),
+            packets: AtomicU64::new(0),
             network: Mutex::new(Network::new(entropy::stream(seed, "network"))),
+            ahead_ms: Mutex::default(),
+            lateness: Mutex::new(Lateness { probability: 0.0, rng: entropy::stream(seed, "lateness") }),
             trace: Mutex::new(trace),
             events: Mutex::default(),
         })
@@ -59,6 +71,24 @@ impl World {
         self.network.lock().expect(NOT_POISONED)
     }
 
+    /// Sets how far a host's wall clock is ahead.
+    pub(crate) fn set_clock(&self, host: &str, ahead_ms: i64) {
+        self.ahead_ms.lock().expect(NOT_POISONED).insert(host.to_owned(), ahead_ms);
+    }
+
+    /// From now on tasks are late with that probability.
+    pub(crate) fn set_lateness(&self, probability: f64) {
+        self.lateness.lock().expect(NOT_POISONED).probability = probability;
+    }
+
+    /// How late a task is now, if it is.
+    pub(crate) fn lateness(&self) -> Option<Duration> {
+        let mut lateness = self.lateness.lock().expect(NOT_POISONED);
+        let Lateness { probability, rng } = &mut *lateness;
+        let late = *probability > 0.0 && rng.random_bool(*probability);
+        late.then(|| Duration::from_millis(rng.random_range(1..=LATE_MS_MAX)))
+    }
+
     /// What happened so far.
     pub(crate) fn trace(&self) -> MutexGuard<'_, Trace> {
         self.trace.lock().expect(NOT_POISONED)
@@ -75,12 +105,20 @@ impl World {
         std::mem::take(&mut *self.events.lock().expect(NOT_POISONED))
     }
 
+    /// How many datagrams were sent so far.
+    pub(crate) fn packets(&self) -> u64 {
+        self.packets.load(Ordering::Relaxed)
+    }
+
     /// A datagram is sent.
-    pub(crate) fn packet(&self, from: SocketAddr, to: SocketAddr, len: usize) -> Fate {
-        let fate = self.network().fate(from.ip(), to.ip());
+    pub(crate) fn packet(&self, from: SocketAddr, to: SocketAddr, contents: &[u8]) -> Fate {
+        let (len, hash) = (contents.len(), hash(contents));
+        self.packets.fetch_add(1, Ordering::Relaxed);
+        let fate = self.network().fate(from.ip(), to.ip(), len);
         let line = match &fate {
-            Fate::Lost => format!("{} {from} > {to} {len} lost", self.now_ms()),
-            Fate::Sent(times) => format!("{} {from} > {to} {len} {times:?}", self.now_ms()),
+            Fate::Lost => format!("{} {from} > {to} {len} {hash:08x} lost", self.now_ms()),
+            Fate::Sent(copies) => format!("{} {from} > {to} {len} {hash:08x} {copies:?}", self.now_ms()),
+            Fate::Held => format!("{} {from} > {to} {len} {hash:08x} held", self.now_ms()),
         };
         self.trace().add(line, true);
         fate
@@ -91,12 +129,11 @@ impl World {
         self.trace().add(format!("{} {by} < {from} {len}", self.now_ms()), true);
     }
 
-    /// The sockets, clock and seed for a boot of the current host. `skew_ms` is how far its wall
-    /// clock is ahead of the others.
+    /// The sockets, clock and seed for a boot of the current host.
     ///
     /// # Errors
     /// A port is in use.
-    pub(crate) async fn wire(self: &Arc<Self>, host: &str, skew_ms: u64) -> io::Result<Wire<Face>> {
+    pub(crate) async fn wire(self: &Arc<Self>, host: &str) -> io::Result<Wire<Face>> {
         let ip = turmoil::lookup(host);
         let mut rng = entropy::stream(self.seed, &format!("{host} booted at {}", self.now_ms()));
         let mut seed = [0; 32];
@@ -104,12 +141,19 @@ impl World {
         let udp = Socket::bind(Arc::clone(self), SocketAddr::new(ip, MESH_PORT)).await?;
         Ok(Wire {
             udp: Arc::new(udp),
-            runtime: Arc::new(VirtualRuntime),
+            runtime: Arc::new(VirtualRuntime::new(Arc::clone(self))),
             tcp: Face::bind(ip).await?,
-            clock: Arc::new(SkewedClock { world: Arc::clone(self), skew_ms }),
+            clock: Arc::new(HostClock { world: Arc::clone(self), host: host.to_owned() }),
             seed,
         })
     }
+}
+
+/// What stands for the contents of a packet in the trace.
+fn hash(contents: &[u8]) -> u32 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(contents);
+    hasher.finish() as u32
 }
 
 /// Accepts the TCP connections of a simulated host.
@@ -144,16 +188,23 @@ impl Listener for Face {
     }
 }
 
-/// A wall clock that is ahead of the simulation's by a fixed time.
-struct SkewedClock {
+/// The wall clock of a host.
+struct HostClock {
     world: Arc<World>,
-    skew_ms: u64,
+    host: String,
 }
 
-impl Clock for SkewedClock {
+impl Clock for HostClock {
     fn now_ms(&self) -> u64 {
-        EPOCH_MS + self.world.now_ms() + self.skew_ms
+        let ahead_ms = self.world.ahead_ms.lock().expect(NOT_POISONED).get(&self.host).copied();
+        (EPOCH_MS + self.world.now_ms()).saturating_add_signed(ahead_ms.unwrap_or_default())
     }
+}
+
+/// How often tasks are late.
+struct Lateness {
+    probability: f64,
+    rng: StdRng,
 }
 
 /// Where nodes listen for HTTP and WebSockets.
@@ -162,4 +213,6 @@ pub(crate) const HTTP_PORT: u16 = 8080;
 pub(crate) const MESH_PORT: u16 = 7400;
 /// Unix milliseconds when a run starts: the first of January 2026.
 pub(crate) const EPOCH_MS: u64 = 1_767_225_600_000;
+/// The longest that a task is late, in milliseconds. Guess: a busy machine's scheduler.
+const LATE_MS_MAX: u64 = 20;
 const NOT_POISONED: &str = "no panic happens under this lock";

@@ -65,6 +65,12 @@ impl Slots {
         Self(vec![Some(Holder { owner: me, incarnation, standing: Standing::Shown })])
     }
 
+    /// How many are in use.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.0.iter().flatten().count()
+    }
+
     /// Who stands behind `slot`.
     #[must_use]
     pub fn get(&self, slot: SlotId) -> Option<&Holder> {

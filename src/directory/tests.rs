@@ -53,7 +53,7 @@ impl TestNode {
     }
 
     fn with_policy(me: &str, incarnation: u64, ring_max: usize, takeover: Takeover) -> Self {
-        let directory = Directory::new(name(me), boot(incarnation), ring_max);
+        let directory = Directory::new(name(me), boot(incarnation), ring_max, limits::RELAY_CHANGES_MAX);
         let view = || View::new(1, takeover, Arc::clone(directory.slots()));
         let shards = TestShards(vec![view(), view()]);
         Self { directory, shards }

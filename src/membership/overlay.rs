@@ -78,6 +78,7 @@ pub(crate) struct Overlay {
     fences: Fences,
     doubt: Doubt,
     refused: u64,
+    fenced: u64,
 }
 
 /// How long each doubt may last.
@@ -131,6 +132,7 @@ impl Overlay {
             fences: Fences::default(),
             doubt: Doubt::default(),
             refused: 0,
+            fenced: 0,
         }
     }
 
@@ -247,6 +249,13 @@ impl Overlay {
         self.refused
     }
 
+    /// How many boots of names that are gone are fenced, and how many observations of boots that are
+    /// over were ignored.
+    #[must_use]
+    pub(crate) fn fences(&self) -> (usize, u64) {
+        (self.fences.len(), self.fenced)
+    }
+
     /// Takes the member out of the table, for [`Overlay::settle`] to put it back. `None` when it is
     /// not listed, or not with this incarnation.
     fn take(
@@ -281,11 +290,13 @@ impl Overlay {
         }
         if let Some(known) = self.members.get(name) {
             if incarnation <= known.incarnation() {
+                self.fenced += u64::from(incarnation < known.incarnation());
                 return self.take(name, Some(incarnation));
             }
             changes.push(known.change(Some(known.state()), MemberState::Superseded));
             self.members.remove(name);
         } else if !self.fences.admits(name, incarnation, proof) {
+            self.fenced += 1;
             return None;
         } else if self.members.len() >= limits::PEERS_MAX {
             self.refused = self.refused.saturating_add(1);

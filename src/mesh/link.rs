@@ -150,6 +150,11 @@ impl Link {
         self.retired.cancel();
     }
 
+    /// Requests that wait for their receipt.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     /// The QUIC connection.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection

@@ -165,6 +165,16 @@ impl Links {
         self.by_name.read().expect(NOT_POISONED).values().cloned().collect()
     }
 
+    /// How many addresses were dialled.
+    pub(crate) fn addresses(&self) -> usize {
+        self.dials.lock().expect(NOT_POISONED).len()
+    }
+
+    /// How many addresses have a mailbox.
+    pub(crate) fn mailboxes(&self) -> usize {
+        self.mailboxes.lock().expect(NOT_POISONED).len()
+    }
+
     /// Dials `addr` in the background, unless that is going on or failed a moment ago.
     pub(crate) fn dial(self: &Arc<Self>, addr: SocketAddr, expected: Option<NodeName>) {
         if addr == self.advertise || self.context.get().is_none() {
@@ -189,14 +199,29 @@ impl Links {
         }
         let links = Arc::clone(self);
         self.tasks.spawn(async move {
-            let reached = links.dial_once(addr).await.ok();
+            // Another node may have taken over the address of one that is gone. A linked one is not asked
+            // again who it is: the one that is gone would be looked for five times a second.
+            let heir = links.heir(addr, expected.as_ref());
+            let reached = match &heir {
+                Some(heir) => Some(heir.clone()),
+                None => links.dial_once(addr).await.ok(),
+            };
             links.dialled(addr, reached.clone());
-            // Another node may have taken over the address of one that is gone.
             if reached.is_none() || expected.is_some() && reached != expected {
-                links.metrics.mesh_dials_failed.increment(1);
+                if heir.is_none() {
+                    links.metrics.mesh_dials_failed.increment(1);
+                }
                 links.context().service.dial_failed(addr, expected.as_ref());
             }
         });
+    }
+
+    /// The peer that is linked and has the address at which `expected` is looked for.
+    fn heir(&self, addr: SocketAddr, expected: Option<&NodeName>) -> Option<NodeName> {
+        let expected = expected?;
+        let link = self.all().into_iter().find(|link| link.peer().mesh == addr)?;
+        let heir = link.peer().name != *expected && link.heard().elapsed() <= FRESH;
+        heir.then(|| link.peer().name.clone())
     }
 
     async fn dial_once(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeName, ()> {

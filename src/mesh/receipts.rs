@@ -44,6 +44,11 @@ impl Pending {
         Ok((seq, receiver))
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.lock().expect(NOT_POISONED).as_ref().map_or(0, HashMap::len)
+    }
+
     /// Takes back a request that was not sent.
     pub(crate) fn cancel(&self, seq: u64) {
         if let Some(waiting) = self.waiting.lock().expect(NOT_POISONED).as_mut() {

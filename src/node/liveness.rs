@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::config::Config;
 use crate::directory::Lost;
 use crate::id::{Incarnation, NodeName};
 use crate::membership::member::{AdvertState, GossipView, MemberState};
@@ -45,25 +46,25 @@ struct State {
 }
 
 impl Liveness {
-    /// Knows nobody yet. `takeover` is this node's policy, as its advert says it.
+    /// Knows nobody yet.
     pub(crate) fn new(
-        me: NodeName,
+        config: &Config,
         incarnation: Incarnation,
-        has_peers: bool,
-        takeover: String,
         roster: Arc<Roster>,
         replica: Arc<Replica>,
         router: Weak<Router>,
     ) -> Self {
-        let overlay = Overlay::new(me, incarnation, OverlayTimers::default());
+        let timers = OverlayTimers { purge_after: config.tuning.purge_after, ..OverlayTimers::default() };
+        let overlay = Overlay::new(config.name.clone(), incarnation, timers);
         roster.update(&overlay);
         let state = Mutex::new(State {
             overlay,
-            readiness: Readiness::new(has_peers),
+            readiness: Readiness::new(!config.peers.is_empty()),
             refused: 0,
             degraded: false,
             strangers: BTreeMap::new(),
         });
+        let takeover = config.takeover.to_string();
         Self { started: Instant::now(), takeover, state, roster, replica, router }
     }
 
@@ -108,6 +109,11 @@ impl Liveness {
     /// A later boot of this node's own name, if one was seen.
     pub(crate) fn superseded_by(&self) -> Option<Incarnation> {
         self.lock().overlay.self_superseded_by()
+    }
+
+    /// How many boots are fenced, and how many observations of boots that are over were ignored.
+    pub(crate) fn fences(&self) -> (usize, u64) {
+        self.lock().overlay.fences()
     }
 
     /// One round: what gossip and the links show now, then what time alone changes. Members without

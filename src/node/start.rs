@@ -106,16 +106,15 @@ impl Parts {
         let name = &self.config.name;
         let incarnation = decide_incarnation(&self.config, &self.links, self.clock.now_ms()).await?;
         let hasher = KeyHasher::new(&self.hash_key);
-        let replica = Arc::new(Replica::new(name.clone(), incarnation, hasher, self.config.takeover));
+        let (takeover, tuning) = (self.config.takeover, self.config.tuning);
+        let replica = Arc::new(Replica::new(name.clone(), incarnation, hasher, takeover, tuning));
         let registry = Arc::new(Registry::new(name.clone(), self.config.limits.max_connections));
         let roster = Arc::new(Roster::default());
         let owner = Arc::new(Owner::new(name.clone(), Arc::clone(&registry), Arc::clone(&replica)));
         let router = self.router(&replica, &registry, &roster, Arc::clone(&owner));
         let liveness = Arc::new(Liveness::new(
-            name.clone(),
+            &self.config,
             incarnation,
-            !self.config.peers.is_empty(),
-            self.config.takeover.to_string(),
             Arc::clone(&roster),
             Arc::clone(&replica),
             Arc::downgrade(&router),

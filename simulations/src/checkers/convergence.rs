@@ -1,8 +1,10 @@
 //! What must become true when the faults are over: all nodes agree, and with the clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{ClientIndex, ConnectionId, NodeIndex, node_name};
+use pushmesh::NodeName;
+
+use crate::event::{ClientIndex, ConnectionId, NodeIndex, node_name, node_of};
 use crate::host::{Boot, session_key};
 
 /// The connections that are open, with their nodes, by client.
@@ -14,10 +16,13 @@ pub(crate) type Connected = BTreeMap<ClientIndex, BTreeMap<ConnectionId, NodeInd
 /// # Errors
 /// What is not so yet.
 pub(crate) fn converged(boots: &[Option<Boot>], connected: &Connected) -> Result<(), String> {
+    // What is left of a node that was replaced is not compared: it is hidden, and purged in time.
+    let members: BTreeSet<NodeName> = boots.iter().flatten().map(|boot| boot.replica.me().clone()).collect();
     let mut heads = Vec::new();
     for (node, boot) in boots.iter().enumerate() {
         let boot = boot.as_ref().ok_or_else(|| format!("{} does not run", node_name(node)))?;
-        heads.push(boot.replica.heads().into_iter().collect::<BTreeMap<_, _>>());
+        let held = boot.replica.heads().into_iter().filter(|(owner, _)| members.contains(owner));
+        heads.push(held.collect::<BTreeMap<_, _>>());
         if heads[node].len() != boots.len() {
             return Err(format!(
                 "{} holds {} of {} sections",
@@ -37,8 +42,9 @@ pub(crate) fn converged(boots: &[Option<Boot>], connected: &Connected) -> Result
         };
         let key = session_key(*client);
         for boot in boots.iter().flatten() {
-            let owner = boot.replica.lookup_named(&key).map(|owned| owned.owner.to_string());
-            if owner.as_deref() != Some(&node_name(*at)) {
+            let owner = boot.replica.lookup_named(&key).map(|owned| owned.owner);
+            let running = owner.as_ref().filter(|owner| members.contains(*owner));
+            if running.and_then(|owner| node_of(owner.as_str())) != Some(*at) {
                 let (who, at) = (boot.replica.me(), node_name(*at));
                 return Err(format!(
                     "client {client} is connected to {at}, and {who} looks for it at {owner:?}"

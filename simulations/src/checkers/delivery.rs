@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkers::Checker;
 use crate::checkers::arrival::push_of;
-use crate::event::{Answer, ClientIndex, ConnectionId, Event, NodeIndex, PushId, node_name};
+use crate::event::{Answer, ClientIndex, ConnectionId, Event, NodeIndex, PushId, node_of};
 use pushmesh::Outcome;
 
 /// Keeps account of what was promised and what arrived.
@@ -19,6 +19,8 @@ pub(super) struct Delivery {
     got: BTreeSet<(PushId, ClientIndex)>,
     /// When connections of a client to a node last broke.
     broken_ms: BTreeMap<(ClientIndex, NodeIndex), u64>,
+    /// Since when nodes hold still.
+    still_ms: BTreeMap<NodeIndex, u64>,
 }
 
 impl Checker for Delivery {
@@ -39,6 +41,13 @@ impl Checker for Delivery {
                 {
                     self.broken_ms.insert(*of, now_ms);
                 }
+            }
+            Event::HeldStill { node } => _ = self.still_ms.insert(*node, now_ms),
+            Event::WentOn { node } => {
+                // It learns only now what broke meanwhile.
+                let since = self.still_ms.remove(node).unwrap_or(now_ms).saturating_sub(NOTICE_MS);
+                let broken = self.broken_ms.iter_mut().filter(|((_, at), _)| at == node);
+                broken.filter(|(_, at)| **at >= since).for_each(|(_, at)| *at = now_ms);
             }
             Event::Got { connection, text } => {
                 if let Some(((client, _), push)) = self.connections.get(connection).zip(push_of(text)) {
@@ -76,9 +85,7 @@ impl Checker for Delivery {
 }
 
 fn promise(push: PushId, answer: &Answer) -> Result<(PushId, ClientIndex, NodeIndex), String> {
-    let node = answer.node.as_deref();
-    let node = node.and_then(|name| (0..NODES_MAX).find(|node| node_name(*node) == name));
-    match (answer.client, node) {
+    match (answer.client, answer.node.as_deref().and_then(node_of)) {
         (Some(client), Some(node)) => Ok((push, client, node)),
         _ => Err(format!("push {push} was called delivered to nobody that there is: {answer:?}")),
     }
@@ -87,8 +94,6 @@ fn promise(push: PushId, answer: &Answer) -> Result<(PushId, ClientIndex, NodeIn
 /// How long a node may write to a socket that the client has let go of, in milliseconds. Source: above
 /// every latency that a plan draws.
 const NOTICE_MS: u64 = 200;
-/// Numbers of nodes that a name can mean. Source: the largest run.
-const NODES_MAX: NodeIndex = 20;
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +117,22 @@ mod tests {
         assert_eq!(seen(&[Event::Got { connection: 7, text: "m1".to_owned() }]), Ok(()));
         assert!(seen(&[]).unwrap_err().contains("did not"));
         assert!(seen(&[Event::Ended { connection: 7, end: End::Closed(Some(4001)) }]).is_err());
+    }
+
+    #[test]
+    fn a_node_that_held_still_learns_late_what_broke() {
+        let mut checker = Delivery::default();
+        let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered };
+        let events = [
+            (0, Event::Opened { connection: 7, client: 0, node: 0 }),
+            (1_000, Event::HeldStill { node: 0 }),
+            (1_100, Event::Ended { connection: 7, end: End::Dropped }),
+            (2_000, Event::Pushed { push: 1, node: 0, aim: Aim::Client(0), found: Vec::new() }),
+            (2_000, Event::Answered { push: 1, sessions: vec![answer], delivered: 1 }),
+        ];
+        events.iter().for_each(|(at, event)| checker.event(*at, event).unwrap());
+        checker.event(3_000, &Event::WentOn { node: 0 }).unwrap();
+        assert_eq!(checker.end(), Ok(()));
     }
 
     #[test]

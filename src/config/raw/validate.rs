@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::{ConfigError, RawConfig, files};
-use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Secret};
+use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Secret, Tuning};
 use crate::id::{ClusterName, NodeName};
 
 /// What a configuration takes from the process and the machine rather than from its fields.
@@ -58,6 +58,7 @@ impl RawConfig {
             auth: self.auth(dev)?,
             tls: self.http_tls()?,
             takeover: self.takeover_within(&limits)?,
+            tuning: Tuning::default(),
             limits,
             timers: self.timers()?,
             data_dir: self.data_dir,

@@ -63,7 +63,6 @@ impl Fences {
     }
 
     /// How many names are remembered.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

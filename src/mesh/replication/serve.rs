@@ -29,6 +29,7 @@ pub(crate) async fn serve(
     subscribe: Subscribe,
 ) -> Result<(), CodecError> {
     let replica = &context.replica;
+    let changes_max = replica.tuning().delta_changes;
     let Subscribe { owner, position, follow } = subscribe;
     let follow = follow && owner == *replica.me();
     let _ = stream.set_priority(DIRECTORY_PRIORITY);
@@ -39,7 +40,7 @@ pub(crate) async fn serve(
     let mut sent = Instant::now() - limits::COALESCE_MAX;
     loop {
         version.borrow_and_update();
-        match replica.delta_since(&owner, cursor, limits::DELTA_CHANGES_MAX) {
+        match replica.delta_since(&owner, cursor, changes_max) {
             None => match send_snapshot(context, &owner, &mut stream).await? {
                 Some(at) => cursor = at,
                 None => return Ok(()),
@@ -49,7 +50,8 @@ pub(crate) async fn serve(
                     return Ok(());
                 }
                 let window = window(context.service.members().len());
-                if !gather(&mut version, cursor, sent + window, &mut stream).await {
+                let full = cursor.version + changes_max as u64;
+                if !gather(&mut version, full, sent + window, &mut stream).await {
                     return Ok(());
                 }
             }
@@ -63,10 +65,11 @@ pub(crate) async fn serve(
     }
 }
 
-/// Waits for a change, then until `flush` or until a delta is full. `false`: nobody reads any more.
+/// Waits for a change, then until `flush` or until a delta is full, which it is at the version `full`.
+/// `false`: nobody reads any more.
 async fn gather(
     version: &mut watch::Receiver<u64>,
-    cursor: Position,
+    full: u64,
     flush: Instant,
     stream: &mut SendStream,
 ) -> bool {
@@ -74,7 +77,6 @@ async fn gather(
         changed = version.changed() => if changed.is_err() { return false },
         _ = stream.stopped() => return false,
     }
-    let full = cursor.version + limits::DELTA_CHANGES_MAX as u64;
     tokio::select! {
         () = sleep_until(flush) => {}
         _ = version.wait_for(|version| *version >= full) => {}
@@ -108,7 +110,7 @@ async fn send_snapshot(
         // What was written meanwhile; the end has to name a position where nothing is missing.
         loop {
             // The changes since the beginning are forgotten: this snapshot can not be mended.
-            let Some(delta) = replica.delta_since(owner, at, limits::DELTA_CHANGES_MAX) else {
+            let Some(delta) = replica.delta_since(owner, at, replica.tuning().delta_changes) else {
                 continue 'whole;
             };
             if !delta.is_empty() {
@@ -136,7 +138,7 @@ async fn send_chunks(
     let started = Instant::now();
     let (mut after, mut bytes) = (None, 0);
     loop {
-        let chunk = replica.chunk(owner, after, limits::SNAPSHOT_CHUNK_ENTRIES);
+        let chunk = replica.chunk(owner, after, replica.tuning().snapshot_chunk_entries);
         let Some(chunk) = chunk else { return Ok(false) };
         let Some(last) = chunk.last() else { return Ok(true) };
         after = Some(last.key);

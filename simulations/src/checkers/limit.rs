@@ -1,0 +1,104 @@
+//! What a node holds stays within limits: as many members, links, copies and waiting requests as the
+//! cluster explains, however long the run.
+
+use std::collections::BTreeSet;
+
+use pushmesh::internals::Inside;
+use pushmesh::{NodeName, limits};
+
+use crate::checkers::Checker;
+use crate::host::Boot;
+
+/// Watches how much all nodes hold.
+#[derive(Default)]
+pub(super) struct Limit {
+    /// All names that a node of the run has had.
+    names: BTreeSet<NodeName>,
+    /// Boots so far.
+    boots: BTreeSet<(NodeName, u64)>,
+    compared: u64,
+}
+
+impl Checker for Limit {
+    fn name(&self) -> &'static str {
+        "what a node holds stays within limits"
+    }
+
+    fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
+        for boot in boots.iter().flatten() {
+            if !self.boots.contains(&(boot.replica.me().clone(), boot.incarnation)) {
+                self.boots.insert((boot.replica.me().clone(), boot.incarnation));
+                self.names.insert(boot.replica.me().clone());
+            }
+        }
+        if !now_ms.is_multiple_of(EVERY_MS) {
+            return Ok(());
+        }
+        for boot in boots.iter().flatten() {
+            if let Some(inside) = boot.observer.inside() {
+                self.compared += 1;
+                let me = boot.replica.me();
+                self.within(&inside, boots.len()).map_err(|what| format!("{me} holds {what}: {inside:?}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compared(&self) -> (&'static str, u64) {
+        ("looks at how much a node holds", self.compared)
+    }
+}
+
+impl Limit {
+    fn within(&self, inside: &Inside, nodes: usize) -> Result<(), &'static str> {
+        let names = self.names.len();
+        let most = [
+            (inside.members.len(), names, "too many members"),
+            (inside.fences, names, "too many fences"),
+            (inside.links, names, "too many links"),
+            (inside.pending, inside.links * limits::PENDING_MAX, "too many requests"),
+            // Addresses stay when their node gets another name.
+            (inside.addresses, nodes, "too many addresses"),
+            (inside.mailboxes, nodes, "too many mailboxes"),
+            // One that is seen, one that arrives and one that waits to be swept, of each boot.
+            (inside.slots, 3 * self.boots.len(), "too many copies"),
+        ];
+        most.iter().find(|(held, most, _)| held > most).map_or(Ok(()), |(_, _, what)| Err(what))
+    }
+}
+
+/// Time between two looks, in milliseconds.
+const EVERY_MS: u64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inside() -> Inside {
+        Inside {
+            members: Default::default(),
+            fences: 0,
+            fenced: 0,
+            degraded: false,
+            isolated: false,
+            connections: 0,
+            claims: 0,
+            links: 1,
+            pending: 0,
+            addresses: 0,
+            mailboxes: 0,
+            slots: 0,
+        }
+    }
+
+    #[test]
+    fn what_grows_without_limit_is_found() {
+        let name = NodeName::new("n1").unwrap();
+        let checker = Limit { names: [name.clone()].into(), boots: [(name, 1)].into(), compared: 0 };
+        assert_eq!(checker.within(&inside(), 1), Ok(()));
+        assert!(checker.within(&Inside { fences: 2, ..inside() }, 1).is_err());
+        assert!(checker.within(&Inside { pending: limits::PENDING_MAX + 1, ..inside() }, 1).is_err());
+        assert!(checker.within(&Inside { addresses: 2, ..inside() }, 1).is_err());
+        assert!(checker.within(&Inside { slots: 4, ..inside() }, 1).is_err());
+    }
+}

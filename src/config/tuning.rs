@@ -1,0 +1,33 @@
+//! Bounds that no flag and no file sets: the product has one value for each, and a simulation draws
+//! smaller ones to meet sooner what is rare otherwise.
+
+use std::time::Duration;
+
+use crate::limits;
+
+/// Bounds of replication and membership that only a simulation changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Changes that the owner of a section remembers.
+    pub change_ring: usize,
+    /// Changes that a copy of a section remembers.
+    pub relay_changes: usize,
+    /// Changes in one delta.
+    pub delta_changes: usize,
+    /// Entries in one chunk of a snapshot.
+    pub snapshot_chunk_entries: usize,
+    /// How long a dead member and its section are kept.
+    pub purge_after: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            change_ring: limits::CHANGE_RING_MAX,
+            relay_changes: limits::RELAY_CHANGES_MAX,
+            delta_changes: limits::DELTA_CHANGES_MAX,
+            snapshot_chunk_entries: limits::SNAPSHOT_CHUNK_ENTRIES,
+            purge_after: limits::PURGE_AFTER,
+        }
+    }
+}
