@@ -16,6 +16,7 @@ mod coverage;
 mod entropy;
 mod event;
 mod host;
+mod inspection;
 mod network;
 mod panics;
 mod plan;

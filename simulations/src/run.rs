@@ -24,6 +24,7 @@ use crate::coverage::Coverage;
 use crate::entropy;
 use crate::event::{Event, NodeIndex, PushId, node_name};
 use crate::host::{Boot, Command, Hosts};
+use crate::inspection::Inspection;
 use crate::network::Weather;
 use crate::panics;
 use crate::plan::{Identity, Plan, Size, Step};
@@ -94,6 +95,7 @@ struct Run<'a> {
     population: Population,
     checkers: Checkers,
     coverage: Coverage,
+    inspection: Inspection,
     addresses: Vec<IpAddr>,
     now_ms: u64,
     pushes: PushId,
@@ -130,7 +132,7 @@ impl Run<'_> {
             Population::new(Arc::clone(&clients), entropy::stream(seed, "population"), plan.nodes);
         sim.host(CLIENTS, move || Arc::clone(&clients).run());
         let addresses = (0..plan.nodes).map(|node| sim.lookup(node_name(node))).collect();
-        let (checkers, coverage) = (Checkers::new(), Coverage::default());
+        let (checkers, coverage, inspection) = (Checkers::new(), Coverage::default(), Inspection::default());
         let (down, kept_down, still) = Default::default();
         let (now_ms, pushes) = (0, 0);
         Ok(Self {
@@ -141,6 +143,7 @@ impl Run<'_> {
             population,
             checkers,
             coverage,
+            inspection,
             addresses,
             now_ms,
             pushes,
@@ -152,6 +155,7 @@ impl Run<'_> {
 
     fn finish(mut self) -> Outcome {
         let verdict = self.phases();
+        self.inspection.report(&mut self.coverage);
         for (what, times) in self.checkers.compared() {
             self.coverage.count(format!("checked: {what}"), times);
         }
@@ -215,7 +219,9 @@ impl Run<'_> {
             checker: "every node starts",
             what: error.to_string(),
         })?;
-        self.checkers.tick(self.now_ms, &self.hosts.boots())
+        let boots = self.hosts.boots();
+        self.inspection.tick(self.now_ms, &boots);
+        self.checkers.tick(self.now_ms, &boots)
     }
 
     fn step(&mut self, step: Step) {
