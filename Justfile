@@ -31,8 +31,17 @@ sim *ARGS:
 # Simulate many seeds until one fails: --runs, --minutes, --first-seed
 sim-swarm *ARGS: (sim "swarm" ARGS)
 
-# Repeat the run of one seed
-sim-replay SEED: (sim "run" "--seed" SEED)
+# Repeat the runs that once failed: all of them, or the seeds and names that are given
+sim-replay *ARGS: (sim "replay" ARGS)
+
+# Make a seed that fails small: `just sim-shrink --seed 7`
+sim-shrink *ARGS: (sim "shrink" ARGS)
+
+# Show that seeds have one trace in a build with tokio_unstable too, which is another one: see docs/SIMULATION.md
+sim-unstable *ARGS="--seed 1,2,3":
+    RUSTFLAGS="--cfg tokio_unstable" cargo build --release --package simulations --target-dir target/tokio-unstable
+    target/tokio-unstable/release/simulations --version | grep tokio_unstable
+    target/tokio-unstable/release/simulations compare {{ARGS}}
 
 # Measure: closed_loop (pushes through a real cluster) or directory (how fast and small it is)
 bench NAME="closed_loop" *ARGS:

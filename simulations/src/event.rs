@@ -108,7 +108,7 @@ pub(crate) enum Event {
     Answered {
         /// The push.
         push: PushId,
-        /// What became of it at each session; empty for a broadcast.
+        /// What became of it at each session; of a broadcast the nodes that did not answer.
         sessions: Vec<Answer>,
         /// For a broadcast how many sessions were written to.
         delivered: u64,

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use pushmesh::config::Tuning;
 use pushmesh::internals::{Observer, Replica};
 use pushmesh::wire::Wire;
-use pushmesh::{Config, DeviceId, Node, NodeName, Payload, PushReport, SessionKey, Target, UserId};
+use pushmesh::{Config, DeviceId, Node, NodeName, Outcome, Payload, PushReport, SessionKey, Target, UserId};
 use tokio::sync::mpsc;
 
 use crate::event::{
@@ -188,7 +188,14 @@ impl Hosts {
             Aim::All => {
                 let answer = match node.broadcast(payload, None).await {
                     Ok(report) => {
-                        Event::Answered { push, sessions: Vec::new(), delivered: report.total().delivered }
+                        let silent = report.nodes.iter().filter(|(_, tally)| tally.is_none());
+                        let silent = silent.map(|(node, _)| Answer {
+                            client: None,
+                            node: Some(node.to_string()),
+                            outcome: Outcome::Unreachable,
+                        });
+                        let delivered = report.total().delivered;
+                        Event::Answered { push, sessions: silent.collect(), delivered }
                     }
                     Err(error) => Event::Rejected { push, why: error.to_string() },
                 };

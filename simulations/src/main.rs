@@ -11,8 +11,11 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 mod checkers;
+mod child;
 mod client;
+mod compare;
 mod coverage;
+mod ddmin;
 mod entropy;
 mod event;
 mod host;
@@ -21,9 +24,13 @@ mod network;
 mod panics;
 mod plan;
 mod population;
+mod progress;
+mod replay;
 mod run;
 mod scenario;
+mod shrink;
 mod socket;
+mod steps;
 mod swarm;
 mod trace;
 mod world;
@@ -31,10 +38,11 @@ mod world;
 use plan::Size;
 use run::{Options, Planned};
 use scenario::Scenario;
+use steps::Steps;
 
 /// Simulates a cluster, deterministically.
 #[derive(Parser)]
-#[command(about)]
+#[command(about, version = VERSION)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -52,6 +60,16 @@ enum Command {
         trace: Option<PathBuf>,
         #[command(flatten)]
         size: Size,
+        #[command(flatten)]
+        steps: Steps,
+    },
+    /// Says what a seed plans, with the numbers of the steps
+    Plan {
+        /// Decides everything
+        #[arg(long)]
+        seed: u64,
+        #[command(flatten)]
+        size: Size,
     },
     /// Runs a scenario that is written down; without a name lists them
     Scenario {
@@ -64,8 +82,14 @@ enum Command {
         #[arg(long)]
         trace: Option<PathBuf>,
     },
+    /// Runs seeds twice at the same time and compares the traces
+    Compare(compare::Arguments),
     /// Runs many seeds, several at a time, until one fails
     Swarm(swarm::Arguments),
+    /// Makes a seed that fails small: the fewest steps of its plan that still fail
+    Shrink(shrink::Arguments),
+    /// Repeats the runs that once failed
+    Replay(replay::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -74,10 +98,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let done = match Arguments::parse().command {
-        Command::Run { seed, trace, size } => {
-            let seed = seed.map_or_else(entropy::fresh_seed, Ok);
-            seed.map_err(Into::into)
-                .and_then(|seed| one(Options { seed, plan: Planned::Drawn(size), trace }, &[]))
+        Command::Run { seed, trace, size, steps } => {
+            let seed = seed.map_or_else(entropy::fresh_seed, Ok).map_err(Into::into);
+            seed.and_then(|seed| one(Options { seed, plan: Planned::Drawn(size, steps), trace }, &[]))
         }
         Command::Scenario { name: Some(name), seed, trace } => scenario::find(&name).and_then(|scenario| {
             one(Options { seed, plan: Planned::Written(scenario.plan), trace }, scenario.meets)
@@ -86,7 +109,11 @@ fn main() -> ExitCode {
             scenario::ALL.iter().for_each(|Scenario { name, story, .. }| println!("{name}: {story}"));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Plan { seed, size } => Ok(steps::print(seed, size)),
+        Command::Compare(arguments) => compare::compare(&arguments),
         Command::Swarm(arguments) => swarm::swarm(&arguments),
+        Command::Shrink(arguments) => shrink::shrink(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("simulations: {error:#}");
@@ -117,7 +144,7 @@ fn one(options: Options, meets: &[&str]) -> anyhow::Result<ExitCode> {
         Err(violation) => {
             eprintln!("the last events:");
             outcome.recent.iter().for_each(|line| eprintln!("  {line}"));
-            println!("FAILED at {violation}");
+            println!("{FAILED}{violation}");
             "failed"
         }
     };
@@ -139,3 +166,11 @@ fn wall_clock() -> std::time::Instant {
 
 /// What a line of the coverage table begins with.
 const COVERED: &str = "covered ";
+/// What the line of a violation begins with.
+const FAILED: &str = "FAILED at ";
+/// The version, which tells builds apart that draw the numbers of `tokio::select!` from elsewhere.
+const VERSION: &str = if cfg!(tokio_unstable) {
+    concat!(env!("CARGO_PKG_VERSION"), " with tokio_unstable")
+} else {
+    env!("CARGO_PKG_VERSION")
+};

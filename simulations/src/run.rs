@@ -29,6 +29,7 @@ use crate::network::Weather;
 use crate::panics;
 use crate::plan::{Identity, Plan, Size, Step};
 use crate::population::Population;
+use crate::steps::Steps;
 use crate::trace::Trace;
 use crate::world::{EPOCH_MS, World};
 
@@ -44,10 +45,10 @@ pub(crate) struct Options {
 }
 
 /// Where the plan of a run comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Planned {
-    /// It is drawn from the seed.
-    Drawn(Size),
+    /// It is drawn from the seed, and these of its steps are carried out.
+    Drawn(Size, Steps),
     /// It is written down.
     Written(fn() -> Plan),
 }
@@ -78,7 +79,11 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Outcome> {
         entropy::seed_thread(options.seed);
         let trace = Trace::new(options.trace.as_deref())?;
         let plan = match options.plan {
-            Planned::Drawn(size) => Plan::draw(options.seed, size),
+            Planned::Drawn(size, steps) => {
+                let mut plan = Plan::draw(options.seed, size);
+                plan.keep(&steps);
+                plan
+            }
             Planned::Written(plan) => plan(),
         };
         Ok(Run::new(options.seed, plan, trace)?.finish())

@@ -1,15 +1,15 @@
-//! Many runs, several at a time, each in a process of its own: what a library counts for a whole
-//! process would otherwise differ from a run that is repeated alone.
+//! Many runs, several at a time, until one fails; then what was met, and what should have been.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, ExitCode, Output, Stdio};
-use std::thread;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
-
+use crate::child::{Case, Jobs, Report};
+use crate::coverage::{REQUIRED, REQUIRED_FROM_RUNS, REQUIRED_FROM_SECONDS};
 use crate::plan::Size;
-use crate::{COVERED, entropy, wall_clock};
+use crate::progress::{Progress, bar, spoken};
+use crate::steps::Steps;
+use crate::{entropy, wall_clock};
 
 /// How many runs, and which.
 #[derive(Debug, clap::Args)]
@@ -35,95 +35,185 @@ pub(crate) struct Arguments {
 /// # Errors
 /// A process can not be started.
 pub(crate) fn swarm(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let first = arguments.first_seed.map_or_else(entropy::fresh_seed, Ok)?;
-    let jobs = arguments.jobs.map_or_else(|| thread::available_parallelism().map(usize::from), Ok)?.max(1);
-    let started = wall_clock();
-    let more = |runs: u64| match arguments.minutes {
-        Some(minutes) => started.elapsed() < Duration::from_secs(60 * minutes),
-        None => runs < arguments.runs,
-    };
-    let mut running: Vec<(u64, Child)> = Vec::new();
-    let mut covered = BTreeMap::new();
-    let (mut begun, mut done) = (0, 0);
-    while more(begun) || !running.is_empty() {
-        while running.len() < jobs && more(begun) {
-            let seed = first.wrapping_add(begun);
-            running.push((seed, start(seed, &arguments.size)?));
-            begun += 1;
+    let mut swarm = Swarm::new(arguments)?;
+    let mut jobs = Jobs::new(arguments.jobs)?;
+    let mut progress = Progress::new();
+    while swarm.more() || !jobs.idle() {
+        while jobs.free() && swarm.more() {
+            let case = swarm.next();
+            jobs.start(case.clone(), &case)?;
         }
-        let Some(at) = finished(&mut running)? else {
-            thread::sleep(POLL);
-            continue;
-        };
-        let (seed, child) = running.swap_remove(at);
-        let output = child.wait_with_output()?;
-        if !output.status.success() {
-            for (_, mut child) in running {
-                // One that has ended by itself needs no end.
-                let _ = child.kill();
-                child.wait()?;
+        if let Some((case, report)) = jobs.ended()? {
+            if !report.ok {
+                progress.clear();
+                return Ok(failed(&case, &report));
             }
-            return Ok(failed(seed, &arguments.size, &output));
+            swarm.add(&report);
         }
-        add(&mut covered, &output);
-        done += 1;
+        progress.at(|| swarm.line());
     }
-    for (case, (times, runs)) in covered {
-        println!("{times:>10} in {runs:>5} runs  {case}");
-    }
-    println!("{done} runs from seed {first} ok in {:.0} s", started.elapsed().as_secs_f64());
-    Ok(ExitCode::SUCCESS)
+    progress.clear();
+    Ok(swarm.end())
 }
 
-fn start(seed: u64, size: &Size) -> anyhow::Result<Child> {
-    let program = std::env::current_exe().context("this program does not find itself")?;
-    let mut command = Command::new(program);
-    command.args(arguments(seed, size)).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().context("a run can not be started")
+/// What has run so far.
+struct Swarm<'a> {
+    arguments: &'a Arguments,
+    first: u64,
+    started: std::time::Instant,
+    begun: u64,
+    done: u64,
+    /// By case: how often it was met, and in how many runs.
+    covered: BTreeMap<String, (u64, u64)>,
 }
 
-/// The command line that repeats a run.
-fn arguments(seed: u64, size: &Size) -> Vec<String> {
-    let mut words = vec!["run".to_owned(), "--seed".to_owned(), seed.to_string()];
-    let nodes = size.nodes.map(|nodes| ("--nodes", u64::from(nodes)));
-    let clients = size.clients.map(|clients| ("--clients", u64::from(clients)));
-    let seconds = Some(("--seconds", u64::from(size.seconds)));
-    for (flag, value) in [nodes, clients, seconds].into_iter().flatten() {
-        words.extend([flag.to_owned(), value.to_string()]);
+impl<'a> Swarm<'a> {
+    fn new(arguments: &'a Arguments) -> anyhow::Result<Self> {
+        let first = arguments.first_seed.map_or_else(entropy::fresh_seed, Ok)?;
+        let started = wall_clock();
+        Ok(Self { arguments, first, started, begun: 0, done: 0, covered: BTreeMap::new() })
     }
-    words
-}
 
-fn finished(running: &mut [(u64, Child)]) -> anyhow::Result<Option<usize>> {
-    for (at, (_, child)) in running.iter_mut().enumerate() {
-        if child.try_wait()?.is_some() {
-            return Ok(Some(at));
+    /// Whether more runs are to be begun.
+    fn more(&self) -> bool {
+        match self.limit() {
+            Some(limit) => self.started.elapsed() < limit,
+            None => self.begun < self.arguments.runs,
         }
     }
-    Ok(None)
+
+    fn limit(&self) -> Option<Duration> {
+        self.arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes))
+    }
+
+    fn next(&mut self) -> Case {
+        let seed = self.first.wrapping_add(self.begun);
+        self.begun += 1;
+        Case { seed, size: self.arguments.size, steps: Steps::default() }
+    }
+
+    fn add(&mut self, report: &Report) {
+        for (case, times) in report.covered() {
+            let (total, runs) = self.covered.entry(case.to_owned()).or_default();
+            *total += times;
+            *runs += u64::from(times > 0);
+        }
+        self.done += 1;
+    }
+
+    /// How far it is.
+    fn line(&self) -> String {
+        let elapsed = self.started.elapsed();
+        let rate = self.done as f64 / elapsed.as_secs_f64().max(0.001);
+        let seed = self.first.wrapping_add(self.begun.saturating_sub(1));
+        let (part, of, left) = match self.limit() {
+            Some(limit) => {
+                let part = elapsed.as_secs_f64() / limit.as_secs_f64().max(0.001);
+                (part, String::new(), Some(limit.saturating_sub(elapsed)))
+            }
+            None => {
+                let runs = self.arguments.runs;
+                let left = (runs - self.done) as f64 / rate;
+                let left = Duration::try_from_secs_f64(left).ok();
+                (self.done as f64 / runs.max(1) as f64, format!("/{runs}"), left)
+            }
+        };
+        let left = left.map_or("?".to_owned(), spoken);
+        format!("{} {}{of} runs, seed {seed}, {rate:.2}/s, {left} left", bar(part), self.done)
+    }
+
+    /// The required cases that were not met, if the swarm was large enough to meet them all.
+    fn missed(&self) -> Vec<&'static str> {
+        let Size { nodes, clients, seconds } = self.arguments.size;
+        let drawn = nodes.is_none() && clients.is_none() && seconds >= REQUIRED_FROM_SECONDS;
+        if !drawn || self.done < REQUIRED_FROM_RUNS {
+            return Vec::new();
+        }
+        let met = |case: &str| self.covered.get(case).is_some_and(|(times, _)| *times > 0);
+        REQUIRED.iter().copied().filter(|case| !met(case)).collect()
+    }
+
+    /// The table of what was met, and the verdict.
+    fn end(&self) -> ExitCode {
+        for (case, (times, runs)) in &self.covered {
+            println!("{times:>10} in {runs:>5} runs  {case}");
+        }
+        let (done, first, seconds) = (self.done, self.first, self.started.elapsed().as_secs_f64());
+        let missed = self.missed();
+        if missed.is_empty() {
+            println!("{done} runs from seed {first} ok in {seconds:.0} s");
+            return ExitCode::SUCCESS;
+        }
+        for case in &missed {
+            println!("NEVER MET  {case}");
+        }
+        println!(
+            "{done} runs from seed {first} held in {seconds:.0} s, and checked too little: {} of {} required cases \
+             were never met",
+            missed.len(),
+            REQUIRED.len()
+        );
+        ExitCode::FAILURE
+    }
 }
 
-fn failed(seed: u64, size: &Size, output: &Output) -> ExitCode {
-    print!("{}", String::from_utf8_lossy(&output.stderr));
-    for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.starts_with(COVERED)) {
-        println!("{line}");
-    }
-    println!("cargo run --release -p simulations -- {}", arguments(seed, size).join(" "));
+/// Says what was wrong; last the line that repeats it.
+fn failed(case: &Case, report: &Report) -> ExitCode {
+    print!("{}", report.said());
+    println!("make it small, or repeat it:");
+    println!("{}", case.line("shrink"));
+    println!("{}", case.line("run"));
     ExitCode::FAILURE
 }
 
-fn add(covered: &mut BTreeMap<String, (u64, u64)>, output: &Output) {
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let Some((times, case)) = line.strip_prefix(COVERED).and_then(|line| line.trim().split_once("  "))
-        else {
-            continue;
-        };
-        let (total, runs) = covered.entry(case.to_owned()).or_default();
-        let times: u64 = times.parse().unwrap_or_default();
-        *total += times;
-        *runs += u64::from(times > 0);
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::COVERED;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    /// What a swarm of so many runs misses that meets all required cases but one.
+    fn missed(line: &str, runs: u64, but: &str) -> Vec<&'static str> {
+        let line = Line::parse_from(line.split(' '));
+        let mut swarm = Swarm::new(&line.arguments).unwrap();
+        let times = |case: &str| u64::from(case != but);
+        let stdout = REQUIRED.iter().map(|case| format!("{COVERED}{:>8}  {case}\n", times(case))).collect();
+        let report = Report { ok: true, stdout, ..Report::default() };
+        (0..runs).for_each(|_| swarm.add(&report));
+        swarm.missed()
+    }
+
+    #[test]
+    fn a_large_swarm_has_to_meet_every_required_case() {
+        for case in REQUIRED {
+            assert_eq!(missed("swarm", REQUIRED_FROM_RUNS, case), [*case]);
+        }
+        assert!(missed("swarm", REQUIRED_FROM_RUNS, "").is_empty());
+    }
+
+    #[test]
+    fn a_swarm_of_few_or_small_runs_may_miss_some() {
+        assert!(missed("swarm", REQUIRED_FROM_RUNS - 1, REQUIRED[0]).is_empty());
+        for line in ["swarm --seconds 10", "swarm --nodes 2", "swarm --clients 1"] {
+            assert!(missed(line, REQUIRED_FROM_RUNS, REQUIRED[0]).is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_line_says_how_far_it_is() {
+        let line = Line::parse_from("swarm --runs 4 --first-seed 1000".split(' '));
+        let mut swarm = Swarm::new(&line.arguments).unwrap();
+        assert!(swarm.line().contains("] 0/4 runs, seed 1000, 0.00/s, "), "{}", swarm.line());
+        let seeds: Vec<_> = std::iter::from_fn(|| swarm.more().then(|| swarm.next().seed)).collect();
+        assert_eq!(seeds, [1000, 1001, 1002, 1003]);
+        (0..2).for_each(|_| swarm.add(&Report::default()));
+        assert!(swarm.line().starts_with("[##########----------] 2/4 runs, seed 1003, "), "{}", swarm.line());
     }
 }
-
-/// Time between two looks at what runs. A few kilobytes of output fit the pipe meanwhile.
-const POLL: Duration = Duration::from_millis(20);
