@@ -150,6 +150,11 @@ impl Link {
         self.retired.cancel();
     }
 
+    /// Ends when no request waits for its receipt.
+    pub(crate) async fn idle(&self) {
+        self.pending.idle().await;
+    }
+
     /// Requests that wait for their receipt.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
@@ -211,13 +216,26 @@ impl Link {
         }
     }
 
-    /// Runs the link until its connection closes, and says who closed it.
-    pub(crate) async fn run(self: Arc<Self>, context: Arc<LinkContext>) -> LinkEnd {
+    /// Runs the link until its connection closes, and says who closed it. Requests are sent once
+    /// `before` has ended.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        context: Arc<LinkContext>,
+        before: impl Future<Output = ()> + Send + 'static,
+    ) -> LinkEnd {
         let mut tasks = JoinSet::new();
+        let may_send = CancellationToken::new();
         for lane in 0..limits::LANES {
-            let link = Arc::clone(&self);
-            tasks.spawn(async move { link.lanes[lane].run(&link.connection).await });
+            let (link, may_send) = (Arc::clone(&self), may_send.clone());
+            tasks.spawn(async move {
+                may_send.cancelled().await;
+                link.lanes[lane].run(&link.connection).await;
+            });
         }
+        tasks.spawn(async move {
+            before.await;
+            may_send.cancel();
+        });
         let link = Arc::clone(&self);
         tasks.spawn(async move { link.answers.run(&link.connection).await });
         let link = Arc::clone(&self);

@@ -6,6 +6,7 @@
 //! in flight may finish.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn::{Connection, Endpoint};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -337,17 +338,17 @@ impl Links {
                 && self.keeps(held, &link)
             {
                 // The peer may have used it already: serve what it sent, then close.
-                self.tasks.spawn(Arc::clone(&link).run(Arc::clone(self.context())));
+                self.tasks.spawn(Arc::clone(&link).run(Arc::clone(self.context()), ready(())));
                 self.retire(link);
                 return;
             }
             by_name.insert(peer.name.clone(), Arc::clone(&link))
         };
         let fresh = replaced.as_ref().is_none_or(|old| old.peer().incarnation != peer.incarnation);
-        match replaced {
+        match &replaced {
             // What is in flight there would arrive behind what is sent on the new one.
             Some(old) if old.heard().elapsed() > FRESH => CloseCode::Duplicate.close(old.connection()),
-            Some(old) => self.retire(old),
+            Some(old) => self.retire(Arc::clone(old)),
             None => {}
         }
         if fresh {
@@ -357,7 +358,12 @@ impl Links {
         let context = Arc::clone(self.context());
         context.service.link_up(&peer, members);
         self.tasks.spawn(async move {
-            let end = Arc::clone(&link).run(Arc::clone(&context)).await;
+            let settled = async move {
+                if let Some(old) = replaced {
+                    settle(&old).await;
+                }
+            };
+            let end = Arc::clone(&link).run(Arc::clone(&context), settled).await;
             links.closed(&link, end);
         });
     }
@@ -432,6 +438,16 @@ impl Links {
     }
 }
 
+/// Ends when nothing is in flight any more on a link that was replaced: requests of its successor must
+/// not overtake it. A link that falls silent meanwhile is given up with what is in flight on it.
+async fn settle(old: &Link) {
+    while timeout(LOOK, old.idle()).await.is_err() {
+        if old.heard().elapsed() > FRESH {
+            return CloseCode::Duplicate.close(old.connection());
+        }
+    }
+}
+
 /// Gossip knows peers by address; a seed may have another address than the one it advertises.
 pub(crate) struct GossipOut(pub(crate) Arc<Links>);
 
@@ -482,6 +498,8 @@ impl From<&Peer> for KnownMember {
 /// A link that was heard within this time is alive for certain. Two keep-alives, of which one may be lost.
 const FRESH: Duration = Duration::from_millis(2 * limits::LINK_KEEP_ALIVE.as_millis() as u64);
 const NOT_POISONED: &str = "no panic happens under this lock";
+/// Time between two looks at whether a link that settles has fallen silent.
+const LOOK: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

@@ -20,12 +20,14 @@ pub(crate) struct Pending {
     next: AtomicU64,
     /// `None` once the link is gone.
     waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>,
+    /// Told when the last one has its answer.
+    idle: Notify,
 }
 
 impl Pending {
     /// No requests yet.
     pub(crate) fn new() -> Self {
-        Self { next: AtomicU64::new(0), waiting: Mutex::new(Some(HashMap::new())) }
+        Self { next: AtomicU64::new(0), waiting: Mutex::new(Some(HashMap::new())), idle: Notify::new() }
     }
 
     /// A number for a new request and where its answer will arrive.
@@ -44,6 +46,13 @@ impl Pending {
         Ok((seq, receiver))
     }
 
+    /// Ends when none waits.
+    pub(crate) async fn idle(&self) {
+        while self.len() > 0 {
+            self.idle.notified().await;
+        }
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.waiting.lock().expect(NOT_POISONED).as_ref().map_or(0, HashMap::len)
@@ -51,15 +60,12 @@ impl Pending {
 
     /// Takes back a request that was not sent.
     pub(crate) fn cancel(&self, seq: u64) {
-        if let Some(waiting) = self.waiting.lock().expect(NOT_POISONED).as_mut() {
-            waiting.remove(&seq);
-        }
+        self.take(seq);
     }
 
     /// Passes a receipt on. `false`: nobody asked.
     pub(crate) fn complete(&self, receipt: Receipt) -> bool {
-        let sender = self.waiting.lock().expect(NOT_POISONED).as_mut().and_then(|w| w.remove(&receipt.seq));
-        match sender {
+        match self.take(receipt.seq) {
             Some(sender) => {
                 let _ = sender.send(receipt.answer); // Whoever asked may have stopped waiting.
                 true
@@ -71,6 +77,17 @@ impl Pending {
     /// The link is gone: whoever waits learns it at once.
     pub(crate) fn close(&self) {
         self.waiting.lock().expect(NOT_POISONED).take();
+        self.idle.notify_one();
+    }
+
+    fn take(&self, seq: u64) -> Option<oneshot::Sender<Answer>> {
+        let mut waiting = self.waiting.lock().expect(NOT_POISONED);
+        let waiting = waiting.as_mut()?;
+        let taken = waiting.remove(&seq);
+        if waiting.is_empty() {
+            self.idle.notify_one(); // Kept for one who looks and then waits.
+        }
+        taken
     }
 }
 
