@@ -80,6 +80,8 @@ struct Other {
     hidden: Option<Incarnation>,
     /// Boots up to this one are over: nothing of theirs is taken any more.
     over: Incarnation,
+    /// This boot is not a member any more: nothing of it is taken until it is one again.
+    purged: Option<Incarnation>,
 }
 
 /// Why a delta or a snapshot was not merged. Nothing changed, but for [`MergeError::Diverged`].
@@ -399,14 +401,16 @@ impl Directory {
     fn admit(&self, owner: &NodeName, incarnation: Incarnation) -> Result<(), MergeError> {
         let Some(other) = self.others.get(owner) else { return Ok(()) };
         let held = other.copy.as_ref().map(|copy| copy.head.digest.position.incarnation);
-        if incarnation <= other.over || held.is_some_and(|held| incarnation < held) {
-            let held = held.unwrap_or(other.over);
+        let gone = other.over.max(other.purged.unwrap_or_default());
+        if incarnation <= gone || held.is_some_and(|held| incarnation < held) {
+            let held = held.unwrap_or(gone);
             return Err(MergeError::Incarnation { found: incarnation, held });
         }
         Ok(())
     }
 
-    /// Hides or shows the claims that `owner` made in the boot `incarnation`, held now or later.
+    /// Hides or shows the claims that `owner`, which is a member, made in the boot `incarnation`, held now
+    /// or later.
     /// Returns whether claims are shown again: the sessions of this node may have lost against them.
     pub fn set_hidden(
         &mut self,
@@ -416,6 +420,7 @@ impl Directory {
         shards: &mut impl Shards,
     ) -> bool {
         let other = self.others.entry(owner.clone()).or_default();
+        other.purged = None;
         if (other.hidden == Some(incarnation)) == hidden {
             return false;
         }
@@ -431,7 +436,8 @@ impl Directory {
     }
 
     /// Forgets the section of `owner` if it is of the boot `incarnation` or of an earlier one.
-    /// `over`: that boot has ended for good, so that nothing of it is taken any more.
+    /// `over`: that boot has ended for good, so that nothing of it is taken any more. Otherwise nothing is
+    /// until it is a member again: nobody would hide what arrives late.
     pub fn discard(
         &mut self,
         owner: &NodeName,
@@ -442,6 +448,8 @@ impl Directory {
         let other = self.others.entry(owner.clone()).or_default();
         if over {
             other.over = other.over.max(incarnation);
+        } else {
+            other.purged = other.purged.max(Some(incarnation));
         }
         other.hidden = other.hidden.filter(|hidden| *hidden > incarnation);
         let old = other.copy.take_if(|copy| copy.head.digest.position.incarnation <= incarnation);

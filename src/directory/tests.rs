@@ -258,6 +258,7 @@ fn what_is_over_is_not_taken_from_anyone_and_what_was_purged_may_return() {
     b.pull(&a, &name("a"), 64);
     b.directory.discard(&name("a"), boot(1), false, &mut b.shards);
     assert_eq!(b.owner_of(key(1)), None);
+    b.hide("a", 1, false);
     b.pull(&a, &name("a"), 64);
     assert_eq!(b.owner_of(key(1)).as_deref(), Some("a"), "a purge is not for good");
     let arriving = b
@@ -271,6 +272,28 @@ fn what_is_over_is_not_taken_from_anyone_and_what_was_purged_may_return() {
     assert_eq!(ended, Err(error.clone()), "not even what was under way");
     assert_eq!(b.directory.begin(&name("a"), head.digest.position, &mut b.shards).unwrap_err(), error);
     assert_eq!(b.owner_of(key(1)), None);
+}
+
+#[test]
+fn what_arrives_of_a_purged_boot_is_not_taken_until_it_is_a_member_again() {
+    let (mut a, mut b) = (TestNode::new("a", 1, 8), TestNode::new("b", 1, 8));
+    a.claim(key(1), 1_000);
+    let head = a.directory.own();
+    let arriving = b.directory.begin(&name("a"), head.digest.position, &mut b.shards).unwrap().unwrap();
+    b.hide("a", 1, true);
+    b.directory.discard(&name("a"), boot(1), false, &mut b.shards);
+    let error = MergeError::Incarnation { found: boot(1), held: boot(1) };
+    let ended = b.directory.end(arriving, head.digest, head.len, &mut b.shards);
+    assert_eq!(ended, Err(error.clone()), "it would be seen for ever");
+    assert_eq!(b.directory.begin(&name("a"), head.digest.position, &mut b.shards).unwrap_err(), error);
+    b.hide("a", 1, true);
+    b.pull(&a, &name("a"), 64);
+    assert_eq!(b.owner_of(key(1)), None, "it came back as it was: dead");
+    b.directory.discard(&name("a"), boot(1), false, &mut b.shards);
+    let mut reborn = TestNode::new("a", 2, 8);
+    reborn.claim(key(1), 2_000);
+    b.pull(&reborn, &name("a"), 64);
+    assert_eq!(b.owner_of(key(1)).as_deref(), Some("a"), "a later boot is another one");
 }
 
 #[test]

@@ -178,7 +178,8 @@ impl Links {
 
     /// Dials `addr` in the background, unless that is going on or failed a moment ago.
     pub(crate) fn dial(self: &Arc<Self>, addr: SocketAddr, expected: Option<NodeName>) {
-        if addr == self.advertise || self.context.get().is_none() {
+        let own = addr == self.advertise && expected.is_none(); // A seed, or gossip about this node.
+        if own || self.context.get().is_none() {
             return;
         }
         {
@@ -217,9 +218,12 @@ impl Links {
         });
     }
 
-    /// The peer that is linked and has the address at which `expected` is looked for.
+    /// Who has the address at which `expected` is looked for: this node, or a peer that is linked.
     fn heir(&self, addr: SocketAddr, expected: Option<&NodeName>) -> Option<NodeName> {
         let expected = expected?;
+        if addr == self.advertise {
+            return (self.me != *expected).then(|| self.me.clone());
+        }
         let link = self.all().into_iter().find(|link| link.peer().mesh == addr)?;
         let heir = link.peer().name != *expected && link.heard().elapsed() <= FRESH;
         heir.then(|| link.peer().name.clone())

@@ -56,7 +56,14 @@ pub(crate) fn converged(boots: &[Option<Boot>], connected: &Connected) -> Result
         let sessions = boot.replica.counts().sessions;
         if sessions != connected.len() as u64 {
             let (who, clients) = (boot.replica.me(), connected.len());
-            return Err(format!("{who} knows {sessions} sessions, and {clients} clients are connected"));
+            let page = boot.replica.page(None, usize::MAX);
+            let page = page.into_iter().map(|(key, owned)| (key, owned.owner));
+            let known: Vec<_> =
+                connected.keys().map(|client| boot.replica.hasher().key(&session_key(*client))).collect();
+            let ghosts: Vec<_> = page.filter(|(key, _)| !known.contains(key)).collect();
+            return Err(format!(
+                "{who} knows {sessions} sessions, and {clients} clients are connected; too many: {ghosts:?}"
+            ));
         }
     }
     Ok(())
