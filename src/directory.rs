@@ -27,6 +27,7 @@ use crate::key::{Key, UserHash};
 use crate::limits;
 
 mod claim;
+mod comparison;
 mod delta;
 mod digest;
 mod entry;
@@ -40,6 +41,7 @@ mod tests;
 mod view;
 
 pub use claim::{Claim, ClaimState};
+pub use comparison::{Digests, Finding, news};
 pub use delta::Delta;
 pub use digest::{Digest, Position};
 pub use entry::{Entry, Packed, Record};

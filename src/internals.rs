@@ -3,9 +3,15 @@
 //! Nothing here is part of the crate's contract: it changes with every version, without notice.
 
 pub use crate::directory::{
-    Claim, ClaimState, Counts, Delta, Digest, Directory, Entry, Head, Holder, Known, Lost, MergeError, Owned,
-    Packed, Position, Record, Row, Shards, SlotId, Slots, Snapshot, SnapshotFrame, Standing, Table, View,
+    Claim, ClaimState, Counts, Delta, Digest, Digests, Directory, Entry, Finding, Head, Holder, Known, Lost,
+    MergeError, Owned, Packed, Position, Record, Row, Shards, SlotId, Slots, Snapshot, SnapshotFrame,
+    Standing, Table, View, news,
 };
 pub use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
+pub use crate::membership::effect::Effect;
+pub use crate::membership::incarnation::decide as decide_incarnation;
+pub use crate::membership::member::{Advert, AdvertState, GossipView, MemberState};
+pub use crate::membership::overlay::{Change, Member, Observation, Overlay, OverlayTimers};
+pub use crate::membership::roster::{Roster, RosterEntry};
 pub use crate::node::{Inside, Observer};
 pub use crate::replica::{Arriving, Claimed, Held, Replica};

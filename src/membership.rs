@@ -15,6 +15,7 @@
 //! Nothing here knows sessions: chitchat's key-value store is one UDP payload wide, and the
 //! directory has streams of its own.
 
+pub(crate) mod effect;
 pub(crate) mod gossip;
 pub(crate) mod incarnation;
 pub(crate) mod member;

@@ -49,6 +49,9 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// The highest incarnation of `name` that this node has seen.
     fn incarnation_of(&self, name: &NodeName) -> Option<Incarnation>;
 
+    /// The incarnation that is known of `name`, if that means that `incarnation` of it is over.
+    fn superseding(&self, name: &NodeName, incarnation: Incarnation) -> Option<Incarnation>;
+
     /// A link to `peer` is in use from now on; `members` are those that the peer knows.
     fn link_up(&self, peer: &Peer, members: Vec<KnownMember>);
 

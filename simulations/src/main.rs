@@ -20,6 +20,7 @@ mod entropy;
 mod event;
 mod host;
 mod inspection;
+mod model;
 mod network;
 mod panics;
 mod plan;
@@ -90,6 +91,8 @@ enum Command {
     Shrink(shrink::Arguments),
     /// Repeats the runs that once failed
     Replay(replay::Arguments),
+    /// Runs thousands of seeds of the pure parts alone, until one fails
+    Fast(model::fast::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -114,6 +117,7 @@ fn main() -> ExitCode {
         Command::Swarm(arguments) => swarm::swarm(&arguments),
         Command::Shrink(arguments) => shrink::shrink(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Fast(arguments) => model::fast::fast(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("simulations: {error:#}");

@@ -18,7 +18,7 @@ use crate::id::Incarnation;
 ///
 /// Saturates: with `u64::MAX` in use there is no higher one, and the peers answer that it is stale.
 #[must_use]
-pub(crate) fn decide(now_ms: u64, persisted: Option<Incarnation>, known: Option<Incarnation>) -> Incarnation {
+pub fn decide(now_ms: u64, persisted: Option<Incarnation>, known: Option<Incarnation>) -> Incarnation {
     let above = |last: Option<Incarnation>| last.map_or(0, |last| last.0.saturating_add(1));
     Incarnation(now_ms.max(above(persisted)).max(above(known)))
 }

@@ -14,7 +14,7 @@ use crate::id::{Incarnation, NodeName};
 /// How this node judges a member. The rules stand in [`overlay`](crate::membership::overlay).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum MemberState {
+pub enum MemberState {
     /// Gossip hears it and the direct link works.
     Alive,
     /// Gossip hears it, the direct link is down.
@@ -34,7 +34,7 @@ pub(crate) enum MemberState {
 impl MemberState {
     /// The name, as in the API, in logs and as a metric label.
     #[must_use]
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Alive => "alive",
             Self::Unreachable => "unreachable",
@@ -48,7 +48,7 @@ impl MemberState {
 
     /// Whether an incarnation in this state is gone from the list of members.
     #[must_use]
-    pub(crate) fn is_final(self) -> bool {
+    pub fn is_final(self) -> bool {
         matches!(self, Self::Purged | Self::Superseded | Self::Left)
     }
 }
@@ -56,7 +56,7 @@ impl MemberState {
 /// Where a node is in its own life, as it says itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum AdvertState {
+pub enum AdvertState {
     /// It has not copied all sections yet; pushes may be sent to it, clients should not.
     Joining,
     /// It serves.
@@ -70,7 +70,7 @@ pub(crate) enum AdvertState {
 impl AdvertState {
     /// The name, as in gossip and in the API.
     #[must_use]
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Joining => "joining",
             Self::Ready => "ready",
@@ -88,24 +88,24 @@ impl AdvertState {
 
 /// What a node says of itself through gossip.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Advert {
+pub struct Advert {
     /// Where it is in its life.
-    pub(crate) state: AdvertState,
+    pub state: AdvertState,
     /// Version of the mesh protocol that it speaks.
-    pub(crate) protocol: u16,
+    pub protocol: u16,
     /// Its mesh address, for peers.
-    pub(crate) mesh: SocketAddr,
+    pub mesh: SocketAddr,
     /// Its HTTP address, for operators; shown, never parsed.
-    pub(crate) http: String,
+    pub http: String,
     /// Its failure domain, when it has one.
-    pub(crate) zone: Option<String>,
+    pub zone: Option<String>,
     /// About how many sessions it owns; see [`bucket`].
-    pub(crate) sessions: u64,
+    pub sessions: u64,
     /// It doubts itself, because most of its peers fell silent together.
-    pub(crate) degraded: bool,
+    pub degraded: bool,
     /// Its takeover policy, which all nodes of a cluster need alike; only ever compared. `None` from
     /// a node that does not say it.
-    pub(crate) takeover: Option<String>,
+    pub takeover: Option<String>,
 }
 
 /// Every key of an advert. [`Advert::from_pairs`] needs all but those in [`OPTIONAL_KEYS`].
@@ -228,19 +228,19 @@ pub(crate) fn bucket(sessions: u64) -> u64 {
 
 /// One member as gossip shows it at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct GossipView {
+pub struct GossipView {
     /// Its name.
-    pub(crate) name: NodeName,
+    pub name: NodeName,
     /// Its boot.
-    pub(crate) incarnation: Incarnation,
+    pub incarnation: Incarnation,
     /// The mesh address under which it gossips.
-    pub(crate) addr: SocketAddr,
+    pub addr: SocketAddr,
     /// Whether the failure detector hears it.
-    pub(crate) live: bool,
+    pub live: bool,
     /// Its heartbeat counter, as far as it got here.
-    pub(crate) heartbeat: u64,
+    pub heartbeat: u64,
     /// What it says of itself; `None` until that arrived, or when it can not be read.
-    pub(crate) advert: Option<Advert>,
+    pub advert: Option<Advert>,
 }
 
 #[cfg(test)]

@@ -63,12 +63,12 @@ mod tests;
 
 use doubt::{Census, Doubt};
 use fence::Fences;
-pub(crate) use member::Member;
-pub(crate) use observation::Observation;
+pub use member::Member;
+pub use observation::Observation;
 
 /// The members of the cluster as seen from this node, itself excluded.
 #[derive(Debug)]
-pub(crate) struct Overlay {
+pub struct Overlay {
     self_name: NodeName,
     self_incarnation: Incarnation,
     self_superseded_by: Option<Incarnation>,
@@ -83,15 +83,15 @@ pub(crate) struct Overlay {
 
 /// How long each doubt may last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct OverlayTimers {
+pub struct OverlayTimers {
     /// A link that was silent for longer makes its peer Suspect.
-    pub(crate) idle_suspect: Duration,
+    pub idle_suspect: Duration,
     /// How long a silence that is suspect must go on, before the member can be Dead.
-    pub(crate) dead_after: Duration,
+    pub dead_after: Duration,
     /// How long the suspicion itself must have lasted by then.
-    pub(crate) suspicion_min: Duration,
+    pub suspicion_min: Duration,
     /// How long a Dead member stays listed.
-    pub(crate) purge_after: Duration,
+    pub purge_after: Duration,
 }
 
 impl Default for OverlayTimers {
@@ -107,21 +107,21 @@ impl Default for OverlayTimers {
 
 /// A member changed its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
+pub struct Change {
     /// The member.
-    pub(crate) name: NodeName,
+    pub name: NodeName,
     /// The boot that this is about.
-    pub(crate) incarnation: Incarnation,
+    pub incarnation: Incarnation,
     /// The state before; `None` for one that was not listed.
-    pub(crate) from: Option<MemberState>,
+    pub from: Option<MemberState>,
     /// The state now.
-    pub(crate) to: MemberState,
+    pub to: MemberState,
 }
 
 impl Overlay {
     /// The empty overlay of this node.
     #[must_use]
-    pub(crate) fn new(self_name: NodeName, self_incarnation: Incarnation, timers: OverlayTimers) -> Self {
+    pub fn new(self_name: NodeName, self_incarnation: Incarnation, timers: OverlayTimers) -> Self {
         Self {
             self_name,
             self_incarnation,
@@ -138,7 +138,7 @@ impl Overlay {
 
     /// Takes in one observation, made at `now`, and returns what changed by it. A `now` that is
     /// earlier than one given before counts as that one.
-    pub(crate) fn observe(&mut self, observation: Observation, now: Duration) -> Vec<Change> {
+    pub fn observe(&mut self, observation: Observation, now: Duration) -> Vec<Change> {
         self.now = self.now.max(now);
         let now = self.now;
         let mut changes = Vec::new();
@@ -166,7 +166,7 @@ impl Overlay {
     }
 
     /// Lets time pass until `now` and returns what changed by it alone.
-    pub(crate) fn tick(&mut self, now: Duration) -> Vec<Change> {
+    pub fn tick(&mut self, now: Duration) -> Vec<Change> {
         self.now = self.now.max(now);
         let timers = self.timers();
         let due: Vec<NodeName> = (self.members.values())
@@ -185,20 +185,20 @@ impl Overlay {
     }
 
     /// Every listed member, ordered by name.
-    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values()
     }
 
     /// The listed member of this name.
     #[cfg(test)]
-    pub(crate) fn get(&self, name: &NodeName) -> Option<&Member> {
+    pub fn get(&self, name: &NodeName) -> Option<&Member> {
         self.members.get(name)
     }
 
     /// The names of the Alive members and of this node, ordered by a fixed hash: the same order on
     /// every node that sees the same members. Draining members are in it.
     #[must_use]
-    pub(crate) fn ring(&self) -> Vec<NodeName> {
+    pub fn ring(&self) -> Vec<NodeName> {
         let alive = self.members.values().filter(|member| member.state() == MemberState::Alive);
         let mut ring: Vec<NodeName> = alive.map(|member| member.name().clone()).collect();
         ring.push(self.self_name.clone());
@@ -209,7 +209,7 @@ impl Overlay {
     /// The highest incarnation of a node that is remembered, listed or fenced; of this node's own
     /// name, at least the present one.
     #[must_use]
-    pub(crate) fn highest_incarnation(&self, name: &NodeName) -> Option<Incarnation> {
+    pub fn highest_incarnation(&self, name: &NodeName) -> Option<Incarnation> {
         if *name == self.self_name {
             return self.self_superseded_by.max(Some(self.self_incarnation));
         }
@@ -217,20 +217,29 @@ impl Overlay {
         listed.max(self.fences.incarnation(name))
     }
 
+    /// The incarnation that is known of a node, if that means that `incarnation` of it is over: it is a
+    /// later one, or that very one has said that it left. A clock that was set back lets a boot start over
+    /// under the incarnation of one that left; nobody would list it, so that it must take a higher one.
+    #[must_use]
+    pub fn superseding(&self, name: &NodeName, incarnation: Incarnation) -> Option<Incarnation> {
+        let left = self.fences.has_left(name);
+        self.highest_incarnation(name).filter(|known| *known > incarnation || left && *known == incarnation)
+    }
+
     /// A later boot of this very node, if one was seen: then this process must stop.
     #[must_use]
-    pub(crate) fn self_superseded_by(&self) -> Option<Incarnation> {
+    pub fn self_superseded_by(&self) -> Option<Incarnation> {
         self.self_superseded_by
     }
 
     /// Members that a dial may help: those without a link, or with one that is silent for too long.
-    pub(crate) fn unheard(&self) -> impl Iterator<Item = &Member> {
+    pub fn unheard(&self) -> impl Iterator<Item = &Member> {
         self.members.values().filter(|member| member.is_unheard(&self.timers, self.now))
     }
 
     /// Whether this node doubts itself, because most peers fell silent together.
     #[must_use]
-    pub(crate) fn degraded(&self) -> bool {
+    pub fn degraded(&self) -> bool {
         self.doubt.is_on()
     }
 
@@ -238,14 +247,14 @@ impl Overlay {
     /// are still fenced, and none is Alive or Unreachable. One peer that is gone may as well be the one
     /// that is cut off.
     #[must_use]
-    pub(crate) fn isolated(&self) -> bool {
+    pub fn isolated(&self) -> bool {
         self.members.len() + self.fences.lost() >= 2 && !self.members.values().any(Member::is_good)
     }
 
     /// How many observations of unknown members were ignored because [`limits::PEERS_MAX`] members
     /// are listed.
     #[must_use]
-    pub(crate) fn refused(&self) -> u64 {
+    pub fn refused(&self) -> u64 {
         self.refused
     }
 

@@ -16,7 +16,7 @@ use crate::membership::overlay::{Overlay, ring};
 
 /// The cluster at one moment, as this node sees it.
 #[derive(Default)]
-pub(crate) struct Roster(RwLock<RosterView>);
+pub struct Roster(RwLock<RosterView>);
 
 /// One snapshot.
 #[derive(Default)]
@@ -31,24 +31,24 @@ struct RosterView {
 
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RosterEntry {
+pub struct RosterEntry {
     /// Its boot.
-    pub(crate) incarnation: Incarnation,
+    pub incarnation: Incarnation,
     /// How it stands.
-    pub(crate) state: MemberState,
+    pub state: MemberState,
     /// Since when, as time since this node started.
-    pub(crate) since: Duration,
+    pub since: Duration,
     /// Since when it is not Alive, whatever it was since; `None` while it is.
-    pub(crate) not_alive_since: Option<Duration>,
+    pub not_alive_since: Option<Duration>,
     /// Where peers reach it.
-    pub(crate) mesh: SocketAddr,
+    pub mesh: SocketAddr,
     /// What it says of itself, if that was heard.
-    pub(crate) advert: Option<Advert>,
+    pub advert: Option<Advert>,
 }
 
 impl Roster {
     /// Replaces the snapshot.
-    pub(crate) fn update(&self, overlay: &Overlay) {
+    pub fn update(&self, overlay: &Overlay) {
         let members = overlay.members().map(|member| {
             let entry = RosterEntry {
                 incarnation: member.incarnation(),
@@ -70,25 +70,25 @@ impl Roster {
     }
 
     /// All members.
-    pub(crate) fn members(&self) -> Arc<BTreeMap<NodeName, RosterEntry>> {
+    pub fn members(&self) -> Arc<BTreeMap<NodeName, RosterEntry>> {
         Arc::clone(&self.view().members)
     }
 
     /// How a member stands.
-    pub(crate) fn state(&self, name: &NodeName) -> Option<MemberState> {
+    pub fn state(&self, name: &NodeName) -> Option<MemberState> {
         self.view().members.get(name).map(|entry| entry.state)
     }
 
     /// The names of the Alive members and of this node, in an order that all nodes share. Empty
     /// before the first snapshot.
     #[cfg(test)]
-    pub(crate) fn ring(&self) -> Arc<[NodeName]> {
+    pub fn ring(&self) -> Arc<[NodeName]> {
         Arc::clone(&self.view().ring)
     }
 
     /// Who may reach `owner` when this node does not: up to [`limits::RELAYS_MAX`] Alive members,
     /// the next after the place of `owner` on the ring. `owner` need not be a member.
-    pub(crate) fn relays(&self, owner: &NodeName) -> Vec<NodeName> {
+    pub fn relays(&self, owner: &NodeName) -> Vec<NodeName> {
         let view = self.view();
         let next = view.ring.partition_point(|name| ring::place(name) <= ring::place(owner));
         let (before, after) = view.ring.split_at(next);
@@ -98,24 +98,24 @@ impl Roster {
     }
 
     /// Whether this very boot of `owner` is listed.
-    pub(crate) fn admits(&self, owner: &NodeName, incarnation: Incarnation) -> bool {
+    pub fn admits(&self, owner: &NodeName, incarnation: Incarnation) -> bool {
         self.view().members.get(owner).is_some_and(|entry| entry.incarnation == incarnation)
     }
 
     /// Whether `owner` is listed and was not Alive for longer than [`limits::RELAY_AFTER`] at `now`,
     /// a time since this node started.
-    pub(crate) fn stale(&self, owner: &NodeName, now: Duration) -> bool {
+    pub fn stale(&self, owner: &NodeName, now: Duration) -> bool {
         let since = self.view().members.get(owner).and_then(|entry| entry.not_alive_since);
         since.is_some_and(|since| now.saturating_sub(since) > limits::RELAY_AFTER)
     }
 
     /// Whether others are known and none of them is heard; see [`Overlay::isolated`].
-    pub(crate) fn isolated(&self) -> bool {
+    pub fn isolated(&self) -> bool {
         self.view().isolated
     }
 
     /// Whether this node doubts itself; see [`Overlay::degraded`].
-    pub(crate) fn degraded(&self) -> bool {
+    pub fn degraded(&self) -> bool {
         self.view().degraded
     }
 

@@ -12,14 +12,13 @@
 //! [`RELAY_AFTER`](limits::RELAY_AFTER). A hash that differs at the same position is an alarm: the
 //! copy is not served any more, and its owner's snapshot replaces it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::directory::Digest;
+use crate::directory::{self, Digest, Finding};
 use crate::id::NodeName;
 use crate::limits;
 use crate::mesh::Links;
@@ -56,16 +55,11 @@ pub(crate) async fn run(
 
 /// Compares all digests with the peer at the other end, and fetches what is newer there.
 pub(crate) async fn exchange(link: &Arc<Link>, context: &Arc<LinkContext>) {
-    let asked: BTreeMap<_, _> = context.replica.heads().into_iter().collect();
+    let asked = context.replica.heads().into_iter().collect();
     match timeout(limits::DIGEST_INTERVAL, ask(link, context, &asked)).await {
         Ok(Ok(answer)) => {
             for (owner, theirs) in answer {
-                let held = asked.get(&owner);
-                // The owner answered after it was asked: being ahead of it is as wrong as differing.
-                let direct = owner == link.peer().name;
-                let wrong =
-                    held.is_some_and(|held| differ(held, &theirs) || direct && held.contradicts(&theirs));
-                consider(link, context, &owner, held, &theirs, wrong);
+                consider(link, context, &owner, asked.get(&owner), &theirs, true);
             }
         }
         Ok(Err(failed)) => debug!(peer = %link.peer().name, error = %failed, "no exchange of digests"),
@@ -76,7 +70,7 @@ pub(crate) async fn exchange(link: &Arc<Link>, context: &Arc<LinkContext>) {
 async fn ask(
     link: &Link,
     context: &LinkContext,
-    asked: &BTreeMap<NodeName, Digest>,
+    asked: &directory::Digests,
 ) -> Result<Vec<(NodeName, Digest)>, CodecError> {
     let broken = |error: &dyn std::fmt::Display| CodecError::Broken(error.to_string());
     let (mut send, recv) = link.connection().open_bi().await.map_err(|e| broken(&e))?;
@@ -101,25 +95,14 @@ pub(crate) async fn answer(
     Digests(theirs): Digests,
 ) -> Result<(), CodecError> {
     context.metrics.directory_digests.with("received").increment(1);
-    let theirs: BTreeMap<_, _> = theirs.into_iter().collect();
-    let ours: BTreeMap<_, _> = context.replica.heads().into_iter().collect();
-    let news = ours.iter().filter(|(owner, held)| {
-        theirs.get(*owner).is_none_or(|theirs| theirs.position < held.position || theirs.contradicts(held))
-    });
-    let news = news.map(|(owner, digest)| (owner.clone(), *digest)).collect();
-    write_frame(&mut stream, &Digests(news)).await?;
+    let theirs = theirs.into_iter().collect();
+    let ours = context.replica.heads().into_iter().collect();
+    write_frame(&mut stream, &Digests(directory::news(&ours, &theirs))).await?;
     let _ = stream.finish();
     for (owner, digest) in &theirs {
-        let held = ours.get(owner);
-        // Being ahead of what the owner said a moment ago is no wonder.
-        let wrong = held.is_some_and(|held| differ(held, digest));
-        consider(link, context, owner, held, digest, wrong);
+        consider(link, context, owner, ours.get(owner), digest, false);
     }
     Ok(())
-}
-
-fn differ(a: &Digest, b: &Digest) -> bool {
-    a.position == b.position && a.hash != b.hash
 }
 
 /// Does what one digest of a peer asks for.
@@ -129,35 +112,33 @@ fn consider(
     owner: &NodeName,
     held: Option<&Digest>,
     theirs: &Digest,
-    wrong: bool,
+    answered: bool,
 ) {
     if owner == context.replica.me() {
         return; // Nobody knows this node's own section better.
     }
     let direct = *owner == link.peer().name;
-    if let Some(held) = held.filter(|_| wrong) {
-        if context.replica.distrust(owner, held) {
-            context.metrics.directory_diverged.increment(1);
-            error!(%owner, peer = %link.peer().name, version = held.position.version,
-                "a copy of a section is wrong and is pulled again");
+    let distrusted = direct && context.replica.is_distrusted(owner);
+    match Finding::of(held, theirs, direct, answered, distrusted) {
+        Finding::Nothing => {}
+        Finding::Wrong => {
+            let held = held.expect("only what is held is found to be wrong");
+            if context.replica.distrust(owner, held) {
+                context.metrics.directory_diverged.increment(1);
+                error!(%owner, peer = %link.peer().name, version = held.position.version,
+                    "a copy of a section is wrong and is pulled again");
+            }
+            // Between two copies nobody knows which one is wrong: only the owner does.
+            if direct {
+                pull(link, context, owner, theirs);
+            }
         }
-        // Between two copies nobody knows which one is wrong: only the owner does.
-        if direct {
+        Finding::Mend => pull(link, context, owner, theirs),
+        Finding::Newer if !context.service.is_stale(owner) => {}
+        Finding::Newer if context.service.admits(owner, theirs.position.incarnation) => {
             pull(link, context, owner, theirs);
         }
-        return;
-    }
-    if direct && context.replica.is_distrusted(owner) {
-        return pull(link, context, owner, theirs); // The owner may be quiet for long.
-    }
-    let newer = held.is_none_or(|held| held.position < theirs.position);
-    if direct || !newer || !context.service.is_stale(owner) {
-        return;
-    }
-    if context.service.admits(owner, theirs.position.incarnation) {
-        pull(link, context, owner, theirs);
-    } else {
-        context.metrics.directory_refused.increment(1);
+        Finding::Newer => context.metrics.directory_refused.increment(1),
     }
 }
 

@@ -245,7 +245,7 @@ impl Links {
             if name == self.me {
                 return Err(HandshakeError::Myself);
             }
-            match self.context().service.incarnation_of(&name).filter(|known| *known > hello.incarnation) {
+            match self.context().service.superseding(&name, hello.incarnation) {
                 Some(known) => Err(HandshakeError::PeerIsStale { known }),
                 None => Ok(hello),
             }
@@ -297,8 +297,8 @@ impl Links {
                 let mut incarnation = self.incarnation.subscribe();
                 let started = incarnation.wait_for(Option::is_some).await.is_ok();
                 debug_assert!(started, "this node holds the sender");
-                let known = self.context().service.incarnation_of(&hello.name);
-                if let Some(known) = known.filter(|known| *known > hello.incarnation) {
+                let known = self.context().service.superseding(&hello.name, hello.incarnation);
+                if let Some(known) = known {
                     handshake::refuse(stream, known).await.map_err(HandshakeError::from)?;
                     CloseCode::Stale.close(connection);
                     return Ok(());

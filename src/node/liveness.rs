@@ -1,8 +1,8 @@
 //! The shell of the liveness overlay: feeds it, and does what its changes ask for.
 //!
 //! Changes are applied under the overlay's lock, so that they take effect in the order in which
-//! they were decided. What an overlay state means for the data stands here and nowhere else: Dead
-//! hides, a return shows again, and what is over is forgotten.
+//! they were decided. What an overlay state means for the data is an [`Effect`]: Dead hides, a return
+//! shows again, and what is over is forgotten.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::directory::Lost;
 use crate::id::{Incarnation, NodeName};
+use crate::membership::effect::Effect;
 use crate::membership::member::{AdvertState, GossipView, MemberState};
 use crate::membership::overlay::{Change, Observation, Overlay, OverlayTimers};
 use crate::membership::roster::Roster;
@@ -106,6 +107,11 @@ impl Liveness {
         self.lock().overlay.highest_incarnation(name)
     }
 
+    /// See [`Overlay::superseding`].
+    pub(crate) fn superseding(&self, name: &NodeName, incarnation: Incarnation) -> Option<Incarnation> {
+        self.lock().overlay.superseding(name, incarnation)
+    }
+
     /// A later boot of this node's own name, if one was seen.
     pub(crate) fn superseded_by(&self) -> Option<Incarnation> {
         self.lock().overlay.self_superseded_by()
@@ -195,17 +201,14 @@ impl Liveness {
                 }
                 _ => info!(member = %name, %incarnation, from = before, to = to.as_str(), "member state"),
             }
-            match to {
-                MemberState::Alive | MemberState::Unreachable | MemberState::Suspect => {
-                    self.supersede(self.replica.set_hidden(&name, incarnation, false));
-                }
-                MemberState::Dead => {
+            match Effect::of(to) {
+                Effect::Show => self.supersede(self.replica.set_hidden(&name, incarnation, false)),
+                Effect::Hide => {
                     self.supersede(self.replica.set_hidden(&name, incarnation, true));
                     state.readiness.gone(&name);
                 }
-                MemberState::Purged | MemberState::Superseded | MemberState::Left => {
-                    // A partition can be longer than a purge: only the other two are for good.
-                    self.replica.discard(&name, incarnation, to != MemberState::Purged);
+                Effect::Forget { over } => {
+                    self.replica.discard(&name, incarnation, over);
                     state.readiness.gone(&name);
                 }
             }

@@ -48,6 +48,10 @@ impl Service for NodeService {
         self.liveness.incarnation_of(name)
     }
 
+    fn superseding(&self, name: &NodeName, incarnation: Incarnation) -> Option<Incarnation> {
+        self.liveness.superseding(name, incarnation)
+    }
+
     fn link_up(&self, peer: &Peer, members: Vec<KnownMember>) {
         self.liveness.link_up(peer, &members, &self.me);
         if let Some(links) = self.links.upgrade() {

@@ -16,6 +16,7 @@ use crate::handler::Handler;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::membership::gossip::Gossip;
+use crate::membership::incarnation::IncarnationFile;
 use crate::membership::member::{Advert, AdvertState, bucket};
 use crate::membership::roster::Roster;
 use crate::mesh::{Links, PROTOCOL_VERSION};
@@ -99,7 +100,10 @@ impl Shared {
             }
             self.metrics.gossip_refused.increment(self.gossip_rejected.swap(0, Ordering::Relaxed));
             self.liveness.round(self.gossip.views().await, &self.links);
-            if let Some(known) = self.liveness.superseded_by() {
+            if let Some(known) = self.liveness.superseded_by()
+                && self.fault.borrow().is_none()
+            {
+                self.remember(known);
                 self.fault.send_replace(Some(Fault::Superseded { known }));
             }
             if *self.phase.borrow() == Phase::Joining
@@ -108,6 +112,15 @@ impl Shared {
                 self.become_ready(&ready);
             }
             self.advertise().await;
+        }
+    }
+
+    /// Keeps what this boot is behind of. The peers that the next boot asks may not know it, and it would
+    /// be superseded again.
+    fn remember(&self, known: Incarnation) {
+        let Some(data_dir) = self.config.data_dir.as_deref() else { return };
+        if let Err(error) = IncarnationFile::open(data_dir).and_then(|file| file.store(known)) {
+            warn!(%error, %known, "the later incarnation of this name could not be kept");
         }
     }
 

@@ -140,11 +140,15 @@ async fn a_restarted_node_goes_above_the_incarnation_that_its_peers_remember() {
 async fn an_earlier_process_under_the_same_name_stops_when_a_later_one_joins() {
     let cluster = unique();
     let peer = Launch::dev(&cluster, "n1").start().await;
-    let first = Launch::dev(&cluster, "n2").peers([&peer]).start().await;
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = dir.path().to_str().expect("temporary paths are text");
+    let first = Launch::dev(&cluster, "n2").peers([&peer]).flags(["--data-dir", path]).start().await;
     first.ready().await;
     let second = Launch::dev(&cluster, "n2").peers([&peer]).start().await;
     let status = first.process.end().await;
     assert_eq!(status.code(), Some(1), "it has to fail");
+    let kept = std::fs::read_to_string(dir.path().join("incarnation")).expect("the file was written");
+    assert_eq!(kept.trim(), second.incarnation.to_string(), "its next boot goes above the later process");
     assert!(first.process.stderr().contains("--name"), "it says what to do: {}", first.process.stderr());
     second.ready().await;
     assert_eq!(second.process.ended(), None, "the later one goes on");

@@ -57,6 +57,11 @@ impl Fences {
         self.0.values().filter(|fence| !fence.left).count()
     }
 
+    /// Whether the last boot of a name has said that it left.
+    pub(super) fn has_left(&self, name: &NodeName) -> bool {
+        self.0.get(name).is_some_and(|fence| fence.left)
+    }
+
     /// The highest incarnation of a name that is gone.
     pub(super) fn incarnation(&self, name: &NodeName) -> Option<Incarnation> {
         self.0.get(name).map(|fence| fence.incarnation)

@@ -36,7 +36,7 @@ use crate::membership::member::{Advert, AdvertState, GossipView, MemberState};
 
 /// One incarnation of a peer, and the evidence of its life.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub struct Member {
     name: NodeName,
     incarnation: Incarnation,
     state: MemberState,
@@ -106,56 +106,56 @@ impl Member {
 
     /// Its name.
     #[must_use]
-    pub(crate) fn name(&self) -> &NodeName {
+    pub fn name(&self) -> &NodeName {
         &self.name
     }
 
     /// Its boot.
     #[must_use]
-    pub(crate) fn incarnation(&self) -> Incarnation {
+    pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 
     /// Its state, as of the last observation or tick.
     #[must_use]
-    pub(crate) fn state(&self) -> MemberState {
+    pub fn state(&self) -> MemberState {
         self.state
     }
 
     /// When it entered that state, as time since this node started.
     #[must_use]
-    pub(crate) fn since(&self) -> Duration {
+    pub fn since(&self) -> Duration {
         self.since
     }
 
     /// When it ceased to be Alive, or was first seen without being; `None` while it is Alive. Other
     /// states that it passes through since do not change it.
     #[must_use]
-    pub(crate) fn not_alive_since(&self) -> Option<Duration> {
+    pub fn not_alive_since(&self) -> Option<Duration> {
         self.not_alive_since
     }
 
     /// Its mesh address: the advertised one, or that of its link until gossip told of it.
     #[must_use]
-    pub(crate) fn addr(&self) -> SocketAddr {
+    pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// What it said of itself last; `None` until that arrived.
     #[must_use]
-    pub(crate) fn advert(&self) -> Option<&Advert> {
+    pub fn advert(&self) -> Option<&Advert> {
         self.advert.as_ref()
     }
 
     /// Whether a link to it is up, as far as that was reported.
     #[must_use]
-    pub(crate) fn is_linked(&self) -> bool {
+    pub fn is_linked(&self) -> bool {
         self.link.is_some()
     }
 
     /// Whether it is Alive or Unreachable: something shows its life.
     #[must_use]
-    pub(crate) fn is_good(&self) -> bool {
+    pub fn is_good(&self) -> bool {
         matches!(self.state, MemberState::Alive | MemberState::Unreachable)
     }
 

@@ -11,7 +11,7 @@ use crate::membership::member::GossipView;
 
 /// Something that was seen of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Observation {
+pub enum Observation {
     /// What gossip shows of it now; reported at each tick.
     Gossip(GossipView),
     /// A link to it is up, in either direction, and it proved its name.

@@ -582,6 +582,16 @@ fn an_incarnation_that_left_does_not_come_back_but_the_next_one_does() {
 }
 
 #[test]
+fn a_boot_is_over_under_a_lower_incarnation_and_under_that_of_one_that_left() {
+    let over = |state, boot| World::with_peer(state).overlay.superseding(&peer(), boot);
+    for state in [Alive, Dead, Purged] {
+        assert_eq!(over(state, EARLIER_BOOT), Some(BOOT), "{state:?}");
+        assert_eq!([over(state, BOOT), over(state, NEXT_BOOT)], [None; 2], "{state:?}");
+    }
+    assert_eq!([EARLIER_BOOT, BOOT, NEXT_BOOT].map(|boot| over(Left, boot)), [Some(BOOT), Some(BOOT), None]);
+}
+
+#[test]
 fn a_fence_ends_after_a_day() {
     let mut world = World::with_peer(Left);
     world.pass(limits::FENCE_KEPT - SECOND);

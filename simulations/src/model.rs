@@ -1,0 +1,30 @@
+//! The fast level: the pure parts of the product (directory and overlay) in a plain loop of events.
+//!
+//! ```text
+//!   seed ─► Plan ─► steps ──┐
+//!                           ▼                       ┌─► Directory, View ─► lost sessions
+//!            Queue ── (time, event) ─► Cluster ─► Boot
+//!                           ▲                       └─► Overlay ─► changes
+//!                           └── messages, timers ───────┘
+//! ```
+//!
+//! A run of the whole node takes a second; here a thousand runs do, on two cores. The code that decides is the
+//! product's own, called without a task, a socket or a clock; the loops between are written again,
+//! cut where they wait, and say which of the product's they follow. chitchat, QUIC and the gateway
+//! are not here: what the pure parts promise has to hold whatever those do.
+
+mod boot;
+mod checks;
+mod cluster;
+mod comparison;
+pub(crate) mod fast;
+mod gossip;
+mod history;
+mod liveness;
+mod network;
+mod plan;
+mod queue;
+mod replication;
+mod run;
+mod sessions;
+mod store;

@@ -1,0 +1,144 @@
+//! One boot of a node: its directory, its overlay and its links.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pushmesh::NodeName;
+use pushmesh::id::{Incarnation, Stamp};
+use pushmesh::internals::{Digests, Key, Overlay, Position, Roster};
+
+use crate::event::NodeIndex;
+use crate::model::gossip::{GossipId, Heartbeats};
+use crate::model::replication::{Serving, Taker};
+use crate::model::store::Store;
+
+/// Number of a boot, in the order in which they happened.
+pub(super) type BootId = usize;
+/// Number of a link, unique in the run.
+pub(super) type LinkId = u64;
+/// Number of a stream of a section, unique in the run.
+pub(super) type StreamId = u64;
+
+/// A process that runs.
+pub(super) struct Boot {
+    /// Its number.
+    pub(super) id: BootId,
+    /// Whose process it is.
+    pub(super) node: NodeIndex,
+    /// Its name.
+    pub(super) name: NodeName,
+    /// Its incarnation.
+    pub(super) incarnation: Incarnation,
+    /// What gossip calls it.
+    pub(super) gossip_id: GossipId,
+    /// When it began.
+    pub(super) since: Duration,
+    /// Its directory.
+    pub(super) store: Store,
+    /// Whom it sees.
+    pub(super) overlay: Overlay,
+    /// The same for its readers; made anew when it is needed.
+    pub(super) roster: Roster,
+    /// Whether the roster is up to date.
+    pub(super) roster_is_fresh: bool,
+    /// What it hears by gossip.
+    pub(super) heard: Heartbeats,
+    /// Its links, by the node at the other end.
+    pub(super) links: BTreeMap<NodeIndex, Link>,
+    /// What it knows of the addresses that it dials.
+    pub(super) dials: BTreeMap<NodeIndex, Dial>,
+    /// The sections that it takes.
+    pub(super) takers: BTreeMap<StreamId, Taker>,
+    /// The sections that it sends.
+    pub(super) servings: BTreeMap<StreamId, Serving>,
+    /// The sections that it pulls.
+    pub(super) pulling: BTreeSet<NodeIndex>,
+    /// The digests that it has asked with, the number of the question, and when.
+    pub(super) asked: Option<(u64, Digests, Duration)>,
+    /// Its sessions.
+    pub(super) sessions: BTreeMap<Key, Session>,
+    /// How often it judged its members.
+    pub(super) rounds: u32,
+    /// It stops, and said so.
+    pub(super) left: bool,
+    /// For the checkers: what it has seen of each node.
+    pub(super) seen: BTreeMap<NodeIndex, Seen>,
+}
+
+/// A link, as one end sees it.
+pub(super) struct Link {
+    /// Which one.
+    pub(super) id: LinkId,
+    /// Who is at the other end.
+    pub(super) peer: BootId,
+    /// Its incarnation.
+    pub(super) incarnation: Incarnation,
+    /// Whether this end opened it.
+    pub(super) dialled: bool,
+    /// When the last packet came.
+    heard: Duration,
+    /// When the next keep-alive comes that is on its way.
+    coming: Duration,
+    /// What the overlay was told last.
+    pub(super) told: Duration,
+}
+
+/// An address that was dialled.
+#[derive(Default)]
+pub(super) struct Dial {
+    /// It is being dialled.
+    pub(super) busy: bool,
+    /// How often in a row that failed.
+    pub(super) failures: u32,
+    /// When it may be dialled again.
+    pub(super) not_before: Duration,
+}
+
+/// A client's connection.
+pub(super) struct Session {
+    /// The stamp of its claim.
+    pub(super) stamp: Stamp,
+    /// It is over: with this stamp somebody else has the session.
+    pub(super) superseded: Option<Stamp>,
+}
+
+/// What a boot has seen of another node.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    /// The greatest incarnation that was a member.
+    pub(super) highest: Incarnation,
+    /// Boots up to this one are over.
+    pub(super) over: Incarnation,
+    /// This one said itself that it left.
+    pub(super) left: Option<Incarnation>,
+    /// Where the copy of its section stood.
+    pub(super) stood: Position,
+    /// Since when it is suspect.
+    pub(super) suspect_since: Duration,
+    /// Whether a dial has failed since then.
+    pub(super) dial_failed: bool,
+}
+
+impl Link {
+    /// A link that is up from `now` on.
+    pub(super) fn new(
+        id: LinkId,
+        peer: BootId,
+        incarnation: Incarnation,
+        dialled: bool,
+        now: Duration,
+    ) -> Self {
+        Self { id, peer, incarnation, dialled, heard: now, coming: now, told: now }
+    }
+
+    /// A packet arrives `at` that time.
+    pub(super) fn hear(&mut self, at: Duration, now: Duration) {
+        self.heard = self.heard(now);
+        self.coming = self.coming.max(at);
+    }
+
+    /// When the last packet came.
+    pub(super) fn heard(&self, now: Duration) -> Duration {
+        if self.coming <= now { self.coming.max(self.heard) } else { self.heard }
+    }
+}
