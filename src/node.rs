@@ -192,12 +192,16 @@ impl Node {
     }
 
     /// Waits until the node can not go on, and says why. A node that is merely shut down never gets here.
+    /// One that is superseded keeps the later incarnation in its data directory, if it has one.
     pub async fn failed(&self) -> Fault {
         let mut fault = self.shared.fault.subscribe();
-        match fault.wait_for(Option::is_some).await.map(|fault| fault.clone()) {
-            Ok(Some(fault)) => fault,
-            _ => std::future::pending().await,
+        let Ok(Some(fault)) = fault.wait_for(Option::is_some).await.map(|fault| fault.clone()) else {
+            return std::future::pending().await;
+        };
+        if let Fault::Superseded { known } = fault {
+            self.shared.remember(known);
         }
+        fault
     }
 
     /// Pushes to one session or to all sessions of a user, wherever they are connected. With an

@@ -8,15 +8,20 @@ mod arrival;
 mod bound;
 mod convergence;
 mod delivery;
+mod dial;
+mod intact;
 mod life;
 mod limit;
 mod order;
 mod quiet;
+mod reach;
 mod section;
+mod succession;
 mod takeover;
 
 pub(crate) use convergence::{Connected, converged};
 pub(crate) use quiet::Quiet;
+pub(crate) use reach::Reach;
 
 /// One thing that must be true.
 trait Checker {
@@ -69,6 +74,9 @@ impl Checkers {
             Box::new(takeover::Takeover::default()),
             Box::new(limit::Limit::default()),
             Box::new(life::Life::default()),
+            Box::new(dial::Dial::default()),
+            Box::new(intact::Intact::default()),
+            Box::new(succession::Succession::default()),
             Box::new(NoPanic),
         ])
     }

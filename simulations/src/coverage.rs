@@ -3,16 +3,24 @@
 use std::collections::BTreeMap;
 
 use crate::event::{Aim, End, Event};
+use crate::host::Boot;
 use crate::plan::{Identity, Step};
+
+mod counted;
+
+use counted::Counted;
 
 /// How often each case was met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Coverage(BTreeMap<String, u64>);
+pub(crate) struct Coverage {
+    cases: BTreeMap<String, u64>,
+    counted: Counted,
+}
 
 impl Coverage {
     /// A case was met that often.
     pub(crate) fn count(&mut self, case: impl Into<String>, times: u64) {
-        *self.0.entry(case.into()).or_default() += times;
+        *self.cases.entry(case.into()).or_default() += times;
     }
 
     /// A step of the plan was done.
@@ -69,9 +77,16 @@ impl Coverage {
         }
     }
 
+    /// A millisecond is over; looks now and then at what the nodes have counted.
+    pub(crate) fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) {
+        for (case, times) in self.counted.tick(now_ms, boots) {
+            self.count(case, times);
+        }
+    }
+
     /// The cases with their numbers, in a fixed order.
     pub(crate) fn cases(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.0.iter().map(|(case, times)| (case.as_str(), *times))
+        self.cases.iter().map(|(case, times)| (case.as_str(), *times))
     }
 }
 

@@ -19,7 +19,6 @@ mod ddmin;
 mod entropy;
 mod event;
 mod host;
-mod inspection;
 mod model;
 mod network;
 mod panics;

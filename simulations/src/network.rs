@@ -147,6 +147,15 @@ impl Network {
         }
     }
 
+    /// Whether packets get through from one host to another, all of them and soon.
+    pub(crate) fn is_fair(&self, from: IpAddr, to: IpAddr) -> bool {
+        let still = self.still.borrow();
+        let stopped = [from, to].iter().any(|host| still.contains(host) || self.silent.contains(host));
+        let slow = self.slow.get(&(from, to)).is_some_and(|delay| *delay > FAIR_DELAY_MAX);
+        let worse = self.weather != Weather::FAIR || self.swallowed_above.is_some();
+        !(stopped || slow || worse || self.cut.contains(&(from, to)))
+    }
+
     /// Decides about one datagram.
     pub(crate) fn fate(&mut self, from: IpAddr, to: IpAddr, len: usize) -> Fate {
         let swallowed = self.swallowed_above.is_some_and(|longest| len > longest);
@@ -184,6 +193,10 @@ impl Network {
     }
 }
 
+/// A path that takes longer is not fair. Source: half a second in each direction, and one packet lost,
+/// are well within every timeout of the mesh.
+const FAIR_DELAY_MAX: Duration = Duration::from_millis(500);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,8 +222,10 @@ mod tests {
         let (mut network, a, b) = network();
         network.cut(a, b);
         assert_eq!((network.fate(a, b, LEN), network.fate(b, a, LEN)), (Fate::Lost, at_once()));
+        assert_eq!((network.is_fair(a, b), network.is_fair(b, a)), (false, true));
         network.join();
         assert_eq!(network.fate(a, b, LEN), at_once());
+        assert!(network.is_fair(a, b));
     }
 
     #[test]

@@ -18,13 +18,12 @@ use std::time::{Duration, SystemTime};
 
 use turmoil::{Builder, Sim};
 
-use crate::checkers::{Checkers, Quiet, Violation, converged};
+use crate::checkers::{Checkers, Quiet, Reach, Violation, converged};
 use crate::client::Clients;
 use crate::coverage::Coverage;
 use crate::entropy;
 use crate::event::{Event, NodeIndex, PushId, node_name};
 use crate::host::{Boot, Command, Hosts};
-use crate::inspection::Inspection;
 use crate::network::Weather;
 use crate::panics;
 use crate::plan::{Identity, Plan, Size, Step};
@@ -99,8 +98,8 @@ struct Run<'a> {
     plan: Plan,
     population: Population,
     checkers: Checkers,
+    reach: Reach,
     coverage: Coverage,
-    inspection: Inspection,
     addresses: Vec<IpAddr>,
     now_ms: u64,
     pushes: PushId,
@@ -137,9 +136,9 @@ impl Run<'_> {
             Population::new(Arc::clone(&clients), entropy::stream(seed, "population"), plan.nodes);
         sim.host(CLIENTS, move || Arc::clone(&clients).run());
         let addresses = (0..plan.nodes).map(|node| sim.lookup(node_name(node))).collect();
-        let (checkers, coverage, inspection) = (Checkers::new(), Coverage::default(), Inspection::default());
+        let (checkers, coverage) = (Checkers::new(), Coverage::default());
         let (down, kept_down, still) = Default::default();
-        let (now_ms, pushes) = (0, 0);
+        let (now_ms, pushes, reach) = (0, 0, Reach::default());
         Ok(Self {
             sim,
             world,
@@ -147,8 +146,8 @@ impl Run<'_> {
             plan,
             population,
             checkers,
+            reach,
             coverage,
-            inspection,
             addresses,
             now_ms,
             pushes,
@@ -160,8 +159,7 @@ impl Run<'_> {
 
     fn finish(mut self) -> Outcome {
         let verdict = self.phases();
-        self.inspection.report(&mut self.coverage);
-        for (what, times) in self.checkers.compared() {
+        for (what, times) in self.checkers.compared().chain([self.reach.compared()]) {
             self.coverage.count(format!("checked: {what}"), times);
         }
         let mut trace = self.world.trace();
@@ -218,6 +216,7 @@ impl Run<'_> {
             self.population.event(self.now_ms, &event);
             self.coverage.event(&event);
             self.checkers.event(self.now_ms, &event)?;
+            self.reach.event(&event);
         }
         stepped.map_err(|error| Violation {
             at_ms: self.now_ms,
@@ -225,8 +224,20 @@ impl Run<'_> {
             what: error.to_string(),
         })?;
         let boots = self.hosts.boots();
-        self.inspection.tick(self.now_ms, &boots);
-        self.checkers.tick(self.now_ms, &boots)
+        self.coverage.tick(self.now_ms, &boots);
+        self.checkers.tick(self.now_ms, &boots)?;
+        self.see_reach(&boots)
+    }
+
+    /// Who reaches whom is known only here.
+    fn see_reach(&mut self, boots: &[Option<Boot>]) -> Result<(), Violation> {
+        let network = self.world.network();
+        let up = |node| !self.down.contains(&node) && !self.kept_down.contains(&node);
+        let reaches = |from: NodeIndex, to: NodeIndex| {
+            up(from) && up(to) && network.is_fair(self.addresses[from], self.addresses[to])
+        };
+        let seen = self.reach.tick(self.now_ms, boots, reaches);
+        seen.map_err(|what| Violation { at_ms: self.now_ms, checker: Reach::NAME, what })
     }
 
     fn step(&mut self, step: Step) {

@@ -5,10 +5,23 @@
 
 use std::time::Duration;
 
+use crate::event::NodeIndex;
 use crate::host::Settings;
 use crate::plan::{Plan, Step};
 
+mod both_lose;
+mod clock_set_back;
+mod digest_overflow;
+mod endless_replies;
+mod flapping_old_session;
+mod ghost_after_partition;
+mod half_connected;
+mod old_incarnation;
 mod replaced_node;
+mod stale_full_state;
+mod takes_over_itself;
+mod three_way_claim;
+mod truncated_batch;
 
 /// A run that is written down.
 pub(crate) struct Scenario {
@@ -23,7 +36,21 @@ pub(crate) struct Scenario {
 }
 
 /// All scenarios.
-pub(crate) const ALL: &[Scenario] = &[replaced_node::SCENARIO];
+pub(crate) const ALL: &[Scenario] = &[
+    replaced_node::SCENARIO,
+    stale_full_state::SCENARIO,
+    old_incarnation::SCENARIO,
+    truncated_batch::SCENARIO,
+    endless_replies::SCENARIO,
+    digest_overflow::SCENARIO,
+    both_lose::SCENARIO,
+    ghost_after_partition::SCENARIO,
+    takes_over_itself::SCENARIO,
+    flapping_old_session::SCENARIO,
+    clock_set_back::SCENARIO,
+    half_connected::SCENARIO,
+    three_way_claim::SCENARIO,
+];
 
 /// Finds a scenario.
 ///
@@ -41,6 +68,12 @@ fn connect_all(script: Script) -> Script {
     (0..clients).fold(script, |script, client| {
         script.at(4_000 + 10 * client as u64, Step::Connect { client, node: client % nodes })
     })
+}
+
+/// All paths between one group of nodes and another, in both directions.
+fn between(ones: &[NodeIndex], others: &[NodeIndex]) -> Vec<(NodeIndex, NodeIndex)> {
+    let there = ones.iter().flat_map(|one| others.iter().map(|other| (*one, *other)));
+    there.flat_map(|(one, other)| [(one, other), (other, one)]).collect()
 }
 
 /// Writes a plan.
@@ -64,6 +97,17 @@ impl Script {
     pub(crate) fn at(mut self, at_ms: u64, step: Step) -> Self {
         self.0.steps.entry(at_ms).or_default().push(step);
         self.0.faults_end_ms = self.0.faults_end_ms.max(at_ms + 1);
+        self
+    }
+
+    /// Does the same so many times, each with its number.
+    pub(crate) fn rounds(self, rounds: u64, round: impl FnMut(Self, u64) -> Self) -> Self {
+        (0..rounds).fold(self, round)
+    }
+
+    /// Packets and segments take up to so long.
+    pub(crate) fn latency(mut self, longest_ms: u64) -> Self {
+        self.0.latency_max = Duration::from_millis(longest_ms);
         self
     }
 

@@ -22,6 +22,18 @@ macro_rules! scenarios {
 
 scenarios! {
     nothing_of_a_replaced_node_is_fetched_for_ever: "replaced-node";
+    a_stale_full_state_does_not_undo_what_is_newer: "stale-full-state";
+    a_former_self_does_not_come_back_through_a_node_that_slept: "old-incarnation";
+    a_batch_that_is_cut_deletes_nothing: "truncated-batch";
+    nodes_that_know_different_things_fall_silent: "endless-replies";
+    many_former_selves_and_loss_do_not_end_gossip: "digest-overflow";
+    of_two_claims_at_once_one_stays: "both-lose";
+    a_session_that_ended_in_a_partition_does_not_come_back: "ghost-after-partition";
+    a_session_does_not_take_over_itself: "takes-over-itself";
+    an_old_connection_that_flaps_does_not_hold_up_a_takeover: "flapping-old-session";
+    nodes_whose_clocks_were_set_back_find_each_other_again: "clock-set-back";
+    one_half_connected_node_does_not_make_the_others_flap: "half-connected";
+    of_three_claims_at_once_one_stays: "three-way-claim";
 }
 
 #[test]

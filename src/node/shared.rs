@@ -100,10 +100,7 @@ impl Shared {
             }
             self.metrics.gossip_refused.increment(self.gossip_rejected.swap(0, Ordering::Relaxed));
             self.liveness.round(self.gossip.views().await, &self.links);
-            if let Some(known) = self.liveness.superseded_by()
-                && self.fault.borrow().is_none()
-            {
-                self.remember(known);
+            if let Some(known) = self.liveness.superseded_by() {
                 self.fault.send_replace(Some(Fault::Superseded { known }));
             }
             if *self.phase.borrow() == Phase::Joining
@@ -117,7 +114,7 @@ impl Shared {
 
     /// Keeps what this boot is behind of. The peers that the next boot asks may not know it, and it would
     /// be superseded again.
-    fn remember(&self, known: Incarnation) {
+    pub(super) fn remember(&self, known: Incarnation) {
         let Some(data_dir) = self.config.data_dir.as_deref() else { return };
         if let Err(error) = IncarnationFile::open(data_dir).and_then(|file| file.store(known)) {
             warn!(%error, %known, "the later incarnation of this name could not be kept");

@@ -1,0 +1,75 @@
+//! A client that dials a node that runs is let in, or told why not, in bounded time, whatever its
+//! former connections do.
+
+use std::collections::BTreeMap;
+
+use crate::checkers::Checker;
+use crate::event::{ConnectionId, Event, NodeIndex};
+
+/// Watches the dials that are not answered yet.
+#[derive(Default)]
+pub(super) struct Dial {
+    /// Nodes that run and do not hold still, each with the time since when.
+    awake_ms: BTreeMap<NodeIndex, u64>,
+    dialled_ms: BTreeMap<ConnectionId, u64>,
+    answered: u64,
+}
+
+impl Checker for Dial {
+    fn name(&self) -> &'static str {
+        "a client that dials is answered"
+    }
+
+    fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Booted { node, .. } | Event::WentOn { node } => _ = self.awake_ms.insert(*node, now_ms),
+            Event::Crashed { node }
+            | Event::HeldStill { node }
+            | Event::Failed { node, .. }
+            | Event::Stopped { node } => _ = self.awake_ms.remove(node),
+            Event::Dialled { connection, .. } => _ = self.dialled_ms.insert(*connection, now_ms),
+            Event::Opened { connection, .. } => {
+                self.answered += 1;
+                self.dialled_ms.remove(connection);
+            }
+            Event::Refused { connection, client, node, why } => {
+                let dialled = self.dialled_ms.remove(connection).unwrap_or(now_ms);
+                // One that the client gave up says nothing.
+                let awake = self.awake_ms.get(node).is_some_and(|since| *since <= dialled);
+                if awake && why == NO_ANSWER {
+                    return Err(format!("client {client} dialled node {node} at {dialled} ms in vain"));
+                }
+                self.answered += u64::from(awake);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn compared(&self) -> (&'static str, u64) {
+        ("dials answered", self.answered)
+    }
+}
+
+/// What the clients say when nobody answered for three seconds, six times what a takeover may last.
+const NO_ANSWER: &str = "no answer";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dial_that_a_running_node_does_not_answer_is_found() {
+        let dialled = Event::Dialled { connection: 7, client: 0, node: 1 };
+        let refused = Event::Refused { connection: 7, client: 0, node: 1, why: NO_ANSWER.to_owned() };
+        let booted = Event::Booted { node: 1, incarnation: 5 };
+        let seen = |events: [&Event; 4]| {
+            let mut checker = Dial::default();
+            events.into_iter().zip(1..).try_for_each(|(event, at)| checker.event(at, event))
+        };
+        let still = Event::HeldStill { node: 1 };
+        assert!(seen([&booted, &booted, &dialled, &refused]).is_err());
+        assert_eq!(seen([&booted, &dialled, &still, &refused]), Ok(()));
+        assert_eq!(seen([&dialled, &booted, &booted, &refused]), Ok(()), "it was not there yet");
+    }
+}

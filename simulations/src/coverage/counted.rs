@@ -1,0 +1,94 @@
+//! What the nodes say that they have met: some of their counters, over all boots, and what they
+//! think of each other.
+//!
+//! It is looked at twice a second, so that what a node counted just before a crash may be missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pushmesh::NodeName;
+use pushmesh::id::Incarnation;
+
+use crate::host::Boot;
+
+/// What every boot had counted at the last look.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Counted(BTreeMap<(NodeName, u64), BTreeMap<&'static str, u64>>);
+
+/// The boots that run.
+type Running = BTreeSet<(NodeName, u64)>;
+
+impl Counted {
+    /// A millisecond is over; the cases that were met since the last look.
+    pub(super) fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Vec<(&'static str, u64)> {
+        if !now_ms.is_multiple_of(EVERY_MS) {
+            return Vec::new();
+        }
+        let mut met = Vec::new();
+        let name = |boot: &Boot| (boot.replica.me().clone(), boot.incarnation);
+        let running: Running = boots.iter().flatten().map(name).collect();
+        for boot in boots.iter().flatten() {
+            let counts = counts(boot, &running);
+            let before = self.0.insert((boot.replica.me().clone(), boot.incarnation), counts.clone());
+            let before = before.unwrap_or_default();
+            let more = |(case, now): (&'static str, u64)| {
+                (case, now.saturating_sub(before.get(case).copied().unwrap_or_default()))
+            };
+            met.extend(counts.into_iter().map(more).filter(|(_, more)| *more > 0));
+        }
+        met
+    }
+}
+
+/// The cases of one boot with their numbers.
+fn counts(boot: &Boot, running: &Running) -> BTreeMap<&'static str, u64> {
+    let mut counts = boot.observer.metrics().map(|metrics| cases(&metrics)).unwrap_or_default();
+    if let Some(inside) = boot.observer.inside() {
+        let dead = inside.members.iter().filter(|(_, (_, state))| *state == "dead");
+        let falsely =
+            |(name, (boot, _)): &(&NodeName, &(Incarnation, _))| running.contains(&((*name).clone(), boot.0));
+        let (dead, falsely) = (dead.clone().count(), dead.filter(falsely).count());
+        // These come and go: what counts is that there are more than at the last look.
+        counts.insert("node: called another one dead", dead as u64);
+        counts.insert("node: called one dead that runs", falsely as u64);
+        counts.insert("node: refused a boot that is over", inside.fenced);
+        counts.insert("node: doubted itself", u64::from(inside.degraded));
+        counts.insert("node: was isolated", u64::from(inside.isolated));
+    }
+    counts
+}
+
+/// The cases in Prometheus' text.
+fn cases(metrics: &str) -> BTreeMap<&'static str, u64> {
+    let counters: BTreeMap<_, _> = metrics.lines().filter_map(|line| line.rsplit_once(' ')).collect();
+    // Counters are whole numbers.
+    let times = |counter| counters.get(counter).and_then(|times| times.parse().ok());
+    CASES.iter().filter_map(|(counter, case)| Some((*case, times(*counter)?))).collect()
+}
+
+/// Counters, and what they tell.
+const CASES: [(&str, &str); 9] = [
+    ("pushmesh_directory_deltas_total{direction=\"received\"}", "node: delta taken"),
+    ("pushmesh_directory_snapshots_total{direction=\"received\"}", "node: snapshot taken"),
+    ("pushmesh_directory_pulls_total{from=\"relay\"}", "node: section pulled from a third node"),
+    ("pushmesh_directory_refused_total", "node: digest of an older boot refused"),
+    ("pushmesh_directory_diverged_total", "node: copy found wrong"),
+    ("pushmesh_directory_swept_rows_total", "node: rows swept"),
+    ("pushmesh_mesh_relayed_total{step=\"passed_on\"}", "node: request passed on for another one"),
+    ("pushmesh_takeovers_total", "node: session taken over"),
+    ("pushmesh_takeover_timeouts_total", "node: previous owner did not answer"),
+];
+/// Time between two looks, in milliseconds.
+const EVERY_MS: u64 = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_told_by_its_name_and_label() {
+        let metrics = "# HELP x\npushmesh_directory_pulls_total{from=\"owner\"} 4\n\
+                       pushmesh_directory_pulls_total{from=\"relay\"} 7\npushmesh_takeovers_total 0\n";
+        let expected = [("node: section pulled from a third node", 7), ("node: session taken over", 0)];
+        assert_eq!(cases(metrics), expected.into());
+    }
+}
