@@ -72,14 +72,14 @@ pub(crate) struct RouterParts {
 pub(crate) struct Router {
     parts: RouterParts,
     next_id: AtomicU64,
-    /// The sessions whose earlier connections are being ended; no more than there are sessions.
-    insisting: Mutex<BTreeSet<Key>>,
+    /// The sessions that an older claim excludes, until it is settled; no more than there are sessions.
+    disputing: Mutex<BTreeSet<Key>>,
 }
 
 impl Router {
     /// A router over these parts.
     pub(crate) fn new(parts: RouterParts) -> Arc<Self> {
-        Arc::new(Self { parts, next_id: AtomicU64::new(0), insisting: Mutex::default() })
+        Arc::new(Self { parts, next_id: AtomicU64::new(0), disputing: Mutex::default() })
     }
 
     /// A message with the caller's `id`, which makes it idempotent, or with one of its own.

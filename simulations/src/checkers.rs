@@ -3,19 +3,28 @@
 
 use crate::event::Event;
 use crate::host::Boot;
+use crate::settings::Settings;
 
+mod answers;
 mod arrival;
 mod bound;
 mod convergence;
 mod delivery;
 mod dial;
+mod envelope;
+mod gone;
 mod intact;
+mod kick;
 mod life;
 mod limit;
+mod lists;
 mod order;
 mod quiet;
 mod reach;
 mod section;
+mod silence;
+mod speech;
+mod stamps;
 mod succession;
 mod takeover;
 
@@ -64,19 +73,27 @@ pub(crate) struct Checkers(Vec<Box<dyn Checker>>);
 
 impl Checkers {
     /// Those that watch the whole run. [`converged`] is asked at its end.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         Self(vec![
             Box::new(arrival::Arrival::default()),
             Box::new(order::Order::default()),
             Box::new(delivery::Delivery::default()),
-            Box::new(bound::Bound::default()),
+            Box::new(bound::Bound::new(settings)),
             Box::new(section::Section::default()),
-            Box::new(takeover::Takeover::default()),
             Box::new(limit::Limit::default()),
             Box::new(life::Life::default()),
             Box::new(dial::Dial::default()),
             Box::new(intact::Intact::default()),
             Box::new(succession::Succession::default()),
+            Box::new(answers::Answers::default()),
+            Box::new(envelope::Envelope::default()),
+            Box::new(gone::Gone::default()),
+            Box::new(kick::Kick::default()),
+            Box::new(lists::Lists::default()),
+            Box::new(silence::Silence::new(settings)),
+            Box::new(speech::Speech::default()),
+            Box::new(stamps::Stamps::new(settings)),
+            Box::new(takeover::Takeover::new(settings)),
             Box::new(NoPanic),
         ])
     }

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Aim, End, Event};
+use pushmesh::Outcome;
+
+use crate::ask::Ask;
+use crate::event::{Aim, Answer, End, Event, Way};
 use crate::host::Boot;
 use crate::plan::{Identity, Step};
+use crate::reply::Reply;
+use crate::settings::Settings;
 
 mod counted;
 
@@ -21,6 +26,15 @@ impl Coverage {
     /// A case was met that often.
     pub(crate) fn count(&mut self, case: impl Into<String>, times: u64) {
         *self.cases.entry(case.into()).or_default() += times;
+    }
+
+    /// The run has these settings.
+    pub(crate) fn settings(&mut self, settings: &Settings) {
+        let usual = Settings::default();
+        self.count(format!("policy: {}", settings.takeover), 1);
+        self.count("settings: small outbox", u64::from(settings.outbox_messages < usual.outbox_messages));
+        self.count("settings: short heartbeat", u64::from(settings.is_watchful()));
+        self.count("settings: small TCP window", u64::from(settings.tcp_segments < usual.tcp_segments));
     }
 
     /// A step of the plan was done.
@@ -65,13 +79,46 @@ impl Coverage {
                 1,
             ),
             Event::Got { .. } => self.count("push: received", 1),
-            Event::Pushed { aim: Aim::All, .. } => self.count("push: broadcast", 1),
-            Event::Pushed { .. } => self.count("push: to a session or a user", 1),
-            Event::Answered { sessions, .. } => {
-                for answer in sessions {
-                    self.count(format!("outcome: {}", answer.outcome.as_str()), 1);
+            Event::Pushed { aim, way, .. } => {
+                let way = match way {
+                    Way::Embedded { .. } => "",
+                    Way::Http => " over HTTP",
+                    Way::Line(_) => " in a batch",
+                };
+                let aim = if *aim == Aim::All { "broadcast" } else { "to a session or a user" };
+                self.count(format!("push: {aim}{way}"), 1);
+            }
+            Event::Answered { sessions, .. } => self.outcomes("outcome", sessions),
+            Event::Called { ask, .. } => self.count(
+                match ask {
+                    Ask::Push(_) => "call: push",
+                    Ask::Batch(_) => "call: batch",
+                    Ask::Kick(_) => "call: disconnect",
+                    Ask::List { .. } => "call: list of sessions",
+                    Ask::Who(_) => "call: presence of a user",
+                    Ask::Explain(_) => "call: explain",
+                    Ask::Stats => "call: stats",
+                    Ask::Nodes => "call: nodes",
+                },
+                1,
+            ),
+            Event::Replied { status, reply, .. } => {
+                self.count(format!("call: answered with {status}"), 1);
+                match reply {
+                    Reply::Refused(code) => self.count(format!("call: refused as {code}"), 1),
+                    Reply::Kicked(sessions) => self.outcomes("disconnect", sessions),
+                    Reply::Listed { unasked, .. } | Reply::Present { unasked, .. } => {
+                        self.count("call: a node could not be asked", u64::from(!unasked.is_empty()));
+                    }
+                    _ => {}
                 }
             }
+            Event::Lost { .. } => self.count("call: no answer", 1),
+            Event::Dialled { resumed: Some(_), .. } => self.count("client: shows its resume token", 1),
+            Event::Welcomed { .. } => self.count("client: welcomed", 1),
+            Event::Enveloped { .. } => self.count("client: received an envelope", 1),
+            Event::Stalled { .. } => self.count("client: stops to read", 1),
+            Event::Heard { .. } => self.count("client: message heard", 1),
             Event::Failed { .. } => self.count("node: can not go on", 1),
             _ => {}
         }
@@ -81,6 +128,17 @@ impl Coverage {
     pub(crate) fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) {
         for (case, times) in self.counted.tick(now_ms, boots) {
             self.count(case, times);
+        }
+    }
+
+    fn outcomes(&mut self, what: &str, sessions: &[Answer]) {
+        for answer in sessions {
+            let nameless = if answer.client.is_none() { ", no name" } else { "" };
+            let word = match answer.outcome {
+                Outcome::Delivered if what == "disconnect" => "disconnected",
+                _ => answer.outcome.as_str(),
+            };
+            self.count(format!("{what}: {word}{nameless}"), 1);
         }
     }
 

@@ -2,6 +2,10 @@
 
 use pushmesh::Outcome;
 
+use crate::ask::Ask;
+use crate::checkers::Connected;
+use crate::reply::Reply;
+
 /// Number of a node: its place among the nodes of the run.
 pub(crate) type NodeIndex = usize;
 /// Number of a client: one user and device, however often it connects.
@@ -10,6 +14,8 @@ pub(crate) type ClientIndex = usize;
 pub(crate) type ConnectionId = u64;
 /// Number of a push, unique in the run; later ones are greater.
 pub(crate) type PushId = u64;
+/// Number of a call over HTTP, unique in the run.
+pub(crate) type CallId = u64;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,12 +58,14 @@ pub(crate) enum Event {
     Planned(String),
     /// A client begins to connect.
     Dialled {
-        /// The new connection.
+        /// The connection that may come of it.
         connection: ConnectionId,
         /// Whose.
         client: ClientIndex,
         /// To which node.
         node: NodeIndex,
+        /// The stamp of the session whose resume token it shows.
+        resumed: Option<u64>,
     },
     /// A client is connected.
     Opened {
@@ -78,6 +86,52 @@ pub(crate) enum Event {
         node: NodeIndex,
         /// Why.
         why: String,
+    },
+    /// A client of `pushmesh.v1` was welcomed.
+    Welcomed {
+        /// The connection.
+        connection: ConnectionId,
+        /// What the welcome says.
+        welcome: Welcome,
+    },
+    /// A client of `pushmesh.v1` received any other envelope. A message follows as [`Event::Got`].
+    Enveloped {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its type.
+        kind: String,
+        /// The message id, or the code of an error.
+        id: Option<String>,
+        /// What a message carries.
+        data: Option<String>,
+    },
+    /// A client stops to read and to answer.
+    Stalled {
+        /// The connection.
+        connection: ConnectionId,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// It goes on.
+    Resumed {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// A client sent a message.
+    Said {
+        /// The connection.
+        connection: ConnectionId,
+        /// What it said.
+        text: String,
+    },
+    /// The application at a node received a message of a client.
+    Heard {
+        /// Where.
+        node: NodeIndex,
+        /// Whose.
+        client: ClientIndex,
+        /// What it said.
+        text: String,
     },
     /// A client received a frame.
     Got {
@@ -103,6 +157,42 @@ pub(crate) enum Event {
         aim: Aim,
         /// The clients that it is for and whose connection the node looks for in the right place.
         found: Vec<ClientIndex>,
+        /// How it was handed over.
+        way: Way,
+    },
+    /// A backend calls a node over HTTP.
+    Called {
+        /// The call.
+        call: CallId,
+        /// Which node.
+        node: NodeIndex,
+        /// What it asks.
+        ask: Ask,
+        /// The numbers of its pushes.
+        pushes: Vec<PushId>,
+    },
+    /// A node answered a call.
+    Replied {
+        /// The call.
+        call: CallId,
+        /// The status of the answer.
+        status: u16,
+        /// What it says. A list has one for each page.
+        reply: Reply,
+    },
+    /// A call has no answer: nobody was reached, or the connection broke.
+    Lost {
+        /// The call.
+        call: CallId,
+        /// Why.
+        why: String,
+    },
+    /// All agree, and nothing changes any more: from now on nodes have to answer exactly.
+    Settled {
+        /// The connections of the clients.
+        connected: Connected,
+        /// The names of all nodes.
+        names: Vec<String>,
     },
     /// A node answered for a push.
     Answered {
@@ -122,6 +212,33 @@ pub(crate) enum Event {
     },
     /// Some code panicked.
     Panicked(String),
+}
+
+/// How a push was handed to its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By its own API. So many sessions were looked for.
+    Embedded {
+        /// How many; `None` for a broadcast.
+        sessions: Option<usize>,
+    },
+    /// As a call over HTTP; such calls may overtake each other.
+    Http,
+    /// As a line of that call; lines of one call do not.
+    Line(CallId),
+}
+
+/// What a welcome says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Welcome {
+    /// The user.
+    pub(crate) user: String,
+    /// The device.
+    pub(crate) device: String,
+    /// The node.
+    pub(crate) node: String,
+    /// The stamp of the session.
+    pub(crate) session: u64,
 }
 
 /// Whom a push is for.
@@ -147,7 +264,7 @@ impl Aim {
 }
 
 /// What became of a push at one session.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The client, if it is named.
     pub(crate) client: Option<ClientIndex>,

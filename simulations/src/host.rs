@@ -6,18 +6,21 @@ use std::{fs, io};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use pushmesh::config::Tuning;
 use pushmesh::internals::{Observer, Replica};
 use pushmesh::wire::Wire;
-use pushmesh::{Config, DeviceId, Node, NodeName, Outcome, Payload, PushReport, SessionKey, Target, UserId};
-use tokio::sync::mpsc;
-
-use crate::event::{
-    Aim, Answer, ClientIndex, Event, NodeIndex, PushId, client_of, device_name, node_name, node_of,
-    replaced_name, user_name, user_of,
+use pushmesh::{
+    Config, DeviceId, Handler, Node, NodeName, Outcome, Payload, PushReport, SessionInfo, SessionKey, Target,
+    UserId, async_trait,
 };
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
+use crate::ask::payload;
+use crate::event::{
+    Aim, Answer, ClientIndex, Event, NodeIndex, PushId, Way, client_of, device_name, node_name, node_of,
+    replaced_name, user_name, user_of,
+};
+use crate::settings::Settings;
 use crate::world::{Face, HTTP_PORT, MESH_PORT, World};
 
 /// What the driver tells a node that runs.
@@ -51,15 +54,6 @@ pub(crate) struct Hosts {
     /// How often each node was replaced by one with another name.
     replaced: Mutex<Vec<usize>>,
     boots: Mutex<Vec<Option<Boot>>>,
-}
-
-/// What all nodes of a run are configured with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Settings {
-    /// Bounds that the product does not let anybody set.
-    pub(crate) tuning: Tuning,
-    /// Nodes keep their incarnation across restarts.
-    pub(crate) disks: bool,
 }
 
 impl Hosts {
@@ -113,7 +107,8 @@ impl Hosts {
     /// It does not start.
     pub(crate) async fn run(self: Arc<Self>, index: NodeIndex) -> turmoil::Result {
         let wire = self.world.wire(&node_name(index)).await?;
-        let node = Node::start(self.config(index, &wire)?, wire).await?;
+        let application = Application { world: Arc::clone(&self.world), node: index };
+        let node = Node::start_with(self.config(index, &wire)?, wire, Arc::new(application)).await?;
         let (commands, mut inbox) = mpsc::channel(COMMANDS_MAX);
         let incarnation = node.incarnation().0;
         let replica = Arc::clone(node.replica());
@@ -159,10 +154,10 @@ impl Hosts {
         let nodes = self.boots.lock().expect(NOT_POISONED).len();
         let others = (0..nodes).filter(|node| *node != index);
         config.peers = others.take(SEEDS).map(address).collect();
-        config.tuning = self.settings.tuning;
         config.data_dir = self.disk(index);
         config.listen = wire.http_addr()?;
         config.mesh_listen = wire.mesh_addr()?;
+        self.settings.apply(&mut config);
         Ok(config)
     }
 
@@ -174,14 +169,17 @@ impl Hosts {
         aim: Aim,
         connected: Vec<(ClientIndex, NodeIndex)>,
     ) {
-        let sees = |client: ClientIndex, at: NodeIndex| {
-            let owned = node.replica().lookup_named(&session_key(client));
-            owned.is_some_and(|owned| node_of(owned.owner.as_str()) == Some(at))
+        let found = found(node.replica(), aim, &connected);
+        let sessions = match aim {
+            Aim::Client(client) => {
+                Some(usize::from(node.replica().lookup_named(&session_key(client)).is_some()))
+            }
+            Aim::User(user) => Some(node.replica().user(&user_id(user)).len()),
+            Aim::All => None,
         };
-        let found = connected.into_iter().filter(|(client, at)| aim.includes(*client) && sees(*client, *at));
-        let found = found.map(|(client, _)| client).collect();
-        self.world.tell(Event::Pushed { push, node: index, aim, found });
-        let payload = Payload::text(format!("m{push}"));
+        let way = Way::Embedded { sessions };
+        self.world.tell(Event::Pushed { push, node: index, aim, found, way });
+        let payload = Payload::text(payload(push));
         let target = match aim {
             Aim::Client(client) => Target::Session(session_key(client)),
             Aim::User(user) => Target::User(user_id(user)),
@@ -211,6 +209,32 @@ impl Hosts {
     }
 }
 
+/// The application at a node: it notes what clients say.
+struct Application {
+    world: Arc<World>,
+    node: NodeIndex,
+}
+
+#[async_trait]
+impl Handler for Application {
+    async fn on_message(&self, session: &SessionInfo, message: Payload) {
+        let text = String::from_utf8_lossy(message.bytes()).into_owned();
+        if let Some(client) = client_of(session.key.device.as_str()) {
+            self.world.tell(Event::Heard { node: self.node, client, text });
+        }
+    }
+}
+
+/// The clients that are meant and whose connection is where that copy of the directory says.
+pub(crate) fn found(replica: &Replica, aim: Aim, connected: &[(ClientIndex, NodeIndex)]) -> Vec<ClientIndex> {
+    let sees = |client: ClientIndex, at: NodeIndex| {
+        let owned = replica.lookup_named(&session_key(client));
+        owned.is_some_and(|owned| node_of(owned.owner.as_str()) == Some(at))
+    };
+    let found = connected.iter().filter(|(client, at)| aim.includes(*client) && sees(*client, *at));
+    found.map(|(client, _)| *client).collect()
+}
+
 fn answered(push: PushId, report: &PushReport) -> Event {
     let sessions = report.sessions.iter().map(|session| Answer {
         client: session.device.as_ref().and_then(|device| client_of(device.as_str())),
@@ -226,14 +250,16 @@ pub(crate) fn session_key(client: ClientIndex) -> SessionKey {
     SessionKey::new(user_id(user_of(client)), device)
 }
 
-fn user_id(user: usize) -> UserId {
+/// The id of a user.
+pub(crate) fn user_id(user: usize) -> UserId {
     UserId::new(user_name(user)).expect("a short word is a valid user")
 }
 
-/// Where clients connect with that session.
-pub(crate) fn client_url(client: ClientIndex, node: NodeIndex) -> String {
+/// Where clients connect with that session, and with a resume token if they have one.
+pub(crate) fn client_url(client: ClientIndex, node: NodeIndex, resume: Option<&str>) -> String {
     let (host, user, device) = (node_name(node), user_name(user_of(client)), device_name(client));
-    format!("ws://{host}:{HTTP_PORT}/v1/ws?user={user}&device={device}")
+    let resume = resume.map(|token| format!("&resume={token}")).unwrap_or_default();
+    format!("ws://{host}:{HTTP_PORT}/v1/ws?user={user}&device={device}{resume}")
 }
 
 /// Other nodes that a node is told of.

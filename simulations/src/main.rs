@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+mod ask;
+mod backend;
 mod checkers;
 mod child;
 mod client;
@@ -26,8 +28,10 @@ mod plan;
 mod population;
 mod progress;
 mod replay;
+mod reply;
 mod run;
 mod scenario;
+mod settings;
 mod shrink;
 mod socket;
 mod steps;

@@ -7,14 +7,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pushmesh::config::Tuning;
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use crate::ask::Ask;
 use crate::entropy;
 use crate::event::{Aim, ClientIndex, NodeIndex, user_of};
-use crate::host::Settings;
 use crate::network::Weather;
+use crate::settings::Settings;
+
+mod workload;
 
 /// The size of a run. What is not given is drawn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
@@ -59,6 +61,12 @@ pub(crate) enum Step {
     Break { client: ClientIndex },
     /// A backend pushes through that node, if it runs.
     Push { node: NodeIndex, aim: Aim },
+    /// A backend calls that node over HTTP.
+    Call { backend: usize, node: NodeIndex, ask: Ask },
+    /// A client neither reads nor answers for so many milliseconds.
+    Stall { client: ClientIndex, for_ms: u64 },
+    /// A client sends a message.
+    Say { client: ClientIndex },
     /// The network between nodes changes.
     Weather(Weather),
     /// Nothing gets through from one node to another, in these pairs.
@@ -108,13 +116,17 @@ impl Plan {
         // Half of the runs have clocks that disagree by more than everything in the protocol.
         let skew_max = if rng.random_bool(0.5) { 0 } else { SKEW_MS_MAX };
         let skews_ms = (0..nodes).map(|_| rng.random_range(0..=skew_max)).collect();
-        let settings = draw_settings(&mut entropy::stream(seed, "settings"));
         let latency_max = Duration::from_millis(rng.random_range(1..=LATENCY_MS_MAX));
         let faults_end_ms = u64::from(size.seconds) * 1_000;
         let steps = BTreeMap::new();
+        let settings = Settings::draw(seed, clients);
         let mut plan = Self { nodes, clients, faults_end_ms, skews_ms, settings, latency_max, steps };
         plan.draw_clients(&mut entropy::stream(seed, "clients"));
         plan.draw_pushes(&mut entropy::stream(seed, "pushes"));
+        plan.draw_calls(&mut entropy::stream(seed, "calls"));
+        plan.draw_stalls(&mut entropy::stream(seed, "stalls"));
+        plan.draw_flaps(&mut entropy::stream(seed, "flaps"));
+        plan.draw_messages(&mut entropy::stream(seed, "messages"));
         plan.draw_weather(&mut entropy::stream(seed, "weather"));
         plan.draw_partitions(&mut entropy::stream(seed, "partitions"));
         plan.draw_restarts(&mut entropy::stream(seed, "restarts"));
@@ -310,23 +322,6 @@ impl Plan {
     }
 }
 
-/// Half of the runs have the product's bounds, the others small ones, which are met sooner.
-fn draw_settings(rng: &mut StdRng) -> Settings {
-    let mut settings = Settings { tuning: Tuning::default(), disks: rng.random_bool(0.5) };
-    if rng.random_bool(0.5) {
-        let mut of = |choices: &[usize]| choices[rng.random_range(0..choices.len())];
-        settings.tuning = Tuning {
-            change_ring: of(&[2, 8, 64, 1_024]),
-            relay_changes: of(&[1, 8, 64]),
-            delta_changes: of(&[1, 2, 8, 64]),
-            snapshot_chunk_entries: of(&[1, 2, 16]),
-            purge_after: Duration::from_secs(of(&[8, 15, 600]) as u64),
-        };
-        settings.tuning.delta_changes = settings.tuning.delta_changes.min(settings.tuning.change_ring);
-    }
-    settings
-}
-
 /// The pairs between two sides, drawn.
 fn halves(nodes: usize, rng: &mut StdRng) -> Vec<(NodeIndex, NodeIndex)> {
     let left: Vec<bool> = (0..nodes).map(|_| rng.random_bool(0.5)).collect();
@@ -345,7 +340,7 @@ const SLOW_MS_MAX: u64 = 400;
 /// How long a node holds still at most, in milliseconds. Source: beyond every timeout of the mesh.
 const PAUSE_MS_MAX: u64 = 12_000;
 /// Upper bound of the drawn latency, in milliseconds. Source: across a continent.
-const LATENCY_MS_MAX: u64 = 40;
+pub(crate) const LATENCY_MS_MAX: u64 = 40;
 
 #[cfg(test)]
 mod tests {

@@ -8,18 +8,24 @@ use rand::rngs::StdRng;
 
 use crate::checkers::Connected;
 use crate::client::{Clients, Dial, Order};
-use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex};
+use crate::event::{ClientIndex, ConnectionId, End, Event, NodeIndex};
 
 /// All clients of a run, from the side of their wishes.
 pub(crate) struct Population {
     clients: Arc<Clients>,
     rng: StdRng,
     nodes: usize,
+    /// Whether sessions of a user exclude each other.
+    exclusive: bool,
     next: ConnectionId,
+    /// Messages that clients have sent.
+    said: u64,
     /// Those that want to be connected.
     wishing: BTreeSet<ClientIndex>,
     dialling: BTreeMap<ConnectionId, (ClientIndex, NodeIndex)>,
     open: BTreeMap<ConnectionId, (ClientIndex, NodeIndex)>,
+    /// Those of them whose client does not read.
+    stalled: BTreeSet<ConnectionId>,
     /// What clients will do, by time.
     due: BTreeMap<u64, Vec<Due>>,
 }
@@ -32,9 +38,9 @@ enum Due {
 
 impl Population {
     /// Nobody wants anything.
-    pub(crate) fn new(clients: Arc<Clients>, rng: StdRng, nodes: usize) -> Self {
-        let (wishing, dialling, open, due) = Default::default();
-        Self { clients, rng, nodes, next: 0, wishing, dialling, open, due }
+    pub(crate) fn new(clients: Arc<Clients>, rng: StdRng, nodes: usize, exclusive: bool) -> Self {
+        let (wishing, dialling, open, stalled, due) = Default::default();
+        Self { clients, rng, nodes, exclusive, next: 0, said: 0, wishing, dialling, open, stalled, due }
     }
 
     /// A client wants a connection to that node, also if it has one.
@@ -57,11 +63,34 @@ impl Population {
         self.order(client, Order::Drop);
     }
 
+    /// A client neither reads nor answers for a while.
+    pub(crate) fn stall(&mut self, client: ClientIndex, for_ms: u64) {
+        self.order(client, Order::Stall(for_ms));
+    }
+
+    /// A client sends a message on each of its connections.
+    pub(crate) fn say(&mut self, client: ClientIndex) {
+        self.said += 1;
+        self.order(client, Order::Say(format!("s{}", self.said)));
+    }
+
     fn order(&self, client: ClientIndex, order: Order) {
         for (connection, (of, _)) in self.open.iter().chain(&self.dialling) {
             if *of == client {
-                self.clients.order(*connection, order);
+                self.clients.order(*connection, order.clone());
             }
+        }
+    }
+
+    /// Whether a client takes an end as the wish of somebody else that it stays away.
+    fn gives_up(&mut self, client: ClientIndex, end: &End) -> bool {
+        match end {
+            // Another device of the user took its place: two clients that come back would fight. One
+            // that has moved itself has its newer connection.
+            End::Closed(Some(SUPERSEDED)) => self.exclusive && !self.has_any(client),
+            // It would ask its backend, which says yes to half of them.
+            End::Closed(Some(KICKED)) => self.rng.random_bool(0.5),
+            _ => false,
         }
     }
 
@@ -79,8 +108,13 @@ impl Population {
                 self.dialling.remove(connection);
                 self.miss(now_ms, *client);
             }
-            Event::Ended { connection, .. } => {
+            Event::Stalled { connection, .. } => _ = self.stalled.insert(*connection),
+            Event::Resumed { connection } => _ = self.stalled.remove(connection),
+            Event::Ended { connection, end } => {
                 if let Some((client, _)) = self.open.remove(connection) {
+                    if self.gives_up(client, end) {
+                        self.leave(client, true);
+                    }
                     self.miss(now_ms, client);
                 }
             }
@@ -131,11 +165,14 @@ impl Population {
         self.connected().into_iter().filter_map(single).collect()
     }
 
-    /// Whether everybody who wants a connection has one, and nobody else.
+    /// Whether everybody who wants a connection has one and reads from it, and nobody else.
     ///
     /// # Errors
     /// Who does not.
     pub(crate) fn content(&self) -> Result<(), String> {
+        if let Some(connection) = self.stalled.first() {
+            return Err(format!("connection {connection} is not read"));
+        }
         let connected: BTreeSet<_> = self.open.values().map(|(client, _)| *client).collect();
         match connected.symmetric_difference(&self.wishing).next() {
             Some(client) if self.wishing.contains(client) => {
@@ -158,6 +195,10 @@ impl Population {
     }
 }
 
+/// The close code of a session whose place was taken, and of one that a backend disconnected: section
+/// 3.5 of docs/PROTOCOL.md.
+const SUPERSEDED: u16 = 4001;
+const KICKED: u16 = 4002;
 /// The longest that a client waits before it comes back, in milliseconds. Guess.
 const RECONNECT_MS_MAX: u64 = 2_000;
 /// The longest until a client notices that its node is gone, in milliseconds. Guess: a person who

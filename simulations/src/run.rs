@@ -18,19 +18,23 @@ use std::time::{Duration, SystemTime};
 
 use turmoil::{Builder, Sim};
 
+use crate::backend::Backends;
 use crate::checkers::{Checkers, Quiet, Reach, Violation, converged};
 use crate::client::Clients;
 use crate::coverage::Coverage;
 use crate::entropy;
-use crate::event::{Event, NodeIndex, PushId, node_name};
+use crate::event::{CallId, Event, NodeIndex, PushId, node_name};
 use crate::host::{Boot, Command, Hosts};
 use crate::network::Weather;
 use crate::panics;
 use crate::plan::{Identity, Plan, Size, Step};
 use crate::population::Population;
+use crate::settings::sessions_max;
 use crate::steps::Steps;
 use crate::trace::Trace;
 use crate::world::{EPOCH_MS, World};
+
+mod calls;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -97,12 +101,14 @@ struct Run<'a> {
     hosts: Arc<Hosts>,
     plan: Plan,
     population: Population,
+    backends: Arc<Backends>,
     checkers: Checkers,
     reach: Reach,
     coverage: Coverage,
     addresses: Vec<IpAddr>,
     now_ms: u64,
     pushes: PushId,
+    calls: CallId,
     /// Nodes whose host does not run.
     down: BTreeSet<NodeIndex>,
     /// Nodes that do not come back by themselves.
@@ -122,35 +128,49 @@ impl Run<'_> {
             .min_message_latency(Duration::ZERO)
             .max_message_latency(plan.latency_max)
             .udp_capacity(UDP_PACKETS_MAX)
-            .tcp_capacity(TCP_SEGMENTS_MAX)
+            .tcp_capacity(plan.settings.tcp_segments)
             .enable_random_order()
             .build();
-        let hosts = Hosts::new(Arc::clone(&world), plan.nodes, plan.settings)?;
+        let settings = &plan.settings;
+        let hosts = Hosts::new(Arc::clone(&world), plan.nodes, settings.clone())?;
         for node in 0..plan.nodes {
             world.set_clock(&node_name(node), plan.skews_ms[node]);
             let hosts = Arc::clone(&hosts);
             sim.host(node_name(node), move || Arc::clone(&hosts).run(node));
         }
-        let clients = Clients::new(Arc::clone(&world));
-        let population =
-            Population::new(Arc::clone(&clients), entropy::stream(seed, "population"), plan.nodes);
-        sim.host(CLIENTS, move || Arc::clone(&clients).run());
+        let clients = Clients::new(Arc::clone(&world), settings.clone());
+        let (rng, exclusive) =
+            (entropy::stream(seed, "population"), sessions_max(settings.takeover).is_some());
+        let population = Population::new(Arc::clone(&clients), rng, plan.nodes, exclusive);
+        let backends = Backends::new(Arc::clone(&world));
+        let calling = Arc::clone(&backends);
+        sim.host(CLIENTS, move || {
+            let (clients, backends) = (Arc::clone(&clients), Arc::clone(&calling));
+            async move {
+                tokio::task::spawn_local(backends.run());
+                clients.run().await
+            }
+        });
         let addresses = (0..plan.nodes).map(|node| sim.lookup(node_name(node))).collect();
-        let (checkers, coverage) = (Checkers::new(), Coverage::default());
+        let (checkers, mut coverage) = (Checkers::new(settings), Coverage::default());
+        coverage.settings(settings);
+        world.tell(Event::Planned(format!("{settings:?}")));
         let (down, kept_down, still) = Default::default();
-        let (now_ms, pushes, reach) = (0, 0, Reach::default());
+        let (now_ms, pushes, calls, reach) = (0, 0, 0, Reach::default());
         Ok(Self {
             sim,
             world,
             hosts,
             plan,
             population,
+            backends,
             checkers,
             reach,
             coverage,
             addresses,
             now_ms,
             pushes,
+            calls,
             down,
             kept_down,
             still,
@@ -193,6 +213,7 @@ impl Run<'_> {
         }
         self.heal();
         self.agree()?;
+        self.survey()?;
         self.be_quiet()?;
         self.checkers.end(self.now_ms)
     }
@@ -252,6 +273,9 @@ impl Run<'_> {
                 // A node that stops takes no more.
                 let _ = boot.commands.try_send(Command::Push { push: self.pushes, aim: *aim, connected });
             }
+            Step::Call { backend, node, ask } => self.call(*backend, *node, ask.clone()),
+            Step::Stall { client, for_ms } => self.population.stall(*client, *for_ms),
+            Step::Say { client } => self.population.say(*client),
             Step::Weather(weather) => self.world.network().set_weather(*weather),
             Step::Partition(pairs) => {
                 for (from, to) in pairs {
@@ -297,11 +321,17 @@ impl Run<'_> {
             Step::Late(probability) => self.world.set_lateness(*probability),
         }
         self.coverage.step(&step);
-        let told = matches!(
+        let told_otherwise = matches!(
             step,
-            Step::Push { .. } | Step::Connect { .. } | Step::Pause { .. } | Step::Resume { .. }
+            Step::Push { .. }
+                | Step::Connect { .. }
+                | Step::Call { .. }
+                | Step::Stall { .. }
+                | Step::Say { .. }
+                | Step::Pause { .. }
+                | Step::Resume { .. }
         );
-        if !told {
+        if !told_otherwise {
             self.world.tell(Event::Planned(format!("{step:?}")));
         }
     }
@@ -419,7 +449,5 @@ const SETTLE_MS: u64 = 8_000;
 const QUIET_SECONDS: u64 = 10;
 /// Datagrams that wait at one host. Source: 64 are not enough for quinn's bursts.
 const UDP_PACKETS_MAX: usize = 65_536;
-/// TCP segments that wait at one socket.
-const TCP_SEGMENTS_MAX: usize = 1_024;
 /// Stack of a run: debug builds nest deep futures.
 const STACK_BYTES: usize = 64 << 20;

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::event::NodeIndex;
-use crate::host::Settings;
 use crate::plan::{Plan, Step};
+use crate::settings::Settings;
 
 mod both_lose;
 mod clock_set_back;

@@ -9,7 +9,7 @@ use crate::membership::roster::RosterEntry;
 use crate::node::shared::Shared;
 
 /// A view into a node, empty once the node is gone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Observer(pub(super) Weak<Shared>);
 
 /// How much a node holds at one moment, and whom it sees.

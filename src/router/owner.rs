@@ -51,7 +51,9 @@ impl Owner {
             }
             Recipients::Devices { user, devices } => self.execute_at(user, devices, errand, done),
             Recipients::Keys(keys) => {
-                let names = |key: &Key| self.registry.get(*key).map(|session| session.names().clone());
+                // One that is closing is as good as gone: nobody else is to make room for it.
+                let held = |key: &Key| self.registry.get(*key).filter(|held| held.closing().is_none());
+                let names = |key: &Key| held(key).map(|session| session.names().clone());
                 done(Answer::Sessions(keys.0.iter().map(names).collect()));
             }
         }

@@ -74,10 +74,11 @@ impl Registry {
         }
     }
 
-    /// Removes a session whose connection is gone, unless a newer one took its key.
+    /// Removes a session whose connection is gone, unless another one took its key. That one may have the
+    /// same stamp: once the claim is released nothing is left to exceed, but what both have exceeded.
     pub(crate) fn remove(&self, session: &Session) {
         let mut sessions = self.shard(session.key());
-        if sessions.get(&session.key()).is_some_and(|held| held.stamp() == session.stamp()) {
+        if sessions.get(&session.key()).is_some_and(|held| std::ptr::eq(Arc::as_ptr(held), session)) {
             sessions.remove(&session.key());
         }
     }
@@ -206,6 +207,16 @@ mod tests {
         assert!(registry.get(newer.key()).is_some());
         registry.remove(&newer);
         assert!(registry.get(newer.key()).is_none());
+    }
+
+    #[test]
+    fn the_end_of_a_session_leaves_another_one_with_the_same_stamp() {
+        let registry = Registry::new(name("a"), 9);
+        let [first, second] = [1, 1].map(session);
+        registry.insert(&first);
+        registry.insert(&second);
+        registry.remove(&first);
+        assert!(registry.get(second.key()).is_some_and(|held| Arc::ptr_eq(&held, &second)));
     }
 
     #[test]

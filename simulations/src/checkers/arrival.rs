@@ -67,13 +67,14 @@ pub(super) fn push_of(text: &str) -> Option<PushId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Way;
 
     fn seen(texts: &[&str]) -> Result<(), String> {
         let mut checker = Arrival::default();
         let events = [
-            Event::Pushed { push: 4, node: 0, aim: Aim::All, found: Vec::new() },
-            Event::Pushed { push: 1, node: 0, aim: Aim::Client(0), found: Vec::new() },
-            Event::Pushed { push: 2, node: 0, aim: Aim::Client(1), found: Vec::new() },
+            Event::Pushed { push: 4, node: 0, aim: Aim::All, found: Vec::new(), way: Way::Http },
+            Event::Pushed { push: 1, node: 0, aim: Aim::Client(0), found: Vec::new(), way: Way::Http },
+            Event::Pushed { push: 2, node: 0, aim: Aim::Client(1), found: Vec::new(), way: Way::Http },
             Event::Opened { connection: 7, client: 0, node: 0 },
         ];
         let got = texts.iter().map(|text| Event::Got { connection: 7, text: (*text).to_owned() });

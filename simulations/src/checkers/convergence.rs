@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
 
-use crate::event::{ClientIndex, ConnectionId, NodeIndex, node_name, node_of};
+use crate::event::{ClientIndex, ConnectionId, NodeIndex, node_name, user_of};
 use crate::host::{Boot, session_key};
+use crate::settings::sessions_max;
 
 /// The connections that are open, with their nodes, by client.
 pub(crate) type Connected = BTreeMap<ClientIndex, BTreeMap<ConnectionId, NodeIndex>>;
 
 /// Whether all nodes run and hold the same directory, and it says what is: one connection for each
-/// client that is connected, at its node, and nothing else.
+/// client that is connected, at its node and of its node's present boot, and nothing else. So every claim
+/// has a live socket. No user has more sessions than the policy lets live.
 ///
 /// # Errors
 /// What is not so yet.
@@ -42,9 +44,9 @@ pub(crate) fn converged(boots: &[Option<Boot>], connected: &Connected) -> Result
         };
         let key = session_key(*client);
         for boot in boots.iter().flatten() {
-            let owner = boot.replica.lookup_named(&key).map(|owned| owned.owner);
-            let running = owner.as_ref().filter(|owner| members.contains(*owner));
-            if running.and_then(|owner| node_of(owner.as_str())) != Some(*at) {
+            let owner = boot.replica.lookup_named(&key).map(|owned| (owned.owner, owned.incarnation.0));
+            let holder = boots.get(*at).and_then(Option::as_ref);
+            if owner != holder.map(|boot| (boot.replica.me().clone(), boot.incarnation)) {
                 let (who, at) = (boot.replica.me(), node_name(*at));
                 return Err(format!(
                     "client {client} is connected to {at}, and {who} looks for it at {owner:?}"
@@ -65,6 +67,34 @@ pub(crate) fn converged(boots: &[Option<Boot>], connected: &Connected) -> Result
                 "{who} knows {sessions} sessions, and {clients} clients are connected; too many: {ghosts:?}"
             ));
         }
+        let most = sessions_max(boot.replica.takeover()).unwrap_or(usize::MAX);
+        within(most, connected)?;
     }
     Ok(())
+}
+
+/// Whether each user has at most so many sessions.
+fn within(most: usize, connected: &Connected) -> Result<(), String> {
+    let mut sessions = BTreeMap::new();
+    for client in connected.keys() {
+        let sessions: &mut usize = sessions.entry(user_of(*client)).or_default();
+        *sessions += 1;
+        if *sessions > most {
+            return Err(format!("user {} has {sessions} sessions of {most}", user_of(*client)));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_with_too_many_sessions_is_found() {
+        let connected: Connected = [0, 1, 2].map(|client| (client, BTreeMap::from([(0, 0)]))).into();
+        assert_eq!(user_of(0), user_of(1));
+        assert_eq!(within(2, &connected), Ok(()));
+        assert!(within(1, &connected).is_err());
+    }
 }

@@ -98,14 +98,14 @@ const NOTICE_MS: u64 = 200;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Aim, End};
+    use crate::event::{Aim, End, Way};
 
     fn seen(extra: &[Event]) -> Result<(), String> {
         let mut checker = Delivery::default();
         let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered };
         let events = [
             Event::Opened { connection: 7, client: 0, node: 0 },
-            Event::Pushed { push: 1, node: 0, aim: Aim::Client(0), found: Vec::new() },
+            Event::Pushed { push: 1, node: 0, aim: Aim::Client(0), found: Vec::new(), way: Way::Http },
             Event::Answered { push: 1, sessions: vec![answer], delivered: 1 },
         ];
         events.iter().chain(extra).try_for_each(|event| checker.event(0, event))?;
@@ -127,7 +127,10 @@ mod tests {
             (0, Event::Opened { connection: 7, client: 0, node: 0 }),
             (1_000, Event::HeldStill { node: 0 }),
             (1_100, Event::Ended { connection: 7, end: End::Dropped }),
-            (2_000, Event::Pushed { push: 1, node: 0, aim: Aim::Client(0), found: Vec::new() }),
+            (
+                2_000,
+                Event::Pushed { push: 1, node: 0, aim: Aim::Client(0), found: Vec::new(), way: Way::Http },
+            ),
             (2_000, Event::Answered { push: 1, sessions: vec![answer], delivered: 1 }),
         ];
         events.iter().for_each(|(at, event)| checker.event(*at, event).unwrap());

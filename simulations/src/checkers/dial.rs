@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_dial_that_a_running_node_does_not_answer_is_found() {
-        let dialled = Event::Dialled { connection: 7, client: 0, node: 1 };
+        let dialled = Event::Dialled { connection: 7, client: 0, node: 1, resumed: None };
         let refused = Event::Refused { connection: 7, client: 0, node: 1, why: NO_ANSWER.to_owned() };
         let booted = Event::Booted { node: 1, incarnation: 5 };
         let seen = |events: [&Event; 4]| {

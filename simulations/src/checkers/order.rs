@@ -3,6 +3,10 @@
 //! A push that follows a moving session may fall behind. So only those count whose node looked for
 //! the session where it was, after the connection was open. And one that its node has given up may
 //! still be on its way on a link that was replaced, and arrive behind those of the new link.
+//!
+//! Calls over HTTP overtake each other on their way to the node: only the lines of one call count. But
+//! for all pushes holds that one that is made after another one's answer said `delivered` is behind it,
+//! through whatever node; broadcasts are in no order against pushes to a user.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +14,7 @@ use pushmesh::{Outcome, limits};
 
 use crate::checkers::Checker;
 use crate::checkers::arrival::push_of;
-use crate::event::{Aim, ClientIndex, ConnectionId, Event, NodeIndex, PushId};
+use crate::event::{Aim, CallId, ClientIndex, ConnectionId, Event, NodeIndex, PushId, Way};
 
 /// Watches the order of frames.
 #[derive(Default)]
@@ -21,22 +25,30 @@ pub(super) struct Order {
     given_up: BTreeSet<PushId>,
     /// The greatest push so far.
     newest: PushId,
+    /// Counts pushes that are made, and answers.
+    turn: u64,
     compared: u64,
 }
 
 struct Push {
     made_ms: u64,
+    made: u64,
     node: NodeIndex,
     aim: Aim,
     found: Vec<ClientIndex>,
+    way: Way,
+    /// When it was called delivered to a client.
+    delivered: BTreeMap<ClientIndex, u64>,
 }
 
 struct Connection {
     client: ClientIndex,
     /// Pushes up to this one were made before it was open.
     opened_after: PushId,
-    /// The last push of each node, broadcasts apart.
-    last: BTreeMap<(NodeIndex, bool), PushId>,
+    /// The last push of each node or call, broadcasts apart.
+    last: BTreeMap<(NodeIndex, Option<CallId>, bool), PushId>,
+    /// The one of those received to a user or a session that was made last.
+    made_last: Option<(u64, PushId)>,
 }
 
 impl Checker for Order {
@@ -46,12 +58,19 @@ impl Checker for Order {
 
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         match event {
-            Event::Pushed { push, node, aim, found } => {
+            Event::Pushed { push, node, aim, found, way } => {
                 self.newest = self.newest.max(*push);
-                let (node, aim, found) = (*node, *aim, found.clone());
-                self.pushes.insert(*push, Push { made_ms: now_ms, node, aim, found });
+                self.turn += 1;
+                let (node, aim, found, way, delivered) = (*node, *aim, found.clone(), *way, BTreeMap::new());
+                let made = Push { made_ms: now_ms, made: self.turn, node, aim, found, way, delivered };
+                self.pushes.insert(*push, made);
             }
             Event::Answered { push, sessions, .. } => {
+                self.turn += 1;
+                if let Some(pushed) = self.pushes.get_mut(push) {
+                    let written = sessions.iter().filter(|answer| answer.outcome == Outcome::Delivered);
+                    pushed.delivered.extend(written.filter_map(|answer| Some((answer.client?, self.turn))));
+                }
                 let sure = |outcome: &Outcome| matches!(outcome, Outcome::Delivered | Outcome::Buffered);
                 let made_ms = self.pushes.get(push).map_or(0, |push| push.made_ms);
                 if now_ms >= made_ms + TIMEOUT_MS || !sessions.iter().all(|answer| sure(&answer.outcome)) {
@@ -59,7 +78,8 @@ impl Checker for Order {
                 }
             }
             Event::Opened { connection, client, .. } => {
-                let opened = Connection { client: *client, opened_after: self.newest, last: BTreeMap::new() };
+                let (opened_after, last) = (self.newest, BTreeMap::new());
+                let opened = Connection { client: *client, opened_after, last, made_last: None };
                 self.connections.insert(*connection, opened);
             }
             Event::Got { connection, text } => return self.got(*connection, text),
@@ -80,10 +100,28 @@ impl Order {
         let Some((id, push)) = push_of(text).and_then(|id| Some((id, self.pushes.get(&id)?))) else {
             return Ok(());
         };
+        if push.aim != Aim::All {
+            let answered = push.delivered.get(&opened.client);
+            if let (Some((made, before)), Some(answered)) = (opened.made_last, answered)
+                && made > *answered
+            {
+                let client = opened.client;
+                return Err(format!(
+                    "client {client} received push {id} after push {before} on connection {connection}, which was made \
+                     when {id} had been called delivered"
+                ));
+            }
+            opened.made_last = opened.made_last.max(Some((push.made, id)));
+        }
+        let call = match push.way {
+            Way::Embedded { .. } => None,
+            Way::Line(call) => Some(call),
+            Way::Http => return Ok(()),
+        };
         if id <= opened.opened_after || self.given_up.contains(&id) || !push.found.contains(&opened.client) {
             return Ok(());
         }
-        let kind = (push.node, push.aim == Aim::All);
+        let kind = (push.node, call, push.aim == Aim::All);
         let Some(before) = opened.last.insert(kind, id) else { return Ok(()) };
         self.compared += 1;
         if before > id {
@@ -104,13 +142,16 @@ const TIMEOUT_MS: u64 = limits::PUSH_TIMEOUT.as_millis() as u64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Answer;
+
+    const WAY: Way = Way::Embedded { sessions: None };
 
     fn seen(found: &[ClientIndex], texts: &[&str]) -> Result<(), String> {
         let mut checker = Order::default();
         checker.event(0, &Event::Opened { connection: 7, client: 0, node: 0 })?;
         for push in 1..=2 {
             let found = found.to_vec();
-            checker.event(0, &Event::Pushed { push, node: 0, aim: Aim::Client(0), found })?;
+            checker.event(0, &Event::Pushed { push, node: 0, aim: Aim::Client(0), found, way: WAY })?;
         }
         let mut got = texts.iter().map(|text| Event::Got { connection: 7, text: (*text).to_owned() });
         got.try_for_each(|event| checker.event(0, &event))
@@ -131,7 +172,7 @@ mod tests {
     fn a_push_that_was_given_up_may_fall_behind() {
         let mut checker = Order::default();
         let got = |text: &str| Event::Got { connection: 7, text: text.to_owned() };
-        let pushed = |push| Event::Pushed { push, node: 0, aim: Aim::All, found: vec![0] };
+        let pushed = |push| Event::Pushed { push, node: 0, aim: Aim::All, found: vec![0], way: WAY };
         let events = [
             (0, Event::Opened { connection: 7, client: 0, node: 0 }),
             (0, pushed(1)),
@@ -141,5 +182,33 @@ mod tests {
             (TIMEOUT_MS + 2, got("m1")),
         ];
         assert_eq!(events.iter().try_for_each(|(at, event)| checker.event(*at, event)), Ok(()));
+    }
+
+    fn crossed(ways: [Way; 2], answered_first: bool) -> Result<(), String> {
+        let mut checker = Order::default();
+        let pushed = |push: PushId, way| {
+            let (node, aim, found) = (push as NodeIndex, Aim::Client(0), vec![0]);
+            Event::Pushed { push, node: if ways[0] == ways[1] { 0 } else { node }, aim, found, way }
+        };
+        let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered };
+        let answered = Event::Answered { push: 1, sessions: vec![answer], delivered: 1 };
+        let mut events = vec![Event::Opened { connection: 7, client: 0, node: 0 }];
+        events.extend([pushed(1, ways[0]), pushed(2, ways[1])]);
+        events.insert(if answered_first { 2 } else { 3 }, answered);
+        events.extend(["m2", "m1"].map(|text| Event::Got { connection: 7, text: text.to_owned() }));
+        events.iter().try_for_each(|event| checker.event(0, event))
+    }
+
+    #[test]
+    fn calls_overtake_each_other_and_lines_of_one_call_do_not() {
+        assert_eq!(crossed([Way::Http, Way::Http], false), Ok(()));
+        assert_eq!(crossed([Way::Line(1), Way::Line(2)], false), Ok(()));
+        assert!(crossed([Way::Line(1), Way::Line(1)], false).is_err());
+    }
+
+    #[test]
+    fn a_push_is_behind_those_that_were_called_delivered_before_it() {
+        assert!(crossed([Way::Http, Way::Http], true).unwrap_err().contains("called delivered"));
+        assert!(crossed([Way::Line(1), WAY], true).unwrap_err().contains("called delivered"));
     }
 }

@@ -1,136 +1,175 @@
-//! Who is replaced is replaced by somebody: a session never takes over itself, and of several that
-//! claim a key one stays.
+//! Never do both lose: a connection is closed with 4001 only for another one of the same session, or of
+//! the same user where the policy says so, that is there or ended for another reason since. And nobody
+//! is refused for what the policy allows.
+//!
+//! One that ended a moment before may still be claimed, or its claim may be on its way; where its node's
+//! clock is ahead, that claim wins. A reconnect without a resume token is ordered by what its node knows
+//! and by its clock: section 3.3 of docs/PROTOCOL.md. Under `reject-newer` the owner of the older claim is
+//! asked before a session is closed for it, so that only a connection that is being let in counts.
 
 use std::collections::BTreeMap;
 
+use pushmesh::config::Takeover as Policy;
+
 use crate::checkers::Checker;
-use crate::event::{ConnectionId, End, Event, user_of};
+use crate::event::{ClientIndex, ConnectionId, End, Event, user_of};
+use crate::settings::{Settings, sessions_max};
 
-/// Watches the connections of each user, because policies set devices against each other.
-#[derive(Default)]
+/// Watches who is closed for whom.
 pub(super) struct Takeover {
-    users: BTreeMap<usize, BTreeMap<ConnectionId, Connection>>,
-    of: BTreeMap<ConnectionId, usize>,
-    replaced: u64,
+    policy: Policy,
+    connections: BTreeMap<ConnectionId, Connection>,
+    closed: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Connection {
+    client: ClientIndex,
     dialled_ms: u64,
-    state: State,
+    /// When it ended, and whether by another one.
+    end: Option<(u64, bool)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// It is being made, or open.
-    Alive,
-    /// It was replaced.
-    Replaced,
-    /// It ended in another way, then: it may have replaced others before, and where its node does not
-    /// know yet that it is over, it may do so for a while.
-    Over(u64),
+impl Takeover {
+    /// Nobody is connected.
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { policy: settings.takeover, connections: BTreeMap::new(), closed: 0 }
+    }
+
+    /// Whether one of two clients may take the other one's place.
+    fn excludes(&self, one: ClientIndex, other: ClientIndex) -> bool {
+        one == other || (sessions_max(self.policy).is_some() && user_of(one) == user_of(other))
+    }
+
+    fn ended(&mut self, connection: ConnectionId, now_ms: u64, taken: bool) {
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.end = Some((now_ms, taken));
+        }
+    }
+
+    fn taken(&self, connection: ConnectionId) -> Result<(), String> {
+        let grace_ms = if self.policy == Policy::RejectNewer { LET_IN_MS } else { TRAVELS_MS };
+        let Some(taken) = self.connections.get(&connection) else { return Ok(()) };
+        let takes = |(id, other): (&ConnectionId, &Connection)| {
+            *id != connection
+                && self.excludes(taken.client, other.client)
+                && other
+                    .end
+                    .is_none_or(|(ended_ms, taken_too)| !taken_too && ended_ms + grace_ms >= taken.dialled_ms)
+        };
+        if self.connections.iter().any(takes) {
+            return Ok(());
+        }
+        let client = taken.client;
+        Err(format!("connection {connection} of client {client} was closed with 4001, and for no other one"))
+    }
 }
 
 impl Checker for Takeover {
     fn name(&self) -> &'static str {
-        "who is replaced is replaced by somebody"
+        "a session is taken over by another one, and never do both lose"
     }
 
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         match event {
             Event::Dialled { connection, client, .. } => {
-                self.of.insert(*connection, user_of(*client));
-                self.users
-                    .entry(user_of(*client))
-                    .or_default()
-                    .insert(*connection, Connection { dialled_ms: now_ms, state: State::Alive });
+                let dialled = Connection { client: *client, dialled_ms: now_ms, end: None };
+                self.connections.insert(*connection, dialled);
             }
-            Event::Refused { connection, .. } => self.end(*connection, State::Over(now_ms)),
-            Event::Ended { connection, end: End::Closed(Some(REPLACED)) } => {
-                self.end(*connection, State::Replaced);
-                return self.replaced(*connection);
+            Event::Refused { connection, client, why, .. } => {
+                self.ended(*connection, now_ms, false);
+                let allowed = |status: &str| match status {
+                    "409" => self.policy == Policy::RejectNewer,
+                    "503" => true,
+                    _ => false,
+                };
+                if let Some(status) = why.strip_prefix(STATUS).map(|why| why.get(..3).unwrap_or_default())
+                    && !allowed(status)
+                {
+                    return Err(format!("client {client} was refused with {status}"));
+                }
             }
-            Event::Ended { connection, .. } => self.end(*connection, State::Over(now_ms)),
+            Event::Ended { connection, end } => {
+                let taken = matches!(end, End::Closed(Some(SUPERSEDED)));
+                self.ended(*connection, now_ms, taken);
+                if taken {
+                    self.closed += 1;
+                    return self.taken(*connection);
+                }
+            }
             _ => {}
         }
         Ok(())
     }
 
     fn compared(&self) -> (&'static str, u64) {
-        ("connections replaced", self.replaced)
+        ("connections closed for another one", self.closed)
     }
 }
 
-impl Takeover {
-    fn end(&mut self, connection: ConnectionId, state: State) {
-        let user = self.of.get(&connection);
-        let all = user.and_then(|user| self.users.get_mut(user));
-        if let Some(known) = all.and_then(|all| all.get_mut(&connection)) {
-            known.state = state;
-        }
-    }
-
-    fn replaced(&mut self, connection: ConnectionId) -> Result<(), String> {
-        self.replaced += 1;
-        let Some(all) = self.of.get(&connection).and_then(|user| self.users.get(user)) else {
-            return Err(format!("connection {connection} was never made"));
-        };
-        let since = all[&connection].dialled_ms.saturating_sub(HAUNT_MS_MAX);
-        let by = |other: &Connection| match other.state {
-            State::Alive => true,
-            State::Replaced => false,
-            State::Over(at_ms) => at_ms >= since,
-        };
-        if !all.values().any(by) {
-            return Err(format!("connection {connection} was replaced, and so were all others: {all:?}"));
-        }
-        Ok(())
-    }
-}
-
-/// Close code of a session that another one replaces.
-const REPLACED: u16 = 4001;
-/// How long a connection that its client has given up may still be made by its node, in milliseconds.
-/// Source: above the longest time for which a plan lets a node hold still.
-const HAUNT_MS_MAX: u64 = 15_000;
+/// The close code of a session whose place was taken: section 3.5 of docs/PROTOCOL.md.
+const SUPERSEDED: u16 = 4001;
+/// How long a node holds the claim of a client that has gone while it is let in, in milliseconds: the
+/// takeover's timeout and the network, behind the longest time for which a plan lets a node hold still.
+const LET_IN_MS: u64 = 13_000;
+/// How long a claim may be on its way, in milliseconds: the same, and the time over which changes are
+/// gathered and a session lingers.
+const TRAVELS_MS: u64 = LET_IN_MS + 1_500;
+/// What tungstenite says before the status of a refused handshake.
+const STATUS: &str = "HTTP error: ";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn dialled(connection: ConnectionId) -> Event {
-        Event::Dialled { connection, client: 0, node: 0 }
-    }
-
-    fn ended(connection: ConnectionId, end: End) -> Event {
-        Event::Ended { connection, end }
-    }
-
-    fn seen(events: &[Event]) -> Result<(), String> {
-        let mut checker = Takeover::default();
+    fn seen(policy: Policy, other: ClientIndex, ends: &[(ConnectionId, u16)]) -> Result<(), String> {
+        let mut checker = Takeover::new(&Settings { takeover: policy, ..Settings::default() });
+        let dialled = |connection, client| Event::Dialled { connection, client, node: 0, resumed: None };
+        let mut events = vec![dialled(1, 0), dialled(2, other)];
+        let ended = |(id, code): &(_, u16)| Event::Ended { connection: *id, end: End::Closed(Some(*code)) };
+        events.extend(ends.iter().map(ended));
         events.iter().try_for_each(|event| checker.event(0, event))
     }
 
     #[test]
-    fn a_session_that_takes_over_itself_is_found() {
-        assert!(seen(&[dialled(1), ended(1, End::Closed(Some(REPLACED)))]).is_err());
+    fn both_that_lose_are_found() {
+        assert_eq!(seen(Policy::ExclusiveDevice, 0, &[(1, 4001), (2, 1000)]), Ok(()));
+        assert_eq!(seen(Policy::ExclusiveDevice, 0, &[(1, 1000), (2, 4001)]), Ok(()));
+        assert!(seen(Policy::ExclusiveDevice, 0, &[(1, 4001), (2, 4001)]).is_err());
     }
 
     #[test]
-    fn claimants_that_all_lose_are_found() {
-        let first = ended(1, End::Closed(Some(REPLACED)));
-        assert_eq!(seen(&[dialled(1), dialled(2), first.clone()]), Ok(()));
-        let second = ended(2, End::Closed(Some(REPLACED)));
-        assert!(seen(&[dialled(1), dialled(2), first.clone(), second.clone()]).is_err());
-        let gone = ended(2, End::Dropped);
-        assert_eq!(
-            seen(&[dialled(1), dialled(2), gone.clone(), first.clone()]),
-            Ok(()),
-            "it was there before"
-        );
-        let mut late = Takeover::default();
-        let events = [(0, dialled(2)), (0, gone), (2 * HAUNT_MS_MAX, dialled(1))];
-        events.iter().for_each(|(at, event)| late.event(*at, event).unwrap());
-        assert!(late.event(2 * HAUNT_MS_MAX, &first).is_err());
+    fn one_that_ended_long_before_is_no_reason() {
+        let seen = |policy, pause_ms| {
+            let mut checker = Takeover::new(&Settings { takeover: policy, ..Settings::default() });
+            let dialled = |connection| Event::Dialled { connection, client: 0, node: 0, resumed: None };
+            let ended = |connection, code| Event::Ended { connection, end: End::Closed(Some(code)) };
+            let events =
+                [(0, dialled(1)), (0, ended(1, 1000)), (pause_ms, dialled(2)), (pause_ms, ended(2, 4001))];
+            events.iter().try_for_each(|(at_ms, event)| checker.event(*at_ms, event))
+        };
+        for (policy, grace_ms) in [(Policy::ExclusiveDevice, TRAVELS_MS), (Policy::RejectNewer, LET_IN_MS)] {
+            assert_eq!(seen(policy, grace_ms), Ok(()));
+            assert!(seen(policy, grace_ms + 1).is_err(), "{policy}");
+        }
+    }
+
+    #[test]
+    fn another_device_takes_the_place_only_where_the_policy_says_so() {
+        assert_eq!(user_of(0), user_of(1));
+        assert_eq!(seen(Policy::OnePerUser, 1, &[(1, 4001)]), Ok(()));
+        assert!(seen(Policy::ExclusiveDevice, 1, &[(1, 4001)]).is_err());
+        assert!(seen(Policy::OnePerUser, 5, &[(1, 4001)]).is_err());
+    }
+
+    #[test]
+    fn a_refusal_that_the_policy_does_not_know_is_found() {
+        let refused = |takeover, why: &str| {
+            let event = Event::Refused { connection: 1, client: 0, node: 0, why: why.to_owned() };
+            Takeover::new(&Settings { takeover, ..Settings::default() }).event(0, &event)
+        };
+        assert_eq!(refused(Policy::RejectNewer, "HTTP error: 409 Conflict"), Ok(()));
+        assert!(refused(Policy::OnePerUser, "HTTP error: 409 Conflict").is_err());
+        assert!(refused(Policy::RejectNewer, "HTTP error: 400 Bad Request").is_err());
+        assert_eq!(refused(Policy::OnePerUser, "192.168.0.1:8080"), Ok(()));
     }
 }

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use crate::host::Settings;
 use crate::plan::{Plan, Step};
 use crate::scenario::{Scenario, Script, between, connect_all};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {

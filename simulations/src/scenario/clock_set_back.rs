@@ -6,9 +6,9 @@
 //! back: one by one, all at once, and behind a partition where nobody can tell them; half of them
 //! have lost their disks.
 
-use crate::host::Settings;
 use crate::plan::{Identity, Plan, Step};
 use crate::scenario::{Scenario, Script, between, connect_all};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {

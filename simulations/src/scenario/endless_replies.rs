@@ -5,9 +5,9 @@
 //! section of a node that is gone for good, so that both have to fetch from each other, and nothing
 //! but silence may follow.
 
-use crate::host::Settings;
 use crate::plan::{Identity, Plan, Step};
 use crate::scenario::{Scenario, Script, between, connect_all};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -7,9 +7,9 @@
 
 use pushmesh::config::Tuning;
 
-use crate::host::Settings;
 use crate::plan::{Plan, Step};
 use crate::scenario::{Scenario, Script, between};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -21,7 +21,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 fn plan() -> Plan {
     let tuning = Tuning { change_ring: 8, delta_changes: 8, ..Tuning::default() };
-    let script = Script::new(3, CLIENTS, Settings { tuning, disks: false });
+    let script = Script::new(3, CLIENTS, Settings { tuning, ..Settings::default() });
     (0..CLIENTS)
         .fold(script, |script, client| {
             script.at(4_000 + 10 * client as u64, Step::Connect { client, node: 0 })

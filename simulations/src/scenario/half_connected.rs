@@ -5,9 +5,9 @@
 //! cut in one direction, or that lose most packets, to some; the others reach each other all along, and
 //! each of them has to call each other alive.
 
-use crate::host::Settings;
 use crate::plan::{Plan, Step};
 use crate::scenario::{Scenario, Script, connect_all};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {

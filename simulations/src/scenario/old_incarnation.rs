@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use pushmesh::config::Tuning;
 
-use crate::host::Settings;
 use crate::plan::{Identity, Plan, Step};
 use crate::scenario::{Scenario, Script, between};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -32,7 +32,7 @@ const RESTARTED: usize = 3;
 
 fn plan() -> Plan {
     let tuning = Tuning { purge_after: Duration::from_secs(8), ..Tuning::default() };
-    let script = Script::new(4, CLIENTS, Settings { tuning, disks: false });
+    let script = Script::new(4, CLIENTS, Settings { tuning, ..Settings::default() });
     let naps = (0..CLIENTS)
         .fold(script, |script, client| {
             script.at(4_000 + 10 * client as u64, Step::Connect { client, node: RESTARTED })

@@ -1,9 +1,9 @@
 //! A node is replaced by one with another name at the same address. What it held is gone, and nobody
 //! goes on fetching it, or looking for it, for ever.
 
-use crate::host::Settings;
 use crate::plan::{Identity, Plan, Step};
 use crate::scenario::{Scenario, Script, connect_all};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use pushmesh::config::Tuning;
 
-use crate::host::Settings;
 use crate::plan::{Identity, Plan, Step};
 use crate::scenario::{Scenario, Script, between};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -27,7 +27,7 @@ const FRESH: usize = 2;
 
 fn plan() -> Plan {
     let tuning = Tuning { relay_changes: 1, snapshot_chunk_entries: 1, ..Tuning::default() };
-    let script = Script::new(3, CLIENTS, Settings { tuning, disks: false });
+    let script = Script::new(3, CLIENTS, Settings { tuning, ..Settings::default() });
     (0..CLIENTS)
         .fold(script, |script, client| {
             script.at(4_000 + client as u64 / 2, Step::Connect { client, node: OWNER })

@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use crate::host::Settings;
 use crate::network::Weather;
 use crate::plan::{Plan, Step};
 use crate::scenario::{Scenario, Script, connect_all};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -7,9 +7,9 @@
 
 use pushmesh::config::Tuning;
 
-use crate::host::Settings;
 use crate::plan::{Plan, Step};
 use crate::scenario::{Scenario, Script, between, connect_all};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -22,7 +22,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 fn plan() -> Plan {
     // What a side has missed of another comes as a full state.
     let tuning = Tuning { change_ring: 2, delta_changes: 2, ..Tuning::default() };
-    connect_all(Script::new(6, CLIENTS, Settings { tuning, disks: false }))
+    connect_all(Script::new(6, CLIENTS, Settings { tuning, ..Settings::default() }))
         .rounds(ROUNDS, |script, round| {
             let begin = 8_000 + 14_000 * round;
             // A moment; so long that links are lost; so long that all are dead to each other.

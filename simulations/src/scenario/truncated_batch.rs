@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use pushmesh::config::Tuning;
 
-use crate::host::Settings;
 use crate::plan::{Identity, Plan, Step};
 use crate::scenario::{Scenario, Script, between};
+use crate::settings::Settings;
 
 /// Its place in the list.
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -29,7 +29,7 @@ fn plan() -> Plan {
         snapshot_chunk_entries: 2,
         ..Tuning::default()
     };
-    let script = Script::new(3, CLIENTS, Settings { tuning, disks: false }).latency(5);
+    let script = Script::new(3, CLIENTS, Settings { tuning, ..Settings::default() }).latency(5);
     (0..CLIENTS)
         .fold(script, |script, client| {
             script.at(4_000 + 10 * client as u64, Step::Connect { client, node: client % 2 })

@@ -1,0 +1,176 @@
+//! Backends that call the nodes over HTTP/1, tasks of the clients' host.
+//!
+//! A backend has one connection to each node, on which it makes its calls in turn; a batch has a
+//! connection of its own. When a connection is gone, the next call makes a new one.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, header};
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use turmoil::net::TcpStream;
+
+use crate::ask::{Ask, message_id};
+use crate::event::{CallId, ClientIndex, Event, NodeIndex, PushId, Way, node_name};
+use crate::reply::{self, Reply};
+use crate::world::{HTTP_PORT, World};
+
+/// A call to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// Its number.
+    pub(crate) call: CallId,
+    /// Which backend makes it.
+    pub(crate) backend: usize,
+    /// At which node.
+    pub(crate) node: NodeIndex,
+    /// What it asks.
+    pub(crate) ask: Ask,
+    /// The numbers of its pushes.
+    pub(crate) pushes: Vec<PushId>,
+    /// For each of its pushes the clients that the node looks for in the right place.
+    pub(crate) found: Vec<Vec<ClientIndex>>,
+}
+
+/// All backends of a run.
+pub(crate) struct Backends {
+    world: Arc<World>,
+    calls: mpsc::Sender<Call>,
+    inbox: Mutex<Option<mpsc::Receiver<Call>>>,
+}
+
+type Line = SendRequest<Full<Bytes>>;
+
+impl Backends {
+    /// Nobody has called.
+    pub(crate) fn new(world: Arc<World>) -> Arc<Self> {
+        let (calls, inbox) = mpsc::channel(CALLS_MAX);
+        Arc::new(Self { world, calls, inbox: Mutex::new(Some(inbox)) })
+    }
+
+    /// Makes a call when its turn comes.
+    pub(crate) fn call(&self, call: Call) {
+        self.calls.try_send(call).expect("a plan has fewer calls in one millisecond");
+    }
+
+    /// Runs all of them.
+    pub(crate) fn run(self: Arc<Self>) -> impl Future<Output = ()> {
+        let inbox = self.inbox.lock().expect(NOT_POISONED).take();
+        let mut inbox = inbox.expect("the host of the clients is never restarted");
+        async move {
+            let mut queues: BTreeMap<(usize, NodeIndex), mpsc::Sender<Call>> = BTreeMap::new();
+            while let Some(call) = inbox.recv().await {
+                if matches!(call.ask, Ask::Batch(_)) {
+                    let backends = Arc::clone(&self);
+                    tokio::task::spawn_local(async move { backends.make(&mut None, call).await });
+                    continue;
+                }
+                let queue = queues.entry((call.backend, call.node)).or_insert_with(|| {
+                    let (queue, calls) = mpsc::channel(QUEUE_MAX);
+                    tokio::task::spawn_local(Arc::clone(&self).work(calls));
+                    queue
+                });
+                // A backend that is behind leaves calls out: they were never made.
+                let _ = queue.try_send(call);
+            }
+        }
+    }
+
+    async fn work(self: Arc<Self>, mut calls: mpsc::Receiver<Call>) {
+        let mut line = None;
+        while let Some(call) = calls.recv().await {
+            self.make(&mut line, call).await;
+        }
+    }
+
+    /// Makes a call, and all that follow from it if it is a list.
+    async fn make(&self, line: &mut Option<Line>, call: Call) {
+        let Call { call, node, ask, pushes, found, .. } = call;
+        self.world.tell(Event::Called { call, node, ask: ask.clone(), pushes: pushes.clone() });
+        let way = if matches!(ask, Ask::Batch(_)) { Way::Line(call) } else { Way::Http };
+        for ((push, aim), found) in pushes.iter().zip(ask.aims()).zip(found) {
+            self.world.tell(Event::Pushed { push: *push, node, aim, found, way });
+        }
+        let mut cursor: Option<String> = None;
+        loop {
+            let answered = timeout(PATIENCE, exchange(line, node, &ask, &pushes, cursor.as_deref())).await;
+            let (status, named, body) = match answered.unwrap_or_else(|_| Err("no answer".to_owned())) {
+                Ok(answered) => answered,
+                Err(why) => {
+                    *line = None;
+                    self.world.tell(Event::Lost { call, why });
+                    return;
+                }
+            };
+            let reply = match named {
+                true => reply::read(&ask, &pushes, status, &body),
+                false => Reply::Odd("the answer has no x-request-id".to_owned()),
+            };
+            if let Reply::Pushed(fates) = &reply {
+                for (push, fate) in pushes.iter().zip(fates) {
+                    let (sessions, delivered) = (fate.sessions.clone(), fate.delivered);
+                    self.world.tell(Event::Answered { push: *push, sessions, delivered });
+                }
+            }
+            cursor = match &reply {
+                Reply::Listed { cursor, .. } => cursor.clone(),
+                _ => None,
+            };
+            self.world.tell(Event::Replied { call, status, reply });
+            if cursor.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+/// Asks, over the connection that there is or over a new one. Returns the status, whether there is a
+/// request id, and the body.
+async fn exchange(
+    line: &mut Option<Line>,
+    node: NodeIndex,
+    ask: &Ask,
+    pushes: &[PushId],
+    cursor: Option<&str>,
+) -> Result<(u16, bool, Bytes), String> {
+    if line.as_ref().is_none_or(Line::is_closed) {
+        *line = Some(connect(node).await?);
+    }
+    let line = line.as_mut().ok_or("there is a line")?;
+    let mut request = Request::builder().method(ask.method()).uri(ask.path(cursor));
+    request = request.header(header::HOST, node_name(node));
+    if let (Ask::Push(_), [push]) = (ask, pushes) {
+        request = request.header("idempotency-key", message_id(*push));
+    }
+    let request = request.body(Full::from(ask.body(pushes))).map_err(|error| error.to_string())?;
+    let response = line.send_request(request).await.map_err(|error| error.to_string())?;
+    let named = response.headers().contains_key("x-request-id");
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
+    Ok((status, named, body.to_bytes()))
+}
+
+async fn connect(node: NodeIndex) -> Result<Line, String> {
+    let stream = TcpStream::connect((node_name(node), HTTP_PORT)).await.map_err(|error| error.to_string())?;
+    let (line, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    tokio::task::spawn_local(async move {
+        // Whoever uses the line learns how it ended.
+        let _ = connection.await;
+    });
+    Ok(line)
+}
+
+/// How long a backend waits for an answer: longer than any bound, so that the checker speaks first.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// Calls waiting to be given to their backend: far more than a plan has in one millisecond.
+const CALLS_MAX: usize = 4_096;
+/// Calls waiting at one backend for one node. Guess: a survey asks more than a plan.
+const QUEUE_MAX: usize = 256;
+const NOT_POISONED: &str = "no panic happens under this lock";

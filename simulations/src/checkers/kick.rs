@@ -1,0 +1,131 @@
+//! A session that a backend was told to be disconnected ends with 4002, unless it broke or its client
+//! closed it at the same time.
+
+use std::collections::BTreeMap;
+
+use crate::checkers::Checker;
+use crate::event::{ClientIndex, ConnectionId, End, Event, NodeIndex, node_of};
+use crate::reply::Reply;
+use pushmesh::Outcome;
+
+/// Keeps account of what was promised and how connections ended.
+#[derive(Default)]
+pub(super) struct Kick {
+    connections: BTreeMap<ConnectionId, Connection>,
+    /// When calls were made.
+    called_ms: BTreeMap<u64, u64>,
+    promised: Vec<Promise>,
+}
+
+struct Connection {
+    client: ClientIndex,
+    node: NodeIndex,
+    dialled_ms: u64,
+    end: Option<(u64, bool)>,
+}
+
+#[derive(Debug)]
+struct Promise {
+    client: ClientIndex,
+    node: String,
+    called_ms: u64,
+    replied_ms: u64,
+}
+
+impl Checker for Kick {
+    fn name(&self) -> &'static str {
+        "a session that is called disconnected ends with 4002"
+    }
+
+    fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Dialled { connection, client, node, .. } => {
+                let dialled = Connection { client: *client, node: *node, dialled_ms: now_ms, end: None };
+                self.connections.insert(*connection, dialled);
+            }
+            Event::Ended { connection, end } => {
+                // The client's own close crosses that of the node: then there is no code, or that of the
+                // node's answer.
+                let fits = end.loses() || matches!(end, End::Closed(Some(KICKED | 1000) | None));
+                self.ended(*connection, now_ms, fits);
+            }
+            // Let in, and gone before it heard of it.
+            Event::Refused { connection, .. } => self.ended(*connection, now_ms, true),
+            Event::Called { call, .. } => _ = self.called_ms.insert(*call, now_ms),
+            Event::Replied { call, reply: Reply::Kicked(sessions), .. } => {
+                for answer in sessions.iter().filter(|answer| answer.outcome == Outcome::Delivered) {
+                    let (Some(client), Some(node)) = (answer.client, answer.node.clone()) else {
+                        return Err(format!("call {call} disconnected nobody that there is: {answer:?}"));
+                    };
+                    let called_ms = self.called_ms.get(call).copied().unwrap_or_default();
+                    self.promised.push(Promise { client, node, called_ms, replied_ms: now_ms });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        for promise in &self.promised {
+            let kept = |at: &Connection| {
+                at.client == promise.client
+                    && node_of(&promise.node) == Some(at.node)
+                    && at.dialled_ms <= promise.replied_ms
+                    && at
+                        .end
+                        .is_some_and(|(ended_ms, fits)| fits && ended_ms + STILL_MS_MAX >= promise.called_ms)
+            };
+            if !self.connections.values().any(kept) {
+                return Err(format!("{promise:?} was not kept"));
+            }
+        }
+        Ok(())
+    }
+
+    fn compared(&self) -> (&'static str, u64) {
+        ("sessions called disconnected", self.promised.len() as u64)
+    }
+}
+
+impl Kick {
+    fn ended(&mut self, connection: ConnectionId, now_ms: u64, fits: bool) {
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.end = Some((now_ms, fits));
+        }
+    }
+}
+
+/// How long ago a connection may have broken of which its node does not know, in milliseconds. Source:
+/// above the longest time for which a plan lets a node hold still.
+const STILL_MS_MAX: u64 = 13_000;
+/// The close code of a session that a backend disconnected: section 3.5 of docs/PROTOCOL.md.
+const KICKED: u16 = 4002;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::Ask;
+    use crate::event::{Aim, Answer};
+
+    fn seen(ends: Option<End>) -> Result<(), String> {
+        let mut checker = Kick::default();
+        let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered };
+        let mut events = vec![
+            Event::Dialled { connection: 7, client: 0, node: 0, resumed: None },
+            Event::Called { call: 1, node: 0, ask: Ask::Kick(Aim::Client(0)), pushes: Vec::new() },
+            Event::Replied { call: 1, status: 200, reply: Reply::Kicked(vec![answer]) },
+        ];
+        events.extend(ends.map(|end| Event::Ended { connection: 7, end }));
+        events.iter().try_for_each(|event| checker.event(5, event))?;
+        checker.end()
+    }
+
+    #[test]
+    fn a_session_that_lives_on_or_ends_otherwise_is_found() {
+        assert_eq!(seen(Some(End::Closed(Some(4002)))), Ok(()));
+        assert_eq!(seen(Some(End::Dropped)), Ok(()));
+        assert!(seen(None).is_err());
+        assert!(seen(Some(End::Closed(Some(4001)))).is_err());
+    }
+}

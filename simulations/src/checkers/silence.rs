@@ -1,0 +1,152 @@
+//! A client that neither reads nor answers for longer than the heartbeat's timeout is given up by its
+//! node, and so is its claim.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pushmesh::limits;
+
+use crate::checkers::Checker;
+use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex, node_name};
+use crate::host::{Boot, session_key};
+use crate::plan::LATENCY_MS_MAX;
+use crate::settings::Settings;
+
+/// Watches the claims of silent clients.
+pub(super) struct Silence {
+    bound_ms: u64,
+    open: BTreeMap<ConnectionId, (ClientIndex, NodeIndex)>,
+    /// Those that have just fallen silent.
+    fresh: Vec<ConnectionId>,
+    silent: BTreeMap<ConnectionId, Claim>,
+    /// When their claims have to be gone.
+    due: BTreeSet<(u64, ConnectionId)>,
+    compared: u64,
+}
+
+struct Claim {
+    client: ClientIndex,
+    node: NodeIndex,
+    incarnation: u64,
+    stamp: u64,
+}
+
+impl Silence {
+    /// Nobody is silent.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let timeout_ms = settings.heartbeat_timeout.as_millis() as u64;
+        let close_ms = limits::CLOSE_TIMEOUT.as_millis() as u64;
+        // Its last frame may still be on its way, and a socket that takes no close has its time.
+        let bound_ms = timeout_ms + LATENCY_MS_MAX + close_ms + TICKS_MS;
+        let (open, fresh, silent, due) = Default::default();
+        Self { bound_ms, open, fresh, silent, due, compared: 0 }
+    }
+}
+
+impl Checker for Silence {
+    fn name(&self) -> &'static str {
+        "a client that is silent for too long is given up"
+    }
+
+    fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Opened { connection, client, node } => _ = self.open.insert(*connection, (*client, *node)),
+            Event::Stalled { connection, for_ms } if *for_ms > self.bound_ms => self.fresh.push(*connection),
+            Event::Resumed { connection } => _ = self.silent.remove(connection),
+            Event::Ended { connection, .. } => {
+                self.open.remove(connection);
+                self.silent.remove(connection);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
+        let claim = |client, node: NodeIndex| {
+            let boot = boots.get(node)?.as_ref()?;
+            let owned = boot.replica.lookup_named(&session_key(client))?;
+            let (incarnation, stamp) = (boot.incarnation, owned.stamp.raw());
+            let own = owned.owner == *boot.replica.me();
+            own.then_some(Claim { client, node, incarnation, stamp })
+        };
+        for connection in std::mem::take(&mut self.fresh) {
+            let of = self.open.get(&connection);
+            if let Some(held) = of.and_then(|(client, node)| claim(*client, *node)) {
+                self.silent.insert(connection, held);
+                self.due.insert((now_ms + self.bound_ms, connection));
+            }
+        }
+        while let Some((_, connection)) = self.due.first().copied().filter(|(at, _)| *at <= now_ms) {
+            self.due.pop_first();
+            let Some(held) = self.silent.remove(&connection) else { continue };
+            self.compared += 1;
+            let now = claim(held.client, held.node);
+            if now.is_some_and(|now| (now.incarnation, now.stamp) == (held.incarnation, held.stamp)) {
+                return Err(format!(
+                    "client {} was silent for {} ms, and {} has it still",
+                    held.client,
+                    self.bound_ms,
+                    node_name(held.node)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn compared(&self) -> (&'static str, u64) {
+        ("clients silent for too long", self.compared)
+    }
+}
+
+/// For tasks to run: some ticks.
+const TICKS_MS: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pushmesh::NodeName;
+    use pushmesh::config::{Takeover, Tuning};
+    use pushmesh::id::Incarnation;
+    use pushmesh::internals::{KeyHasher, Observer, Replica};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// The node n1, with the claim of client 0.
+    fn node() -> (Boot, u64) {
+        let name = NodeName::new(node_name(0)).unwrap();
+        let replica = Replica::new(
+            name,
+            Incarnation(1),
+            KeyHasher::new(&[0; 32]),
+            Takeover::default(),
+            Tuning::default(),
+        );
+        let key = replica.hasher().key(&session_key(0));
+        let claimed = replica.claim(key, 5, None, None, |_| {}).unwrap();
+        let (commands, _) = mpsc::channel(1);
+        let (replica, observer) = (Arc::new(replica), Observer::default());
+        (Boot { incarnation: 1, replica, observer, commands }, claimed.stamp.raw())
+    }
+
+    fn seen(for_ms: u64, ends: bool) -> Result<(), String> {
+        let (boot, stamp) = node();
+        let mut checker = Silence::new(&Settings::default());
+        checker.event(0, &Event::Opened { connection: 7, client: 0, node: 0 })?;
+        checker.event(0, &Event::Stalled { connection: 7, for_ms })?;
+        checker.tick(1, &[Some(boot.clone())])?;
+        if ends {
+            let key = boot.replica.hasher().key(&session_key(0));
+            boot.replica.release(key, pushmesh::id::Stamp::from_raw(stamp));
+        }
+        checker.tick(1 + checker.bound_ms, &[Some(boot)])
+    }
+
+    #[test]
+    fn a_claim_that_outlives_the_silence_of_its_client_is_found() {
+        assert!(seen(u64::MAX, false).unwrap_err().contains("n1 has it still"));
+        assert_eq!(seen(u64::MAX, true), Ok(()));
+        assert_eq!(seen(1_000, false), Ok(()), "it went on in time");
+    }
+}

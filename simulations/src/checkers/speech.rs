@@ -1,0 +1,108 @@
+//! What a client says is heard by the application at its node: what it said and nothing else, once, in
+//! order, and all of it unless the connection ends, its node crashes, or the client does not read: while
+//! frames wait for a socket nothing is read from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::checkers::Checker;
+use crate::event::{ConnectionId, Event, NodeIndex};
+
+/// Watches the messages of clients.
+#[derive(Default)]
+pub(super) struct Speech {
+    /// The messages of each connection in order, and how many of them were heard, or passed over.
+    said: BTreeMap<ConnectionId, (Vec<(u64, String)>, usize)>,
+    ended_ms: BTreeMap<ConnectionId, u64>,
+    open: BTreeMap<ConnectionId, NodeIndex>,
+    /// Connections whose node need not hear everything.
+    excused: BTreeSet<ConnectionId>,
+    heard: u64,
+}
+
+impl Checker for Speech {
+    fn name(&self) -> &'static str {
+        "what clients say is heard once and in order"
+    }
+
+    fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Said { connection, text } => {
+                self.said.entry(*connection).or_default().0.push((now_ms, text.clone()));
+            }
+            Event::Opened { connection, node, .. } => _ = self.open.insert(*connection, *node),
+            Event::Stalled { connection, .. } => _ = self.excused.insert(*connection),
+            // It may give the client up before it hears what is on its way.
+            Event::Crashed { node } | Event::HeldStill { node } => {
+                let lost = self.open.iter().filter(|(_, at)| *at == node);
+                self.excused.extend(lost.map(|(connection, _)| *connection));
+            }
+            Event::Ended { connection, .. } => {
+                self.open.remove(connection);
+                self.ended_ms.insert(*connection, now_ms);
+            }
+            Event::Heard { client, text, .. } => {
+                self.heard += 1;
+                return self.heard(text).map_err(|what| format!("client {client} said {text}: {what}"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        for (connection, (said, heard)) in &self.said {
+            let ended_ms = self.ended_ms.get(connection).copied().unwrap_or(u64::MAX);
+            if let Some((at, text)) = said.get(*heard)
+                && !self.excused.contains(connection)
+                && ended_ms > at + ARRIVES_MS
+            {
+                return Err(format!("connection {connection} said {text} at {at} ms, and nobody heard it"));
+            }
+        }
+        Ok(())
+    }
+
+    fn compared(&self) -> (&'static str, u64) {
+        ("messages of clients heard", self.heard)
+    }
+}
+
+impl Speech {
+    fn heard(&mut self, text: &str) -> Result<(), String> {
+        // The connection stands behind the message: see `Order::Say`.
+        let connection = text.split_once('-').and_then(|(_, connection)| connection.parse().ok());
+        let said = connection.and_then(|connection: ConnectionId| self.said.get_mut(&connection));
+        let (said, next) = said.ok_or("nobody said so")?;
+        if said.get(*next).is_none_or(|(_, expected)| expected != text) {
+            return Err(format!("the next one is {:?}", said.get(*next)));
+        }
+        *next += 1;
+        Ok(())
+    }
+}
+
+/// How long a message is on its way at most, and a close that crosses it, in milliseconds. Source: above
+/// every latency that a plan draws.
+const ARRIVES_MS: u64 = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(heard: &[&str]) -> Result<(), String> {
+        let mut checker = Speech::default();
+        let said = ["s1-7", "s2-7"].map(|text| Event::Said { connection: 7, text: text.to_owned() });
+        let heard = heard.iter().map(|text| Event::Heard { node: 0, client: 0, text: (*text).to_owned() });
+        said.into_iter().chain(heard).try_for_each(|event| checker.event(0, &event))?;
+        checker.end()
+    }
+
+    #[test]
+    fn a_message_that_is_lost_doubled_swapped_or_invented_is_found() {
+        assert_eq!(seen(&["s1-7", "s2-7"]), Ok(()));
+        assert!(seen(&["s1-7"]).unwrap_err().contains("nobody heard"));
+        assert!(seen(&["s1-7", "s1-7"]).is_err());
+        assert!(seen(&["s2-7", "s1-7"]).is_err());
+        assert!(seen(&["s1-8"]).unwrap_err().contains("nobody said"));
+    }
+}

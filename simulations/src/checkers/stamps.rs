@@ -1,0 +1,113 @@
+//! The visible claim of a key is the one of the greatest rank among the rows that are shown (under
+//! `reject-newer` of the smallest).
+//!
+//! So a view goes back to an older claim only while that is still there: the loser lingers, or an owner
+//! that was dead is shown again. That is as far as the protocol promises it. Stamps of an owner need not
+//! rise from one claim of a key to the next: once the first is released, nothing is left to exceed. It may
+//! have exceeded a faster clock, and the next one may even have the same stamp. That rows do not come back
+//! by themselves is checked by position: copies never go back, and what is gone stays gone.
+
+use std::collections::BTreeSet;
+
+use pushmesh::NodeName;
+use pushmesh::config::Takeover;
+use pushmesh::internals::{Known, Standing};
+
+use crate::checkers::Checker;
+use crate::event::{ClientIndex, Event, user_of};
+use crate::host::{Boot, session_key, user_id};
+use crate::settings::Settings;
+
+/// Watches the claims of all clients at all nodes.
+pub(super) struct Stamps {
+    oldest_wins: bool,
+    clients: BTreeSet<ClientIndex>,
+    compared: u64,
+}
+
+/// A row: its stamp, its owner and the owner's boot. In this order it is the rank.
+type Rank = (u64, NodeName, u64);
+
+impl Stamps {
+    /// Nobody has claimed anything.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let oldest_wins = settings.takeover == Takeover::RejectNewer;
+        Self { oldest_wins, clients: BTreeSet::new(), compared: 0 }
+    }
+
+    fn wins(&self, shown: &[Rank], visible: Option<&Rank>) -> Result<(), String> {
+        let best = if self.oldest_wins { shown.iter().min() } else { shown.iter().max() };
+        if best == visible { Ok(()) } else { Err(format!("{visible:?} is seen among {shown:?}")) }
+    }
+}
+
+impl Checker for Stamps {
+    fn name(&self) -> &'static str {
+        "the claim of the greatest rank is seen"
+    }
+
+    fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
+        if let Event::Dialled { client, .. } = event {
+            self.clients.insert(*client);
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
+        if !now_ms.is_multiple_of(LOOK_EVERY_MS) {
+            return Ok(());
+        }
+        for boot in boots.iter().flatten() {
+            let hasher = boot.replica.hasher();
+            let me = boot.replica.me();
+            for client in self.clients.clone() {
+                let key = hasher.key(&session_key(client));
+                let known = boot.replica.known(hasher.user(&user_id(user_of(client))));
+                let rows = |standing| {
+                    known.iter().filter(move |row| row.key == key && row.holder.standing == standing)
+                };
+                let shown: Vec<_> = rows(Standing::Shown).map(rank).collect();
+                let owned = boot.replica.lookup(key);
+                let visible = owned.map(|owned| (owned.stamp.raw(), owned.owner, owned.incarnation.0));
+                self.compared += 1;
+                self.wins(&shown, visible.as_ref())
+                    .map_err(|what| format!("client {client} at {me}: {what}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compared(&self) -> (&'static str, u64) {
+        ("claims compared with all rows", self.compared)
+    }
+}
+
+fn rank(row: &Known) -> Rank {
+    (row.claim.stamp.raw(), row.holder.owner.clone(), row.holder.incarnation.0)
+}
+
+/// Time between two looks, in milliseconds: each walks over all rows.
+const LOOK_EVERY_MS: u64 = 250;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(stamp: u64, owner: &str) -> Rank {
+        (stamp, NodeName::new(owner).unwrap(), 1)
+    }
+
+    #[test]
+    fn a_view_that_shows_another_claim_is_found() {
+        let rows = [row(7, "a"), row(7, "b"), row(3, "c")];
+        let wins = |takeover, at: Option<usize>| {
+            let settings = Settings { takeover, ..Settings::default() };
+            Stamps::new(&settings).wins(&rows, at.map(|at| &rows[at]))
+        };
+        assert_eq!(wins(Takeover::ExclusiveDevice, Some(1)), Ok(()));
+        assert_eq!(wins(Takeover::RejectNewer, Some(2)), Ok(()));
+        for wrong in [Some(0), Some(2), None] {
+            assert!(wins(Takeover::ExclusiveDevice, wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What backends ask over HTTP, and clients that are slow, restless or talkative.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use super::{Plan, Step, WARM_UP_MS};
+use crate::ask::Ask;
+use crate::event::{Aim, user_of};
+
+impl Plan {
+    /// What backends ask over HTTP.
+    pub(super) fn draw_calls(&mut self, rng: &mut StdRng) {
+        let mean_ms = rng.random_range(60..300);
+        let mut at = WARM_UP_MS;
+        while at < self.faults_end_ms {
+            at += rng.random_range(0..=2 * mean_ms);
+            let (backend, node) = (rng.random_range(0..BACKENDS), rng.random_range(0..self.nodes));
+            let ask = self.draw_ask(rng);
+            let repeated = if matches!(ask, Ask::Push(_)) { rng.random_range(1..=2) } else { 1 };
+            for _ in 0..repeated {
+                self.add(at, Step::Call { backend, node, ask: ask.clone() });
+            }
+        }
+    }
+
+    fn draw_ask(&self, rng: &mut StdRng) -> Ask {
+        let client = rng.random_range(0..self.clients);
+        let aim = |kind| match kind {
+            0 => Aim::User(user_of(client)),
+            _ => Aim::Client(client),
+        };
+        match rng.random_range(0..40) {
+            0..16 => Ask::Push(aim(rng.random_range(0..3))),
+            16..18 => Ask::Push(Aim::All),
+            18..24 => {
+                // Some lines to one target show whether they stay in order.
+                let same = aim(rng.random_range(0..2));
+                let line = |place: usize| if place.is_multiple_of(4) { Aim::All } else { same };
+                Ask::Batch((0..rng.random_range(1..10)).map(line).collect())
+            }
+            24 => Ask::Kick(aim(rng.random_range(0..3))),
+            25..28 => Ask::List { limit: rng.random_range(5..=100) },
+            28..32 => Ask::Who(user_of(client)),
+            32..34 => Ask::Explain(user_of(client)),
+            34..38 => Ask::Stats,
+            _ => Ask::Nodes,
+        }
+    }
+
+    /// Clients that stop to read: some for so long that their node gives them up, and some while much
+    /// is pushed to them.
+    pub(super) fn draw_stalls(&mut self, rng: &mut StdRng) {
+        let longest_ms = self.settings.heartbeat_timeout.as_millis() as u64 + STALL_BEYOND_MS;
+        let longest_ms = longest_ms.min(STALL_MS_MAX);
+        for _ in 0..self.faults_end_ms / STALL_EVERY_MS {
+            let at = rng.random_range(WARM_UP_MS + 2_000..self.faults_end_ms);
+            let client = rng.random_range(0..self.clients);
+            let for_ms = rng.random_range(200..=longest_ms);
+            self.add(at, Step::Stall { client, for_ms });
+            if rng.random_bool(0.4) {
+                let node = rng.random_range(0..self.nodes);
+                for push in 0..rng.random_range(20..200) {
+                    // One by one: what is pushed at once is written at once.
+                    let at = at + 5 + 4 * push;
+                    if at < self.faults_end_ms {
+                        self.add(at, Step::Push { node, aim: Aim::Client(client) });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Clients that connect and break within milliseconds.
+    pub(super) fn draw_flaps(&mut self, rng: &mut StdRng) {
+        for _ in 0..self.faults_end_ms / FLAP_EVERY_MS {
+            let mut at = rng.random_range(WARM_UP_MS + 2_000..self.faults_end_ms);
+            let client = rng.random_range(0..self.clients);
+            for _ in 0..rng.random_range(1..5) {
+                let node = rng.random_range(0..self.nodes);
+                self.add(at, Step::Connect { client, node });
+                at += rng.random_range(0..150);
+                if rng.random_bool(0.7) {
+                    self.add(at, Step::Break { client });
+                }
+                at += rng.random_range(0..30);
+            }
+        }
+    }
+
+    /// What clients say to the application.
+    pub(super) fn draw_messages(&mut self, rng: &mut StdRng) {
+        let mut at = WARM_UP_MS;
+        while at < self.faults_end_ms {
+            at += rng.random_range(0..400);
+            let client = rng.random_range(0..self.clients);
+            for _ in 0..rng.random_range(1..=3) {
+                self.add(at, Step::Say { client });
+                at += 1;
+            }
+        }
+    }
+}
+
+/// Backends of a run.
+const BACKENDS: usize = 2;
+/// Time between two clients that stop to read, in milliseconds.
+const STALL_EVERY_MS: u64 = 6_000;
+/// How much longer than the heartbeat's timeout a client stops to read at most, in milliseconds.
+const STALL_BEYOND_MS: u64 = 8_000;
+/// The longest that a client stops to read, in milliseconds. Guess: a laptop that sleeps.
+const STALL_MS_MAX: u64 = 20_000;
+/// Time between two clients that flap, in milliseconds.
+const FLAP_EVERY_MS: u64 = 8_000;
