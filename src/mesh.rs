@@ -58,8 +58,8 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// The link to `peer` is gone and no other took its place. `left` says that the peer announced it.
     fn link_down(&self, peer: &Peer, left: bool);
 
-    /// Nobody who could be this node's peer answers at that address.
-    fn dial_failed(&self, addr: SocketAddr, expected: Option<&NodeName>);
+    /// A dial of `addr`, where `expected` was looked for, reached that peer of this cluster, or nobody.
+    fn dial_ended(&self, addr: SocketAddr, expected: Option<&NodeName>, reached: Option<&NodeName>);
 
     /// A peer knows a later boot of this node's name than this one.
     fn superseded(&self, known: Incarnation);

@@ -209,12 +209,11 @@ impl Links {
                 None => links.dial_once(addr).await.ok(),
             };
             links.dialled(addr, reached.clone());
-            if reached.is_none() || expected.is_some() && reached != expected {
-                if heir.is_none() {
-                    links.metrics.mesh_dials_failed.increment(1);
-                }
-                links.context().service.dial_failed(addr, expected.as_ref());
+            let missed = reached.is_none() || expected.is_some() && reached != expected;
+            if missed && heir.is_none() {
+                links.metrics.mesh_dials_failed.increment(1);
             }
+            links.context().service.dial_ended(addr, expected.as_ref(), reached.as_ref());
         });
     }
 

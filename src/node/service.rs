@@ -1,5 +1,6 @@
 //! What the mesh asks of this node, passed on to the part that knows.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -72,11 +73,12 @@ impl Service for NodeService {
         });
     }
 
-    fn dial_failed(&self, addr: SocketAddr, expected: Option<&NodeName>) {
-        // Gossip dials by address alone; the failure still speaks about who was to be there.
+    fn dial_ended(&self, addr: SocketAddr, expected: Option<&NodeName>, reached: Option<&NodeName>) {
+        // It speaks about all who were to be there: an address may have had several names.
         let members = self.roster.members();
-        let by_addr = || members.iter().find(|(_, entry)| entry.mesh == addr).map(|(name, _)| name);
-        if let Some(name) = expected.or_else(by_addr) {
+        let there = members.iter().filter(|(_, entry)| entry.mesh == addr).map(|(name, _)| name);
+        let missing: BTreeSet<_> = there.chain(expected).filter(|name| reached != Some(*name)).collect();
+        for name in missing {
             self.liveness.observe(Observation::DialFailed { name: name.clone() });
         }
     }

@@ -129,12 +129,12 @@ impl Settled {
         match (&asked.ask, reply) {
             (Ask::List { .. }, Reply::Listed { unasked, .. }) => {
                 same(&told, &self.seats(|_| true))?;
-                same(unasked, &Vec::new())
+                self.all_asked(unasked)
             }
             (Ask::Who(user), Reply::Present { unasked, state, .. }) => {
                 let expected = self.seats(|client| user_of(client) == *user);
                 same(&told, &expected)?;
-                same(unasked, &Vec::new())?;
+                self.all_asked(unasked)?;
                 same(state.as_str(), if expected.is_empty() { "offline" } else { "online" })
             }
             (Ask::Explain(user), Reply::Explained { rows, ways, .. }) => {
@@ -167,6 +167,12 @@ impl Settled {
     fn seats(&self, wanted: impl Fn(ClientIndex) -> bool) -> BTreeSet<Seat> {
         let wanted = self.at.iter().filter(|(client, _)| wanted(**client));
         wanted.map(|(client, node)| Seat { client: Some(*client), node: self.names[*node].clone() }).collect()
+    }
+
+    /// Whether every node that there is was asked; one that was replaced can not be.
+    fn all_asked(&self, unasked: &[String]) -> Result<(), String> {
+        let left: Vec<_> = unasked.iter().filter(|name| self.names.contains(name)).collect();
+        same(&left, &Vec::new())
     }
 
     fn any_replaced(&self) -> bool {
