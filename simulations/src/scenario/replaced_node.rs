@@ -1,5 +1,6 @@
 //! A node is replaced by one with another name at the same address. What it held is gone, and nobody
-//! goes on fetching it, or looking for it, for ever.
+//! goes on fetching it, or looking for it, for ever. And the new node, which has the old one's address,
+//! finds it dead as the others do: a client that left meanwhile stays nowhere.
 
 use crate::plan::{Identity, Plan, Step};
 use crate::scenario::{Scenario, Script, connect_all};
@@ -16,6 +17,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 fn plan() -> Plan {
     connect_all(Script::new(3, 6, Settings::default()))
         .at(8_000, Step::Crash { node: 2 })
+        .at(9_000, Step::Leave { client: 5, politely: false })
         .at(20_000, Step::Restart { node: 2, identity: Identity::Replaced })
         .at(30_000, Step::Connect { client: 0, node: 2 })
         .plan()
