@@ -5,13 +5,13 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 use crate::plan::Size;
 use crate::steps::Steps;
-use crate::{COVERED, FAILED};
+use crate::{COVERED, FAILED, wall_clock};
 
 /// Everything that decides about a run.
 #[derive(Debug, Clone, clap::Args)]
@@ -100,6 +100,7 @@ impl<T> Jobs<T> {
                 let (mark, running) = self.running.swap_remove(at);
                 return Ok(Some((mark, running.report(status.success())?)));
             }
+            self.running[at].1.end_if_it_hangs()?;
         }
         thread::sleep(POLL);
         Ok(None)
@@ -111,18 +112,33 @@ struct Running {
     child: Child,
     stdout: Option<Reader>,
     stderr: Option<Reader>,
+    started: Instant,
+    hung: bool,
 }
 
 impl Running {
     fn new(mut child: Child) -> io::Result<Self> {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (stdout, stderr) = (stdout.map(Reader::new).transpose()?, stderr.map(Reader::new).transpose()?);
-        Ok(Self { child, stdout, stderr })
+        Ok(Self { child, stdout, stderr, started: wall_clock(), hung: false })
+    }
+
+    /// Simulated time may stand still: a run is ended then, so that it can be told.
+    fn end_if_it_hangs(&mut self) -> io::Result<()> {
+        if !self.hung && self.started.elapsed() > HANGS_AFTER {
+            self.hung = true;
+            self.child.kill()?;
+        }
+        Ok(())
     }
 
     fn report(mut self, ok: bool) -> io::Result<Report> {
         let text = |reader: Option<Reader>| reader.map_or(Ok(String::new()), Reader::text);
-        Ok(Report { ok, stdout: text(self.stdout.take())?, stderr: text(self.stderr.take())? })
+        let (stdout, mut stderr) = (text(self.stdout.take())?, text(self.stderr.take())?);
+        if self.hung {
+            stderr.push_str(&format!("ended from outside: no verdict within {HANGS_AFTER:?}\n"));
+        }
+        Ok(Report { ok, stdout, stderr })
     }
 }
 
@@ -219,6 +235,8 @@ pub(crate) fn this_program() -> anyhow::Result<std::path::PathBuf> {
     std::env::current_exe().context("this program does not find itself")
 }
 
+/// How long a run may take. Guess: a hundred times what it takes on an idle machine.
+const HANGS_AFTER: Duration = Duration::from_secs(600);
 /// Time between two looks at what runs.
 const POLL: Duration = Duration::from_millis(20);
 

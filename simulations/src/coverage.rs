@@ -1,6 +1,7 @@
 //! What happened at least sometimes: a simulation that never meets a case does not check it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use pushmesh::Outcome;
 
@@ -64,7 +65,10 @@ impl Coverage {
         match event {
             Event::Opened { .. } => self.count("client: connected", 1),
             Event::Refused { why, .. } => {
-                // An answer of a node is told by its status, anything else by its first words.
+                // An answer of a node is told by its status, anything else by its first words, and by no
+                // address, of which each would be a case of its own.
+                let refused = why.parse::<SocketAddr>().is_ok();
+                let why = if refused { "nobody listens" } else { why.as_str() };
                 let why: String = why.chars().filter(|letter| !letter.is_control()).take(40).collect();
                 self.count(format!("client: refused: {why}"), 1);
             }

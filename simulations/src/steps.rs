@@ -82,7 +82,29 @@ impl Plan {
 impl Step {
     /// Whether it is what clients and backends do every day. Everything else is a fault.
     pub(crate) fn is_workload(&self) -> bool {
-        matches!(self, Step::Connect { .. } | Step::Leave { .. } | Step::Break { .. } | Step::Push { .. })
+        // Without a wildcard: a new step has to be the one or the other.
+        match self {
+            Step::Connect { .. }
+            | Step::Leave { .. }
+            | Step::Break { .. }
+            | Step::Push { .. }
+            | Step::Call { .. }
+            | Step::Stall { .. }
+            | Step::Say { .. } => true,
+            Step::Weather(_)
+            | Step::Partition(_)
+            | Step::Join
+            | Step::Crash { .. }
+            | Step::Stop { .. }
+            | Step::Restart { .. }
+            | Step::Swallow(_)
+            | Step::Slow(..)
+            | Step::Hurry
+            | Step::Pause { .. }
+            | Step::Resume { .. }
+            | Step::Clock { .. }
+            | Step::Late(_) => false,
+        }
     }
 }
 
