@@ -155,7 +155,8 @@ pub(crate) enum Event {
         node: NodeIndex,
         /// Whom it is for.
         aim: Aim,
-        /// The clients that it is for and whose connection the node looks for in the right place.
+        /// The clients that it is for, whose connection the node looks for in the right place, and to
+        /// whose node it has a link.
         found: Vec<ClientIndex>,
         /// How it was handed over.
         way: Way,

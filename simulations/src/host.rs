@@ -169,7 +169,7 @@ impl Hosts {
         aim: Aim,
         connected: Vec<(ClientIndex, NodeIndex)>,
     ) {
-        let found = found(node.replica(), aim, &connected);
+        let found = found(node.replica(), &node.observer(), aim, &connected);
         let sessions = match aim {
             Aim::Client(client) => {
                 Some(usize::from(node.replica().lookup_named(&session_key(client)).is_some()))
@@ -225,11 +225,18 @@ impl Handler for Application {
     }
 }
 
-/// The clients that are meant and whose connection is where that copy of the directory says.
-pub(crate) fn found(replica: &Replica, aim: Aim, connected: &[(ClientIndex, NodeIndex)]) -> Vec<ClientIndex> {
+/// The clients that are meant, whose connection is where that copy of the directory says, and to whose
+/// node there is a link: what goes over a third node is in no order with what does not.
+pub(crate) fn found(
+    replica: &Replica,
+    observer: &Observer,
+    aim: Aim,
+    connected: &[(ClientIndex, NodeIndex)],
+) -> Vec<ClientIndex> {
     let sees = |client: ClientIndex, at: NodeIndex| {
         let owned = replica.lookup_named(&session_key(client));
-        owned.is_some_and(|owned| node_of(owned.owner.as_str()) == Some(at))
+        let way = |owner: &NodeName| owner == replica.me() || observer.is_linked(owner);
+        owned.is_some_and(|owned| node_of(owned.owner.as_str()) == Some(at) && way(&owned.owner))
     };
     let found = connected.iter().filter(|(client, at)| aim.includes(*client) && sees(*client, *at));
     found.map(|(client, _)| *client).collect()

@@ -66,6 +66,12 @@ impl Observer {
         })
     }
 
+    /// Whether there is a link to a peer.
+    #[must_use]
+    pub fn is_linked(&self, peer: &NodeName) -> bool {
+        self.0.upgrade().is_some_and(|shared| shared.links.get(peer).is_some())
+    }
+
     /// What the node has counted, in Prometheus' text format; `None` once it is gone.
     #[must_use]
     pub fn metrics(&self) -> Option<String> {

@@ -121,11 +121,8 @@ async fn a_device_that_is_connected_stays_where_newer_ones_are_rejected() {
         let (_client, second) = join(cluster.node(0), "device", "e").await;
         // The device alone may still be the first session's, whose owner tells the same name.
         eventually("the second session is known at the other node", async || {
-            let rows = cluster.node(1).get("/v1/explain/users/u").await.json["rows"].clone();
-            let stamps: Vec<_> =
-                rows.as_array().into_iter().flatten().map(|row| row["stamp"].clone()).collect();
-            let there = stamps.contains(&second["session"]);
-            if there { Ok(()) } else { Err(stamps) }
+            let stamps = claims(cluster.node(1)).await;
+            if stamps.contains(&second["session"]) { Ok(()) } else { Err(stamps) }
         })
         .await;
         let old = cluster.node(1).dial().user("u").query("resume", text(&welcome, "resume"));
@@ -145,7 +142,19 @@ async fn a_device_that_is_connected_stays_where_newer_ones_are_rejected() {
     drop(first);
     second.close().await;
     cluster.shows("u", &[("other", "n2")]).await;
+    // A session that closes is not listed any more, and holds its claim until it is closed.
+    eventually("its claim is released", async || {
+        let stamps = claims(cluster.node(0)).await;
+        if stamps.contains(&again["session"]) { Err(stamps) } else { Ok(()) }
+    })
+    .await;
     let _free_again = cluster.node(0).connect("u", Some("d")).await;
+}
+
+/// The stamps of all claims of the user that a node knows.
+async fn claims(node: &Node) -> Vec<Value> {
+    let rows = node.get("/v1/explain/users/u").await.json["rows"].clone();
+    rows.as_array().into_iter().flatten().map(|row| row["stamp"].clone()).collect()
 }
 
 #[tokio::test]

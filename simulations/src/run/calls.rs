@@ -19,7 +19,11 @@ impl Run<'_> {
         let pushes: Vec<_> = (first..=self.pushes).collect();
         let connected = if pushes.is_empty() { Vec::new() } else { self.population.settled() };
         let boot = self.boot_of(node);
-        let finds = |aim| boot.as_ref().map(|boot| found(&boot.replica, aim, &connected)).unwrap_or_default();
+        let finds = |aim| {
+            boot.as_ref()
+                .map(|boot| found(&boot.replica, &boot.observer, aim, &connected))
+                .unwrap_or_default()
+        };
         let found = ask.aims().into_iter().map(finds).collect();
         self.backends.call(Call { call, backend, node, ask, pushes, found });
     }
