@@ -1,8 +1,9 @@
 //! Pushes to a user that enter at one node reach each connection in the order of their acceptance.
 //!
 //! A push that follows a moving session may fall behind. So only those count whose node looked for
-//! the session where it was, over a link of its own, after the connection was open. And one that its node has given up may
-//! still be on its way on a link that was replaced, and arrive behind those of the new link.
+//! the session where it was, over a link of its own, after the connection was open. And one that its
+//! node has given up may still be on its way on a link that was replaced, and arrive behind those of
+//! the new link.
 //!
 //! Calls over HTTP overtake each other on their way to the node: only the lines of one call count. But
 //! for all pushes holds that one that is made after another one's answer said `delivered` is behind it,
