@@ -190,8 +190,56 @@ struct End {
 }
 
 impl End {
+    /// The claim of a session that lingers may be another one's by now, with the same stamp: where a claim
+    /// between both was released, nothing was left to exceed but what the first one had exceeded.
     fn release(self) {
-        self.replica.release(self.session.key(), self.session.stamp());
+        let (key, stamp) = (self.session.key(), self.session.stamp());
+        let another = |held: Arc<Session>| held.stamp() == stamp && !Arc::ptr_eq(&held, &self.session);
+        self.replica.release_unless(key, stamp, || self.registry.get(key).is_some_and(another));
         self.registry.remove(&self.session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Takeover, Tuning};
+    use crate::id::{DeviceId, Incarnation};
+    use crate::key::KeyHasher;
+    use crate::session::OutboxLimits;
+
+    #[test]
+    fn the_end_of_a_session_leaves_the_claim_of_another_one_with_the_same_stamp() {
+        let name = NodeName::new("n1").unwrap();
+        let hasher = KeyHasher::new(&[0; 32]);
+        let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
+        let key = hasher.key(&names);
+        let registry = Arc::new(Registry::new(name.clone(), 9));
+        let (takeover, tuning) = (Takeover::default(), Tuning::default());
+        let replica = Arc::new(Replica::new(name, Incarnation(1), hasher, takeover, tuning));
+        let open = || {
+            let mut opened = None;
+            let claimed = replica.claim(key, 5, None, None, |stamp| {
+                let limits = OutboxLimits { messages_max: 1, bytes_max: 1 };
+                let session = Arc::new(Session::new(names.clone(), key, stamp, None, limits));
+                registry.insert(&session);
+                opened = Some(session);
+            });
+            claimed.unwrap();
+            opened.unwrap()
+        };
+        let end = |session: &Arc<Session>| {
+            let session = Arc::clone(session);
+            End { session, registry: Arc::clone(&registry), replica: Arc::clone(&replica) }.release();
+        };
+        let first = open();
+        let second = open();
+        end(&second);
+        let third = open();
+        assert_eq!(first.stamp(), third.stamp(), "or this shows nothing");
+        end(&first);
+        assert_eq!(replica.lookup(key).map(|owned| owned.stamp), Some(third.stamp()));
+        end(&third);
+        assert_eq!(replica.lookup(key), None);
     }
 }
