@@ -35,8 +35,10 @@ impl Silence {
     pub(super) fn new(settings: &Settings) -> Self {
         let timeout_ms = settings.heartbeat_timeout.as_millis() as u64;
         let close_ms = limits::CLOSE_TIMEOUT.as_millis() as u64;
-        // Its last frame may still be on its way, and a socket that takes no close has its time.
-        let bound_ms = timeout_ms + LATENCY_MS_MAX + close_ms + TICKS_MS;
+        // Its last frame may still be on its way, a socket that takes no close has its time, and it may be
+        // superseded meanwhile: then its claim lingers.
+        let linger_ms = limits::RELEASE_LINGER.as_millis() as u64;
+        let bound_ms = timeout_ms + LATENCY_MS_MAX + close_ms + linger_ms + TICKS_MS;
         let (open, fresh, silent, due) = Default::default();
         Self { bound_ms, open, fresh, silent, due, compared: 0 }
     }
