@@ -91,7 +91,10 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Outcome> {
         };
         Ok(Run::new(options.seed, plan, trace)?.finish())
     })?;
-    thread.join().map_err(|_| anyhow::anyhow!("the run panicked outside of the nodes"))?
+    thread.join().map_err(|_| {
+        let what = panics::take().unwrap_or_default();
+        anyhow::anyhow!("the run panicked outside of the nodes: {what}")
+    })?
 }
 
 /// A run that is going on.

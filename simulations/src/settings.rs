@@ -59,6 +59,11 @@ impl Settings {
         self.heartbeat_timeout < limits::HEARTBEAT_TIMEOUT
     }
 
+    /// Whether the TCP windows are small, and with them the room for connections that wait.
+    pub(crate) fn has_small_windows(&self) -> bool {
+        self.tcp_segments == TCP_SEGMENTS_SMALL
+    }
+
     /// Configures a node.
     pub(crate) fn apply(&self, config: &mut Config) {
         config.takeover = self.takeover;
