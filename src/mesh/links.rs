@@ -161,6 +161,12 @@ impl Links {
         self.by_name.read().expect(NOT_POISONED).get(name).cloned()
     }
 
+    /// The link to the peer that has this mesh address.
+    fn linked_at(&self, addr: SocketAddr) -> Option<Arc<Link>> {
+        let by_name = self.by_name.read().expect(NOT_POISONED);
+        by_name.values().find(|link| link.peer().mesh == addr).cloned()
+    }
+
     /// All links, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Link>> {
         self.by_name.read().expect(NOT_POISONED).values().cloned().collect()
@@ -223,7 +229,7 @@ impl Links {
         if addr == self.advertise {
             return (self.me != *expected).then(|| self.me.clone());
         }
-        let link = self.all().into_iter().find(|link| link.peer().mesh == addr)?;
+        let link = self.linked_at(addr)?;
         let heir = link.peer().name != *expected && link.heard().elapsed() <= FRESH;
         heir.then(|| link.peer().name.clone())
     }
@@ -457,11 +463,7 @@ pub(crate) struct GossipOut(pub(crate) Arc<Links>);
 impl GossipSend for GossipOut {
     fn send(&self, to: SocketAddr, message: Bytes) {
         let links = &self.0;
-        let link = links
-            .all()
-            .into_iter()
-            .find(|link| link.peer().mesh == to)
-            .or_else(|| links.name_at(to).and_then(|name| links.get(&name)));
+        let link = links.linked_at(to).or_else(|| links.name_at(to).and_then(|name| links.get(&name)));
         match link {
             Some(link) => {
                 links.mailbox(link.peer().mesh).push(message);
