@@ -412,8 +412,8 @@ impl Directory {
     }
 
     /// Hides or shows the claims that `owner`, which is a member, made in the boot `incarnation`, held now
-    /// or later.
-    /// Returns whether claims are shown again: the sessions of this node may have lost against them.
+    /// or later. Returns whether claims are shown again: the sessions of this node may have lost against
+    /// them.
     pub fn set_hidden(
         &mut self,
         owner: &NodeName,
@@ -422,7 +422,7 @@ impl Directory {
         shards: &mut impl Shards,
     ) -> bool {
         let other = self.others.entry(owner.clone()).or_default();
-        other.purged = None;
+        other.purged = other.purged.filter(|purged| *purged != incarnation);
         if (other.hidden == Some(incarnation)) == hidden {
             return false;
         }

@@ -290,6 +290,9 @@ fn what_arrives_of_a_purged_boot_is_not_taken_until_it_is_a_member_again() {
     b.pull(&a, &name("a"), 64);
     assert_eq!(b.owner_of(key(1)), None, "it came back as it was: dead");
     b.directory.discard(&name("a"), boot(1), false, &mut b.shards);
+    b.hide("a", 2, false);
+    let late = b.directory.begin(&name("a"), head.digest.position, &mut b.shards);
+    assert_eq!(late.unwrap_err(), error, "a later boot does not bring the former one back");
     let mut reborn = TestNode::new("a", 2, 8);
     reborn.claim(key(1), 2_000);
     b.pull(&reborn, &name("a"), 64);
