@@ -16,6 +16,7 @@ mod checkers;
 mod child;
 mod client;
 mod compare;
+mod counters;
 mod coverage;
 mod ddmin;
 mod entropy;

@@ -326,7 +326,7 @@ impl Plan {
 }
 
 /// The pairs between two sides, drawn.
-fn halves(nodes: usize, rng: &mut StdRng) -> Vec<(NodeIndex, NodeIndex)> {
+pub(crate) fn halves(nodes: usize, rng: &mut StdRng) -> Vec<(NodeIndex, NodeIndex)> {
     let left: Vec<bool> = (0..nodes).map(|_| rng.random_bool(0.5)).collect();
     let pairs = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
     pairs.filter(|(from, to)| left[*from] != left[*to]).collect()

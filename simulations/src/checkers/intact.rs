@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::checkers::Checker;
+use crate::counters::counters;
 use crate::event::{Event, NodeIndex};
 use crate::host::Boot;
 
@@ -53,11 +54,10 @@ impl Checker for Intact {
 }
 
 fn found_wrong(metrics: &str) -> u64 {
-    let counter = metrics.lines().find_map(|line| line.strip_prefix(COUNTER));
-    counter.and_then(|times| times.trim().parse().ok()).unwrap_or_default()
+    counters(metrics).get(COUNTER).copied().unwrap_or_default()
 }
 
-const COUNTER: &str = "pushmesh_directory_diverged_total ";
+const COUNTER: &str = "pushmesh_directory_diverged_total";
 /// Time between two looks, in milliseconds. Guess: often enough for boots that do not last.
 const EVERY_MS: u64 = 500;
 
@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn the_alarm_is_read_from_its_counter() {
-        let metrics = |times| format!("# TYPE pushmesh_directory_diverged_total counter\n{COUNTER}{times}\n");
+        let metrics =
+            |times| format!("# TYPE pushmesh_directory_diverged_total counter\n{COUNTER} {times}\n");
         assert_eq!((found_wrong(&metrics(0)), found_wrong(&metrics(3))), (0, 3));
     }
 

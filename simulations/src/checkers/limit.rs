@@ -1,7 +1,7 @@
 //! What a node holds stays within limits: as many members, links, copies and waiting requests as the
 //! cluster explains, however long the run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::internals::Inside;
 use pushmesh::{NodeName, limits};
@@ -12,10 +12,8 @@ use crate::host::Boot;
 /// Watches how much all nodes hold.
 #[derive(Default)]
 pub(super) struct Limit {
-    /// All names that a node of the run has had.
-    names: BTreeSet<NodeName>,
-    /// Boots so far.
-    boots: BTreeSet<(NodeName, u64)>,
+    /// All names that a node of the run has had, with their boots.
+    boots: BTreeMap<NodeName, BTreeSet<u64>>,
     compared: u64,
 }
 
@@ -26,10 +24,7 @@ impl Checker for Limit {
 
     fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
         for boot in boots.iter().flatten() {
-            if !self.boots.contains(&(boot.replica.me().clone(), boot.incarnation)) {
-                self.boots.insert((boot.replica.me().clone(), boot.incarnation));
-                self.names.insert(boot.replica.me().clone());
-            }
+            self.boots.entry(boot.replica.me().clone()).or_default().insert(boot.incarnation);
         }
         if !now_ms.is_multiple_of(EVERY_MS) {
             return Ok(());
@@ -51,7 +46,8 @@ impl Checker for Limit {
 
 impl Limit {
     fn within(&self, inside: &Inside, nodes: usize) -> Result<(), &'static str> {
-        let names = self.names.len();
+        let names = self.boots.len();
+        let boots: usize = self.boots.values().map(BTreeSet::len).sum();
         let most = [
             (inside.members.len(), names, "too many members"),
             (inside.fences, names, "too many fences"),
@@ -61,7 +57,7 @@ impl Limit {
             (inside.addresses, nodes, "too many addresses"),
             (inside.mailboxes, nodes, "too many mailboxes"),
             // One that is seen, one that arrives and one that waits to be swept, of each boot.
-            (inside.slots, 3 * self.boots.len(), "too many copies"),
+            (inside.slots, 3 * boots, "too many copies"),
         ];
         most.iter().find(|(held, most, _)| held > most).map_or(Ok(()), |(_, _, what)| Err(what))
     }
@@ -94,7 +90,7 @@ mod tests {
     #[test]
     fn what_grows_without_limit_is_found() {
         let name = NodeName::new("n1").unwrap();
-        let checker = Limit { names: [name.clone()].into(), boots: [(name, 1)].into(), compared: 0 };
+        let checker = Limit { boots: [(name, [1].into())].into(), compared: 0 };
         assert_eq!(checker.within(&inside(), 1), Ok(()));
         assert!(checker.within(&Inside { fences: 2, ..inside() }, 1).is_err());
         assert!(checker.within(&Inside { pending: limits::PENDING_MAX + 1, ..inside() }, 1).is_err());

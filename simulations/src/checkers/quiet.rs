@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use pushmesh::NodeName;
 
+use crate::counters::counters;
 use crate::host::Boot;
 
 /// What the nodes had counted when the silence began.
@@ -52,10 +53,9 @@ fn counted(boots: &[Option<Boot>]) -> BTreeMap<(NodeName, u64), BTreeMap<String,
 
 /// The counters of everything that a cluster without work does not do.
 fn transfers(metrics: &str) -> BTreeMap<String, u64> {
-    let counters = metrics.lines().filter_map(|line| line.rsplit_once(' '));
-    let counters = counters.filter(|(name, _)| WORK.iter().any(|work| name.starts_with(work)));
-    // Counters are whole numbers.
-    counters.filter_map(|(name, times)| Some((name.to_owned(), times.parse().ok()?))).collect()
+    let work = counters(metrics).into_iter();
+    let work = work.filter(|(name, _)| WORK.iter().any(|work| name.starts_with(work)));
+    work.map(|(name, times)| (name.to_owned(), times)).collect()
 }
 
 /// What only changes cause.

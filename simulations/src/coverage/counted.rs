@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pushmesh::NodeName;
 use pushmesh::id::Incarnation;
 
+use crate::counters::counters;
 use crate::host::Boot;
 
 /// What every boot had counted at the last look.
@@ -59,10 +60,8 @@ fn counts(boot: &Boot, running: &Running) -> BTreeMap<&'static str, u64> {
 
 /// The cases in Prometheus' text.
 fn cases(metrics: &str) -> BTreeMap<&'static str, u64> {
-    let counters: BTreeMap<_, _> = metrics.lines().filter_map(|line| line.rsplit_once(' ')).collect();
-    // Counters are whole numbers.
-    let times = |counter| counters.get(counter).and_then(|times| times.parse().ok());
-    CASES.iter().filter_map(|(counter, case)| Some((*case, times(*counter)?))).collect()
+    let counters = counters(metrics);
+    CASES.iter().filter_map(|(counter, case)| Some((*case, *counters.get(counter)?))).collect()
 }
 
 /// Counters, and what they tell.

@@ -23,6 +23,7 @@ use crate::model::queue::Queue;
 use crate::model::replication::Frame;
 use crate::model::sessions::Client;
 use crate::model::store::Store;
+use crate::network::Weather;
 
 /// Something that is due.
 pub(super) enum Event {
@@ -535,7 +536,7 @@ impl Cluster {
     pub(super) fn heal(&mut self, all: bool) {
         self.tell(|_| "Heal".to_owned());
         self.healed = true;
-        self.network.set_weather(crate::model::plan::Weather::FAIR);
+        self.network.set_weather(Weather::FAIR);
         self.join();
         for node in 0..self.plan.nodes {
             // Who is leaving is as good as gone.

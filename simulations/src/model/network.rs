@@ -6,7 +6,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::event::NodeIndex;
-use crate::model::plan::Weather;
+use crate::network::Weather;
 
 /// The network between the nodes.
 pub(super) struct Network {
@@ -77,7 +77,7 @@ impl Network {
         let micros = self.latency.as_micros() as u64;
         let mut delay = Duration::from_micros(self.rng.random_range(micros..=3 * micros));
         if self.weather.reordering > 0.0 && self.rng.random_bool(self.weather.reordering) {
-            let held_back = self.weather.held_back.as_micros() as u64;
+            let held_back = self.weather.held_back_max.as_micros() as u64;
             delay += Duration::from_micros(self.rng.random_range(0..=held_back));
         }
         delay

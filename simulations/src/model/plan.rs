@@ -9,6 +9,8 @@ use rand::rngs::StdRng;
 
 use crate::entropy;
 use crate::event::NodeIndex;
+use crate::network::Weather;
+use crate::plan::halves;
 
 /// Everything that is decided about a run before it starts.
 pub(super) struct Plan {
@@ -80,25 +82,6 @@ pub(super) enum Step {
     Corrupt { node: NodeIndex, owner: NodeIndex },
     /// A node stands still for so long. All that arrives waits.
     Sleep { node: NodeIndex, time: Duration },
-}
-
-/// What happens to messages.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Weather {
-    /// Share of the messages that are lost.
-    pub(super) loss: f64,
-    /// Share that arrives twice.
-    pub(super) duplication: f64,
-    /// Share that is held back.
-    pub(super) reordering: f64,
-    /// For how long at most.
-    pub(super) held_back: Duration,
-}
-
-impl Weather {
-    /// Nothing happens to them.
-    pub(super) const FAIR: Self =
-        Self { loss: 0.0, duplication: 0.0, reordering: 0.0, held_back: Duration::ZERO };
 }
 
 impl Plan {
@@ -214,7 +197,8 @@ impl Plan {
                 loss: rng.random_range(0.0..worst),
                 duplication: rng.random_range(0.0..worst),
                 reordering: rng.random_range(0.0..0.4),
-                held_back: Duration::from_millis(rng.random_range(1..1_000)),
+                held_back_max: Duration::from_millis(rng.random_range(1..1_000)),
+                ..Weather::FAIR
             };
             self.add(begin, Step::Weather(weather));
             self.add(end, Step::Weather(Weather::FAIR));
@@ -293,13 +277,6 @@ impl Bounds {
             gossip_kept,
         }
     }
-}
-
-/// The pairs between two sides, drawn.
-fn halves(nodes: usize, rng: &mut StdRng) -> Vec<(NodeIndex, NodeIndex)> {
-    let left: Vec<bool> = (0..nodes).map(|_| rng.random_bool(0.5)).collect();
-    let pairs = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
-    pairs.filter(|(from, to)| left[*from] != left[*to]).collect()
 }
 
 /// The largest cluster. Source: what a node was designed for, and some more.
