@@ -1,14 +1,18 @@
 //! A copy of a section equals what its owner held at that position, and never goes back.
 //!
 //! Owners are looked at after every millisecond, copies less often. A position that the owner passed
-//! within one millisecond has no record; a copy that stands there is not compared.
+//! within one millisecond has no record; a copy that stands there is not compared. Neither is one of a
+//! boot that started under an incarnation that its name has had, because its clock was set back and
+//! nobody whom it asked remembered: two sections have the same positions then. The product mends that as
+//! it mends every copy that is wrong, and convergence at the end of the run says whether it did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
 use pushmesh::internals::Position;
 
 use crate::checkers::Checker;
+use crate::event::NodeIndex;
 use crate::host::Boot;
 
 /// Watches all copies of all sections.
@@ -20,6 +24,12 @@ pub(super) struct Section {
     newest: BTreeMap<NodeName, (Position, u64)>,
     /// Where the copies stood: of a boot of a node, of an owner.
     stood: BTreeMap<(NodeName, u64), BTreeMap<NodeName, Position>>,
+    /// The nodes that were up at the last look.
+    up: BTreeSet<NodeIndex>,
+    /// All boots so far.
+    boots: BTreeSet<(NodeName, u64)>,
+    /// Those that another one had come before with the same incarnation.
+    again: BTreeSet<(NodeName, u64)>,
     compared: u64,
 }
 
@@ -29,6 +39,13 @@ impl Checker for Section {
     }
 
     fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
+        for (node, boot) in boots.iter().enumerate() {
+            match boot {
+                Some(boot) if self.up.insert(node) => self.booted(boot.replica.me(), boot.incarnation),
+                Some(_) => {}
+                None => drop(self.up.remove(&node)),
+            }
+        }
         for boot in boots.iter().flatten() {
             let owner = boot.replica.me();
             if let Some(head) = boot.replica.head(owner) {
@@ -51,8 +68,21 @@ impl Checker for Section {
 }
 
 impl Section {
+    /// A boot begins, and holds nothing yet.
+    fn booted(&mut self, name: &NodeName, incarnation: u64) {
+        let boot = (name.clone(), incarnation);
+        self.stood.remove(&boot);
+        if !self.boots.insert(boot.clone()) {
+            self.again.insert(boot);
+        }
+    }
+
+    fn is_told_apart(&self, owner: &NodeName, position: Position) -> bool {
+        !self.again.contains(&(owner.clone(), position.incarnation.0))
+    }
+
     fn record(&mut self, owner: &NodeName, position: Position, hash: u64) -> Result<(), String> {
-        if self.newest.get(owner) == Some(&(position, hash)) {
+        if self.newest.get(owner) == Some(&(position, hash)) || !self.is_told_apart(owner, position) {
             return Ok(());
         }
         self.newest.insert(owner.clone(), (position, hash));
@@ -72,6 +102,9 @@ impl Section {
         let mut stands = BTreeMap::new();
         let stood = self.stood.remove(&(holder.clone(), incarnation)).unwrap_or_default();
         for (owner, position, hash) in heads {
+            if !self.is_told_apart(&owner, position) {
+                continue;
+            }
             if let Some(before) = stood.get(&owner).filter(|before| **before > position) {
                 return Err(format!(
                     "{holder} went back in {owner}'s section, from {before:?} to {position:?}"
@@ -121,6 +154,20 @@ mod tests {
         let mut holds = |hash| checker.copies(&name("a"), 1, [(name("b"), position(5), hash)].into_iter());
         assert_eq!(holds(77), Ok(()));
         assert!(holds(78).is_err());
+    }
+
+    #[test]
+    fn a_boot_that_starts_over_is_not_told_from_the_former_one() {
+        let mut checker = Section::default();
+        checker.booted(&name("b"), 0);
+        checker.record(&name("b"), position(5), 77).unwrap();
+        let holds = |checker: &mut Section, version, hash| {
+            checker.copies(&name("a"), 1, [(name("b"), position(version), hash)].into_iter())
+        };
+        assert!(holds(&mut checker, 5, 77).is_ok() && holds(&mut checker, 5, 78).is_err());
+        checker.booted(&name("b"), 0);
+        assert_eq!(checker.record(&name("b"), position(5), 78), Ok(()));
+        assert_eq!((holds(&mut checker, 5, 78), holds(&mut checker, 4, 1)), (Ok(()), Ok(())));
     }
 
     #[test]
