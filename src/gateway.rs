@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tracing::debug;
@@ -37,8 +37,8 @@ mod connection;
 mod data;
 mod envelope;
 mod error;
+mod layers;
 mod openapi;
-
 mod request_id;
 mod serve;
 mod takeover;
@@ -150,13 +150,11 @@ pub(crate) fn routes(gateway: Arc<Gateway>) -> axum::Router {
         gateway,
     });
     let guarded = add(axum::Router::new(), api::guarded())
-        .route_layer(from_fn_with_state(Arc::clone(&face), bounds::in_flight))
-        .route_layer(from_fn_with_state(Arc::clone(&face), auth::api_key));
+        .route_layer(from_fn_with_state(Arc::clone(&face), layers::guarded));
     add(guarded, open())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn(bounds::head))
-        .layer(from_fn_with_state(Arc::clone(&face), request_id::layer))
+        .layer(from_fn_with_state(Arc::clone(&face), layers::every))
         .with_state(face)
 }
 

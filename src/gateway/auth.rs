@@ -5,12 +5,7 @@
 //! Client tokens and resume tokens are checked in [`token`](crate::token). Credentials are never
 //! logged.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
-use axum::response::Response;
 use ring::digest::{Digest, SHA256, digest};
 use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq};
@@ -61,16 +56,11 @@ impl ApiKeys {
 }
 
 /// Lets only callers with an API key pass.
-pub(super) async fn api_key(
-    State(face): State<Arc<Face>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    if let Err((kind, message)) = face.keys.check(request.headers()) {
+pub(super) fn api_key(face: &Face, headers: &HeaderMap) -> Result<(), ApiError> {
+    face.keys.check(headers).map_err(|(kind, message)| {
         face.gateway.metrics.auth_failures.with(kind).increment(1);
-        return Err(ApiError::unauthorized(message));
-    }
-    Ok(next.run(request).await)
+        ApiError::unauthorized(message)
+    })
 }
 
 /// What the URL of `/v1/ws` says. Other parameters are the application's and ignored.

@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::Request;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::gateway::Face;
@@ -16,12 +14,7 @@ use crate::gateway::error::ApiError;
 use crate::limits;
 
 /// Refuses long URLs and headers.
-pub(super) async fn head(request: Request, next: Next) -> Result<Response, ApiError> {
-    check_head(&request)?;
-    Ok(next.run(request).await)
-}
-
-fn check_head<B>(request: &axum::http::Request<B>) -> Result<(), ApiError> {
+pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), ApiError> {
     let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
     if url > limits::URL_BYTES_MAX {
         return Err(ApiError::uri_too_long(limits::URL_BYTES_MAX));
@@ -41,22 +34,16 @@ pub(super) struct InFlight {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
-/// Refuses API requests beyond those that may be in progress.
-pub(super) async fn in_flight(
-    State(face): State<Arc<Face>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    let Ok(permit) = Arc::clone(&face.requests).try_acquire_owned() else {
-        return Err(ApiError::overloaded(
-            "this node works on as many requests as it may: try again in a second",
-        ));
-    };
-    let place = InFlight { _permit: Arc::new(permit) };
-    request.extensions_mut().insert(place.clone());
-    let response = next.run(request).await;
-    drop(place);
-    Ok(response)
+impl InFlight {
+    /// A place, unless all are taken.
+    pub(super) fn enter(face: &Face) -> Result<Self, ApiError> {
+        match Arc::clone(&face.requests).try_acquire_owned() {
+            Ok(permit) => Ok(Self { _permit: Arc::new(permit) }),
+            Err(_) => Err(ApiError::overloaded(
+                "this node works on as many requests as it may: try again in a second",
+            )),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,7 +51,7 @@ mod tests {
     use super::*;
 
     fn refusal(url_bytes: usize, header_bytes: usize) -> Option<&'static str> {
-        let request = axum::http::Request::builder()
+        let request = Request::builder()
             .uri(format!("/{}", "x".repeat(url_bytes - 1)))
             .header("a", "y".repeat(header_bytes - 1))
             .body(())

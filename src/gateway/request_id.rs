@@ -1,44 +1,15 @@
 //! The id by which one request is found in answers and logs.
 //!
 //! A caller may bring its own in `x-request-id`; what is not 1 to 64 printable ASCII characters is
-//! replaced, never reflected. It is in the span of everything that is logged for the request.
+//! replaced, never reflected. It is in the span of everything that is logged for the request, which is at
+//! the level debug: at others nobody pays for a span.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
-use axum::response::Response;
-use tracing::{Instrument, debug, info_span};
 
-use crate::gateway::Face;
-use crate::gateway::error::ErrorCode;
 use crate::wire::Entropy;
 
-/// Gives the request its id, and counts and logs its answer.
-pub(super) async fn layer(State(face): State<Arc<Face>>, request: Request, next: Next) -> Response {
-    let id = choose(request.headers().get(&NAME), &face.gateway.entropy);
-    // The path only: a query may hold a token.
-    let span = info_span!(
-        "request",
-        id = id.to_str().expect("an id is ASCII"),
-        method = %request.method(),
-        path = request.uri().path()
-    );
-    async move {
-        let mut response = next.run(request).await;
-        let status = response.status();
-        let code = response.extensions().get::<ErrorCode>().map(|code| code.0);
-        debug!(status = status.as_u16(), code, "answered");
-        face.gateway.metrics.api_requests.with(class(status.as_u16())).increment(1);
-        response.headers_mut().insert(NAME, id);
-        response
-    }
-    .instrument(span)
-    .await
-}
-
-fn choose(brought: Option<&HeaderValue>, entropy: &Entropy) -> HeaderValue {
+/// The caller's own id, if it is a good one, or else a new one.
+pub(super) fn choose(brought: Option<&HeaderValue>, entropy: &Entropy) -> HeaderValue {
     let good = |value: &&HeaderValue| {
         (1..=BYTES_MAX).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
@@ -48,17 +19,8 @@ fn choose(brought: Option<&HeaderValue>, entropy: &Entropy) -> HeaderValue {
     })
 }
 
-fn class(status: u16) -> &'static str {
-    match status / 100 {
-        1 => "1xx",
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        _ => "5xx",
-    }
-}
-
-const NAME: HeaderName = HeaderName::from_static("x-request-id");
+/// The header.
+pub(super) const NAME: HeaderName = HeaderName::from_static("x-request-id");
 /// Guess: a UUID or a trace id with a prefix fits.
 const BYTES_MAX: usize = 64;
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::auth;
 use crate::gateway::connection::{Connection, Setup, close_frame, linger};
@@ -50,7 +50,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let slot = parts.extensions.remove::<ConnectionSlot>();
     let Ok(permit) = gateway.registry.permit() else { return farewell(face, upgrade, slot) };
     // A root of its own: the request is over long before the session.
-    let span = info_span!(parent: None, "session", key = %client.key);
+    let span = debug_span!(parent: None, "session", key = %client.key);
     let opened = gateway.router.open(client.key, client.resumed, permit).await;
     let lease = opened.map_err(|Held| ApiError::session_exists())?;
     // Whoever drains sets the phase first and then closes what is registered. The session is
