@@ -34,6 +34,7 @@ mod links;
 pub(crate) mod mailbox;
 mod receipts;
 mod replication;
+mod timer;
 
 pub(crate) use codec::PROTOCOL_VERSION;
 pub(crate) use frame::{Action, KnownMember, Recipients, Request};

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::id::NodeName;
 use crate::limits;
 use crate::mesh::identity::{Identity, IdentityError, SERVER_NAME};
+use crate::mesh::timer::LazyTimers;
 
 /// Why a connection to a peer is closed; the application code that the peer sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub(crate) fn open(
         identity.endpoint_config(seed),
         Some(identity.server_config()),
         udp,
-        runtime,
+        Arc::new(LazyTimers(runtime)),
     )?;
     endpoint.set_default_client_config(identity.client_config());
     Ok(endpoint)

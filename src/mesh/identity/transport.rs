@@ -7,7 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, TransportConfig,
+    VarInt,
+};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use ring::{digest, hmac};
@@ -18,8 +21,11 @@ use crate::limits;
 /// Timers and windows of a link; both ends use the same.
 pub(super) fn transport_config() -> Arc<TransportConfig> {
     let idle = IdleTimeout::try_from(limits::LINK_IDLE_TIMEOUT).expect("a few seconds fit the timer");
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(ACK_AFTER_PACKETS));
     let mut config = TransportConfig::default();
     config
+        .ack_frequency_config(Some(acks))
         .keep_alive_interval(Some(limits::LINK_KEEP_ALIVE))
         .max_idle_timeout(Some(idle))
         .initial_rtt(INITIAL_RTT)
@@ -85,6 +91,11 @@ impl ConnectionIdGenerator for SeededConnectionIds {
 /// on Earth and gives two more attempts within [`limits::DIAL_TIMEOUT`] (at 0.3 and 0.9 s). The 333
 /// ms of RFC 9002 would give one, at 1 s.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
+
+/// Packets that a node may leave without an acknowledgement of their own for at most 25 ms: mostly one
+/// goes along with the next receipt or request. Fewer than the ten packets with which a link starts,
+/// so that its first burst is not held up.
+const ACK_AFTER_PACKETS: u32 = 8;
 
 /// Streams in one direction that a peer may have open: gossip messages too large for a datagram,
 /// deltas and snapshots. Guess: a round of gossip from a large cluster, many times over.
