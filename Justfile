@@ -43,8 +43,8 @@ sim-unstable *ARGS="--seed 1,2,3":
     target/tokio-unstable/release/simulations --version | grep tokio_unstable
     target/tokio-unstable/release/simulations compare {{ARGS}}
 
-# Measure: closed_loop (pushes through a real cluster) or directory (how fast and small it is)
-bench NAME="closed_loop" *ARGS:
+# Measure: cluster (beside a fan-out over Redis, see docs/benchmarks) or directory (how fast and small it is)
+bench NAME="cluster" *ARGS:
     cargo bench --bench {{NAME}} -- {{ARGS}}
 
 # Run a cluster in one process and tell what it does; arguments such as --exit go to it

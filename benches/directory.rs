@@ -50,6 +50,8 @@ mod options;
 mod population;
 #[path = "support/proc.rs"]
 mod proc;
+#[path = "support/process.rs"]
+mod process;
 #[path = "directory/reach.rs"]
 mod reach;
 #[path = "directory/ready.rs"]

@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::http::Http;
 use crate::log::{LOG_FLAGS, Log, Story};
-use crate::server::{Failure, Server, cpu_us};
+use crate::process::cpu_us;
+use crate::server::{Failure, Server};
 
 /// One node.
 pub(crate) struct Node {

@@ -18,7 +18,8 @@ use crate::cluster::Cluster;
 use crate::figures::percentile;
 use crate::http::Http;
 use crate::options::Options;
-use crate::server::{Failure, cpu_us};
+use crate::process::cpu_us;
+use crate::server::Failure;
 use crate::table::{Table, Verdict, as_us, milliseconds};
 
 /// Runs the part: a quiet cluster first, then one with clients that come and go.

@@ -1,0 +1,149 @@
+//! What is measured, and the samples of it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::system::System;
+
+/// A figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Figure {
+    /// Resident memory of all servers for each client that is connected and idle, in bytes.
+    IdleBytes,
+    /// The same over TLS.
+    IdleTlsBytes,
+    /// Pushes a second in closed loop.
+    ClosedRate,
+    /// CPU time of all server processes for each of them, in microseconds.
+    ClosedCpu,
+    /// Time until a push at a fixed rate has arrived, in microseconds: the median.
+    PacedP50,
+    /// Of 99 %.
+    PacedP99,
+    /// Of 99.9 %.
+    PacedP999,
+    /// CPU time for each push at the fixed rate, in microseconds.
+    PacedCpu,
+    /// CPU time for each push of a request of many, in microseconds.
+    BatchCpu,
+    /// Such pushes a second.
+    BatchRate,
+    /// CPU time for each push of 10 KiB in closed loop, in microseconds.
+    Cpu10KiB,
+    /// CPU time for each push of 100 KiB in closed loop, in microseconds.
+    Cpu100KiB,
+    /// CPU time for each frame of a broadcast, in microseconds.
+    BroadcastCpu,
+    /// Time until a broadcast has reached 99 % of the users, in microseconds: the median.
+    BroadcastP99,
+    /// Time from the kill of a node until all its users are reached again, in milliseconds.
+    StormReached,
+    /// Pushes at the fixed rate that did not arrive meanwhile.
+    StormLost,
+}
+
+impl Figure {
+    /// All, in the order of the table.
+    pub(crate) const ALL: [Self; 16] = [
+        Self::ClosedCpu,
+        Self::ClosedRate,
+        Self::PacedP50,
+        Self::PacedP99,
+        Self::PacedP999,
+        Self::PacedCpu,
+        Self::IdleBytes,
+        Self::IdleTlsBytes,
+        Self::BatchCpu,
+        Self::BatchRate,
+        Self::Cpu10KiB,
+        Self::Cpu100KiB,
+        Self::BroadcastCpu,
+        Self::BroadcastP99,
+        Self::StormReached,
+        Self::StormLost,
+    ];
+
+    /// For people, with its unit.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::IdleBytes => "resident bytes per idle client, ws",
+            Self::IdleTlsBytes => "resident bytes per idle client, wss",
+            Self::ClosedRate => "pushes a second, closed loop",
+            Self::ClosedCpu => "server CPU per push, us, closed loop",
+            Self::PacedP50 => "latency p50, us, fixed rate",
+            Self::PacedP99 => "latency p99, us, fixed rate",
+            Self::PacedP999 => "latency p99.9, us, fixed rate",
+            Self::PacedCpu => "server CPU per push, us, fixed rate",
+            Self::BatchCpu => "server CPU per push, us, NDJSON",
+            Self::BatchRate => "pushes a second, NDJSON",
+            Self::Cpu10KiB => "server CPU per push of 10 KiB, us",
+            Self::Cpu100KiB => "server CPU per push of 100 KiB, us",
+            Self::BroadcastCpu => "server CPU per broadcast frame, us",
+            Self::BroadcastP99 => "broadcast at 99 % of users, us",
+            Self::StormReached => "node killed: all reached again, ms",
+            Self::StormLost => "node killed: pushes lost meanwhile",
+        }
+    }
+}
+
+/// What was measured, by figure, number of nodes and system; a value for each round.
+#[derive(Debug, Default)]
+pub(crate) struct Samples(BTreeMap<(Figure, usize, System), Vec<f64>>);
+
+/// The median of some values, and how far they are apart.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    /// Half of them are below it.
+    pub(crate) median: f64,
+    /// The least.
+    pub(crate) min: f64,
+    /// The greatest.
+    pub(crate) max: f64,
+}
+
+impl Samples {
+    /// Adds the value of a round.
+    pub(crate) fn add(&mut self, figure: Figure, nodes: usize, system: System, value: f64) {
+        self.0.entry((figure, nodes, system)).or_default().push(value);
+    }
+
+    /// The values of all rounds.
+    pub(crate) fn values(&self, figure: Figure, nodes: usize, system: System) -> &[f64] {
+        self.0.get(&(figure, nodes, system)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Their median.
+    pub(crate) fn median(&self, figure: Figure, nodes: usize, system: System) -> Option<f64> {
+        Some(Spread::of(self.values(figure, nodes, system))?.median)
+    }
+
+    /// Pushmesh divided by the other one, round by round: what the machine did meanwhile, it did to both.
+    pub(crate) fn ratio(&self, figure: Figure, nodes: usize) -> Option<Spread> {
+        let ours = self.values(figure, nodes, System::Pushmesh).iter();
+        let pairs = ours.zip(self.values(figure, nodes, System::Redis));
+        Spread::of(
+            &pairs
+                .filter(|(_, theirs)| **theirs > 0.0)
+                .map(|(ours, theirs)| ours / theirs)
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Figure, usize, System, &[f64])> {
+        self.0.iter().map(|((figure, nodes, system), values)| (*figure, *nodes, *system, values.as_slice()))
+    }
+}
+
+impl Spread {
+    /// Of none there is none.
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+        Some(Self { median: f64::midpoint(low, high), min, max })
+    }
+}

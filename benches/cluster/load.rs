@@ -1,0 +1,242 @@
+//! Users and backends of one cluster, and what they do together.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::{Instant, sleep};
+
+use crate::api::Api;
+use crate::client::{Arrival, Client, Faults};
+use crate::message::{Stamp, Way, now_us};
+use crate::server::Failure;
+use crate::system::Cluster;
+use crate::worker::{Pace, Worker};
+
+/// The load.
+pub(crate) struct Load {
+    workers: Vec<Worker>,
+    /// Where the arrivals of each worker's users go.
+    arrivals: Vec<Sender<Arrival>>,
+    faults: Arc<Faults>,
+    users: usize,
+    broadcasts: u64,
+}
+
+/// What the servers used while something was done.
+#[derive(Debug, Clone)]
+pub(crate) struct Used {
+    /// CPU time in microseconds.
+    pub(crate) cpu_us: f64,
+    /// How long it took.
+    pub(crate) seconds: f64,
+    /// How long each message took to arrive, in microseconds, in ascending order.
+    pub(crate) latencies_us: Vec<u32>,
+}
+
+impl Used {
+    /// Messages that arrived.
+    pub(crate) fn messages(&self) -> f64 {
+        self.latencies_us.len() as f64
+    }
+}
+
+impl Load {
+    /// Connects so many users, spread over the servers, and the workers that push to them.
+    ///
+    /// # Errors
+    /// Somebody is not let in, or is not found by a server.
+    pub(crate) async fn connect(cluster: &Cluster, users: usize, workers: usize) -> Result<Self, Failure> {
+        let mut load = Self {
+            workers: Vec::new(),
+            arrivals: Vec::new(),
+            faults: Arc::default(),
+            users: 0,
+            broadcasts: 0,
+        };
+        for number in 0..workers {
+            let (sender, receiver) = channel(ARRIVALS_MAX);
+            load.arrivals.push(sender);
+            load.workers.push(Worker::connect(cluster, (number..users).step_by(workers), receiver).await?);
+        }
+        load.join(cluster, users).await?;
+        Ok(load)
+    }
+
+    /// Connects users until there are so many. Those who come later only receive broadcasts.
+    ///
+    /// # Errors
+    /// Somebody is not let in, or is not found by a server.
+    pub(crate) async fn join(&mut self, cluster: &Cluster, users: usize) -> Result<(), Failure> {
+        let connects = (self.users..users).map(|user| {
+            let arrivals = self.arrivals[user % self.arrivals.len()].clone();
+            let addr = cluster.nodes[user % cluster.nodes.len()].http;
+            Client { user, arrivals, faults: Arc::clone(&self.faults) }.connect(addr)
+        });
+        let connected: Vec<_> = futures_util::stream::iter(connects).buffer_unordered(64).collect().await;
+        connected.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.users = users;
+        visible(cluster, users).await
+    }
+
+    /// Every worker pushes one message after the other for so long.
+    ///
+    /// # Errors
+    /// A message was lost.
+    pub(crate) async fn closed(&mut self, time: Duration, bytes: usize) -> Result<Vec<u32>, Failure> {
+        let until = Instant::now() + time;
+        self.each(|_, mut worker| async move {
+            let result = worker.closed(until, bytes).await;
+            (worker, result)
+        })
+        .await
+    }
+
+    /// All workers together push so many messages a second for so long.
+    ///
+    /// # Errors
+    /// A message was lost.
+    pub(crate) async fn paced(
+        &mut self,
+        rate: u32,
+        time: Duration,
+        bytes: usize,
+    ) -> Result<Vec<u32>, Failure> {
+        let (interval, workers) = (Duration::from_secs(1) / rate, self.workers.len() as u32);
+        let begin = Instant::now();
+        self.each(|number, mut worker| async move {
+            let start = begin + interval * number as u32;
+            let pace = Pace { start, interval: interval * workers, end: begin + time };
+            let result = worker.paced(pace, bytes).await;
+            (worker, result)
+        })
+        .await
+    }
+
+    /// Every worker posts requests of so many lines, one after the other, for so long.
+    ///
+    /// # Errors
+    /// A message was lost.
+    pub(crate) async fn batches(
+        &mut self,
+        time: Duration,
+        lines: usize,
+        bytes: usize,
+    ) -> Result<Vec<u32>, Failure> {
+        let until = Instant::now() + time;
+        self.each(|_, mut worker| async move {
+            let result = worker.batches(until, lines, bytes).await;
+            (worker, result)
+        })
+        .await
+    }
+
+    /// Pushes so many messages to everybody, each when the former one has arrived everywhere. Returns
+    /// how long each took to reach each user.
+    ///
+    /// # Errors
+    /// A message was lost.
+    pub(crate) async fn broadcasts(&mut self, times: usize, bytes: usize) -> Result<Vec<u32>, Failure> {
+        let (users, workers) = (self.users, self.workers.len());
+        let mut latencies = Vec::new();
+        for turn in 0..times {
+            let stamp = Stamp { way: Way::Broadcast, number: self.broadcasts, sent_us: now_us() };
+            self.broadcasts += 1;
+            let first = &mut self.workers[0];
+            let nodes = first.nodes();
+            let payload = stamp.payload(bytes);
+            let answer = first.api(turn % nodes).call("POST", "/v1/broadcast", payload.as_bytes()).await?;
+            if !matches!(answer.status, 200 | 202) {
+                return Err(format!("a broadcast was answered with {}", answer.status).into());
+            }
+            let arrived = self.each(|number, mut worker| async move {
+                let result = worker.drain((number..users).step_by(workers).len()).await;
+                (worker, result)
+            });
+            latencies.extend(arrived.await?);
+        }
+        Ok(latencies)
+    }
+
+    async fn each<F>(&mut self, job: impl Fn(usize, Worker) -> F) -> Result<Vec<u32>, Failure>
+    where
+        F: Future<Output = (Worker, Result<Vec<u32>, Failure>)> + Send + 'static,
+    {
+        let workers = std::mem::take(&mut self.workers).into_iter().enumerate();
+        let tasks: Vec<_> = workers.map(|(number, worker)| tokio::spawn(job(number, worker))).collect();
+        let mut latencies = Vec::new();
+        for task in tasks {
+            let (worker, result) = task.await?;
+            self.workers.push(worker);
+            latencies.extend(result?);
+        }
+        Ok(latencies)
+    }
+
+    /// Says whether a client saw what must not happen.
+    ///
+    /// # Errors
+    /// That is the case.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let Faults { disordered, foreign, ended } = &*self.faults;
+        let faults = [disordered, foreign, ended].map(|fault| fault.load(Ordering::Relaxed));
+        if faults == [0; 3] {
+            return Ok(());
+        }
+        let [disordered, foreign, ended] = faults;
+        let disordered = format!("{disordered} messages were missing, doubled or out of order");
+        Err(format!("{disordered}, {foreign} were not sent, {ended} connections ended").into())
+    }
+}
+
+/// Runs `work`, and says what the servers used for it. What they do afterwards, such as late
+/// acknowledgements, counts as well.
+///
+/// # Errors
+/// Those of the work, or a server has ended.
+pub(crate) async fn used(
+    cluster: &Cluster,
+    work: impl Future<Output = Result<Vec<u32>, Failure>>,
+) -> Result<Used, Failure> {
+    let (before_us, began) = (cluster.cpu_us()?, Instant::now());
+    let mut latencies_us = work.await?;
+    let seconds = began.elapsed().as_secs_f64();
+    sleep(AFTERWORK).await;
+    let cpu_us = (cluster.cpu_us()? - before_us) as f64;
+    latencies_us.sort_unstable();
+    Ok(Used { cpu_us, seconds, latencies_us })
+}
+
+/// Waits until the servers say that so many are connected.
+///
+/// # Errors
+/// They do not.
+pub(crate) async fn visible(cluster: &Cluster, users: usize) -> Result<(), Failure> {
+    let deadline = Instant::now() + VISIBLE_WITHIN;
+    loop {
+        let mut told = 0;
+        for node in &cluster.nodes {
+            let mut api = Api::connect(node.http).await?;
+            let stats: serde_json::Value =
+                serde_json::from_slice(api.call("GET", "/v1/stats", b"").await?.body)?;
+            told += stats["sessions"].as_u64().ok_or("the statistics have no sessions")? as usize;
+        }
+        if told == cluster.told(users) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("the servers tell {told} of {} sessions", cluster.told(users)).into());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Arrivals that a worker has not seen yet. Beyond them its users read more slowly.
+const ARRIVALS_MAX: usize = 4_096;
+/// Guess: far above what it takes on a slow machine.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
+/// Until the last timers of a load have run. Source: delays of acknowledgements are below 25 ms.
+const AFTERWORK: Duration = Duration::from_millis(100);

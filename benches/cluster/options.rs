@@ -1,0 +1,91 @@
+//! What to run.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::system::System;
+
+/// A part of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// Pushes in closed loop, on every number of nodes.
+    Closed,
+    /// Pushes at a fixed rate, on every number of nodes.
+    Paced,
+    /// Pushes of 10 and 100 KiB in closed loop.
+    Payload,
+    /// Requests of many pushes.
+    Batch,
+    /// Messages to everybody.
+    Broadcast,
+    /// A node that is killed, and all its users at once at the others.
+    Storm,
+    /// Memory of clients over TLS.
+    Tls,
+}
+
+/// Compares pushmesh with servers that fan out over Redis, side by side on this machine
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "cluster")]
+pub(crate) struct Options {
+    /// Numbers of servers; the parts that need one number take the first
+    #[arg(long, value_delimiter = ',', default_value = "3,6,9")]
+    pub(crate) nodes: Vec<usize>,
+    /// How often everything is measured, the systems in turn
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
+    /// Seconds of each measurement
+    #[arg(long, value_parser = seconds, default_value = "5")]
+    pub(crate) seconds: Duration,
+    /// Users that are pushed to
+    #[arg(long, default_value_t = 3_000)]
+    pub(crate) clients: usize,
+    /// Users that receive broadcasts
+    #[arg(long, default_value_t = 5_000)]
+    pub(crate) listeners: usize,
+    /// Pushes in progress in closed loop
+    #[arg(long, default_value_t = 32)]
+    pub(crate) workers: usize,
+    /// Pushes a second at a fixed rate
+    #[arg(long, default_value_t = 1_500)]
+    pub(crate) rate: u32,
+    /// Bytes of a payload
+    #[arg(long, default_value_t = 128)]
+    pub(crate) bytes: usize,
+    /// Pushes of a request of many
+    #[arg(long, default_value_t = 100)]
+    pub(crate) lines: usize,
+    /// Which parts
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "closed,paced,payload,batch,broadcast,storm,tls"
+    )]
+    pub(crate) parts: Vec<Part>,
+    /// Which systems
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "pushmesh,redis")]
+    pub(crate) systems: Vec<System>,
+    /// Where cluster.txt, cluster.json and cluster.svg are written
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) out: Option<PathBuf>,
+    /// Be a server of the fan-out over this Redis instead; the bench starts itself so
+    #[arg(long, hide = true)]
+    pub(crate) fanout: Option<SocketAddr>,
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    /// Whether a part is to be run.
+    pub(crate) fn has(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds is expected".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

@@ -1,0 +1,95 @@
+//! One cluster of one system, from its start through all parts to its end.
+
+use std::time::Duration;
+
+use crate::figure::{Figure, Samples};
+use crate::figures::percentile;
+use crate::load::{Load, Used, used};
+use crate::options::{Options, Part};
+use crate::server::Failure;
+use crate::storm;
+use crate::system::{Cluster, System};
+use crate::tls;
+
+/// Measures a system on so many nodes.
+///
+/// # Errors
+/// A message was lost, doubled or out of order, or a process ended.
+pub(crate) async fn run(
+    options: &Options,
+    system: System,
+    nodes: usize,
+    samples: &mut Samples,
+) -> Result<(), Failure> {
+    let mut add = |figure, value| samples.add(figure, nodes, system, value);
+    let cluster = Cluster::start(system, nodes, &[])?;
+    let empty = cluster.resident_bytes()?;
+    let mut load = Load::connect(&cluster, options.clients, options.workers).await?;
+    let full = cluster.resident_bytes()?;
+    add(Figure::IdleBytes, full.saturating_sub(empty) as f64 / options.clients as f64);
+
+    // Caches, connections and windows are what they will be. Not measured.
+    load.closed(WARM_UP, options.bytes).await?;
+    if options.has(Part::Closed) {
+        let used = used(&cluster, load.closed(options.seconds, options.bytes)).await?;
+        add(Figure::ClosedRate, used.messages() / used.seconds);
+        add(Figure::ClosedCpu, used.cpu_us / used.messages());
+    }
+    if options.has(Part::Paced) {
+        let used = used(&cluster, load.paced(options.rate, options.seconds, options.bytes)).await?;
+        add(Figure::PacedP50, latency(&used, 0.5));
+        add(Figure::PacedP99, latency(&used, 0.99));
+        add(Figure::PacedP999, latency(&used, 0.999));
+        add(Figure::PacedCpu, used.cpu_us / used.messages());
+    }
+    // One number of nodes is enough for what follows.
+    if nodes == options.nodes[0] {
+        once(options, &cluster, &mut load, &mut add).await?;
+    }
+    load.check()?;
+    drop((load, cluster));
+    if nodes == options.nodes[0] && options.has(Part::Storm) {
+        let storm = storm::run(options, system, nodes).await?;
+        add(Figure::StormReached, storm.reached.as_secs_f64() * 1_000.0);
+        add(Figure::StormLost, storm.lost as f64);
+    }
+    if nodes == options.nodes[0] && options.has(Part::Tls) && system == System::Pushmesh {
+        add(Figure::IdleTlsBytes, tls::idle_bytes(options.clients, nodes).await?);
+    }
+    Ok(())
+}
+
+async fn once(
+    options: &Options,
+    cluster: &Cluster,
+    load: &mut Load,
+    add: &mut impl FnMut(Figure, f64),
+) -> Result<(), Failure> {
+    if options.has(Part::Payload) {
+        for (figure, bytes) in [(Figure::Cpu10KiB, 10 * 1_024), (Figure::Cpu100KiB, 100 * 1_024)] {
+            let used = used(cluster, load.closed(options.seconds, bytes)).await?;
+            add(figure, used.cpu_us / used.messages());
+        }
+    }
+    // The fan-out has no such call.
+    if options.has(Part::Batch) && cluster.system == System::Pushmesh {
+        let used = used(cluster, load.batches(options.seconds, options.lines, options.bytes)).await?;
+        add(Figure::BatchCpu, used.cpu_us / used.messages());
+        add(Figure::BatchRate, used.messages() / used.seconds);
+    }
+    if options.has(Part::Broadcast) {
+        load.join(cluster, options.listeners).await?;
+        let used = used(cluster, load.broadcasts(BROADCASTS, options.bytes)).await?;
+        add(Figure::BroadcastCpu, used.cpu_us / used.messages());
+        add(Figure::BroadcastP99, latency(&used, 0.99));
+    }
+    Ok(())
+}
+
+fn latency(used: &Used, share: f64) -> f64 {
+    f64::from(percentile(&used.latencies_us, share))
+}
+
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Enough for a figure of CPU time, which the kernel counts in hundredths of a second.
+const BROADCASTS: usize = 50;

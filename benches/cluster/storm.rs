@@ -1,0 +1,189 @@
+//! A server is killed, and all its users are back at the others at once.
+//!
+//! Each of them is tried again and again until a message has reached it. Meanwhile messages go to all
+//! users at a fixed rate, and those that never arrive are counted.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{join_all, try_join_all};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::api::Api;
+use crate::client;
+use crate::load::visible;
+use crate::message::{Stamp, Way};
+use crate::options::Options;
+use crate::server::Failure;
+use crate::system::{Cluster, System};
+
+/// What came of it.
+pub(crate) struct Storm {
+    /// Time from the kill until every user of the killed server had received a message.
+    pub(crate) reached: Duration,
+    /// Messages of the fixed rate that never arrived.
+    pub(crate) lost: usize,
+}
+
+/// Runs one on a fresh cluster.
+///
+/// # Errors
+/// Somebody is not let in, or is never reached.
+pub(crate) async fn run(options: &Options, system: System, nodes: usize) -> Result<Storm, Failure> {
+    let mut cluster = Cluster::start(system, nodes, &[])?;
+    let addrs: Vec<_> = cluster.nodes.iter().map(|node| node.http).collect();
+    let victim = nodes - 1;
+    let backend = Arc::new(Backend::new(&addrs[..victim]));
+    // Ends when this returns.
+    let mut users = JoinSet::new();
+    for user in 0..options.listeners {
+        users.spawn(stay(addrs.clone(), user, Arc::clone(&backend)));
+    }
+    visible(&cluster, options.listeners).await?;
+
+    cluster.nodes[victim].kill();
+    let killed = Instant::now();
+    let affected: Vec<_> = (victim..options.listeners).step_by(nodes).collect();
+    let probes = affected.chunks(affected.len().div_ceil(options.workers)).map(|users| backend.probe(users));
+    let steady = backend.steady(options, killed);
+    let (reached, sent) = tokio::join!(
+        async {
+            let probed = try_join_all(probes).await;
+            backend.done.store(1, Ordering::Relaxed);
+            probed.map(|_| killed.elapsed())
+        },
+        steady
+    );
+    let arrived = join_all(sent).await;
+    let lost = arrived.into_iter().filter(|arrived| !matches!(arrived, Ok(Ok(true)))).count();
+    Ok(Storm { reached: reached?, lost })
+}
+
+/// A user that is connected for as long as this runs: at its own server, or else at the next one.
+async fn stay(addrs: Vec<SocketAddr>, user: usize, backend: Arc<Backend>) {
+    for turn in user.. {
+        let Ok(mut socket) = client::open(addrs[turn % addrs.len()], user).await else {
+            sleep(AGAIN).await;
+            continue;
+        };
+        while let Some(Ok(message)) = socket.next().await {
+            if let Message::Text(text) = message
+                && let Some(stamp) = Stamp::parse(&text)
+            {
+                backend.arrived(stamp.number);
+            }
+        }
+    }
+}
+
+/// Who pushes to users through the servers that are left.
+struct Backend {
+    addrs: Vec<SocketAddr>,
+    /// Connections that nobody uses, by server.
+    idle: Vec<Mutex<Vec<Api>>>,
+    next: AtomicUsize,
+    /// Who waits for a message to arrive, by its number.
+    waiting: Mutex<HashMap<u64, oneshot::Sender<()>>>,
+    /// Set when all are reached.
+    done: AtomicUsize,
+}
+
+impl Backend {
+    fn new(addrs: &[SocketAddr]) -> Self {
+        Self {
+            addrs: addrs.to_vec(),
+            idle: addrs.iter().map(|_| Mutex::default()).collect(),
+            next: AtomicUsize::new(0),
+            waiting: Mutex::default(),
+            done: AtomicUsize::new(0),
+        }
+    }
+
+    /// Tries the users in turn until each was reached.
+    async fn probe(&self, users: &[usize]) -> Result<(), Failure> {
+        let (mut missing, deadline) = (users.to_vec(), Instant::now() + REACHED_WITHIN);
+        while !missing.is_empty() {
+            if Instant::now() > deadline {
+                return Err(format!("{} users were not reached again", missing.len()).into());
+            }
+            for user in std::mem::take(&mut missing) {
+                if !self.push(user, PROBE_WAITS).await? {
+                    missing.push(user);
+                }
+            }
+            if !missing.is_empty() {
+                sleep(AGAIN).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Pushes to all users at the fixed rate until all are reached and a second longer.
+    async fn steady(
+        self: &Arc<Self>,
+        options: &Options,
+        killed: Instant,
+    ) -> Vec<tokio::task::JoinHandle<Result<bool, Failure>>> {
+        let mut due = interval(Duration::from_secs(1) / options.rate);
+        due.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let (mut sent, mut end) = (Vec::new(), None);
+        for turn in 0.. {
+            due.tick().await;
+            let user = turn * STRIDE % options.listeners;
+            let backend = Arc::clone(self);
+            sent.push(tokio::spawn(async move { backend.push(user, LOST_AFTER).await }));
+            if self.done.load(Ordering::Relaxed) == 1 && end.is_none() {
+                end = Some(killed.elapsed() + Duration::from_secs(1));
+            }
+            if end.is_some_and(|end| killed.elapsed() > end) {
+                break;
+            }
+        }
+        sent
+    }
+
+    /// Pushes a message to a user, and says whether it arrived in that time.
+    async fn push(&self, user: usize, within: Duration) -> Result<bool, Failure> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let via = number % self.addrs.len();
+        let (sender, receiver) = oneshot::channel();
+        let stamp = Stamp { way: Way::Push, number: number as u64, sent_us: 0 };
+        self.waiting.lock().expect(NOT_POISONED).insert(stamp.number, sender);
+        let idle = self.idle[via].lock().expect(NOT_POISONED).pop();
+        let mut api = match idle {
+            Some(api) => api,
+            None => Api::connect(self.addrs[via]).await?,
+        };
+        let path = format!("/v1/users/u{user}/push");
+        let status = api.call("POST", &path, stamp.payload(BYTES).as_bytes()).await?.status;
+        self.idle[via].lock().expect(NOT_POISONED).push(api);
+        let arrived = matches!(status, 200 | 202) && timeout(within, receiver).await.is_ok();
+        self.waiting.lock().expect(NOT_POISONED).remove(&stamp.number);
+        Ok(arrived)
+    }
+
+    fn arrived(&self, number: u64) {
+        if let Some(waiting) = self.waiting.lock().expect(NOT_POISONED).remove(&number) {
+            let _ = waiting.send(()); // Whoever waited may have given up.
+        }
+    }
+}
+
+/// Between two attempts of a user to connect, and of a probe to reach it.
+const AGAIN: Duration = Duration::from_millis(10);
+/// A probe that was accepted and has not arrived by then was sent into the void.
+const PROBE_WAITS: Duration = Duration::from_millis(50);
+/// Any other message that has not arrived by then.
+const LOST_AFTER: Duration = Duration::from_secs(5);
+const REACHED_WITHIN: Duration = Duration::from_secs(60);
+/// Users follow each other by this, so that the servers are mixed. A prime.
+const STRIDE: usize = 7_919;
+const BYTES: usize = 128;
+const NOT_POISONED: &str = "no panic happens under this lock";
