@@ -13,7 +13,7 @@ pub(crate) type Connected = BTreeMap<ClientIndex, BTreeMap<ConnectionId, NodeInd
 
 /// Whether all nodes run and hold the same directory, and it says what is: one connection for each
 /// client that is connected, at its node and of its node's present boot, and nothing else. So every claim
-/// has a live socket. No user has more sessions than the policy lets live.
+/// has a live socket. No user has more sessions than the policy lets live. Who was replaced is dead.
 ///
 /// # Errors
 /// What is not so yet.
@@ -36,6 +36,15 @@ pub(crate) fn converged(boots: &[Option<Boot>], connected: &Connected) -> Result
         if heads[node] != heads[0] {
             let (one, other) = (node_name(node), node_name(0));
             return Err(format!("{one} holds {:?}, {other} holds {:?}", heads[node], heads[0]));
+        }
+    }
+    for boot in boots.iter().flatten() {
+        // A network that heals brings heartbeats of a node that was replaced to those who had not heard
+        // them, and who take it for a while for one that may live.
+        let listed = boot.observer.inside().map(|inside| inside.members).unwrap_or_default();
+        let undead = listed.iter().find(|(name, (_, state))| !members.contains(*name) && *state != "dead");
+        if let Some((name, (_, state))) = undead {
+            return Err(format!("{} still lists {name} as {state}", boot.replica.me()));
         }
     }
     for (client, connections) in connected {

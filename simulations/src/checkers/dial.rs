@@ -1,7 +1,7 @@
 //! A client that dials a node that runs is let in, or told why not, in bounded time, whatever its
 //! former connections do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkers::Checker;
 use crate::event::{ConnectionId, Event, NodeIndex};
@@ -9,6 +9,8 @@ use crate::event::{ConnectionId, Event, NodeIndex};
 /// Watches the dials that are not answered yet.
 #[derive(Default)]
 pub(super) struct Dial {
+    running: BTreeSet<NodeIndex>,
+    still: BTreeSet<NodeIndex>,
     /// Nodes that run and do not hold still, each with the time since when.
     awake_ms: BTreeMap<NodeIndex, u64>,
     dialled_ms: BTreeMap<ConnectionId, u64>,
@@ -22,11 +24,12 @@ impl Checker for Dial {
 
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         match event {
-            Event::Booted { node, .. } | Event::WentOn { node } => _ = self.awake_ms.insert(*node, now_ms),
-            Event::Crashed { node }
-            | Event::HeldStill { node }
-            | Event::Failed { node, .. }
-            | Event::Stopped { node } => _ = self.awake_ms.remove(node),
+            Event::Booted { node, .. } => _ = self.running.insert(*node),
+            Event::Crashed { node } | Event::Failed { node, .. } | Event::Stopped { node } => {
+                self.running.remove(node);
+            }
+            Event::HeldStill { node } => _ = self.still.insert(*node),
+            Event::WentOn { node } => _ = self.still.remove(node),
             Event::Dialled { connection, .. } => _ = self.dialled_ms.insert(*connection, now_ms),
             Event::Opened { connection, .. } => {
                 self.answered += 1;
@@ -42,6 +45,10 @@ impl Checker for Dial {
                 self.answered += u64::from(awake);
             }
             _ => {}
+        }
+        self.awake_ms.retain(|node, _| self.running.contains(node) && !self.still.contains(node));
+        for node in self.running.difference(&self.still) {
+            self.awake_ms.entry(*node).or_insert(now_ms);
         }
         Ok(())
     }
@@ -63,13 +70,16 @@ mod tests {
         let dialled = Event::Dialled { connection: 7, client: 0, node: 1, resumed: None };
         let refused = Event::Refused { connection: 7, client: 0, node: 1, why: NO_ANSWER.to_owned() };
         let booted = Event::Booted { node: 1, incarnation: 5 };
-        let seen = |events: [&Event; 4]| {
+        let seen = |events: &[&Event]| {
             let mut checker = Dial::default();
-            events.into_iter().zip(1..).try_for_each(|(event, at)| checker.event(at, event))
+            events.iter().zip(1..).try_for_each(|(event, at)| checker.event(at, event))
         };
-        let still = Event::HeldStill { node: 1 };
-        assert!(seen([&booted, &booted, &dialled, &refused]).is_err());
-        assert_eq!(seen([&booted, &dialled, &still, &refused]), Ok(()));
-        assert_eq!(seen([&dialled, &booted, &booted, &refused]), Ok(()), "it was not there yet");
+        let (still, went_on) = (Event::HeldStill { node: 1 }, Event::WentOn { node: 1 });
+        let stopped = Event::Stopped { node: 1 };
+        assert!(seen(&[&booted, &dialled, &refused]).is_err());
+        assert!(seen(&[&booted, &still, &went_on, &dialled, &refused]).is_err());
+        assert_eq!(seen(&[&booted, &dialled, &still, &refused]), Ok(()));
+        assert_eq!(seen(&[&dialled, &booted, &refused]), Ok(()), "it was not there yet");
+        assert_eq!(seen(&[&booted, &still, &stopped, &went_on, &dialled, &refused]), Ok(()), "it is gone");
     }
 }
