@@ -32,6 +32,7 @@ mod lane;
 mod link;
 mod links;
 pub(crate) mod mailbox;
+mod outbound;
 mod receipts;
 mod replication;
 mod timer;

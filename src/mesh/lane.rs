@@ -1,14 +1,12 @@
-//! One ordered stream of requests to a peer, and the bounded queue before it.
+//! The bounded queue of the requests of one ordered stream to a peer.
 //!
-//! Any task may queue; one task writes. It takes all that waits at once, so that a burst costs one
-//! wake-up and few packets.
+//! Any task may queue; one task writes, see [`outbound`](crate::mesh::outbound).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use crossbeam::queue::ArrayQueue;
 use quinn::{Connection, SendStream};
-use tokio::sync::Notify;
 
 use crate::limits;
 use crate::mesh::codec::StreamKind;
@@ -17,7 +15,6 @@ use crate::mesh::codec::StreamKind;
 pub(crate) struct Lane {
     queue: ArrayQueue<Queued>,
     bytes: AtomicUsize,
-    wake: Notify,
 }
 
 struct Queued {
@@ -28,11 +25,7 @@ struct Queued {
 impl Lane {
     /// An empty lane.
     pub(crate) fn new() -> Self {
-        Self {
-            queue: ArrayQueue::new(limits::LANE_REQUESTS_MAX),
-            bytes: AtomicUsize::new(0),
-            wake: Notify::new(),
-        }
+        Self { queue: ArrayQueue::new(limits::LANE_REQUESTS_MAX), bytes: AtomicUsize::new(0) }
     }
 
     /// Queues an encoded frame. `false`: there is no room, nothing was queued.
@@ -48,37 +41,28 @@ impl Lane {
             self.bytes.fetch_sub(len, Ordering::AcqRel);
             return false;
         }
-        self.wake.notify_one();
         true
     }
 
-    /// Writes what is queued until the link breaks.
-    pub(crate) async fn run(&self, connection: &Connection) {
-        if let Ok(mut stream) = open_stream(connection, StreamKind::Lane, PUSH_PRIORITY).await {
-            let mut chunks = Vec::new();
-            loop {
-                let mut len = 0;
-                while chunks.len() < CHUNKS_MAX
-                    && let Some(queued) = self.queue.pop()
-                {
-                    len += queued.header.len() + queued.payload.len();
-                    chunks.push(queued.header);
-                    if !queued.payload.is_empty() {
-                        chunks.push(queued.payload);
-                    }
-                }
-                if chunks.is_empty() {
-                    self.wake.notified().await;
-                    continue;
-                }
-                let written = stream.write_all_chunks(&mut chunks).await;
-                self.bytes.fetch_sub(len, Ordering::AcqRel);
-                chunks.clear();
-                if written.is_err() {
-                    return;
-                }
+    /// Takes requests to be written now, and returns how many bytes they are. They count until they are
+    /// [released](Self::release).
+    pub(crate) fn take(&self, chunks: &mut Vec<Bytes>) -> usize {
+        let mut len = 0;
+        while chunks.len() < CHUNKS_MAX
+            && let Some(Queued { header, payload }) = self.queue.pop()
+        {
+            len += header.len() + payload.len();
+            chunks.push(header);
+            if !payload.is_empty() {
+                chunks.push(payload);
             }
         }
+        len
+    }
+
+    /// So many bytes are written.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
 }
 
@@ -126,5 +110,18 @@ mod tests {
             assert!(lane.push(Bytes::new(), Bytes::new()));
         }
         assert!(!lane.push(Bytes::new(), Bytes::new()), "the places are used up");
+    }
+
+    #[test]
+    fn what_is_taken_counts_until_it_is_written() {
+        let lane = Lane::new();
+        assert!(lane.push(Bytes::from_static(b"head"), Bytes::from_static(b"payload")));
+        assert!(lane.push(Bytes::from_static(b"no payload"), Bytes::new()));
+        let mut chunks = Vec::new();
+        let bytes = || lane.bytes.load(Ordering::Relaxed);
+        assert_eq!((lane.take(&mut chunks), bytes()), (21, 21));
+        assert_eq!(chunks, [&b"head"[..], b"payload", b"no payload"]);
+        lane.release(21);
+        assert_eq!((bytes(), lane.take(&mut Vec::new())), (0, 0));
     }
 }

@@ -19,9 +19,10 @@ use crate::limits;
 use crate::mesh::codec::{CodecError, FrameReader, StreamKind, encode};
 use crate::mesh::endpoint::CloseCode;
 use crate::mesh::frame::{Action, Digests, Receipts, Recipients, Request, Subscribe};
-use crate::mesh::lane::{GOSSIP_PRIORITY, Lane, open_stream};
+use crate::mesh::lane::{GOSSIP_PRIORITY, open_stream};
 use crate::mesh::mailbox::Mailbox;
-use crate::mesh::receipts::{Answers, Pending};
+use crate::mesh::outbound::Outbound;
+use crate::mesh::receipts::Pending;
 use crate::mesh::{Service, anti_entropy, replication};
 use crate::metrics::Metrics;
 use crate::receipt::Answer;
@@ -54,9 +55,8 @@ pub(crate) struct Link {
     peer: Peer,
     connection: Connection,
     dialled: bool,
-    lanes: [Lane; limits::LANES],
+    outbound: Outbound,
     pending: Pending,
-    answers: Answers,
     gossip: Arc<Mailbox<Bytes>>,
     /// Another connection to the peer is in use: nothing new is sent here.
     retired: CancellationToken,
@@ -126,9 +126,8 @@ impl Link {
             peer,
             connection,
             dialled,
-            lanes: std::array::from_fn(|_| Lane::new()),
+            outbound: Outbound::new(),
             pending: Pending::new(),
-            answers: Answers::new(),
             gossip,
             retired: CancellationToken::new(),
             heard: Mutex::new(Heard { datagrams: 0, at: Instant::now() }),
@@ -193,14 +192,12 @@ impl Link {
         payload: Bytes,
     ) -> Result<oneshot::Receiver<Answer>, Refused> {
         let lane = match &recipients {
-            Recipients::Session(SessionKey { user, .. }) | Recipients::Devices { user, .. } => {
-                &self.lanes[lane_of(user)]
-            }
-            Recipients::All | Recipients::Keys(_) => &self.lanes[0],
+            Recipients::Session(SessionKey { user, .. }) | Recipients::Devices { user, .. } => lane_of(user),
+            Recipients::All | Recipients::Keys(_) => 0,
         };
         let (seq, answer) = self.pending.register()?;
         let header = encode(&Request { seq, relay_to, recipients, action }, payload.len());
-        if lane.push(header, payload) {
+        if self.outbound.request(lane, header, payload) {
             Ok(answer)
         } else {
             self.pending.cancel(seq);
@@ -210,7 +207,7 @@ impl Link {
 
     /// Sends the answer to the peer's request `seq`.
     pub(crate) fn answer(&self, seq: u64, answer: Answer) {
-        if !self.answers.push(seq, answer) {
+        if !self.outbound.answer(seq, answer) {
             warn!(peer = %self.peer.name, "a peer does not take its receipts; closing the link");
             CloseCode::Protocol.close(&self.connection);
         }
@@ -224,20 +221,8 @@ impl Link {
         before: impl Future<Output = ()> + Send + 'static,
     ) -> LinkEnd {
         let mut tasks = JoinSet::new();
-        let may_send = CancellationToken::new();
-        for lane in 0..limits::LANES {
-            let (link, may_send) = (Arc::clone(&self), may_send.clone());
-            tasks.spawn(async move {
-                may_send.cancelled().await;
-                link.lanes[lane].run(&link.connection).await;
-            });
-        }
-        tasks.spawn(async move {
-            before.await;
-            may_send.cancel();
-        });
         let link = Arc::clone(&self);
-        tasks.spawn(async move { link.answers.run(&link.connection).await });
+        tasks.spawn(async move { link.outbound.run(&link.connection, before).await });
         let link = Arc::clone(&self);
         tasks.spawn(async move { link.send_gossip().await });
         let (link, with) = (Arc::clone(&self), Arc::clone(&context));

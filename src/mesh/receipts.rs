@@ -5,13 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
-use quinn::Connection;
 use tokio::sync::{Notify, oneshot};
 
 use crate::limits;
-use crate::mesh::codec::{StreamKind, write_frame};
 use crate::mesh::frame::{Receipt, Receipts};
-use crate::mesh::lane::{PUSH_PRIORITY, open_stream};
 use crate::mesh::link::Refused;
 use crate::receipt::Answer;
 
@@ -94,39 +91,22 @@ impl Pending {
 /// The answers of this node that are on their way to a peer.
 pub(crate) struct Answers {
     queue: ArrayQueue<Receipt>,
-    wake: Notify,
 }
 
 impl Answers {
     /// No answers yet.
     pub(crate) fn new() -> Self {
-        Self { queue: ArrayQueue::new(limits::RECEIPTS_MAX), wake: Notify::new() }
+        Self { queue: ArrayQueue::new(limits::RECEIPTS_MAX) }
     }
 
     /// Queues an answer. `false`: the peer has asked more than it may at once.
     #[must_use]
     pub(crate) fn push(&self, seq: u64, answer: Answer) -> bool {
-        let queued = self.queue.push(Receipt { seq, answer }).is_ok();
-        self.wake.notify_one();
-        queued
+        self.queue.push(Receipt { seq, answer }).is_ok()
     }
 
-    /// Writes what is queued until the link breaks.
-    pub(crate) async fn run(&self, connection: &Connection) {
-        let Ok(mut stream) = open_stream(connection, StreamKind::Receipts, PUSH_PRIORITY).await else {
-            return;
-        };
-        loop {
-            let batch = self.batch();
-            if batch.is_empty() {
-                self.wake.notified().await;
-            } else if write_frame(&mut stream, &Receipts(batch)).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn batch(&self) -> Vec<Receipt> {
+    /// Takes receipts that fit one frame; none if none waits.
+    pub(crate) fn batch(&self) -> Receipts {
         let (mut batch, mut outcomes) = (Vec::new(), 0);
         while outcomes < BATCH_OUTCOMES
             && let Some(receipt) = self.queue.pop()
@@ -139,7 +119,7 @@ impl Answers {
             };
             batch.push(receipt);
         }
-        batch
+        Receipts(batch)
     }
 }
 

@@ -1,0 +1,166 @@
+//! What a link sends: requests and receipts, written by one task, so that what waits together leaves
+//! in few packets.
+//!
+//! ```text
+//!   requests ─► Lane ×4 ──┐
+//!                         ├─ a turn: all that waits ─► streams ─► few packets
+//!   receipts ─► Answers ──┘
+//! ```
+//!
+//! A packet costs far more than a request in it, and a task that wakes costs as much as it does. So
+//! there is one task for all streams of a link, and a turn takes all that waits in any of them.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use quinn::{Connection, SendStream, WriteError};
+use tokio::sync::Notify;
+
+use crate::limits;
+use crate::mesh::codec::{StreamKind, encode};
+use crate::mesh::lane::{Lane, PUSH_PRIORITY, open_stream};
+use crate::mesh::receipts::Answers;
+use crate::receipt::Answer;
+
+/// What waits to be sent over one link.
+pub(crate) struct Outbound {
+    lanes: [Lane; limits::LANES],
+    answers: Answers,
+    /// Told when something is to be written.
+    wake: Notify,
+}
+
+impl Outbound {
+    /// Nothing waits yet.
+    pub(crate) fn new() -> Self {
+        Self { lanes: std::array::from_fn(|_| Lane::new()), answers: Answers::new(), wake: Notify::new() }
+    }
+
+    /// Queues an encoded request. `false`: there is no room, nothing was queued.
+    #[must_use]
+    pub(crate) fn request(&self, lane: usize, header: Bytes, payload: Bytes) -> bool {
+        let queued = self.lanes[lane].push(header, payload);
+        self.wake.notify_one();
+        queued
+    }
+
+    /// Queues a receipt. `false`: the peer has asked more than it may at once.
+    #[must_use]
+    pub(crate) fn answer(&self, seq: u64, answer: Answer) -> bool {
+        let queued = self.answers.push(seq, answer);
+        self.wake.notify_one();
+        queued
+    }
+
+    /// Writes until the link breaks; requests only once `before` has ended.
+    pub(crate) async fn run(&self, connection: &Connection, before: impl Future<Output = ()>) {
+        let Ok(mut streams) = Streams::open(connection).await else { return };
+        let mut before = pin!(before);
+        let mut may_send = false;
+        loop {
+            let Ok(blocked) = poll_fn(|cx| Poll::Ready(streams.write(self, may_send, cx))).await else {
+                return;
+            };
+            tokio::select! {
+                biased;
+                () = self.wake.notified() => {}
+                result = poll_fn(|cx| streams.unblock(cx)), if blocked => {
+                    if result.is_err() {
+                        return;
+                    }
+                }
+                () = &mut before, if !may_send => may_send = true,
+            }
+        }
+    }
+}
+
+/// The streams that are written, in the order of the lanes.
+struct Streams {
+    lanes: Vec<Stream>,
+    answers: Stream,
+}
+
+impl Streams {
+    async fn open(connection: &Connection) -> Result<Self, WriteError> {
+        let mut lanes = Vec::new();
+        for _ in 0..limits::LANES {
+            lanes.push(Stream::open(connection, StreamKind::Lane).await?);
+        }
+        Ok(Self { lanes, answers: Stream::open(connection, StreamKind::Receipts).await? })
+    }
+
+    /// Writes what waits, as far as the streams take it. Returns whether one of them takes no more for
+    /// now; the task is woken when it does.
+    fn write(
+        &mut self,
+        outbound: &Outbound,
+        requests: bool,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, WriteError> {
+        while self.answers.write(cx)? {
+            let batch = outbound.answers.batch();
+            if batch.0.is_empty() {
+                break;
+            }
+            self.answers.chunks.push(encode(&batch, 0));
+        }
+        if requests {
+            for (stream, lane) in self.lanes.iter_mut().zip(&outbound.lanes) {
+                while stream.write(cx)? {
+                    lane.release(stream.bytes);
+                    stream.bytes = lane.take(&mut stream.chunks);
+                    if stream.chunks.is_empty() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(self.all().any(|stream| !stream.chunks.is_empty()))
+    }
+
+    /// Ends when a stream that was blocked has taken more.
+    fn unblock(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        for stream in self.all() {
+            let waiting = stream.chunks.len();
+            stream.write(cx)?;
+            if stream.chunks.len() < waiting {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.lanes.iter_mut().chain([&mut self.answers])
+    }
+}
+
+/// A stream and what is being written to it.
+struct Stream {
+    send: SendStream,
+    chunks: Vec<Bytes>,
+    /// Bytes of the requests that the chunks are from.
+    bytes: usize,
+}
+
+impl Stream {
+    async fn open(connection: &Connection, kind: StreamKind) -> Result<Self, WriteError> {
+        Ok(Self { send: open_stream(connection, kind, PUSH_PRIORITY).await?, chunks: Vec::new(), bytes: 0 })
+    }
+
+    /// Writes the chunks that it has. Returns whether all are written.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, WriteError> {
+        let mut done = 0;
+        while done < self.chunks.len() {
+            match pin!(self.send.write_chunks(&mut self.chunks[done..])).poll(cx) {
+                Poll::Ready(written) => done += written?.chunks,
+                Poll::Pending => break,
+            }
+        }
+        self.chunks.drain(..done);
+        Ok(self.chunks.is_empty())
+    }
+}
