@@ -58,6 +58,8 @@ pub(crate) struct Link {
     outbound: Outbound,
     pending: Pending,
     gossip: Arc<Mailbox<Bytes>>,
+    /// Requests may be sent: none is in flight any more on the links that came before.
+    settled: CancellationToken,
     /// Another connection to the peer is in use: nothing new is sent here.
     retired: CancellationToken,
     heard: Mutex<Heard>,
@@ -129,6 +131,7 @@ impl Link {
             outbound: Outbound::new(),
             pending: Pending::new(),
             gossip,
+            settled: CancellationToken::new(),
             retired: CancellationToken::new(),
             heard: Mutex::new(Heard { datagrams: 0, at: Instant::now() }),
         }
@@ -142,6 +145,16 @@ impl Link {
     /// Whether this node opened the connection.
     pub(crate) fn dialled(&self) -> bool {
         self.dialled
+    }
+
+    /// Requests are sent from now on.
+    pub(crate) fn settle(&self) {
+        self.settled.cancel();
+    }
+
+    /// Ends when requests may be sent.
+    pub(crate) async fn settled(&self) {
+        self.settled.cancelled().await;
     }
 
     /// Another connection to the peer is in use from now on.
@@ -213,16 +226,12 @@ impl Link {
         }
     }
 
-    /// Runs the link until its connection closes, and says who closed it. Requests are sent once
-    /// `before` has ended.
-    pub(crate) async fn run(
-        self: Arc<Self>,
-        context: Arc<LinkContext>,
-        before: impl Future<Output = ()> + Send + 'static,
-    ) -> LinkEnd {
+    /// Runs the link until its connection closes, and says who closed it. Requests are sent once it is
+    /// [settled](Self::settle).
+    pub(crate) async fn run(self: Arc<Self>, context: Arc<LinkContext>) -> LinkEnd {
         let mut tasks = JoinSet::new();
         let link = Arc::clone(&self);
-        tasks.spawn(async move { link.outbound.run(&link.connection, before).await });
+        tasks.spawn(async move { link.outbound.run(&link.connection, link.settled()).await });
         let link = Arc::clone(&self);
         tasks.spawn(async move { link.send_gossip().await });
         let (link, with) = (Arc::clone(&self), Arc::clone(&context));

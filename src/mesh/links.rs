@@ -6,7 +6,7 @@
 //! in flight may finish.
 
 use std::collections::{BTreeMap, HashMap};
-use std::future::ready;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
@@ -347,7 +347,8 @@ impl Links {
                 && self.keeps(held, &link)
             {
                 // The peer may have used it already: serve what it sent, then close.
-                self.tasks.spawn(Arc::clone(&link).run(Arc::clone(self.context()), ready(())));
+                link.settle();
+                self.tasks.spawn(Arc::clone(&link).run(Arc::clone(self.context())));
                 self.retire(link);
                 return;
             }
@@ -366,13 +367,16 @@ impl Links {
         let links = Arc::clone(self);
         let context = Arc::clone(self.context());
         context.service.link_up(&peer, members);
+        let next = Arc::clone(&link);
+        // Not a part of the link: when it is replaced in turn, the one after it waits for both.
         self.tasks.spawn(async move {
-            let settled = async move {
-                if let Some(old) = replaced {
-                    settle(&old).await;
-                }
-            };
-            let end = Arc::clone(&link).run(Arc::clone(&context), settled).await;
+            if let Some(old) = replaced {
+                settled(&old).await;
+            }
+            next.settle();
+        });
+        self.tasks.spawn(async move {
+            let end = Arc::clone(&link).run(Arc::clone(&context)).await;
             links.closed(&link, end);
         });
     }
@@ -447,9 +451,11 @@ impl Links {
     }
 }
 
-/// Ends when nothing is in flight any more on a link that was replaced: requests of its successor must
-/// not overtake it. A link that falls silent meanwhile is given up with what is in flight on it.
-async fn settle(old: &Link) {
+/// Ends when nothing is in flight any more on a link that was replaced, nor on those before it: requests
+/// of its successor must not overtake it. A link that falls silent meanwhile is given up with what is in
+/// flight on it.
+async fn settled(old: &Link) {
+    old.settled().await;
     while timeout(LOOK, old.idle()).await.is_err() {
         if old.heard().elapsed() > FRESH {
             return CloseCode::Duplicate.close(old.connection());
