@@ -102,7 +102,8 @@ async fn run(gateway: &Gateway, upgrade: Upgrade, lease: Lease, expires_unix_ms:
     connection.run().await;
     // The client was told, as far as it listens. Its key is free before the socket is gone.
     drop(lease);
-    connection.end().await;
+    // Boxed, so that a session has no room for its end before that.
+    Box::pin(connection.end()).await;
 }
 
 /// Completes the handshake only to say: come back later.
