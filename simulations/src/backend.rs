@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub(crate) struct Backends {
     world: Arc<World>,
     calls: mpsc::Sender<Call>,
     inbox: Mutex<Option<mpsc::Receiver<Call>>>,
+    /// Calls that are not over.
+    open: AtomicUsize,
 }
 
 type Line = SendRequest<Full<Bytes>>;
@@ -52,12 +55,18 @@ impl Backends {
     /// Nobody has called.
     pub(crate) fn new(world: Arc<World>) -> Arc<Self> {
         let (calls, inbox) = mpsc::channel(CALLS_MAX);
-        Arc::new(Self { world, calls, inbox: Mutex::new(Some(inbox)) })
+        Arc::new(Self { world, calls, inbox: Mutex::new(Some(inbox)), open: AtomicUsize::new(0) })
     }
 
     /// Makes a call when its turn comes.
     pub(crate) fn call(&self, call: Call) {
+        self.open.fetch_add(1, Ordering::Relaxed);
         self.calls.try_send(call).expect("a plan has fewer calls in one millisecond");
+    }
+
+    /// Whether all calls are over.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
     }
 
     /// Runs all of them.
@@ -78,7 +87,9 @@ impl Backends {
                     queue
                 });
                 // A backend that is behind leaves calls out: they were never made.
-                let _ = queue.try_send(call);
+                if queue.try_send(call).is_err() {
+                    self.open.fetch_sub(1, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -90,8 +101,13 @@ impl Backends {
         }
     }
 
-    /// Makes a call, and all that follow from it if it is a list.
     async fn make(&self, line: &mut Option<Line>, call: Call) {
+        self.ask(line, call).await;
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Asks, and asks on if the answer is a page of a list.
+    async fn ask(&self, line: &mut Option<Line>, call: Call) {
         let Call { call, node, ask, pushes, found, .. } = call;
         self.world.tell(Event::Called { call, node, ask: ask.clone(), pushes: pushes.clone() });
         let way = if matches!(ask, Ask::Batch(_)) { Way::Line(call) } else { Way::Http };
