@@ -81,12 +81,12 @@ impl Client {
     }
 }
 
-/// Opens the WebSocket of a user.
+/// Opens the WebSocket of a user, on the one device that it has: the connection replaces a former one.
 ///
 /// # Errors
 /// It is not let in.
 pub(crate) async fn open(addr: SocketAddr, user: usize) -> Result<WebSocketStream<TcpStream>, Failure> {
     let stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
-    Ok(client_async(format!("ws://{addr}/v1/ws?user=u{user}"), stream).await?.0)
+    Ok(client_async(format!("ws://{addr}/v1/ws?user=u{user}&device=d"), stream).await?.0)
 }

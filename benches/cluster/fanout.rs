@@ -136,8 +136,8 @@ async fn stats(State(fanout): State<Arc<Fanout>>) -> String {
 }
 
 const CHANNEL: &str = "push";
-/// The least that pushmesh's connections read at once as well.
-const READ_BUFFER_BYTES: usize = 4_096;
+/// As pushmesh's connections have.
+const READ_BUFFER_BYTES: usize = 512;
 /// Messages that may wait for a client.
 const QUEUE_MAX: usize = 256;
 /// More than the largest payload of the bench.

@@ -1,7 +1,7 @@
 //! A server is killed, and all its users are back at the others at once.
 //!
-//! Each of them is tried again and again until a message has reached it. Meanwhile messages go to all
-//! users at a fixed rate, and those that never arrive are counted.
+//! Each of them is pushed to as soon as it is connected again, until a message has reached it. Meanwhile
+//! messages go to all users at a fixed rate, and those that never arrive are counted.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, unfold};
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -41,23 +43,27 @@ pub(crate) async fn run(options: &Options, system: System, nodes: usize) -> Resu
     let addrs: Vec<_> = cluster.nodes.iter().map(|node| node.http).collect();
     let victim = nodes - 1;
     let backend = Arc::new(Backend::new(&addrs[..victim]));
+    let (back, returns) = channel(options.listeners);
     // Ends when this returns.
     let mut users = JoinSet::new();
     for user in 0..options.listeners {
-        users.spawn(stay(addrs.clone(), user, Arc::clone(&backend)));
+        users.spawn(stay(addrs.clone(), user, Arc::clone(&backend), back.clone()));
     }
     visible(&cluster, options.listeners).await?;
 
     cluster.nodes[victim].kill();
     let killed = Instant::now();
-    let affected: Vec<_> = (victim..options.listeners).step_by(nodes).collect();
-    let probes = affected.chunks(affected.len().div_ceil(options.workers)).map(|users| backend.probe(users));
+    let affected = (victim..options.listeners).step_by(nodes).len();
+    let returns = unfold(returns, async |mut returns| Some((returns.recv().await?, returns)));
+    let returns = returns.take(affected).map(Ok);
+    let probes = returns.try_for_each_concurrent(PROBES_MAX, |user| backend.probe(user));
     let steady = backend.steady(options, killed);
     let (reached, sent) = tokio::join!(
         async {
-            let probed = try_join_all(probes).await;
+            let probed = timeout(REACHED_WITHIN, probes).await;
             backend.done.store(1, Ordering::Relaxed);
-            probed.map(|_| killed.elapsed())
+            let probed = probed.map_err(|_| Failure::from("not all users were reached again"))?;
+            probed.map(|()| killed.elapsed())
         },
         steady
     );
@@ -67,12 +73,15 @@ pub(crate) async fn run(options: &Options, system: System, nodes: usize) -> Resu
 }
 
 /// A user that is connected for as long as this runs: at its own server, or else at the next one.
-async fn stay(addrs: Vec<SocketAddr>, user: usize, backend: Arc<Backend>) {
+async fn stay(addrs: Vec<SocketAddr>, user: usize, backend: Arc<Backend>, back: Sender<usize>) {
     for turn in user.. {
         let Ok(mut socket) = client::open(addrs[turn % addrs.len()], user).await else {
             sleep(AGAIN).await;
             continue;
         };
+        if turn > user {
+            let _ = back.send(user).await; // Nobody asks once all are back.
+        }
         while let Some(Ok(message)) = socket.next().await {
             if let Message::Text(text) = message
                 && let Some(stamp) = Stamp::parse(&text)
@@ -106,23 +115,17 @@ impl Backend {
         }
     }
 
-    /// Tries the users in turn until each was reached.
-    async fn probe(&self, users: &[usize]) -> Result<(), Failure> {
-        let (mut missing, deadline) = (users.to_vec(), Instant::now() + REACHED_WITHIN);
-        while !missing.is_empty() {
-            if Instant::now() > deadline {
-                return Err(format!("{} users were not reached again", missing.len()).into());
-            }
-            for user in std::mem::take(&mut missing) {
-                if !self.push(user, PROBE_WAITS).await? {
-                    missing.push(user);
-                }
-            }
-            if !missing.is_empty() {
-                sleep(AGAIN).await;
+    /// Pushes to a user again and again until one message arrives, whatever became of those before it.
+    async fn probe(&self, user: usize) -> Result<(), Failure> {
+        let (mut due, mut pushes) = (interval(PROBE_EVERY), FuturesUnordered::new());
+        loop {
+            tokio::select! {
+                _ = due.tick() => pushes.push(self.push(user, LOST_AFTER)),
+                Some(arrived) = pushes.next() => if arrived? {
+                    return Ok(());
+                },
             }
         }
-        Ok(())
     }
 
     /// Pushes to all users at the fixed rate until all are reached and a second longer.
@@ -178,9 +181,10 @@ impl Backend {
 
 /// Between two attempts of a user to connect, and of a probe to reach it.
 const AGAIN: Duration = Duration::from_millis(10);
-/// A probe that was accepted and has not arrived by then was sent into the void.
-const PROBE_WAITS: Duration = Duration::from_millis(50);
-/// Any other message that has not arrived by then.
+const PROBE_EVERY: Duration = Duration::from_millis(50);
+/// Users that are probed at a time; each push in progress has a connection of its own.
+const PROBES_MAX: usize = 128;
+/// A message that has not arrived by then is lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 const REACHED_WITHIN: Duration = Duration::from_secs(60);
 /// Users follow each other by this, so that the servers are mixed. A prime.

@@ -44,7 +44,7 @@ pub(crate) async fn idle_bytes(clients: usize, nodes: usize) -> Result<f64, Fail
         async move {
             let stream = TcpStream::connect(addr).await?;
             let stream = connector.connect(ServerName::try_from("localhost")?, stream).await?;
-            let url = format!("wss://localhost/v1/ws?user=u{user}");
+            let url = format!("wss://localhost/v1/ws?user=u{user}&device=d");
             Ok::<_, Failure>(client_async(url, stream).await?.0)
         }
     });
