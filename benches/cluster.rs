@@ -67,6 +67,7 @@ use system::System;
 
 /// Measures everything and prints it.
 async fn compare(mut options: Options) -> Result<(), Failure> {
+    options.check()?;
     if options.systems.contains(&System::Redis) && Redis::version().is_none() {
         eprintln!("{}; pushmesh is measured alone", Redis::HINT);
         options.systems.retain(|system| *system != System::Redis);

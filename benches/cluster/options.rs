@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::server::Failure;
 use crate::system::System;
 
 /// A part of a round.
@@ -79,6 +80,30 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Says what can not be measured.
+    ///
+    /// # Errors
+    /// Something can not.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let problem = match self {
+            Self { nodes, .. } if nodes.contains(&0) => "--nodes: a cluster has at least one",
+            Self { rate: 0, .. } | Self { rounds: 0, .. } | Self { lines: 0, .. } => {
+                "--rate, --rounds and --lines are at least 1"
+            }
+            Self { workers, clients, .. } if *workers == 0 || clients < workers => {
+                "--clients: each of the --workers, one at least, pushes to clients of its own"
+            }
+            Self { listeners, clients, .. } if listeners < clients => {
+                "--listeners: the clients listen as well, so that there are no fewer than --clients"
+            }
+            _ if self.has(Part::Storm) && self.nodes[0] == 1 => {
+                "--parts: a storm needs two nodes at least, and takes the first of --nodes"
+            }
+            _ => return Ok(()),
+        };
+        Err(problem.into())
+    }
+
     /// Whether a part is to be run.
     pub(crate) fn has(&self, part: Part) -> bool {
         self.parts.contains(&part)

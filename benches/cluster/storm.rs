@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub(crate) async fn run(options: &Options, system: System, nodes: usize) -> Resu
     let (reached, sent) = tokio::join!(
         async {
             let probed = timeout(REACHED_WITHIN, probes).await;
-            backend.done.store(1, Ordering::Relaxed);
+            backend.done.store(true, Ordering::Relaxed);
             let probed = probed.map_err(|_| Failure::from("not all users were reached again"))?;
             probed.map(|()| killed.elapsed())
         },
@@ -101,7 +101,7 @@ struct Backend {
     /// Who waits for a message to arrive, by its number.
     waiting: Mutex<HashMap<u64, oneshot::Sender<()>>>,
     /// Set when all are reached.
-    done: AtomicUsize,
+    done: AtomicBool,
 }
 
 impl Backend {
@@ -111,7 +111,7 @@ impl Backend {
             idle: addrs.iter().map(|_| Mutex::default()).collect(),
             next: AtomicUsize::new(0),
             waiting: Mutex::default(),
-            done: AtomicUsize::new(0),
+            done: AtomicBool::new(false),
         }
     }
 
@@ -142,7 +142,7 @@ impl Backend {
             let user = turn * STRIDE % options.listeners;
             let backend = Arc::clone(self);
             sent.push(tokio::spawn(async move { backend.push(user, LOST_AFTER).await }));
-            if self.done.load(Ordering::Relaxed) == 1 && end.is_none() {
+            if self.done.load(Ordering::Relaxed) && end.is_none() {
                 end = Some(killed.elapsed() + Duration::from_secs(1));
             }
             if end.is_some_and(|end| killed.elapsed() > end) {

@@ -127,7 +127,7 @@ impl Worker {
         Ok(latencies)
     }
 
-    /// Waits until so many messages have arrived, and returns how long the last one took.
+    /// Waits until so many messages have arrived, and returns how long each took.
     ///
     /// # Errors
     /// One does not arrive.
