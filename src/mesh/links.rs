@@ -6,7 +6,6 @@
 //! in flight may finish.
 
 use std::collections::{BTreeMap, HashMap};
-
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
