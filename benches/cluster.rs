@@ -23,6 +23,8 @@ mod api;
 mod chart;
 #[path = "cluster/client.rs"]
 mod client;
+#[path = "support/dial.rs"]
+mod dial;
 #[path = "cluster/fanout.rs"]
 mod fanout;
 #[path = "cluster/figure.rs"]

@@ -26,6 +26,8 @@ mod client;
 mod cluster;
 #[path = "directory/crash.rs"]
 mod crash;
+#[path = "support/dial.rs"]
+mod dial;
 #[path = "directory/digests.rs"]
 mod digests;
 #[path = "support/figures.rs"]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::dial::dial;
 use crate::server::Failure;
 
 /// The connection.
@@ -30,9 +31,7 @@ impl Api {
     /// # Errors
     /// Nobody listens there.
     pub(crate) async fn connect(addr: SocketAddr) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, addr, request: Vec::new(), buffer: Vec::new() })
+        Ok(Self { stream: dial(addr).await?, addr, request: Vec::new(), buffer: Vec::new() })
     }
 
     /// Sends a request and waits for the whole answer.

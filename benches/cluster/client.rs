@@ -10,6 +10,7 @@ use tokio::sync::mpsc::Sender;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use crate::dial::dial;
 use crate::message::{Stamp, Way, now_us};
 use crate::server::Failure;
 
@@ -86,7 +87,6 @@ impl Client {
 /// # Errors
 /// It is not let in.
 pub(crate) async fn open(addr: SocketAddr, user: usize) -> Result<WebSocketStream<TcpStream>, Failure> {
-    let stream = TcpStream::connect(addr).await?;
-    stream.set_nodelay(true)?;
-    Ok(client_async(format!("ws://{addr}/v1/ws?user=u{user}&device=d"), stream).await?.0)
+    let url = format!("ws://{addr}/v1/ws?user=u{user}&device=d");
+    Ok(client_async(url, dial(addr).await?).await?.0)
 }

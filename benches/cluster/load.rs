@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{Instant, sleep};
 
@@ -88,11 +89,7 @@ impl Load {
     /// A message was lost.
     pub(crate) async fn closed(&mut self, time: Duration, bytes: usize) -> Result<Vec<u32>, Failure> {
         let until = Instant::now() + time;
-        self.each(|_, mut worker| async move {
-            let result = worker.closed(until, bytes).await;
-            (worker, result)
-        })
-        .await
+        self.each(move |_, worker| worker.closed(until, bytes).boxed()).await
     }
 
     /// All workers together push so many messages a second for so long.
@@ -107,11 +104,10 @@ impl Load {
     ) -> Result<Vec<u32>, Failure> {
         let (interval, workers) = (Duration::from_secs(1) / rate, self.workers.len() as u32);
         let begin = Instant::now();
-        self.each(|number, mut worker| async move {
+        self.each(move |number, worker| {
             let start = begin + interval * number as u32;
             let pace = Pace { start, interval: interval * workers, end: begin + time };
-            let result = worker.paced(pace, bytes).await;
-            (worker, result)
+            worker.paced(pace, bytes).boxed()
         })
         .await
     }
@@ -127,11 +123,7 @@ impl Load {
         bytes: usize,
     ) -> Result<Vec<u32>, Failure> {
         let until = Instant::now() + time;
-        self.each(|_, mut worker| async move {
-            let result = worker.batches(until, lines, bytes).await;
-            (worker, result)
-        })
-        .await
+        self.each(move |_, worker| worker.batches(until, lines, bytes).boxed()).await
     }
 
     /// Pushes so many messages to everybody, each when the former one has arrived everywhere. Returns
@@ -152,21 +144,27 @@ impl Load {
             if !matches!(answer.status, 200 | 202) {
                 return Err(format!("a broadcast was answered with {}", answer.status).into());
             }
-            let arrived = self.each(|number, mut worker| async move {
-                let result = worker.drain((number..users).step_by(workers).len()).await;
-                (worker, result)
-            });
+            let listeners = move |number| (number..users).step_by(workers).len();
+            let arrived = self.each(move |number, worker| worker.drain(listeners(number)).boxed());
             latencies.extend(arrived.await?);
         }
         Ok(latencies)
     }
 
-    async fn each<F>(&mut self, job: impl Fn(usize, Worker) -> F) -> Result<Vec<u32>, Failure>
+    /// Lets every worker do its job in a task of its own, and gathers what they measured.
+    async fn each<F>(&mut self, job: F) -> Result<Vec<u32>, Failure>
     where
-        F: Future<Output = (Worker, Result<Vec<u32>, Failure>)> + Send + 'static,
+        F: for<'a> Fn(usize, &'a mut Worker) -> BoxFuture<'a, Result<Vec<u32>, Failure>>,
+        F: Copy + Send + 'static,
     {
         let workers = std::mem::take(&mut self.workers).into_iter().enumerate();
-        let tasks: Vec<_> = workers.map(|(number, worker)| tokio::spawn(job(number, worker))).collect();
+        let tasks = workers.map(|(number, mut worker)| {
+            tokio::spawn(async move {
+                let measured = job(number, &mut worker).await;
+                (worker, measured)
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
         let mut latencies = Vec::new();
         for task in tasks {
             let (worker, result) = task.await?;

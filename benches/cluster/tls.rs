@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::client_async;
 
+use crate::dial::dial;
 use crate::server::Failure;
 use crate::system::{Cluster, System};
 
@@ -42,8 +42,7 @@ pub(crate) async fn idle_bytes(clients: usize, nodes: usize) -> Result<f64, Fail
     let connects = (0..clients).map(|user| {
         let (connector, addr) = (connector.clone(), cluster.nodes[user % nodes].http);
         async move {
-            let stream = TcpStream::connect(addr).await?;
-            let stream = connector.connect(ServerName::try_from("localhost")?, stream).await?;
+            let stream = connector.connect(ServerName::try_from("localhost")?, dial(addr).await?).await?;
             let url = format!("wss://localhost/v1/ws?user=u{user}&device=d");
             Ok::<_, Failure>(client_async(url, stream).await?.0)
         }

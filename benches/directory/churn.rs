@@ -12,7 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{close, dial, upgrade};
+use crate::client::{close, upgrade};
+use crate::dial::dial;
 use crate::server::Failure;
 
 /// A running generator. Dropping it stops it; who is connected then still takes leave.

@@ -13,20 +13,11 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use crate::dial::dial;
 use crate::server::Failure;
 
 /// An open WebSocket. Dropping it breaks the connection.
 pub(crate) type Socket = WebSocketStream<TcpStream>;
-
-/// Connects to a node without asking for anything.
-///
-/// # Errors
-/// Nobody listens there.
-pub(crate) async fn dial(addr: SocketAddr) -> Result<TcpStream, Failure> {
-    let stream = TcpStream::connect(addr).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
 
 /// Asks for a WebSocket, and returns when the 101 is here.
 ///

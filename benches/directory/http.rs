@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::client::dial;
+use crate::dial::dial;
 use crate::server::Failure;
 
 /// A connection; questions go one after the other.

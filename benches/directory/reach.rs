@@ -13,8 +13,9 @@ use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
 
 use crate::churn::Churn;
-use crate::client::{Socket, close, dial, upgrade};
+use crate::client::{Socket, close, upgrade};
 use crate::cluster::Cluster;
+use crate::dial::dial;
 use crate::figures::percentile;
 use crate::http::Http;
 use crate::options::Options;
