@@ -57,6 +57,8 @@ mod storm;
 mod system;
 #[path = "cluster/tls.rs"]
 mod tls;
+#[path = "support/upgrade.rs"]
+mod upgrade;
 #[path = "cluster/worker.rs"]
 mod worker;
 

@@ -66,6 +66,8 @@ mod server;
 mod structures;
 #[path = "directory/table.rs"]
 mod table;
+#[path = "support/upgrade.rs"]
+mod upgrade;
 #[path = "directory/watch.rs"]
 mod watch;
 

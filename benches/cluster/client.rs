@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::StreamExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::Sender;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::dial::dial;
 use crate::message::{Stamp, Way, now_us};
 use crate::server::Failure;
+use crate::upgrade::upgrade;
 
 /// A message that arrived.
 #[derive(Debug, Clone, Copy)]
@@ -88,5 +89,5 @@ impl Client {
 /// It is not let in.
 pub(crate) async fn open(addr: SocketAddr, user: usize) -> Result<WebSocketStream<TcpStream>, Failure> {
     let url = format!("ws://{addr}/v1/ws?user=u{user}&device=d");
-    Ok(client_async(url, dial(addr).await?).await?.0)
+    upgrade(dial(addr).await?, url).await
 }

@@ -8,11 +8,11 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::client_async;
 
 use crate::dial::dial;
 use crate::server::Failure;
 use crate::system::{Cluster, System};
+use crate::upgrade::upgrade;
 
 /// Resident bytes of all nodes of pushmesh for each of so many clients.
 ///
@@ -44,7 +44,7 @@ pub(crate) async fn idle_bytes(clients: usize, nodes: usize) -> Result<f64, Fail
         async move {
             let stream = connector.connect(ServerName::try_from("localhost")?, dial(addr).await?).await?;
             let url = format!("wss://localhost/v1/ws?user=u{user}&device=d");
-            Ok::<_, Failure>(client_async(url, stream).await?.0)
+            upgrade(stream, url).await
         }
     });
     let sockets: Vec<_> = futures_util::stream::iter(connects).buffer_unordered(32).collect().await;

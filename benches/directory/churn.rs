@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{close, upgrade};
+use crate::client::{close, open};
 use crate::dial::dial;
 use crate::server::Failure;
 
@@ -102,7 +102,7 @@ async fn generate(nodes: Vec<SocketAddr>, rate: u32, count: Arc<Count>) {
 }
 
 async fn visit(addr: SocketAddr, number: u64, connected: &AtomicU64) -> Result<(), Failure> {
-    let socket = upgrade(dial(addr).await?, &format!("churn{number}"), "phone").await?;
+    let socket = open(dial(addr).await?, &format!("churn{number}"), "phone").await?;
     connected.fetch_add(1, Ordering::Relaxed);
     sleep(STAY).await;
     close(socket).await;

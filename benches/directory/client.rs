@@ -9,27 +9,23 @@ use futures_util::StreamExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::dial::dial;
 use crate::server::Failure;
+use crate::upgrade;
 
 /// An open WebSocket. Dropping it breaks the connection.
 pub(crate) type Socket = WebSocketStream<TcpStream>;
 
-/// Asks for a WebSocket, and returns when the 101 is here.
+/// Opens the WebSocket of a device.
 ///
 /// # Errors
 /// The node refuses it, or takes too long.
-pub(crate) async fn upgrade(stream: TcpStream, user: &str, device: &str) -> Result<Socket, Failure> {
+pub(crate) async fn open(stream: TcpStream, user: &str, device: &str) -> Result<Socket, Failure> {
     let url = format!("ws://{}/v1/ws?user={user}&device={device}", stream.peer_addr()?);
-    // Thousands of them are open, and nothing large is ever sent.
-    let config = WebSocketConfig::default().read_buffer_size(1 << 10).write_buffer_size(0);
-    let shaken = client_async_with_config(url, stream, Some(config));
-    let (socket, _) = timeout(UPGRADE_WITHIN, shaken).await.map_err(|_| "no 101 in time")??;
-    Ok(socket)
+    upgrade::upgrade(stream, url).await
 }
 
 /// Says goodbye and waits for the answer, so that the node has closed the session.
@@ -72,7 +68,7 @@ impl Crowd {
         users: impl IntoIterator<Item = (String, SocketAddr)>,
     ) -> Result<(), Failure> {
         for (user, addr) in users {
-            let mut socket = upgrade(dial(addr).await?, &user, "phone").await?;
+            let mut socket = open(dial(addr).await?, &user, "phone").await?;
             let seen = Arc::clone(&self.seen);
             self.readers.spawn(async move {
                 // Reading also answers the pings of the node.
@@ -93,7 +89,5 @@ impl Crowd {
     }
 }
 
-/// Beyond it the node is not slow but stuck: the longest part of an upgrade is a takeover, 500 ms.
-const UPGRADE_WITHIN: Duration = Duration::from_secs(5);
 /// As long as the node itself waits for a closing handshake.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
 
 use crate::churn::Churn;
-use crate::client::{Socket, close, upgrade};
+use crate::client::{Socket, close, open};
 use crate::cluster::Cluster;
 use crate::dial::dial;
 use crate::figures::percentile;
@@ -148,7 +148,7 @@ impl Prober {
         let stream = dial(self.addrs[0]).await?;
         let requested = Instant::now();
         let claim = async {
-            let socket = upgrade(stream, user, "phone").await?;
+            let socket = open(stream, user, "phone").await?;
             Ok::<_, Failure>((socket, Instant::now()))
         };
         let (claimed, first, second) = tokio::join!(
