@@ -1,9 +1,9 @@
 //! The face of a node: HTTP for backends, WebSockets for clients.
 //!
 //! ```text
-//!   serve ──► request id ──► bounds ──┬─► open: /livez /readyz /metrics /openapi.json
-//!   (TCP, TLS)                        ├─► API key ──► api: push, stream, users, sessions, ...
-//!                                     └─► token ────► ws ──► connection (one task a client)
+//!   serve ──► app: id, bounds ──┬─► open: /livez /readyz /metrics /openapi.json
+//!   (TCP, TLS)                  ├─► caller: API key ──► api: push, stream, users, sessions, ...
+//!                               └─► token ────► ws ──► connection (one task a client)
 //! ```
 //!
 //! Every answer carries `x-request-id`, and every error has the same body, made in `error.rs`. The
@@ -13,7 +13,6 @@
 
 use std::sync::Arc;
 
-use axum::middleware::from_fn_with_state;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tracing::debug;
@@ -30,14 +29,15 @@ use crate::token::{ResumeKey, TokenVerifier};
 use crate::wire::{Clock, Entropy};
 
 mod api;
+mod app;
 mod auth;
 mod body;
 mod bounds;
+mod caller;
 mod connection;
 mod data;
 mod envelope;
 mod error;
-mod layers;
 mod openapi;
 mod request_id;
 mod serve;
@@ -47,6 +47,7 @@ mod upgrade;
 mod url;
 mod ws;
 
+pub(crate) use app::App;
 pub(crate) use serve::serve;
 pub(crate) use tls::{HttpTlsError, server_config};
 
@@ -141,20 +142,22 @@ struct Face {
     farewells: Arc<Semaphore>,
 }
 
-/// All routes over `gateway`.
-pub(crate) fn routes(gateway: Arc<Gateway>) -> axum::Router {
-    let face = Arc::new(Face {
-        keys: ApiKeys::new(&gateway.config.auth),
-        requests: Arc::new(Semaphore::new(limits::API_REQUESTS_MAX)),
-        farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)),
-        gateway,
-    });
-    let guarded = add(axum::Router::new(), api::guarded())
-        .route_layer(from_fn_with_state(Arc::clone(&face), layers::guarded));
-    add(guarded, open())
+impl Face {
+    fn new(gateway: Arc<Gateway>) -> Self {
+        Self {
+            keys: ApiKeys::new(&gateway.config.auth),
+            requests: Arc::new(Semaphore::new(limits::API_REQUESTS_MAX)),
+            farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)),
+            gateway,
+        }
+    }
+}
+
+/// All routes over `face`.
+fn routes(face: Arc<Face>) -> axum::Router {
+    add(add(axum::Router::new(), api::guarded()), open())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(Arc::clone(&face), layers::every))
         .with_state(face)
 }
 

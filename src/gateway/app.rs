@@ -1,57 +1,61 @@
-//! What happens to requests before and after their handlers: one layer around everything, one around
-//! what needs an API key.
+//! What happens to every request before and after its handler.
 //!
-//! Every layer costs each request a few allocations, so that there are no more than two.
+//! A plain function around the routes, and not a layer of theirs: a layer costs each request some
+//! allocations.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span};
 
-use crate::gateway::bounds::{InFlight, check_head};
-use crate::gateway::error::{ApiError, ErrorCode};
-use crate::gateway::{Face, auth, request_id};
+use crate::gateway::bounds::check_head;
+use crate::gateway::error::ErrorCode;
+use crate::gateway::{Face, Gateway, request_id, routes};
 
-/// Gives a request its id, refuses a head that is too long, and counts and logs the answer.
-pub(super) async fn every(State(face): State<Arc<Face>>, request: Request, next: Next) -> Response {
-    let id = request_id::choose(request.headers().get(&request_id::NAME), &face.gateway.entropy);
-    // The path only: a query may hold a token.
-    let span = debug_span!(
-        "request",
-        id = id.to_str().expect("an id is ASCII"),
-        method = %request.method(),
-        path = request.uri().path()
-    );
-    async move {
-        let mut response = match check_head(&request) {
-            Ok(()) => next.run(request).await,
-            Err(error) => error.into_response(),
-        };
-        let status = response.status();
-        let code = response.extensions().get::<ErrorCode>().map(|code| code.0);
-        debug!(status = status.as_u16(), code, "answered");
-        face.gateway.metrics.api_requests.with(class(status.as_u16())).increment(1);
-        response.headers_mut().insert(request_id::NAME, id);
-        response
-    }
-    .instrument(span)
-    .await
+/// The HTTP face of a node.
+pub(crate) struct App {
+    face: Arc<Face>,
+    routes: axum::Router,
 }
 
-/// Lets callers with an API key pass, as many at a time as may be in progress.
-pub(super) async fn guarded(
-    State(face): State<Arc<Face>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    auth::api_key(&face, request.headers())?;
-    let place = InFlight::enter(&face)?;
-    request.extensions_mut().insert(place.clone());
-    let response = next.run(request).await;
-    drop(place);
-    Ok(response)
+impl App {
+    /// All routes over `gateway`.
+    pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
+        let face = Arc::new(Face::new(gateway));
+        Self { routes: routes(Arc::clone(&face)), face }
+    }
+
+    /// Gives a request its id, refuses a head that is too long, and counts and logs the answer.
+    pub(crate) async fn answer(self: Arc<Self>, request: Request) -> Response {
+        let gateway = &self.face.gateway;
+        let id = request_id::choose(request.headers().get(&request_id::NAME), &gateway.entropy);
+        // The path only: a query may hold a token.
+        let span = debug_span!(
+            "request",
+            id = id.to_str().expect("an id is ASCII"),
+            method = %request.method(),
+            path = request.uri().path()
+        );
+        async {
+            let mut response = match check_head(&request) {
+                Ok(()) => match self.routes.clone().oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                },
+                Err(error) => error.into_response(),
+            };
+            let status = response.status();
+            let code = response.extensions().get::<ErrorCode>().map(|code| code.0);
+            debug!(status = status.as_u16(), code, "answered");
+            gateway.metrics.api_requests.with(class(status.as_u16())).increment(1);
+            response.headers_mut().insert(request_id::NAME, id);
+            response
+        }
+        .instrument(span)
+        .await
+    }
 }
 
 fn class(status: u16) -> &'static str {

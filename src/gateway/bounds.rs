@@ -28,17 +28,16 @@ pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), ApiError> {
 }
 
 /// A place among the API requests in progress. Whoever works on after the answer has begun (a
-/// stream, a push that nobody waits for) keeps a clone.
-#[derive(Clone)]
+/// stream, a push that nobody waits for) takes it along.
 pub(super) struct InFlight {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl InFlight {
     /// A place, unless all are taken.
     pub(super) fn enter(face: &Face) -> Result<Self, ApiError> {
         match Arc::clone(&face.requests).try_acquire_owned() {
-            Ok(permit) => Ok(Self { _permit: Arc::new(permit) }),
+            Ok(permit) => Ok(Self { _permit: permit }),
             Err(_) => Err(ApiError::overloaded(
                 "this node works on as many requests as it may: try again in a second",
             )),

@@ -6,11 +6,14 @@
 //! keep-alive connection ends after [`HTTP_HEADER_TIMEOUT`](limits::HTTP_HEADER_TIMEOUT), the time
 //! that it has for its next request.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
+use axum::http::header;
+use axum::response::Response;
 use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,40 +23,43 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::limits;
 
-/// The place of a connection among those that may be open. In the extensions of every request;
-/// what outlives the request keeps a clone.
+/// The place of a connection among those that may be open. In the extensions of a request for another
+/// protocol: what outlives the request keeps a clone.
 #[derive(Clone)]
 pub(super) struct ConnectionSlot {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
 /// What the connections share.
-struct Server {
+struct Server<A> {
     tls: Option<TlsAcceptor>,
     handshakes: Semaphore,
-    app: axum::Router,
+    answer: A,
     /// No new requests; those in progress are finished.
     stop: CancellationToken,
     /// Now.
     abort: CancellationToken,
 }
 
-/// Serves `app` until `stop` fires, then lets requests in progress end, for `stop_timeout`. Returns
+/// Serves requests with `answer` until `stop` fires, then lets requests in progress end, for `stop_timeout`. Returns
 /// when all sockets are gone, or when that time is over. `websockets_max` is how many of the
 /// connections are expected to be WebSockets; the API has [`API_CONNECTIONS`] beside them.
-pub(crate) async fn serve<L: Listener<Addr = SocketAddr>>(
+pub(crate) async fn serve<L, A, F>(
     mut listener: L,
     tls: Option<Arc<rustls::ServerConfig>>,
-    app: axum::Router,
+    answer: A,
     websockets_max: usize,
     stop_timeout: Duration,
     stop: CancellationToken,
-) {
+) where
+    L: Listener<Addr = SocketAddr>,
+    A: Fn(Request) -> F + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
     let slots_max = u32::try_from(websockets_max.saturating_add(API_CONNECTIONS))
         .unwrap_or(u32::MAX)
         .min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
@@ -61,7 +67,7 @@ pub(crate) async fn serve<L: Listener<Addr = SocketAddr>>(
     let server = Arc::new(Server {
         tls: tls.map(TlsAcceptor::from),
         handshakes: Semaphore::new(limits::TLS_HANDSHAKES_MAX),
-        app,
+        answer,
         stop: stop.clone(),
         abort: CancellationToken::new(),
     });
@@ -84,7 +90,11 @@ pub(crate) async fn serve<L: Listener<Addr = SocketAddr>>(
     server.abort.cancel();
 }
 
-impl Server {
+impl<A, F> Server<A>
+where
+    A: Fn(Request) -> F + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
     async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self: Arc<Self>,
         io: I,
@@ -108,8 +118,11 @@ impl Server {
 
     async fn http<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, io: I, slot: ConnectionSlot) {
         let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(slot.clone());
-            self.app.clone().oneshot(request.map(axum::body::Body::new) as Request)
+            if request.headers().contains_key(header::UPGRADE) {
+                request.extensions_mut().insert(slot.clone());
+            }
+            let answer = (self.answer)(request.map(axum::body::Body::new));
+            async { Ok::<_, Infallible>(answer.await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

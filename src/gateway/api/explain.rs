@@ -2,17 +2,16 @@
 //! take.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::contact::Contacts;
 use crate::directory::{Known, Standing};
+use crate::gateway::Gateway;
+use crate::gateway::caller::Caller;
 use crate::gateway::url::UserPath;
-use crate::gateway::{Face, Gateway};
 use crate::id::{DeviceId, NodeName, UserId};
 use crate::router::{Names, Told, Way};
 
@@ -78,8 +77,8 @@ struct RouteEntry {
 }
 
 /// `GET /v1/explain/users/{user}`
-pub(super) async fn user(State(face): State<Arc<Face>>, UserPath(user): UserPath) -> Response {
-    let gateway = &face.gateway;
+pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
+    let gateway = &caller.gateway;
     let hash = gateway.replica.hasher().user(&user);
     let known = gateway.replica.known(hash);
     let owners = known.iter().map(|row| (row.key, row.holder.owner.clone()));

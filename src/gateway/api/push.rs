@@ -3,10 +3,8 @@
 //! The body is the payload. The answer says what happened at each session, and its status follows
 //! the most favourable outcome: nothing is called delivered that was not written to a socket.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::gateway::bounds::InFlight;
+use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
 use crate::gateway::url::{Params, SessionPath, UserPath};
-use crate::gateway::{Face, Gateway, body};
+use crate::gateway::{Gateway, body};
 use crate::id::{DeviceId, MessageId, NodeName};
 use crate::push::{BroadcastReport, Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target};
 
@@ -42,36 +40,35 @@ enum Wait {
 
 /// `POST /v1/users/{user}/push`
 pub(super) async fn user(
-    State(face): State<Arc<Face>>,
+    caller: Caller,
     UserPath(user): UserPath,
     Params(params): Params<PushParams>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    push(&face.gateway, Target::User(user), params.wait, request).await
+    push(caller, Target::User(user), params.wait, request).await
 }
 
 /// `POST /v1/users/{user}/devices/{device}/push`
 pub(super) async fn session(
-    State(face): State<Arc<Face>>,
+    caller: Caller,
     SessionPath(key): SessionPath,
     Params(params): Params<PushParams>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    push(&face.gateway, Target::Session(key), params.wait, request).await
+    push(caller, Target::Session(key), params.wait, request).await
 }
 
 /// `POST /v1/broadcast`
 pub(super) async fn broadcast(
-    State(face): State<Arc<Face>>,
+    caller: Caller,
     Params(params): Params<PushParams>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let gateway = &face.gateway;
-    let (message, place) = read(gateway, request).await?;
+    let Caller { gateway, place } = caller;
+    let message = read(&gateway, request).await?;
     let id = message.id.clone();
     let started = Instant::now();
     let report = gateway.router.broadcast(message);
-    let gateway = Arc::clone(gateway);
     let answer = async move {
         let report = report.await;
         note_broadcast(&gateway, started);
@@ -85,17 +82,12 @@ pub(super) async fn broadcast(
     Ok(Json(BroadcastAnswer::from(&answer.await)).into_response())
 }
 
-async fn push(
-    gateway: &Arc<Gateway>,
-    target: Target,
-    wait: Wait,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let (message, place) = read(gateway, request).await?;
+async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> Result<Response, ApiError> {
+    let Caller { gateway, place } = caller;
+    let message = read(&gateway, request).await?;
     let id = message.id.clone();
     let started = Instant::now();
     let report = gateway.router.push(target, message);
-    let gateway = Arc::clone(gateway);
     let answer = async move {
         let report = report.await;
         note(&gateway, &report, started);
@@ -148,13 +140,13 @@ pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
     }
 }
 
-/// Reads the message of a request, and takes its place among the requests in progress along.
-async fn read(gateway: &Gateway, request: Request) -> Result<(Message, Option<InFlight>), ApiError> {
-    let (mut parts, body) = request.into_parts();
+/// Reads the message of a request.
+async fn read(gateway: &Gateway, request: Request) -> Result<Message, ApiError> {
+    let (parts, body) = request.into_parts();
     let id = idempotency_key(&parts.headers)?;
     let bytes = body::read(&parts.headers, body, gateway.config.limits.max_payload_bytes).await?;
     let payload = payload(&parts.headers, bytes)?;
-    Ok((gateway.router.message(id, payload), parts.extensions.remove()))
+    Ok(gateway.router.message(id, payload))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {

@@ -5,17 +5,15 @@
 //! asked of the owners.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::contact::{Contacts, connected};
-use crate::gateway::Face;
+use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
 use crate::gateway::url::Params;
 use crate::id::{DeviceId, NodeName, UserId};
@@ -48,17 +46,14 @@ struct SessionEntry {
 }
 
 /// `GET /v1/sessions`
-pub(super) async fn list(
-    State(face): State<Arc<Face>>,
-    Params(params): Params<ListParams>,
-) -> Result<Response, ApiError> {
+pub(super) async fn list(caller: Caller, Params(params): Params<ListParams>) -> Result<Response, ApiError> {
     let limit = params.limit.unwrap_or(limits::SESSIONS_PAGE_DEFAULT);
     if !(1..=limits::SESSIONS_PAGE_MAX).contains(&limit) {
         let message = format!("limit is a number from 1 to {}", limits::SESSIONS_PAGE_MAX);
         return Err(ApiError::bad_request(message));
     }
     let after = params.cursor.as_deref().map(read_cursor).transpose()?;
-    let gateway = &face.gateway;
+    let gateway = &caller.gateway;
     connected(gateway)?;
     // One more than asked for says whether there is a next page.
     let mut page = gateway.replica.page(after, limit + 1);

@@ -1,15 +1,13 @@
 //! Exact counts of what this node sees.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::contact::{Contacts, connected};
-use crate::gateway::Face;
+use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
 use crate::id::NodeName;
 
@@ -32,8 +30,8 @@ struct NodeCount {
 }
 
 /// `GET /v1/stats`
-pub(super) async fn show(State(face): State<Arc<Face>>) -> Result<Response, ApiError> {
-    let gateway = &face.gateway;
+pub(super) async fn show(caller: Caller) -> Result<Response, ApiError> {
+    let gateway = &caller.gateway;
     connected(gateway)?;
     let own = gateway.config.name.clone();
     let mut counts = gateway.replica.counts();

@@ -17,7 +17,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -31,9 +31,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::push::{BroadcastAnswer, PushAnswer, note, note_broadcast};
+use crate::gateway::Gateway;
 use crate::gateway::bounds::InFlight;
+use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
-use crate::gateway::{Face, Gateway};
 use crate::limits;
 use crate::push::Target;
 
@@ -44,19 +45,18 @@ use line::Line;
 use splitter::{Split, Splitter};
 
 /// `POST /v1/push`
-pub(super) async fn push(State(face): State<Arc<Face>>, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
+pub(super) async fn push(Caller { gateway, place }: Caller, request: Request) -> Response {
     let (chunks, mut answers) = mpsc::channel(ANSWER_CHUNKS_MAX);
-    let payload_bytes_max = face.gateway.config.limits.max_payload_bytes;
+    let payload_bytes_max = gateway.config.limits.max_payload_bytes;
     let stream = Stream {
-        gateway: Arc::clone(&face.gateway),
-        body,
+        gateway,
+        body: request.into_body(),
         splitter: Splitter::new(line_bytes_max(payload_bytes_max)),
         window: FuturesOrdered::new(),
         window_bytes: 0,
         ready: BytesMut::new(),
         chunks,
-        _place: parts.extensions.remove(),
+        _place: place,
     };
     tokio::spawn(stream.run());
     let body = Body::from_stream(poll_fn(move |cx| answers.poll_recv(cx)).map(Ok::<Bytes, Infallible>));
@@ -81,7 +81,7 @@ struct Stream {
     /// Answers that are not handed over yet.
     ready: BytesMut,
     chunks: mpsc::Sender<Bytes>,
-    _place: Option<InFlight>,
+    _place: InFlight,
 }
 
 /// The answer of a line.

@@ -1,17 +1,15 @@
 //! One user: is it online, and where; and: let it go.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
 use super::contact::{Contacts, connected};
 use super::push::refusal;
-use crate::gateway::Face;
+use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
 use crate::gateway::url::{SessionPath, UserPath};
 use crate::id::{DeviceId, NodeName, UserId};
@@ -52,11 +50,8 @@ struct SessionEntry {
 }
 
 /// `GET /v1/users/{user}`
-pub(super) async fn show(
-    State(face): State<Arc<Face>>,
-    UserPath(user): UserPath,
-) -> Result<Response, ApiError> {
-    let gateway = &face.gateway;
+pub(super) async fn show(caller: Caller, UserPath(user): UserPath) -> Result<Response, ApiError> {
+    let gateway = &caller.gateway;
     let sessions = gateway.replica.user(&user);
     let names = gateway.router.names(sessions.iter().map(|(key, owned)| (*key, owned.owner.clone()))).await;
     let contacts = Contacts::now(gateway);
@@ -89,19 +84,16 @@ pub(super) async fn show(
 }
 
 /// `DELETE /v1/users/{user}`
-pub(super) async fn disconnect(
-    State(face): State<Arc<Face>>,
-    UserPath(user): UserPath,
-) -> Result<Response, ApiError> {
-    answer(&face.gateway.router.disconnect(Target::User(user)).await)
+pub(super) async fn disconnect(caller: Caller, UserPath(user): UserPath) -> Result<Response, ApiError> {
+    answer(&caller.gateway.router.disconnect(Target::User(user)).await)
 }
 
 /// `DELETE /v1/users/{user}/devices/{device}`
 pub(super) async fn disconnect_session(
-    State(face): State<Arc<Face>>,
+    caller: Caller,
     SessionPath(key): SessionPath,
 ) -> Result<Response, ApiError> {
-    answer(&face.gateway.router.disconnect(Target::Session(key)).await)
+    answer(&caller.gateway.router.disconnect(Target::Session(key)).await)
 }
 
 fn answer(report: &PushReport) -> Result<Response, ApiError> {

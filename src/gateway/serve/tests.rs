@@ -5,6 +5,7 @@ use std::io;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{Notify, mpsc};
+use tower::ServiceExt;
 
 use super::*;
 use crate::config::{HttpTls, Secret};
@@ -49,7 +50,11 @@ fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Fixture {
             "later"
         }),
     );
-    let server = tokio::spawn(serve(Pipes(accepted), tls, app, 0, STOP_TIMEOUT, stop.clone()));
+    let answer = move |request| {
+        let app = app.clone();
+        async move { app.oneshot(request).await.unwrap() }
+    };
+    let server = tokio::spawn(serve(Pipes(accepted), tls, answer, 0, STOP_TIMEOUT, stop.clone()));
     Fixture { pipes, stop, server, gate }
 }
 
