@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(crate) struct Link {
     dialled: bool,
     outbound: Outbound,
     pending: Pending,
+    /// Requests of the peer that are not answered yet.
+    owed: AtomicUsize,
     gossip: Arc<Mailbox<Bytes>>,
     /// Requests may be sent: none is in flight any more on the links that came before.
     settled: CancellationToken,
@@ -130,6 +133,7 @@ impl Link {
             dialled,
             outbound: Outbound::new(),
             pending: Pending::new(),
+            owed: AtomicUsize::new(0),
             gossip,
             settled: CancellationToken::new(),
             retired: CancellationToken::new(),
@@ -165,6 +169,11 @@ impl Link {
     /// Ends when no request waits for its receipt.
     pub(crate) async fn idle(&self) {
         self.pending.idle().await;
+    }
+
+    /// Whether more is under way than one request of this node or one answer.
+    fn is_busy(&self) -> bool {
+        self.pending.len() > 1 || self.owed.load(Ordering::Relaxed) > 0
     }
 
     /// Requests that wait for their receipt.
@@ -220,6 +229,7 @@ impl Link {
 
     /// Sends the answer to the peer's request `seq`.
     pub(crate) fn answer(&self, seq: u64, answer: Answer) {
+        self.owed.fetch_sub(1, Ordering::Relaxed);
         if !self.outbound.answer(seq, answer) {
             warn!(peer = %self.peer.name, "a peer does not take its receipts; closing the link");
             CloseCode::Protocol.close(&self.connection);
@@ -231,7 +241,9 @@ impl Link {
     pub(crate) async fn run(self: Arc<Self>, context: Arc<LinkContext>) -> LinkEnd {
         let mut tasks = JoinSet::new();
         let link = Arc::clone(&self);
-        tasks.spawn(async move { link.outbound.run(&link.connection, link.settled()).await });
+        tasks.spawn(async move {
+            link.outbound.run(&link.connection, link.settled(), || link.is_busy()).await;
+        });
         let link = Arc::clone(&self);
         tasks.spawn(async move { link.send_gossip().await });
         let (link, with) = (Arc::clone(&self), Arc::clone(&context));
@@ -340,6 +352,7 @@ impl Link {
             (StreamKind::Lane, None) => {
                 while let Some((request, payload)) = reader.next::<Request>().await? {
                     request.recipients.check()?;
+                    self.owed.fetch_add(1, Ordering::Relaxed);
                     context.service.request(self, request, payload);
                 }
                 Ok(())

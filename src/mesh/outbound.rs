@@ -8,13 +8,16 @@
 //! ```
 //!
 //! A packet costs far more than a request in it, and a task that wakes costs as much as it does. So
-//! there is one task for all streams of a link, and a turn takes all that waits in any of them.
+//! there is one task for all streams of a link, and a turn takes all that waits in any of them. A task
+//! that is woken runs before others that were ready earlier: while more is under way on the link, the
+//! turn therefore begins once they have run, because what they queue may leave with it.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use quinn::{Connection, SendStream, WriteError};
 use tokio::sync::Notify;
 
@@ -54,8 +57,14 @@ impl Outbound {
         queued
     }
 
-    /// Writes until the link breaks; requests only once `before` has ended.
-    pub(crate) async fn run(&self, connection: &Connection, before: impl Future<Output = ()>) {
+    /// Writes until the link breaks; requests only once `before` has ended. `busy` says whether more than
+    /// what was just queued is under way.
+    pub(crate) async fn run(
+        &self,
+        connection: &Connection,
+        before: impl Future<Output = ()>,
+        busy: impl Fn() -> bool,
+    ) {
         let Ok(mut streams) = Streams::open(connection).await else { return };
         let mut before = pin!(before);
         let mut may_send = false;
@@ -65,7 +74,13 @@ impl Outbound {
             };
             tokio::select! {
                 biased;
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => {
+                    if busy() {
+                        others_first().await;
+                        // Whoever queued something meanwhile is served by this turn.
+                        let _ = self.wake.notified().now_or_never();
+                    }
+                }
                 result = poll_fn(|cx| streams.unblock(cx)), if blocked => {
                     if result.is_err() {
                         return;
@@ -162,5 +177,43 @@ impl Stream {
         }
         self.chunks.drain(..done);
         Ok(self.chunks.is_empty())
+    }
+}
+
+/// Lets the tasks run that are ready now. Unlike `yield_now` it does not look for new events before.
+async fn others_first() {
+    let mut woken = false;
+    poll_fn(|cx| {
+        if woken {
+            return Poll::Ready(());
+        }
+        woken = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_that_are_ready_go_first() {
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let note = |who| {
+            let order = Arc::clone(&order);
+            move || order.lock().unwrap().push(who)
+        };
+        let (writer, request) = (note("writer"), note("request"));
+        let writer = tokio::spawn(async move {
+            others_first().await;
+            writer();
+        });
+        let request = tokio::spawn(async move { request() });
+        let _ = tokio::join!(writer, request);
+        assert_eq!(*order.lock().unwrap(), ["request", "writer"]);
     }
 }
