@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::limits;
 
 /// Version of everything that crosses the mesh. Nodes of different versions refuse each other.
-pub(crate) const PROTOCOL_VERSION: u8 = 2;
+pub(crate) const PROTOCOL_VERSION: u8 = 3;
 
 /// What a stream carries; its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -64,6 +64,8 @@ pub(crate) struct Probe {
 pub(crate) struct ProbeAnswer {
     /// The highest incarnation seen, if any.
     pub(crate) known: Option<Incarnation>,
+    /// Where the members are reached that the answering node counts as alive, itself not included.
+    pub(crate) members: Vec<SocketAddr>,
 }
 
 /// Something to do at sessions of the receiving node. The payload of a push follows the header.

@@ -72,16 +72,12 @@ pub(crate) async fn greet(
     }
 }
 
-/// Asks the node at the other end which incarnation of `name` it knows.
+/// Asks the node at the other end which incarnation of `name` it knows, and whom else.
 ///
 /// # Errors
 /// See [`HandshakeError`].
-pub(crate) async fn probe(
-    connection: &Connection,
-    name: &NodeName,
-) -> Result<Option<Incarnation>, HandshakeError> {
-    let answer: ProbeAnswer = ask(connection, StreamKind::Probe, &Probe { name: name.clone() }).await?;
-    Ok(answer.known)
+pub(crate) async fn probe(connection: &Connection, name: &NodeName) -> Result<ProbeAnswer, HandshakeError> {
+    ask(connection, StreamKind::Probe, &Probe { name: name.clone() }).await
 }
 
 async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
@@ -150,11 +146,8 @@ pub(crate) async fn refuse(mut stream: SendStream, known: Incarnation) -> Result
 ///
 /// # Errors
 /// The connection broke.
-pub(crate) async fn answer_probe(
-    mut stream: SendStream,
-    known: Option<Incarnation>,
-) -> Result<(), CodecError> {
-    write_frame(&mut stream, &ProbeAnswer { known }).await?;
+pub(crate) async fn answer_probe(mut stream: SendStream, answer: &ProbeAnswer) -> Result<(), CodecError> {
+    write_frame(&mut stream, answer).await?;
     finish(stream).await;
     Ok(())
 }

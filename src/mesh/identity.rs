@@ -310,7 +310,7 @@ fn certificates(flag: &'static str, pem: &str) -> Result<Vec<CertificateDer<'sta
 pub(crate) const SERVER_NAME: &str = "pushmesh";
 
 /// Protocol of the mesh in TLS (ALPN); the number is that of an incompatible protocol.
-const ALPN: &[u8] = b"pushmesh/2";
+const ALPN: &[u8] = b"pushmesh/3";
 
 /// Purposes of a node's own keys in [`Root::derive`].
 const PURPOSE_NODE: &str = "node";

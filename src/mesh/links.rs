@@ -5,7 +5,7 @@
 //! node with the smaller name opened; the other one is retired: nothing new is sent on it, what is
 //! in flight may finish.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::mesh::endpoint::{self, CloseCode};
-use crate::mesh::frame::Hello;
+use crate::mesh::frame::{Hello, ProbeAnswer};
 use crate::mesh::gossip::GossipSend;
 use crate::mesh::handshake::{self, HandshakeError, Opening};
 use crate::mesh::identity::Identity;
@@ -82,36 +82,47 @@ impl Links {
         })
     }
 
-    /// Asks the nodes at these addresses which incarnation of this node's name they know; gives the
-    /// highest. Bounded by [`limits::INCARNATION_PROBE`].
+    /// Asks the nodes at these addresses which incarnation of this node's name they know, and then those
+    /// whom they know: after a mass restart it may be none of the first that remembers. Gives the highest.
+    /// Bounded by [`limits::INCARNATION_PROBE`].
     pub(crate) async fn probe(self: &Arc<Self>, addrs: Vec<SocketAddr>) -> Option<Incarnation> {
-        let (found, mut answers) = mpsc::channel(addrs.len().max(1));
-        for addr in addrs {
-            let (links, found) = (Arc::clone(self), found.clone());
-            self.tasks.spawn(async move {
-                let Ok((connection, _)) = endpoint::dial(&links.endpoint, &links.identity, addr).await else {
-                    return;
-                };
-                // Also a process of this very name is asked: it may be an older one that still runs.
-                if let Ok(known) = handshake::probe(&connection, &links.me).await {
-                    let _ = found.send(known).await; // Nobody waits any more: too late to matter.
-                }
-                CloseCode::Probed.close(&connection);
-            });
-        }
-        drop(found);
+        let (answered, mut answers) = mpsc::channel(limits::PEERS_MAX);
+        let (mut asked, mut open) = (BTreeSet::new(), 0);
+        let (mut next, mut highest) = (addrs, None);
         let deadline = sleep(limits::INCARNATION_PROBE);
         tokio::pin!(deadline);
-        let mut highest = None;
         loop {
+            for addr in next.drain(..) {
+                if asked.len() < limits::PEERS_MAX && asked.insert(addr) {
+                    open += 1;
+                    let (links, answered) = (Arc::clone(self), answered.clone());
+                    self.tasks.spawn(async move {
+                        let _ = answered.send(links.probe_one(addr).await).await; // Too late to matter.
+                    });
+                }
+            }
+            if open == 0 {
+                return highest;
+            }
             tokio::select! {
-                answer = answers.recv() => match answer {
-                    Some(known) => highest = highest.max(known),
-                    None => return highest,
-                },
+                Some(answer) = answers.recv() => {
+                    open -= 1;
+                    if let Some(ProbeAnswer { known, members }) = answer {
+                        highest = highest.max(known);
+                        next = members;
+                    }
+                }
                 () = &mut deadline => return highest,
             }
         }
+    }
+
+    /// Also a process of this very name is asked: it may be an older one that still runs.
+    async fn probe_one(&self, addr: SocketAddr) -> Option<ProbeAnswer> {
+        let (connection, _) = endpoint::dial(&self.endpoint, &self.identity, addr).await.ok()?;
+        let answer = handshake::probe(&connection, &self.me).await;
+        CloseCode::Probed.close(&connection);
+        answer.ok()
     }
 
     /// Accepts connections until the endpoint closes. Probes are answered at once, handshakes once
@@ -292,9 +303,13 @@ impl Links {
         let proven = self.identity.peer_name(connection)?;
         match handshake::opening(connection, &proven).await? {
             Opening::Probe(probe, stream) => {
-                let known =
-                    self.context.get().and_then(|context| context.service.incarnation_of(&probe.name));
-                handshake::answer_probe(stream, known).await.map_err(HandshakeError::from)?;
+                let service = self.context.get().map(|context| &context.service);
+                let members = service.map(|service| service.members()).unwrap_or_default().into_iter();
+                let answer = ProbeAnswer {
+                    known: service.and_then(|service| service.incarnation_of(&probe.name)),
+                    members: members.filter(|m| m.name != probe.name).map(|m| m.mesh).collect(),
+                };
+                handshake::answer_probe(stream, &answer).await.map_err(HandshakeError::from)?;
                 CloseCode::Probed.close(connection);
             }
             Opening::Link(hello, stream) => {

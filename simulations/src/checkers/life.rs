@@ -41,9 +41,9 @@ impl Checker for Life {
 }
 
 /// Boots of one node in a run that turn out to be older than a former one. Guess: it is started again
-/// every one or two seconds, and in a rolling restart with clocks that were set back all whom it asks may
-/// be as new as itself for half a minute. One that never comes back has not converged either.
-const FAILURES_MAX: u64 = 20;
+/// every one or two seconds, and in a rolling restart with clocks that were set back all that are reached may
+/// be as new as itself for a while. One that never comes back has not converged either.
+const FAILURES_MAX: u64 = 10;
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,12 @@
 //! The cluster of the fast level: all boots, what is on its way between them, and the loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{
-    Digest, Digests, Key, Overlay, OverlayTimers, Position, Roster, decide_incarnation,
+    Digest, Digests, Key, MemberState, Overlay, OverlayTimers, Position, Roster, decide_incarnation,
 };
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -493,13 +493,24 @@ impl Cluster {
         }
     }
 
-    /// The highest incarnation of a node that those know whom it asks at its boot.
+    /// The highest incarnation of a node that those know whom it asks at its boot: its seeds, whom they
+    /// know, and so on.
     fn probe(&self, node: NodeIndex) -> Option<Incarnation> {
-        let seeds = self.seeds(node).filter(|seed| {
-            self.network.is_open(node, *seed) && self.network.is_open(*seed, node) && self.is_awake(*seed)
-        });
-        let boots = seeds.filter_map(|seed| self.boots[self.machines[seed].boot?].as_deref());
-        boots.filter_map(|boot| boot.overlay.highest_incarnation(&self.names[node])).max()
+        let (mut asked, mut highest) = (BTreeSet::from([node]), None);
+        let mut next: Vec<_> = self.seeds(node).collect();
+        while let Some(one) = next.pop() {
+            let reached = self.network.is_open(node, one) && self.network.is_open(one, node);
+            if !asked.insert(one) || !reached || !self.is_awake(one) {
+                continue;
+            }
+            let Some(boot) = self.machines[one].boot.and_then(|boot| self.boots[boot].as_deref()) else {
+                continue;
+            };
+            highest = highest.max(boot.overlay.highest_incarnation(&self.names[node]));
+            let alive = boot.overlay.members().filter(|member| member.state() == MemberState::Alive);
+            next.extend(alive.filter_map(|member| self.names.iter().position(|name| name == member.name())));
+        }
+        highest
     }
 
     /// The nodes that a node knows from its configuration.

@@ -70,7 +70,10 @@ fn golden_frames_still_decode() {
     let stale = HelloAnswer::StaleIncarnation { known: Incarnation(9) };
     golden(&stale, b"", include_str!("golden/stale.hex").trim());
     golden(&Probe { name: NodeName::new("n1").unwrap() }, b"", include_str!("golden/probe.hex").trim());
-    let answer = ProbeAnswer { known: Some(Incarnation(9)) };
+    let answer = ProbeAnswer {
+        known: Some(Incarnation(9)),
+        members: vec!["127.0.0.1:7400".parse().unwrap(), "[::1]:7401".parse().unwrap()],
+    };
     golden(&answer, b"", include_str!("golden/probe_answer.hex").trim());
     golden(&push_request(), b"hello", include_str!("golden/push.hex").trim());
     let all = Request { seq: 1, relay_to: None, recipients: Recipients::All, action: Action::Disconnect };
