@@ -442,8 +442,9 @@ const CLIENTS: &str = "clients";
 const AGREE_MS_MAX: u64 = 60_000;
 /// Time between two looks at whether all agree, in milliseconds: they cost more than the run itself.
 const AGREE_EVERY_MS: u64 = 50;
-/// How long they have to stay so, in milliseconds. Source: longer than any timer of the directory.
-const STAY_MS: u64 = 3_000;
+/// How long they have to stay so, in milliseconds. Source: longer than any timer of the directory, and than
+/// a link is silent until the side that still believes in it doubts its peer.
+const STAY_MS: u64 = 4_000;
 /// How long frames may be on their way at the end, and what was replaced waits to be swept, in
 /// milliseconds. Arithmetic: a link that lost against its twin is closed after 5 s, and nodes sweep
 /// every 2 s.

@@ -13,7 +13,7 @@ pub(crate) type Connected = BTreeMap<ClientIndex, BTreeMap<ConnectionId, NodeInd
 
 /// Whether all nodes run and hold the same directory, and it says what is: one connection for each
 /// client that is connected, at its node and of its node's present boot, and nothing else. So every claim
-/// has a live socket. No user has more sessions than the policy lets live. Who was replaced is dead.
+/// has a live socket. No user has more sessions than the policy lets live. Who runs is alive to all, and who was replaced is dead.
 ///
 /// # Errors
 /// What is not so yet.
@@ -42,8 +42,8 @@ pub(crate) fn converged(boots: &[Option<Boot>], connected: &Connected) -> Result
         // A network that heals brings heartbeats of a node that was replaced to those who had not heard
         // them, and who take it for a while for one that may live.
         let listed = boot.observer.inside().map(|inside| inside.members).unwrap_or_default();
-        let undead = listed.iter().find(|(name, (_, state))| !members.contains(*name) && *state != "dead");
-        if let Some((name, (_, state))) = undead {
+        let wrong = |name, state| if members.contains(name) { state != "alive" } else { state != "dead" };
+        if let Some((name, (_, state))) = listed.iter().find(|(name, (_, state))| wrong(*name, *state)) {
             return Err(format!("{} still lists {name} as {state}", boot.replica.me()));
         }
     }
