@@ -2,7 +2,7 @@
 //! then the faults end and everything has to be right again.
 //!
 //! ```text
-//!   safety phase: faults, checkers after every millisecond ─► heal ─► liveness phase: all agree,
+//!   safety phase: faults, checkers look on ─► heal ─► liveness phase: all agree,
 //!   within a bound, and stay so ─► end: all promises are kept
 //! ```
 //!
