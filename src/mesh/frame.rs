@@ -64,7 +64,7 @@ pub(crate) struct Probe {
 pub(crate) struct ProbeAnswer {
     /// The highest incarnation seen, if any.
     pub(crate) known: Option<Incarnation>,
-    /// Where the members are reached that the answering node counts as alive, itself not included.
+    /// Where the members are reached that the answering node counts as alive, neither itself nor the asking one.
     pub(crate) members: Vec<SocketAddr>,
 }
 

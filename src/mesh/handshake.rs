@@ -2,7 +2,8 @@
 //!
 //! TLS has already proven the peer's name and cluster. The dialler opens the first stream with a
 //! [`Hello`]; the acceptor answers with its own, or with the later incarnation that it knows of the
-//! dialler's name. A node that is starting asks its seeds with a [`Probe`] instead.
+//! dialler's name. A node that is starting asks its seeds, and whom they know, with a [`Probe`]
+//! instead.
 
 use quinn::{Connection, SendStream};
 use tokio::time::timeout;
