@@ -56,6 +56,7 @@ pub(crate) struct Link {
     peer: Peer,
     connection: Connection,
     dialled: bool,
+    since: Instant,
     outbound: Outbound,
     pending: Pending,
     /// Requests of the peer that are not answered yet.
@@ -127,17 +128,19 @@ impl Link {
         dialled: bool,
         gossip: Arc<Mailbox<Bytes>>,
     ) -> Self {
+        let since = Instant::now();
         Self {
             peer,
             connection,
             dialled,
+            since,
             outbound: Outbound::new(),
             pending: Pending::new(),
             owed: AtomicUsize::new(0),
             gossip,
             settled: CancellationToken::new(),
             retired: CancellationToken::new(),
-            heard: Mutex::new(Heard { datagrams: 0, at: Instant::now() }),
+            heard: Mutex::new(Heard { datagrams: 0, at: since }),
         }
     }
 
@@ -149,6 +152,11 @@ impl Link {
     /// Whether this node opened the connection.
     pub(crate) fn dialled(&self) -> bool {
         self.dialled
+    }
+
+    /// When the connection came up.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     /// Requests are sent from now on.

@@ -401,14 +401,13 @@ impl Links {
         if old != newer {
             return old > newer;
         }
-        if held.connection().close_reason().is_some() || held.dialled() == new.dialled() {
-            return false; // The opener opened again, so that its old one is of no use to it.
-        }
-        if held.heard().elapsed() > FRESH {
-            return false; // Only this side still believes in it.
-        }
-        // The one in use stays if the node with the smaller name opened it.
-        held.dialled() == (self.me < held.peer().name)
+        let state = Held {
+            closed: held.connection().close_reason().is_some(),
+            dialled: held.dialled(),
+            age: held.since().elapsed(),
+            silence: held.heard().elapsed(),
+        };
+        state.wins(new.dialled(), self.me < held.peer().name)
     }
 
     /// Keeps a connection for what is in flight on it, then closes it.
@@ -462,6 +461,28 @@ impl Links {
     /// Whose address it was when it was last dialled.
     fn name_at(&self, addr: SocketAddr) -> Option<NodeName> {
         self.dials.lock().expect(NOT_POISONED).get(&addr).and_then(|dial| dial.name.clone())
+    }
+}
+
+/// What decides whether a link in use is kept when another one to the same boot of a peer comes up.
+struct Held {
+    closed: bool,
+    dialled: bool,
+    age: Duration,
+    silence: Duration,
+}
+
+impl Held {
+    /// `dialled`: this node opened the other one. `smaller`: its name is the smaller one of the two.
+    fn wins(&self, dialled: bool, smaller: bool) -> bool {
+        if self.closed || self.dialled == dialled {
+            return false; // The opener opened again, so that its old one is of no use to it.
+        }
+        if self.silence > FRESH || self.age > DIALS_CROSS {
+            return false; // Only one side still believes in it: who hears a peer does not dial it.
+        }
+        // Both dialled at the same time. The one stays that the node with the smaller name opened.
+        self.dialled == smaller
     }
 }
 
@@ -522,6 +543,10 @@ impl From<&Peer> for KnownMember {
 
 /// A link that was heard within this time is alive for certain. Two keep-alives, of which one may be lost.
 const FRESH: Duration = Duration::from_millis(2 * limits::LINK_KEEP_ALIVE.as_millis() as u64);
+/// Of two dials that cross, the links come up within this time of each other. Arithmetic: a connection
+/// and an exchange of hellos.
+const DIALS_CROSS: Duration =
+    Duration::from_millis((limits::DIAL_TIMEOUT.as_millis() + limits::HELLO_TIMEOUT.as_millis()) as u64);
 const NOT_POISONED: &str = "no panic happens under this lock";
 /// Time between two looks at whether a link that settles has fallen silent.
 const LOOK: Duration = Duration::from_millis(100);
@@ -529,6 +554,25 @@ const LOOK: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_links_both_sides_keep_the_same_one() {
+        let held = |dialled| Held { closed: false, dialled, age: FRESH, silence: FRESH };
+        for smaller in [false, true] {
+            // Dials that crossed: the one that the smaller name opened stays, whichever was first.
+            assert!(held(smaller).wins(!smaller, smaller));
+            assert!(!held(!smaller).wins(smaller, smaller));
+            for dialled in [false, true] {
+                let new = !dialled;
+                assert!(!held(dialled).wins(dialled, smaller), "it was opened again");
+                assert!(!Held { closed: true, ..held(dialled) }.wins(new, smaller));
+                let silence = FRESH + Duration::from_millis(1);
+                assert!(!Held { silence, ..held(dialled) }.wins(new, smaller));
+                let age = DIALS_CROSS + Duration::from_millis(1);
+                assert!(!Held { age, ..held(dialled) }.wins(new, smaller), "the peer does not hear it");
+            }
+        }
+    }
 
     #[test]
     fn the_pause_between_dials_doubles_up_to_its_bound() {
