@@ -113,6 +113,8 @@ metrics! {
         "Directory deltas exchanged with peers.";
     directory_snapshots: counters("pushmesh_directory_snapshots_total", "direction", &DIRECTIONS),
         "Directory snapshots exchanged with peers.";
+    directory_outdated: counter("pushmesh_directory_snapshots_outdated_total"),
+        "Snapshots that were not used, because the copy had become as new before they were complete.";
     directory_diverged: counter("pushmesh_directory_diverged_total"),
         "Copies of sections whose hash differed at the same version, replaced by a snapshot.";
     directory_digests: counters("pushmesh_directory_digests_total", "direction", &DIRECTIONS),

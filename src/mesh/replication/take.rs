@@ -121,7 +121,11 @@ impl<'a> Taker<'a> {
                 // read, and so holds back the sender.
                 self.arriving = None;
                 let permit = self.context.snapshots_received.acquire().await.expect(NEVER_CLOSED);
-                self.arriving = replica.begin(owner, position)?.map(|arriving| (arriving, permit));
+                let arriving = replica.begin(owner, position)?;
+                if arriving.is_none() {
+                    metrics.directory_outdated.increment(1);
+                }
+                self.arriving = arriving.map(|arriving| (arriving, permit));
                 Vec::new()
             }
             SectionFrame::Snapshot(SnapshotFrame::Chunk(entries)) => {
@@ -133,6 +137,10 @@ impl<'a> Taker<'a> {
             SectionFrame::Snapshot(SnapshotFrame::End { digest, count }) => match self.arriving.take() {
                 Some((arriving, _permit)) => {
                     metrics.directory_snapshots("received");
+                    let held = replica.head(owner).map(|held| held.digest.position);
+                    if held.is_some_and(|held| held >= digest.position) {
+                        metrics.directory_outdated.increment(1);
+                    }
                     arriving.end(digest, count)?
                 }
                 None => Vec::new(), // What is held is as new.
