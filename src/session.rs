@@ -119,6 +119,11 @@ impl Session {
         first
     }
 
+    /// Messages that wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Why the session is ending, if it is.
     pub(crate) fn closing(&self) -> Option<CloseReason> {
         self.lock().closing().cloned()

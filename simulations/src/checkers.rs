@@ -8,6 +8,7 @@ use crate::settings::Settings;
 mod answers;
 mod arrival;
 mod bound;
+mod contents;
 mod convergence;
 mod delivery;
 mod dial;
@@ -21,6 +22,7 @@ mod lists;
 mod order;
 mod quiet;
 mod reach;
+mod rest;
 mod section;
 mod silence;
 mod speech;
@@ -31,6 +33,7 @@ mod takeover;
 pub(crate) use convergence::{Connected, converged};
 pub(crate) use quiet::Quiet;
 pub(crate) use reach::Reach;
+pub(crate) use rest::at_rest;
 
 /// One thing that must be true.
 trait Checker {
@@ -80,7 +83,7 @@ impl Checkers {
             Box::new(delivery::Delivery::default()),
             Box::new(bound::Bound::new(settings)),
             Box::new(section::Section::default()),
-            Box::new(limit::Limit::default()),
+            Box::new(limit::Limit::new(settings)),
             Box::new(life::Life::default()),
             Box::new(dial::Dial::default()),
             Box::new(intact::Intact::default()),
@@ -94,7 +97,7 @@ impl Checkers {
             Box::new(speech::Speech::default()),
             Box::new(stamps::Stamps::new(settings)),
             Box::new(takeover::Takeover::new(settings)),
-            Box::new(NoPanic),
+            Box::new(NoPanic::default()),
         ])
     }
 
@@ -141,7 +144,10 @@ impl Checkers {
 }
 
 /// No code panics, whatever happens to it.
-struct NoPanic;
+#[derive(Default)]
+struct NoPanic {
+    watched_ms: u64,
+}
 
 impl Checker for NoPanic {
     fn name(&self) -> &'static str {
@@ -155,7 +161,25 @@ impl Checker for NoPanic {
         }
     }
 
+    fn tick(&mut self, _: u64, _: &[Option<Boot>]) -> Result<(), String> {
+        self.watched_ms += 1;
+        Ok(())
+    }
+
     fn compared(&self) -> (&'static str, u64) {
-        ("runs watched for panics", 1)
+        ("milliseconds watched for panics", self.watched_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_checker_that_finds_something_is_named() {
+        let mut checkers = Checkers::new(&Settings::default());
+        assert_eq!(checkers.event(6, &Event::Booted { node: 0, incarnation: 1 }), Ok(()));
+        let found = checkers.event(7, &Event::Panicked("at a line".to_owned())).unwrap_err();
+        assert_eq!(found.to_string(), "7 ms: no code panics: at a line");
     }
 }

@@ -8,19 +8,25 @@ use pushmesh::Outcome;
 use crate::ask::Ask;
 use crate::event::{Aim, Answer, End, Event, Way};
 use crate::host::Boot;
-use crate::plan::{Identity, Step};
+use crate::plan::Step;
 use crate::reply::Reply;
 use crate::settings::Settings;
 
 mod counted;
+mod faults;
+mod together;
 
 use counted::Counted;
+use faults::Faults;
+use together::Together;
 
 /// How often each case was met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Coverage {
     cases: BTreeMap<String, u64>,
     counted: Counted,
+    faults: Faults,
+    together: Together,
 }
 
 impl Coverage {
@@ -29,8 +35,9 @@ impl Coverage {
         *self.cases.entry(case.into()).or_default() += times;
     }
 
-    /// The run has these settings.
-    pub(crate) fn settings(&mut self, settings: &Settings) {
+    /// A run with these settings begins, whose nodes' wall clocks are so far ahead.
+    pub(crate) fn begin(&mut self, settings: &Settings, skews_ms: &[i64]) {
+        self.faults = Faults::new(skews_ms);
         let usual = Settings::default();
         self.count(format!("policy: {}", settings.takeover), 1);
         self.count("settings: small outbox", u64::from(settings.outbox_messages < usual.outbox_messages));
@@ -40,28 +47,21 @@ impl Coverage {
 
     /// A step of the plan was done.
     pub(crate) fn step(&mut self, step: &Step) {
-        let case = match step {
-            Step::Weather(weather) if weather.loss > 0.0 => "fault: packets lost, doubled, reordered",
-            Step::Partition(pairs) if !pairs.is_empty() => "fault: partition",
-            Step::Crash { .. } => "fault: crash",
-            Step::Stop { .. } => "fault: stop in good order",
-            Step::Restart { identity: Identity::Same, .. } => "fault: restart",
-            Step::Restart { identity: Identity::Forgotten, .. } => "fault: restart with an empty disk",
-            Step::Restart { identity: Identity::Replaced, .. } => "fault: replaced by a node of another name",
-            Step::Swallow(Some(_)) => "fault: large packets swallowed",
-            Step::Slow(..) => "fault: slow paths",
-            Step::Pause { .. } => "fault: a node holds still",
-            Step::Clock { .. } => "fault: wall clock set",
-            Step::Late(probability) if *probability > 0.0 => "fault: tasks run late",
-            Step::Break { .. } => "client: breaks its socket",
-            Step::Leave { .. } => "client: leaves",
-            _ => return,
-        };
-        self.count(case, 1);
+        for case in self.faults.step(step) {
+            self.count(case, 1);
+        }
+        match step {
+            Step::Break { .. } => self.count("client: breaks its socket", 1),
+            Step::Leave { .. } => self.count("client: leaves", 1),
+            _ => {}
+        }
     }
 
     /// Something happened.
     pub(crate) fn event(&mut self, event: &Event) {
+        if let Some(case) = self.together.event(event) {
+            self.count(case, 1);
+        }
         match event {
             Event::Opened { .. } => self.count("client: connected", 1),
             Event::Refused { why, .. } => {
@@ -152,9 +152,15 @@ impl Coverage {
     }
 }
 
-/// The cases that a swarm has to meet, by their names in its table. Measured: each happens in half of
+/// The cases that a swarm of so many runs has to meet.
+pub(crate) fn required(runs: u64) -> impl Iterator<Item = &'static str> {
+    let of = |cases: &'static [&str], from_runs| if runs >= from_runs { cases } else { &[] };
+    of(REQUIRED, REQUIRED_FROM_RUNS).iter().chain(of(RARE, RARE_FROM_RUNS)).copied()
+}
+
+/// The cases that every swarm has to meet, by their names in its table. Measured: each happens in half of
 /// the runs or more, so that a swarm of [`REQUIRED_FROM_RUNS`] misses one by chance once in a million times.
-pub(crate) const REQUIRED: &[&str] = &[
+const REQUIRED: &[&str] = &[
     "call: answered with 200",
     "call: batch",
     "call: disconnect",
@@ -178,9 +184,9 @@ pub(crate) const REQUIRED: &[&str] = &[
     "checked: looks at how much a node holds",
     "checked: looks for clients that are gone",
     "checked: looks for copies that were found wrong",
+    "checked: milliseconds watched for panics",
     "checked: messages of clients heard",
     "checked: nodes that reach each other",
-    "checked: runs watched for panics",
     "checked: sessions called disconnected",
     "checked: signs of boots that are over, ignored",
     "client: breaks its socket",
@@ -188,6 +194,8 @@ pub(crate) const REQUIRED: &[&str] = &[
     "client: closed with 1012", // Its node stops in good order.
     "client: closed with 4001", // A takeover.
     "client: closed with 4002", // A backend disconnects it.
+    "client: connected once more to its node",
+    "client: connected to two nodes",
     "client: leaves",
     "client: refused: HTTP error: 503 Service Unavailable",
     "client: refused: no answer",
@@ -195,13 +203,13 @@ pub(crate) const REQUIRED: &[&str] = &[
     "client: shows its resume token",
     "client: stops to read",
     "disconnect: disconnected",
-    "fault: a node holds still",
     "fault: crash",
     "fault: large packets swallowed",
+    "fault: one-way partition",
+    "fault: packets corrupted",
     "fault: packets lost, doubled, reordered",
     "fault: partition",
     "fault: restart",
-    "fault: restart with an empty disk",
     "fault: slow paths",
     "fault: stop in good order",
     "fault: tasks run late",
@@ -231,7 +239,39 @@ pub(crate) const REQUIRED: &[&str] = &[
     "settings: small outbox",
 ];
 
+/// The cases that only a long swarm has to meet. Measured: each happens in one of thirty runs or more.
+const RARE: &[&str] = &[
+    "client: closed with 4004", // It did not read for too long.
+    "client: connected to three nodes",
+    "client: refused: HTTP error: 409 Conflict",
+    "core: with a node that is slow",
+    "core: without a node that hears nobody",
+    "core: without a node that is cut off",
+    "core: without a node that is dead",
+    "core: without a node that nobody hears",
+    "fault: a node holds still",
+    "fault: clock set back across a restart",
+    "fault: mass restart",
+    "fault: one node isolated",
+    "fault: replaced by a node of another name",
+    "fault: restart with an empty disk",
+    "fault: rolling restart",
+    "node: digest of an older boot refused",
+    "node: forgot a dead one",
+    "node: remembers one whose place another one has",
+    "node: snapshot came too late",
+    "outcome: buffered",
+    "outcome: interrupted",
+    "outcome: overloaded",
+    "policy: max-per-user=1",
+    "policy: max-per-user=2",
+    "policy: one-per-user",
+    "policy: reject-newer",
+];
+
 /// A swarm of fewer runs may miss some. Arithmetic: half to the power of 20 is one in a million.
-pub(crate) const REQUIRED_FROM_RUNS: u64 = 20;
+const REQUIRED_FROM_RUNS: u64 = 20;
+/// The same of [`RARE`]. Arithmetic: 29/30 to the power of 400 is one in a million.
+const RARE_FROM_RUNS: u64 = 400;
 /// Shorter runs meet too little. Source: the default, where the figures above were measured.
 pub(crate) const REQUIRED_FROM_SECONDS: u16 = 60;

@@ -67,15 +67,13 @@ impl Hosts {
         Ok(Arc::new(Self { world, settings, disks, replaced, boots }))
     }
 
-    /// A node that does not run comes back with an empty disk.
+    /// A node that does not run comes back with an empty disk. Returns whether there was anything on it.
     ///
     /// # Errors
     /// Those of the real disk.
-    pub(crate) fn wipe(&self, node: NodeIndex) -> io::Result<()> {
-        match self.disk(node).filter(|disk| disk.exists()) {
-            Some(disk) => fs::remove_dir_all(disk),
-            None => Ok(()),
-        }
+    pub(crate) fn wipe(&self, node: NodeIndex) -> io::Result<bool> {
+        let disk = self.disk(node).filter(|disk| disk.exists());
+        disk.as_ref().map(fs::remove_dir_all).transpose().map(|removed| removed.is_some())
     }
 
     /// A node that does not run comes back with another name.
@@ -150,10 +148,8 @@ impl Hosts {
     fn config(&self, index: NodeIndex, wire: &Wire<Face>) -> turmoil::Result<Config> {
         let mut config = Config::dev(NodeName::new(self.name(index))?);
         let address = |node| format!("{}:{MESH_PORT}", turmoil::lookup(node_name(node)));
-        // Two seeds are enough: the others are found by gossip.
         let nodes = self.boots.lock().expect(NOT_POISONED).len();
-        let others = (0..nodes).filter(|node| *node != index);
-        config.peers = others.take(SEEDS).map(address).collect();
+        config.peers = seeds(index, nodes).map(address).collect();
         config.data_dir = self.disk(index);
         config.listen = wire.http_addr()?;
         config.mesh_listen = wire.mesh_addr()?;
@@ -249,6 +245,11 @@ fn answered(push: PushId, report: &PushReport) -> Event {
         outcome: session.outcome.clone(),
     });
     Event::Answered { push, sessions: sessions.collect(), delivered: report.delivered() as u64 }
+}
+
+/// The nodes that a node is told of. Two are enough: the others are found by gossip.
+pub(crate) fn seeds(node: NodeIndex, nodes: usize) -> impl Iterator<Item = NodeIndex> {
+    (0..nodes).filter(move |other| *other != node).take(SEEDS)
 }
 
 /// The session of a client.

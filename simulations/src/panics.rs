@@ -17,3 +17,18 @@ pub(crate) fn watch() {
 pub(crate) fn take() -> Option<String> {
     FIRST.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_any_thread_is_told_once() {
+        watch();
+        let panicked = std::thread::spawn(|| panic!("of a test, on purpose")).join();
+        let _ = panic::take_hook(); // The others are to be heard again.
+        assert!(panicked.is_err());
+        assert!(take().is_some_and(|what| what.contains("of a test, on purpose")));
+        assert_eq!(take(), None);
+    }
+}

@@ -16,7 +16,10 @@ use crate::event::{Aim, ClientIndex, NodeIndex, user_of};
 use crate::network::Weather;
 use crate::settings::Settings;
 
+mod ailment;
 mod workload;
+
+pub(crate) use ailment::Ailment;
 
 /// The size of a run. What is not given is drawn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
@@ -73,9 +76,9 @@ pub(crate) enum Step {
     Partition(Vec<(NodeIndex, NodeIndex)>),
     /// All partitions end.
     Join,
-    /// A node loses its power, if enough others run.
+    /// A node loses its power, if it runs.
     Crash { node: NodeIndex },
-    /// A node stops in good order, if enough others run.
+    /// A node stops in good order, if it runs.
     Stop { node: NodeIndex },
     /// A node boots, if it does not run.
     Restart { node: NodeIndex, identity: Identity },
@@ -93,6 +96,8 @@ pub(crate) enum Step {
     Clock { node: NodeIndex, ahead_ms: i64 },
     /// Tasks of the nodes' networks are late with that probability.
     Late(f64),
+    /// Something stays wrong with a node while the others heal.
+    Ail { node: NodeIndex, how: Ailment },
 }
 
 /// As whom a node comes back.
@@ -138,6 +143,7 @@ impl Plan {
         }
         plan.draw_clocks(&mut entropy::stream(seed, "clocks"));
         plan.draw_lateness(&mut entropy::stream(seed, "lateness of tasks"));
+        plan.draw_ailments(&mut entropy::stream(seed, "ailments"));
         plan
     }
 

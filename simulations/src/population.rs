@@ -14,7 +14,8 @@ use crate::event::{ClientIndex, ConnectionId, End, Event, NodeIndex};
 pub(crate) struct Population {
     clients: Arc<Clients>,
     rng: StdRng,
-    nodes: usize,
+    /// Where clients come back to.
+    nodes: Vec<NodeIndex>,
     /// Whether sessions of a user exclude each other.
     exclusive: bool,
     next: ConnectionId,
@@ -39,8 +40,14 @@ enum Due {
 impl Population {
     /// Nobody wants anything.
     pub(crate) fn new(clients: Arc<Clients>, rng: StdRng, nodes: usize, exclusive: bool) -> Self {
+        let nodes = (0..nodes).collect();
         let (wishing, dialling, open, stalled, due) = Default::default();
         Self { clients, rng, nodes, exclusive, next: 0, said: 0, wishing, dialling, open, stalled, due }
+    }
+
+    /// From now on clients come back to these nodes, as if something in front of the nodes knew the others.
+    pub(crate) fn come_back_to(&mut self, nodes: Vec<NodeIndex>) {
+        self.nodes = nodes;
     }
 
     /// A client wants a connection to that node, also if it has one.
@@ -137,7 +144,7 @@ impl Population {
             for due in self.due.remove(&at).unwrap_or_default() {
                 match due {
                     Due::Reconnect(client) if self.wishing.contains(&client) && !self.has_any(client) => {
-                        let node = self.rng.random_range(0..self.nodes);
+                        let node = self.nodes[self.rng.random_range(0..self.nodes.len())];
                         self.connect(client, node);
                     }
                     Due::Reconnect(_) => {}

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use crate::child::{Case, Jobs};
+use crate::model::fast;
 use crate::plan::Size;
 use crate::progress::Progress;
 use crate::steps::Steps;
@@ -28,11 +29,20 @@ pub(crate) struct Arguments {
 /// The list can not be read, has nothing of that name, or a process can not be started.
 pub(crate) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runs = chosen(LIST, &arguments.which)?;
-    let mut waiting = runs.iter();
+    let (fast, full): (Vec<_>, Vec<_>) = runs.iter().partition(|run| run.level == Level::Fast);
+    let mut failed = Vec::new();
+    for run in &fast {
+        let held = fast::holds(run.seed, run.nodes.map(usize::from));
+        println!("{}", run.line(held.is_ok()));
+        if let Err(violation) = held {
+            println!("FAILED at {violation}");
+            failed.push(fast::repeat(run.seed, run.nodes.map(usize::from)));
+        }
+    }
+    let mut waiting = full.into_iter();
     let mut jobs = Jobs::new(arguments.jobs)?;
     let mut progress = Progress::new();
-    let mut failed = Vec::new();
-    let mut done = 0;
+    let mut done = fast.len();
     while done < runs.len() {
         while jobs.free()
             && let Some(run) = waiting.next()
@@ -42,12 +52,10 @@ pub(crate) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         if let Some(((run, started), report)) = jobs.ended()? {
             done += 1;
             progress.clear();
-            let verdict = if report.ok { "ok" } else { "FAILED" };
-            let (title, story, seconds) = (run.title(), &run.story, started.elapsed().as_secs_f64());
-            println!("{verdict:<6}  {title}: {story} ({seconds:.1} s)");
+            println!("{} ({:.1} s)", run.line(report.ok), started.elapsed().as_secs_f64());
             if !report.ok {
                 print!("{}", report.said());
-                failed.push(run.case()?);
+                failed.push(run.case()?.line("run"));
             }
         }
         progress.at(|| format!("{done} of {} runs", runs.len()));
@@ -57,7 +65,7 @@ pub(crate) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("{} of {done} runs failed; to repeat them:", failed.len());
-    failed.iter().for_each(|case| println!("{}", case.line("run")));
+    failed.iter().for_each(|line| println!("{line}"));
     Ok(ExitCode::FAILURE)
 }
 
@@ -84,16 +92,33 @@ struct List {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Run {
+    #[serde(default)]
+    level: Level,
     seed: u64,
     /// Beside the seed.
     name: Option<String>,
     nodes: Option<u8>,
     clients: Option<u16>,
+    /// Not for the fast level, which draws it.
+    #[serde(default)]
     seconds: u16,
     /// The steps that are carried out, as after `--only`; all if it is not given.
     only: Option<String>,
-    /// What it is about, in a line.
+    /// What was seen.
     story: String,
+    /// Why. Where it begins with `checker`, the product was right.
+    cause: String,
+    /// What mended it.
+    fix: String,
+}
+
+/// Which of the two simulations it is a run of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    #[default]
+    Full,
+    Fast,
 }
 
 impl Run {
@@ -102,8 +127,19 @@ impl Run {
     }
 
     fn title(&self) -> String {
+        let level = if self.level == Level::Fast { "fast " } else { "" };
         let name = self.name.as_ref().map_or(String::new(), |name| format!(" {name}"));
-        format!("seed {}{name}", self.seed)
+        format!("{level}seed {}{name}", self.seed)
+    }
+
+    /// What it says of the run, with what to look for when it fails again.
+    fn line(&self, ok: bool) -> String {
+        let (title, Self { story, cause, fix, .. }) = (self.title(), self);
+        if ok {
+            format!("ok      {title}: {story}")
+        } else {
+            format!("FAILED  {title}: {story}; {cause}; {fix}")
+        }
     }
 
     fn case(&self) -> anyhow::Result<Case> {
@@ -121,11 +157,13 @@ const LIST: &str = include_str!("../seeds/regressions.toml");
 mod tests {
     use super::*;
 
-    const TWO: &str = r#"
+    const LISTED: &str = r#"
         [[run]]
         seed = 7
         seconds = 20
         story = "one"
+        cause = "a"
+        fix = "b"
         [[run]]
         seed = 8
         name = "small"
@@ -133,34 +171,50 @@ mod tests {
         seconds = 60
         only = "3,17,40-52"
         story = "two"
+        cause = "c"
+        fix = "d"
+        [[run]]
+        level = "fast"
+        seed = 9
+        story = "three"
+        cause = "e"
+        fix = "f"
     "#;
 
     fn stories(which: &[&str]) -> Vec<String> {
         let which: Vec<_> = which.iter().map(|which| (*which).to_owned()).collect();
-        chosen(TWO, &which).unwrap().into_iter().map(|run| run.story).collect()
+        chosen(LISTED, &which).unwrap().into_iter().map(|run| run.story).collect()
     }
 
     #[test]
     fn runs_are_chosen_by_seed_or_name() {
-        assert_eq!(stories(&[]), ["one", "two"]);
+        assert_eq!(stories(&[]), ["one", "two", "three"]);
         assert_eq!(stories(&["7"]), ["one"]);
         assert_eq!(stories(&["small"]), ["two"]);
         assert_eq!(stories(&["8", "7"]), ["one", "two"]);
-        assert!(chosen(TWO, &["9".to_owned()]).is_err());
+        assert!(chosen(LISTED, &["10".to_owned()]).is_err());
         assert!(chosen("run = []", &[]).is_err());
     }
 
     #[test]
     fn a_run_is_repeated_with_its_size_and_its_steps() {
-        let runs = chosen(TWO, &["small".to_owned()]).unwrap();
+        let runs = chosen(LISTED, &["small".to_owned()]).unwrap();
         let line = runs[0].case().unwrap().line("run");
         assert!(line.ends_with(" run --seed 8 --nodes 3 --seconds 60 --only 3,17,40-52"), "{line}");
+    }
+
+    #[test]
+    fn a_run_that_fails_again_says_why_it_did() {
+        let runs = chosen(LISTED, &["9".to_owned()]).unwrap();
+        assert_eq!(runs[0].line(true), "ok      fast seed 9: three");
+        assert_eq!(runs[0].line(false), "FAILED  fast seed 9: three; e; f");
     }
 
     #[test]
     fn every_run_of_the_list_can_be_repeated() {
         for run in chosen(LIST, &[]).unwrap() {
             run.case().unwrap();
+            assert_eq!(run.seconds == 0, run.level == Level::Fast, "{}", run.title());
         }
     }
 }

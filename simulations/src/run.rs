@@ -2,13 +2,15 @@
 //! then the faults end and everything has to be right again.
 //!
 //! ```text
-//!   safety phase: faults, checkers look on ─► heal ─► liveness phase: all agree,
-//!   within a bound, and stay so ─► end: all promises are kept
+//!   safety phase: faults, checkers look on ─► the core heals ─► all of it agree, within a bound,
+//!   and stay so ─► the others heal ─► all agree ─► end: all promises are kept
 //! ```
+//!
+//! The core is all nodes but those that ail. In half of the runs nobody does.
 //!
 //! Each run has a thread of its own, so that what libraries keep for a thread starts over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -19,7 +21,7 @@ use std::time::{Duration, SystemTime};
 use turmoil::{Builder, Sim};
 
 use crate::backend::Backends;
-use crate::checkers::{Checkers, Quiet, Reach, Violation, converged};
+use crate::checkers::{Checkers, Connected, Quiet, Reach, Violation, at_rest, converged};
 use crate::client::Clients;
 use crate::coverage::Coverage;
 use crate::entropy;
@@ -27,7 +29,7 @@ use crate::event::{CallId, Event, NodeIndex, PushId, node_name};
 use crate::host::{Boot, Command, Hosts};
 use crate::network::Weather;
 use crate::panics;
-use crate::plan::{Identity, Plan, Size, Step};
+use crate::plan::{Ailment, Identity, Plan, Size, Step};
 use crate::population::Population;
 use crate::settings::sessions_max;
 use crate::steps::Steps;
@@ -118,6 +120,8 @@ struct Run<'a> {
     kept_down: BTreeSet<NodeIndex>,
     /// Nodes that hold still.
     still: BTreeSet<NodeIndex>,
+    /// Nodes that do not heal with the others.
+    ailing: BTreeMap<NodeIndex, Ailment>,
 }
 
 impl Run<'_> {
@@ -156,9 +160,9 @@ impl Run<'_> {
         });
         let addresses = (0..plan.nodes).map(|node| sim.lookup(node_name(node))).collect();
         let (checkers, mut coverage) = (Checkers::new(settings), Coverage::default());
-        coverage.settings(settings);
+        coverage.begin(settings, &plan.skews_ms);
         world.tell(Event::Planned(format!("{settings:?}")));
-        let (down, kept_down, still) = Default::default();
+        let (down, kept_down, still, ailing) = Default::default();
         let (now_ms, pushes, calls, reach) = (0, 0, 0, Reach::default());
         Ok(Self {
             sim,
@@ -177,6 +181,7 @@ impl Run<'_> {
             down,
             kept_down,
             still,
+            ailing,
         })
     }
 
@@ -215,6 +220,14 @@ impl Run<'_> {
             self.advance()?;
         }
         self.heal();
+        // Whatever else is planned for this moment has healed.
+        let late = steps.flat_map(|(_, late)| late).filter(|step| matches!(step, Step::Ail { .. }));
+        late.for_each(|step| self.step(step));
+        if !self.ailing.is_empty() {
+            self.agree()?;
+            self.be_quiet()?;
+            self.heal();
+        }
         self.agree()?;
         self.survey()?;
         self.be_quiet()?;
@@ -264,8 +277,8 @@ impl Run<'_> {
         seen.map_err(|what| Violation { at_ms: self.now_ms, checker: Reach::NAME, what })
     }
 
-    fn step(&mut self, step: Step) {
-        match &step {
+    fn step(&mut self, mut step: Step) {
+        match &mut step {
             Step::Connect { client, node } => self.population.connect(*client, *node),
             Step::Leave { client, politely } => self.population.leave(*client, *politely),
             Step::Break { client } => self.population.drop_all(*client),
@@ -302,7 +315,7 @@ impl Run<'_> {
                 if !self.kept_down.remove(node) {
                     return;
                 }
-                self.come_back_as(*node, *identity);
+                *identity = self.come_back_as(*node, *identity);
             }
             Step::Swallow(above) => self.world.network().swallow_above(*above),
             Step::Slow(pairs, delay) => {
@@ -322,6 +335,7 @@ impl Run<'_> {
             Step::Resume { node } => self.go_on(*node),
             Step::Clock { node, ahead_ms } => self.world.set_clock(&node_name(*node), *ahead_ms),
             Step::Late(probability) => self.world.set_lateness(*probability),
+            Step::Ail { node, how } => self.ail(*node, *how),
         }
         self.coverage.step(&step);
         let told_otherwise = matches!(
@@ -343,14 +357,64 @@ impl Run<'_> {
         self.hosts.boots()[node].clone()
     }
 
-    fn come_back_as(&self, node: NodeIndex, identity: Identity) {
+    /// As whom a node is to come back, and does.
+    fn come_back_as(&self, node: NodeIndex, identity: Identity) -> Identity {
         match identity {
-            Identity::Same => {}
             // Only a node that is down has a disk that nobody uses. It may stop just now.
-            _ if !self.down.contains(&node) => {}
-            Identity::Forgotten => self.hosts.wipe(node).expect("a temporary folder can be removed"),
-            Identity::Replaced => self.hosts.replace(node),
+            _ if !self.down.contains(&node) => Identity::Same,
+            Identity::Forgotten if !self.hosts.wipe(node).expect("a temporary folder can be removed") => {
+                Identity::Same
+            }
+            Identity::Replaced => {
+                self.hosts.replace(node);
+                identity
+            }
+            Identity::Same | Identity::Forgotten => identity,
         }
+    }
+
+    /// Something is wrong with a node until all is healed.
+    fn ail(&mut self, node: NodeIndex, how: Ailment) {
+        self.ailing.insert(node, how);
+        match how {
+            Ailment::Dead if self.down.contains(&node) => _ = self.kept_down.insert(node),
+            Ailment::Dead => self.crash(node),
+            Ailment::Cut | Ailment::Deaf | Ailment::Mute | Ailment::Slow(_) => {}
+        }
+        let (mut network, one) = (self.world.network(), self.addresses[node]);
+        for other in self.addresses.iter().copied().filter(|other| *other != one) {
+            if matches!(how, Ailment::Cut | Ailment::Deaf) {
+                network.cut(other, one);
+            }
+            if matches!(how, Ailment::Cut | Ailment::Mute) {
+                network.cut(one, other);
+            }
+            if let Ailment::Slow(delay) = how {
+                network.set_slow(one, other, delay);
+                network.set_slow(other, one, delay);
+            }
+        }
+        drop(network);
+        self.population.come_back_to(self.core().into_iter().collect());
+    }
+
+    /// The nodes that are to agree.
+    fn core(&self) -> BTreeSet<NodeIndex> {
+        let parted = |node: &NodeIndex| self.ailing.get(node).is_some_and(|how| how.parts());
+        (0..self.plan.nodes).filter(|node| !parted(node)).collect()
+    }
+
+    /// What the core is to agree about: the boots of its nodes, and the connections there.
+    fn in_core(&self) -> (Vec<Option<Boot>>, Connected) {
+        let (core, mut boots, mut connected) = (self.core(), self.hosts.boots(), self.population.connected());
+        for (node, boot) in boots.iter_mut().enumerate() {
+            boot.take_if(|_| !core.contains(&node));
+        }
+        for connections in connected.values_mut() {
+            connections.retain(|_, node| core.contains(node));
+        }
+        connected.retain(|_, connections| !connections.is_empty());
+        (boots, connected)
     }
 
     fn go_on(&mut self, node: NodeIndex) {
@@ -386,18 +450,24 @@ impl Run<'_> {
         for _ in 0..SETTLE_MS {
             self.advance()?;
         }
-        let (quiet, packets) = (Quiet::begin(&self.hosts.boots()), self.world.packets());
+        let (quiet, packets) = (Quiet::begin(&self.in_core().0), self.world.packets());
         for _ in 0..1_000 * QUIET_SECONDS {
             self.advance()?;
         }
         let packets = self.world.packets() - packets;
-        quiet.check(&self.hosts.boots(), packets, QUIET_SECONDS).map_err(|what| {
+        let (boots, connected) = self.in_core();
+        let quiet = quiet.check(&boots, packets, QUIET_SECONDS).map_err(|what| {
             let checker = "without work only digests and heartbeats are on the wire";
+            Violation { at_ms: self.now_ms, checker, what }
+        });
+        quiet?;
+        at_rest(&boots, &connected).map_err(|what| {
+            let checker = "without work nobody holds anything but connections";
             Violation { at_ms: self.now_ms, checker, what }
         })
     }
 
-    /// Ends all faults.
+    /// Ends all faults, and all that ails.
     fn heal(&mut self) {
         self.world.network().set_weather(Weather::FAIR);
         self.world.network().join();
@@ -408,10 +478,12 @@ impl Run<'_> {
             self.go_on(node);
         }
         self.kept_down.clear();
+        self.ailing.clear();
+        self.population.come_back_to((0..self.plan.nodes).collect());
         self.world.tell(Event::Planned("Heal".to_owned()));
     }
 
-    /// Waits until all agree, and sees whether they stay so.
+    /// Waits until the core agrees, and sees whether they stay so.
     fn agree(&mut self) -> Result<(), Violation> {
         let until = self.now_ms + AGREE_MS_MAX;
         let mut agreed = 0;
@@ -420,7 +492,8 @@ impl Run<'_> {
                 self.advance()?;
             }
             let agree = self.population.content();
-            let agree = agree.and_then(|()| converged(&self.hosts.boots(), &self.population.connected()));
+            let (boots, connected) = self.in_core();
+            let agree = agree.and_then(|()| converged(&self.core(), &boots, &connected));
             agreed = if agree.is_ok() { agreed + AGREE_EVERY_MS } else { 0 };
             if agreed >= STAY_MS {
                 return Ok(());

@@ -103,7 +103,8 @@ impl Step {
             | Step::Pause { .. }
             | Step::Resume { .. }
             | Step::Clock { .. }
-            | Step::Late(_) => false,
+            | Step::Late(_)
+            | Step::Ail { .. } => false,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::child::{Case, Jobs, Report};
-use crate::coverage::{REQUIRED, REQUIRED_FROM_RUNS, REQUIRED_FROM_SECONDS};
+use crate::coverage::{REQUIRED_FROM_SECONDS, required};
 use crate::plan::Size;
 use crate::progress::{Progress, bar, spoken};
 use crate::steps::Steps;
@@ -126,11 +126,8 @@ impl<'a> Swarm<'a> {
     fn missed(&self) -> Vec<&'static str> {
         let Size { nodes, clients, seconds } = self.arguments.size;
         let drawn = nodes.is_none() && clients.is_none() && seconds >= REQUIRED_FROM_SECONDS;
-        if !drawn || self.done < REQUIRED_FROM_RUNS {
-            return Vec::new();
-        }
         let met = |case: &str| self.covered.get(case).is_some_and(|(times, _)| *times > 0);
-        REQUIRED.iter().copied().filter(|case| !met(case)).collect()
+        required(self.done).filter(|case| drawn && !met(case)).collect()
     }
 
     /// The table of what was met, and the verdict.
@@ -151,7 +148,7 @@ impl<'a> Swarm<'a> {
             "{done} runs from seed {first} held in {seconds:.0} s, and checked too little: {} of {} required cases \
              were never met",
             missed.len(),
-            REQUIRED.len()
+            required(done).count()
         );
         ExitCode::FAILURE
     }
@@ -184,7 +181,8 @@ mod tests {
         let line = Line::parse_from(line.split(' '));
         let mut swarm = Swarm::new(&line.arguments).unwrap();
         let times = |case: &str| u64::from(case != but);
-        let stdout = REQUIRED.iter().map(|case| format!("{COVERED}{:>8}  {case}\n", times(case))).collect();
+        let stdout =
+            required(u64::MAX).map(|case| format!("{COVERED}{:>8}  {case}\n", times(case))).collect();
         let report = Report { ok: true, stdout, ..Report::default() };
         (0..runs).for_each(|_| swarm.add(&report));
         swarm.missed()
@@ -192,17 +190,21 @@ mod tests {
 
     #[test]
     fn a_large_swarm_has_to_meet_every_required_case() {
-        for case in REQUIRED {
-            assert_eq!(missed("swarm", REQUIRED_FROM_RUNS, case), [*case]);
+        for runs in [20, 400] {
+            for case in required(runs) {
+                assert_eq!(missed("swarm", runs, case), [case]);
+            }
+            assert!(missed("swarm", runs, "").is_empty());
         }
-        assert!(missed("swarm", REQUIRED_FROM_RUNS, "").is_empty());
+        assert!(0 < required(20).count() && required(20).count() < required(400).count());
     }
 
     #[test]
     fn a_swarm_of_few_or_small_runs_may_miss_some() {
-        assert!(missed("swarm", REQUIRED_FROM_RUNS - 1, REQUIRED[0]).is_empty());
+        let case = required(20).next().unwrap();
+        assert!(missed("swarm", 19, case).is_empty());
         for line in ["swarm --seconds 10", "swarm --nodes 2", "swarm --clients 1"] {
-            assert!(missed(line, REQUIRED_FROM_RUNS, REQUIRED[0]).is_empty(), "{line}");
+            assert!(missed(line, 20, case).is_empty(), "{line}");
         }
     }
 

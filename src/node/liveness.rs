@@ -38,6 +38,8 @@ pub(crate) struct Liveness {
 struct State {
     overlay: Overlay,
     readiness: Readiness,
+    /// How many boots gossip knew at the last look, former ones included.
+    gossiped: usize,
     /// How many observations the overlay had refused when that was last logged.
     refused: u64,
     /// Whether the node doubted itself when that was last logged.
@@ -61,6 +63,7 @@ impl Liveness {
         let state = Mutex::new(State {
             overlay,
             readiness: Readiness::new(!config.peers.is_empty()),
+            gossiped: 0,
             refused: 0,
             degraded: false,
             strangers: BTreeMap::new(),
@@ -122,11 +125,17 @@ impl Liveness {
         self.lock().overlay.fences()
     }
 
+    /// How many boots gossip knew at the last round, former ones included and this one not.
+    pub(crate) fn gossiped(&self) -> usize {
+        self.lock().gossiped
+    }
+
     /// One round: what gossip and the links show now, then what time alone changes. Members without
     /// a link are dialled, because a link is how they come back, and so are those whose link is
     /// silent: QUIC takes seconds more to give it up, and the answer to a dial decides sooner.
     pub(crate) fn round(&self, views: Vec<GossipView>, links: &Arc<Links>) {
         let mut state = self.lock();
+        state.gossiped = views.len();
         let now = self.now();
         let linked = links.all();
         let peers: Vec<_> = linked.iter().map(|link| link.peer().clone()).collect();

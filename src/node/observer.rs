@@ -13,7 +13,7 @@ use crate::node::shared::Shared;
 pub struct Observer(pub(super) Weak<Shared>);
 
 /// How much a node holds at one moment, and whom it sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inside {
     /// Members with their boots and the names of their states, this node excluded.
     pub members: BTreeMap<NodeName, (Incarnation, &'static str)>,
@@ -29,6 +29,10 @@ pub struct Inside {
     pub connections: usize,
     /// Sessions that this node claims.
     pub claims: u64,
+    /// Messages that wait for a client, of the session for which most do.
+    pub outbox: usize,
+    /// Boots that gossip knew when it was last asked, this one excluded and former ones included.
+    pub gossiped: usize,
     /// Peers with a link.
     pub links: usize,
     /// Requests to peers that wait for a receipt.
@@ -58,6 +62,8 @@ impl Observer {
             isolated: shared.roster.isolated(),
             connections: shared.registry.len(),
             claims: shared.replica.own_len(),
+            outbox: shared.registry.all().iter().map(|session| session.waiting()).max().unwrap_or_default(),
+            gossiped: shared.liveness.gossiped(),
             links: links.len(),
             pending: links.iter().map(|link| link.pending()).sum(),
             addresses: shared.links.addresses(),

@@ -86,6 +86,11 @@ impl Outbox {
         }
     }
 
+    /// Messages that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Why the session ends, if it does.
     pub(crate) fn closing(&self) -> Option<&CloseReason> {
         self.closing.as_ref()

@@ -1,20 +1,40 @@
-//! What a node holds stays within limits: as many members, links, copies and waiting requests as the
-//! cluster explains, however long the run.
+//! What a node holds stays within limits: as many members, links, copies and boots in gossip as the
+//! cluster explains, outboxes as long as they may be, and nobody who has been dead for longer than the
+//! dead are remembered. What waits for ever by mistake is found when nothing happens any more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use pushmesh::NodeName;
 use pushmesh::internals::Inside;
-use pushmesh::{NodeName, limits};
 
 use crate::checkers::Checker;
 use crate::host::Boot;
+use crate::settings::Settings;
 
 /// Watches how much all nodes hold.
-#[derive(Default)]
 pub(super) struct Limit {
+    outbox_max: usize,
+    purge_after_ms: u64,
     /// All names that a node of the run has had, with their boots.
     boots: BTreeMap<NodeName, BTreeSet<u64>>,
+    /// Since when a boot of a node has listed somebody as dead, at every look.
+    dead: BTreeMap<(NodeName, u64), BTreeMap<NodeName, u64>>,
     compared: u64,
+}
+
+impl Limit {
+    /// Nobody runs yet.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let purge_after = settings.tuning.purge_after + PURGES_WITHIN;
+        Self {
+            outbox_max: settings.outbox_messages,
+            purge_after_ms: u64::try_from(purge_after.as_millis()).unwrap_or(u64::MAX),
+            boots: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            compared: 0,
+        }
+    }
 }
 
 impl Checker for Limit {
@@ -34,6 +54,9 @@ impl Checker for Limit {
                 self.compared += 1;
                 let me = boot.replica.me();
                 self.within(&inside, boots.len()).map_err(|what| format!("{me} holds {what}: {inside:?}"))?;
+                self.remembered(now_ms, (me.clone(), boot.incarnation), &inside)?;
+                let owners = boot.replica.heads().into_iter().map(|(owner, _)| owner);
+                listed(me, &inside, owners)?;
             }
         }
         Ok(())
@@ -52,7 +75,9 @@ impl Limit {
             (inside.members.len(), names, "too many members"),
             (inside.fences, names, "too many fences"),
             (inside.links, names, "too many links"),
-            (inside.pending, inside.links * limits::PENDING_MAX, "too many requests"),
+            // Gossip forgets the dead later than a run ends.
+            (inside.gossiped, boots, "too many boots in gossip"),
+            (inside.outbox, self.outbox_max, "too many messages for one client"),
             // Addresses stay when their node gets another name.
             (inside.addresses, nodes, "too many addresses"),
             (inside.mailboxes, nodes, "too many mailboxes"),
@@ -62,6 +87,27 @@ impl Limit {
         ];
         most.iter().find(|(held, most, _)| held > most).map_or(Ok(()), |(_, _, what)| Err(what))
     }
+
+    /// Nobody remembers the dead for longer than configured.
+    fn remembered(&mut self, now_ms: u64, by: (NodeName, u64), inside: &Inside) -> Result<(), String> {
+        let before = self.dead.remove(&by).unwrap_or_default();
+        let dead = inside.members.iter().filter(|(_, (_, state))| *state == "dead").map(|(name, _)| name);
+        let since = |name: &NodeName| (name.clone(), before.get(name).copied().unwrap_or(now_ms));
+        let dead: BTreeMap<_, _> = dead.map(since).collect();
+        if let Some((name, since)) = dead.iter().find(|(_, since)| now_ms - **since > self.purge_after_ms) {
+            return Err(format!("{} lists {name}, which it calls dead since {since} ms", by.0));
+        }
+        self.dead.insert(by, dead);
+        Ok(())
+    }
+}
+
+/// Nobody holds a section of somebody who is no member.
+fn listed(me: &NodeName, inside: &Inside, owners: impl Iterator<Item = NodeName>) -> Result<(), String> {
+    let mut strange = owners.filter(|owner| owner != me && !inside.members.contains_key(owner));
+    strange
+        .next()
+        .map_or(Ok(()), |owner| Err(format!("{me} holds the section of {owner}, whom it does not list")))
 }
 
 /// Copies of one owner that a node gives up between two sweeps. Arithmetic: a subscription is repeated
@@ -69,36 +115,64 @@ impl Limit {
 const GIVEN_UP_MAX: usize = 40;
 /// Time between two looks, in milliseconds.
 const EVERY_MS: u64 = 100;
+/// How much later than configured somebody is forgotten. Arithmetic: a round of the overlay, and what
+/// two looks miss.
+const PURGES_WITHIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn inside() -> Inside {
-        Inside {
-            members: Default::default(),
-            fences: 0,
-            fenced: 0,
-            degraded: false,
-            isolated: false,
-            connections: 0,
-            claims: 0,
-            links: 1,
-            pending: 0,
-            addresses: 0,
-            mailboxes: 0,
-            slots: 0,
-        }
+    fn name(name: &str) -> NodeName {
+        NodeName::new(name).unwrap()
+    }
+
+    fn checker() -> Limit {
+        let mut checker = Limit::new(&Settings { outbox_messages: 4, ..Settings::default() });
+        checker.boots = [(name("n1"), [1].into())].into();
+        checker
+    }
+
+    fn lists(state: &'static str) -> Inside {
+        Inside { members: [(name("n2"), (Default::default(), state))].into(), ..Inside::default() }
     }
 
     #[test]
     fn what_grows_without_limit_is_found() {
-        let name = NodeName::new("n1").unwrap();
-        let checker = Limit { boots: [(name, [1].into())].into(), compared: 0 };
-        assert_eq!(checker.within(&inside(), 1), Ok(()));
-        assert!(checker.within(&Inside { fences: 2, ..inside() }, 1).is_err());
-        assert!(checker.within(&Inside { pending: limits::PENDING_MAX + 1, ..inside() }, 1).is_err());
-        assert!(checker.within(&Inside { addresses: 2, ..inside() }, 1).is_err());
-        assert!(checker.within(&Inside { slots: 4 + GIVEN_UP_MAX, ..inside() }, 1).is_err());
+        let checker = checker();
+        let inside = Inside { links: 1, outbox: 4, gossiped: 1, ..Inside::default() };
+        assert_eq!(checker.within(&inside, 1), Ok(()));
+        for wrong in [
+            Inside { links: 2, ..inside.clone() },
+            Inside { outbox: 5, ..inside.clone() },
+            Inside { gossiped: 2, ..inside.clone() },
+            Inside { fences: 2, ..inside.clone() },
+            Inside { addresses: 2, ..inside.clone() },
+            Inside { mailboxes: 2, ..inside.clone() },
+            Inside { slots: 4 + GIVEN_UP_MAX, ..inside.clone() },
+        ] {
+            assert!(checker.within(&wrong, 1).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn somebody_who_is_dead_for_too_long_is_found() {
+        let mut checker = checker();
+        let after_ms = checker.purge_after_ms;
+        let mut look = |at_ms, state| checker.remembered(at_ms, (name("n1"), 1), &lists(state));
+        assert_eq!((look(100, "dead"), look(100 + after_ms, "dead")), (Ok(()), Ok(())));
+        assert!(look(101 + after_ms, "dead").is_err());
+        assert_eq!(
+            (look(200 + after_ms, "alive"), look(300 + after_ms, "dead")),
+            (Ok(()), Ok(())),
+            "it was back"
+        );
+    }
+
+    #[test]
+    fn a_section_of_a_stranger_is_found() {
+        let holds = |owner| listed(&name("n1"), &lists("dead"), [name(owner)].into_iter());
+        assert_eq!((holds("n1"), holds("n2")), (Ok(()), Ok(())));
+        assert!(holds("n3").is_err());
     }
 }

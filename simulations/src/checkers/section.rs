@@ -5,13 +5,16 @@
 //! boot that started under an incarnation that its name has had, because its clock was set back and
 //! nobody whom it asked remembered: two sections have the same positions then. The product mends that as
 //! it mends every copy that is wrong, and convergence at the end of the run says whether it did.
+//!
+//! Positions are compared with hashes, as the product does, because that is cheap; now and then a copy
+//! that stands where its owner does is compared claim by claim.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
 use pushmesh::internals::Position;
 
-use crate::checkers::Checker;
+use crate::checkers::{Checker, contents};
 use crate::event::NodeIndex;
 use crate::host::Boot;
 
@@ -59,6 +62,9 @@ impl Checker for Section {
                 self.copies(boot.replica.me(), boot.incarnation, heads)?;
             }
         }
+        if now_ms.is_multiple_of(CONTENTS_EVERY_MS) {
+            boots.iter().flatten().try_for_each(|owner| self.contents(owner, boots))?;
+        }
         Ok(())
     }
 
@@ -75,6 +81,18 @@ impl Section {
         if !self.boots.insert(boot.clone()) {
             self.again.insert(boot);
         }
+    }
+
+    /// Compares the copies that are as new as their owner's section.
+    fn contents(&mut self, owner: &Boot, boots: &[Option<Boot>]) -> Result<(), String> {
+        let name = owner.replica.me();
+        let at = |boot: &Boot| boot.replica.head(name).map(|head| head.digest.position);
+        let Some(now) = at(owner).filter(|now| self.is_told_apart(name, *now)) else { return Ok(()) };
+        for holder in boots.iter().flatten().filter(|holder| at(holder) == Some(now)) {
+            self.compared += 1;
+            contents::same(owner, holder)?;
+        }
+        Ok(())
     }
 
     fn is_told_apart(&self, owner: &NodeName, position: Position) -> bool {
@@ -125,6 +143,8 @@ impl Section {
 
 /// Time between two looks at the copies, in milliseconds.
 const COPIES_EVERY_MS: u64 = 10;
+/// Time between two looks at their claims, each of which walks over all rows.
+const CONTENTS_EVERY_MS: u64 = 500;
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ pub(super) struct Speech {
     /// The messages of each connection in order, and how many of them were heard, or passed over.
     said: BTreeMap<ConnectionId, (Vec<(u64, String)>, usize)>,
     ended_ms: BTreeMap<ConnectionId, u64>,
+    /// Connections that are open or being made, with their nodes.
     open: BTreeMap<ConnectionId, NodeIndex>,
     /// Connections whose node need not hear everything.
     excused: BTreeSet<ConnectionId>,
@@ -29,13 +30,15 @@ impl Checker for Speech {
             Event::Said { connection, text } => {
                 self.said.entry(*connection).or_default().0.push((now_ms, text.clone()));
             }
-            Event::Opened { connection, node, .. } => _ = self.open.insert(*connection, *node),
+            // The answer that lets it in may cross the end of its node.
+            Event::Dialled { connection, node, .. } => _ = self.open.insert(*connection, *node),
             Event::Stalled { connection, .. } => _ = self.excused.insert(*connection),
             // It may give the client up before it hears what is on its way.
             Event::Crashed { node } | Event::HeldStill { node } => {
                 let lost = self.open.iter().filter(|(_, at)| *at == node);
                 self.excused.extend(lost.map(|(connection, _)| *connection));
             }
+            Event::Refused { connection, .. } => _ = self.open.remove(connection),
             Event::Ended { connection, .. } => {
                 self.open.remove(connection);
                 self.ended_ms.insert(*connection, now_ms);
@@ -104,5 +107,20 @@ mod tests {
         assert!(seen(&["s1-7", "s1-7"]).is_err());
         assert!(seen(&["s2-7", "s1-7"]).is_err());
         assert!(seen(&["s1-8"]).unwrap_err().contains("nobody said"));
+    }
+
+    #[test]
+    fn a_node_that_crashed_while_it_let_a_client_in_owes_nothing() {
+        let mut checker = Speech::default();
+        let (connection, client, node) = (7, 0, 2);
+        for event in [
+            Event::Dialled { connection, client, node, resumed: None },
+            Event::Crashed { node },
+            Event::Opened { connection, client, node },
+            Event::Said { connection, text: "s1-7".to_owned() },
+        ] {
+            checker.event(0, &event).unwrap();
+        }
+        assert_eq!(checker.end(), Ok(()));
     }
 }

@@ -1,5 +1,5 @@
-//! The visible claim of a key is the one of the greatest rank among the rows that are shown (under
-//! `reject-newer` of the smallest).
+//! A new claim is above all that its node knew of the key, and the visible one is that of the greatest
+//! rank among the rows that are shown (under `reject-newer` of the smallest).
 //!
 //! So a view goes back to an older claim only while that is still there: the loser lingers, or an owner
 //! that was dead is shown again. That is as far as the protocol promises it. Stamps of an owner need not
@@ -7,7 +7,7 @@
 //! have exceeded a faster clock, and the next one may even have the same stamp. That rows do not come back
 //! by themselves is checked by position: copies never go back, and what is gone stays gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
 use pushmesh::config::Takeover;
@@ -22,6 +22,8 @@ use crate::settings::Settings;
 pub(super) struct Stamps {
     oldest_wins: bool,
     clients: BTreeSet<ClientIndex>,
+    /// The rows of each client that a boot of a node knew at the last look.
+    known: BTreeMap<(NodeName, u64, ClientIndex), BTreeSet<Rank>>,
     compared: u64,
 }
 
@@ -32,7 +34,7 @@ impl Stamps {
     /// Nobody has claimed anything.
     pub(super) fn new(settings: &Settings) -> Self {
         let oldest_wins = settings.takeover == Takeover::RejectNewer;
-        Self { oldest_wins, clients: BTreeSet::new(), compared: 0 }
+        Self { oldest_wins, clients: BTreeSet::new(), known: BTreeMap::new(), compared: 0 }
     }
 
     fn wins(&self, shown: &[Rank], visible: Option<&Rank>) -> Result<(), String> {
@@ -41,9 +43,22 @@ impl Stamps {
     }
 }
 
+/// Whether what a boot has claimed since the last look is above what it knew then and knows still. Of
+/// what is gone nobody can say whether it was there when the claim was made.
+fn rises(boot: (&NodeName, u64), before: &BTreeSet<Rank>, now: &BTreeSet<Rank>) -> Result<(), String> {
+    let own = |(_, owner, incarnation): &&Rank| (owner, *incarnation) == boot;
+    for claimed in now.difference(before).filter(own) {
+        let mut stayed = before.intersection(now).filter(|row| !own(row));
+        if let Some(above) = stayed.find(|row| row.0 >= claimed.0) {
+            return Err(format!("claimed {claimed:?}, and knew {above:?}"));
+        }
+    }
+    Ok(())
+}
+
 impl Checker for Stamps {
     fn name(&self) -> &'static str {
-        "the claim of the greatest rank is seen"
+        "a claim is above all that its node knew, and the claim of the greatest rank is seen"
     }
 
     fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
@@ -66,6 +81,11 @@ impl Checker for Stamps {
                 let rows = |standing| {
                     known.iter().filter(move |row| row.key == key && row.holder.standing == standing)
                 };
+                let all: BTreeSet<_> = known.iter().filter(|row| row.key == key).map(rank).collect();
+                let at = (me.clone(), boot.incarnation, client);
+                let before = self.known.insert(at, all.clone()).unwrap_or_default();
+                rises((me, boot.incarnation), &before, &all)
+                    .map_err(|what| format!("client {client} at {me}: {what}"))?;
                 let shown: Vec<_> = rows(Standing::Shown).map(rank).collect();
                 let owned = boot.replica.lookup(key);
                 let visible = owned.map(|owned| (owned.stamp.raw(), owned.owner, owned.incarnation.0));
@@ -95,6 +115,21 @@ mod tests {
 
     fn row(stamp: u64, owner: &str) -> Rank {
         (stamp, NodeName::new(owner).unwrap(), 1)
+    }
+
+    #[test]
+    fn a_claim_below_what_its_node_knew_is_found() {
+        let me = NodeName::new("a").unwrap();
+        let rises = |before: &[&Rank], now: &[&Rank]| {
+            let set = |rows: &[&Rank]| rows.iter().copied().cloned().collect();
+            super::rises((&me, 1), &set(before), &set(now))
+        };
+        let (other, six, seven, eight) = (&row(7, "b"), &row(6, "a"), &row(7, "a"), &row(8, "a"));
+        assert_eq!(rises(&[other], &[other, eight]), Ok(()));
+        assert!(rises(&[other], &[other, seven]).is_err());
+        assert_eq!(rises(&[other], &[six]), Ok(()), "it was gone, perhaps before");
+        assert_eq!(rises(&[], &[other, six]), Ok(()), "it came, perhaps after");
+        assert_eq!(rises(&[six], &[six, other]), Ok(()), "that is no new claim");
     }
 
     #[test]

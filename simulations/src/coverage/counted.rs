@@ -9,11 +9,15 @@ use pushmesh::NodeName;
 use pushmesh::id::Incarnation;
 
 use crate::counters::counters;
+use crate::event::node_of;
 use crate::host::Boot;
 
-/// What every boot had counted at the last look.
+/// What every boot had counted at the last look, and whom it had called dead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Counted(BTreeMap<(NodeName, u64), BTreeMap<&'static str, u64>>);
+pub(super) struct Counted {
+    counts: BTreeMap<(NodeName, u64), BTreeMap<&'static str, u64>>,
+    dead: BTreeMap<(NodeName, u64), BTreeSet<NodeName>>,
+}
 
 /// The boots that run.
 type Running = BTreeSet<(NodeName, u64)>;
@@ -29,14 +33,25 @@ impl Counted {
         let running: Running = boots.iter().flatten().map(name).collect();
         for boot in boots.iter().flatten() {
             let counts = counts(boot, &running);
-            let before = self.0.insert((boot.replica.me().clone(), boot.incarnation), counts.clone());
+            let before = self.counts.insert((boot.replica.me().clone(), boot.incarnation), counts.clone());
             let before = before.unwrap_or_default();
             let more = |(case, now): (&'static str, u64)| {
                 (case, now.saturating_sub(before.get(case).copied().unwrap_or_default()))
             };
             met.extend(counts.into_iter().map(more).filter(|(_, more)| *more > 0));
+            met.extend(
+                [("node: forgot a dead one", self.forgot(boot))].into_iter().filter(|(_, more)| *more > 0),
+            );
         }
         met
+    }
+
+    /// How many that were dead at the last look are not listed any more.
+    fn forgot(&mut self, boot: &Boot) -> u64 {
+        let members = boot.observer.inside().map(|inside| inside.members).unwrap_or_default();
+        let dead = members.iter().filter(|(_, (_, state))| *state == "dead").map(|(name, _)| name.clone());
+        let before = self.dead.insert((boot.replica.me().clone(), boot.incarnation), dead.collect());
+        before.unwrap_or_default().iter().filter(|name| !members.contains_key(*name)).count() as u64
     }
 }
 
@@ -47,10 +62,17 @@ fn counts(boot: &Boot, running: &Running) -> BTreeMap<&'static str, u64> {
         let dead = inside.members.iter().filter(|(_, (_, state))| *state == "dead");
         let falsely =
             |(name, (boot, _)): &(&NodeName, &(Incarnation, _))| running.contains(&((*name).clone(), boot.0));
+        let heirs: BTreeSet<_> = running.iter().filter_map(|(name, _)| node_of(name.as_str())).collect();
+        let replaced = |(name, _): &(&NodeName, &(Incarnation, _))| {
+            let runs = running.iter().any(|(running, _)| running == *name);
+            !runs && node_of(name.as_str()).is_some_and(|node| heirs.contains(&node))
+        };
+        let replaced = dead.clone().filter(replaced).count();
         let (dead, falsely) = (dead.clone().count(), dead.filter(falsely).count());
         // These come and go: what counts is that there are more than at the last look.
         counts.insert("node: called another one dead", dead as u64);
         counts.insert("node: called one dead that runs", falsely as u64);
+        counts.insert("node: remembers one whose place another one has", replaced as u64);
         counts.insert("node: refused a boot that is over", inside.fenced);
         counts.insert("node: doubted itself", u64::from(inside.degraded));
         counts.insert("node: was isolated", u64::from(inside.isolated));
@@ -65,9 +87,10 @@ fn cases(metrics: &str) -> BTreeMap<&'static str, u64> {
 }
 
 /// Counters, and what they tell.
-const CASES: [(&str, &str); 9] = [
+const CASES: [(&str, &str); 10] = [
     ("pushmesh_directory_deltas_total{direction=\"received\"}", "node: delta taken"),
     ("pushmesh_directory_snapshots_total{direction=\"received\"}", "node: snapshot taken"),
+    ("pushmesh_directory_snapshots_outdated_total", "node: snapshot came too late"),
     ("pushmesh_directory_pulls_total{from=\"relay\"}", "node: section pulled from a third node"),
     ("pushmesh_directory_refused_total", "node: digest of an older boot refused"),
     ("pushmesh_directory_diverged_total", "node: copy found wrong"),

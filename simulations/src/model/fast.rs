@@ -107,6 +107,14 @@ fn guarded(seed: u64, nodes: Option<usize>, told: bool) -> (Result<Outcome, Viol
     }
 }
 
+/// Whether a run ends well.
+///
+/// # Errors
+/// What was wrong.
+pub(crate) fn holds(seed: u64, nodes: Option<usize>) -> Result<(), Violation> {
+    guarded(seed, nodes, false).0?.verdict
+}
+
 /// Tells of one run.
 fn one(seed: u64, nodes: Option<usize>, outcome: Result<Outcome, Violation>) -> ExitCode {
     let outcome = match outcome {
@@ -191,7 +199,7 @@ impl Sum {
 }
 
 /// The command line that repeats a run.
-fn repeat(seed: u64, nodes: Option<usize>) -> String {
+pub(crate) fn repeat(seed: u64, nodes: Option<usize>) -> String {
     let nodes = nodes.map(|nodes| format!(" --nodes {nodes}")).unwrap_or_default();
     format!("cargo run --release -p simulations -- fast --seed {seed}{nodes} --trace")
 }

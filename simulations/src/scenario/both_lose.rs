@@ -15,7 +15,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "both-lose",
     story: "of two that claimed a key at once both lost it (horde#250)",
     plan,
-    meets: &["client: closed with 4001", "node: session taken over", "fault: slow paths"],
+    meets: &["client: connected to two nodes", "client: closed with 4001", "fault: slow paths"],
 };
 
 fn plan() -> Plan {

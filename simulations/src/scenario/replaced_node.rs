@@ -11,7 +11,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "replaced-node",
     story: "a replaced node caused transfers without end (phoenix_pubsub#135)",
     plan,
-    meets: &["fault: replaced by a node of another name"],
+    meets: &["fault: replaced by a node of another name", "node: remembers one whose place another one has"],
 };
 
 fn plan() -> Plan {

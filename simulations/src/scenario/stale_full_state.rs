@@ -18,7 +18,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "stale-full-state",
     story: "a stale full state from a third node undid a newer delta (phoenix_pubsub#148)",
     plan,
-    meets: &["node: section pulled from a third node", "node: snapshot taken", "fault: slow paths"],
+    meets: &["node: section pulled from a third node", "node: snapshot came too late", "fault: slow paths"],
 };
 
 const OWNER: usize = 0;

@@ -17,7 +17,13 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "takes-over-itself",
     story: "a session that reconnected to its node took over itself (emqx issue #16027)",
     plan,
-    meets: &["client: closed with 4001", "fault: packets lost, doubled, reordered", "fault: partition"],
+    meets: &[
+        "client: connected once more to its node",
+        "client: connected to two nodes",
+        "client: closed with 4001",
+        "fault: packets lost, doubled, reordered",
+        "fault: one-way partition",
+    ],
 };
 
 fn plan() -> Plan {

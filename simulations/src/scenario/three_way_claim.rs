@@ -16,7 +16,11 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "three-way-claim",
     story: "of three claims at once more than one stayed (syn#44)",
     plan,
-    meets: &["fault: partition", "client: closed with 4001", "node: called another one dead"],
+    meets: &[
+        "client: connected to three nodes",
+        "client: closed with 4001",
+        "node: called one dead that runs",
+    ],
 };
 
 fn plan() -> Plan {
