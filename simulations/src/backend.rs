@@ -49,7 +49,14 @@ pub(crate) struct Backends {
     open: AtomicUsize,
 }
 
-type Line = SendRequest<Full<Bytes>>;
+/// A connection to a node.
+struct Line {
+    requests: SendRequest<Full<Bytes>>,
+    /// When it was made, in simulated milliseconds.
+    since_ms: u64,
+    /// When the last answer came over it.
+    used_ms: u64,
+}
 
 impl Backends {
     /// Nobody has called.
@@ -109,6 +116,7 @@ impl Backends {
     /// Asks, and asks on if the answer is a page of a list.
     async fn ask(&self, line: &mut Option<Line>, call: Call) {
         let Call { call, node, ask, pushes, found, .. } = call;
+        let called_ms = self.world.now_ms();
         self.world.tell(Event::Called { call, node, ask: ask.clone(), pushes: pushes.clone() });
         let way = if matches!(ask, Ask::Batch(_)) { Way::Line(call) } else { Way::Http };
         for ((push, aim), found) in pushes.iter().zip(ask.aims()).zip(found) {
@@ -116,12 +124,15 @@ impl Backends {
         }
         let mut cursor: Option<String> = None;
         loop {
-            let answered = timeout(PATIENCE, exchange(line, node, &ask, &pushes, cursor.as_deref())).await;
+            let exchange = self.exchange(line, node, &ask, &pushes, cursor.as_deref());
+            let answered = timeout(PATIENCE, exchange).await;
             let (status, named, body) = match answered.unwrap_or_else(|_| Err("no answer".to_owned())) {
                 Ok(answered) => answered,
                 Err(why) => {
-                    *line = None;
-                    self.world.tell(Event::Lost { call, why });
+                    let (line_ms, used_ms) =
+                        line.take().map_or((called_ms, called_ms), |line| (line.since_ms, line.used_ms));
+                    let idle_ms = called_ms.saturating_sub(used_ms);
+                    self.world.tell(Event::Lost { call, why, line_ms, idle_ms });
                     return;
                 }
             };
@@ -145,35 +156,38 @@ impl Backends {
             }
         }
     }
+
+    /// Asks, over the connection that there is or over a new one. Returns the status, whether there is a
+    /// request id, and the body.
+    async fn exchange(
+        &self,
+        line: &mut Option<Line>,
+        node: NodeIndex,
+        ask: &Ask,
+        pushes: &[PushId],
+        cursor: Option<&str>,
+    ) -> Result<(u16, bool, Bytes), String> {
+        if line.as_ref().is_none_or(|line| line.requests.is_closed()) {
+            let (requests, now_ms) = (connect(node).await?, self.world.now_ms());
+            *line = Some(Line { requests, since_ms: now_ms, used_ms: now_ms });
+        }
+        let line = line.as_mut().ok_or("there is a line")?;
+        let mut request = Request::builder().method(ask.method()).uri(ask.path(cursor));
+        request = request.header(header::HOST, node_name(node));
+        if let (Ask::Push(_), [push]) = (ask, pushes) {
+            request = request.header("idempotency-key", message_id(*push));
+        }
+        let request = request.body(Full::from(ask.body(pushes))).map_err(|error| error.to_string())?;
+        let response = line.requests.send_request(request).await.map_err(|error| error.to_string())?;
+        let named = response.headers().contains_key("x-request-id");
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
+        line.used_ms = self.world.now_ms();
+        Ok((status, named, body.to_bytes()))
+    }
 }
 
-/// Asks, over the connection that there is or over a new one. Returns the status, whether there is a
-/// request id, and the body.
-async fn exchange(
-    line: &mut Option<Line>,
-    node: NodeIndex,
-    ask: &Ask,
-    pushes: &[PushId],
-    cursor: Option<&str>,
-) -> Result<(u16, bool, Bytes), String> {
-    if line.as_ref().is_none_or(Line::is_closed) {
-        *line = Some(connect(node).await?);
-    }
-    let line = line.as_mut().ok_or("there is a line")?;
-    let mut request = Request::builder().method(ask.method()).uri(ask.path(cursor));
-    request = request.header(header::HOST, node_name(node));
-    if let (Ask::Push(_), [push]) = (ask, pushes) {
-        request = request.header("idempotency-key", message_id(*push));
-    }
-    let request = request.body(Full::from(ask.body(pushes))).map_err(|error| error.to_string())?;
-    let response = line.send_request(request).await.map_err(|error| error.to_string())?;
-    let named = response.headers().contains_key("x-request-id");
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
-    Ok((status, named, body.to_bytes()))
-}
-
-async fn connect(node: NodeIndex) -> Result<Line, String> {
+async fn connect(node: NodeIndex) -> Result<SendRequest<Full<Bytes>>, String> {
     let stream = TcpStream::connect((node_name(node), HTTP_PORT)).await.map_err(|error| error.to_string())?;
     let (line, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     tokio::task::spawn_local(async move {

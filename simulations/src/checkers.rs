@@ -8,10 +8,12 @@ use crate::settings::Settings;
 mod answers;
 mod arrival;
 mod bound;
+mod cause;
 mod contents;
 mod convergence;
 mod delivery;
 mod dial;
+mod disturbed;
 mod envelope;
 mod gone;
 mod intact;
@@ -82,6 +84,7 @@ impl Checkers {
             Box::new(order::Order::default()),
             Box::new(delivery::Delivery::default()),
             Box::new(bound::Bound::new(settings)),
+            Box::new(cause::Cause::new(settings)),
             Box::new(section::Section::default()),
             Box::new(limit::Limit::new(settings)),
             Box::new(life::Life::default()),

@@ -179,6 +179,7 @@ impl Reader<'_> {
         let connection = self.dial.connection;
         match order {
             Some(Order::Close) => {
+                self.clients.world.tell(Event::Closing { connection });
                 // A socket that is broken says so when it is read next.
                 let _ = self.socket.close(None).await;
                 None

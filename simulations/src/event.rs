@@ -27,6 +27,11 @@ pub(crate) enum Event {
         /// Its incarnation, which grows from boot to boot.
         incarnation: u64,
     },
+    /// A node begins to stop in good order.
+    Stopping {
+        /// Which one.
+        node: NodeIndex,
+    },
     /// A node stopped in good order.
     Stopped {
         /// Which one.
@@ -104,6 +109,11 @@ pub(crate) enum Event {
         id: Option<String>,
         /// What a message carries.
         data: Option<String>,
+    },
+    /// A client begins to close its connection.
+    Closing {
+        /// The connection.
+        connection: ConnectionId,
     },
     /// A client stops to read and to answer.
     Stalled {
@@ -187,6 +197,11 @@ pub(crate) enum Event {
         call: CallId,
         /// Why.
         why: String,
+        /// When the connection was made that it came over, in simulated milliseconds; without one, when the
+        /// call was made.
+        line_ms: u64,
+        /// For how long nothing had come over it when the call was made, in milliseconds.
+        idle_ms: u64,
     },
     /// All agree, and nothing changes any more: from now on nodes have to answer exactly.
     Settled {

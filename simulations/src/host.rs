@@ -133,7 +133,10 @@ impl Hosts {
                     Some(Command::Push { push, aim, connected }) => {
                         calls.push(self.push(node, index, push, aim, connected));
                     }
-                    Some(Command::Stop) | None => break,
+                    Some(Command::Stop) | None => {
+                        self.world.tell(Event::Stopping { node: index });
+                        break;
+                    }
                 },
                 Some(()) = calls.next(), if !calls.is_empty() => {}
                 fault = &mut failed => {

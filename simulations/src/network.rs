@@ -53,6 +53,8 @@ pub(crate) struct Network {
     swallowed_above: Option<usize>,
     /// Hosts whose packets wait, in both directions. Those that send wait for a change.
     still: watch::Sender<BTreeSet<IpAddr>>,
+    /// What became of how many packets.
+    touched: BTreeMap<&'static str, u64>,
 }
 
 /// What becomes of a datagram.
@@ -85,9 +87,9 @@ impl std::fmt::Debug for Copy {
 impl Network {
     /// A network where nothing goes wrong yet.
     pub(crate) fn new(rng: StdRng) -> Self {
-        let (cut, silent, slow) = Default::default();
+        let (cut, silent, slow, touched) = Default::default();
         let still = watch::Sender::new(BTreeSet::new());
-        Self { rng, weather: Weather::FAIR, cut, silent, slow, swallowed_above: None, still }
+        Self { rng, weather: Weather::FAIR, cut, silent, slow, swallowed_above: None, still, touched }
     }
 
     /// Changes the weather.
@@ -156,32 +158,55 @@ impl Network {
         !(stopped || slow || worse || self.cut.contains(&(from, to)))
     }
 
+    /// What the faults have done so far, and to how many packets.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.touched.iter().map(|(how, packets)| (*how, *packets))
+    }
+
     /// Decides about one datagram.
     pub(crate) fn fate(&mut self, from: IpAddr, to: IpAddr, len: usize) -> Fate {
         let swallowed = self.swallowed_above.is_some_and(|longest| len > longest);
-        if swallowed || self.silent.contains(&from) || self.cut.contains(&(from, to)) {
+        let cut = self.cut.contains(&(from, to));
+        self.touch("packets: swallowed", swallowed);
+        self.touch("packets: cut off", cut);
+        if swallowed || cut || self.silent.contains(&from) {
             return Fate::Lost;
         }
         let still = self.still.borrow();
-        if still.contains(&from) || still.contains(&to) {
+        let held = still.contains(&from) || still.contains(&to);
+        drop(still);
+        self.touch("packets: held", held);
+        if held {
             return Fate::Held;
         }
-        drop(still);
         let path = self.slow.get(&(from, to)).copied().unwrap_or_default();
+        self.touch("packets: slow", path > Duration::ZERO);
         if self.weather == Weather::FAIR {
             return Fate::Sent(vec![Copy { after: path, turned_bit: None }]);
         }
-        if self.rng.random_bool(self.weather.loss) {
+        let lost = self.rng.random_bool(self.weather.loss);
+        self.touch("packets: lost", lost);
+        if lost {
             return Fate::Lost;
         }
         let copies = if self.rng.random_bool(self.weather.duplication) { 2 } else { 1 };
+        self.touch("packets: doubled", copies > 1);
         Fate::Sent((0..copies).map(|_| self.copy(path)).collect())
     }
 
     fn copy(&mut self, path: Duration) -> Copy {
         let corrupt = self.weather.corruption > 0.0 && self.rng.random_bool(self.weather.corruption);
         let turned_bit = corrupt.then(|| self.rng.random());
-        Copy { after: path + self.delay(), turned_bit }
+        let delay = self.delay();
+        self.touch("packets: corrupted", corrupt);
+        self.touch("packets: held back", delay > Duration::ZERO);
+        Copy { after: path + delay, turned_bit }
+    }
+
+    fn touch(&mut self, how: &'static str, is_touched: bool) {
+        if is_touched {
+            *self.touched.entry(how).or_default() += 1;
+        }
     }
 
     fn delay(&mut self) -> Duration {

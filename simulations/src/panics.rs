@@ -25,7 +25,8 @@ mod tests {
     #[test]
     fn a_panic_of_any_thread_is_told_once() {
         watch();
-        let panicked = std::thread::spawn(|| panic!("of a test, on purpose")).join();
+        let thread = std::thread::Builder::new().spawn(|| panic!("of a test, on purpose")).unwrap();
+        let panicked: std::thread::Result<()> = thread.join();
         let _ = panic::take_hook(); // The others are to be heard again.
         assert!(panicked.is_err());
         assert!(take().is_some_and(|what| what.contains("of a test, on purpose")));

@@ -190,6 +190,9 @@ impl Run<'_> {
         for (what, times) in self.checkers.compared().chain([self.reach.compared()]) {
             self.coverage.count(format!("checked: {what}"), times);
         }
+        for (how, packets) in self.world.network().touched() {
+            self.coverage.count(how, packets);
+        }
         let mut trace = self.world.trace();
         let (hash, lines) = (trace.hash(), trace.lines());
         let flushed = trace.flush().map_err(|error| Violation {

@@ -42,10 +42,11 @@ pub(crate) fn shrink(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         println!("seed {} does not fail: there is nothing to make small", arguments.case.seed);
         return Ok(ExitCode::FAILURE);
     };
-    // What is planned for later can not have to do with it.
+    // What is planned for later can not have to do with it. What ails comes when the faults end.
     let last_ms = failure.at_ms.min(plan.faults_end_ms);
     let planned = plan.numbered().filter(|(number, ..)| arguments.case.steps.contains(*number));
-    let early: Vec<_> = planned.filter(|(_, at_ms, _)| *at_ms < last_ms).map(|(number, ..)| number).collect();
+    let early: Vec<_> =
+        planned.filter(|(_, at_ms, _)| *at_ms <= last_ms).map(|(number, ..)| number).collect();
     let mut shrinking = Shrinking {
         arguments,
         plan: &plan,

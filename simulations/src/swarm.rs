@@ -15,7 +15,7 @@ use crate::{entropy, wall_clock};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// How many seeds
-    #[arg(long, default_value_t = 200, conflicts_with = "minutes")]
+    #[arg(long, default_value_t = 400, conflicts_with = "minutes")]
     runs: u64,
     /// Runs new seeds for so long instead
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! What happened in a run, as one number and as lines.
 //!
-//! Every packet is there with its time, source, destination, length and a hash of its contents, and
+//! Every datagram between nodes is there with its time, source, destination, length and a hash of its contents, and
 //! every event of clients, pushes and faults. Two runs of one seed have the same lines, and so the
 //! same hash.
 

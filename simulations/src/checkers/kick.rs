@@ -68,13 +68,14 @@ impl Checker for Kick {
 
     fn end(&mut self) -> Result<(), String> {
         for promise in &self.promised {
+            let in_time = |ended_ms: u64| {
+                ended_ms + STILL_MS_MAX >= promise.called_ms && ended_ms <= promise.replied_ms + LEARNS_MS_MAX
+            };
             let kept = |at: &Connection| {
                 at.client == promise.client
                     && node_of(&promise.node) == Some(at.node)
                     && at.dialled_ms <= promise.replied_ms
-                    && at
-                        .end
-                        .is_some_and(|(ended_ms, fits)| fits && ended_ms + STILL_MS_MAX >= promise.called_ms)
+                    && at.end.is_some_and(|(ended_ms, fits)| fits && in_time(ended_ms))
             };
             if !self.connections.values().any(kept) {
                 return Err(format!("{promise:?} was not kept"));
@@ -99,6 +100,9 @@ impl Kick {
 /// How long ago a connection may have broken of which its node does not know, in milliseconds. Source:
 /// above the longest time for which a plan lets a node hold still.
 const STILL_MS_MAX: u64 = 13_000;
+/// How long a client takes at most to see the end of its connection, in milliseconds. Source: it reads
+/// nothing for 12 s at most, and then waits for a heartbeat.
+const LEARNS_MS_MAX: u64 = 20_000;
 /// The close code of a session that a backend disconnected: section 3.5 of docs/PROTOCOL.md.
 const KICKED: u16 = 4002;
 
@@ -108,16 +112,23 @@ mod tests {
     use crate::ask::Ask;
     use crate::event::{Aim, Answer};
 
-    fn seen(ends: Option<End>) -> Result<(), String> {
+    /// At 5 ms a session was called disconnected.
+    fn promised() -> Kick {
         let mut checker = Kick::default();
         let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered };
-        let mut events = vec![
+        for event in [
             Event::Dialled { connection: 7, client: 0, node: 0, resumed: None },
             Event::Called { call: 1, node: 0, ask: Ask::Kick(Aim::Client(0)), pushes: Vec::new() },
             Event::Replied { call: 1, status: 200, reply: Reply::Kicked(vec![answer]) },
-        ];
-        events.extend(ends.map(|end| Event::Ended { connection: 7, end }));
-        events.iter().try_for_each(|event| checker.event(5, event))?;
+        ] {
+            checker.event(5, &event).unwrap();
+        }
+        checker
+    }
+
+    fn seen(ends: Option<End>) -> Result<(), String> {
+        let mut checker = promised();
+        ends.into_iter().try_for_each(|end| checker.event(5, &Event::Ended { connection: 7, end }))?;
         checker.end()
     }
 
@@ -127,5 +138,16 @@ mod tests {
         assert_eq!(seen(Some(End::Dropped)), Ok(()));
         assert!(seen(None).is_err());
         assert!(seen(Some(End::Closed(Some(4001)))).is_err());
+    }
+
+    #[test]
+    fn an_end_that_comes_much_later_is_none_that_was_promised() {
+        let end = |ended_ms| {
+            let mut checker = promised();
+            checker.event(ended_ms, &Event::Ended { connection: 7, end: End::Dropped }).unwrap();
+            checker.end()
+        };
+        assert_eq!(end(5 + LEARNS_MS_MAX), Ok(()));
+        assert!(end(6 + LEARNS_MS_MAX).is_err());
     }
 }

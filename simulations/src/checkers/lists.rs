@@ -53,7 +53,7 @@ impl Checker for Lists {
                 self.calls.insert(*call, Asked { ask: ask.clone(), node: *node, exact, seats: Vec::new() });
             }
             Event::Replied { call, status, reply } => return self.replied(*call, *status, reply),
-            Event::Lost { call, why } => {
+            Event::Lost { call, why, .. } => {
                 if let Some(Asked { ask, node, exact: true, .. }) = self.calls.remove(call) {
                     return Err(format!("{} did not answer {ask:?}: {why}", node_name(node)));
                 }

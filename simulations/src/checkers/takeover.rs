@@ -1,6 +1,6 @@
 //! Never do both lose: a connection is closed with 4001 only for another one of the same session, or of
-//! the same user where the policy says so, that is there or ended for another reason since. And nobody
-//! is refused for what the policy allows.
+//! the same user where the policy says so, that is there or ended a moment before for another reason. And
+//! nobody is refused for what the policy allows.
 //!
 //! One that ended a moment before may still be claimed, or its claim may be on its way; where its node's
 //! clock is ahead, that claim wins. A reconnect without a resume token is ordered by what its node knows
@@ -8,6 +8,7 @@
 //! asked before a session is closed for it, so that only a connection that is being let in counts.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use pushmesh::config::Takeover as Policy;
 
@@ -24,8 +25,7 @@ pub(super) struct Takeover {
 
 struct Connection {
     client: ClientIndex,
-    dialled_ms: u64,
-    /// When it ended, and whether by another one.
+    /// When it ended, and whether it was for another one or it never was one: then nobody is closed for it.
     end: Option<(u64, bool)>,
 }
 
@@ -46,15 +46,13 @@ impl Takeover {
         }
     }
 
-    fn taken(&self, connection: ConnectionId) -> Result<(), String> {
+    fn taken(&self, connection: ConnectionId, now_ms: u64) -> Result<(), String> {
         let grace_ms = if self.policy == Policy::RejectNewer { LET_IN_MS } else { TRAVELS_MS };
         let Some(taken) = self.connections.get(&connection) else { return Ok(()) };
         let takes = |(id, other): (&ConnectionId, &Connection)| {
             *id != connection
                 && self.excludes(taken.client, other.client)
-                && other
-                    .end
-                    .is_none_or(|(ended_ms, taken_too)| !taken_too && ended_ms + grace_ms >= taken.dialled_ms)
+                && other.end.is_none_or(|(ended_ms, taken_too)| !taken_too && ended_ms + grace_ms >= now_ms)
         };
         if self.connections.iter().any(takes) {
             return Ok(());
@@ -72,11 +70,12 @@ impl Checker for Takeover {
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         match event {
             Event::Dialled { connection, client, .. } => {
-                let dialled = Connection { client: *client, dialled_ms: now_ms, end: None };
+                let dialled = Connection { client: *client, end: None };
                 self.connections.insert(*connection, dialled);
             }
             Event::Refused { connection, client, why, .. } => {
-                self.ended(*connection, now_ms, false);
+                let let_in = !why.contains(REJECTED) && why.parse::<SocketAddr>().is_err();
+                self.ended(*connection, now_ms, !let_in);
                 let allowed = |status: &str| match status {
                     "409" => self.policy == Policy::RejectNewer,
                     "503" => true,
@@ -93,7 +92,7 @@ impl Checker for Takeover {
                 self.ended(*connection, now_ms, taken);
                 if taken {
                     self.closed += 1;
-                    return self.taken(*connection);
+                    return self.taken(*connection, now_ms);
                 }
             }
             _ => {}
@@ -114,6 +113,8 @@ const LET_IN_MS: u64 = 13_000;
 /// How long a claim may be on its way, in milliseconds: the same, and the time over which changes are
 /// gathered and a session lingers.
 const TRAVELS_MS: u64 = LET_IN_MS + 1_500;
+/// How tungstenite tells that the older session stays.
+const REJECTED: &str = "409";
 /// What tungstenite says before the status of a refused handshake.
 const STATUS: &str = "HTTP error: ";
 
