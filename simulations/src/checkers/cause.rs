@@ -20,7 +20,8 @@ pub(super) struct Cause {
     small_outbox: bool,
     disturbed: Disturbed,
     connections: BTreeMap<ConnectionId, Connection>,
-    calls: BTreeMap<CallId, NodeIndex>,
+    /// Where calls were made, and when.
+    calls: BTreeMap<CallId, (NodeIndex, u64)>,
     /// Whom backends wanted disconnected.
     kicked: Vec<Aim>,
     compared: u64,
@@ -96,16 +97,16 @@ impl Checker for Cause {
                 }
             }
             Event::Called { call, node, ask, .. } => {
-                self.calls.insert(*call, *node);
+                self.calls.insert(*call, (*node, now_ms));
                 if let Ask::Kick(aim) = ask {
                     self.kicked.push(*aim);
                 }
             }
             Event::Lost { call, why, line_ms, idle_ms } => {
                 self.compared += 1;
-                if let Some(node) = self.calls.get(call)
+                if let Some((node, called_ms)) = self.calls.get(call)
                     && *idle_ms < IDLE_MS
-                    && self.disturbed.is_well_since(*node, *line_ms)
+                    && self.disturbed.is_well_since(*node, *called_ms.min(line_ms))
                 {
                     return Err(format!("call {call} at node {node} was lost for nothing: {why}"));
                 }
@@ -183,7 +184,7 @@ mod tests {
             events.push((9, Event::Lost { call: 1, why: "reset".to_owned(), line_ms, idle_ms }));
             events.iter().try_for_each(|(at_ms, event)| checker.event(*at_ms, event))
         };
-        assert!(lost(6, false, 0).is_err());
+        assert!(lost(6, false, 0).is_err() && lost(8, false, 0).is_err());
         assert_eq!((lost(6, true, 0), lost(6, false, IDLE_MS)), (Ok(()), Ok(())));
         assert_eq!(lost(2, false, 0), Ok(()), "the connection was one to a former boot");
     }
