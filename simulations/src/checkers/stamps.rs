@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
 use pushmesh::config::Takeover;
-use pushmesh::internals::{Known, Standing};
+use pushmesh::internals::{Known, Position, Standing};
 
 use crate::checkers::Checker;
 use crate::event::{ClientIndex, Event, user_of};
@@ -22,13 +22,16 @@ use crate::settings::Settings;
 pub(super) struct Stamps {
     oldest_wins: bool,
     clients: BTreeSet<ClientIndex>,
-    /// The rows of each client that a boot of a node knew at the last look.
-    known: BTreeMap<(NodeName, u64, ClientIndex), BTreeSet<Rank>>,
+    /// What a boot of a node knew of each client at the last look.
+    known: BTreeMap<(NodeName, u64, ClientIndex), Rows>,
     compared: u64,
 }
 
 /// A row: its stamp, its owner and the owner's boot. In this order it is the rank.
 type Rank = (u64, NodeName, u64);
+
+/// Rows, and where the sections stand that they are from.
+type Rows = BTreeMap<Rank, Option<Position>>;
 
 impl Stamps {
     /// Nobody has claimed anything.
@@ -43,12 +46,15 @@ impl Stamps {
     }
 }
 
-/// Whether what a boot has claimed since the last look is above what it knew then and knows still. Of
-/// what is gone nobody can say whether it was there when the claim was made.
-fn rises(boot: (&NodeName, u64), before: &BTreeSet<Rank>, now: &BTreeSet<Rank>) -> Result<(), String> {
-    let own = |(_, owner, incarnation): &&Rank| (owner, *incarnation) == boot;
-    for claimed in now.difference(before).filter(own) {
-        let mut stayed = before.intersection(now).filter(|row| !own(row));
+/// Whether what a boot has claimed since the last look is above what it knew then and ever since: rows of
+/// sections that have not moved. Where one has, nobody can say whether the row was there when the claim was
+/// made; it may be another one with the same stamp.
+fn rises(boot: (&NodeName, u64), before: &Rows, now: &Rows) -> Result<(), String> {
+    let own = |(_, owner, incarnation): &Rank| (owner, *incarnation) == boot;
+    for claimed in now.keys().filter(|row| own(row) && !before.contains_key(row)) {
+        let stayed =
+            |(row, at): &(&Rank, &Option<Position>)| !own(row) && at.is_some() && before.get(row) == Some(at);
+        let mut stayed = now.iter().filter(stayed).map(|(row, _)| row);
         if let Some(above) = stayed.find(|row| row.0 >= claimed.0) {
             return Err(format!("claimed {claimed:?}, and knew {above:?}"));
         }
@@ -81,7 +87,12 @@ impl Checker for Stamps {
                 let rows = |standing| {
                     known.iter().filter(move |row| row.key == key && row.holder.standing == standing)
                 };
-                let all: BTreeSet<_> = known.iter().filter(|row| row.key == key).map(rank).collect();
+                let of_section = |row: &Known| {
+                    let seen = row.holder.standing != Standing::Filling;
+                    let head = boot.replica.head(&row.holder.owner).filter(|_| seen);
+                    (rank(row), head.map(|head| head.digest.position))
+                };
+                let all: Rows = known.iter().filter(|row| row.key == key).map(of_section).collect();
                 let at = (me.clone(), boot.incarnation, client);
                 let before = self.known.insert(at, all.clone()).unwrap_or_default();
                 rises((me, boot.incarnation), &before, &all)
@@ -120,16 +131,20 @@ mod tests {
     #[test]
     fn a_claim_below_what_its_node_knew_is_found() {
         let me = NodeName::new("a").unwrap();
-        let rises = |before: &[&Rank], now: &[&Rank]| {
-            let set = |rows: &[&Rank]| rows.iter().copied().cloned().collect();
-            super::rises((&me, 1), &set(before), &set(now))
+        let rises = |before: &[(&Rank, u64)], now: &[(&Rank, u64)]| {
+            let at = |version| Some(Position { version, ..Position::default() });
+            let rows = |rows: &[(&Rank, u64)]| {
+                rows.iter().map(|(row, version)| ((*row).clone(), at(*version))).collect()
+            };
+            super::rises((&me, 1), &rows(before), &rows(now))
         };
         let (other, six, seven, eight) = (&row(7, "b"), &row(6, "a"), &row(7, "a"), &row(8, "a"));
-        assert_eq!(rises(&[other], &[other, eight]), Ok(()));
-        assert!(rises(&[other], &[other, seven]).is_err());
-        assert_eq!(rises(&[other], &[six]), Ok(()), "it was gone, perhaps before");
-        assert_eq!(rises(&[], &[other, six]), Ok(()), "it came, perhaps after");
-        assert_eq!(rises(&[six], &[six, other]), Ok(()), "that is no new claim");
+        assert_eq!(rises(&[(other, 1)], &[(other, 1), (eight, 1)]), Ok(()));
+        assert!(rises(&[(other, 1)], &[(other, 1), (seven, 1)]).is_err());
+        assert_eq!(rises(&[(other, 1)], &[(other, 3), (seven, 1)]), Ok(()), "it may be a later one");
+        assert_eq!(rises(&[(other, 1)], &[(six, 1)]), Ok(()), "it was gone, perhaps before");
+        assert_eq!(rises(&[], &[(other, 1), (six, 1)]), Ok(()), "it came, perhaps after");
+        assert_eq!(rises(&[(six, 1)], &[(six, 1), (other, 1)]), Ok(()), "that is no new claim");
     }
 
     #[test]
