@@ -27,6 +27,20 @@ struct Connection {
     client: ClientIndex,
     /// When it ended, and whether it was for another one or it never was one: then nobody is closed for it.
     end: Option<(u64, bool)>,
+    /// When it stopped to read, and when it went on.
+    stalled: Option<(u64, Option<u64>)>,
+}
+
+impl Connection {
+    /// Since when it may have been closed: who does not read sees it later.
+    fn closed_since(&self, now_ms: u64) -> u64 {
+        match self.stalled {
+            Some((since_ms, until_ms)) if until_ms.is_none_or(|until_ms| until_ms + SEES_MS >= now_ms) => {
+                since_ms
+            }
+            _ => now_ms,
+        }
+    }
 }
 
 impl Takeover {
@@ -49,10 +63,11 @@ impl Takeover {
     fn taken(&self, connection: ConnectionId, now_ms: u64) -> Result<(), String> {
         let grace_ms = if self.policy == Policy::RejectNewer { LET_IN_MS } else { TRAVELS_MS };
         let Some(taken) = self.connections.get(&connection) else { return Ok(()) };
+        let since_ms = taken.closed_since(now_ms);
         let takes = |(id, other): (&ConnectionId, &Connection)| {
             *id != connection
                 && self.excludes(taken.client, other.client)
-                && other.end.is_none_or(|(ended_ms, taken_too)| !taken_too && ended_ms + grace_ms >= now_ms)
+                && other.end.is_none_or(|(ended_ms, taken_too)| !taken_too && ended_ms + grace_ms >= since_ms)
         };
         if self.connections.iter().any(takes) {
             return Ok(());
@@ -70,7 +85,7 @@ impl Checker for Takeover {
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         match event {
             Event::Dialled { connection, client, .. } => {
-                let dialled = Connection { client: *client, end: None };
+                let dialled = Connection { client: *client, end: None, stalled: None };
                 self.connections.insert(*connection, dialled);
             }
             Event::Refused { connection, client, why, .. } => {
@@ -86,6 +101,15 @@ impl Checker for Takeover {
                 {
                     return Err(format!("client {client} was refused with {status}"));
                 }
+            }
+            Event::Stalled { connection, .. } => {
+                self.connections.entry(*connection).and_modify(|at| at.stalled = Some((now_ms, None)));
+            }
+            Event::Resumed { connection } => {
+                let goes_on = |at: &mut Connection| {
+                    at.stalled = at.stalled.map(|(since_ms, _)| (since_ms, Some(now_ms)))
+                };
+                self.connections.entry(*connection).and_modify(goes_on);
             }
             Event::Ended { connection, end } => {
                 let taken = matches!(end, End::Closed(Some(SUPERSEDED)));
@@ -113,6 +137,9 @@ const LET_IN_MS: u64 = 13_000;
 /// How long a claim may be on its way, in milliseconds: the same, and the time over which changes are
 /// gathered and a session lingers.
 const TRAVELS_MS: u64 = LET_IN_MS + 1_500;
+/// How long a client that goes on to read needs to see the end, in milliseconds. Source: all that waits for
+/// it is there.
+const SEES_MS: u64 = 500;
 /// How tungstenite tells that the older session stays.
 const REJECTED: &str = "409";
 /// What tungstenite says before the status of a refused handshake.
@@ -152,6 +179,29 @@ mod tests {
             assert_eq!(seen(policy, grace_ms), Ok(()));
             assert!(seen(policy, grace_ms + 1).is_err(), "{policy}");
         }
+    }
+
+    #[test]
+    fn who_did_not_read_may_have_been_closed_when_it_began() {
+        let dialled = |connection| Event::Dialled { connection, client: 0, node: 0, resumed: None };
+        let ended = |connection, code| Event::Ended { connection, end: End::Closed(Some(code)) };
+        let seen = |stalled_ms, resumed_ms, sees_ms| {
+            let mut checker = Takeover::new(&Settings::default());
+            let stalled = Event::Stalled { connection: 1, for_ms: 0 };
+            let events = [
+                (0, dialled(1)),
+                (0, dialled(2)),
+                (0, ended(2, 1000)),
+                (stalled_ms, stalled),
+                (resumed_ms, Event::Resumed { connection: 1 }),
+                (sees_ms, ended(1, 4001)),
+            ];
+            events.iter().try_for_each(|(at_ms, event)| checker.event(*at_ms, event))
+        };
+        let (late_ms, reads_ms) = (TRAVELS_MS + 9, TRAVELS_MS + 9 + SEES_MS);
+        assert_eq!(seen(TRAVELS_MS, late_ms, reads_ms), Ok(()));
+        assert!(seen(TRAVELS_MS + 1, late_ms, reads_ms).is_err());
+        assert!(seen(TRAVELS_MS, late_ms, reads_ms + 1).is_err());
     }
 
     #[test]
