@@ -27,6 +27,8 @@ pub(crate) struct Population {
     open: BTreeMap<ConnectionId, (ClientIndex, NodeIndex)>,
     /// Those of them whose client does not read.
     stalled: BTreeSet<ConnectionId>,
+    /// Nodes that have crashed and do not run.
+    crashed: BTreeSet<NodeIndex>,
     /// What clients will do, by time.
     due: BTreeMap<u64, Vec<Due>>,
 }
@@ -41,8 +43,21 @@ impl Population {
     /// Nobody wants anything.
     pub(crate) fn new(clients: Arc<Clients>, rng: StdRng, nodes: usize, exclusive: bool) -> Self {
         let nodes = (0..nodes).collect();
-        let (wishing, dialling, open, stalled, due) = Default::default();
-        Self { clients, rng, nodes, exclusive, next: 0, said: 0, wishing, dialling, open, stalled, due }
+        let (wishing, dialling, open, stalled, crashed, due) = Default::default();
+        Self {
+            clients,
+            rng,
+            nodes,
+            exclusive,
+            next: 0,
+            said: 0,
+            wishing,
+            dialling,
+            open,
+            stalled,
+            crashed,
+            due,
+        }
     }
 
     /// From now on clients come back to these nodes, as if something in front of the nodes knew the others.
@@ -110,6 +125,10 @@ impl Population {
                 if !self.wishing.contains(client) {
                     self.clients.order(*connection, Order::Close);
                 }
+                // The answer that lets it in crossed the end of its node.
+                if self.crashed.contains(node) {
+                    self.notice(now_ms, *connection);
+                }
             }
             Event::Refused { connection, client, .. } => {
                 self.dialling.remove(connection);
@@ -128,13 +147,18 @@ impl Population {
             Event::Crashed { node } => {
                 let lost: Vec<_> =
                     self.open.iter().filter(|(_, (_, at))| at == node).map(|(id, _)| *id).collect();
-                for connection in lost {
-                    let at = now_ms + self.rng.random_range(1..NOTICE_MS_MAX);
-                    self.due.entry(at).or_default().push(Due::Reset(connection));
-                }
+                lost.into_iter().for_each(|connection| self.notice(now_ms, connection));
+                self.crashed.insert(*node);
             }
+            Event::Booted { node, .. } => _ = self.crashed.remove(node),
             _ => {}
         }
+    }
+
+    /// A client will notice that its node is gone.
+    fn notice(&mut self, now_ms: u64, connection: ConnectionId) {
+        let at = now_ms + self.rng.random_range(1..NOTICE_MS_MAX);
+        self.due.entry(at).or_default().push(Due::Reset(connection));
     }
 
     /// Does what is due.

@@ -94,7 +94,8 @@ fn replied(ask: &Ask, status: u16, reply: &Reply) -> Result<(), String> {
             answered(*aim, Way::Http, sessions)?;
             let best = best(sessions);
             // Without a session the node may be isolated: then it can not know.
-            let fits = status == best.0 || (sessions.is_empty() && status == 503);
+            let none = sessions.iter().all(|at| at.outcome == Outcome::NoSession);
+            let fits = status == best.0 || (none && status == 503);
             fits.then_some(()).ok_or_else(|| format!("the best outcome is {}", best.1))
         }
         _ if status == 200 => Ok(()),
@@ -179,5 +180,16 @@ mod tests {
         assert_eq!(check(503, Some("isolated"), Vec::new()), Ok(()));
         assert!(check(503, Some("isolated"), mixed()).is_err());
         assert!(replied(&Ask::Stats, 400, &Reply::Refused("bad_request".to_owned())).is_err());
+    }
+
+    #[test]
+    fn a_disconnect_of_nobody_is_not_found_or_not_known() {
+        let check = |status, sessions| replied(&Ask::Kick(Aim::Client(0)), status, &Reply::Kicked(sessions));
+        let nobody = || vec![Answer { node: None, ..at(0, Outcome::NoSession) }];
+        for status in [404, 503] {
+            assert_eq!((check(status, nobody()), check(status, Vec::new())), (Ok(()), Ok(())));
+            assert!(check(status, vec![at(0, Outcome::Delivered)]).is_err());
+        }
+        assert!(check(200, nobody()).is_err());
     }
 }
