@@ -116,6 +116,8 @@ struct Run<'a> {
     calls: CallId,
     /// Nodes whose host does not run.
     down: BTreeSet<NodeIndex>,
+    /// Nodes that close their links, and then everything.
+    stopping: BTreeSet<NodeIndex>,
     /// Nodes that do not come back by themselves.
     kept_down: BTreeSet<NodeIndex>,
     /// Nodes that hold still.
@@ -162,7 +164,7 @@ impl Run<'_> {
         let (checkers, mut coverage) = (Checkers::new(settings), Coverage::default());
         coverage.begin(settings, &plan.skews_ms);
         world.tell(Event::Planned(format!("{settings:?}")));
-        let (down, kept_down, still, ailing) = Default::default();
+        let (down, stopping, kept_down, still, ailing) = Default::default();
         let (now_ms, pushes, calls, reach) = (0, 0, 0, Reach::default());
         Ok(Self {
             sim,
@@ -179,6 +181,7 @@ impl Run<'_> {
             pushes,
             calls,
             down,
+            stopping,
             kept_down,
             still,
             ailing,
@@ -250,8 +253,13 @@ impl Run<'_> {
             self.world.tell(Event::Panicked(panic));
         }
         for event in self.world.take_events() {
-            if let Event::Stopped { node } = event {
-                self.down.insert(node);
+            match event {
+                Event::Stopping { node } | Event::Failed { node, .. } => _ = self.stopping.insert(node),
+                Event::Stopped { node } => {
+                    self.stopping.remove(&node);
+                    self.down.insert(node);
+                }
+                _ => {}
             }
             self.population.event(self.now_ms, &event);
             self.coverage.event(&event);
@@ -272,7 +280,8 @@ impl Run<'_> {
     /// Who reaches whom is known only here.
     fn see_reach(&mut self, boots: &[Option<Boot>]) -> Result<(), Violation> {
         let network = self.world.network();
-        let up = |node| !self.down.contains(&node) && !self.kept_down.contains(&node);
+        let out = [&self.down, &self.stopping, &self.kept_down];
+        let up = |node| !out.iter().any(|nodes| nodes.contains(&node));
         let reaches = |from: NodeIndex, to: NodeIndex| {
             up(from) && up(to) && network.is_fair(self.addresses[from], self.addresses[to])
         };
@@ -435,6 +444,7 @@ impl Run<'_> {
         self.sim.partition(node_name(node), CLIENTS);
         self.sim.crash(node_name(node));
         self.hosts.gone(node);
+        self.stopping.remove(&node);
         self.down.insert(node);
         self.kept_down.insert(node);
         self.world.tell(Event::Crashed { node });
