@@ -9,6 +9,7 @@ use pushmesh::NodeName;
 use pushmesh::internals::Inside;
 
 use crate::checkers::Checker;
+use crate::event::{Event, NodeIndex};
 use crate::host::Boot;
 use crate::settings::Settings;
 
@@ -18,6 +19,8 @@ pub(super) struct Limit {
     purge_after_ms: u64,
     /// All names that a node of the run has had, with their boots.
     boots: BTreeMap<NodeName, BTreeSet<u64>>,
+    /// Nodes that stop: they may have ended all that they did before their links are gone.
+    stopping: BTreeSet<NodeIndex>,
     /// Since when a boot of a node has listed somebody as dead, at every look.
     dead: BTreeMap<(NodeName, u64), BTreeMap<NodeName, u64>>,
     compared: u64,
@@ -31,6 +34,7 @@ impl Limit {
             outbox_max: settings.outbox_messages,
             purge_after_ms: u64::try_from(purge_after.as_millis()).unwrap_or(u64::MAX),
             boots: BTreeMap::new(),
+            stopping: BTreeSet::new(),
             dead: BTreeMap::new(),
             compared: 0,
         }
@@ -42,6 +46,15 @@ impl Checker for Limit {
         "what a node holds stays within limits"
     }
 
+    fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Stopping { node } | Event::Failed { node, .. } => _ = self.stopping.insert(*node),
+            Event::Booted { node, .. } => _ = self.stopping.remove(node),
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
         for boot in boots.iter().flatten() {
             self.boots.entry(boot.replica.me().clone()).or_default().insert(boot.incarnation);
@@ -49,12 +62,15 @@ impl Checker for Limit {
         if !now_ms.is_multiple_of(EVERY_MS) {
             return Ok(());
         }
-        for boot in boots.iter().flatten() {
+        for (node, boot) in boots.iter().enumerate() {
+            let Some(boot) = boot else { continue };
             if let Some(inside) = boot.observer.inside() {
                 self.compared += 1;
                 let me = boot.replica.me();
                 self.within(&inside, boots.len()).map_err(|what| format!("{me} holds {what}: {inside:?}"))?;
-                self.remembered(now_ms, (me.clone(), boot.incarnation), &inside)?;
+                if !self.stopping.contains(&node) {
+                    self.remembered(now_ms, (me.clone(), boot.incarnation), &inside)?;
+                }
                 let owners = boot.replica.heads().into_iter().map(|(owner, _)| owner);
                 listed(me, &inside, owners)?;
             }
