@@ -7,6 +7,7 @@ use crate::settings::Settings;
 
 mod answers;
 mod arrival;
+mod boots;
 mod bound;
 mod cause;
 mod contents;

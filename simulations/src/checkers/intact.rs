@@ -5,23 +5,15 @@
 //! clock was set back and nobody was there who knew. After such a boot nothing is checked any more: whose
 //! copy a node has found wrong it does not tell.
 
-use std::collections::BTreeSet;
-
-use pushmesh::NodeName;
-
 use crate::checkers::Checker;
+use crate::checkers::boots::Boots;
 use crate::counters::counters;
-use crate::event::NodeIndex;
 use crate::host::Boot;
 
 /// Watches the alarm of all nodes.
 #[derive(Default)]
 pub(super) struct Intact {
-    /// The nodes that were up at the last look.
-    up: BTreeSet<NodeIndex>,
-    boots: BTreeSet<(NodeName, u64)>,
-    /// A boot has begun with the name and incarnation of a former one.
-    again: bool,
+    boots: Boots,
     looks: u64,
 }
 
@@ -31,14 +23,10 @@ impl Checker for Intact {
     }
 
     fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
-        for (node, boot) in boots.iter().enumerate() {
-            match boot {
-                Some(boot) if self.up.insert(node) => self.booted(boot.replica.me(), boot.incarnation),
-                Some(_) => {}
-                None => _ = self.up.remove(&node),
-            }
+        for boot in self.boots.look(boots) {
+            self.boots.begin(boot);
         }
-        if self.again || !now_ms.is_multiple_of(EVERY_MS) {
+        if self.boots.any_again() || !now_ms.is_multiple_of(EVERY_MS) {
             return Ok(());
         }
         for boot in boots.iter().flatten() {
@@ -56,12 +44,6 @@ impl Checker for Intact {
     }
 }
 
-impl Intact {
-    fn booted(&mut self, name: &NodeName, incarnation: u64) {
-        self.again |= !self.boots.insert((name.clone(), incarnation));
-    }
-}
-
 fn found_wrong(metrics: &str) -> u64 {
     counters(metrics).get(COUNTER).copied().unwrap_or_default()
 }
@@ -72,6 +54,8 @@ const EVERY_MS: u64 = 500;
 
 #[cfg(test)]
 mod tests {
+    use pushmesh::NodeName;
+
     use super::*;
 
     #[test]
@@ -85,8 +69,8 @@ mod tests {
     fn nothing_is_watched_after_a_boot_that_starts_over() {
         let mut checker = Intact::default();
         let mut boot = |name, incarnation| {
-            checker.booted(&NodeName::new(name).unwrap(), incarnation);
-            checker.again
+            checker.boots.begin((NodeName::new(name).unwrap(), incarnation));
+            checker.boots.any_again()
         };
         assert_eq!((boot("a", 5), boot("b", 5), boot("a", 4)), (false, false, false));
         assert!(boot("a", 5));

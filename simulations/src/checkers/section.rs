@@ -9,13 +9,13 @@
 //! At each position the owner's claims are recorded: the hash by which the product goes, and one of our
 //! own over all of them, which is dearer and is compared less often.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use pushmesh::NodeName;
 use pushmesh::internals::Position;
 
+use crate::checkers::boots::Boots;
 use crate::checkers::{Checker, contents};
-use crate::event::NodeIndex;
 use crate::host::Boot;
 
 /// Watches all copies of all sections.
@@ -29,12 +29,7 @@ pub(super) struct Section {
     newest: BTreeMap<NodeName, (Position, u64)>,
     /// Where the copies stood: of a boot of a node, of an owner.
     stood: BTreeMap<(NodeName, u64), BTreeMap<NodeName, Position>>,
-    /// The nodes that were up at the last look.
-    up: BTreeSet<NodeIndex>,
-    /// All boots so far.
-    boots: BTreeSet<(NodeName, u64)>,
-    /// Those that another one had come before with the same incarnation.
-    again: BTreeSet<(NodeName, u64)>,
+    boots: Boots,
     compared: u64,
 }
 
@@ -44,12 +39,8 @@ impl Checker for Section {
     }
 
     fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
-        for (node, boot) in boots.iter().enumerate() {
-            match boot {
-                Some(boot) if self.up.insert(node) => self.booted(boot.replica.me(), boot.incarnation),
-                Some(_) => {}
-                None => drop(self.up.remove(&node)),
-            }
+        for (name, incarnation) in self.boots.look(boots) {
+            self.booted(&name, incarnation);
         }
         for boot in boots.iter().flatten() {
             let owner = boot.replica.me();
@@ -83,9 +74,7 @@ impl Section {
     fn booted(&mut self, name: &NodeName, incarnation: u64) {
         let boot = (name.clone(), incarnation);
         self.stood.remove(&boot);
-        if !self.boots.insert(boot.clone()) {
-            self.again.insert(boot);
-        }
+        self.boots.begin(boot);
     }
 
     /// Compares what a node holds of all sections with what their owners held there.
@@ -105,7 +94,7 @@ impl Section {
     }
 
     fn is_told_apart(&self, owner: &NodeName, position: Position) -> bool {
-        !self.again.contains(&(owner.clone(), position.incarnation.0))
+        !self.boots.is_again(&(owner.clone(), position.incarnation.0))
     }
 
     /// Returns whether the owner has moved.
