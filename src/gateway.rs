@@ -38,6 +38,8 @@ mod connection;
 mod data;
 mod envelope;
 mod error;
+mod frames;
+mod line;
 mod openapi;
 mod request_id;
 mod serve;

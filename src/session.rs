@@ -1,18 +1,21 @@
 //! The live sessions of this node: what it owes to whom, and when it lets go.
 //!
 //! ```text
-//!             offer(message, reply)                 next_batch()
+//!                                        ┌──── the task rests: written at once ────┐
+//!             offer(message, reply)      │              work()                     ▼
 //!   router ───────────────────────────► Session ───────────────────► connection task ──► socket
 //!                                      (outbox)  ◄── close(reason) ── takeover, kick, drain, timers
 //! ```
 //!
 //! A [`Session`] is the meeting point of the pushes that arrive for it and of the one task that
-//! writes its socket. The [`Registry`] finds it by key. Which node owns a key is not decided here:
-//! that is the directory's.
+//! looks after its socket. A message that finds the task at rest and the socket ready is written by
+//! whoever brings it; all others wait in the outbox for the task. The [`Registry`] finds it by key.
+//! Which node owns a key is not decided here: that is the directory's.
 
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::id::{SessionKey, Stamp};
 use crate::key::Key;
@@ -20,14 +23,18 @@ use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 
 mod close;
+mod direct;
 mod heartbeat;
 mod outbox;
 mod registry;
 
 pub(crate) use close::CloseReason;
+pub(crate) use direct::{DirectWriter, Taken};
 pub(crate) use heartbeat::{Heartbeat, HeartbeatTimers, Pulse};
 pub(crate) use outbox::{Outbox, OutboxLimits, Outgoing};
 pub(crate) use registry::{Permit, Registry};
+
+use direct::Direct;
 
 /// One session of this node, while its connection lives.
 pub(crate) struct Session {
@@ -35,15 +42,37 @@ pub(crate) struct Session {
     key: Key,
     stamp: Stamp,
     succeeds: Option<Stamp>,
-    outbox: Mutex<Outbox>,
+    state: Mutex<State>,
     wake: Notify,
     ending: watch::Sender<bool>,
+}
+
+/// What is written, and by whom.
+struct State {
+    outbox: Outbox,
+    direct: Direct,
+}
+
+/// What became of an offered message.
+enum Offered {
+    /// It is in the socket.
+    Written(Outgoing),
+    /// It is the task's to write.
+    Left,
+    /// The same, and the task may be asleep.
+    Woken,
+    /// It was not taken, for this reason.
+    Refused(Outgoing, Outcome),
+    /// There is no room.
+    Full(Outgoing),
 }
 
 /// What the connection task is to do next.
 pub(crate) enum Work {
     /// Write these, flush, and answer each reply.
     Write(Vec<Outgoing>),
+    /// Go on with this, of which the socket has taken a part.
+    Finish(Outgoing),
     /// Nothing is left to write: close the connection for this reason.
     Close(CloseReason),
 }
@@ -63,7 +92,7 @@ impl Session {
             key,
             stamp,
             succeeds,
-            outbox: Mutex::new(Outbox::new(limits)),
+            state: Mutex::new(State { outbox: Outbox::new(limits), direct: Direct::default() }),
             wake: Notify::new(),
             ending: watch::Sender::new(false),
         }
@@ -89,15 +118,16 @@ impl Session {
         self.succeeds.is_some_and(|succeeded| stamp <= succeeded)
     }
 
-    /// Hands over a message to write. The reply is answered in any case: now when there is no room
-    /// or the session is closing, later by the connection task.
+    /// Hands over a message to write. The reply is answered in any case: now when the socket takes the
+    /// message at once, when there is no room or when the session is closing, later by the connection task.
     pub(crate) fn offer(&self, message: &Arc<Message>, reply: Reply) {
         let offered = self.lock().offer(Outgoing::new(Arc::clone(message), reply));
         match offered {
-            outbox::Offered::Queued { was_empty: true } => self.wake.notify_one(),
-            outbox::Offered::Queued { was_empty: false } => {}
-            outbox::Offered::Refused(outgoing, outcome) => outgoing.reply.answer(outcome),
-            outbox::Offered::Full(outgoing) => {
+            Offered::Written(outgoing) => outgoing.reply.answer(Outcome::Delivered),
+            Offered::Left => {}
+            Offered::Woken => self.wake.notify_one(),
+            Offered::Refused(outgoing, outcome) => outgoing.reply.answer(outcome),
+            Offered::Full(outgoing) => {
                 // The client does not keep up. Keeping what it has not taken would only move the
                 // loss into memory, so the connection ends and the client starts afresh.
                 outgoing.reply.answer(Outcome::Overloaded);
@@ -106,9 +136,28 @@ impl Session {
         }
     }
 
+    /// Lets others write to the socket by `writer` while the task waits for [`work`](Self::work).
+    pub(crate) fn lend(&self, writer: Box<dyn DirectWriter>) {
+        self.lock().direct.lend(writer);
+    }
+
+    /// From now on the task writes. Returns the message that another has begun.
+    pub(crate) fn reclaim(&self) -> Option<Outgoing> {
+        self.lock().direct.reclaim()
+    }
+
+    /// When a message was written directly last.
+    pub(crate) fn written_directly(&self) -> Option<Instant> {
+        self.lock().direct.written()
+    }
+
     /// Ends the session; the first reason stands. Returns whether this call was the first.
     pub(crate) fn close(&self, reason: CloseReason) -> bool {
-        let (first, dropped) = self.lock().close(reason);
+        let (first, dropped) = {
+            let mut state = self.lock();
+            state.direct.close();
+            state.outbox.close(reason)
+        };
         for (outgoing, outcome) in dropped {
             outgoing.reply.answer(outcome);
         }
@@ -121,12 +170,12 @@ impl Session {
 
     /// Messages that wait to be written.
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().len()
+        self.lock().outbox.len()
     }
 
     /// Why the session is ending, if it is.
     pub(crate) fn closing(&self) -> Option<CloseReason> {
-        self.lock().closing().cloned()
+        self.lock().outbox.closing().cloned()
     }
 
     /// Waits until the session is ending. Cancel-safe.
@@ -145,18 +194,22 @@ impl Session {
     }
 
     fn take(&self, batch_max: usize) -> Option<Work> {
-        let mut outbox = self.lock();
-        let batch = outbox.take(batch_max);
+        let mut state = self.lock();
+        if let Some(begun) = state.direct.reclaim() {
+            return Some(Work::Finish(begun));
+        }
+        let batch = state.outbox.take(batch_max);
         if !batch.is_empty() {
             return Some(Work::Write(batch));
         }
-        outbox.closing().cloned().map(Work::Close)
+        state.direct.rest();
+        state.outbox.closing().cloned().map(Work::Close)
     }
 
     /// The socket has not taken anything for a while: whoever waits for what is still queued
     /// learns that it is buffered.
     pub(crate) fn answer_buffered(&self) {
-        let replies = self.lock().detach_replies();
+        let replies = self.lock().outbox.detach_replies();
         for reply in replies {
             reply.answer(Outcome::Buffered);
         }
@@ -164,7 +217,11 @@ impl Session {
 
     /// Answers for what will not be written any more: the connection is over.
     pub(crate) fn abandon(&self) {
-        let abandoned = self.lock().take(usize::MAX);
+        let (begun, abandoned) = {
+            let mut state = self.lock();
+            (state.direct.reclaim(), state.outbox.take(usize::MAX))
+        };
+        drop(begun); // Its caller learns that it was interrupted.
         for outgoing in abandoned {
             outgoing.reply.answer(Outcome::NoSession);
         }
@@ -172,13 +229,42 @@ impl Session {
 
     /// Remembers that this batch was written, so that a retry of one of its messages is recognised.
     pub(crate) fn written(&self, batch: Vec<Outgoing>) {
-        self.lock().remember(&batch);
+        self.lock().outbox.remember(&batch);
         for outgoing in batch {
             outgoing.reply.answer(Outcome::Delivered);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Outbox> {
-        self.outbox.lock().expect("no panic happens under this lock")
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no panic happens under this lock")
     }
 }
+
+impl State {
+    /// Writes a message, or queues it for the task.
+    fn offer(&mut self, outgoing: Outgoing) -> Offered {
+        if self.outbox.is_clear_for(&outgoing) {
+            match self.direct.write(&outgoing.message) {
+                Taken::All => {
+                    self.outbox.remember(std::slice::from_ref(&outgoing));
+                    return Offered::Written(outgoing);
+                }
+                Taken::Part => {
+                    self.outbox.begin(&outgoing);
+                    self.direct.begin(outgoing);
+                    return Offered::Woken;
+                }
+                Taken::Nothing => {}
+            }
+        }
+        match self.outbox.offer(outgoing) {
+            outbox::Offered::Queued { was_empty: true } => Offered::Woken,
+            outbox::Offered::Queued { was_empty: false } => Offered::Left,
+            outbox::Offered::Refused(outgoing, outcome) => Offered::Refused(outgoing, outcome),
+            outbox::Offered::Full(outgoing) => Offered::Full(outgoing),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -32,16 +32,17 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tracing::debug;
 
 use crate::gateway::envelope;
+use crate::gateway::frames::{FrameKind, Frames};
+use crate::gateway::line::DirectLine;
 use crate::handler::{Handler, SessionInfo};
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::push::PayloadKind;
 use crate::session::{CloseReason, Heartbeat, HeartbeatTimers, Outgoing, Session, Work};
 use crate::token::ResumeKey;
 use crate::wire::Clock;
 
+mod direct;
 mod ending;
-mod frames;
 mod incoming;
 #[cfg(test)]
 mod tests;
@@ -49,8 +50,8 @@ mod timers;
 
 pub(super) use ending::{close_frame, linger};
 
+use direct::Direct;
 use ending::{Ending, drain};
-use frames::{FrameKind, Frames};
 use timers::{Due, arm};
 
 /// What a connection has to know.
@@ -66,6 +67,8 @@ pub(super) struct Setup {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
+    /// The socket's line, if messages may be written to it directly.
+    pub(super) line: Option<Arc<dyn DirectLine>>,
 }
 
 /// A connection over the stream `S`.
@@ -76,6 +79,8 @@ pub(super) struct Connection<S> {
     frames: Frames,
     /// The messages whose frames are being written.
     batch: Vec<Outgoing>,
+    /// Whether others may be writing to the socket.
+    lent: bool,
     /// The handler's call that is running.
     handling: Option<Call>,
     /// Whether the handler let the client in.
@@ -116,11 +121,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let opened = Instant::now();
         let handler = Arc::clone(&setup.handler);
         let info = setup.info.clone();
+        if let Some(line) = &setup.line {
+            session.lend(Box::new(Direct::new(Arc::clone(line), setup.envelope)));
+        }
         Self {
             socket,
             session,
             frames: Frames::default(),
             batch: Vec::new(),
+            lent: false,
             handling: Some(Box::pin(async move { handler.on_connect(&info).await })),
             admitted: false,
             heartbeat: Heartbeat::new(setup.timers),
@@ -194,6 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn idle(&mut self) -> Event {
         arm(&mut self.timer, self.due.next());
         let reads = self.handling.is_none();
+        self.lent = true;
         // Not biased: neither a stream of pushes nor a stream of client messages starves the other.
         tokio::select! {
             work = self.session.work(limits::OUTBOX_BATCH_MAX) => Event::Work(work),
@@ -205,6 +215,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Waits while the socket takes what is to be written.
     async fn writing(&mut self) -> Event {
+        if self.lent {
+            self.lent = false;
+            if let Some(begun) = self.session.reclaim() {
+                self.take_over(begun);
+            }
+        }
         // Mostly the socket takes all at once, and no timer has to be touched.
         if let Some(result) = self.frames.write_to(&mut self.socket).now_or_never() {
             return Event::Wrote(result);
@@ -231,6 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return ControlFlow::Break(Ending::Broken);
             }
             Event::Work(Work::Write(batch)) => self.write(batch),
+            Event::Work(Work::Finish(begun)) => self.take_over(begun),
             Event::Work(Work::Close(reason)) => return ControlFlow::Break(Ending::Close(reason)),
             Event::Frame(frame) => return self.frame(frame),
             Event::Handled(result) => self.handled(result),
@@ -243,16 +260,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn write(&mut self, batch: Vec<Outgoing>) {
         debug_assert!(self.batch.is_empty(), "one batch is written at a time");
         for outgoing in &batch {
-            let payload = &outgoing.message.payload;
-            match payload.kind {
-                _ if self.setup.envelope => {
-                    self.frames.push(FrameKind::Text, envelope::message(&outgoing.message));
-                }
-                PayloadKind::Text => self.frames.push(FrameKind::Text, payload.bytes.clone()),
-                PayloadKind::Binary => self.frames.push(FrameKind::Binary, payload.bytes.clone()),
-            }
+            let (kind, payload) = envelope::frame(&outgoing.message, self.setup.envelope);
+            self.frames.push(kind, payload);
         }
         self.batch = batch;
+        self.lent = false;
+    }
+
+    /// Goes on with a message of which another has written a part.
+    fn take_over(&mut self, begun: Outgoing) {
+        debug_assert!(self.batch.is_empty(), "nobody writes directly while the task does");
+        if let Some(mut rest) = self.setup.line.as_ref().and_then(|line| line.take_rest()) {
+            rest.append(std::mem::take(&mut self.frames));
+            self.frames = rest;
+        }
+        self.batch = vec![begun];
+        self.lent = false;
     }
 
     fn wrote(&mut self) {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::gateway::data;
+use crate::gateway::frames::FrameKind;
 use crate::handler::SessionInfo;
 use crate::id::{DeviceId, MessageId, NodeName, Stamp, UserId};
 use crate::push::{Message, Payload, PayloadKind};
@@ -54,6 +55,16 @@ impl Outbound<'_> {
 pub(super) fn welcome(info: &SessionInfo, stamp: Stamp, resume: &str) -> Bytes {
     let (user, device) = (&info.key.user, &info.key.device);
     Outbound::Welcome { user, device, node: &info.node, session: stamp.raw().to_string(), resume }.encode()
+}
+
+/// The frame of a message, for a client that wants it in an envelope or bare.
+pub(super) fn frame(pushed: &Message, enveloped: bool) -> (FrameKind, Bytes) {
+    let Payload { kind, bytes } = &pushed.payload;
+    match kind {
+        _ if enveloped => (FrameKind::Text, message(pushed)),
+        PayloadKind::Text => (FrameKind::Text, bytes.clone()),
+        PayloadKind::Binary => (FrameKind::Binary, bytes.clone()),
+    }
 }
 
 /// A pushed message.

@@ -8,8 +8,10 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::SinkExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
@@ -41,15 +43,23 @@ pub(super) struct Frames {
 impl Frames {
     /// Adds a frame.
     pub(super) fn push(&mut self, kind: FrameKind, payload: Bytes) {
-        let before = self.tail.len();
-        put_header(&mut self.tail, kind, payload.len());
-        self.bytes += self.tail.len() - before + payload.len();
+        let header = Header::new(kind, payload.len());
+        self.tail.extend_from_slice(header.as_slice());
+        self.bytes += header.as_slice().len() + payload.len();
         if payload.len() <= COPY_BYTES_MAX {
             self.tail.extend_from_slice(&payload);
         } else {
             self.seal();
             self.chunks.push_back(payload);
         }
+    }
+
+    /// Adds frames that follow these.
+    pub(super) fn append(&mut self, mut others: Frames) {
+        self.seal();
+        others.seal();
+        self.bytes += others.bytes;
+        self.chunks.append(&mut others.chunks);
     }
 
     /// Whether all is written.
@@ -115,27 +125,99 @@ impl Buf for Frames {
     }
 }
 
-fn put_header(into: &mut BytesMut, kind: FrameKind, len: usize) {
-    into.put_u8(match kind {
-        FrameKind::Text => FINAL | 0x1,
-        FrameKind::Binary => FINAL | 0x2,
-        FrameKind::Ping => FINAL | 0x9,
-    });
-    match len {
-        0..=125 => into.put_u8(len as u8),
-        126..=0xffff => {
-            into.put_u8(126);
-            into.put_u16(len as u16);
+/// Writes one frame, if `stream` takes it now.
+///
+/// # Errors
+/// What is left of the frame, or nothing if the stream took nothing.
+pub(super) fn write_now<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    kind: FrameKind,
+    payload: Bytes,
+) -> Result<(), Option<Frames>> {
+    let header = Header::new(kind, payload.len());
+    let header = header.as_slice();
+    let len = header.len() + payload.len();
+    if len > SHORT_BYTES_MAX {
+        return put_now(stream, cx, header.chain(payload));
+    }
+    let mut short = [0; SHORT_BYTES_MAX];
+    short[..header.len()].copy_from_slice(header);
+    short[header.len()..len].copy_from_slice(&payload);
+    put_now(stream, cx, &short[..len])
+}
+
+fn put_now<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    mut frame: impl Buf,
+) -> Result<(), Option<Frames>> {
+    let all = frame.remaining();
+    while frame.has_remaining() {
+        let mut slices = [IoSlice::new(&[]); 2];
+        let filled = frame.chunks_vectored(&mut slices);
+        let written = match &slices[..filled] {
+            [slice] => Pin::new(&mut *stream).poll_write(cx, slice),
+            slices => Pin::new(&mut *stream).poll_write_vectored(cx, slices),
+        };
+        match written {
+            Poll::Ready(Ok(written)) if written > 0 => frame.advance(written),
+            _ if frame.remaining() == all => return Err(None),
+            _ => break,
         }
-        _ => {
-            into.put_u8(127);
-            into.put_u64(len as u64);
-        }
+    }
+    let bytes = frame.remaining();
+    if bytes == 0 && matches!(Pin::new(stream).poll_flush(cx), Poll::Ready(Ok(()))) {
+        return Ok(());
+    }
+    let chunks = VecDeque::from_iter((bytes > 0).then(|| frame.copy_to_bytes(bytes)));
+    Err(Some(Frames { chunks, tail: BytesMut::new(), bytes, begun: true }))
+}
+
+/// The header of a frame.
+struct Header {
+    bytes: [u8; HEADER_BYTES_MAX],
+    len: usize,
+}
+
+impl Header {
+    fn new(kind: FrameKind, payload: usize) -> Self {
+        let mut bytes = [0; HEADER_BYTES_MAX];
+        bytes[0] = match kind {
+            FrameKind::Text => FINAL | 0x1,
+            FrameKind::Binary => FINAL | 0x2,
+            FrameKind::Ping => FINAL | 0x9,
+        };
+        let len = match payload {
+            0..=125 => {
+                bytes[1] = payload as u8;
+                2
+            }
+            126..=0xffff => {
+                bytes[1] = 126;
+                bytes[2..4].copy_from_slice(&(payload as u16).to_be_bytes());
+                4
+            }
+            _ => {
+                bytes[1] = 127;
+                bytes[2..].copy_from_slice(&(payload as u64).to_be_bytes());
+                HEADER_BYTES_MAX
+            }
+        };
+        Self { bytes, len }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
 /// The bit of a frame that no continuation follows.
 const FINAL: u8 = 0x80;
+/// A server masks nothing: two bytes and the longest length.
+const HEADER_BYTES_MAX: usize = 10;
+/// Frames up to this length are put together on the stack to be written at once. Guess: a copy that nobody sees.
+const SHORT_BYTES_MAX: usize = 512;
 /// Payloads up to this length are copied next to their header. Guess: where a copy costs less than
 /// one more slice in a vectored write.
 const COPY_BYTES_MAX: usize = 2 << 10;

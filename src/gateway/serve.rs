@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span};
 
+use crate::gateway::line::Line;
 use crate::limits;
 
 /// The place of a connection among those that may be open. In the extensions of a request for another
@@ -117,9 +118,12 @@ where
     }
 
     async fn http<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, io: I, slot: ConnectionSlot) {
+        let line = Line::new(io);
+        let direct = line.direct();
         let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
             if request.headers().contains_key(header::UPGRADE) {
                 request.extensions_mut().insert(slot.clone());
+                request.extensions_mut().insert(Arc::clone(&direct));
             }
             let answer = (self.answer)(request.map(axum::body::Body::new));
             async { Ok::<_, Infallible>(answer.await) }
@@ -128,7 +132,7 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(limits::HTTP_HEADER_TIMEOUT)
             .max_buf_size(limits::HTTP_BUFFER_BYTES)
-            .serve_connection(TokioIo::new(io), service)
+            .serve_connection(TokioIo::new(line), service)
             .with_upgrades();
         tokio::pin!(connection);
         let mut stopping = false;

@@ -18,6 +18,7 @@ use tracing::{Instrument, debug, debug_span};
 use crate::gateway::auth;
 use crate::gateway::connection::{Connection, Setup, close_frame, linger};
 use crate::gateway::error::ApiError;
+use crate::gateway::line::DirectLine;
 use crate::gateway::serve::ConnectionSlot;
 use crate::gateway::takeover;
 use crate::gateway::upgrade::Upgrade;
@@ -48,6 +49,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     takeover::admit(gateway, &client.key, client.resumed)?;
     // Held for as long as the socket is open, so that the server knows when it is not.
     let slot = parts.extensions.remove::<ConnectionSlot>();
+    let line = parts.extensions.remove::<Arc<dyn DirectLine>>();
     let Ok(permit) = gateway.registry.permit() else { return farewell(face, upgrade, slot) };
     // A root of its own: the request is over long before the session.
     let span = debug_span!(parent: None, "session", key = %client.key);
@@ -59,7 +61,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let response = upgrade.response();
     let gateway = Arc::clone(gateway);
     let session = async move {
-        run(&gateway, upgrade, lease, client.expires_unix_ms).await;
+        run(&gateway, upgrade, line, lease, client.expires_unix_ms).await;
         drop(slot);
     };
     tokio::spawn(session.instrument(span));
@@ -72,7 +74,13 @@ fn ready(gateway: &Gateway) -> Result<(), ApiError> {
 }
 
 /// Runs the session to its end. Dropping the lease, wherever that happens, releases the key.
-async fn run(gateway: &Gateway, upgrade: Upgrade, lease: Lease, expires_unix_ms: Option<u64>) {
+async fn run(
+    gateway: &Gateway,
+    upgrade: Upgrade,
+    line: Option<Arc<dyn DirectLine>>,
+    lease: Lease,
+    expires_unix_ms: Option<u64>,
+) {
     let envelope = upgrade.envelope;
     // Until the answer is out nobody watches the session; a client that does not take it must not
     // hold the key.
@@ -97,6 +105,7 @@ async fn run(gateway: &Gateway, upgrade: Upgrade, lease: Lease, expires_unix_ms:
         handler: Arc::clone(&gateway.handler),
         clock: Arc::clone(&gateway.clock),
         metrics: Arc::clone(&gateway.metrics),
+        line,
     };
     let mut connection = Connection::new(socket, session, setup);
     connection.run().await;

@@ -120,6 +120,17 @@ impl Outbox {
         Offered::Queued { was_empty }
     }
 
+    /// Whether the message may be written now: nothing waits before it, and it would not be refused.
+    pub(crate) fn is_clear_for(&self, outgoing: &Outgoing) -> bool {
+        let repeated = || outgoing.message.idempotent && self.seen(&outgoing.message.id).is_some();
+        self.closing.is_none() && self.queue.is_empty() && !repeated()
+    }
+
+    /// Notes that a message is being written that did not wait.
+    pub(crate) fn begin(&mut self, outgoing: &Outgoing) {
+        self.in_flight.extend(outgoing.message.idempotent.then(|| outgoing.message.id.clone()));
+    }
+
     fn seen(&self, id: &MessageId) -> Option<Outcome> {
         if self.recent.contains(id) {
             return Some(Outcome::Delivered);

@@ -125,13 +125,18 @@ impl Registry {
 
     /// All sessions, at about the same time.
     pub(crate) fn all(&self) -> Vec<Arc<Session>> {
-        let mut all = Vec::with_capacity(self.len());
-        for shard in &self.sessions {
-            all.extend(shard.lock().expect(NOT_POISONED).values().cloned());
+        self.part(0, 1)
+    }
+
+    /// The sessions of one of so many parts. A key is always of the same part.
+    pub(crate) fn part(&self, part: usize, parts: usize) -> Vec<Arc<Session>> {
+        let mut sessions = Vec::with_capacity(self.len() / parts);
+        for shard in self.sessions.iter().skip(part).step_by(parts) {
+            sessions.extend(shard.lock().expect(NOT_POISONED).values().cloned());
         }
         // The maps hash differently in every process; a fixed order keeps broadcasts reproducible.
-        all.sort_unstable_by_key(|session| session.key());
-        all
+        sessions.sort_unstable_by_key(|session| session.key());
+        sessions
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {

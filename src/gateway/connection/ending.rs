@@ -73,6 +73,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ending::Answer | Ending::Broken => reason.code(),
         };
         debug!(reason = reason.as_str(), code = self.code, "the session ends");
+        let whole = ending == Ending::Broken || self.finish_begun().await;
+        let ending = if whole { ending } else { Ending::Broken };
         let text = match ending {
             Ending::Close(reason) => reason.text(),
             Ending::Fail(_, what) => what.to_owned(),
@@ -85,6 +87,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let close = self.socket.close(Some(close_frame(self.code, &text)));
         // What does not get out in time does not get out: the socket is about to be dropped.
         let _ = timeout(limits::CLOSE_TIMEOUT, close).await;
+    }
+
+    /// Writes the rest of what another has begun, so that a close does not end up in the middle of it. Returns
+    /// whether the socket took it, if there was any.
+    async fn finish_begun(&mut self) -> bool {
+        let Some(begun) = self.session.reclaim() else { return true };
+        self.take_over(begun);
+        let written = timeout(limits::CLOSE_TIMEOUT, self.frames.write_to(&mut self.socket)).await;
+        let written = matches!(written, Ok(Ok(())));
+        if written {
+            self.wrote();
+        }
+        self.batch.clear();
+        written
     }
 
     /// Drives the answer to the client's close out.

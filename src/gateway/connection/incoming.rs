@@ -9,8 +9,8 @@ use tracing::debug;
 
 use super::Connection;
 use super::ending::Ending;
-use super::frames::FrameKind;
 use crate::gateway::envelope::{self, Inbound};
+use crate::gateway::frames::FrameKind;
 use crate::push::{Payload, PayloadKind};
 use crate::session::CloseReason;
 

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::*;
+use crate::gateway::line::Line;
 use crate::gateway::upgrade::socket_config;
 use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::KeyHasher;
@@ -66,14 +67,24 @@ impl Clock for FixedClock {
 
 struct Options {
     envelope: bool,
+    /// Whether messages may be written directly.
+    direct: bool,
     pipe_bytes: usize,
+    idle: Option<Duration>,
     expires_unix_ms: Option<u64>,
     handler: Recorder,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { envelope: false, pipe_bytes: 64 << 10, expires_unix_ms: None, handler: Recorder::default() }
+        Self {
+            envelope: false,
+            direct: true,
+            pipe_bytes: 64 << 10,
+            idle: None,
+            expires_unix_ms: None,
+            handler: Recorder::default(),
+        }
     }
 }
 
@@ -93,6 +104,8 @@ fn resume_key() -> ResumeKey {
 async fn connect(options: Options) -> Fixture {
     let (server, client) = tokio::io::duplex(options.pipe_bytes);
     let config = socket_config(MESSAGE_BYTES_MAX);
+    let server = Line::new(server);
+    let line = options.direct.then(|| server.direct());
     let server = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
     let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
     let key = SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap());
@@ -113,10 +126,11 @@ async fn connect(options: Options) -> Fixture {
         envelope: options.envelope,
         resume: Arc::new(resume_key()),
         expires_unix_ms: options.expires_unix_ms,
-        timers: HeartbeatTimers { interval: seconds(25), timeout: seconds(60), idle: None },
+        timers: HeartbeatTimers { interval: seconds(25), timeout: seconds(60), idle: options.idle },
         handler: handler.clone(),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
+        line,
     };
     let mut connection = Connection::new(server, Arc::clone(&session), setup);
     let task = tokio::spawn(async move {
@@ -387,6 +401,81 @@ async fn a_client_that_vanishes_ends_the_session_and_interrupts_what_was_being_w
     tokio::task::yield_now().await;
     assert_eq!(fixture.ended().await, ["connect 42/phone", "disconnect 1000"]);
     assert_eq!(stuck.await, Ok(Outcome::Interrupted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_to_a_client_at_rest_is_written_without_its_task() {
+    let mut fixture = connect(Options { envelope: true, ..Options::default() }).await;
+    assert_eq!(fixture.receive_json().await["type"], "welcome");
+    tokio::task::yield_now().await; // Its task goes back to its rest.
+    assert_eq!(fixture.push("m1", Payload::text("hi")).now_or_never(), Some(Ok(Outcome::Delivered)));
+    assert_eq!(fixture.receive_json().await["data"], "hi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_else_may_write_the_task_does() {
+    let mut fixture = connect(Options { direct: false, ..Options::default() }).await;
+    tokio::task::yield_now().await;
+    let pushed = fixture.push("m1", Payload::text("hi"));
+    assert_eq!(fixture.receive().await, Frame::text("hi"));
+    assert_eq!(pushed.await, Ok(Outcome::Delivered));
+}
+
+/// Pushes a message of which the socket takes a part, at a moment when the task rests.
+async fn begun(fixture: &Fixture) -> oneshot::Receiver<Outcome> {
+    tokio::task::yield_now().await;
+    let begun = fixture.push("m1", text(5_000));
+    assert_eq!(fixture.session.waiting(), 0, "it does not wait for the task");
+    begun
+}
+
+#[tokio::test(start_paused = true)]
+async fn pongs_and_pushes_do_not_end_up_in_what_another_has_begun() {
+    let mut fixture = connect(Options { pipe_bytes: 1_000, ..Options::default() }).await;
+    let begun = begun(&fixture).await;
+    let behind = fixture.push("m2", text(10));
+    fixture.send(Frame::Ping("p".into())).await;
+    assert_eq!(fixture.receive().await.len(), 5_000);
+    let mut others = [fixture.receive().await, fixture.receive().await];
+    others.sort_by_key(Frame::len);
+    assert_eq!(others, [Frame::Pong("p".into()), Frame::text("x".repeat(10))]);
+    assert_eq!((begun.await, behind.await), (Ok(Outcome::Delivered), Ok(Outcome::Delivered)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_comes_after_what_another_has_begun() {
+    let mut fixture = connect(Options { pipe_bytes: 2_000, ..Options::default() }).await;
+    let begun = begun(&fixture).await;
+    fixture.send(Frame::text("y".repeat(MESSAGE_BYTES_MAX + 1))).await;
+    assert_eq!(fixture.receive().await.len(), 5_000);
+    assert_eq!(fixture.receive_close().await.0, 1009);
+    assert_eq!(begun.await, Ok(Outcome::Delivered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_take_what_was_begun_is_not_waited_for_for_ever() {
+    let fixture = connect(Options { pipe_bytes: 1_000, ..Options::default() }).await;
+    let begun = begun(&fixture).await;
+    let started = Instant::now();
+    fixture.session.close(CloseReason::SlowConsumer);
+    assert_eq!(begun.await, Ok(Outcome::Interrupted));
+    fixture.task.await.unwrap();
+    assert!(started.elapsed() <= 3 * limits::CLOSE_TIMEOUT, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_written_to_directly_is_not_idle() {
+    let mut fixture = connect(Options { idle: Some(Duration::from_secs(100)), ..Options::default() }).await;
+    for _ in 0..5 {
+        let quiet =
+            timeout(Duration::from_secs(60), async { while let Frame::Ping(_) = fixture.receive().await {} });
+        assert!(quiet.await.is_err(), "it is not closed");
+        assert_eq!(fixture.push("m1", text(1)).now_or_never(), Some(Ok(Outcome::Delivered)));
+        assert_eq!(fixture.receive().await.len(), 1);
+    }
+    let started = Instant::now();
+    assert_eq!(fixture.receive_close().await, (1000, "idle timeout".to_owned()));
+    assert_eq!(started.elapsed().as_secs(), 100);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Connection;
 use super::ending::Ending;
-use super::frames::FrameKind;
+use crate::gateway::frames::FrameKind;
 use crate::limits;
 use crate::push::Outcome;
 use crate::receipt::Reply;
@@ -89,6 +89,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Asks the heartbeat what to do, and says when to ask again.
     fn pulse(&mut self) -> Instant {
+        if let Some(at) = self.session.written_directly() {
+            self.heartbeat.message(at.saturating_duration_since(self.opened));
+        }
         loop {
             match self.heartbeat.poll(self.opened.elapsed()) {
                 Pulse::Wait(at) => return self.opened + at,

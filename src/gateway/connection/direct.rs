@@ -1,0 +1,28 @@
+//! Messages written to a client's line by whoever brings them.
+
+use std::sync::Arc;
+
+use crate::gateway::envelope;
+use crate::gateway::line::DirectLine;
+use crate::push::Message;
+use crate::session::{DirectWriter, Taken};
+
+/// The line of one client, and how it wants its messages.
+pub(super) struct Direct {
+    line: Arc<dyn DirectLine>,
+    envelope: bool,
+}
+
+impl Direct {
+    /// Writes to `line`, with an `envelope` or without.
+    pub(super) fn new(line: Arc<dyn DirectLine>, envelope: bool) -> Self {
+        Self { line, envelope }
+    }
+}
+
+impl DirectWriter for Direct {
+    fn write(&self, message: &Message) -> Taken {
+        let (kind, payload) = envelope::frame(message, self.envelope);
+        self.line.write(kind, payload)
+    }
+}

@@ -1,0 +1,167 @@
+//! A message is written by whoever brings it only while the connection's task rests and nothing waits.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+use tokio::time::advance;
+
+use super::*;
+use crate::id::{DeviceId, MessageId, UserId};
+use crate::key::KeyHasher;
+use crate::push::Payload;
+use crate::receipt::{Answer, gather};
+
+/// A socket that takes as much as it was told.
+#[derive(Default)]
+struct Socket {
+    takes: Mutex<VecDeque<Taken>>,
+    seen: Mutex<Vec<String>>,
+}
+
+impl DirectWriter for Arc<Socket> {
+    fn write(&self, message: &Message) -> Taken {
+        self.seen.lock().unwrap().push(message.id.to_string());
+        self.takes.lock().unwrap().pop_front().unwrap_or(Taken::All)
+    }
+}
+
+impl Socket {
+    fn takes<const N: usize>(takes: [Taken; N]) -> Arc<Self> {
+        Arc::new(Self { takes: Mutex::new(takes.into()), ..Self::default() })
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+fn session(socket: &Arc<Socket>) -> Session {
+    let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
+    let key = KeyHasher::new(&[0; 32]).key(&names);
+    let limits = OutboxLimits { messages_max: 3, bytes_max: 100 };
+    let session = Session::new(names, key, Stamp::from_raw(1), None, limits);
+    session.lend(Box::new(Arc::clone(socket)));
+    session
+}
+
+fn offer(session: &Session, id: &str) -> oneshot::Receiver<Outcome> {
+    let (done, outcome) = oneshot::channel();
+    let reply = gather(1, move |answer| {
+        let Answer::Outcomes(mut outcomes) = answer else { panic!("one outcome was asked for") };
+        let _ = done.send(outcomes.remove(0));
+    });
+    let id = MessageId::new(id).unwrap();
+    let message = Message { id, idempotent: true, payload: Payload::text("x") };
+    session.offer(&Arc::new(message), reply.into_iter().next().unwrap());
+    outcome
+}
+
+/// What the task does next, if there is something.
+fn work(session: &Session) -> Option<Work> {
+    session.work(9).now_or_never()
+}
+
+fn written(work: Option<Work>) -> Vec<Outgoing> {
+    let Some(Work::Write(batch)) = work else { panic!("there is something to write") };
+    batch
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_written_at_once_while_the_task_rests_and_never_before() {
+    let socket = Socket::takes([]);
+    let session = session(&socket);
+    let early = offer(&session, "a");
+    assert!(socket.seen().is_empty(), "the task has not begun to wait");
+    session.written(written(work(&session)));
+    assert_eq!(early.await, Ok(Outcome::Delivered));
+    assert!(work(&session).is_none(), "it rests from now on");
+    assert_eq!(offer(&session, "b").now_or_never(), Some(Ok(Outcome::Delivered)));
+    assert_eq!(socket.seen(), ["b"]);
+    assert_eq!(session.written_directly(), Some(Instant::now()));
+    assert_eq!(session.reclaim().map(|begun| begun.message.id.to_string()), None);
+    advance(Duration::from_secs(1)).await;
+    let _later = offer(&session, "c");
+    assert_eq!(socket.seen(), ["b"], "the task has taken its socket back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_the_tasks_and_so_is_all_that_follows_what_waits() {
+    let socket = Socket::takes([]);
+    let session = session(&socket);
+    assert!(work(&session).is_none());
+    let answers = ["a", "b"].map(|id| offer(&session, id));
+    advance(Duration::from_secs(1)).await;
+    let last = offer(&session, "c");
+    assert_eq!(socket.seen(), ["a"]);
+    let batch = written(work(&session));
+    assert_eq!(batch.iter().map(|o| o.message.id.to_string()).collect::<Vec<_>>(), ["b", "c"]);
+    session.written(batch);
+    for outcome in answers.into_iter().chain([last]) {
+        assert_eq!(outcome.await, Ok(Outcome::Delivered));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_nothing_leaves_the_message_to_the_task() {
+    let socket = Socket::takes([Taken::Nothing]);
+    let session = session(&socket);
+    assert!(work(&session).is_none());
+    let outcome = offer(&session, "a");
+    session.written(written(work(&session)));
+    assert_eq!(outcome.await, Ok(Outcome::Delivered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_begun_is_finished_by_the_task_before_anything_else() {
+    let socket = Socket::takes([Taken::Part]);
+    let session = session(&socket);
+    assert!(work(&session).is_none());
+    let begun = offer(&session, "a");
+    advance(Duration::from_secs(1)).await;
+    let next = offer(&session, "b");
+    assert_eq!(socket.seen(), ["a"]);
+    assert_eq!(offer(&session, "a").await, Ok(Outcome::Buffered), "a retry of what is being written");
+    let Some(Work::Finish(outgoing)) = work(&session) else { panic!("a message is begun") };
+    assert_eq!(outgoing.message.id.to_string(), "a");
+    session.written(vec![outgoing]);
+    assert_eq!(begun.await, Ok(Outcome::Delivered));
+    assert_eq!(offer(&session, "a").await, Ok(Outcome::Delivered), "a retry of what is written");
+    session.written(written(work(&session)));
+    assert_eq!(next.await, Ok(Outcome::Delivered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_and_never_finished_is_interrupted() {
+    let socket = Socket::takes([Taken::Part]);
+    let session = session(&socket);
+    assert!(work(&session).is_none());
+    let begun = offer(&session, "a");
+    session.close(CloseReason::ClientGone);
+    session.abandon();
+    assert_eq!(begun.await, Ok(Outcome::Interrupted), "the client may or may not have it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_closes_is_not_written_to_any_more() {
+    let socket = Socket::takes([]);
+    let session = session(&socket);
+    assert!(work(&session).is_none());
+    session.close(CloseReason::Kicked);
+    assert_eq!(offer(&session, "a").await, Ok(Outcome::NoSession));
+    assert!(socket.seen().is_empty());
+    assert_eq!(Arc::strong_count(&socket), 1, "nor is its socket kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_what_was_written_directly_is_not_written_again() {
+    let socket = Socket::takes([]);
+    let session = session(&socket);
+    assert!(work(&session).is_none());
+    for _ in 0..2 {
+        assert_eq!(offer(&session, "a").await, Ok(Outcome::Delivered));
+        advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(socket.seen(), ["a"]);
+}
