@@ -98,6 +98,10 @@ pub const LANES: usize = 4;
 pub const LANE_REQUESTS_MAX: usize = 4_096;
 /// Bytes waiting in one lane of a link; more are refused as overloaded. Guess.
 pub const LANE_BYTES_MAX: usize = 64 << 20;
+/// Bytes of broadcasts that wait for their turn at a node's own sessions; more are refused as overloaded. Guess.
+pub const FANOUT_BYTES_MAX: usize = 64 << 20;
+/// Broadcasts that wait so. Source: each session's outbox holds as many.
+pub const FANOUT_MESSAGES_MAX: usize = OUTBOX_MESSAGES_MAX;
 /// Receipts waiting on one link. A receipt answers a request that was counted, so that this is
 /// the sum of what the peer's lanes hold and what is in flight.
 pub const RECEIPTS_MAX: usize = 2 * LANES * LANE_REQUESTS_MAX;
@@ -217,6 +221,7 @@ const _: () = {
     assert!(SNAPSHOT_CHUNK_ENTRIES * 40 < FRAME_HEADER_BYTES_MAX);
     assert!(PEERS_MAX * (NODE_NAME_BYTES_MAX + 32) < FRAME_HEADER_BYTES_MAX);
     assert!(LANE_BYTES_MAX >= FRAME_PAYLOAD_BYTES_MAX);
+    assert!(FANOUT_BYTES_MAX >= FRAME_PAYLOAD_BYTES_MAX && FANOUT_BYTES_MAX <= u32::MAX as usize);
     assert!(URL_BYTES_MAX + HEADER_BYTES_MAX < HTTP_BUFFER_BYTES);
     assert!(BUFFERED_AFTER.as_millis() < PUSH_TIMEOUT.as_millis());
     assert!(HEARTBEAT_INTERVAL.as_millis() * 2 < HEARTBEAT_TIMEOUT.as_millis());

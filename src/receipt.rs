@@ -6,7 +6,7 @@
 //! [`Outcome::Interrupted`], so that no request can be forgotten and nothing lost is ever reported
 //! as delivered.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,12 @@ fn replies(sessions: usize, answer: Answer, done: Done) -> Vec<Reply> {
     (0..sessions).map(|index| Reply { gather: Some(Arc::clone(&gather)), index }).collect()
 }
 
+impl Gather {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic happens under this lock")
+    }
+}
+
 impl Reply {
     /// The reply of a message whose caller has its answer already.
     pub(crate) fn settled() -> Self {
@@ -86,21 +92,35 @@ impl Reply {
 
     /// Says what became of the message.
     pub(crate) fn answer(mut self, outcome: Outcome) {
-        self.settle(outcome);
+        self.settle(Some(outcome));
     }
 
-    fn settle(&mut self, outcome: Outcome) {
+    /// Makes so many replies of one whose outcomes are counted.
+    pub(crate) fn split(mut self, sessions: usize) -> Vec<Self> {
+        let Some(gather) = &self.gather else { return (0..sessions).map(|_| Self::settled()).collect() };
+        gather.lock().left += sessions;
+        let replies = (0..sessions).map(|index| Self { gather: Some(Arc::clone(gather)), index }).collect();
+        self.settle(None);
+        replies
+    }
+
+    /// Gives up its place, with an outcome or without.
+    fn settle(&mut self, outcome: Option<Outcome>) {
         let Some(gather) = self.gather.take() else { return };
         let finished = {
-            let mut state = gather.state.lock().expect("no panic happens under this lock");
-            match &mut state.answer {
-                Answer::Outcomes(outcomes) => outcomes[self.index] = outcome,
-                Answer::Tally(tally) => tally.add(&outcome),
-                Answer::Named(_)
-                | Answer::Sessions(_)
-                | Answer::NotRelayed
-                | Answer::Unanswered
-                | Answer::Overloaded => {
+            let mut state = gather.lock();
+            match (&mut state.answer, outcome) {
+                (_, None) => {}
+                (Answer::Outcomes(outcomes), Some(outcome)) => outcomes[self.index] = outcome,
+                (Answer::Tally(tally), Some(outcome)) => tally.add(&outcome),
+                (
+                    Answer::Named(_)
+                    | Answer::Sessions(_)
+                    | Answer::NotRelayed
+                    | Answer::Unanswered
+                    | Answer::Overloaded,
+                    Some(_),
+                ) => {
                     unreachable!("nobody gathers these")
                 }
             }
@@ -120,7 +140,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.settle(Outcome::Interrupted);
+        self.settle(Some(Outcome::Interrupted));
     }
 }
 
@@ -170,5 +190,30 @@ mod tests {
         }
         let expected = Tally { delivered: 1, buffered: 1, overloaded: 1, interrupted: 1 };
         assert_eq!(*slot.lock().unwrap(), Some(Answer::Tally(expected)));
+    }
+
+    #[test]
+    fn a_reply_is_split_for_as_many_sessions_as_there_turn_out_to_be() {
+        let (slot, done) = collect();
+        let mut parts = gather_tally(2, done);
+        assert!(parts.pop().unwrap().split(0).is_empty(), "a part without sessions says nothing");
+        let mut replies = parts.pop().unwrap().split(3);
+        for outcome in [Outcome::Delivered, Outcome::Buffered] {
+            replies.pop().unwrap().answer(outcome);
+        }
+        assert_eq!(*slot.lock().unwrap(), None);
+        drop(replies);
+        let expected = Tally { delivered: 1, buffered: 1, interrupted: 1, ..Tally::default() };
+        assert_eq!(*slot.lock().unwrap(), Some(Answer::Tally(expected)));
+    }
+
+    #[test]
+    fn a_request_of_empty_parts_completes_with_the_last_of_them() {
+        let (slot, done) = collect();
+        for part in gather_tally(2, done) {
+            assert_eq!(*slot.lock().unwrap(), None);
+            part.split(0);
+        }
+        assert_eq!(*slot.lock().unwrap(), Some(Answer::Tally(Tally::default())));
     }
 }

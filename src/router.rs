@@ -35,6 +35,7 @@ use crate::wire::Clock;
 
 mod attempt;
 mod errand;
+mod fanout;
 mod lease;
 mod names;
 mod owner;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::id::{DeviceId, NodeName, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::mesh::Recipients;
-use crate::push::Outcome;
-use crate::receipt::{Answer, NamedOutcome, Reply, gather, gather_tally};
+use crate::push::{Outcome, Tally};
+use crate::receipt::{Answer, NamedOutcome, Reply, gather};
 use crate::replica::Replica;
 use crate::router::Errand;
+use crate::router::fanout::Fanout;
 use crate::session::{CloseReason, Registry, Session};
 
 /// Does errands at this node's sessions.
@@ -16,12 +17,14 @@ pub(crate) struct Owner {
     me: NodeName,
     registry: Arc<Registry>,
     replica: Arc<Replica>,
+    fanout: Fanout,
 }
 
 impl Owner {
     /// The owner's side of the node `me`.
     pub(crate) fn new(me: NodeName, registry: Arc<Registry>, replica: Arc<Replica>) -> Self {
-        Self { me, registry, replica }
+        let fanout = Fanout::new(Arc::clone(&registry));
+        Self { me, registry, replica, fanout }
     }
 
     /// Does the errand at the recipients. `done` is called once, when the last session has answered,
@@ -33,13 +36,11 @@ impl Owner {
         done: impl FnOnce(Answer) + Send + 'static,
     ) {
         match recipients {
-            Recipients::All => {
-                let sessions = self.registry.all();
-                let replies = gather_tally(sessions.len(), done);
-                for (session, reply) in sessions.iter().zip(replies) {
-                    self.serve(session, errand, reply);
-                }
-            }
+            Recipients::All => match errand {
+                Errand::Push(message) => self.fanout.push(message, done),
+                // Nothing else is for everybody.
+                _ => done(Answer::Tally(Tally::default())),
+            },
             Recipients::Session(names) => {
                 let key = self.replica.hasher().key(names);
                 for reply in gather(1, done) {
