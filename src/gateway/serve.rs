@@ -131,6 +131,7 @@ where
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits::HTTP_HEADER_TIMEOUT)
+            .writev(false)
             .max_buf_size(limits::HTTP_BUFFER_BYTES)
             .serve_connection(TokioIo::new(line), service)
             .with_upgrades();
