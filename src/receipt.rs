@@ -64,6 +64,16 @@ pub(crate) fn gather(sessions: usize, done: impl FnOnce(Answer) + Send + 'static
     replies(sessions, Answer::Outcomes(vec![Outcome::Interrupted; sessions]), Box::new(done))
 }
 
+/// Like [`gather`], for sessions whose devices are named in the answer.
+pub(crate) fn gather_named(
+    devices: impl Iterator<Item = Option<DeviceId>>,
+    done: impl FnOnce(Answer) + Send + 'static,
+) -> Vec<Reply> {
+    let named: Vec<_> =
+        devices.map(|device| NamedOutcome { device, outcome: Outcome::Interrupted }).collect();
+    replies(named.len(), Answer::Named(named), Box::new(done))
+}
+
 /// Like [`gather`], but counts the outcomes instead of listing them.
 pub(crate) fn gather_tally(sessions: usize, done: impl FnOnce(Answer) + Send + 'static) -> Vec<Reply> {
     replies(sessions, Answer::Tally(Tally::default()), Box::new(done))
@@ -112,13 +122,10 @@ impl Reply {
             match (&mut state.answer, outcome) {
                 (_, None) => {}
                 (Answer::Outcomes(outcomes), Some(outcome)) => outcomes[self.index] = outcome,
+                (Answer::Named(named), Some(outcome)) => named[self.index].outcome = outcome,
                 (Answer::Tally(tally), Some(outcome)) => tally.add(&outcome),
                 (
-                    Answer::Named(_)
-                    | Answer::Sessions(_)
-                    | Answer::NotRelayed
-                    | Answer::Unanswered
-                    | Answer::Overloaded,
+                    Answer::Sessions(_) | Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded,
                     Some(_),
                 ) => {
                     unreachable!("nobody gathers these")
@@ -165,6 +172,21 @@ mod tests {
             *slot.lock().unwrap(),
             Some(Answer::Outcomes(vec![Outcome::Delivered, Outcome::NoSession]))
         );
+    }
+
+    #[test]
+    fn a_device_is_named_beside_its_outcome() {
+        let (slot, done) = collect();
+        let device = DeviceId::new("phone").unwrap();
+        let replies = gather_named([Some(device.clone()), None].into_iter(), done);
+        for (reply, outcome) in replies.into_iter().zip([Outcome::Delivered, Outcome::NoSession]) {
+            reply.answer(outcome);
+        }
+        let expected = vec![
+            NamedOutcome { device: Some(device), outcome: Outcome::Delivered },
+            NamedOutcome { device: None, outcome: Outcome::NoSession },
+        ];
+        assert_eq!(*slot.lock().unwrap(), Some(Answer::Named(expected)));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,8 +89,7 @@ impl Router {
         let idempotent = id.is_some();
         let id = id.unwrap_or_else(|| {
             let seq = self.next_id.fetch_add(1, Ordering::Relaxed);
-            MessageId::new(format!("{:016x}-{seq:x}", self.parts.id_prefix))
-                .expect("hexadecimal digits are a valid message id")
+            own_id(self.parts.id_prefix, seq)
         });
         Message { id, idempotent, payload }
     }
@@ -169,10 +169,17 @@ impl Router {
     /// Waits for the answers and reports what became of each session.
     async fn settle(&self, target: Sought, errand: Errand, attempts: Vec<Attempt>) -> Vec<SessionReport> {
         let deadline = Instant::now() + self.parts.push_timeout;
-        // Side by side: a session that moved must not wait for an owner that is slow.
-        let settled =
-            join_all(attempts.into_iter().map(|attempt| self.follow(&target, &errand, attempt, deadline)));
-        let mut reports: Vec<_> = settled.await.into_iter().flatten().collect();
+        let follow = |attempt| self.follow(&target, &errand, attempt, deadline);
+        let mut attempts = attempts.into_iter();
+        let mut reports = match (attempts.next(), attempts.len()) {
+            (None, _) => Vec::new(),
+            (Some(only), 0) => follow(only).await,
+            // Side by side: a session that moved must not wait for an owner that is slow.
+            (Some(first), _) => {
+                let all = join_all(std::iter::once(first).chain(attempts).map(follow)).await;
+                all.into_iter().flatten().collect()
+            }
+        };
         reports.sort_by(|a, b| a.device.cmp(&b.device));
         reports
     }
@@ -248,6 +255,16 @@ impl Router {
     }
 }
 
+/// The id of a message that its caller gave none.
+fn own_id(prefix: u64, seq: u64) -> MessageId {
+    let mut digits = [0; 2 * u64::BITS as usize / 4 + 1];
+    let mut rest = &mut digits[..];
+    write!(rest, "{prefix:016x}-{seq:x}").expect("all digits of both fit");
+    let left = rest.len();
+    let id = std::str::from_utf8(&digits[..digits.len() - left]).expect("digits are ASCII");
+    MessageId::new(id).expect("hexadecimal digits are a valid message id")
+}
+
 /// Whom a push is for, while its sessions are followed.
 struct Sought {
     user: UserId,
@@ -269,3 +286,14 @@ impl Sought {
 
 /// The bound that every call of this module keeps, beside the caller's own timeout.
 const _: () = assert!(limits::TAKEOVER_TIMEOUT.as_millis() <= limits::PUSH_TIMEOUT.as_millis());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_ours_is_a_prefix_of_full_length_and_a_number() {
+        assert_eq!(own_id(0x1f, 0xff).as_str(), "000000000000001f-ff");
+        assert_eq!(own_id(u64::MAX, u64::MAX).as_str(), "ffffffffffffffff-ffffffffffffffff");
+    }
+}

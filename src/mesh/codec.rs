@@ -111,9 +111,18 @@ impl CodecError {
 /// # Panics
 /// When the header exceeds its bound: whoever builds headers bounds them.
 pub(crate) fn encode<H: Serialize>(header: &H, payload_len: usize) -> Bytes {
-    let mut bytes = vec![0; PREFIX_BYTES];
-    bincode::serde::encode_into_std_write(header, &mut bytes, CONFIG)
-        .expect("a header of ours always encodes");
+    let mut short = [0; SHORT_BYTES_MAX];
+    let mut long = Vec::new();
+    let bytes = match bincode::serde::encode_into_slice(header, &mut short[PREFIX_BYTES..], CONFIG) {
+        Ok(len) => &mut short[..PREFIX_BYTES + len],
+        // It does not fit.
+        Err(_) => {
+            long.resize(PREFIX_BYTES, 0);
+            bincode::serde::encode_into_std_write(header, &mut long, CONFIG)
+                .expect("a header of ours always encodes");
+            &mut long[..]
+        }
+    };
     let header_len = bytes.len() - PREFIX_BYTES;
     assert!(header_len <= limits::FRAME_HEADER_BYTES_MAX, "a header of {header_len} bytes is not bounded");
     assert!(
@@ -123,7 +132,7 @@ pub(crate) fn encode<H: Serialize>(header: &H, payload_len: usize) -> Bytes {
     let (header_len, payload_len) = (header_len as u32, payload_len as u32);
     bytes[..4].copy_from_slice(&header_len.to_be_bytes());
     bytes[4..PREFIX_BYTES].copy_from_slice(&payload_len.to_be_bytes());
-    bytes.into()
+    Bytes::copy_from_slice(bytes)
 }
 
 fn decode<H: DeserializeOwned>(bytes: &[u8]) -> Result<H, CodecError> {
@@ -246,6 +255,8 @@ pub(crate) async fn write_frame<H: Serialize>(stream: &mut SendStream, header: &
 }
 
 const PREFIX_BYTES: usize = 8;
+/// Frames up to this length are put together on the stack. Guess: those of one push to one user are shorter.
+const SHORT_BYTES_MAX: usize = 256;
 /// Guess: several packets at once, so that a burst costs few calls.
 const READ_CHUNK_BYTES: usize = 64 << 10;
 /// The limit makes bincode refuse a length that the header could not hold.

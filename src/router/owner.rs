@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::id::{DeviceId, NodeName, Stamp, UserId};
+use crate::id::{NodeName, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::mesh::Recipients;
 use crate::push::{Outcome, Tally};
-use crate::receipt::{Answer, NamedOutcome, Reply, gather};
+use crate::receipt::{Answer, Reply, gather, gather_named};
 use crate::replica::Replica;
 use crate::router::Errand;
 use crate::router::fanout::Fanout;
@@ -73,9 +73,8 @@ impl Owner {
             .map(|device| self.registry.get(Key { user: hash, device: *device }))
             .map(|session| session.filter(|session| session.names().user == *user))
             .collect();
-        let names: Vec<Option<DeviceId>> =
-            sessions.iter().map(|session| Some(session.as_ref()?.names().device.clone())).collect();
-        let replies = gather(devices.len(), move |answer| done(named(names, answer)));
+        let names = sessions.iter().map(|session| Some(session.as_ref()?.names().device.clone()));
+        let replies = gather_named(names, done);
         for ((device, session), reply) in devices.iter().zip(sessions).zip(replies) {
             match session {
                 Some(session) => self.serve(&session, errand, reply),
@@ -119,19 +118,5 @@ impl Owner {
             }
             _ => Outcome::NoSession,
         }
-    }
-}
-
-/// Puts the names of the devices beside their outcomes.
-fn named(names: Vec<Option<DeviceId>>, answer: Answer) -> Answer {
-    match answer {
-        Answer::Outcomes(outcomes) => Answer::Named(
-            names
-                .into_iter()
-                .zip(outcomes)
-                .map(|(device, outcome)| NamedOutcome { device, outcome })
-                .collect(),
-        ),
-        other => other,
     }
 }

@@ -25,8 +25,11 @@ pub(crate) fn plan<T>(
     wanted: impl IntoIterator<Item = (NodeName, T)>,
     wanted_max: usize,
 ) -> Vec<(NodeName, Vec<T>)> {
+    let mut wanted = wanted.into_iter();
+    let Some((owner, one)) = wanted.next() else { return Vec::new() };
+    let Some(second) = wanted.next() else { return vec![(owner, vec![one])] };
     let mut plan: BTreeMap<_, Vec<Vec<T>>> = BTreeMap::new();
-    for (owner, one) in wanted {
+    for (owner, one) in [(owner, one), second].into_iter().chain(wanted) {
         let requests = plan.entry(owner).or_default();
         match requests.last_mut().filter(|request| request.len() < wanted_max) {
             Some(request) => request.push(one),

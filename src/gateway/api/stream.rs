@@ -14,6 +14,7 @@
 //! while it sends. A caller that goes away ends the stream; what was dispatched is delivered.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -133,19 +134,20 @@ impl Stream {
                 Split::Line(text) => line::parse(&text, limits.max_payload_bytes),
                 Split::TooLong => Err(ApiError::line_too_large(line_bytes_max(limits.max_payload_bytes))),
             };
-            let (payload_bytes, answer) = match parsed {
-                Ok(line) => (line.payload.bytes.len(), self.send(number, line)),
+            let answer = match parsed {
+                Ok(line) => self.send(number, line),
                 Err(error) => {
                     let json = encode(&json!({ "line": number, "error": error.to_value() }));
-                    (0, async move { json }.boxed())
+                    ready(Answered { json, payload_bytes: 0 }).boxed()
                 }
             };
-            self.window_bytes += payload_bytes;
-            self.window.push_back(answer.map(move |json| Answered { json, payload_bytes }).boxed());
+            self.window.push_back(answer);
         }
     }
 
-    fn send(&self, number: u64, line: Line) -> BoxFuture<'static, Vec<u8>> {
+    fn send(&mut self, number: u64, line: Line) -> BoxFuture<'static, Answered> {
+        let payload_bytes = line.payload.bytes.len();
+        self.window_bytes += payload_bytes;
         let gateway = Arc::clone(&self.gateway);
         let started = Instant::now();
         let message = gateway.router.message(line.id, line.payload);
@@ -154,7 +156,9 @@ impl Stream {
             return async move {
                 let report = report.await;
                 note_broadcast(&gateway, started);
-                encode(&LineAnswer { line: number, outcome: None, answer: BroadcastAnswer::from(&report) })
+                let answer = BroadcastAnswer::from(&report);
+                let json = encode(&LineAnswer { line: number, outcome: None, answer });
+                Answered { json, payload_bytes }
             }
             .boxed();
         }
@@ -163,7 +167,8 @@ impl Stream {
             let report = report.await;
             note(&gateway, &report, started);
             let outcome = Some(report.best().as_str());
-            encode(&LineAnswer { line: number, outcome, answer: PushAnswer::from(&report) })
+            let json = encode(&LineAnswer { line: number, outcome, answer: PushAnswer::from(&report) });
+            Answered { json, payload_bytes }
         }
         .boxed()
     }
@@ -202,11 +207,15 @@ struct LineAnswer<T> {
 }
 
 fn encode(answer: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(answer).expect("texts and numbers always serialise")
+    let mut json = Vec::with_capacity(ANSWER_BYTES);
+    serde_json::to_writer(&mut json, answer).expect("texts and numbers always serialise");
+    json
 }
 
 /// Bytes of payload whose answers are awaited at once. Guess: 16 payloads of the default limit.
 const WINDOW_BYTES_MAX: usize = 16 << 20;
+/// The answer of a push to one session mostly fits.
+const ANSWER_BYTES: usize = 256;
 /// Answers are handed over in pieces of about this size when there are many. Guess.
 const CHUNK_BYTES: usize = 16 << 10;
 /// Pieces that wait for a caller who does not read: 4 MiB.
