@@ -67,6 +67,8 @@ metrics! {
         "Sessions that ended, by reason.";
     connections_refused: counters("pushmesh_connections_refused_total", "reason", &REFUSALS),
         "WebSocket connections that were refused, by the code of the answer.";
+    messages_written: counters("pushmesh_messages_written_total", "how", &WRITES),
+        "Messages to clients: written at once by whoever brought them, begun so and finished by the session's task, or by the task.";
     client_messages: counter("pushmesh_client_messages_total"),
         "Messages received from clients.";
     client_acks: counter("pushmesh_client_acks_total"),
@@ -319,6 +321,7 @@ const FRAME_REFUSALS: [&str; 4] = ["codec", "oversize", "order", "version"];
 
 const PULLED_FROM: [&str; 2] = ["owner", "relay"];
 
+const WRITES: [&str; 3] = ["at_once", "begun", "task"];
 const RELAY_STEPS: [&str; 3] = ["asked", "passed_on", "refused"];
 
 const DIRECTIONS: [&str; 2] = ["sent", "received"];

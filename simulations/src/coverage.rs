@@ -217,6 +217,8 @@ const REQUIRED: &[&str] = &[
     "fault: wall clock set",
     "node: called one dead that runs",
     "node: delta taken",
+    "node: message written at once",
+    "node: message written by its session's task",
     "node: doubted itself",
     "node: previous owner did not answer",
     "node: refused a boot that is over",

@@ -122,7 +122,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let handler = Arc::clone(&setup.handler);
         let info = setup.info.clone();
         if let Some(line) = &setup.line {
-            session.lend(Box::new(Direct::new(Arc::clone(line), setup.envelope)));
+            let metrics = Arc::clone(&setup.metrics);
+            session.lend(Box::new(Direct::new(Arc::clone(line), setup.envelope, metrics)));
         }
         Self {
             socket,
@@ -263,6 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let (kind, payload) = envelope::frame(&outgoing.message, self.setup.envelope);
             self.frames.push(kind, payload);
         }
+        self.setup.metrics.messages_written.with("task").increment(batch.len() as u64);
         self.batch = batch;
         self.lent = false;
     }

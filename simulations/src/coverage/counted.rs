@@ -87,7 +87,7 @@ fn cases(metrics: &str) -> BTreeMap<&'static str, u64> {
 }
 
 /// Counters, and what they tell.
-const CASES: [(&str, &str); 10] = [
+const CASES: [(&str, &str); 13] = [
     ("pushmesh_directory_deltas_total{direction=\"received\"}", "node: delta taken"),
     ("pushmesh_directory_snapshots_total{direction=\"received\"}", "node: snapshot taken"),
     ("pushmesh_directory_snapshots_outdated_total", "node: snapshot came too late"),
@@ -96,6 +96,9 @@ const CASES: [(&str, &str); 10] = [
     ("pushmesh_directory_diverged_total", "node: copy found wrong"),
     ("pushmesh_directory_swept_rows_total", "node: rows swept"),
     ("pushmesh_mesh_relayed_total{step=\"passed_on\"}", "node: request passed on for another one"),
+    ("pushmesh_messages_written_total{how=\"at_once\"}", "node: message written at once"),
+    ("pushmesh_messages_written_total{how=\"begun\"}", "node: message begun at once"),
+    ("pushmesh_messages_written_total{how=\"task\"}", "node: message written by its session's task"),
     ("pushmesh_takeovers_total", "node: session taken over"),
     ("pushmesh_takeover_timeouts_total", "node: previous owner did not answer"),
 ];

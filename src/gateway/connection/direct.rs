@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::gateway::envelope;
 use crate::gateway::line::DirectLine;
+use crate::metrics::Metrics;
 use crate::push::Message;
 use crate::session::{DirectWriter, Taken};
 
@@ -11,18 +12,25 @@ use crate::session::{DirectWriter, Taken};
 pub(super) struct Direct {
     line: Arc<dyn DirectLine>,
     envelope: bool,
+    metrics: Arc<Metrics>,
 }
 
 impl Direct {
     /// Writes to `line`, with an `envelope` or without.
-    pub(super) fn new(line: Arc<dyn DirectLine>, envelope: bool) -> Self {
-        Self { line, envelope }
+    pub(super) fn new(line: Arc<dyn DirectLine>, envelope: bool, metrics: Arc<Metrics>) -> Self {
+        Self { line, envelope, metrics }
     }
 }
 
 impl DirectWriter for Direct {
     fn write(&self, message: &Message) -> Taken {
         let (kind, payload) = envelope::frame(message, self.envelope);
-        self.line.write(kind, payload)
+        let taken = self.line.write(kind, payload);
+        match taken {
+            Taken::All => self.metrics.messages_written.with("at_once").increment(1),
+            Taken::Part => self.metrics.messages_written.with("begun").increment(1),
+            Taken::Nothing => {}
+        }
+        taken
     }
 }

@@ -218,6 +218,15 @@ proptest! {
     }
 
     #[test]
+    fn headers_of_any_length_survive(devices in 0..60usize) {
+        let recipients = Recipients::Devices { user: names().user, devices: vec![key().device; devices] };
+        let sent = Request { recipients, ..push_request() };
+        let mut decoder = Decoder::default();
+        decoder.feed(&encode(&sent, 0));
+        prop_assert_eq!(decoder.next::<Request>().unwrap(), Some((sent, Bytes::new())));
+    }
+
+    #[test]
     fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut decoder = Decoder::default();
         decoder.feed(&bytes);
