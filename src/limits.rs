@@ -190,6 +190,9 @@ pub const SELF_DOUBT_WINDOW: Duration = Duration::from_secs(2);
 pub const SELF_DOUBT_PEERS_MIN: usize = 2;
 /// How many times as long [`DEAD_AFTER`] is for a node that doubts itself. Source: design.
 pub const SELF_DOUBT_STRETCH: u32 = 3;
+/// The claims of a member that was hidden and returns are believed after this, even if its section has not
+/// arrived. Source: a section that does not come directly comes through a relay, which takes as long.
+pub const RETURN_BELIEVED_AFTER: Duration = RELAY_AFTER;
 /// A member that was not alive for longer is stale: its section comes through a relay. Source: design.
 pub const RELAY_AFTER: Duration = Duration::from_secs(3);
 /// Alive members that are candidates for the one hop of a relay. Source: one, and one in reserve.

@@ -36,6 +36,7 @@ mod drain;
 mod liveness;
 mod observer;
 mod readiness;
+mod returned;
 mod service;
 mod shared;
 mod start;

@@ -306,7 +306,8 @@ impl Replica {
 
     /// The sessions of this node that any other claim excludes. Walks all claims; for when claims
     /// appear that were not merged one by one.
-    fn audit(&self) -> Vec<Lost> {
+    #[must_use]
+    pub fn audit(&self) -> Vec<Lost> {
         self.shards.iter().flat_map(|shard| shard.read().expect(NOT_POISONED).audit()).collect()
     }
 

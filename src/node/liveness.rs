@@ -20,6 +20,7 @@ use crate::membership::overlay::{Change, Observation, Overlay, OverlayTimers};
 use crate::membership::roster::Roster;
 use crate::mesh::{KnownMember, Links, Peer};
 use crate::node::readiness::{Readiness, Ready};
+use crate::node::returned::Returned;
 use crate::replica::Replica;
 use crate::router::Router;
 
@@ -38,6 +39,7 @@ pub(crate) struct Liveness {
 struct State {
     overlay: Overlay,
     readiness: Readiness,
+    returned: Returned,
     /// How many boots gossip knew at the last look, former ones included.
     gossiped: usize,
     /// How many observations the overlay had refused when that was last logged.
@@ -63,6 +65,7 @@ impl Liveness {
         let state = Mutex::new(State {
             overlay,
             readiness: Readiness::new(!config.peers.is_empty()),
+            returned: Returned::default(),
             gossiped: 0,
             refused: 0,
             degraded: false,
@@ -97,7 +100,11 @@ impl Liveness {
 
     /// The copy of a member's section is complete.
     pub(crate) fn section_synced(&self, owner: &NodeName) {
-        self.lock().readiness.synced(owner);
+        let mut state = self.lock();
+        state.readiness.synced(owner);
+        if state.returned.synced(owner) {
+            self.supersede(self.replica.audit());
+        }
     }
 
     /// Whether the node may say that it is ready.
@@ -159,6 +166,9 @@ impl Liveness {
         }
         changes.extend(state.overlay.tick(now));
         self.apply(&mut state, changes);
+        if state.returned.due(now) {
+            self.supersede(self.replica.audit());
+        }
         self.complain(&mut state);
         for member in state.overlay.unheard() {
             links.dial(member.addr(), Some(member.name().clone()));
@@ -211,13 +221,18 @@ impl Liveness {
                 _ => info!(member = %name, %incarnation, from = before, to = to.as_str(), "member state"),
             }
             match Effect::of(to) {
-                Effect::Show => self.supersede(self.replica.set_hidden(&name, incarnation, false)),
+                Effect::Show => {
+                    let lost = self.replica.set_hidden(&name, incarnation, false);
+                    self.supersede(state.returned.shown(&name, lost, self.now()));
+                }
                 Effect::Hide => {
                     self.supersede(self.replica.set_hidden(&name, incarnation, true));
+                    state.returned.hidden(&name);
                     state.readiness.gone(&name);
                 }
                 Effect::Forget { over } => {
                     self.replica.discard(&name, incarnation, over);
+                    state.returned.hidden(&name);
                     state.readiness.gone(&name);
                 }
             }

@@ -14,6 +14,7 @@ pub(crate) const PURE: &[&str] = &[
     "src/session/close.rs",
     "src/router/route.rs",
     "src/node/readiness.rs",
+    "src/node/returned.rs",
 ];
 
 /// Words that a pure file has no use for.
