@@ -52,9 +52,9 @@ impl Heartbeat {
         self.heard = now;
     }
 
-    /// A message passed in either direction.
-    pub(crate) fn message(&mut self, now: Duration) {
-        self.message = now;
+    /// A message passed in either direction. It may be told later than one that passed after it.
+    pub(crate) fn message(&mut self, at: Duration) {
+        self.message = self.message.max(at);
     }
 
     /// What to do now; after [`Pulse::Ping`] the ping counts as sent.
@@ -108,6 +108,16 @@ mod tests {
         assert_eq!(heartbeat.poll(seconds(100)), Pulse::Idle);
         heartbeat.message(seconds(100));
         assert_eq!(heartbeat.poll(seconds(100)), Pulse::Wait(seconds(124)));
+    }
+
+    #[test]
+    fn a_message_that_is_told_late_does_not_undo_a_later_one() {
+        let mut heartbeat =
+            Heartbeat::new(HeartbeatTimers { interval: seconds(200), timeout: seconds(400), ..TIMERS });
+        heartbeat.message(seconds(50));
+        heartbeat.message(seconds(10));
+        assert_eq!(heartbeat.poll(seconds(149)), Pulse::Wait(seconds(150)));
+        assert_eq!(heartbeat.poll(seconds(150)), Pulse::Idle);
     }
 
     #[test]
