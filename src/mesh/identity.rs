@@ -21,7 +21,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::EndEntityCert;
 
 use crate::config::{Config, MeshIdentity};
 use crate::id::{ClusterName, NodeName};
@@ -122,13 +122,10 @@ impl Identity {
         let verifier =
             PeerVerifier::new(cluster.clone(), &authorities, algorithms).map_err(IdentityError::Authority)?;
         let time = ValidationTime::Machine;
-        for usage in [KeyUsage::server_auth(), KeyUsage::client_auth()] {
-            let found = verifier
-                .verify(&chain[0], &chain[1..], time.now(), usage)
-                .map_err(IdentityError::OwnCertificate)?;
-            if found != *name {
-                return Err(IdentityError::OtherName { found, uri: node_uri(cluster, name) });
-            }
+        let found =
+            verifier.verify(&chain[0], &chain[1..], time.now()).map_err(IdentityError::OwnCertificate)?;
+        if found != *name {
+            return Err(IdentityError::OtherName { found, uri: node_uri(cluster, name) });
         }
         let certified =
             CertifiedKey::from_der(chain, private_key, &provider).map_err(IdentityError::PrivateKey)?;

@@ -5,6 +5,8 @@
 //! Which of the cluster's nodes it may be is for the caller to compare afterwards. Names of hosts
 //! play no part: nodes are known by their name, wherever they run.
 
+use std::cell::Cell;
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,7 +16,10 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, PeerIncompatible, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::{
+    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, KeyUsage,
+    RequiredEkuNotFoundContext,
+};
 
 use super::certificate::{NameError, named_node};
 use crate::id::{ClusterName, NodeName};
@@ -43,19 +48,54 @@ impl PeerVerifier {
     }
 
     /// The node that a chain proves: `certificate` leads to an anchor over `intermediates`, is
-    /// valid at `now` for `usage`, and names one node of the cluster.
+    /// valid at `now` for both directions, and names one node of the cluster.
     pub(super) fn verify(
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-        usage: KeyUsage,
     ) -> Result<NodeName, RefusedCertificate> {
         let certificate = EndEntityCert::try_from(certificate).map_err(RefusedCertificate::Unreadable)?;
         certificate
-            .verify_for_usage(self.algorithms.all, &self.anchors, intermediates, now, usage, None, None)
+            .verify_for_usage(
+                self.algorithms.all,
+                &self.anchors,
+                intermediates,
+                now,
+                BothDirections::default(),
+                None,
+                None,
+            )
             .map_err(RefusedCertificate::Chain)?;
         named_node(&certificate, &self.cluster).map_err(RefusedCertificate::Name)
+    }
+}
+
+/// Demands both purposes of a node's certificate, because each node dials and is dialled, so that it can not
+/// be had by a certificate that the authority made for something else. An authority on the way to the anchor
+/// may leave them out, and then passes both on; the ready-made rules of webpki allow that for the node too.
+#[derive(Default)]
+struct BothDirections {
+    /// webpki asks first for the certificate that is to be verified, then for those above it.
+    node_passed: Cell<bool>,
+}
+
+impl ExtendedKeyUsageValidator for BothDirections {
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let (mut server, mut client, mut present) = (false, false, Vec::new());
+        for purpose in purposes {
+            let purpose = purpose?;
+            server |= purpose == KeyPurposeId::new(SERVER_AUTH);
+            client |= purpose == KeyPurposeId::new(CLIENT_AUTH);
+            present.push(purpose.to_decoded_oid());
+        }
+        let may_be_absent = self.node_passed.get();
+        if server && client || present.is_empty() && may_be_absent {
+            self.node_passed.set(true);
+            return Ok(());
+        }
+        let required = if server { KeyUsage::client_auth() } else { KeyUsage::server_auth() };
+        Err(webpki::Error::RequiredEkuNotFoundContext(RequiredEkuNotFoundContext { required, present }))
     }
 }
 
@@ -68,7 +108,7 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.verify(end_entity, intermediates, now, KeyUsage::server_auth())?;
+        self.verify(end_entity, intermediates, now)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -111,7 +151,7 @@ impl ClientCertVerifier for PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.verify(end_entity, intermediates, now, KeyUsage::client_auth())?;
+        self.verify(end_entity, intermediates, now)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -192,12 +232,34 @@ impl From<RefusedCertificate> for rustls::Error {
             RefusedCertificate::Chain(webpki::Error::CertExpired { .. }) => CertificateError::Expired,
             RefusedCertificate::Chain(webpki::Error::CertNotValidYet { .. }) => CertificateError::NotValidYet,
             RefusedCertificate::Chain(_) | RefusedCertificate::Name(_) => {
-                CertificateError::Other(OtherError(Arc::new(refused)))
+                CertificateError::Other(OtherError(Arc::new(InWords(refused.to_string()))))
             }
         };
         rustls::Error::InvalidCertificate(error)
     }
 }
+
+/// rustls writes foreign errors as `Debug` does, into its own messages and into the word that the peer gets.
+struct InWords(String);
+
+impl fmt::Debug for InWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for InWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InWords {}
+
+/// The purpose of a TLS server, as DER has it. Source: RFC 5280 section 4.2.1.12, 1.3.6.1.5.5.7.3.1.
+const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+/// The purpose of a TLS client, likewise.
+const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 
 /// Ed25519 alone: what a derived authority and its nodes use, and signatures of constant length.
 pub(super) static ED25519_ONLY: WebPkiSupportedAlgorithms =

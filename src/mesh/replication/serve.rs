@@ -37,7 +37,8 @@ pub(crate) async fn serve(
     write_frame(&mut stream, &SectionFrame::Head(head.digest)).await?;
     let mut version = replica.watch_own();
     let mut cursor = position;
-    let mut sent = Instant::now() - limits::COALESCE_MAX;
+    // Until something was sent the stream counts as quiet. A clock that has just begun has no earlier time.
+    let mut sent: Option<Instant> = None;
     loop {
         version.borrow_and_update();
         match replica.delta_since(&owner, cursor, changes_max) {
@@ -51,7 +52,8 @@ pub(crate) async fn serve(
                 }
                 let window = window(context.service.members().len());
                 let full = cursor.version + changes_max as u64;
-                if !gather(&mut version, full, sent + window, &mut stream).await {
+                let flush = sent.map_or_else(Instant::now, |sent| sent + window);
+                if !gather(&mut version, full, flush, &mut stream).await {
                     return Ok(());
                 }
             }
@@ -59,7 +61,7 @@ pub(crate) async fn serve(
                 context.metrics.directory_deltas("sent");
                 cursor = delta.end();
                 write_frame(&mut stream, &SectionFrame::Delta(delta)).await?;
-                sent = Instant::now();
+                sent = Some(Instant::now());
             }
         }
     }

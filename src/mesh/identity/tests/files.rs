@@ -65,6 +65,12 @@ fn node_params(uris: &[&str]) -> CertificateParams {
     params
 }
 
+/// What certificates may be good for without being good for a node.
+fn not_both() -> [Vec<ExtendedKeyUsagePurpose>; 5] {
+    use ExtendedKeyUsagePurpose::{Any, ClientAuth, CodeSigning, ServerAuth};
+    [vec![], vec![ServerAuth], vec![ClientAuth], vec![CodeSigning], vec![Any]]
+}
+
 fn refusal(ca: &str, cert: &str, key: &str) -> String {
     Identity::from_files(&cluster("shop"), &node("n1"), ca, cert, key).unwrap_err().to_string()
 }
@@ -100,10 +106,30 @@ async fn a_chain_over_an_intermediate_authority_works() {
 }
 
 #[tokio::test]
+async fn a_peer_whose_certificate_is_not_for_both_directions_is_refused_and_told_why() {
+    let operator = Operator::new();
+    let n1 = operator.node("shop", "n1");
+    for usages in not_both() {
+        let mut params = node_params(&["pushmesh://shop/n2"]);
+        params.extended_key_usages = usages.clone();
+        let (cert, key) = operator.issue(&params);
+        let chain = certificates("mesh-tls-cert", &cert).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let certified = CertifiedKey::from_der(chain, key, &provider()).unwrap();
+        let n2 = Identity { certified: Arc::new(certified.into()), ..operator.node("shop", "n2") };
+        let (server_says, client_says) = refused(&n1, intruder(Some(&n2))).await;
+        let dialler_says = refused_impostor(&n1, &n2).await;
+        for says in [server_says, client_says, dialler_says] {
+            assert!(says.contains("must have serverAuth and clientAuth"), "{usages:?}: {says}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_node_of_another_cluster_under_the_same_authority_is_refused() {
     let operator = Operator::new();
     let (shop, bank) = (operator.node("shop", "n1"), operator.node("bank", "n2"));
-    let reason = "OtherCluster";
+    let reason = "it names a node of the cluster \"bank\", not of shop";
     let client = refused_impostor(&shop, &bank).await;
     assert!(client.contains(reason), "{client}");
     let (server, _) = refused(&shop, intruder(Some(&bank))).await;
@@ -170,9 +196,10 @@ fn a_certificate_that_peers_would_refuse_is_refused_at_start() {
         operator.refusal(&params)
     };
 
-    for usage in [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth] {
-        let one_way = message(&|params| params.extended_key_usages = vec![usage.clone()]);
-        assert!(one_way.contains("must have serverAuth and clientAuth"), "{one_way}");
+    for usages in not_both() {
+        let refused = message(&|params| params.extended_key_usages = usages.clone());
+        assert!(refused.contains("--mesh-tls-cert: a node dials and is dialled"), "{usages:?}: {refused}");
+        assert!(refused.contains("must have serverAuth and clientAuth"), "{usages:?}: {refused}");
     }
     assert!(message(&|params| params.not_after = date_time_ymd(2001, 1, 1)).contains("has expired"));
     assert!(message(&|params| params.not_before = date_time_ymd(3001, 1, 1)).contains("not valid yet"));
