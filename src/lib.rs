@@ -15,7 +15,7 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits hash key push wire ◄─ receipt config token handler metrics ◄─ directory membership session
+//! id limits hash json key push wire ◄─ receipt config token handler metrics ◄─ directory membership session
 //!                     ◄─ replica ◄─ mesh ◄─ router ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
@@ -58,6 +58,7 @@ pub mod wire;
 mod directory;
 mod gateway;
 mod hash;
+mod json;
 mod key;
 mod membership;
 mod mesh;

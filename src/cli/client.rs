@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::server::{Body, Server, ServerArgs};
 use crate::config::Secret;
+use crate::json::{self, Object};
 
 /// The flags of every command that calls the API.
 #[derive(Debug, Clone, clap::Args)]
@@ -145,10 +146,10 @@ impl Answer {
     pub(crate) fn error(&self) -> ApiError {
         #[derive(Deserialize)]
         struct WithError {
-            error: ErrorBody,
+            error: Object<ErrorBody>,
         }
-        match serde_json::from_slice::<WithError>(&self.body) {
-            Ok(WithError { error }) => ApiError { status: self.status, error },
+        match json::object::<WithError>(&self.body) {
+            Ok(WithError { error: Object(error) }) => ApiError { status: self.status, error },
             Err(_) => {
                 let text = String::from_utf8_lossy(&self.body);
                 let first_line: String = text.lines().next().unwrap_or_default().chars().take(200).collect();

@@ -105,7 +105,7 @@ pub(crate) async fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
     let Subject(user) = &args.subject;
     let path = format!("/v1/explain/users/{}", encode(user.as_str()));
     let answer: Box<RawValue> = ApiClient::new(&args.api)?.get(&path).await?;
-    let explanation: Explanation = serde_json::from_str(answer.get())?;
+    let explanation: Explanation = crate::json::object(answer.get().as_bytes())?;
     if args.json {
         super::print_line(answer.get())?;
     } else {

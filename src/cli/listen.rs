@@ -20,6 +20,7 @@ use super::exit::Exit;
 use super::server::{Server, ServerArgs};
 use crate::config::Secret;
 use crate::id::{DeviceId, UserId};
+use crate::json::{self, Object};
 
 mod socket;
 
@@ -139,8 +140,8 @@ fn after_close(code: u16, reason: &str) -> Next {
     match code {
         1_000 => Next::End(Exit::Done),
         1_012 | 1_013 => {
-            let chosen =
-                serde_json::from_str::<Reason>(reason).map(|reason| Duration::from_millis(reason.retry_ms));
+            let chosen = json::object::<Reason>(reason.as_bytes())
+                .map(|reason| Duration::from_millis(reason.retry_ms));
             Next::Reconnect { pause: chosen.unwrap_or(RETRY_PAUSE).min(RETRY_PAUSE_MAX) }
         }
         _ => Next::End(Exit::Error),
@@ -226,7 +227,7 @@ fn envelope(text: &str) -> anyhow::Result<Heard> {
         node: String,
         resume: Option<String>,
     }
-    let parsed: Envelope = serde_json::from_str(text).context("the server does not speak pushmesh.v1")?;
+    let parsed: Envelope = json::object(text.as_bytes()).context("the server does not speak pushmesh.v1")?;
     match parsed.r#type.as_str() {
         "message" => {
             // One line, whatever white space the server puts in.
@@ -253,8 +254,8 @@ fn check_user(user: Option<&UserId>, token: Option<&Secret>) -> anyhow::Result<(
     }
     let (Some(user), Some(token)) = (user, token) else { return Ok(()) };
     // Not verified, which is the server's business; a token that is none is refused by it.
-    match insecure_decode_claims::<Sub>(token.expose()) {
-        Ok(claims) if claims.sub != user.as_str() => {
+    match insecure_decode_claims::<Object<Sub>>(token.expose()) {
+        Ok(Object(claims)) if claims.sub != user.as_str() => {
             anyhow::bail!(
                 "the token is for user {}, not {user}: leave out --user or get another token",
                 claims.sub

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use super::client::{ApiArgs, ApiClient};
 use super::exit::Exit;
 use super::table::{Table, age, thousands};
+use crate::json::Object;
 use crate::wire::{Clock, SystemClock};
 
 /// The flags of `pushmesh nodes`.
@@ -51,10 +52,10 @@ struct NodeRow {
 pub(crate) async fn run(args: NodesArgs) -> anyhow::Result<Exit> {
     let api = ApiClient::new(&args.api)?;
     let lines = if args.json {
-        let answer: Nodes<Box<RawValue>> = api.get("/v1/nodes").await?;
+        let Object(answer): Object<Nodes<Box<RawValue>>> = api.get("/v1/nodes").await?;
         answer.nodes.iter().map(|node| node.get().to_owned()).collect()
     } else {
-        let answer: Nodes<NodeRow> = api.get("/v1/nodes").await?;
+        let Object(answer): Object<Nodes<NodeRow>> = api.get("/v1/nodes").await?;
         table(answer.nodes, SystemClock.now_ms())
     };
     for line in lines {

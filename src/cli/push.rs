@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::server::encode;
 use super::table::{Table, thousands};
 use crate::id::{DeviceId, MessageId, UserId};
+use crate::json;
 
 mod lines;
 #[cfg(test)]
@@ -136,7 +137,7 @@ pub(crate) async fn run(args: PushArgs) -> anyhow::Result<Exit> {
     let content_type = if args.binary { "application/octet-stream" } else { "text/plain; charset=utf-8" };
     let headers: Vec<_> = args.id.iter().map(|id| ("idempotency-key", id.as_str())).collect();
     let answer = api.post(&to.path(args.wait), content_type, &headers, body).await?;
-    let report: Report = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let report: Report = json::object(&answer.body).unwrap_or_default();
     let exit = judge(&answer, &report, to);
     if args.json {
         super::print_line(&answer.body)?;

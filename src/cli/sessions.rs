@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::server::encode;
 use super::table::{Table, age};
 use crate::id::UserId;
+use crate::json::Object;
 use crate::limits;
 use crate::wire::{Clock, SystemClock};
 
@@ -60,7 +61,8 @@ pub(crate) async fn run(args: SessionsArgs) -> anyhow::Result<Exit> {
     let mut count = 0;
     let mut cursor: Option<String> = None;
     loop {
-        let page: Page = api.get(&path(args.user.as_ref(), cursor.as_deref(), limit - count)).await?;
+        let Object(page): Object<Page> =
+            api.get(&path(args.user.as_ref(), cursor.as_deref(), limit - count)).await?;
         let left = usize::try_from(limit - count).unwrap_or(usize::MAX);
         let sessions = &page.sessions[..page.sessions.len().min(left)];
         printer.print(sessions)?;
@@ -118,7 +120,7 @@ impl Printer {
             return Ok(sessions.iter().map(|session| session.get().to_owned()).collect());
         };
         for session in sessions {
-            let session: SessionRow = serde_json::from_str(session.get())?;
+            let session: SessionRow = crate::json::object(session.get().as_bytes())?;
             table.row([
                 session.user.unwrap_or_else(|| self.user.clone()),
                 session.device.unwrap_or_default(),

@@ -14,6 +14,7 @@ use crate::gateway::data;
 use crate::gateway::frames::FrameKind;
 use crate::handler::SessionInfo;
 use crate::id::{DeviceId, MessageId, NodeName, Stamp, UserId};
+use crate::json;
 use crate::push::{Message, Payload, PayloadKind};
 
 /// The name in `Sec-WebSocket-Protocol`.
@@ -120,7 +121,7 @@ struct Frame<'a> {
 
 /// Reads a text frame of a client.
 pub(super) fn parse(text: &Bytes) -> Result<Inbound, BadFrame> {
-    let Ok(frame) = serde_json::from_slice::<Frame<'_>>(text) else {
+    let Ok(frame) = json::object::<Frame<'_>>(text) else {
         return Err(bad_message("a frame is a JSON object with a `type` that is a string"));
     };
     match frame.r#type.as_str() {
@@ -186,9 +187,22 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_has_a_code() {
-        for bad in
-            ["", "[]", "7", "{}", r#"{"type":1}"#, r#"{"type":"message"}"#, r#"{"type":"ack"}"#, "\u{1}"]
-        {
+        let bad = [
+            "",
+            "[]",
+            "7",
+            "{}",
+            r#"{"type":1}"#,
+            r#"{"type":"message"}"#,
+            r#"{"type":"ack"}"#,
+            "\u{1}",
+            r#"["ping"]"#,
+            r#"["ack","m1"]"#,
+            r#"["message",null,"hi",null]"#,
+            r#"{"type":["ping"]}"#,
+            r#"{"type":"ping","type":"ping"}"#,
+        ];
+        for bad in bad {
             assert_eq!(parse_text(bad), Err("bad_message"), "{bad}");
         }
         assert_eq!(parse_text(r#"{"type":"subscribe"}"#), Err("unknown_type"));

@@ -69,6 +69,7 @@ async fn a_frame_that_is_not_understood_is_answered_and_too_many_in_a_row_are_cl
         (r#"{"no":"type"}"#, "bad_message"),
         (r#"{"type":"message"}"#, "bad_message"),
         (r#"{"type":"ack"}"#, "bad_message"),
+        (r#"["ping"]"#, "bad_message"),
         (r#"{"type":"subscribe"}"#, "unknown_type"),
     ];
     for round in 0..3 {

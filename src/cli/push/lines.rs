@@ -23,6 +23,7 @@ use crate::cli::print_line;
 use crate::cli::progress::Progress;
 use crate::cli::server::Body;
 use crate::cli::table::thousands;
+use crate::json;
 
 /// Streams the file, prints failures (with `json`: every answer) and a summary.
 pub(super) async fn run(api: &ApiClient, path: &Path, json: bool) -> anyhow::Result<Exit> {
@@ -31,8 +32,7 @@ pub(super) async fn run(api: &ApiClient, path: &Path, json: bool) -> anyhow::Res
     let mut progress = Progress::new("messages", json);
     let mut tally = Tally::default();
     while let Some(line) = answers.next().await? {
-        let answer: LineAnswer =
-            serde_json::from_slice(&line).context("an answer line is not what was expected")?;
+        let answer: LineAnswer = json::object(&line).context("an answer line is not what was expected")?;
         if json {
             print_line(&line)?;
         } else if let Some(problem) = tally.problem(&answer) {

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::gateway::data;
 use crate::gateway::error::ApiError;
 use crate::id::{DeviceId, MessageId, SessionKey, UserId};
+use crate::json;
 use crate::push::{Payload, Target};
 
 /// A push.
@@ -44,7 +45,7 @@ struct To {
 
 /// Reads a line.
 pub(super) fn parse(line: &Bytes, payload_bytes_max: usize) -> Result<Line, ApiError> {
-    let fields: Fields<'_> = serde_json::from_slice(line).map_err(|error| bad("the line", &error))?;
+    let fields: Fields<'_> = json::object(line).map_err(|error| bad("the line", &error))?;
     let to = target(fields.to)?;
     let payload = data::payload(line, fields.data, fields.base64)
         .map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -61,7 +62,7 @@ fn target(to: &RawValue) -> Result<Target, ApiError> {
     if !to.get().starts_with('{') {
         return Err(ApiError::bad_request(r#"`to` is {"user":…}, {"user":…,"device":…} or "all""#));
     }
-    let To { user, device } = serde_json::from_str(to.get()).map_err(|error| bad("`to`", &error))?;
+    let To { user, device } = json::object(to.get().as_bytes()).map_err(|error| bad("`to`", &error))?;
     Ok(match device {
         Some(device) => Target::Session(SessionKey::new(user, device)),
         None => Target::User(user),
@@ -109,7 +110,15 @@ mod tests {
     fn each_mistake_is_told() {
         let cases = [
             ("x", "the line is not understood"),
-            ("[]", "the line is not understood"),
+            ("[]", "expected an object"),
+            (r#"[{"user":"42"},"m1","hello"]"#, "expected an object"),
+            (r#"["all",null,"hello",null]"#, "expected an object"),
+            (r#"{"to":["42"],"data":"x"}"#, "`to` is "),
+            (r#"{"to":["42","phone"],"data":"x"}"#, "`to` is "),
+            (r#"{"to":{"user":["42"]},"data":"x"}"#, "`to` is not understood"),
+            (r#"{"to":"all","data":"x","id":["m1"]}"#, "the line is not understood"),
+            (r#"{"to":"all","data":"x","data":"y"}"#, "duplicate field `data`"),
+            (r#"{"to":{"user":"42","user":"43"},"data":"x"}"#, "duplicate field `user`"),
             (r#"{"data":"x"}"#, "missing field `to`"),
             (r#"{"to":"all","data":"x","ttl":1}"#, "unknown field `ttl`"),
             (r#"{"to":"everybody","data":"x"}"#, "`to` is "),
