@@ -1,9 +1,10 @@
 //! A node's configuration: validated once, then never checked again.
 //!
 //! [`RawConfig`] is what flags, `PUSHMESH_*` variables and the TOML file say, under the same names.
-//! [`RawConfig::validate`] reads the files it names, checks every value and every relation, and
-//! gives a [`Config`] that the rest of the program trusts. Secrets live in [`Secret`], which never
-//! prints itself.
+//! [`RawConfig::validate`] reads the files it names, and gives a [`Config`]. A program that embeds a
+//! node fills one in by itself. The rules of its values, and the relations between them, stand in
+//! [`Config::check`], which both ways pass, so that the rest of the program trusts it. Secrets live in
+//! [`Secret`], which never prints itself.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,17 +14,19 @@ use std::time::Duration;
 use crate::id::{ClusterName, NodeName};
 use crate::limits;
 
+mod check;
 mod raw;
 mod takeover;
 #[cfg(test)]
 mod tests;
 mod tuning;
 
+pub use check::{InvalidConfig, Problem};
 pub use raw::{ConfigError, RawConfig};
 pub use takeover::{Takeover, TakeoverError};
 pub use tuning::Tuning;
 
-/// Everything that a node needs to know, valid by construction.
+/// Everything that a node needs to know. [`Config::check`] has the rules of its values.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Name of the cluster. Nodes of another cluster are refused. Default `pushmesh`.
@@ -78,7 +81,7 @@ pub enum MeshIdentity {
 }
 
 /// Who may connect as a client and who may call the API.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct AuthConfig {
     /// Development: `?user=` without token and API calls without key. Loopback only.
     pub dev: bool,
@@ -91,6 +94,21 @@ pub struct AuthConfig {
     /// Values of `Origin` that a browser may connect from, such as `https://app.example`;
     /// empty means any.
     pub origins: Vec<String>,
+    /// How far in the future the expiry of a client token may be. Default 366 days.
+    pub max_token_lifetime: Duration,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            dev: false,
+            api_keys: Vec::new(),
+            jwt_secrets: Vec::new(),
+            jwt_public_keys_pem: Vec::new(),
+            origins: Vec::new(),
+            max_token_lifetime: limits::TOKEN_LIFETIME_MAX,
+        }
+    }
 }
 
 /// TLS of the HTTP and WebSocket face; PEM, already read.

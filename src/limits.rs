@@ -44,6 +44,12 @@ pub const API_REQUESTS_MAX: usize = 4_096;
 pub const NDJSON_LINE_OVERHEAD_BYTES: usize = 4 << 10;
 /// Lines of one `POST /v1/push` whose answer is awaited at the same time. Measured later; guess.
 pub const NDJSON_WINDOW: usize = 256;
+/// How far ahead a client token may expire, default of `--max-token-lifetime`: a year, leap years
+/// included. Source: what is further ahead is a time in milliseconds, or a token that never ends.
+pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The largest value that `--max-token-lifetime` accepts: a hundred years. Arithmetic: a time in
+/// milliseconds that is taken for one in seconds is five hundred times as far ahead.
+pub const TOKEN_LIFETIME_CEILING: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 /// Entries of one page of `GET /v1/sessions`.
 pub const SESSIONS_PAGE_MAX: usize = 1_000;
 /// Entries of one page of `GET /v1/sessions` when the caller names no limit.
@@ -212,6 +218,11 @@ pub const JOIN_READY_AFTER: Duration = Duration::from_secs(30);
 
 /// Bound of a graceful stop, default of `--drain-timeout`.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The shortest `--drain-timeout`. Guess: closing handshakes need some round trips.
+pub const DRAIN_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// The longest of all timers that somebody may set: a year. Guess: anything above is a mistake, and far
+/// below it moments overflow.
+pub const TIMER_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Bounds of the pause that a client is told to make before it reconnects, in milliseconds.
 pub const RETRY_MS: (u64, u64) = (100, 3_000);
 

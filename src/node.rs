@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, InvalidConfig};
 use crate::directory::Counts;
 use crate::gateway::{HttpTlsError, NodeStatus, Phase};
 use crate::handler::{Handler, PushOnly};
@@ -58,6 +58,9 @@ pub struct Node {
 /// Why a node did not start. Nothing of it is left running.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A value of the configuration breaks a rule: see [`Config::check`].
+    #[error("{0}")]
+    Config(#[from] InvalidConfig),
     /// A socket of the wire is of no use.
     #[error("the node's sockets cannot be used: {0}")]
     Wire(#[from] io::Error),

@@ -25,6 +25,7 @@ mod files;
 mod parse;
 mod validate;
 
+pub(in crate::config) use duration::show as show_duration;
 pub use error::ConfigError;
 pub(in crate::config) use validate::Surroundings;
 
@@ -102,6 +103,11 @@ pub struct RawConfig {
     #[arg(long, env = "PUSHMESH_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', help_heading = ACCESS)]
     #[serde(deserialize_with = "parse::de_list")]
     pub origin: Vec<String>,
+    /// How far in the future the expiry of a client token may be [default: 366d]
+    #[arg(long, env = "PUSHMESH_MAX_TOKEN_LIFETIME", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = ACCESS)]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub max_token_lifetime: Option<Duration>,
     /// PEM certificate chain for https and wss; plain http and ws without
     #[arg(long, env = "PUSHMESH_TLS_CERT", value_name = "FILE", help_heading = ACCESS)]
     pub tls_cert: Option<PathBuf>,
@@ -185,7 +191,7 @@ impl RawConfig {
         layered! {
             cluster name listen dev data_dir zone http_advertise
             mesh_listen mesh_advertise peer cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key
-            api_key_file jwt_secret_file jwt_public_key_file origin tls_cert tls_key
+            api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key
             max_connections max_sessions_per_user takeover max_payload_bytes max_client_message_bytes
             outbox_messages outbox_bytes
             heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout
@@ -204,7 +210,7 @@ impl RawConfig {
         self.validate_in(&Surroundings::of_process())
     }
 
-    /// A duration in the syntax of every flag: a whole number with `ms`, `s`, `m` or `h`.
+    /// A duration in the syntax of every flag: a whole number with `ms`, `s`, `m`, `h` or `d`.
     ///
     /// # Errors
     /// The text says what a duration looks like.

@@ -48,7 +48,9 @@ pub(super) async fn start<L>(
 where
     L: Listener<Addr = SocketAddr>,
 {
+    config.check()?;
     let (http, mesh) = (wire.http_addr()?, wire.mesh_addr()?);
+    config.check_mesh_address(mesh)?;
     let tokens = TokenVerifier::new(&config.auth)?;
     let tls = config.tls.as_ref().map(gateway::server_config).transpose()?;
     let identity = Identity::from_config(&config)?;
@@ -232,4 +234,46 @@ async fn resolve(peers: &[String]) -> Vec<SocketAddr> {
         }
     }
     addrs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::handler::PushOnly;
+    use crate::id::NodeName;
+
+    /// What a node says that is started with a changed configuration.
+    async fn refusal(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config::dev(NodeName::new("n1").unwrap());
+        change(&mut config);
+        let wire = Wire::bind(config.listen, config.mesh_listen).await.unwrap();
+        match start(config, wire, Arc::new(PushOnly)).await {
+            Err(error @ StartError::Config(_)) => error.to_string(),
+            Err(error) => panic!("another error: {error}"),
+            Ok(_) => panic!("the node starts"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_number_is_an_error_of_the_start() {
+        let outbox = refusal(|config| config.limits.outbox_messages = 0).await;
+        assert_eq!(outbox, "limits.outbox_messages: 0 would allow nothing: give at least 1");
+        let heartbeat = refusal(|config| config.timers.heartbeat_timeout = Duration::from_secs(20)).await;
+        assert!(heartbeat.starts_with("timers.heartbeat_timeout: 20s must exceed twice"), "{heartbeat}");
+        let payload = refusal(|config| config.limits.max_payload_bytes = 1 << 30).await;
+        assert!(payload.starts_with("limits.max_payload_bytes: 1073741824 is above"), "{payload}");
+        let ring = refusal(|config| config.tuning.change_ring = 0).await;
+        assert!(ring.starts_with("tuning.change_ring: 0 would"), "{ring}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_listens_everywhere_has_to_say_where_it_is_dialled() {
+        let config = Config::dev(NodeName::new("n1").unwrap());
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let wire = Wire::bind(config.listen, everywhere).await.unwrap();
+        let error = start(config, wire, Arc::new(PushOnly)).await.map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("mesh_advertise is missing: "), "{error}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::config::InvalidConfig;
 use crate::id::IdError;
 
 /// Why a configuration is refused. Every message names the flag, which is also the key of the file
@@ -47,7 +48,10 @@ pub enum ConfigError {
         /// The rule.
         source: IdError,
     },
-    /// A value is out of range, or its relation to another one does not hold.
+    /// A value breaks one of the rules of [`Config::check`](crate::Config::check).
+    #[error("--{}{}", .0.field.rsplit('.').next().unwrap_or_default().replace('_', "-"), .0.problem)]
+    Rule(#[from] InvalidConfig),
+    /// A value is not one that the flag can have.
     #[error("--{flag}: {problem}")]
     Value {
         /// The flag, without dashes.

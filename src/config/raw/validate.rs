@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use super::{ConfigError, RawConfig, files};
 use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Secret, Tuning};
 use crate::id::{ClusterName, NodeName};
+use crate::limits;
 
 /// What a configuration takes from the process and the machine rather than from its fields.
 #[derive(Debug, Clone, Default)]
@@ -42,9 +43,7 @@ impl RawConfig {
         if dev {
             self.check_dev(listen, mesh_listen, around)?;
         }
-        self.check_advertised(mesh_listen)?;
         let cluster = self.cluster.as_deref().unwrap_or("pushmesh");
-        let limits = self.limits()?;
         let config = Config {
             cluster: ClusterName::new(cluster)
                 .map_err(|source| ConfigError::Name { flag: "cluster", source })?,
@@ -57,14 +56,15 @@ impl RawConfig {
             mesh_identity: self.mesh_identity(dev, around)?,
             auth: self.auth(dev)?,
             tls: self.http_tls()?,
-            takeover: self.takeover_within(&limits)?,
+            takeover: self.takeover.unwrap_or_default(),
             tuning: Tuning::default(),
-            limits,
-            timers: self.timers()?,
+            limits: self.limits(),
+            timers: self.timers(),
             data_dir: self.data_dir,
             zone: self.zone,
         };
-        debug_assert!(config.limits.outbox_bytes >= config.limits.max_payload_bytes);
+        config.check()?;
+        config.check_mesh_address(mesh_listen)?;
         debug_assert!(!config.auth.dev || config.listen.ip().to_canonical().is_loopback());
         Ok(config)
     }
@@ -118,25 +118,6 @@ impl RawConfig {
             }),
             None => Ok(()),
         }
-    }
-
-    /// An address that others are told has to be one that they can use.
-    fn check_advertised(&self, mesh_listen: SocketAddr) -> Result<(), ConfigError> {
-        for (flag, addr) in [("mesh-advertise", self.mesh_advertise), ("http-advertise", self.http_advertise)]
-        {
-            if let Some(addr) = addr.filter(|addr| addr.ip().is_unspecified() || addr.port() == 0) {
-                let problem = format!("nobody can dial {addr}: give this node's own address and port");
-                return Err(ConfigError::Value { flag, problem });
-            }
-        }
-        if mesh_listen.ip().is_unspecified() && self.mesh_advertise.is_none() {
-            return Err(ConfigError::Missing {
-                flag: "mesh-advertise",
-                advice: "--mesh-listen names every address of this machine, and peers need one that they can dial: \
-                         give it, such as --mesh-advertise 10.0.0.1:7400",
-            });
-        }
-        Ok(())
     }
 
     fn node_name(&self, around: &Surroundings) -> Result<NodeName, ConfigError> {
@@ -217,8 +198,9 @@ impl RawConfig {
             .filter(|o| !o.trim().is_empty())
             .map(|o| origin(o))
             .collect::<Result<_, _>>()?;
+        let max_token_lifetime = self.max_token_lifetime.unwrap_or(limits::TOKEN_LIFETIME_MAX);
         if dev {
-            return Ok(AuthConfig { dev, origins, ..AuthConfig::default() });
+            return Ok(AuthConfig { dev, origins, max_token_lifetime, ..AuthConfig::default() });
         }
         let Some(api_key_file) = &self.api_key_file else {
             return Err(ConfigError::Missing {
@@ -244,7 +226,7 @@ impl RawConfig {
             });
         }
         let api_keys = files::api_keys("api-key-file", api_key_file)?;
-        Ok(AuthConfig { dev, api_keys, jwt_secrets, jwt_public_keys_pem, origins })
+        Ok(AuthConfig { dev, api_keys, jwt_secrets, jwt_public_keys_pem, origins, max_token_lifetime })
     }
 
     fn http_tls(&self) -> Result<Option<HttpTls>, ConfigError> {

@@ -1,0 +1,261 @@
+//! The rules of a configuration's values: ranges, and relations between values.
+//!
+//! They stand here and nowhere else. [`RawConfig::validate`](crate::config::RawConfig::validate) applies them to what
+//! an operator says, [`Node::start`](crate::node::Node::start) to what a program that embeds a node has filled in. What
+//! a type rules out by itself, such as an invalid name, has no rule here; neither has the content of files and keys,
+//! which the parts that use them check.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::raw::show_duration as show;
+use super::{AuthConfig, Config, LimitsConfig, Takeover, TimersConfig, Tuning};
+use crate::limits;
+
+/// A value of a [`Config`] that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}{}", .problem)]
+pub struct InvalidConfig {
+    /// The field, by its path in [`Config`]: `limits.outbox_messages`.
+    pub field: &'static str,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// What is wrong with a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The value breaks a rule.
+    #[error(": {value} {rule}")]
+    Value {
+        /// The value.
+        value: String,
+        /// The rule that it breaks, and what to do.
+        rule: String,
+    },
+    /// There is no value, and others need one.
+    #[error(" is missing: {advice}")]
+    Missing {
+        /// Why it is needed, and what to do.
+        advice: &'static str,
+    },
+}
+
+impl InvalidConfig {
+    fn new(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
+        Self { field, problem: Problem::Value { value: value.to_string(), rule: rule.into() } }
+    }
+}
+
+type Checked = Result<(), InvalidConfig>;
+
+impl Config {
+    /// Checks every value and every relation between values. [`Node::start`](crate::node::Node::start) does it too.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with the field and its value.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        check_limits(&self.limits)?;
+        check_timers(&self.timers)?;
+        check_takeover(self.takeover, &self.limits)?;
+        check_auth(&self.auth)?;
+        check_tuning(&self.tuning)?;
+        check_advertised("mesh_advertise", self.mesh_advertise)?;
+        check_advertised("http_advertise", self.http_advertise)
+    }
+
+    /// Checks that peers are told an address that they can dial, when the mesh listens at `listening`.
+    ///
+    /// # Errors
+    /// It listens on every address of the machine, and none is named.
+    pub(crate) fn check_mesh_address(&self, listening: SocketAddr) -> Result<(), InvalidConfig> {
+        if self.mesh_advertise.is_some() || !listening.ip().is_unspecified() {
+            return Ok(());
+        }
+        let advice = "the mesh listens on every address of this machine, and peers need one that they can dial: \
+                      give it, such as --mesh-advertise 10.0.0.1:7400";
+        Err(InvalidConfig { field: "mesh_advertise", problem: Problem::Missing { advice } })
+    }
+}
+
+fn check_limits(limits: &LimitsConfig) -> Checked {
+    let payload_max = limits::PAYLOAD_BYTES_CEILING;
+    let sessions_max = limits::SESSIONS_PER_USER_CEILING;
+    number("limits.max_connections", limits.max_connections, usize::MAX)?;
+    number("limits.max_sessions_per_user", limits.max_sessions_per_user, sessions_max)?;
+    number("limits.max_payload_bytes", limits.max_payload_bytes, payload_max)?;
+    number("limits.max_client_message_bytes", limits.max_client_message_bytes, payload_max)?;
+    number("limits.outbox_messages", limits.outbox_messages, usize::MAX)?;
+    number("limits.outbox_bytes", limits.outbox_bytes, usize::MAX)?;
+    if limits.outbox_bytes < limits.max_payload_bytes {
+        let rule = format!(
+            "is less than --max-payload-bytes {}, so that the largest payload could never be sent: raise it to at \
+             least that",
+            limits.max_payload_bytes
+        );
+        return Err(InvalidConfig::new("limits.outbox_bytes", limits.outbox_bytes, rule));
+    }
+    Ok(())
+}
+
+fn check_timers(timers: &TimersConfig) -> Checked {
+    time("timers.heartbeat_interval", timers.heartbeat_interval, MILLISECOND, limits::TIMER_MAX)?;
+    time("timers.heartbeat_timeout", timers.heartbeat_timeout, MILLISECOND, limits::TIMER_MAX)?;
+    time("timers.push_timeout", timers.push_timeout, MILLISECOND, limits::TIMER_MAX)?;
+    time("timers.drain_timeout", timers.drain_timeout, limits::DRAIN_TIMEOUT_MIN, limits::TIMER_MAX)?;
+    if let Some(idle) = timers.idle_timeout {
+        time("timers.idle_timeout", idle, MILLISECOND, limits::TIMER_MAX)?;
+    }
+    if timers.heartbeat_timeout <= timers.heartbeat_interval * 2 {
+        let rule = format!(
+            "must exceed twice --heartbeat-interval ({}), so that one lost ping ends no session",
+            show(timers.heartbeat_interval)
+        );
+        return Err(InvalidConfig::new("timers.heartbeat_timeout", show(timers.heartbeat_timeout), rule));
+    }
+    if timers.push_timeout <= limits::BUFFERED_AFTER {
+        let rule = format!(
+            "must exceed {}, after which an owner answers that a message is buffered",
+            show(limits::BUFFERED_AFTER)
+        );
+        return Err(InvalidConfig::new("timers.push_timeout", show(timers.push_timeout), rule));
+    }
+    Ok(())
+}
+
+fn check_takeover(takeover: Takeover, limits: &LimitsConfig) -> Checked {
+    let rule = match takeover {
+        Takeover::MaxPerUser(0) => "would allow nothing: give at least 1".to_owned(),
+        Takeover::MaxPerUser(sessions) if sessions > limits.max_sessions_per_user => format!(
+            "is more than --max-sessions-per-user {}, which no user may have: raise that to at least {sessions}, or \
+             lower this",
+            limits.max_sessions_per_user
+        ),
+        _ => return Ok(()),
+    };
+    Err(InvalidConfig::new("takeover", takeover, rule))
+}
+
+fn check_auth(auth: &AuthConfig) -> Checked {
+    time(
+        "auth.max_token_lifetime",
+        auth.max_token_lifetime,
+        Duration::from_secs(1),
+        limits::TOKEN_LIFETIME_CEILING,
+    )
+}
+
+fn check_tuning(tuning: &Tuning) -> Checked {
+    number("tuning.change_ring", tuning.change_ring, usize::MAX)?;
+    number("tuning.relay_changes", tuning.relay_changes, usize::MAX)?;
+    number("tuning.delta_changes", tuning.delta_changes, tuning.change_ring.min(FRAME_ENTRIES_MAX))?;
+    number("tuning.snapshot_chunk_entries", tuning.snapshot_chunk_entries, FRAME_ENTRIES_MAX)?;
+    time("tuning.purge_after", tuning.purge_after, MILLISECOND, limits::FENCE_KEPT)
+}
+
+/// An address that others are told has to be one that they can use.
+fn check_advertised(field: &'static str, addr: Option<SocketAddr>) -> Checked {
+    match addr.filter(|addr| addr.ip().is_unspecified() || addr.port() == 0) {
+        Some(addr) => {
+            Err(InvalidConfig::new(field, addr, "can not be dialled: give this node's own address and port"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn number(field: &'static str, value: usize, max: usize) -> Checked {
+    match value {
+        0 => Err(InvalidConfig::new(field, value, "would allow nothing: give at least 1")),
+        value if value > max => {
+            Err(InvalidConfig::new(field, value, format!("is above the largest value, {max}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn time(field: &'static str, value: Duration, min: Duration, max: Duration) -> Checked {
+    if value < min {
+        let rule = format!("is too short: give at least {}", show(min));
+        return Err(InvalidConfig::new(field, show(value), rule));
+    }
+    if value > max {
+        return Err(InvalidConfig::new(field, show(value), format!("is above the longest, {}", show(max))));
+    }
+    Ok(())
+}
+
+/// The unit of timers: nothing shorter is a pause.
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Entries of a section in one frame. Arithmetic: an upsert and a removal of each fit its header.
+const FRAME_ENTRIES_MAX: usize = limits::FRAME_HEADER_BYTES_MAX / 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::NodeName;
+
+    fn refusal(change: impl FnOnce(&mut Config)) -> InvalidConfig {
+        let mut config = Config::dev(NodeName::new("n1").unwrap());
+        change(&mut config);
+        config.check().unwrap_err()
+    }
+
+    #[test]
+    fn the_configurations_that_are_offered_keep_the_rules() {
+        let name = || NodeName::new("n1").unwrap();
+        assert_eq!(Config::dev(name()).check(), Ok(()));
+        assert_eq!(Config::minimal(name()).check(), Ok(()));
+    }
+
+    #[test]
+    fn each_number_that_a_part_could_not_work_with_is_refused_with_field_value_and_rule() {
+        type Change = fn(&mut Config);
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        assert_eq!(limits::TIMER_MAX, year);
+        let cases: [(Change, &str); 26] = [
+            (|c| c.limits.max_connections = 0, "limits.max_connections: 0 would allow nothing"),
+            (|c| c.limits.max_sessions_per_user = 0, "limits.max_sessions_per_user: 0 would"),
+            (|c| c.limits.max_sessions_per_user = 1_001, "limits.max_sessions_per_user: 1001 is above"),
+            (|c| c.limits.max_payload_bytes = 0, "limits.max_payload_bytes: 0 would"),
+            (|c| c.limits.max_payload_bytes = (16 << 20) + 1, "limits.max_payload_bytes: 16777217 is above"),
+            (|c| c.limits.max_client_message_bytes = 0, "limits.max_client_message_bytes: 0 would"),
+            (|c| c.limits.outbox_messages = 0, "limits.outbox_messages: 0 would allow nothing"),
+            (|c| c.limits.outbox_bytes = 5, "limits.outbox_bytes: 5 is less than --max-payload-bytes"),
+            (|c| c.timers.heartbeat_interval = Duration::ZERO, "timers.heartbeat_interval: 0ms is too short"),
+            (
+                |c| c.timers.heartbeat_timeout = Duration::from_secs(25),
+                "timers.heartbeat_timeout: 25s must exceed",
+            ),
+            (
+                |c| c.timers.heartbeat_timeout = Duration::from_secs(50),
+                "timers.heartbeat_timeout: 50s must exceed",
+            ),
+            (|c| c.timers.heartbeat_interval = Duration::MAX, "timers.heartbeat_interval: "),
+            (|c| c.timers.heartbeat_timeout = Duration::MAX, "timers.heartbeat_timeout: "),
+            (|c| c.timers.idle_timeout = Some(Duration::ZERO), "timers.idle_timeout: 0ms is too short"),
+            (|c| c.timers.idle_timeout = Some(Duration::MAX), "timers.idle_timeout: "),
+            (|c| c.timers.push_timeout = Duration::from_secs(1), "timers.push_timeout: 1s must exceed 1s"),
+            (|c| c.timers.push_timeout = Duration::MAX, "timers.push_timeout: "),
+            (|c| c.timers.drain_timeout = Duration::from_millis(999), "timers.drain_timeout: 999ms is too"),
+            (|c| c.timers.drain_timeout = Duration::MAX, "timers.drain_timeout: "),
+            (|c| c.takeover = Takeover::MaxPerUser(0), "takeover: max-per-user=0 would allow nothing"),
+            (|c| c.takeover = Takeover::MaxPerUser(101), "takeover: max-per-user=101 is more than"),
+            (|c| c.auth.max_token_lifetime = Duration::ZERO, "auth.max_token_lifetime: 0ms is too short"),
+            (|c| c.tuning.change_ring = 0, "tuning.change_ring: 0 would"),
+            (|c| c.tuning.delta_changes = 65_537, "tuning.delta_changes: 65537 is above"),
+            (
+                |c| c.tuning.snapshot_chunk_entries = 1 << 20,
+                "tuning.snapshot_chunk_entries: 1048576 is above",
+            ),
+            (
+                |c| c.mesh_advertise = Some("0.0.0.0:7400".parse().unwrap()),
+                "mesh_advertise: 0.0.0.0:7400 can not",
+            ),
+        ];
+        for (change, start) in cases {
+            let message = refusal(change).to_string();
+            assert!(message.starts_with(start), "{message:?} does not start with {start:?}");
+        }
+    }
+}
