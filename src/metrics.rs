@@ -304,7 +304,7 @@ const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// What was wrong with a credential; the last six are
 /// [`TokenError::reason`](crate::token::TokenError::reason) with the prefix `token_`.
-const AUTH_FAILURES: [&str; 10] = [
+const AUTH_FAILURES: [&str; 12] = [
     "resume",
     "key_missing",
     "key_wrong",
@@ -312,8 +312,10 @@ const AUTH_FAILURES: [&str; 10] = [
     "token_missing",
     "token_malformed",
     "token_algorithm",
+    "token_header",
     "token_signature",
     "token_expired",
+    "token_lifetime",
     "token_claims",
 ];
 

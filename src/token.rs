@@ -1,7 +1,7 @@
 //! Client tokens: JSON Web Tokens that a backend signs and a client shows when it connects.
 //!
-//! `sub` is the user, `device` (optional) binds the token to one device, `exp` is required, and a
-//! session ends when it passes. The algorithm that a token names only selects among the keys of
+//! `sub` is the user, `device` (optional) binds the token to one device, `exp` is required, not too far
+//! ahead, and a session ends when it passes. The algorithm that a token names only selects among the keys of
 //! that algorithm: a public key is never tried as an HMAC secret, and `none` matches no key. Time is an
 //! argument, so that a simulation decides it.
 //!
@@ -9,21 +9,27 @@
 //! for clocks that differ, and `aud`, which has to name `pushmesh`. Nothing is revoked here: a
 //! token is good until it expires, so issue short ones.
 //!
-//! What a node signs for a client to come back with is in `resume.rs`.
+//! What a token says is read in `read.rs`, and not by the library, which takes more than it should and
+//! less than it could. What a node signs for a client to come back with is in `resume.rs`.
+
+use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Deserializer, Serialize};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use serde::Serialize;
 
 use crate::config::{AuthConfig, Secret};
 use crate::id::{DeviceId, IdError, UserId};
 
 mod provider;
+mod read;
 mod resume;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use resume::{ResumeKey, Resumed};
+
+use read::{Claimed, Parts};
 
 /// The keys that client tokens are checked with.
 pub(crate) struct TokenVerifier {
@@ -31,6 +37,8 @@ pub(crate) struct TokenVerifier {
     hs256: Vec<DecodingKey>,
     /// For `alg` EdDSA.
     eddsa: Vec<DecodingKey>,
+    /// How far ahead a token may expire.
+    lifetime_max: Duration,
 }
 
 impl TokenVerifier {
@@ -46,7 +54,7 @@ impl TokenVerifier {
             .map(|secret| DecodingKey::from_secret(secret.expose().as_bytes()))
             .collect();
         let eddsa = auth.jwt_public_keys_pem.iter().map(|pem| public_key(pem)).collect::<Result<_, _>>()?;
-        Ok(Self { hs256, eddsa })
+        Ok(Self { hs256, eddsa, lifetime_max: auth.max_token_lifetime })
     }
 
     /// What `token` says, if one of the keys signed it and it is good at `now_ms` (Unix
@@ -55,20 +63,14 @@ impl TokenVerifier {
     /// # Errors
     /// [`TokenError`] says which check failed. The claims are looked at only after the signature.
     pub(crate) fn verify(&self, token: &str, now_ms: u64) -> Result<ClientToken, TokenError> {
-        // An algorithm that the library does not know, `none` among them, makes the header unreadable.
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
-        let keys = match header.alg {
-            Algorithm::HS256 => &self.hs256,
-            Algorithm::EdDSA => &self.eddsa,
-            _ => return Err(TokenError::Algorithm),
-        };
-        let validation = validation(header.alg);
+        let parts = Parts::of(token)?;
+        let keys = if parts.algorithm == Algorithm::HS256 { &self.hs256 } else { &self.eddsa };
         for key in keys {
-            match jsonwebtoken::decode::<Claims>(token, key, &validation) {
-                Ok(data) => return ClientToken::from_claims(data.claims, now_ms),
-                // Another key may fit.
-                Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {}
-                Err(error) => return Err(TokenError::from_library(&error)),
+            let (signature, signed) = (parts.signature, parts.signed.as_bytes());
+            match jsonwebtoken::crypto::verify(signature, signed, key, parts.algorithm) {
+                Ok(true) => return ClientToken::from_claims(parts.claims()?, now_ms, self.lifetime_max),
+                Ok(false) => {} // Another key may fit.
+                Err(_) => return Err(TokenError::Malformed),
             }
         }
         Err(TokenError::Signature)
@@ -87,10 +89,14 @@ pub(crate) struct ClientToken {
 }
 
 impl ClientToken {
-    fn from_claims(claims: Claims, now_ms: u64) -> Result<Self, TokenError> {
+    fn from_claims(claims: Claimed, now_ms: u64, lifetime_max: Duration) -> Result<Self, TokenError> {
         let expires_unix_ms = claims.exp.saturating_mul(1_000);
         if now_ms >= expires_unix_ms {
             return Err(TokenError::Expired { by_ms: now_ms - expires_unix_ms });
+        }
+        let latest_ms = now_ms.saturating_add(u64::try_from(lifetime_max.as_millis()).unwrap_or(u64::MAX));
+        if expires_unix_ms > latest_ms {
+            return Err(TokenError::Lifetime { exp: claims.exp, latest: latest_ms / 1_000 });
         }
         if claims.nbf.is_some_and(|nbf| nbf.saturating_mul(1_000) > now_ms.saturating_add(CLOCK_SKEW_MS)) {
             return Err(TokenError::Claims { problem: "its nbf is in the future".to_owned() });
@@ -104,22 +110,21 @@ impl ClientToken {
     }
 }
 
-/// The claims of a client token. Others may be there and are ignored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The claims of a client token, to be signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Claims {
     /// The user.
     pub(crate) sub: String,
     /// Binds the token to one device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) device: Option<String>,
     /// When the token expires, in Unix seconds.
-    #[serde(deserialize_with = "numeric_date")]
     pub(crate) exp: u64,
     /// When it was issued, in Unix seconds. Not checked.
-    #[serde(default, deserialize_with = "optional_numeric_date", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) iat: Option<u64>,
     /// From when on it is good, in Unix seconds.
-    #[serde(default, deserialize_with = "optional_numeric_date", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nbf: Option<u64>,
 }
 
@@ -132,6 +137,12 @@ pub(crate) enum TokenError {
     /// Its algorithm is not one that is accepted.
     #[error("the token's alg is not accepted: sign it with HS256 or EdDSA")]
     Algorithm,
+    /// Its header asks for what nobody here does.
+    #[error("the token's header is not accepted: {problem}; leave it out")]
+    Header {
+        /// Which field, and what is wrong.
+        problem: String,
+    },
     /// No configured key of its algorithm made its signature.
     #[error("the token's signature matches no key of this cluster")]
     Signature,
@@ -140,6 +151,17 @@ pub(crate) enum TokenError {
     Expired {
         /// For how long, in milliseconds.
         by_ms: u64,
+    },
+    /// It expires too far ahead.
+    #[error(
+        "the token's exp {exp} is further ahead than a token may be good (--max-token-lifetime), the latest is {latest} \
+         now: exp is in Unix seconds, not in milliseconds"
+    )]
+    Lifetime {
+        /// Its `exp`.
+        exp: u64,
+        /// The latest that would be accepted now, in Unix seconds.
+        latest: u64,
     },
     /// A claim is missing or wrong.
     #[error("the token's claims are not accepted: {problem}")]
@@ -155,20 +177,11 @@ impl TokenError {
         match self {
             TokenError::Malformed => "malformed",
             TokenError::Algorithm => "algorithm",
+            TokenError::Header { .. } => "header",
             TokenError::Signature => "signature",
             TokenError::Expired { .. } => "expired",
+            TokenError::Lifetime { .. } => "lifetime",
             TokenError::Claims { .. } => "claims",
-        }
-    }
-
-    /// Translates what the library finds once the signature is right, or before it looks at it.
-    fn from_library(error: &jsonwebtoken::errors::Error) -> Self {
-        match error.kind() {
-            ErrorKind::Json(cause) => TokenError::Claims { problem: cause.to_string() },
-            ErrorKind::InvalidAudience => {
-                TokenError::Claims { problem: format!("aud is there and does not name {AUDIENCE}") }
-            }
-            _ => TokenError::Malformed,
         }
     }
 }
@@ -222,36 +235,6 @@ fn public_key(pem: &str) -> Result<DecodingKey, TokenKeyError> {
         Ok(bytes) if bytes.len() == ED25519_KEY_BYTES => Ok(key),
         _ => Err(TokenKeyError::Public),
     }
-}
-
-/// What the library checks for us: algorithm, signature and audience. Times are ours, because it
-/// would read the wall clock.
-fn validation(algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.set_audience(&[AUDIENCE]);
-    validation
-}
-
-/// Unix seconds. RFC 7519 allows fractions, and some libraries send them: they are cut off.
-fn numeric_date<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a number of Unix seconds")]
-    enum Number {
-        Whole(u64),
-        Fraction(f64),
-    }
-    match Number::deserialize(from)? {
-        Number::Whole(seconds) => Ok(seconds),
-        // Saturating: a date before 1970 is 0 and therefore over.
-        Number::Fraction(seconds) => Ok(seconds as u64),
-    }
-}
-
-fn optional_numeric_date<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    numeric_date(from).map(Some)
 }
 
 /// What `aud` has to name where a token has it.

@@ -87,23 +87,29 @@ impl Keys {
         sign_hs256(&self.secret, claims)
     }
 
+    /// `claims` signed with HS256 below any header.
+    pub(crate) fn with_header(&self, header: &Value, claims: &Value) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes());
+        sign(header, claims, |text| hmac::sign(&key, text).as_ref().to_vec())
+    }
+
     /// `claims` signed with EdDSA.
     pub(crate) fn eddsa(&self, claims: &Value) -> String {
         let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(self.ed25519.serialized_der());
         let key = key.expect("the key was just made");
-        sign("EdDSA", claims, |text| key.sign(text).as_ref().to_vec())
+        sign(&json!({ "alg": "EdDSA", "typ": "JWT" }), claims, |text| key.sign(text).as_ref().to_vec())
     }
 }
 
 /// `claims` signed with HS256 and any secret.
 pub(crate) fn sign_hs256(secret: &str, claims: &Value) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    sign("HS256", claims, |text| hmac::sign(&key, text).as_ref().to_vec())
+    sign(&json!({ "alg": "HS256", "typ": "JWT" }), claims, |text| hmac::sign(&key, text).as_ref().to_vec())
 }
 
-fn sign(algorithm: &str, claims: &Value, signature: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
-    let header = json!({ "alg": algorithm, "typ": "JWT" }).to_string();
-    let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims.to_string()));
+fn sign(header: &Value, claims: &Value, signature: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
+    let header = URL_SAFE_NO_PAD.encode(header.to_string());
+    let text = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
     let signature = URL_SAFE_NO_PAD.encode(signature(text.as_bytes()));
     format!("{text}.{signature}")
 }

@@ -1,0 +1,144 @@
+//! What a token says, read strictly: header and claims, and nothing that nobody understands.
+//!
+//! A claim or a header field that is listed here has to have its type; any other is ignored, whatever its type. An
+//! array is no object, and a field that is listed is there once at most. A header that demands an extension (`crit`),
+//! or signs something else than the encoded claims (`b64`), makes a token that is not checked as its signer meant it.
+//!
+//! Source: RFC 7515 sections 4.1.11 and 5.2; RFC 7519 sections 4.1 and 7.2; RFC 7797.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::{AUDIENCE, TokenError};
+use crate::json;
+
+/// The three parts of a token.
+pub(super) struct Parts<'a> {
+    /// What is signed: header and claims as they are in the token.
+    pub(super) signed: &'a str,
+    /// What its header says.
+    pub(super) algorithm: Algorithm,
+    claims: &'a str,
+    /// As it is in the token.
+    pub(super) signature: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    /// It is not three parts, or its header is not one that can be honoured.
+    pub(super) fn of(token: &'a str) -> Result<Self, TokenError> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+        if claims.contains('.') {
+            return Err(TokenError::Malformed);
+        }
+        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| TokenError::Malformed)?;
+        let header: Header = json::object(&header).map_err(|_| TokenError::Malformed)?;
+        if let Some(crit) = header.crit {
+            return Err(TokenError::Header { problem: format!("crit {crit} is not understood") });
+        }
+        if header.b64.is_some_and(|b64| b64 != Value::Bool(true)) {
+            return Err(TokenError::Header { problem: "b64 is not true".to_owned() });
+        }
+        let algorithm = match header.alg.as_str() {
+            "HS256" => Algorithm::HS256,
+            "EdDSA" => Algorithm::EdDSA,
+            _ => return Err(TokenError::Algorithm),
+        };
+        Ok(Self { signed, algorithm, claims, signature })
+    }
+
+    /// What the claims say. To be called once the signature is right.
+    ///
+    /// # Errors
+    /// They are not an object, or a listed one is not what it has to be.
+    pub(super) fn claims(&self) -> Result<Claimed, TokenError> {
+        let claims = URL_SAFE_NO_PAD.decode(self.claims).map_err(|_| TokenError::Malformed)?;
+        json::object(&claims).map_err(|error| TokenError::Claims { problem: error.to_string() })
+    }
+}
+
+/// The fields of a header that mean something here.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default, deserialize_with = "present")]
+    crit: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    b64: Option<Value>,
+}
+
+/// The claims that mean something here.
+#[derive(Deserialize)]
+pub(super) struct Claimed {
+    /// The user.
+    #[serde(deserialize_with = "sub")]
+    pub(super) sub: String,
+    /// The device that the token is bound to.
+    #[serde(default, deserialize_with = "device")]
+    pub(super) device: Option<String>,
+    /// When it expires, in Unix seconds.
+    #[serde(deserialize_with = "exp")]
+    pub(super) exp: u64,
+    /// From when on it is good, in Unix seconds.
+    #[serde(default, deserialize_with = "nbf")]
+    pub(super) nbf: Option<u64>,
+    /// For whom it is; only checked.
+    #[serde(default, rename = "aud", deserialize_with = "aud")]
+    _aud: (),
+}
+
+/// A `null` is there, too.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
+}
+
+fn sub<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    text("sub", Value::deserialize(from)?)
+}
+
+fn device<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    text("device", Value::deserialize(from)?).map(Some)
+}
+
+fn exp<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    numeric_date("exp", &Value::deserialize(from)?)
+}
+
+fn nbf<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    numeric_date("nbf", &Value::deserialize(from)?).map(Some)
+}
+
+/// One text or a list of texts, of which one is ours.
+fn aud<'de, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
+    let aud = Value::deserialize(from)?;
+    let listed = match &aud {
+        Value::Array(list) if list.iter().all(Value::is_string) => list.as_slice(),
+        Value::String(_) => std::slice::from_ref(&aud),
+        _ => return Err(D::Error::custom("aud is neither a text nor a list of texts")),
+    };
+    if listed.iter().any(|name| name == AUDIENCE) {
+        return Ok(());
+    }
+    Err(D::Error::custom(format_args!("aud is there and does not name {AUDIENCE}")))
+}
+
+fn text<E: Error>(claim: &str, value: Value) -> Result<String, E> {
+    match value {
+        Value::String(text) => Ok(text),
+        _ => Err(E::custom(format_args!("{claim} is not a text"))),
+    }
+}
+
+/// Unix seconds. RFC 7519 allows fractions, and some libraries send them: they are cut off. A date before
+/// 1970 is 0, and one that no number holds the greatest.
+fn numeric_date<E: Error>(claim: &str, value: &Value) -> Result<u64, E> {
+    let seconds = value.as_u64().or_else(|| value.as_f64().map(|seconds| seconds as u64));
+    seconds.ok_or_else(|| E::custom(format_args!("{claim} is not a number of Unix seconds")))
+}
