@@ -84,7 +84,8 @@ pub(crate) struct Gateway {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
-    /// It copies the directory. The API answers from what is known; clients are sent elsewhere.
+    /// It copies the directory. The API answers from what is known, and says where that is not enough; clients
+    /// are sent elsewhere.
     Joining,
     /// It serves.
     Ready,

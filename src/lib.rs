@@ -75,5 +75,5 @@ pub use handler::{Handler, SessionInfo};
 pub use id::{DeviceId, MessageId, NodeName, SessionKey, UserId};
 pub use mesh::{ClusterKey, ClusterKeyError};
 pub use node::Node;
-pub use push::{BroadcastReport, Outcome, Payload, PushReport, Target};
+pub use push::{BroadcastReport, Knowledge, Outcome, Payload, PushReport, Target};
 pub use wire::Wire;

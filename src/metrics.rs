@@ -262,8 +262,16 @@ const PUSH_SECONDS_BUCKETS: [f64; 13] =
 const UPKEEP_SAMPLES: u64 = 4_096;
 
 /// See [`Outcome::as_str`](crate::push::Outcome::as_str).
-const OUTCOMES: [&str; 7] =
-    ["delivered", "buffered", "no_session", "overloaded", "interrupted", "unreachable", "unknown"];
+const OUTCOMES: [&str; 8] = [
+    "delivered",
+    "buffered",
+    "no_session",
+    "overloaded",
+    "interrupted",
+    "unreachable",
+    "unknown",
+    "not_ready",
+];
 
 /// See [`CloseReason::as_str`](crate::session::CloseReason::as_str).
 const CLOSE_REASONS: [&str; 12] = [

@@ -25,7 +25,7 @@ use crate::limits;
 use crate::membership::gossip::GossipError;
 use crate::membership::incarnation::IncarnationError;
 use crate::mesh::identity::IdentityError;
-use crate::push::{BroadcastReport, Payload, PushReport, Target};
+use crate::push::{BroadcastReport, Knowledge, Payload, PushReport, Target};
 use crate::replica::Replica;
 use crate::router::Told;
 use crate::session::CloseReason;
@@ -106,6 +106,32 @@ pub struct PayloadTooLarge {
     pub len: usize,
     /// The limit.
     pub max: usize,
+}
+
+/// Why a broadcast was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BroadcastError {
+    /// The payload exceeds the node's limit.
+    #[error(transparent)]
+    TooLarge(#[from] PayloadTooLarge),
+    /// The node has not joined its cluster yet, and would miss the sessions at nodes that it has not met.
+    #[error(
+        "this node is joining its cluster and may not know all nodes: wait until it is ready, or use another one"
+    )]
+    NotReady,
+}
+
+/// A node can not tell what there is in its cluster, because it does not know its [`Knowledge::Whole`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotKnown {
+    /// It has not joined yet.
+    #[error(
+        "this node is joining its cluster and does not know yet: wait until it is ready, or ask another one"
+    )]
+    NotReady,
+    /// It reaches no other node.
+    #[error("this node reaches no other node of the cluster, so it can not know: ask another one")]
+    Isolated,
 }
 
 impl From<IdentityError> for StartError {
@@ -230,13 +256,16 @@ impl Node {
     /// Pushes to every session of the cluster.
     ///
     /// # Errors
-    /// [`PayloadTooLarge`]; nothing was sent.
+    /// See [`BroadcastError`]; nothing was sent.
     pub async fn broadcast(
         &self,
         payload: Payload,
         id: Option<MessageId>,
-    ) -> Result<BroadcastReport, PayloadTooLarge> {
+    ) -> Result<BroadcastReport, BroadcastError> {
         let payload = self.bounded(payload)?;
+        if self.knowledge() == Knowledge::Joining {
+            return Err(BroadcastError::NotReady);
+        }
         Ok(self.shared.router.broadcast(self.shared.router.message(id, payload)).await)
     }
 
@@ -256,21 +285,38 @@ impl Node {
     }
 
     /// The devices that a user is connected with, and the node that holds each. The name of a device
-    /// is `None` when its node, which alone knows it, did not answer within the push timeout.
-    pub async fn sessions_of(&self, user: &UserId) -> Vec<(Option<DeviceId>, NodeName)> {
+    /// is `None` when its node, which alone knows it, did not answer within the push timeout. A node that
+    /// does not know its whole cluster gives those that it knows, and may miss others.
+    ///
+    /// # Errors
+    /// [`NotKnown`] where it knows of none, and that says nothing.
+    pub async fn sessions_of(&self, user: &UserId) -> Result<Vec<(Option<DeviceId>, NodeName)>, NotKnown> {
+        let knowledge = self.knowledge();
         let sessions = self.shared.replica.user(user);
         let owners = sessions.iter().map(|(key, owned)| (*key, owned.owner.clone()));
         let names = self.shared.router.names(owners).await;
-        sessions
+        let found: Vec<_> = sessions
             .into_iter()
             .map(|(key, owned)| (names.of(&owned.owner, key), owned.owner))
             .filter(|(told, _)| *told != Told::Gone)
             .map(|(told, owner)| (told.names().map(|names| names.device), owner))
-            .collect()
+            .collect();
+        match knowledge {
+            Knowledge::Joining if found.is_empty() => Err(NotKnown::NotReady),
+            Knowledge::Isolated if found.is_empty() => Err(NotKnown::Isolated),
+            _ => Ok(found),
+        }
+    }
+
+    /// Whether a session that this node does not find is nowhere. Ask it before the node: it may come to
+    /// know more meanwhile.
+    #[must_use]
+    pub fn knowledge(&self) -> Knowledge {
+        self.shared.roster.knowledge()
     }
 
     /// The nodes that hold the sessions of a user, one entry for each session, as this node knows
-    /// without asking.
+    /// without asking. It may know less than there is: see [`Node::knowledge`].
     #[must_use]
     pub fn holders_of(&self, user: &UserId) -> Vec<NodeName> {
         self.shared.replica.user(user).into_iter().map(|(_, owned)| owned.owner).collect()
@@ -290,7 +336,7 @@ impl Node {
         Observer(Arc::downgrade(&self.shared))
     }
 
-    /// How many sessions the cluster has, as this node sees it.
+    /// How many sessions the cluster has, as this node sees it; see [`Node::knowledge`].
     #[must_use]
     pub fn sessions(&self) -> u64 {
         let Counts { sessions, .. } = self.shared.replica.counts();

@@ -98,6 +98,8 @@ pub enum Outcome {
     Unreachable,
     /// This node reaches no other one, and can not know whether there is such a session.
     Unknown,
+    /// This node has not joined its cluster yet, and does not know whether there is such a session.
+    NotReady,
 }
 
 impl Outcome {
@@ -113,6 +115,7 @@ impl Outcome {
             Outcome::Interrupted => "interrupted",
             Outcome::Unreachable => "unreachable",
             Outcome::Unknown => "unknown",
+            Outcome::NotReady => "not_ready",
         }
     }
 }
@@ -141,7 +144,8 @@ impl Tally {
             | Outcome::NoSession
             | Outcome::Interrupted
             | Outcome::Unreachable
-            | Outcome::Unknown => self.interrupted += 1,
+            | Outcome::Unknown
+            | Outcome::NotReady => self.interrupted += 1,
         }
     }
 
@@ -166,6 +170,17 @@ pub struct SessionReport {
     pub outcome: Outcome,
 }
 
+/// How much of its cluster a node knows: whether a session that it does not find is nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Knowledge {
+    /// What it does not find is nowhere.
+    Whole,
+    /// It has not joined yet: it may find some sessions and miss others.
+    Joining,
+    /// It reaches no other node, and may not know of sessions there.
+    Isolated,
+}
+
 /// What became of a push to a session or to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushReport {
@@ -173,13 +188,14 @@ pub struct PushReport {
     pub id: MessageId,
     /// One entry for each session that was known when the push arrived; empty when there was none.
     pub sessions: Vec<SessionReport>,
-    /// Whether this node reached no other one, so that it may not know of sessions elsewhere.
-    pub isolated: bool,
+    /// How much of its cluster the node knew when the push arrived.
+    pub knowledge: Knowledge,
 }
 
 impl PushReport {
-    /// The most favourable outcome among the sessions, which decides the status of the answer. That of
-    /// an isolated node that knows no session is [`Outcome::Unknown`].
+    /// The most favourable outcome among the sessions, which decides the status of the answer. Where no
+    /// session was found, that is [`Outcome::NoSession`] only if the node knew its whole cluster; otherwise
+    /// [`Outcome::Unknown`] of an isolated node, and [`Outcome::NotReady`] of one that joins.
     #[must_use]
     pub fn best(&self) -> Outcome {
         let rank = |outcome: &Outcome| match outcome {
@@ -188,7 +204,7 @@ impl PushReport {
             Outcome::Overloaded => 2,
             Outcome::Interrupted => 3,
             Outcome::Unreachable => 4,
-            Outcome::Moved { .. } | Outcome::NoSession | Outcome::Unknown => 5,
+            Outcome::Moved { .. } | Outcome::NoSession | Outcome::Unknown | Outcome::NotReady => 5,
         };
         let best = self
             .sessions
@@ -197,7 +213,11 @@ impl PushReport {
             .min_by_key(|o| rank(o))
             .cloned()
             .unwrap_or(Outcome::NoSession);
-        if best == Outcome::NoSession && self.isolated { Outcome::Unknown } else { best }
+        match (best, self.knowledge) {
+            (Outcome::NoSession, Knowledge::Joining) => Outcome::NotReady,
+            (Outcome::NoSession, Knowledge::Isolated) => Outcome::Unknown,
+            (best, _) => best,
+        }
     }
 
     /// How many sessions were written to.
@@ -225,5 +245,35 @@ impl BroadcastReport {
             total.merge(tally);
         }
         total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn best(knowledge: Knowledge, outcomes: &[Outcome]) -> Outcome {
+        let session =
+            |outcome: &Outcome| SessionReport { device: None, node: None, outcome: outcome.clone() };
+        let sessions = outcomes.iter().map(session).collect();
+        PushReport { id: MessageId::new("m").unwrap(), sessions, knowledge }.best()
+    }
+
+    #[test]
+    fn only_a_node_that_knows_its_whole_cluster_says_that_there_is_no_session() {
+        for found in [&[][..], &[Outcome::NoSession]] {
+            assert_eq!(best(Knowledge::Whole, found), Outcome::NoSession);
+            assert_eq!(best(Knowledge::Joining, found), Outcome::NotReady);
+            assert_eq!(best(Knowledge::Isolated, found), Outcome::Unknown);
+        }
+    }
+
+    #[test]
+    fn what_became_of_a_session_that_was_found_is_said_however_little_the_node_knows() {
+        for knowledge in [Knowledge::Whole, Knowledge::Joining, Knowledge::Isolated] {
+            let found = [Outcome::NoSession, Outcome::Unreachable, Outcome::Buffered];
+            assert_eq!(best(knowledge, &found), Outcome::Buffered);
+            assert_eq!(best(knowledge, &found[..2]), Outcome::Unreachable);
+        }
     }
 }

@@ -102,9 +102,10 @@ impl Router {
         message: Message,
     ) -> impl Future<Output = PushReport> + Send + 'static {
         let id = message.id.clone();
-        let isolated = self.parts.roster.isolated();
+        // Before the look-up: what is known only after it was not looked at.
+        let knowledge = self.parts.roster.knowledge();
         let sessions = self.run(target, Errand::Push(Arc::new(message)));
-        async move { PushReport { id, sessions: sessions.await, isolated } }
+        async move { PushReport { id, sessions: sessions.await, knowledge } }
     }
 
     /// Closes a session, or all sessions of a user, with 4002. `Delivered` means closed.
@@ -113,9 +114,9 @@ impl Router {
         target: Target,
     ) -> impl Future<Output = PushReport> + Send + 'static {
         let id = self.message(None, Payload::text("")).id;
-        let isolated = self.parts.roster.isolated();
+        let knowledge = self.parts.roster.knowledge();
         let sessions = self.run(target, Errand::Disconnect);
-        async move { PushReport { id, sessions: sessions.await, isolated } }
+        async move { PushReport { id, sessions: sessions.await, knowledge } }
     }
 
     fn run(
@@ -222,7 +223,8 @@ impl Router {
         reports
     }
 
-    /// Pushes to every session of the cluster: once to each member, which delivers to its own.
+    /// Pushes to every session of the cluster: once to each member, which delivers to its own. A node that
+    /// joins does not know all members: whoever calls this asks [`Roster::knowledge`] first.
     pub(crate) fn broadcast(
         self: &Arc<Self>,
         message: Message,

@@ -19,6 +19,7 @@ mod envelope;
 mod gone;
 mod intact;
 mod kick;
+mod knowledge;
 mod life;
 mod limit;
 mod lists;
@@ -96,6 +97,7 @@ impl Checkers {
             Box::new(envelope::Envelope::default()),
             Box::new(gone::Gone::default()),
             Box::new(kick::Kick::default()),
+            Box::new(knowledge::Known::default()),
             Box::new(lists::Lists::default()),
             Box::new(silence::Silence::new(settings)),
             Box::new(speech::Speech::default()),

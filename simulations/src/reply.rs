@@ -246,7 +246,9 @@ struct Tally {
 
 impl Pushed {
     fn read(self, id: Option<&str>) -> Result<Fate, String> {
-        if self.id.as_deref() != id {
+        // A line that was not sent off is an error and nothing else.
+        let refused = self.line.is_some() && self.error.is_some() && self.id.is_none();
+        if self.id.as_deref() != id && !refused {
             return Err(format!("the id is {:?} and not {id:?}", self.id));
         }
         let (delivered, word) = (self.delivered, self.error.map(|error| error.code).or(self.outcome));
@@ -437,6 +439,10 @@ mod tests {
         let read = |body: String| read(&ask, &[1, 2], 200, body.as_bytes());
         assert!(matches!(read(format!("{first}\n{second}\n")), Reply::Pushed(fates) if fates.len() == 2));
         assert!(matches!(read(format!("{second}\n{first}\n")), Reply::Odd(_)));
+        let refused = r#"{"line":2,"error":{"code":"not_ready","message":"…"}}"#;
+        let word = |fates: &[Fate]| fates[1].word.clone();
+        let answer = read(format!("{first}\n{refused}\n"));
+        assert!(matches!(answer, Reply::Pushed(fates) if word(&fates).as_deref() == Some("not_ready")));
         assert!(matches!(read(format!("{first}\n")), Reply::Odd(_)));
     }
 

@@ -13,7 +13,8 @@ pub(crate) enum Exit {
     Usage,
     /// There is no session of that user or device.
     NoSession,
-    /// There is a session, and the message is not known to have been written to it.
+    /// The message is not known to have been written: to a session that there is, or because the node can
+    /// not know whether there is one.
     NotDelivered,
 }
 
@@ -36,4 +37,5 @@ Exit codes:
   1  error
   2  wrong usage or configuration
   3  no session of that user or device
-  4  not delivered, or not known to be: buffered, overloaded, unreachable, interrupted";
+  4  not delivered, or not known to be: buffered, overloaded, unreachable, interrupted,
+     isolated, not_ready";

@@ -60,6 +60,7 @@ struct Explanation {
     node: String,
     as_of_ms: Option<u64>,
     isolated: bool,
+    joining: bool,
     rows: Vec<Row>,
     route: Vec<Step>,
     unasked: Vec<String>,
@@ -116,7 +117,11 @@ pub(crate) async fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
     if !explanation.rows.is_empty() {
         return Ok(Exit::Done);
     }
-    let doubt = if explanation.isolated { ", but it reaches no other node" } else { "" };
+    let doubt = match (explanation.joining, explanation.isolated) {
+        (true, _) => ", but it has not joined yet",
+        (false, true) => ", but it reaches no other node",
+        (false, false) => "",
+    };
     eprintln!("pushmesh: {} knows no session of user {user}{doubt}", explanation.node);
     Ok(Exit::NoSession)
 }
@@ -139,11 +144,12 @@ fn describe(explanation: &Explanation, now_ms: u64) -> Vec<String> {
 }
 
 fn head(explanation: &Explanation, now_ms: u64) -> String {
-    let Explanation { user, takeover, node, as_of_ms, isolated, unasked, .. } = explanation;
+    let Explanation { user, takeover, node, as_of_ms, isolated, joining, unasked, .. } = explanation;
     let as_of = as_of_ms.map(|at| format!(" as of {} ago", age(at, now_ms))).unwrap_or_default();
+    let joining = if *joining { ", joining" } else { "" };
     let isolated = if *isolated { ", isolated" } else { "" };
     let unasked = if unasked.is_empty() { String::new() } else { format!(", unasked {}", unasked.join(" ")) };
-    format!("user {user}, seen by {node}{as_of}, policy {takeover}{isolated}{unasked}")
+    format!("user {user}, seen by {node}{as_of}, policy {takeover}{joining}{isolated}{unasked}")
 }
 
 fn rows(rows: &[Row], now_ms: u64) -> Vec<String> {
@@ -233,6 +239,8 @@ mod tests {
             ["user 7, seen by n1 as of 0s ago, policy one-per-user, isolated"],
             "what is left out is empty"
         );
+        let joining = described(r#"{"user":"7","self":"n1","takeover":"one-per-user","joining":true}"#);
+        assert_eq!(joining, ["user 7, seen by n1, policy one-per-user, joining"]);
         let hidden = described(r#"{"user":"7","self":"n1","rows":[{"node":"n2"}]}"#);
         assert_eq!(hidden.last().unwrap(), "no route: none of these claims is visible");
     }

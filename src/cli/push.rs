@@ -216,6 +216,7 @@ fn by_word(word: &str) -> Exit {
         "delivered" | "accepted" => Exit::Done,
         "no_session" => Exit::NoSession,
         "buffered" | "overloaded" | "unreachable" | "interrupted" => Exit::NotDelivered,
+        "unknown" | "isolated" | "not_ready" => Exit::NotDelivered,
         _ => Exit::Error,
     }
 }

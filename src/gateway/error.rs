@@ -189,6 +189,11 @@ impl ApiError {
         .with_header(header::RETRY_AFTER, "1")
     }
 
+    /// 503: the node has not joined its cluster yet, and does not know what the others know.
+    pub(super) fn joining() -> Self {
+        Self::not_ready("joining")
+    }
+
     /// 503: the node reaches nobody, and does not know what the others know.
     pub(super) fn isolated() -> Self {
         Self::new(

@@ -4,7 +4,7 @@
 //! members stand now. All of it is worked out when the snapshot is made, so that a reader pays for
 //! a lock that is held for a lookup or for the copy of a pointer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -13,10 +13,15 @@ use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::membership::member::{Advert, MemberState};
 use crate::membership::overlay::{Overlay, ring};
+use crate::push::Knowledge;
 
 /// The cluster at one moment, as this node sees it.
 #[derive(Default)]
-pub struct Roster(RwLock<RosterView>);
+pub struct Roster {
+    view: RwLock<RosterView>,
+    /// The members whose sections are not here yet; `None` once this node has joined.
+    awaited: RwLock<Option<Arc<BTreeSet<NodeName>>>>,
+}
 
 /// One snapshot.
 #[derive(Default)]
@@ -47,6 +52,37 @@ pub struct RosterEntry {
 }
 
 impl Roster {
+    /// Of a node that has yet to join its cluster.
+    pub(crate) fn joining() -> Self {
+        Self { awaited: RwLock::new(Some(Arc::default())), ..Self::default() }
+    }
+
+    /// While this node joins: the sections of these members are not here yet.
+    pub(crate) fn awaits(&self, members: &BTreeSet<NodeName>) {
+        if let Some(awaited) = &mut *self.awaited.write().expect(NOT_POISONED) {
+            *awaited = Arc::new(members.clone());
+        }
+    }
+
+    /// This node has joined, for good.
+    pub(crate) fn joined(&self) {
+        *self.awaited.write().expect(NOT_POISONED) = None;
+    }
+
+    /// The members whose sections are not here yet; `None` of a node that has joined.
+    pub(crate) fn awaited(&self) -> Option<Arc<BTreeSet<NodeName>>> {
+        self.awaited.read().expect(NOT_POISONED).clone()
+    }
+
+    /// Whether a session that is not found here is nowhere.
+    pub(crate) fn knowledge(&self) -> Knowledge {
+        match self.awaited() {
+            Some(_) => Knowledge::Joining,
+            None if self.isolated() => Knowledge::Isolated,
+            None => Knowledge::Whole,
+        }
+    }
+
     /// Replaces the snapshot.
     pub fn update(&self, overlay: &Overlay) {
         let members = overlay.members().map(|member| {
@@ -66,7 +102,7 @@ impl Roster {
             isolated: overlay.isolated(),
             degraded: overlay.degraded(),
         };
-        *self.0.write().expect(NOT_POISONED) = view;
+        *self.view.write().expect(NOT_POISONED) = view;
     }
 
     /// All members.
@@ -120,7 +156,7 @@ impl Roster {
     }
 
     fn view(&self) -> RwLockReadGuard<'_, RosterView> {
-        self.0.read().expect(NOT_POISONED)
+        self.view.read().expect(NOT_POISONED)
     }
 }
 
@@ -212,6 +248,25 @@ mod tests {
         overlay.observe(up("b"), dead_at + SECOND);
         roster.update(&overlay);
         assert!(!roster.stale(&owner, 1_000 * SECOND));
+    }
+
+    #[test]
+    fn a_node_knows_its_cluster_from_when_it_has_joined_and_while_it_hears_somebody() {
+        let roster = Roster::joining();
+        let (mut overlay, _) = linked("a", &["b", "c"]);
+        overlay.observe(down("b"), 2 * SECOND);
+        roster.update(&overlay);
+        let awaited = BTreeSet::from([name("b"), name("c")]);
+        roster.awaits(&awaited);
+        assert_eq!(roster.awaited().as_deref(), Some(&awaited));
+        assert_eq!(roster.knowledge(), Knowledge::Joining);
+        roster.joined();
+        roster.awaits(&awaited);
+        assert_eq!((roster.awaited(), roster.knowledge()), (None, Knowledge::Whole), "for good");
+        overlay.observe(down("c"), 3 * SECOND);
+        roster.update(&overlay);
+        assert_eq!(roster.knowledge(), Knowledge::Isolated);
+        assert_eq!(Roster::default().knowledge(), Knowledge::Whole);
     }
 
     #[test]

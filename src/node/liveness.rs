@@ -92,6 +92,7 @@ impl Liveness {
         let mut state = self.lock();
         let names = members.iter().map(|member| member.name.clone()).filter(|name| name != me);
         state.readiness.met(&peer.name, names);
+        self.roster.awaits(state.readiness.missing());
         let (name, incarnation) = (peer.name.clone(), peer.incarnation);
         let up = Observation::LinkUp { name, incarnation, addr: peer.mesh };
         let changes = state.overlay.observe(up, self.now());
@@ -102,14 +103,19 @@ impl Liveness {
     pub(crate) fn section_synced(&self, owner: &NodeName) {
         let mut state = self.lock();
         state.readiness.synced(owner);
+        self.roster.awaits(state.readiness.missing());
         if state.returned.synced(owner) {
             self.supersede(self.replica.audit());
         }
     }
 
-    /// Whether the node may say that it is ready.
+    /// Whether the node may say that it is ready. From then on it counts as joined.
     pub(crate) fn ready(&self) -> Option<Ready> {
-        self.lock().readiness.check(self.now())
+        let ready = self.lock().readiness.check(self.now());
+        if ready.is_some() {
+            self.roster.joined();
+        }
+        ready
     }
 
     /// The highest incarnation of a name that was seen.
@@ -237,6 +243,7 @@ impl Liveness {
                 }
             }
         }
+        self.roster.awaits(state.readiness.missing());
         self.roster.update(&state.overlay);
     }
 

@@ -7,6 +7,7 @@ use std::sync::Weak;
 use crate::id::{Incarnation, NodeName};
 use crate::membership::roster::RosterEntry;
 use crate::node::shared::Shared;
+use crate::push::Knowledge;
 
 /// A view into a node, empty once the node is gone.
 #[derive(Clone, Default)]
@@ -70,6 +71,12 @@ impl Observer {
             mailboxes: shared.links.mailboxes(),
             slots: shared.replica.slots(),
         })
+    }
+
+    /// How much of its cluster the node knows now; `None` once it is gone.
+    #[must_use]
+    pub fn knowledge(&self) -> Option<Knowledge> {
+        Some(self.0.upgrade()?.roster.knowledge())
     }
 
     /// Whether there is a link to a peer.

@@ -55,6 +55,11 @@ impl Readiness {
         self.missing.remove(name);
     }
 
+    /// The members whose sections are not here yet.
+    pub(crate) fn missing(&self) -> &BTreeSet<NodeName> {
+        &self.missing
+    }
+
     /// Whether the node is ready, `now` after its start.
     pub(crate) fn check(&self, now: Duration) -> Option<Ready> {
         if !self.met {

@@ -113,7 +113,7 @@ impl Parts {
         let (takeover, tuning) = (self.config.takeover, self.config.tuning);
         let replica = Arc::new(Replica::new(name.clone(), incarnation, hasher, takeover, tuning));
         let registry = Arc::new(Registry::new(name.clone(), self.config.limits.max_connections));
-        let roster = Arc::new(Roster::default());
+        let roster = Arc::new(Roster::joining());
         let owner = Arc::new(Owner::new(name.clone(), Arc::clone(&registry), Arc::clone(&replica)));
         let router = self.router(&replica, &registry, &roster, Arc::clone(&owner));
         let liveness = Arc::new(Liveness::new(

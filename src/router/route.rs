@@ -178,6 +178,7 @@ mod tests {
             Outcome::Interrupted,
             Outcome::Unreachable,
             Outcome::Unknown,
+            Outcome::NotReady,
         ] {
             assert_eq!(after(outcome.clone(), 0, Some(owned("b", 9))), Follow::Settled(outcome));
         }

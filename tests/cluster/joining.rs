@@ -4,10 +4,10 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::{Cluster, Launch, alone, unique, within};
+use crate::harness::{Cluster, Launch, Node, alone, eventually, pushmesh, same, unique, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_joins_ten_thousand_sessions_knows_all_of_them_when_it_is_ready() {
@@ -70,16 +70,64 @@ async fn a_node_is_not_ready_while_the_sessions_of_one_member_are_missing() {
     cluster.node(2).process.signal("STOP");
     let joined = cluster.add().await;
     let node = cluster.node(joined);
-    node.counts(20).await;
+    node.knows(["u27", "u28"]).await;
     for _ in 0..50 {
         // Every round of the overlay would be an occasion to call it ready; a few pass meanwhile.
-        assert_eq!(node.stats().await["sessions"], 20);
         assert_eq!(node.get("/readyz").await.error(), (503, "not_ready"), "ten sessions are missing");
         tokio::time::sleep(OBSERVATION / 50).await;
     }
     cluster.node(2).process.signal("CONT");
     node.ready().await;
     assert_eq!(node.stats().await["sessions"], 30);
+}
+
+#[tokio::test]
+async fn a_node_that_joins_delivers_what_it_knows_and_does_not_guess_about_the_rest() {
+    let _alone = alone().await;
+    let mut cluster = Cluster::start(3).await;
+    let mut near = cluster.node(0).connect("near", Some("d")).await;
+    let far = cluster.node(2).connect("far", Some("d")).await;
+    cluster.counts(2).await;
+    // For less time than makes it suspect: its section is all that the node waits for.
+    cluster.node(2).process.signal("STOP");
+    let joined = cluster.add().await;
+    let node = cluster.node(joined);
+    node.knows(["near"]).await;
+
+    let near_is_online = node.get("/v1/users/near").await.json;
+    assert_eq!((&near_is_online["state"], &near_is_online["unasked"]), (&json!("online"), &json!(["n3"])));
+    for (method, path) in UNKNOWN {
+        let answer = node.http.call(method, path, &[], "x").await;
+        assert_eq!(answer.error(), (503, "not_ready"), "{method} {path}");
+        assert_eq!(answer.header("retry-after"), Some("1"), "{method} {path}");
+    }
+    let lines = "{\"to\":{\"user\":\"far\"},\"data\":1}\n{\"to\":{\"user\":\"near\"},\"data\":\"line\"}\n\
+                 {\"to\":\"all\",\"data\":1}\n";
+    let answer = node.post("/v1/push", lines).await.text();
+    let answers: Vec<Value> = answer.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [not_found, found, to_all] = &answers[..] else { panic!("three lines: {answer}") };
+    assert_eq!((&not_found["outcome"], &not_found["sessions"]), (&json!("not_ready"), &json!([])));
+    assert_eq!(found["outcome"], "delivered", "{found}");
+    assert_eq!(to_all["error"]["code"], "not_ready", "{to_all}");
+    assert_eq!(node.push("near", "hello").await.json["delivered"], 1);
+    assert_eq!((near.next_text().await, near.next_text().await), ("line".to_owned(), "hello".to_owned()));
+    let url = format!("http://{}", node.addr);
+    let pushed = pushmesh(&["push", "--url", &url, "--to", "user/far", "x"]).await;
+    assert!(pushed.code == 4 && pushed.stderr.contains("not_ready"), "{pushed:?}");
+    let explained = pushmesh(&["explain", "--url", &url, "user/far"]).await;
+    assert!(explained.stdout.contains(", joining, unasked n3"), "{explained:?}");
+    assert_eq!(node.metric("pushmesh_pushes_total{outcome=\"not_ready\"}").await, Some(4.0));
+
+    cluster.node(2).process.signal("CONT");
+    node.ready().await;
+    node.shows("far", &[("d", "n3")]).await;
+    for (method, path) in UNKNOWN.into_iter().filter(|(_, path)| path.contains("/far")) {
+        let answer = node.http.call(method, path, &[], "x").await;
+        assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
+        cluster.node(2).shows("far", if method == "DELETE" { &[] } else { &[("d", "n3")] }).await;
+    }
+    drop(far);
+    assert_eq!(node.push("nobody", "x").await.error(), (404, "no_session"));
 }
 
 #[tokio::test]
@@ -128,6 +176,29 @@ async fn a_node_that_knows_one_peer_finds_the_others() {
     assert_eq!(client.next_text().await, "hello");
 }
 
+impl Node {
+    /// Waits until this node shows these users, whether it is ready or not.
+    async fn knows<'a>(&self, users: impl IntoIterator<Item = &'a str>) {
+        for user in users {
+            eventually(&format!("{user} at {}", self.name), async || {
+                same(self.get(&format!("/v1/users/{user}")).await.status, 200)
+            })
+            .await;
+        }
+    }
+}
+
+/// Calls about sessions that a node does not find while it lacks the section of the user `far`.
+const UNKNOWN: [(&str, &str); 8] = [
+    ("POST", "/v1/users/far/push"),
+    ("POST", "/v1/users/far/devices/d/push"),
+    ("POST", "/v1/broadcast"),
+    ("POST", "/v1/broadcast?wait=none"),
+    ("GET", "/v1/users/far"),
+    ("GET", "/v1/sessions"),
+    ("GET", "/v1/stats"),
+    ("DELETE", "/v1/users/far"),
+];
 /// Sessions in the cluster that is joined.
 const SESSIONS: usize = 10_000;
 /// How long a node is watched that must not become ready: three rounds of its overlay. This is the

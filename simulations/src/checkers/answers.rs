@@ -57,7 +57,7 @@ fn answered(aim: Aim, way: Way, sessions: &[Answer]) -> Result<(), String> {
     }
     let mut named = BTreeSet::new();
     for answer in sessions {
-        if matches!(answer.outcome, Outcome::Moved { .. } | Outcome::Unknown) {
+        if matches!(answer.outcome, Outcome::Moved { .. } | Outcome::Unknown | Outcome::NotReady) {
             return Err(format!("{} is said of a session", answer.outcome.as_str()));
         }
         // In the answer to a push to one session the device is there in any case.
@@ -93,7 +93,7 @@ fn replied(ask: &Ask, status: u16, reply: &Reply) -> Result<(), String> {
         (Ask::Kick(aim), Reply::Kicked(sessions)) => {
             answered(*aim, Way::Http, sessions)?;
             let best = best(sessions);
-            // Without a session the node may be isolated: then it can not know.
+            // Without a session the node may be isolated, or still joining: then it can not know.
             let none = sessions.iter().all(|at| at.outcome == Outcome::NoSession);
             let fits = status == best.0 || (none && status == 503);
             fits.then_some(()).ok_or_else(|| format!("the best outcome is {}", best.1))
@@ -110,7 +110,9 @@ fn one(aim: Aim, status: u16, fate: &Fate) -> Result<(), String> {
     let (expected, word) = best(&fate.sessions);
     let fits = match fate.word.as_deref() {
         None => status == 200 && expected == 200,
-        Some("isolated") => status == 503 && fate.sessions.iter().all(|at| at.outcome == Outcome::NoSession),
+        Some("isolated" | "not_ready") => {
+            status == 503 && fate.sessions.iter().all(|at| at.outcome == Outcome::NoSession)
+        }
         Some(code) => status == expected && code == word,
     };
     fits.then_some(()).ok_or_else(|| format!("the best outcome is {word}"))
@@ -120,7 +122,10 @@ fn line(aim: Aim, fate: &Fate) -> Result<(), String> {
     let word = best(&fate.sessions).1;
     match fate.word.as_deref() {
         None if aim == Aim::All => Ok(()),
-        Some("unknown") if fate.sessions.iter().all(|at| at.outcome == Outcome::NoSession) => Ok(()),
+        // A broadcast that was not sent has no sessions.
+        Some("unknown" | "not_ready") if fate.sessions.iter().all(|at| at.outcome == Outcome::NoSession) => {
+            Ok(())
+        }
         Some(said) if said == word && aim != Aim::All => Ok(()),
         said => Err(format!("a line says {said:?}, and the best outcome is {word}")),
     }
@@ -179,6 +184,8 @@ mod tests {
         assert!(check(200, None, mixed()).is_err());
         assert_eq!(check(503, Some("isolated"), Vec::new()), Ok(()));
         assert!(check(503, Some("isolated"), mixed()).is_err());
+        assert_eq!(check(503, Some("not_ready"), Vec::new()), Ok(()));
+        assert!(check(503, Some("not_ready"), mixed()).is_err());
         assert!(replied(&Ask::Stats, 400, &Reply::Refused("bad_request".to_owned())).is_err());
     }
 

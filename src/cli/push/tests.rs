@@ -164,6 +164,9 @@ fn exit_codes_tell_outcomes_apart() {
     assert_eq!(answered(404, &error("no_session"), "user/42").0, Exit::NoSession);
     assert_eq!(answered(503, &error("overloaded"), "user/42").0, Exit::NotDelivered);
     assert_eq!(answered(504, &error("unreachable"), "user/42").0, Exit::NotDelivered);
+    for cannot_know in ["isolated", "not_ready"] {
+        assert_eq!(answered(503, &error(cannot_know), "user/42").0, Exit::NotDelivered, "{cannot_know}");
+    }
     assert_eq!(answered(401, &error("unauthorized"), "user/42").0, Exit::Error);
     assert_eq!(answered(502, "{}", "user/42").0, Exit::Error);
     assert_eq!(answered(202, r#"{"id":"m"}"#, "user/42").0, Exit::Done);

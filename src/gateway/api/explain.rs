@@ -13,6 +13,7 @@ use crate::gateway::Gateway;
 use crate::gateway::caller::Caller;
 use crate::gateway::url::UserPath;
 use crate::id::{DeviceId, NodeName, UserId};
+use crate::push::Knowledge;
 use crate::router::{Names, Told, Way};
 
 #[derive(Serialize)]
@@ -26,6 +27,7 @@ struct Explanation {
     own: NodeName,
     as_of_ms: u64,
     isolated: bool,
+    joining: bool,
     rows: Vec<RowEntry>,
     route: Vec<RouteEntry>,
     unasked: BTreeSet<String>,
@@ -93,6 +95,7 @@ pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
         own: gateway.config.name.clone(),
         as_of_ms: contacts.as_of_ms(),
         isolated: gateway.roster.isolated(),
+        joining: gateway.roster.knowledge() == Knowledge::Joining,
         rows,
         route,
         unasked: contacts.unasked(names.unasked),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use super::contact::joined;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
 use crate::gateway::url::{Params, SessionPath, UserPath};
@@ -66,6 +67,7 @@ pub(super) async fn broadcast(
 ) -> Result<Response, ApiError> {
     let Caller { gateway, place } = caller;
     let message = read(&gateway, request).await?;
+    joined(&gateway)?;
     let id = message.id.clone();
     let started = Instant::now();
     let report = gateway.router.broadcast(message);
@@ -137,6 +139,7 @@ pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
         Outcome::Interrupted => Some(ApiError::interrupted()),
         Outcome::Unreachable => Some(ApiError::unreachable()),
         Outcome::Unknown => Some(ApiError::isolated()),
+        Outcome::NotReady => Some(ApiError::joining()),
     }
 }
 
@@ -247,7 +250,7 @@ impl<'a> From<&'a BroadcastReport> for BroadcastAnswer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::push::SessionReport;
+    use crate::push::{Knowledge, SessionReport};
 
     fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, header::HeaderValue::from_static(value))])
@@ -286,6 +289,7 @@ mod tests {
         assert_eq!(code(Outcome::Interrupted), Some("interrupted"));
         assert_eq!(code(Outcome::Unreachable), Some("unreachable"));
         assert_eq!(code(Outcome::Unknown), Some("isolated"));
+        assert_eq!(code(Outcome::NotReady), Some("not_ready"));
     }
 
     #[test]
@@ -297,7 +301,7 @@ mod tests {
             node: Some(node.clone()),
             outcome: Outcome::Delivered,
         };
-        let report = PushReport { id: id.clone(), sessions: vec![session], isolated: false };
+        let report = PushReport { id: id.clone(), sessions: vec![session], knowledge: Knowledge::Whole };
         let expected = json!({
             "id": "m1", "delivered": 1,
             "sessions": [{ "device": "phone", "node": "n1", "outcome": "delivered" }],

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::contact::{Contacts, connected};
+use super::contact::{Contacts, informed};
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
 use crate::gateway::url::Params;
@@ -54,7 +54,7 @@ pub(super) async fn list(caller: Caller, Params(params): Params<ListParams>) -> 
     }
     let after = params.cursor.as_deref().map(read_cursor).transpose()?;
     let gateway = &caller.gateway;
-    connected(gateway)?;
+    informed(gateway)?;
     // One more than asked for says whether there is a next page.
     let mut page = gateway.replica.page(after, limit + 1);
     let more = page.len() > limit;

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::contact::{Contacts, connected};
+use super::contact::{Contacts, informed};
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
 use crate::id::NodeName;
@@ -32,7 +32,7 @@ struct NodeCount {
 /// `GET /v1/stats`
 pub(super) async fn show(caller: Caller) -> Result<Response, ApiError> {
     let gateway = &caller.gateway;
-    connected(gateway)?;
+    informed(gateway)?;
     let own = gateway.config.name.clone();
     let mut counts = gateway.replica.counts();
     // A member without sessions is listed with 0, so that every node gives the same list.

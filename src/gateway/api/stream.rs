@@ -31,6 +31,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::contact::joined;
 use super::push::{BroadcastAnswer, PushAnswer, note, note_broadcast};
 use crate::gateway::Gateway;
 use crate::gateway::bounds::InFlight;
@@ -136,16 +137,18 @@ impl Stream {
             };
             let answer = match parsed {
                 Ok(line) => self.send(number, line),
-                Err(error) => {
-                    let json = encode(&json!({ "line": number, "error": error.to_value() }));
-                    ready(Answered { json, payload_bytes: 0 }).boxed()
-                }
+                Err(error) => refused(number, &error),
             };
             self.window.push_back(answer);
         }
     }
 
     fn send(&mut self, number: u64, line: Line) -> BoxFuture<'static, Answered> {
+        if line.to == Target::All
+            && let Err(error) = joined(&self.gateway)
+        {
+            return refused(number, &error);
+        }
         let payload_bytes = line.payload.bytes.len();
         self.window_bytes += payload_bytes;
         let gateway = Arc::clone(&self.gateway);
@@ -193,6 +196,12 @@ impl Stream {
         let chunk = self.ready.split().freeze();
         self.chunks.send(chunk).await.map_err(|_| Gone)
     }
+}
+
+/// The answer of a line that was not sent off.
+fn refused(number: u64, error: &ApiError) -> BoxFuture<'static, Answered> {
+    let json = encode(&json!({ "line": number, "error": error.to_value() }));
+    ready(Answered { json, payload_bytes: 0 }).boxed()
 }
 
 /// The answer of a line that was understood.

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
-use super::contact::{Contacts, connected};
+use super::contact::{Contacts, informed};
 use super::push::refusal;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
@@ -69,7 +69,7 @@ pub(super) async fn show(caller: Caller, UserPath(user): UserPath) -> Result<Res
         })
         .collect();
     if sessions.is_empty() {
-        connected(gateway)?;
+        informed(gateway)?;
     }
     let state = sessions.iter().map(|session| session.state).min().unwrap_or(Presence::Offline);
     let answer = UserAnswer {
@@ -119,7 +119,7 @@ fn answer(report: &PushReport) -> Result<Response, ApiError> {
 mod tests {
     use super::*;
     use crate::id::MessageId;
-    use crate::push::SessionReport;
+    use crate::push::{Knowledge, SessionReport};
 
     fn report(outcomes: &[Outcome]) -> PushReport {
         let session = |outcome: &Outcome| SessionReport {
@@ -130,7 +130,7 @@ mod tests {
         PushReport {
             id: MessageId::new("m").unwrap(),
             sessions: outcomes.iter().map(session).collect(),
-            isolated: false,
+            knowledge: Knowledge::Whole,
         }
     }
 
