@@ -5,7 +5,6 @@
 //! people or with `--json` as lines for scripts; progress and problems go to stderr. Exit codes are
 //! those of the [`exit`] table.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -21,14 +20,17 @@ mod listen;
 mod log;
 mod node;
 mod nodes;
+mod output;
 mod progress;
 mod push;
 mod server;
 mod sessions;
+mod stop;
 mod table;
 mod token;
 
 use exit::Exit;
+use output::{ReaderGone, print_line, tell};
 
 /// WebSocket push on a cluster, in one binary and without a broker
 #[derive(Debug, Parser)]
@@ -75,7 +77,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Token(args) => token::run(&args).map(ExitCode::from),
         Command::Keygen(args) => keygen::run(&args).map(ExitCode::from),
     };
-    result.unwrap_or_else(|error| fail(&error).into())
+    let code = result.unwrap_or_else(|error| fail(&error).into());
+    output::flush();
+    code
 }
 
 /// Reports an error that ended a command.
@@ -83,7 +87,7 @@ fn fail(error: &anyhow::Error) -> Exit {
     if error.is::<ReaderGone>() {
         return Exit::Done;
     }
-    eprintln!("pushmesh: {}", told(error));
+    tell(format!("pushmesh: {}", told(error)));
     if error.is::<ConfigError>() { Exit::Usage } else { Exit::Error }
 }
 
@@ -95,21 +99,6 @@ fn told(error: &anyhow::Error) -> String {
         told => format!("{told}: {cause}"),
     })
 }
-
-/// Writes one line of result to stdout. `println!` would panic under `pushmesh sessions | head`.
-fn print_line(line: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(line.as_ref()).and_then(|()| stdout.write_all(b"\n"));
-    written.and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => ReaderGone.into(),
-        _ => anyhow::Error::new(error).context("can not write to stdout"),
-    })
-}
-
-/// Whoever read our stdout has seen enough. Not a failure.
-#[derive(Debug, thiserror::Error)]
-#[error("the reader of stdout is gone")]
-struct ReaderGone;
 
 #[cfg(test)]
 mod tests {

@@ -223,6 +223,12 @@ pub const DRAIN_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// The longest of all timers that somebody may set: a year. Guess: anything above is a mistake, and far
 /// below it moments overflow.
 pub const TIMER_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Bytes of lines that wait for stderr, and as many that are being written. Guess: a second of a busy
+/// node at debug level.
+pub const LOG_BYTES_MAX: usize = 4 << 20;
+/// How long a process that ends waits for the last lines of its log. Guess: far above what a disk takes,
+/// and nobody notices it where nobody reads the log.
+pub const LOG_FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
 /// Bounds of the pause that a client is told to make before it reconnects, in milliseconds.
 pub const RETRY_MS: (u64, u64) = (100, 3_000);
 

@@ -1,5 +1,6 @@
 //! The `pushmesh` binary: arguments, then a command.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -10,7 +11,8 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("pushmesh: the runtime does not start: {error}");
+            // Should nobody read it, the exit code says it.
+            let _ = writeln!(std::io::stderr(), "pushmesh: the runtime does not start: {error}");
             return ExitCode::FAILURE;
         }
     };

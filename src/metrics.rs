@@ -127,6 +127,9 @@ metrics! {
         "Newer sections offered by a third node that are of a boot which is no member here.";
     directory_swept: counter("pushmesh_directory_swept_rows_total"),
         "Rows removed because their section was replaced or its owner is gone.";
+
+    log_lines_dropped: counter("pushmesh_log_lines_dropped_total"),
+        "Lines of the log, and of stdout, that this process could not write.";
 }
 
 impl Metrics {
@@ -171,6 +174,7 @@ impl Metrics {
 
     /// All metrics in the text format of Prometheus.
     pub(crate) fn render(&self) -> String {
+        self.log_lines_dropped.absolute(LOG_LINES_DROPPED.load(Ordering::Relaxed));
         self.handle.render()
     }
 }
@@ -246,6 +250,10 @@ impl Registrar<'_> {
         self.0.register_histogram(&Key::from_static_name(name), &METADATA)
     }
 }
+
+/// Lines that this process could not write. The log is the process', and so is this count: every node in
+/// it shows the same.
+pub(crate) static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
 fn labelled(name: &'static str, label: &'static str, value: &'static str) -> Key {
     Key::from_parts(name, vec![Label::from_static_parts(label, value)])

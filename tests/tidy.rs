@@ -74,6 +74,11 @@ fn nothing_is_left_undone_or_skipped() {
 }
 
 #[test]
+fn the_product_says_nothing_but_by_its_output() {
+    report(sources(&["src"]).iter().filter(|source| !source.is_test()).flat_map(rules::prints));
+}
+
+#[test]
 fn names_of_tests_are_sentences() {
     report(sources(EVERYWHERE).iter().flat_map(rules::unsaying_names));
 }

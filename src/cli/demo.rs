@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::exit::Exit;
 use super::log::{self, LogFormat};
-use super::print_line;
+use super::output::{print_line, tell};
 use crate::push::Outcome;
 
 mod client;
@@ -38,14 +38,14 @@ pub(crate) struct DemoArgs {
 
 /// Runs the demo.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    log::start("error", LogFormat::Text);
+    log::start("error", LogFormat::Text)?;
     let mut story = Story::begin(&args).await?;
     let told = tokio::select! {
         told = story.tell() => told,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     if let Err(error) = told {
-        eprintln!("pushmesh: the demo did not go as it should: {error:#}");
+        tell(format!("pushmesh: the demo did not go as it should: {error:#}"));
         return Ok(Exit::NotDelivered.into());
     }
     print_line(format!("\nAll {} pushes were delivered and seen by their client.", story.delivered))?;

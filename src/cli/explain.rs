@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::client::{ApiArgs, ApiClient};
 use super::exit::Exit;
+use super::output::tell;
 use super::push::Address;
 use super::server::encode;
 use super::table::{Table, age};
@@ -122,7 +123,7 @@ pub(crate) async fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
         (false, true) => ", but it reaches no other node",
         (false, false) => "",
     };
-    eprintln!("pushmesh: {} knows no session of user {user}{doubt}", explanation.node);
+    tell(format!("pushmesh: {} knows no session of user {user}{doubt}", explanation.node));
     Ok(Exit::NoSession)
 }
 

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::exit::Exit;
+use super::output::tell;
 use crate::mesh::identity::ClusterKey;
 
 /// The flags of `pushmesh keygen`.
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<Exit> {
         None => super::print_line(key)?,
         Some(path) => {
             write_new(path, &key)?;
-            eprintln!("wrote {}: {}", path.display(), args.kind.next_step());
+            tell(format!("wrote {}: {}", path.display(), args.kind.next_step()));
         }
     }
     Ok(Exit::Done)

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::exit::Exit;
+use super::output::{self, print_line, tell};
 use super::server::{Server, ServerArgs};
 use crate::config::Secret;
 use crate::id::{DeviceId, UserId};
@@ -55,22 +56,24 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 /// Connects and prints until the count, the end or Ctrl-C.
 pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<Exit> {
     check_user(args.user.as_ref(), args.token.as_ref())?;
+    // Whoever does not read what this says about the connection must not hold up the messages.
+    output::start(|lost| format!("{lost} lines were lost"))?;
     let server = Server::new(&args.server)?;
     let mut listener = Listener { left: args.count.unwrap_or(u64::MAX), json: args.json, resume: None };
     let mut socket = Socket::connect(&server, &args, None).await?;
-    eprintln!("listening at {}", server.url());
+    tell(format!("listening at {}", server.url()));
     loop {
         let pause = match listener.session(&mut socket).await? {
             Next::End(exit) => return Ok(exit),
             Next::Reconnect { pause } => pause,
         };
-        eprintln!("reconnecting in {} ms", pause.as_millis());
+        tell(format!("reconnecting in {} ms", pause.as_millis()));
         let reconnected = tokio::select! {
             result = reconnect(&server, &args, &mut listener.resume, pause) => result?,
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
         };
         socket = reconnected;
-        eprintln!("listening again at {}", server.url());
+        tell(format!("listening again at {}", server.url()));
     }
 }
 
@@ -111,7 +114,7 @@ impl Listener {
                         }
                         Heard::Other => continue,
                     };
-                    super::print_line(line)?;
+                    print_line(line)?;
                     self.left -= 1;
                     if self.left == 0 {
                         socket.close().await;
@@ -119,11 +122,11 @@ impl Listener {
                     }
                 }
                 Event::Closed { code, reason } => {
-                    eprintln!("closed by the server: {code} {reason}");
+                    tell(format!("closed by the server: {code} {reason}"));
                     return Ok(after_close(code, &reason));
                 }
                 Event::Lost { problem } => {
-                    eprintln!("connection lost: {problem}");
+                    tell(format!("connection lost: {problem}"));
                     return Ok(Next::Reconnect { pause: RETRY_PAUSE });
                 }
             }
@@ -235,11 +238,11 @@ fn envelope(text: &str) -> anyhow::Result<Heard> {
             Ok(Heard::Message { line })
         }
         "welcome" => {
-            eprintln!("connected as {}/{} at node {}", parsed.user, parsed.device, parsed.node);
+            tell(format!("connected as {}/{} at node {}", parsed.user, parsed.device, parsed.node));
             Ok(Heard::Welcome { resume: parsed.resume })
         }
         "error" => {
-            eprintln!("{}: {}", parsed.code, parsed.message);
+            tell(format!("{}: {}", parsed.code, parsed.message));
             Ok(Heard::Other)
         }
         _ => Ok(Heard::Other),

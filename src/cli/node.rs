@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::log::{self, LogFormat};
-use super::print_line;
+use super::output::{announce, tell};
+use super::stop::{self, StopSignals};
 use crate::config::{Config, RawConfig};
 use crate::node::Node;
 use crate::wire::Wire;
@@ -28,7 +29,7 @@ pub(crate) struct NodeArgs {
 
 /// Runs a node.
 pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
-    log::start("pushmesh=info,warn", args.log_format);
+    log::start("pushmesh=info,warn", args.log_format)?;
     let raw = match &args.config {
         Some(path) => RawConfig::from_toml(path)?.overlay(args.raw),
         None => args.raw,
@@ -40,16 +41,22 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     // Before anything else happens, so that a signal during the start is not lost.
     let mut stop = StopSignals::listen()?;
     let drain_timeout = config.timers.drain_timeout;
-    let node = start(config).await?;
-    print_line(format!(
+    stop::insist(drain_timeout)?;
+    survive_full_files()?;
+    let node = tokio::select! {
+        node = start(config) => node?,
+        // Nobody has seen it yet.
+        () = stop.next() => return Ok(ExitCode::SUCCESS),
+    };
+    announce(format!(
         "pushmesh node {} listening http={} mesh={} incarnation={}",
         node.name(),
         node.http_addr(),
         node.mesh_addr(),
         node.incarnation()
-    ))?;
+    ));
     tokio::select! {
-        () = node.ready() => print_line(format!("pushmesh node {} ready", node.name()))?,
+        () = node.ready() => announce(format!("pushmesh node {} ready", node.name())),
         () = stop.next() => return Ok(drain(node, stop, drain_timeout).await),
         fault = node.failed() => anyhow::bail!(fault),
     }
@@ -66,41 +73,29 @@ async fn start(config: Config) -> anyhow::Result<Node> {
 
 /// Stops gracefully; a second signal ends the process at once.
 async fn drain(node: Node, mut stop: StopSignals, bound: std::time::Duration) -> ExitCode {
-    eprintln!("pushmesh: stopping within {} s; a second signal stops at once", bound.as_secs_f32());
+    tell(format!("pushmesh: stopping within {} s; a second signal stops at once", bound.as_secs_f32()));
     tokio::select! {
         () = node.shutdown() => ExitCode::SUCCESS,
         () = stop.next() => {
-            eprintln!("pushmesh: second signal, stopping at once");
+            tell("pushmesh: second signal, stopping at once");
             // What other programs return for a process ended by SIGTERM.
             ExitCode::from(143)
         }
     }
 }
 
+/// A log that reaches the limit of a file's size (`ulimit -f`) is as one whose disk is full: without this
+/// the signal would end the process.
+fn survive_full_files() -> anyhow::Result<()> {
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop).context("can not listen for SIGXFSZ")
+}
+
 fn warn_about_dev() {
-    eprintln!(
+    tell(
         "pushmesh: --dev: no tokens, no API keys, and a cluster key that everybody knows. \
-         For trying it out on this machine only."
+         For trying it out on this machine only.",
     );
 }
 
-/// SIGTERM and SIGINT.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn listen() -> anyhow::Result<Self> {
-        let terminate = signal(SignalKind::terminate()).context("can not listen for SIGTERM")?;
-        let interrupt = signal(SignalKind::interrupt()).context("can not listen for SIGINT")?;
-        Ok(Self { terminate, interrupt })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
+/// Its number on Linux, but for MIPS, and on macOS.
+const SIGXFSZ: i32 = 25;

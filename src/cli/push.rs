@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::client::{Answer, ApiArgs, ApiClient, ErrorBody};
 use super::exit::Exit;
+use super::output::tell;
 use super::server::encode;
 use super::table::{Table, thousands};
 use crate::id::{DeviceId, MessageId, UserId};
@@ -147,7 +148,7 @@ pub(crate) async fn run(args: PushArgs) -> anyhow::Result<Exit> {
         }
     }
     if !answer.status.is_success() {
-        eprintln!("pushmesh: {}", answer.error());
+        tell(format!("pushmesh: {}", answer.error()));
     }
     Ok(exit)
 }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::client::{ApiArgs, ApiClient};
 use super::exit::Exit;
+use super::output::tell;
 use super::progress::Progress;
 use super::server::encode;
 use super::table::{Table, age};
@@ -78,7 +79,7 @@ pub(crate) async fn run(args: SessionsArgs) -> anyhow::Result<Exit> {
     progress.clear();
     match args.user {
         Some(user) if count == 0 => {
-            eprintln!("pushmesh: user {user} has no session");
+            tell(format!("pushmesh: user {user} has no session"));
             Ok(Exit::NoSession)
         }
         _ => Ok(Exit::Done),

@@ -16,6 +16,6 @@ pub(crate) use cluster::{Cluster, unique};
 pub(crate) use http::{Answer, Http};
 pub(crate) use keys::{Keys, now_unix, sign_hs256};
 pub(crate) use node::{Launch, Node};
-pub(crate) use process::{Process, pushmesh};
+pub(crate) use process::{Process, Streams, pushmesh};
 pub(crate) use raw::Frame;
 pub(crate) use wait::{alone, eventually, same, within};

@@ -21,6 +21,7 @@ mod explain;
 mod heartbeat;
 mod isolation;
 mod joining;
+mod logs;
 mod lookups;
 mod mesh;
 mod policies;

@@ -15,7 +15,7 @@ async fn assert_outside(node: &Node, intruder: Launch, keys: &Keys) {
     let intruder = intruder.peers([node]).start().await;
     // It has tried for seconds by then, and starts alone.
     intruder.ready().await;
-    assert!(intruder.process.stderr().contains("none of the peers answers"), "{}", intruder.process.stderr());
+    intruder.process.says("none of the peers answers").await;
     assert_eq!(node.get("/v1/nodes").await.json["nodes"].as_array().map(Vec::len), Some(1));
     assert_eq!(intruder.get("/v1/nodes").await.json["nodes"].as_array().map(Vec::len), Some(1));
     assert_eq!(intruder.stats().await["sessions"], 0);

@@ -107,7 +107,7 @@ async fn a_node_that_joins_behind_a_cut_is_ready_with_what_a_third_node_has_of_t
     assert_eq!(new.sees("n1").await["state"], "unreachable");
     assert_eq!(new.push("far", "over n2").await.json["delivered"], 1);
     assert_eq!(far.next_text().await, "over n2");
-    assert!(new.process.stderr().contains("ready: all sections are here"), "{}", new.process.stderr());
+    new.process.says("ready: all sections are here").await;
 }
 
 /// The way of a push to the only session of a user, and over whom.

@@ -110,6 +110,14 @@ pub(crate) fn leftovers(source: &Source) -> Vec<String> {
     found.map(|(at, what)| format!("{}: {what}", source.place(at))).collect()
 }
 
+/// Printing, which waits for whoever does not read it, and panics where it fails.
+pub(crate) fn prints(source: &Source) -> Vec<String> {
+    let macros = ["print", "println", "eprint", "eprintln"];
+    let found = words(&source.product)
+        .filter(|(at, word)| macros.contains(word) && source.product[at + word.len()..].starts_with('!'));
+    found.map(|(at, word)| format!("{}: {word}!", source.place(at))).collect()
+}
+
 /// Functions whose name starts like that of a test that says nothing.
 pub(crate) fn unsaying_names(source: &Source) -> Vec<String> {
     let all: Vec<_> = words(&source.code).collect();
@@ -192,6 +200,12 @@ mod tests {
             "fn f() { todo!() }\n#[cfg(test)]\nmod tests {\n#[test]\n#[ignore]\nfn g() { dbg!(1); }\n}";
         assert_eq!(leftovers(&source("src/a.rs", text)).len(), 3);
         assert_eq!(leftovers(&source("src/a.rs", "// todo! in a comment\nlet a = \"dbg!\";")).len(), 0);
+    }
+
+    #[test]
+    fn printing_is_found_in_product_code_only() {
+        let text = "/// println!\nfn f() { eprintln!(\"print!\"); print!(); println }\n#[cfg(test)]\nmod tests { fn g() { println!() } }";
+        assert_eq!(prints(&source("src/a.rs", text)), ["src/a.rs:2: eprintln!", "src/a.rs:2: print!"]);
     }
 
     #[test]

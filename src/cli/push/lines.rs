@@ -19,7 +19,7 @@ use tokio_util::io::ReaderStream;
 use super::{Counts, by_word};
 use crate::cli::client::{ApiClient, ErrorBody};
 use crate::cli::exit::Exit;
-use crate::cli::print_line;
+use crate::cli::output::{print_line, tell};
 use crate::cli::progress::Progress;
 use crate::cli::server::Body;
 use crate::cli::table::thousands;
@@ -37,7 +37,7 @@ pub(super) async fn run(api: &ApiClient, path: &Path, json: bool) -> anyhow::Res
             print_line(&line)?;
         } else if let Some(problem) = tally.problem(&answer) {
             progress.clear();
-            eprintln!("{problem}");
+            tell(problem);
         }
         tally.add(&answer);
         progress.at(tally.lines);
@@ -46,7 +46,7 @@ pub(super) async fn run(api: &ApiClient, path: &Path, json: bool) -> anyhow::Res
     progress.clear();
     let summary = tally.summary(elapsed);
     if json {
-        eprintln!("{summary}")
+        tell(summary)
     } else {
         print_line(summary)?
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,8 +15,8 @@ use tokio::sync::Mutex;
 use super::client::{Client, Dial};
 use super::gate::Gate;
 use super::http::{Answer, Http};
-use super::process::Process;
-use super::wait::within;
+use super::process::{Process, Streams};
+use super::wait::{eventually, within};
 
 /// How to start a node.
 #[derive(Clone)]
@@ -41,8 +42,10 @@ pub(crate) struct Node {
     pub(super) roots: Option<RootCertStore>,
     /// What stands before its mesh address.
     pub(super) gate: Option<Arc<Gate>>,
-    stdout: Mutex<Lines<BufReader<pipe::Receiver>>>,
+    stdout: Mutex<Option<Stdout>>,
 }
+
+type Stdout = Lines<BufReader<pipe::Receiver>>;
 
 impl Launch {
     /// A node with these flags, on loopback and ports of the kernel's choice.
@@ -96,22 +99,34 @@ impl Launch {
     }
 
     /// Starts it, and waits until it listens.
-    pub(crate) async fn start(mut self) -> Node {
+    pub(crate) async fn start(self) -> Node {
+        self.start_on(Streams::default(), &[]).await
+    }
+
+    /// The same with these streams and this environment. Where stdout is not the test's, the node is
+    /// found by its log.
+    pub(crate) async fn start_on(mut self, mut streams: Streams, env: &[(&str, &str)]) -> Node {
         let gate = self.gate;
         if let Some(gate) = &gate {
             self.args.extend(["--mesh-advertise".to_owned(), gate.addr.to_string()]);
         }
         self.args.extend(["--listen".to_owned(), self.listen]);
-        let (process, stdout) = Process::start_piped(&self.args, &[]);
-        let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout)).expect("stdout is a pipe");
-        let mut stdout = BufReader::new(pipe).lines();
-        let line = next_line(&mut stdout, &process).await;
-        let prefix = format!("pushmesh node {} listening ", self.name);
-        let fields = line.strip_prefix(&prefix).unwrap_or_else(|| panic!("{line:?} starts with {prefix:?}"));
-        let fields: Vec<_> = fields.split(' ').filter_map(|field| field.split_once('=')).collect();
-        let [("http", addr), ("mesh", mesh), ("incarnation", incarnation)] = fields[..] else {
-            panic!("{line:?} says where the node listens");
+        streams.stdout = streams.stdout.or_else(|| Some(Stdio::piped()));
+        let (process, stdout) = Process::start_on(&self.args, env, streams);
+        let mut stdout = stdout.map(|stdout| {
+            let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout)).expect("stdout is a pipe");
+            BufReader::new(pipe).lines()
+        });
+        let line = match &mut stdout {
+            Some(stdout) => next_line(stdout, &process).await,
+            None => log_line(&process, "node started ").await.replace("http://", ""),
         };
+        let field = |name: &str| {
+            let fields = line.split(' ').filter_map(|field| field.split_once('='));
+            let value = fields.clone().find(|(field, _)| *field == name).map(|(_, value)| value.to_owned());
+            value.unwrap_or_else(|| panic!("{line:?} has {name}"))
+        };
+        let (addr, mesh, incarnation) = (field("http"), field("mesh"), field("incarnation"));
         let addr: SocketAddr = addr.parse().expect("http is an address");
         let base = match self.roots {
             Some(_) => format!("https://localhost:{}", addr.port()),
@@ -135,17 +150,28 @@ impl Launch {
     }
 }
 
-async fn next_line(stdout: &mut Lines<BufReader<pipe::Receiver>>, process: &Process) -> String {
+async fn next_line(stdout: &mut Stdout, process: &Process) -> String {
     match within("a line on stdout", stdout.next_line()).await.expect("stdout is text") {
         Some(line) => line,
         None => panic!("the node ended: {}", process.stderr()),
     }
 }
 
+/// The line of the log with these words, once it is there.
+async fn log_line(process: &Process, words: &str) -> String {
+    eventually(&format!("{words:?} in the log"), async || {
+        let said = process.stderr();
+        said.lines().find(|line| line.contains(words)).map(str::to_owned).ok_or(said)
+    })
+    .await
+}
+
 impl Node {
     /// Waits for the line that says that it is ready.
     pub(crate) async fn ready(&self) {
-        let line = next_line(&mut *self.stdout.lock().await, &self.process).await;
+        let mut stdout = self.stdout.lock().await;
+        let stdout = stdout.as_mut().expect("the test has its stdout");
+        let line = next_line(stdout, &self.process).await;
         assert_eq!(line, format!("pushmesh node {} ready", self.name));
     }
 

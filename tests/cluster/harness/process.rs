@@ -22,6 +22,17 @@ pub(crate) struct Process {
     stdout: NamedTempFile,
 }
 
+/// What a process is connected with.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    /// Its stdout; otherwise a file.
+    pub(crate) stdout: Option<Stdio>,
+    /// Its stderr; otherwise a file.
+    pub(crate) stderr: Option<Stdio>,
+    /// A line of the shell that starts it, as `exec "$0" "$@"`.
+    pub(crate) shell: Option<String>,
+}
+
 /// A process that ended by itself.
 #[derive(Debug)]
 pub(crate) struct Finished {
@@ -38,42 +49,53 @@ pub(crate) async fn pushmesh<S: AsRef<OsStr>>(args: &[S]) -> Finished {
 impl Process {
     /// Starts the binary with nothing of this process' environment but the choice of logs.
     pub(crate) fn start<S: AsRef<OsStr>>(args: &[S], env: &[(&str, &str)]) -> Self {
-        Self::spawn(args, env, None, false).0
+        Self::spawn(args, env, None, Streams::default()).0
     }
 
     /// The same with a file as its stdin.
     pub(crate) fn start_with_input<S: AsRef<OsStr>>(args: &[S], input: &str) -> Self {
-        Self::spawn(args, &[], Some(input), false).0
+        Self::spawn(args, &[], Some(input), Streams::default()).0
     }
 
-    /// The same, with its stdout handed out.
-    pub(crate) fn start_piped<S: AsRef<OsStr>>(args: &[S], env: &[(&str, &str)]) -> (Self, ChildStdout) {
-        let (process, stdout) = Self::spawn(args, env, None, true);
-        (process, stdout.expect("stdout was asked for"))
+    /// The same with these streams. Gives its stdout if that is a pipe to the test.
+    pub(crate) fn start_on<S: AsRef<OsStr>>(
+        args: &[S],
+        env: &[(&str, &str)],
+        streams: Streams,
+    ) -> (Self, Option<ChildStdout>) {
+        Self::spawn(args, env, None, streams)
     }
 
     fn spawn<S: AsRef<OsStr>>(
         args: &[S],
         env: &[(&str, &str)],
         input: Option<&str>,
-        piped: bool,
+        streams: Streams,
     ) -> (Self, Option<ChildStdout>) {
         let title = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect::<Vec<_>>().join(" ");
         let file = || NamedTempFile::new().expect("a temporary file can be made");
         let (stdout, stderr) = (file(), file());
         let sink = |file: &NamedTempFile| Stdio::from(file.reopen().expect("the file was just made"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pushmesh"));
+        let binary = env!("CARGO_BIN_EXE_pushmesh");
+        let mut command = match &streams.shell {
+            None => Command::new(binary),
+            Some(setup) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", setup, binary]);
+                shell
+            }
+        };
         command
             .args(args)
             .env_clear()
-            .envs(env.iter().copied())
             .env("RUST_BACKTRACE", "1")
             .stdin(input.map_or_else(Stdio::null, |text| Stdio::from(input_file(text))))
-            .stdout(if piped { Stdio::piped() } else { sink(&stdout) })
-            .stderr(sink(&stderr));
+            .stdout(streams.stdout.unwrap_or_else(|| sink(&stdout)))
+            .stderr(streams.stderr.unwrap_or_else(|| sink(&stderr)));
         if let Some(filter) = std::env::var_os("RUST_LOG") {
             command.env("RUST_LOG", filter);
         }
+        command.envs(env.iter().copied());
         let mut child = command.spawn().expect("the binary can be started");
         let pipe = child.stdout.take();
         (Self { title, child: Mutex::new(child), stderr, stdout }, pipe)
@@ -109,6 +131,15 @@ impl Process {
     /// What it said on stderr so far.
     pub(crate) fn stderr(&self) -> String {
         read(&self.stderr)
+    }
+
+    /// Waits until it has said so on stderr.
+    pub(crate) async fn says(&self, text: &str) {
+        eventually(&format!("{text:?} on stderr of {}", self.title), async || {
+            let said = self.stderr();
+            if said.contains(text) { Ok(()) } else { Err(said) }
+        })
+        .await;
     }
 
     /// What it said on stdout so far.
