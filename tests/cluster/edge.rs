@@ -85,7 +85,7 @@ async fn refuse(node: &Node, head: String, status: u16, bytes: usize, pause: Dur
     caller.send(format!("{head}{framing}")).await;
     let sent = caller.send_paced(bytes, 10, pause).await;
     assert!(sent.is_ok(), "{what}: {sent:?}");
-    let (answer, whole) = caller.to_end().await;
+    let (answer, whole) = caller.until_end().await;
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer:?}");
     assert!(whole, "{what}: the connection is reset");
 }
@@ -104,7 +104,7 @@ async fn a_caller_that_closes_its_side_after_its_request_gets_its_answer_over_a_
         );
         caller.send(request).await;
         caller.shut().await;
-        let (answer, whole) = caller.to_end().await;
+        let (answer, whole) = caller.until_end().await;
         assert!(
             whole && answer.starts_with("HTTP/1.1 200 ") && answer.contains(r#""delivered":1"#),
             "{answer:?}"
@@ -119,7 +119,7 @@ async fn a_caller_that_closes_its_side_after_its_request_gets_its_answer_over_a_
         .send(format!("POST /v1/push HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{lines}", lines.len()))
         .await;
     caller.shut().await;
-    let (answer, whole) = caller.to_end().await;
+    let (answer, whole) = caller.until_end().await;
     assert!(whole && answer.ends_with("0\r\n\r\n"), "{answer:?}");
     assert_eq!(
         answer.matches(r#""outcome":"delivered""#).count(),
@@ -158,7 +158,7 @@ async fn an_idle_connection_is_kept_for_the_time_of_keep_alive() {
         assert_eq!(caller.answer().await.0, 200);
         idle = Instant::now();
     }
-    assert_eq!(caller.to_end().await, (String::new(), true));
+    assert_eq!(caller.until_end().await, (String::new(), true));
     let idle = idle.elapsed().as_millis();
     assert!((1_400..4_000).contains(&idle), "it was closed after {idle} ms");
 }
@@ -209,7 +209,7 @@ async fn streams_that_say_nothing_keep_the_api_from_others_for_a_moment_only() {
     eventually("all places are taken", async || same(push_status(&node).await, 503)).await;
     assert_eq!(node.get("/livez").await.status, 200);
     eventually("places are free again", async || same(push_status(&node).await, 404)).await;
-    let (answer, whole) = silent[0].to_end().await;
+    let (answer, whole) = silent[0].until_end().await;
     assert!(whole && answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
     assert!(answer.contains(r#""line":1"#) && answer.contains("the stream stalled"), "{answer:?}");
 }

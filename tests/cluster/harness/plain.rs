@@ -101,7 +101,7 @@ impl Plain {
     }
 
     /// All that comes until the node closes its side, and whether it came to its end without a reset.
-    pub(crate) async fn to_end(&mut self) -> (String, bool) {
+    pub(crate) async fn until_end(&mut self) -> (String, bool) {
         let mut bytes = std::mem::take(&mut self.rest);
         let ended = within("the end", self.stream.read_to_end(&mut bytes)).await;
         (String::from_utf8_lossy(&bytes).into_owned(), ended.is_ok())
