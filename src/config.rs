@@ -77,6 +77,8 @@ pub enum MeshIdentity {
         cert_pem: String,
         /// This node's private key.
         key_pem: Secret,
+        /// The text form of the key from which the hashes of sessions follow, the same on all nodes.
+        hash_key: Secret,
     },
 }
 

@@ -73,7 +73,7 @@ pub use async_trait::async_trait;
 pub use config::Config;
 pub use handler::{Handler, SessionInfo};
 pub use id::{DeviceId, MessageId, NodeName, SessionKey, UserId};
-pub use mesh::{ClusterKey, ClusterKeyError};
+pub use mesh::{ClusterKey, ClusterKeyError, HashKey, HashKeyError};
 pub use node::Node;
 pub use push::{BroadcastReport, Knowledge, Outcome, Payload, PushReport, Target};
 pub use wire::Wire;

@@ -142,8 +142,29 @@ pub const DIAL_BACKOFF_MAX: Duration = Duration::from_secs(2);
 pub const LINK_RETIRE: Duration = Duration::from_secs(5);
 /// How long the exchange of hellos may take.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+/// A peer whose settings differ from this node's is dialled again after this. Source: an operator has to act.
+pub const DISAGREED_RETRY: Duration = Duration::from_secs(10);
 /// Addresses that are dialled or linked at the same time.
 pub const PEERS_MAX: usize = 1_024;
+/// Handshakes of members that are under way at a node. Source: all of them come back at once.
+pub const MEMBER_HANDSHAKES_MAX: usize = PEERS_MAX;
+/// Handshakes of strangers that are under way. Arithmetic: some 40 KB each.
+pub const STRANGER_HANDSHAKES_MAX: usize = 64;
+/// Of those, without a proof of their address: each is answered with three times the bytes of its first packet.
+pub const ANONYMOUS_HANDSHAKES_MAX: usize = 4;
+/// Handshakes under way from one address; of IPv6, from one /64. Guess: a dial, a probe and some that were lost.
+pub const HANDSHAKES_PER_ADDRESS_MAX: usize = 16;
+/// Handshakes with strangers that begin in a second. Arithmetic: about half a millisecond of one core each, and
+/// what is kept of one for a second after its end.
+pub const STRANGERS_PER_SECOND: u32 = 50;
+/// Passes of members that a node remembers, so that nobody repeats one. Guess: an hour of dials that fail.
+pub const PASSES_REMEMBERED: usize = 4 * PEERS_MAX;
+/// First packets that wait for the node to look at them. Guess: what arrives while it is busy elsewhere.
+pub const FIRST_PACKETS_MAX: usize = 256;
+/// Bytes of packets that follow a first one before the node has looked at that, of one connection and of all.
+pub const FIRST_PACKETS_BYTES_MAX: (u64, u64) = (16 << 10, 1 << 20);
+/// Time between two log lines about handshakes that were refused, or about one peer that is not linked.
+pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// Gossip messages waiting for one peer; the oldest is dropped, the next round repeats it.
 pub const GOSSIP_MAILBOX: usize = 2;
 /// Gossip messages received and not yet processed; the newest is dropped.

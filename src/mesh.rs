@@ -21,7 +21,9 @@ use std::sync::Arc;
 use crate::directory::Lost;
 use crate::id::{Incarnation, NodeName};
 
+mod admission;
 mod anti_entropy;
+mod bucket;
 mod codec;
 pub(crate) mod endpoint;
 mod frame;
@@ -32,14 +34,16 @@ mod lane;
 mod link;
 mod links;
 pub(crate) mod mailbox;
+mod notice;
 mod outbound;
 mod receipts;
+mod refusal;
 mod replication;
 mod timer;
 
 pub(crate) use codec::PROTOCOL_VERSION;
 pub(crate) use frame::{Action, KnownMember, Recipients, Request};
-pub use identity::{ClusterKey, ClusterKeyError};
+pub use identity::{ClusterKey, ClusterKeyError, HashKey, HashKeyError};
 pub(crate) use link::{Link, Peer, Refused};
 pub(crate) use links::{GossipOut, Links};
 

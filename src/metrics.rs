@@ -90,10 +90,14 @@ metrics! {
         "Links to peers that are in use.";
     mesh_dials_failed: counter("pushmesh_mesh_dials_failed_total"),
         "Dials to peers that failed.";
-    mesh_handshakes_refused: counter("pushmesh_mesh_handshakes_refused_total"),
-        "Mesh connections refused for their certificate, name or greeting.";
+    mesh_handshakes: gauge("pushmesh_mesh_handshakes"),
+        "Handshakes that others began with this node and that are under way.";
+    mesh_handshakes_refused: counters("pushmesh_mesh_handshakes_refused_total", "reason", &HANDSHAKE_REFUSALS),
+        "Mesh connections that this node or its peer refused, by reason; crossing dials and other normal ends are none.";
+    mesh_retries: counter("pushmesh_mesh_retries_total"),
+        "First packets of strangers that were answered by asking for a proof of their address, because others were under way.";
     mesh_frames_refused: counters("pushmesh_mesh_frames_refused_total", "kind", &FRAME_REFUSALS),
-        "Frames of peers that were refused, by what was wrong.";
+        "What peers did on their links that the protocol does not allow, by kind; the link was closed for it.";
     mesh_requests: counters("pushmesh_mesh_requests_total", "direction", &DIRECTIONS),
         "Requests between nodes: pushes, disconnects, yields and questions for names.";
     mesh_relayed: counters("pushmesh_mesh_relayed_total", "step", &RELAY_STEPS),
@@ -335,7 +339,13 @@ const AUTH_FAILURES: [&str; 12] = [
     "token_claims",
 ];
 
-const FRAME_REFUSALS: [&str; 4] = ["codec", "oversize", "order", "version"];
+/// See [`Refusal::as_str`](crate::mesh::Refusal::as_str).
+const HANDSHAKE_REFUSALS: [&str; 8] =
+    ["identity", "version", "takeover", "hash_key", "stale", "flood", "unfinished", "protocol"];
+
+/// See [`CodecError::kind`](crate::mesh::CodecError::kind) and [`Offence::kind`](crate::mesh::Offence::kind).
+const FRAME_REFUSALS: [&str; 8] =
+    ["codec", "oversize", "version", "answer", "unasked", "flood", "silent", "stalled"];
 
 const PULLED_FROM: [&str; 2] = ["owner", "relay"];
 

@@ -13,7 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::exit::Exit;
 use super::output::tell;
-use crate::mesh::identity::ClusterKey;
+use crate::mesh::identity::{ClusterKey, HashKey};
 
 /// The flags of `pushmesh keygen`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,8 @@ pub(crate) struct KeygenArgs {
 enum Kind {
     /// Nodes prove themselves to each other with it (--cluster-key-file)
     Cluster,
+    /// Nodes hash the names of users with it, where they prove themselves with --mesh-tls-* (--hash-key-file)
+    Hash,
     /// A backend presents it to push (--api-key-file)
     Api,
     /// A backend signs client tokens with it (--jwt-secret-file)
@@ -40,6 +42,7 @@ impl Kind {
     fn generate(self) -> anyhow::Result<String> {
         Ok(match self {
             Kind::Cluster => ClusterKey::generate()?.to_text(),
+            Kind::Hash => HashKey::generate()?.to_text(),
             Kind::Api => format!("pma1_{}", random::<32>()?),
             Kind::JwtSecret => random::<48>()?,
         })
@@ -47,7 +50,7 @@ impl Kind {
 
     fn next_step(self) -> &'static str {
         match self {
-            Kind::Cluster => "give every node of the cluster a copy, and nobody else",
+            Kind::Cluster | Kind::Hash => "give every node of the cluster a copy, and nobody else",
             Kind::Api => "give it to the nodes and to the backend that pushes",
             Kind::JwtSecret => "give it to the nodes and to the backend that signs client tokens",
         }
@@ -117,7 +120,9 @@ mod tests {
 
     #[test]
     fn keys_are_long_enough_and_differ() {
-        for (kind, bytes_min) in [(Kind::Cluster, 32), (Kind::Api, 32), (Kind::JwtSecret, 64)] {
+        for (kind, bytes_min) in
+            [(Kind::Cluster, 32), (Kind::Hash, 32), (Kind::Api, 32), (Kind::JwtSecret, 64)]
+        {
             let (one, two) = (kind.generate().unwrap(), kind.generate().unwrap());
             assert!(one.len() >= bytes_min, "{kind:?}: {}", one.len());
             assert_ne!(one, two, "{kind:?}");

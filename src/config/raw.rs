@@ -85,6 +85,10 @@ pub struct RawConfig {
     /// PEM private key of this node for the mesh
     #[arg(long, env = "PUSHMESH_MESH_TLS_KEY", value_name = "FILE", help_heading = MESH)]
     pub mesh_tls_key: Option<PathBuf>,
+    /// File with the hash key of `pushmesh keygen --kind hash`, the same on all nodes, with --mesh-tls-*; or
+    /// PUSHMESH_HASH_KEY holds the key itself
+    #[arg(long, env = "PUSHMESH_HASH_KEY_FILE", value_name = "FILE", help_heading = MESH)]
+    pub hash_key_file: Option<PathBuf>,
 
     /// File with the API keys of backends, one a line; # starts a comment
     #[arg(long, env = "PUSHMESH_API_KEY_FILE", value_name = "FILE", help_heading = ACCESS)]
@@ -196,6 +200,7 @@ impl RawConfig {
         layered! {
             cluster name listen dev data_dir zone http_advertise
             mesh_listen mesh_advertise peer cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key
+            hash_key_file
             api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key
             max_connections max_sessions_per_user takeover max_payload_bytes max_client_message_bytes
             outbox_messages outbox_bytes
@@ -205,9 +210,9 @@ impl RawConfig {
 
     /// Reads the files that are named, checks every value and every relation between values.
     ///
-    /// Beside the fields it takes `PUSHMESH_CLUSTER_KEY` from the environment, which has no flag
-    /// because the process list would show it, and the machine's host name as the default of
-    /// `--name`.
+    /// Beside the fields it takes `PUSHMESH_CLUSTER_KEY` and `PUSHMESH_HASH_KEY` from the environment,
+    /// which have no flag because the process list would show them, and the machine's host name as
+    /// the default of `--name`.
     ///
     /// # Errors
     /// The first problem found; its message names the flag and says what to do.

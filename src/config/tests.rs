@@ -198,7 +198,7 @@ fn a_node_without_keys_is_told_how_to_make_them() {
 #[test]
 fn the_cluster_key_may_come_from_the_environment_but_not_twice() {
     let files = Files::new();
-    let around = Surroundings { cluster_key: Some(Secret::new(KEY)), host_name: None };
+    let around = Surroundings { cluster_key: Some(Secret::new(KEY)), ..Surroundings::default() };
     let raw = RawConfig { cluster_key_file: None, ..files.production() };
     let config = raw.validate_in(&around).unwrap();
     assert!(matches!(config.mesh_identity, MeshIdentity::ClusterKey(key) if key.expose() == KEY));
@@ -237,13 +237,13 @@ fn a_development_node_does_not_pretend_to_be_protected() {
     refused(RawConfig { cluster_key_file: path(), ..dev() }, "--dev and --cluster-key-file", advice);
     refused(RawConfig { api_key_file: path(), ..dev() }, "--dev and --api-key-file", advice);
     refused(RawConfig { jwt_secret_file: vec!["k".into()], ..dev() }, "--dev and --jwt-secret-file", advice);
-    let around = Surroundings { cluster_key: Some(Secret::new(KEY)), host_name: None };
+    let around = Surroundings { cluster_key: Some(Secret::new(KEY)), ..Surroundings::default() };
     assert!(dev().validate_in(&around).unwrap_err().to_string().contains("PUSHMESH_CLUSTER_KEY"));
 }
 
 #[test]
 fn the_name_defaults_to_the_host_name_and_is_checked() {
-    let around = Surroundings { cluster_key: None, host_name: Some("web-7".to_owned()) };
+    let around = Surroundings { host_name: Some("web-7".to_owned()), ..Surroundings::default() };
     let config = RawConfig { name: None, ..dev() }.validate_in(&around).unwrap();
     assert_eq!(config.name.as_str(), "web-7");
     refused(RawConfig { name: None, ..dev() }, "--name is missing", "give the node a name");
@@ -317,7 +317,32 @@ fn pem_files_are_checked_for_what_they_hold() {
         mesh_tls_key: key,
         ..files.production()
     };
-    assert!(matches!(validate(raw).unwrap().mesh_identity, MeshIdentity::Files { .. }));
+    refused(raw.clone(), "--hash-key-file is missing", "pushmesh keygen --kind hash");
+    let raw = RawConfig { hash_key_file: Some(files.write("hash.key", "pmh1_x\n")), ..raw };
+    let of_files = |config: Config| match config.mesh_identity {
+        MeshIdentity::Files { hash_key, .. } => hash_key.expose().to_owned(),
+        MeshIdentity::ClusterKey(_) => panic!("there is none"),
+    };
+    assert_eq!(of_files(validate(raw.clone()).unwrap()), "pmh1_x");
+    let around = Surroundings { hash_key: Some(Secret::new("pmh1_y")), ..Surroundings::default() };
+    let twice = raw.clone().validate_in(&around).unwrap_err().to_string();
+    assert!(twice.starts_with("--hash-key-file and PUSHMESH_HASH_KEY exclude each other"), "{twice}");
+    let from_environment = RawConfig { hash_key_file: None, ..raw };
+    assert_eq!(of_files(from_environment.validate_in(&around).unwrap()), "pmh1_y");
+}
+
+#[test]
+fn a_hash_key_goes_with_an_authority_of_the_operators_own_only() {
+    let files = Files::new();
+    let hash_key_file = || Some(files.write("hash.key", "pmh1_x\n"));
+    let with_key = RawConfig { hash_key_file: hash_key_file(), ..files.production() };
+    refused(with_key.clone(), "a cluster key and a hash key exclude each other", "leave out one");
+    refused(RawConfig { cluster_key_file: None, ..with_key }, "--mesh-tls-ca is missing", "--mesh-tls-cert");
+    refused(
+        RawConfig { hash_key_file: hash_key_file(), ..dev() },
+        "--dev and --hash-key-file",
+        "leave out one",
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::limits;
 
 /// Version of everything that crosses the mesh. Nodes of different versions refuse each other.
-pub(crate) const PROTOCOL_VERSION: u8 = 3;
+pub(crate) const PROTOCOL_VERSION: u8 = 4;
 
 /// What a stream carries; its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,8 +179,15 @@ impl Decoder {
 }
 
 fn bounded(part: &'static str, len: u32, max: usize) -> Result<usize, CodecError> {
-    let len = len as usize;
-    if len > max { Err(CodecError::Oversize { part, len, max }) } else { Ok(len) }
+    bounded_list(part, len as usize, max).map(|()| len as usize)
+}
+
+/// Checks the length of a list in a header.
+///
+/// # Errors
+/// [`CodecError::Oversize`].
+pub(crate) fn bounded_list(part: &'static str, len: usize, max: usize) -> Result<(), CodecError> {
+    if len > max { Err(CodecError::Oversize { part, len, max }) } else { Ok(()) }
 }
 
 /// Reads the frames of one stream.

@@ -28,6 +28,8 @@ pub(crate) enum CloseCode {
     Stale = 4,
     /// The probe is answered.
     Probed = 5,
+    /// The peer's settings are not those of this node.
+    Disagreed = 6,
 }
 
 impl CloseCode {
@@ -59,7 +61,7 @@ pub(crate) enum DialError {
     Identity(#[from] IdentityError),
 }
 
-/// Opens the endpoint on the wire's socket.
+/// Opens the endpoint on the wire's socket. `seeds` decide all its random choices and those of its dials.
 ///
 /// # Errors
 /// Those of the socket.
@@ -67,15 +69,15 @@ pub(crate) fn open(
     udp: Arc<dyn AsyncUdpSocket>,
     runtime: Arc<dyn Runtime>,
     identity: &Identity,
-    seed: [u8; 32],
+    seeds: [[u8; 32]; 2],
 ) -> io::Result<Endpoint> {
     let mut endpoint = Endpoint::new_with_abstract_socket(
-        identity.endpoint_config(seed),
+        identity.endpoint_config(seeds[0]),
         Some(identity.server_config()),
         udp,
         Arc::new(LazyTimers(runtime)),
     )?;
-    endpoint.set_default_client_config(identity.client_config());
+    endpoint.set_default_client_config(identity.client_config(seeds[1]));
     Ok(endpoint)
 }
 

@@ -12,7 +12,7 @@ use crate::directory::{Delta, Digest, Packed, Position, SnapshotFrame};
 use crate::id::{Incarnation, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::limits;
-use crate::mesh::codec::CodecError;
+use crate::mesh::codec::{CodecError, bounded_list};
 use crate::push::PayloadKind;
 use crate::receipt::Answer;
 
@@ -27,6 +27,18 @@ pub(crate) struct Hello {
     pub(crate) mesh: SocketAddr,
     /// The members that the sender knows, itself not included.
     pub(crate) members: Vec<KnownMember>,
+    /// What has to be the same at both ends.
+    pub(crate) settings: Settings,
+}
+
+/// What all nodes of a cluster must have alike: without it they would close each other's sessions, or not find
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// The takeover policy, in the words of the flag.
+    pub(crate) takeover: String,
+    /// The same number for the same keys, and of no use otherwise.
+    pub(crate) keys_check: u64,
 }
 
 /// A member, as one node tells it to another.
@@ -50,6 +62,8 @@ pub(crate) enum HelloAnswer {
         /// The later boot.
         known: Incarnation,
     },
+    /// The dialler's settings are not these.
+    Disagreed(Settings),
 }
 
 /// Asks which incarnation of a name the peer has seen.
@@ -113,7 +127,7 @@ impl Recipients {
             }
             Recipients::Keys(keys) => ("keys", keys.0.len(), limits::SESSIONS_PAGE_MAX + 1),
         };
-        if len > max { Err(CodecError::Oversize { part, len, max }) } else { Ok(()) }
+        bounded_list(part, len, max)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What two nodes say to each other before a link is in use.
 //!
 //! TLS has already proven the peer's name and cluster. The dialler opens the first stream with a
-//! [`Hello`]; the acceptor answers with its own, or with the later incarnation that it knows of the
-//! dialler's name. A node that is starting asks its seeds, and whom they know, with a [`Probe`]
+//! [`Hello`]; the acceptor answers with its own, or with why there is no link: the later incarnation that it
+//! knows of the dialler's name, or its settings, if they are not the dialler's. A node that is starting asks its seeds, and whom they know, with a [`Probe`]
 //! instead.
 
 use quinn::{Connection, SendStream};
@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
-use crate::mesh::codec::{CodecError, FrameReader, StreamKind, write_frame};
-use crate::mesh::frame::{Hello, HelloAnswer, Probe, ProbeAnswer};
+use crate::mesh::codec::{CodecError, FrameReader, StreamKind, bounded_list, write_frame};
+use crate::mesh::frame::{Hello, HelloAnswer, Probe, ProbeAnswer, Settings};
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,23 @@ pub(crate) enum HandshakeError {
         /// The later boot.
         known: Incarnation,
     },
+    /// The takeover policies differ.
+    #[error(
+        "this node runs with --takeover {ours}, the peer with --takeover {theirs}, and each would close sessions \
+         that the other keeps: start all nodes of the cluster with the same one"
+    )]
+    OtherTakeover {
+        /// Of this node.
+        ours: String,
+        /// Of the peer.
+        theirs: String,
+    },
+    /// The keys from which hashes follow differ.
+    #[error(
+        "the peer has another hash key, and neither would find the sessions of the other: give all nodes of the \
+         cluster the same --hash-key-file"
+    )]
+    OtherHashKey,
     /// The connection is to a node of this very name.
     #[error("the peer has this node's own name")]
     Myself,
@@ -48,6 +65,13 @@ pub(crate) enum HandshakeError {
     /// The stream ended early, or is of another kind.
     #[error("the first stream is not a hello")]
     Unexpected,
+}
+
+impl HandshakeError {
+    /// Whether the peer is a member by its key, and its settings keep it from being linked.
+    pub(crate) fn is_disagreement(&self) -> bool {
+        matches!(self, Self::OtherTakeover { .. } | Self::OtherHashKey)
+    }
 }
 
 /// What an accepted connection is for.
@@ -68,9 +92,34 @@ pub(crate) async fn greet(
     hello: &Hello,
 ) -> Result<Hello, HandshakeError> {
     match ask(connection, StreamKind::Hello, hello).await? {
-        HelloAnswer::Welcome(peer) => checked(peer, proven),
+        HelloAnswer::Welcome(peer) => {
+            let peer = checked(peer, proven)?;
+            agree(&hello.settings, &peer.settings)?;
+            Ok(peer)
+        }
         HelloAnswer::StaleIncarnation { known } => Err(HandshakeError::Stale { known }),
+        HelloAnswer::Disagreed(theirs) => {
+            agree(&hello.settings, &theirs)?;
+            Err(HandshakeError::Unexpected)
+        }
     }
+}
+
+/// Whether two nodes may be linked by their settings.
+///
+/// # Errors
+/// [`HandshakeError::OtherHashKey`] and [`HandshakeError::OtherTakeover`].
+pub(crate) fn agree(ours: &Settings, theirs: &Settings) -> Result<(), HandshakeError> {
+    if ours.keys_check != theirs.keys_check {
+        return Err(HandshakeError::OtherHashKey);
+    }
+    if ours.takeover != theirs.takeover {
+        // It comes from a peer and goes into a log.
+        let theirs = theirs.takeover.chars().take(TAKEOVER_CHARS_SHOWN).collect::<String>();
+        let theirs = theirs.escape_debug().to_string();
+        return Err(HandshakeError::OtherTakeover { ours: ours.takeover.clone(), theirs });
+    }
+    Ok(())
 }
 
 /// Asks the node at the other end which incarnation of `name` it knows, and whom else.
@@ -143,6 +192,16 @@ pub(crate) async fn refuse(mut stream: SendStream, known: Incarnation) -> Result
     Ok(())
 }
 
+/// Refuses a link: the peer's settings are not `ours`.
+///
+/// # Errors
+/// The connection broke.
+pub(crate) async fn disagree(mut stream: SendStream, ours: Settings) -> Result<(), CodecError> {
+    write_frame(&mut stream, &HelloAnswer::Disagreed(ours)).await?;
+    finish(stream).await;
+    Ok(())
+}
+
 /// Answers a probe.
 ///
 /// # Errors
@@ -160,24 +219,50 @@ async fn finish(mut stream: SendStream) {
 }
 
 fn checked(hello: Hello, proven: &NodeName) -> Result<Hello, HandshakeError> {
-    if hello.name == *proven {
-        Ok(hello)
-    } else {
-        Err(HandshakeError::Name { claimed: hello.name, proven: proven.clone() })
+    if hello.name != *proven {
+        return Err(HandshakeError::Name { claimed: hello.name, proven: proven.clone() });
     }
+    bounded_list("members", hello.members.len(), limits::PEERS_MAX)?;
+    Ok(hello)
 }
+
+/// A policy with the greatest number has fewer.
+const TAKEOVER_CHARS_SHOWN: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesh::frame::KnownMember;
 
     #[test]
     fn a_peer_that_calls_itself_other_than_its_certificate_is_refused() {
         let name = |text: &str| NodeName::new(text).unwrap();
         let mesh = "127.0.0.1:7400".parse().unwrap();
-        let hello = Hello { name: name("n2"), incarnation: Incarnation(1), mesh, members: Vec::new() };
+        let (members, settings) = (Vec::new(), settings("reject-newer", 1));
+        let hello = Hello { name: name("n2"), incarnation: Incarnation(1), mesh, members, settings };
         assert!(checked(hello.clone(), &name("n2")).is_ok());
+        let known = KnownMember { name: name("n3"), incarnation: Incarnation(1), mesh };
+        let members = vec![known; limits::PEERS_MAX + 1];
+        let long = checked(Hello { members, ..hello.clone() }, &name("n2"));
+        assert!(matches!(long, Err(HandshakeError::Codec(CodecError::Oversize { part: "members", .. }))));
         let refused = checked(hello, &name("n3"));
         assert!(matches!(refused, Err(HandshakeError::Name { claimed, proven }) if claimed != proven));
+    }
+
+    fn settings(takeover: &str, keys_check: u64) -> Settings {
+        Settings { takeover: takeover.to_owned(), keys_check }
+    }
+
+    #[test]
+    fn nodes_with_other_settings_are_not_linked_and_the_error_says_what_to_do() {
+        let ours = settings("reject-newer", 1);
+        assert!(agree(&ours, &ours.clone()).is_ok());
+        let says = |theirs| agree(&ours, &theirs).unwrap_err().to_string();
+        let policy = says(settings("one-per-user", 1));
+        assert!(policy.contains("reject-newer") && policy.contains("one-per-user"), "{policy}");
+        assert!(policy.contains("with the same one"), "{policy}");
+        assert!(says(settings("reject-newer", 2)).contains("--hash-key-file"));
+        let hostile = says(settings(&"\n\u{1b}".repeat(1_000), 1));
+        assert!(!hostile.contains(['\n', '\u{1b}']) && hostile.len() < 1_000, "{hostile}");
     }
 }

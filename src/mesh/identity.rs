@@ -30,12 +30,16 @@ use crate::wire::{Clock, SystemClock};
 
 mod certificate;
 mod cluster_key;
+mod hash_key;
+mod pass;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod verifier;
 
 pub use cluster_key::{ClusterKey, ClusterKeyError};
+pub use hash_key::{HashKey, HashKeyError};
+pub(crate) use pass::Passes;
 
 use certificate::{Authority, derived_validation_time, named_node, node_uri};
 use cluster_key::Root;
@@ -65,9 +69,12 @@ impl Identity {
             MeshIdentity::ClusterKey(key) => {
                 Self::from_cluster_key(&config.cluster, &config.name, &ClusterKey::parse(key.expose())?)
             }
-            MeshIdentity::Files { ca_pem, cert_pem, key_pem } => {
-                Self::from_files(&config.cluster, &config.name, ca_pem, cert_pem, key_pem.expose())
-            }
+            MeshIdentity::Files { ca_pem, cert_pem, key_pem, hash_key } => Self::from_files(
+                &config.cluster,
+                &config.name,
+                [ca_pem, cert_pem, key_pem.expose()],
+                &HashKey::parse(hash_key.expose())?,
+            ),
         }
     }
 
@@ -99,17 +106,18 @@ impl Identity {
         })
     }
 
-    /// Uses the operator's own authority: its certificates, and this node's chain and key, all PEM.
-    /// The same checks that peers will make are made here, so that a mistake shows at start.
+    /// Uses the operator's own authority: its certificates, and this node's chain and key, all PEM, in this
+    /// order. What the nodes derive alike follows from the hash key, because an authority is no secret that all
+    /// nodes share, and changes when it is rotated. The same checks that peers will make are made here, so that
+    /// a mistake shows at start.
     ///
     /// # Errors
     /// [`IdentityError`] names the flag whose file is wrong, and what it needs.
     pub(crate) fn from_files(
         cluster: &ClusterName,
         name: &NodeName,
-        ca_pem: &str,
-        cert_pem: &str,
-        key_pem: &str,
+        [ca_pem, cert_pem, key_pem]: [&str; 3],
+        hash_key: &HashKey,
     ) -> Result<Self, IdentityError> {
         let provider = provider();
         let authorities = certificates("mesh-tls-ca", ca_pem)?;
@@ -135,21 +143,30 @@ impl Identity {
             certified: Arc::new(certified.into()),
             verifier: Arc::new(verifier),
             time,
-            // An authority is no secret that all nodes share, and changes when it is rotated.
-            shared: Root::new(cluster.as_str().as_bytes()).child(PURPOSE_SHARED, &[cluster.as_str()]),
+            shared: hash_key.root().child(PURPOSE_SHARED, &[cluster.as_str()]),
             root: root.child(PURPOSE_NODE, &[cluster.as_str(), name.as_str()]),
         })
     }
 
-    /// A key for `purpose` that every node of the cluster derives alike. It is secret with a cluster
-    /// key; with an authority of the operator's own the nodes share nothing secret, and it follows
-    /// from the cluster's name: use it only where a guessed key does no harm.
+    /// A secret key for `purpose` that every node of the cluster derives alike.
     pub(crate) fn shared_key(&self, purpose: &str) -> [u8; 32] {
         self.shared.derive(purpose, &[])
     }
 
-    /// For the links that this node dials, with [`SERVER_NAME`] as the name of the server.
-    pub(crate) fn client_config(&self) -> quinn::ClientConfig {
+    /// A number that two nodes have alike if they derive the same keys, and that tells nothing else.
+    pub(crate) fn keys_check(&self) -> u64 {
+        let key = self.shared_key(PURPOSE_CHECK);
+        u64::from_le_bytes(key[..8].try_into().expect("a key has 32 bytes"))
+    }
+
+    /// By which the dials of members are known from those of strangers.
+    pub(crate) fn passes(&self) -> Passes {
+        Passes::new(&self.shared_key(PURPOSE_PASS))
+    }
+
+    /// For the links that this node dials, with [`SERVER_NAME`] as the name of the server. `seed` decides their
+    /// first connection ids, and must be a new one for every boot of a name, in a simulation too.
+    pub(crate) fn client_config(&self, seed: [u8; 32]) -> quinn::ClientConfig {
         let mut tls = rustls::ClientConfig::builder_with_details(provider(), Arc::new(self.time))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("ring has TLS 1.3")
@@ -161,7 +178,9 @@ impl Identity {
         tls.resumption = Resumption::disabled();
         let tls = QuicClientConfig::try_from(tls).expect("ring has the cipher suite of QUIC's first packets");
         let mut config = quinn::ClientConfig::new(Arc::new(tls));
-        config.transport_config(transport::transport_config());
+        config
+            .transport_config(transport::transport_config())
+            .initial_dst_cid_provider(Arc::new(self.passes().generator(seed)));
         config
     }
 
@@ -178,13 +197,18 @@ impl Identity {
         let tls = QuicServerConfig::try_from(tls).expect("ring has the cipher suite of QUIC's first packets");
         let token_key = self.root.child(PURPOSE_TOKEN, &[]).into_token_key();
         let mut config = quinn::ServerConfig::new(Arc::new(tls), Arc::new(token_key));
-        // An address is validated by the handshake itself; tokens would only read the wall clock.
+        // An address is validated by the handshake itself, or by a Retry where many begin at once.
         config.validation_token.sent(0);
+        let (one, all) = limits::FIRST_PACKETS_BYTES_MAX;
         config
             .transport_config(transport::transport_config())
+            .time_source(Arc::new(transport::SinceBoot::default()))
+            .retry_token_lifetime(limits::DIAL_TIMEOUT)
             // Peers are known to gossip by their address: one that moves dials again.
             .migration(false)
-            .max_incoming(limits::PEERS_MAX);
+            .max_incoming(limits::FIRST_PACKETS_MAX)
+            .incoming_buffer_size(one)
+            .incoming_buffer_size_total(all);
         config
     }
 
@@ -228,6 +252,9 @@ pub(crate) enum IdentityError {
     /// The cluster key is not one.
     #[error("--cluster-key-file or PUSHMESH_CLUSTER_KEY: {0}")]
     ClusterKey(#[from] ClusterKeyError),
+    /// The hash key is not one.
+    #[error("--hash-key-file or PUSHMESH_HASH_KEY: {0}")]
+    HashKey(#[from] HashKeyError),
     /// The node could not make its own key and certificate.
     #[error("can not make this node's certificate ({0}); try again once the machine has started completely")]
     Issue(rcgen::Error),
@@ -307,10 +334,14 @@ fn certificates(flag: &'static str, pem: &str) -> Result<Vec<CertificateDer<'sta
 pub(crate) const SERVER_NAME: &str = "pushmesh";
 
 /// Protocol of the mesh in TLS (ALPN); the number is that of an incompatible protocol.
-const ALPN: &[u8] = b"pushmesh/3";
+const ALPN: &[u8] = b"pushmesh/4";
 
 /// Purposes of a node's own keys in [`Root::derive`].
 const PURPOSE_NODE: &str = "node";
 const PURPOSE_SHARED: &str = "shared by all nodes";
 const PURPOSE_RESET: &str = "stateless reset";
 const PURPOSE_TOKEN: &str = "address validation token";
+
+/// Purposes of keys that all nodes share.
+const PURPOSE_CHECK: &str = "hash key check";
+const PURPOSE_PASS: &str = "first connection id";

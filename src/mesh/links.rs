@@ -18,19 +18,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::config::Takeover;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
-use crate::mesh::endpoint::{self, CloseCode};
-use crate::mesh::frame::{Hello, ProbeAnswer};
+use crate::mesh::admission::Admission;
+use crate::mesh::endpoint::{self, CloseCode, DialError};
+use crate::mesh::frame::{Hello, ProbeAnswer, Settings};
 use crate::mesh::gossip::GossipSend;
-use crate::mesh::handshake::{self, HandshakeError, Opening};
+use crate::mesh::handshake::{self, HandshakeError};
 use crate::mesh::identity::Identity;
 use crate::mesh::link::{Link, LinkContext, LinkEnd, Peer};
+use crate::mesh::links::disagreements::Disagreements;
 use crate::mesh::mailbox::Mailbox;
+use crate::mesh::notice::Notice;
+use crate::mesh::refusal::Refusal;
 use crate::mesh::{KnownMember, Service, anti_entropy};
 use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::wire::Entropy;
+
+mod accept;
+mod disagreements;
 
 /// All links of a node.
 pub(crate) struct Links {
@@ -40,6 +48,12 @@ pub(crate) struct Links {
     endpoint: Endpoint,
     identity: Identity,
     metrics: Arc<Metrics>,
+    entropy: Arc<Entropy>,
+    settings: Settings,
+    admission: Arc<Admission>,
+    /// Which refused connections are worth a line of the log.
+    refusals: Notice,
+    disagreements: Disagreements,
     /// `None` until this boot's incarnation is decided; handshakes wait for it.
     incarnation: watch::Sender<Option<Incarnation>>,
     context: OnceLock<Arc<LinkContext>>,
@@ -66,8 +80,16 @@ impl Links {
         endpoint: Endpoint,
         identity: Identity,
         metrics: Arc<Metrics>,
+        entropy: Arc<Entropy>,
+        takeover: Takeover,
     ) -> Arc<Self> {
+        let settings = Settings { takeover: takeover.to_string(), keys_check: identity.keys_check() };
         Arc::new(Self {
+            entropy,
+            settings,
+            admission: Admission::new(identity.passes()),
+            refusals: Notice::new(limits::REFUSALS_LOGGED_EVERY),
+            disagreements: Disagreements::default(),
             me,
             advertise,
             endpoint,
@@ -125,24 +147,6 @@ impl Links {
         answer.ok()
     }
 
-    /// Accepts connections until the endpoint closes. Probes are answered at once, handshakes once
-    /// the node has [started](Links::start).
-    pub(crate) async fn accept(self: Arc<Self>) {
-        while let Some(incoming) = self.endpoint.accept().await {
-            let links = Arc::clone(&self);
-            self.tasks.spawn(async move {
-                let from = incoming.remote_address();
-                match incoming.await {
-                    Ok(connection) => links.accepted(connection).await,
-                    Err(error) => {
-                        links.metrics.mesh_handshakes_refused.increment(1);
-                        info!(%from, %error, "a connection to the mesh was refused");
-                    }
-                }
-            });
-        }
-    }
-
     /// Starts linking as this incarnation.
     ///
     /// # Panics
@@ -180,6 +184,17 @@ impl Links {
     /// All links, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Link>> {
         self.by_name.read().expect(NOT_POISONED).values().cloned().collect()
+    }
+
+    /// The peers that could not be linked lately because their settings differ from this node's, with the reason.
+    pub(crate) fn disagreeing(&self) -> Vec<(NodeName, String)> {
+        self.disagreements.all(Instant::now())
+    }
+
+    /// How many handshakes that others began are under way.
+    pub(crate) fn handshakes(&self) -> usize {
+        let (members, strangers) = self.admission.under_way();
+        members + strangers
     }
 
     /// How many addresses were dialled.
@@ -220,11 +235,18 @@ impl Links {
             // Another node may have taken over the address of one that is gone. A linked one is not asked
             // again who it is: the one that is gone would be looked for five times a second.
             let heir = links.heir(addr, expected.as_ref());
+            let mut again = Duration::ZERO;
             let reached = match &heir {
                 Some(heir) => Some(heir.clone()),
-                None => links.dial_once(addr).await.ok(),
+                None => match links.dial_once(addr).await {
+                    Ok(name) => Some(name),
+                    Err(failed) => {
+                        again = failed.again;
+                        None
+                    }
+                },
             };
-            links.dialled(addr, reached.clone());
+            links.dialled(addr, reached.clone(), again);
             let missed = reached.is_none() || expected.is_some() && reached != expected;
             if missed && heir.is_none() {
                 links.metrics.mesh_dials_failed.increment(1);
@@ -244,11 +266,18 @@ impl Links {
         heir.then(|| link.peer().name.clone())
     }
 
-    async fn dial_once(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeName, ()> {
-        let (connection, name) =
-            endpoint::dial(&self.endpoint, &self.identity, addr).await.map_err(|error| {
-                debug!(%addr, %error, "nobody of this cluster was reached");
-            })?;
+    async fn dial_once(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeName, NotLinked> {
+        let dialled = endpoint::dial(&self.endpoint, &self.identity, addr).await;
+        let (connection, name) = dialled.map_err(|error| {
+            debug!(%addr, %error, "nobody of this cluster was reached");
+            // Somebody was, who is not of this cluster, or who says that this node is not of theirs.
+            if let DialError::Connection(error) = &error {
+                let refusal = Refusal::of_connection(error);
+                let told = matches!(refusal, Some(Refusal::Identity | Refusal::Version));
+                self.refused(refusal.filter(|_| told), addr, error);
+            }
+            NotLinked { again: Duration::ZERO }
+        })?;
         // The peer may have several addresses, such as a service's. It is linked already: a second
         // connection would only have to be resolved against the first.
         if self.get(&name).is_some_and(|link| link.heard().elapsed() <= FRESH) {
@@ -276,65 +305,26 @@ impl Links {
                 }
                 debug!(%addr, peer = %name, %error, "a dialled peer was not linked");
                 CloseCode::Ended.close(&connection);
-                Err(())
+                let disagreed = error.is_disagreement();
+                if disagreed {
+                    self.disagreed(&name, addr, &error);
+                }
+                let again = if disagreed { limits::DISAGREED_RETRY } else { Duration::ZERO };
+                Err(NotLinked { again })
             }
         }
     }
 
-    fn dialled(&self, addr: SocketAddr, name: Option<NodeName>) {
+    /// Notes how a dial ended. It is not repeated before `again` is over.
+    fn dialled(&self, addr: SocketAddr, name: Option<NodeName>, again: Duration) {
         let mut dials = self.dials.lock().expect(NOT_POISONED);
         let dial = dials.get_mut(&addr).expect("an address that is dialled is noted");
         dial.busy = false;
         dial.failures = if name.is_some() { 0 } else { dial.failures.saturating_add(1) };
-        dial.not_before = Instant::now() + backoff(dial.failures);
+        // Nodes that lost the same peer at the same moment do not dial it in step.
+        let share = self.entropy.between(DIAL_JITTER_MIN, DIAL_JITTER_MAX);
+        dial.not_before = Instant::now() + again.max(jittered(backoff(dial.failures), share));
         dial.name = name.or(dial.name.take());
-    }
-
-    async fn accepted(self: Arc<Self>, connection: Connection) {
-        let from = connection.remote_address();
-        if let Err(error) = self.answer(&connection).await {
-            self.metrics.mesh_handshakes_refused.increment(1);
-            info!(%from, %error, "an accepted connection was not linked");
-            CloseCode::Protocol.close(&connection);
-        }
-    }
-
-    async fn answer(self: &Arc<Self>, connection: &Connection) -> Result<(), AnswerError> {
-        let proven = self.identity.peer_name(connection)?;
-        match handshake::opening(connection, &proven).await? {
-            Opening::Probe(probe, stream) => {
-                let service = self.context.get().map(|context| &context.service);
-                let members = service.map(|service| service.members()).unwrap_or_default().into_iter();
-                let answer = ProbeAnswer {
-                    known: service.and_then(|service| service.incarnation_of(&probe.name)),
-                    members: members.filter(|m| m.name != probe.name).map(|m| m.mesh).collect(),
-                };
-                handshake::answer_probe(stream, &answer).await.map_err(HandshakeError::from)?;
-                CloseCode::Probed.close(connection);
-            }
-            Opening::Link(hello, stream) => {
-                let mut incarnation = self.incarnation.subscribe();
-                let started = incarnation.wait_for(Option::is_some).await.is_ok();
-                debug_assert!(started, "this node holds the sender");
-                let known = self.context().service.superseding(&hello.name, hello.incarnation);
-                if let Some(known) = known {
-                    handshake::refuse(stream, known).await.map_err(HandshakeError::from)?;
-                    CloseCode::Stale.close(connection);
-                    return Ok(());
-                }
-                handshake::welcome(stream, self.hello()).await.map_err(HandshakeError::from)?;
-                if hello.name == self.me {
-                    // This node itself, which dialled one of its addresses, or another process of
-                    // its name. Of two processes the one that started later stays.
-                    if self.incarnation.borrow().is_some_and(|own| hello.incarnation > own) {
-                        self.context().service.superseded(hello.incarnation);
-                    }
-                    return Ok(());
-                }
-                self.establish(connection.clone(), hello, false);
-            }
-        }
-        Ok(())
     }
 
     fn hello(&self) -> Hello {
@@ -343,6 +333,7 @@ impl Links {
             incarnation: self.incarnation.borrow().expect("links are made after the start"),
             mesh: self.advertise,
             members: self.context().service.members(),
+            settings: self.settings.clone(),
         }
     }
 
@@ -352,8 +343,9 @@ impl Links {
 
     /// Puts a connection into use, unless the one that is in use wins against it.
     fn establish(self: &Arc<Self>, connection: Connection, hello: Hello, dialled: bool) {
-        let Hello { name, incarnation, mesh, members } = hello;
+        let Hello { name, incarnation, mesh, members, settings: _ } = hello;
         let peer = Peer { name, incarnation, mesh };
+        self.disagreements.over(&peer.name);
         let link = Arc::new(Link::new(peer.clone(), connection, dialled, self.mailbox(mesh)));
         let replaced = {
             let mut by_name = self.by_name.write().expect(NOT_POISONED);
@@ -517,13 +509,16 @@ impl GossipSend for GossipOut {
     }
 }
 
-/// Why an accepted connection was not linked.
-#[derive(Debug, thiserror::Error)]
-enum AnswerError {
-    #[error(transparent)]
-    Identity(#[from] crate::mesh::identity::IdentityError),
-    #[error(transparent)]
-    Handshake(#[from] HandshakeError),
+/// Why a dialled peer was not linked has been told; this is what follows.
+struct NotLinked {
+    /// The address is not dialled before this is over.
+    again: Duration,
+}
+
+/// A part of a pause, in thousandths.
+fn jittered(pause: Duration, thousandths: u64) -> Duration {
+    let thousandths = u32::try_from(thousandths).unwrap_or(u32::MAX);
+    pause.saturating_mul(thousandths) / 1_000
 }
 
 fn backoff(failures: u32) -> Duration {
@@ -541,6 +536,11 @@ impl From<&Peer> for KnownMember {
     }
 }
 
+/// A pause between dials is this share of the one that is due, in thousandths, drawn anew each time. Source: half of
+/// it stays, so that pauses still double; the bound of the longest one stays too.
+const DIAL_JITTER_MIN: u64 = 500;
+/// See [`DIAL_JITTER_MIN`].
+const DIAL_JITTER_MAX: u64 = 1_000;
 /// A link that was heard within this time is alive for certain. Two keep-alives, of which one may be lost.
 const FRESH: Duration = Duration::from_millis(2 * limits::LINK_KEEP_ALIVE.as_millis() as u64);
 /// Of two dials that cross, the links come up within this time of each other. Arithmetic: a connection
@@ -580,5 +580,16 @@ mod tests {
         assert_eq!(backoff(1), limits::DIAL_BACKOFF_MIN);
         assert_eq!(backoff(2), 2 * limits::DIAL_BACKOFF_MIN);
         assert_eq!(backoff(u32::MAX), limits::DIAL_BACKOFF_MAX);
+    }
+
+    #[test]
+    fn pauses_between_dials_differ_and_stay_within_their_bound() {
+        let entropy = Entropy::new([1; 32]);
+        let pauses: BTreeSet<_> = (0..100)
+            .map(|_| jittered(backoff(9), entropy.between(DIAL_JITTER_MIN, DIAL_JITTER_MAX)))
+            .collect();
+        assert!(pauses.len() > 50, "nodes that began together would dial in step: {pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= limits::DIAL_BACKOFF_MAX));
+        assert!(pauses.iter().all(|pause| *pause >= limits::DIAL_BACKOFF_MAX / 2));
     }
 }

@@ -99,12 +99,14 @@ impl Shared {
                 _ = tick.tick() => {}
             }
             self.metrics.gossip_refused.increment(self.gossip_rejected.swap(0, Ordering::Relaxed));
+            self.metrics.mesh_handshakes.set(self.links.handshakes() as f64);
             self.liveness.round(self.gossip.views().await, &self.links);
             if let Some(known) = self.liveness.superseded_by() {
                 self.fault.send_replace(Some(Fault::Superseded { known }));
             }
             if *self.phase.borrow() == Phase::Joining
                 && let Some(ready) = self.liveness.ready()
+                && self.may_be_ready(&ready)
             {
                 self.become_ready(&ready);
             }
@@ -119,6 +121,12 @@ impl Shared {
         if let Err(error) = IncarnationFile::open(data_dir).and_then(|file| file.store(known)) {
             warn!(%error, %known, "the later incarnation of this name could not be kept");
         }
+    }
+
+    /// A node that no peer links with, because its settings are not theirs, is not alone: it would take clients
+    /// that the cluster does not find. Nodes that it is linked with already are the greater number, or will be told.
+    fn may_be_ready(&self, ready: &Ready) -> bool {
+        *ready != Ready::Alone || self.links.disagreeing().is_empty()
     }
 
     fn become_ready(&self, ready: &Ready) {

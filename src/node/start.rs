@@ -60,9 +60,18 @@ where
     let mesh_shown = config.mesh_advertise.unwrap_or(mesh);
     let scheme = if tls.is_some() { "https" } else { "http" };
     let http_shown = format!("{scheme}://{}", config.http_advertise.unwrap_or(http));
-    let endpoint = endpoint::open(wire.udp, wire.runtime, &identity, entropy.seed())?;
+    let seeds = [entropy.seed(), entropy.seed()];
+    let endpoint = endpoint::open(wire.udp, wire.runtime, &identity, seeds)?;
     let hash_key = identity.shared_key("session keys");
-    let links = Links::new(config.name.clone(), mesh_shown, endpoint, identity, Arc::clone(&metrics));
+    let links = Links::new(
+        config.name.clone(),
+        mesh_shown,
+        endpoint,
+        identity,
+        Arc::clone(&metrics),
+        Arc::clone(&entropy),
+        config.takeover,
+    );
     let tasks = TaskTracker::new();
     tasks.spawn(Arc::clone(&links).accept());
     let parts = Parts {

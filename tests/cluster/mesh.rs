@@ -24,7 +24,7 @@ async fn assert_outside(node: &Node, intruder: Launch, keys: &Keys) {
     let all = intruder.post("/v1/broadcast", "stolen").await;
     assert_eq!((&all.json["delivered"], all.json["nodes"].as_array().map(Vec::len)), (&json!(0), Some(1)));
     eventually("the refusals are counted", async || {
-        let refused = node.metric("pushmesh_mesh_handshakes_refused_total").await;
+        let refused = node.metric("pushmesh_mesh_handshakes_refused_total{reason=\"identity\"}").await;
         if refused.is_some_and(|count| count > 0.0) { Ok(()) } else { Err(refused) }
     })
     .await;
@@ -61,13 +61,13 @@ async fn a_dev_node_stays_outside_of_a_cluster_with_a_key() {
 }
 
 /// An authority as an operator runs one.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -77,7 +77,7 @@ impl Authority {
     }
 
     /// Writes the files of the node that `uri` names, and gives the flags for them.
-    fn issue(&self, keys: &Keys, file: &str, uri: &str) -> Vec<String> {
+    pub(crate) fn issue(&self, keys: &Keys, file: &str, uri: &str) -> Vec<String> {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = CertificateParams::default();
         params.subject_alt_names =
@@ -86,6 +86,7 @@ impl Authority {
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let cert = params.signed_by(&key, &self.issuer).expect("a certificate can be made");
         let mut flags = keys.access();
+        flags.extend(["--hash-key-file".to_owned(), keys.flag("hash.key")]);
         for (flag, pem) in [("ca", self.pem.clone()), ("cert", cert.pem()), ("key", key.serialize_pem())] {
             flags.extend([format!("--mesh-tls-{flag}"), keys.write(&format!("{file}.{flag}.pem"), &pem)]);
         }
@@ -148,4 +149,25 @@ async fn a_node_does_not_start_with_a_certificate_that_names_another() {
         );
         assert_eq!(refused.stdout, "", "it never listened");
     }
+}
+
+#[tokio::test]
+async fn a_node_with_an_authority_of_the_operators_own_does_not_start_without_a_hash_key() {
+    let keys = Keys::generate().await;
+    let (authority, cluster) = (Authority::new("operator"), unique());
+    let mut args = ["node", "--cluster", &cluster, "--name", "n1", "--listen", "127.0.0.1:0"]
+        .map(str::to_owned)
+        .to_vec();
+    args.extend(["--mesh-listen".to_owned(), "127.0.0.1:0".to_owned()]);
+    let files = authority.issue(&keys, "n1", &format!("pushmesh://{cluster}/n1"));
+    let without: Vec<_> = files.iter().filter(|flag| !flag.contains("hash")).cloned().collect();
+    let refused = crate::harness::pushmesh(&[args.clone(), without].concat()).await;
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("pushmesh keygen --kind hash"), "{}", refused.stderr);
+    let wrong = files
+        .iter()
+        .map(|flag| if flag.contains("hash.key") { keys.flag("cluster.key") } else { flag.clone() });
+    let refused = crate::harness::pushmesh(&[args, wrong.collect()].concat()).await;
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("--hash-key-file"), "{}", refused.stderr);
 }

@@ -15,6 +15,8 @@ use crate::limits;
 pub(in crate::config) struct Surroundings {
     /// `PUSHMESH_CLUSTER_KEY`.
     pub(in crate::config) cluster_key: Option<Secret>,
+    /// `PUSHMESH_HASH_KEY`.
+    pub(in crate::config) hash_key: Option<Secret>,
     /// The machine's host name, the default of `--name`.
     pub(in crate::config) host_name: Option<String>,
 }
@@ -26,6 +28,7 @@ impl Surroundings {
         let variable = |name| std::env::var(name).ok().and_then(some_text);
         Self {
             cluster_key: variable("PUSHMESH_CLUSTER_KEY").map(Secret::new),
+            hash_key: variable("PUSHMESH_HASH_KEY").map(Secret::new),
             host_name: std::fs::read_to_string("/etc/hostname")
                 .ok()
                 .and_then(some_text)
@@ -106,6 +109,8 @@ impl RawConfig {
             ("--mesh-tls-ca", self.mesh_tls_ca.is_some()),
             ("--mesh-tls-cert", self.mesh_tls_cert.is_some()),
             ("--mesh-tls-key", self.mesh_tls_key.is_some()),
+            ("--hash-key-file", self.hash_key_file.is_some()),
+            ("PUSHMESH_HASH_KEY", around.hash_key.is_some()),
             ("--api-key-file", self.api_key_file.is_some()),
             ("--jwt-secret-file", !self.jwt_secret_file.is_empty()),
             ("--jwt-public-key-file", !self.jwt_public_key_file.is_empty()),
@@ -163,7 +168,13 @@ impl RawConfig {
             Some(path) => Some(files::secret("cluster-key-file", path, 1)?),
             None => around.cluster_key.clone(),
         };
+        let hash_key = self.hash_key(around)?;
         match (key, &self.mesh_tls_ca, &self.mesh_tls_cert, &self.mesh_tls_key) {
+            (Some(_), None, None, None) if hash_key.is_some() => Err(ConfigError::Conflict {
+                first: "a cluster key",
+                second: "a hash key",
+                advice: "with a cluster key the hashes follow from it; --hash-key-file is for --mesh-tls-*: leave out one",
+            }),
             (Some(key), None, None, None) => cluster_key(key),
             (Some(_), ..) => Err(ConfigError::Conflict {
                 first: "a cluster key",
@@ -174,6 +185,17 @@ impl RawConfig {
                 ca_pem: files::certificates("mesh-tls-ca", ca)?,
                 cert_pem: files::certificates("mesh-tls-cert", cert)?,
                 key_pem: files::private_key("mesh-tls-key", key)?,
+                hash_key: hash_key.ok_or(ConfigError::Missing {
+                    flag: "hash-key-file",
+                    advice: "with an authority of your own the nodes share no secret yet, and the hashes that the \
+                             directory keeps of users need one: run `pushmesh keygen --kind hash --out hash.key` \
+                             once and give every node a copy",
+                })?,
+            }),
+            (None, None, None, None) if hash_key.is_some() => Err(ConfigError::Missing {
+                flag: "mesh-tls-ca",
+                advice: "a hash key goes with an authority of your own: give --mesh-tls-ca, --mesh-tls-cert and \
+                         --mesh-tls-key, or a cluster key alone",
             }),
             (None, None, None, None) => Err(ConfigError::Missing {
                 flag: "cluster-key-file",
@@ -188,6 +210,18 @@ impl RawConfig {
                 },
                 advice: "--mesh-tls-ca, --mesh-tls-cert and --mesh-tls-key go together",
             }),
+        }
+    }
+
+    fn hash_key(&self, around: &Surroundings) -> Result<Option<Secret>, ConfigError> {
+        match &self.hash_key_file {
+            Some(_) if around.hash_key.is_some() => Err(ConfigError::Conflict {
+                first: "--hash-key-file",
+                second: "PUSHMESH_HASH_KEY",
+                advice: "a node has one hash key; leave out one",
+            }),
+            Some(path) => files::secret("hash-key-file", path, 1).map(Some),
+            None => Ok(around.hash_key.clone()),
         }
     }
 

@@ -28,7 +28,12 @@ fn hello() -> Hello {
             incarnation: Incarnation(7),
             mesh: "[::1]:7401".parse().unwrap(),
         }],
+        settings: settings(),
     }
+}
+
+fn settings() -> Settings {
+    Settings { takeover: "max-per-user=3".to_owned(), keys_check: 0x1122_3344_5566_7788 }
 }
 
 fn claim() -> Claim {
@@ -69,6 +74,8 @@ fn golden_frames_still_decode() {
     golden(&HelloAnswer::Welcome(hello()), b"", include_str!("golden/welcome.hex").trim());
     let stale = HelloAnswer::StaleIncarnation { known: Incarnation(9) };
     golden(&stale, b"", include_str!("golden/stale.hex").trim());
+    let disagreed = HelloAnswer::Disagreed(settings());
+    golden(&disagreed, b"", include_str!("golden/disagreed.hex").trim());
     golden(&Probe { name: NodeName::new("n1").unwrap() }, b"", include_str!("golden/probe.hex").trim());
     let answer = ProbeAnswer {
         known: Some(Incarnation(9)),

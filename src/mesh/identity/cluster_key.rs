@@ -33,20 +33,17 @@ impl ClusterKey {
     /// # Errors
     /// [`ClusterKeyError`] says what is wrong without repeating the text, which may be a secret.
     pub fn parse(text: &str) -> Result<Self, ClusterKeyError> {
-        let encoded = text.trim().strip_prefix(PREFIX).ok_or(ClusterKeyError::Prefix)?;
-        if encoded.len() != ENCODED_BYTES {
-            return Err(ClusterKeyError::Length { len: encoded.len() });
-        }
-        // The engine refuses spare bits that are not zero, so that a key has exactly one text form.
-        let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| ClusterKeyError::Characters)?;
-        let bytes = bytes.try_into().map_err(|_| ClusterKeyError::Characters)?;
-        Ok(Self(bytes))
+        decode(PREFIX, text).map(Self).map_err(|problem| match problem {
+            TextProblem::Prefix => ClusterKeyError::Prefix,
+            TextProblem::Length { len } => ClusterKeyError::Length { len },
+            TextProblem::Characters => ClusterKeyError::Characters,
+        })
     }
 
     /// The text form, to be kept as a secret.
     #[must_use]
     pub fn to_text(&self) -> String {
-        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(self.0))
+        encode(PREFIX, &self.0)
     }
 
     /// The root of what is derived from this key.
@@ -87,12 +84,38 @@ pub enum ClusterKeyError {
     NoRandomness,
 }
 
+/// Why a text is not a key, whichever kind was looked for.
+pub(super) enum TextProblem {
+    /// It begins otherwise.
+    Prefix,
+    /// So many bytes follow the prefix.
+    Length { len: usize },
+    /// It is not base64url.
+    Characters,
+}
+
+/// The text form of a key.
+pub(super) fn encode(prefix: &str, key: &[u8; KEY_BYTES]) -> String {
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(key))
+}
+
+/// Reads the text form of a key; white space around it is ignored.
+pub(super) fn decode(prefix: &str, text: &str) -> Result<[u8; KEY_BYTES], TextProblem> {
+    let encoded = text.trim().strip_prefix(prefix).ok_or(TextProblem::Prefix)?;
+    if encoded.len() != ENCODED_BYTES {
+        return Err(TextProblem::Length { len: encoded.len() });
+    }
+    // The engine refuses spare bits that are not zero, so that a key has exactly one text form.
+    let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| TextProblem::Characters)?;
+    bytes.try_into().map_err(|_| TextProblem::Characters)
+}
+
 /// A secret of high entropy from which keys are derived by purpose: HKDF-SHA256.
 #[derive(Clone)]
 pub(super) struct Root(hkdf::Prk);
 
 impl Root {
-    /// The root of `secret`: a cluster key, or the private key of a node with files of its own.
+    /// The root of `secret`: a cluster key, a hash key, or the private key of a node with files of its own.
     pub(super) fn new(secret: &[u8]) -> Self {
         assert!(!secret.is_empty(), "nothing can be derived from nothing");
         Self(hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(secret))
@@ -134,7 +157,7 @@ const KEY_BYTES: usize = 32;
 pub(super) const DERIVED_BYTES: usize = 32;
 
 /// Characters of a key after its prefix: base64 of [`KEY_BYTES`] without padding.
-const ENCODED_BYTES: usize = (KEY_BYTES * 4).div_ceil(3);
+pub(super) const ENCODED_BYTES: usize = (KEY_BYTES * 4).div_ceil(3);
 
 /// How a key begins: names what it is, for people and for scanners of leaked secrets, and the
 /// version of its derivation.

@@ -57,7 +57,7 @@ async fn accept(endpoint: &Endpoint) -> Result<Connection, ConnectionError> {
 async fn link(server: &Identity, client: &Identity) -> (Connection, Connection, [Endpoint; 2]) {
     let (accepting, dialing) = (endpoint_at(loopback(), server), endpoint_at(loopback(), client));
     let addr = accepting.local_addr().unwrap();
-    let dial = dialing.connect_with(client.client_config(), addr, SERVER_NAME).unwrap();
+    let dial = dialing.connect_with(client.client_config([7; 32]), addr, SERVER_NAME).unwrap();
     let (accepted, dialed) = within(async { tokio::join!(accept(&accepting), dial) }).await;
     (accepted.unwrap(), dialed.unwrap(), [accepting, dialing])
 }
@@ -115,7 +115,7 @@ async fn refused_impostor(client: &Identity, certified: &Identity) -> String {
     let accepting = Endpoint::server(quinn::ServerConfig::with_crypto(Arc::new(tls)), loopback()).unwrap();
     let dialing = endpoint_at(loopback(), client);
     let addr = accepting.local_addr().unwrap();
-    let dial = dialing.connect_with(client.client_config(), addr, SERVER_NAME).unwrap();
+    let dial = dialing.connect_with(client.client_config([7; 32]), addr, SERVER_NAME).unwrap();
     let (_, dialed) = within(async { tokio::join!(accept(&accepting), dial) }).await;
     dialed.expect_err("the client believed an impostor").to_string()
 }
@@ -336,8 +336,21 @@ fn the_configuration_chooses_the_kind_of_identity() {
 
     let (ca_pem, cert_pem, key_pem) = files::Operator::new().files("dev", "n1");
     let key_pem = crate::config::Secret::new(key_pem);
-    config.mesh_identity = MeshIdentity::Files { ca_pem, cert_pem, key_pem };
+    let hash_key = crate::config::Secret::new(files::HASH_KEY);
+    let of_files = |hash_key| MeshIdentity::Files {
+        ca_pem: ca_pem.clone(),
+        cert_pem: cert_pem.clone(),
+        key_pem: key_pem.clone(),
+        hash_key,
+    };
+    config.mesh_identity = of_files(hash_key);
     assert!(matches!(Identity::from_config(&config).unwrap().time, ValidationTime::Machine));
+    config.mesh_identity = of_files(crate::config::Secret::new("hunter2"));
+    assert_eq!(
+        Identity::from_config(&config).unwrap_err().to_string(),
+        "--hash-key-file or PUSHMESH_HASH_KEY: a hash key starts with pmh1_; \
+         make one with `pushmesh keygen --kind hash`"
+    );
 }
 
 #[test]

@@ -5,15 +5,16 @@
 //! here decides who may connect. Source: RFC 9000, RFC 9002 and the pages of quinn's configs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quinn::{
-    AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, TransportConfig,
-    VarInt,
+    AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, TimeSource,
+    TransportConfig, VarInt,
 };
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use ring::{digest, hmac};
+use tokio::time::Instant;
 
 use super::cluster_key::DERIVED_BYTES;
 use crate::limits;
@@ -53,6 +54,23 @@ pub(super) fn endpoint_config(reset_key: &[u8; DERIVED_BYTES], seed: [u8; 32]) -
         .min_reset_interval(RESET_INTERVAL_MIN)
         .supported_versions(vec![QUIC_VERSION]);
     config
+}
+
+/// The time in tokens that validate an address: it counts from the boot, whatever the machine's clock does. A
+/// token of a former boot is good for as long as one of this boot would be.
+#[derive(Debug)]
+pub(super) struct SinceBoot(Instant);
+
+impl Default for SinceBoot {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl TimeSource for SinceBoot {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + self.0.elapsed()
+    }
 }
 
 /// Connection ids that a seed decides. quinn's own generator draws from the thread, and checks ids

@@ -27,7 +27,12 @@ impl Keys {
     /// New ones.
     pub(crate) async fn generate() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        for (kind, name) in [("cluster", "cluster.key"), ("api", "api.key"), ("jwt-secret", "jwt.secret")] {
+        for (kind, name) in [
+            ("cluster", "cluster.key"),
+            ("hash", "hash.key"),
+            ("api", "api.key"),
+            ("jwt-secret", "jwt.secret"),
+        ] {
             let path = dir.path().join(name);
             let path = path.to_str().expect("temporary paths are text");
             let made = pushmesh(&["keygen", "--kind", kind, "--out", path]).await;

@@ -35,7 +35,8 @@ impl Operator {
 
     pub(super) fn node(&self, in_cluster: &str, name: &str) -> Identity {
         let (ca, cert, key) = self.files(in_cluster, name);
-        Identity::from_files(&cluster(in_cluster), &node(name), &ca, &cert, &key).unwrap()
+        let hash_key = HashKey::parse(HASH_KEY).unwrap();
+        Identity::from_files(&cluster(in_cluster), &node(name), [&ca, &cert, &key], &hash_key).unwrap()
     }
 
     fn issue(&self, params: &CertificateParams) -> (String, String) {
@@ -71,8 +72,16 @@ fn not_both() -> [Vec<ExtendedKeyUsagePurpose>; 5] {
     [vec![], vec![ServerAuth], vec![ClientAuth], vec![CodeSigning], vec![Any]]
 }
 
+/// A node of the cluster shop.
+pub(super) fn from_files(name: &str, ca: &str, cert: &str, key: &str) -> Result<Identity, IdentityError> {
+    let hash_key = HashKey::parse(HASH_KEY).unwrap();
+    Identity::from_files(&cluster("shop"), &node(name), [ca, cert, key], &hash_key)
+}
+
+pub(super) const HASH_KEY: &str = "pmh1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
 fn refusal(ca: &str, cert: &str, key: &str) -> String {
-    Identity::from_files(&cluster("shop"), &node("n1"), ca, cert, key).unwrap_err().to_string()
+    from_files("n1", ca, cert, key).unwrap_err().to_string()
 }
 
 #[tokio::test]
@@ -95,7 +104,7 @@ async fn a_chain_over_an_intermediate_authority_works() {
 
     let (intermediate, cert, key) = site.files("shop", "n1");
     let chain = format!("{cert}{intermediate}");
-    let n1 = Identity::from_files(&cluster("shop"), &node("n1"), &operator.ca_pem, &chain, &key).unwrap();
+    let n1 = from_files("n1", &operator.ca_pem, &chain, &key).unwrap();
     let n2 = operator.node("shop", "n2");
     let (accepted, dialed, _endpoints) = link(&n2, &n1).await;
     round_trip(&dialed, &accepted).await.unwrap();
@@ -184,7 +193,7 @@ fn a_certificate_may_carry_names_of_other_kinds_too() {
     let mut params = node_params(&["spiffe://example/pushmesh", "pushmesh://shop/n1"]);
     params.subject_alt_names.push(SanType::DnsName("n1.shop.example".try_into().unwrap()));
     let (cert, key) = operator.issue(&params);
-    Identity::from_files(&cluster("shop"), &node("n1"), &operator.ca_pem, &cert, &key).unwrap();
+    from_files("n1", &operator.ca_pem, &cert, &key).unwrap();
 }
 
 #[test]
@@ -222,4 +231,22 @@ fn a_file_of_the_wrong_kind_is_refused_with_its_flag() {
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert!(refusal(garbage, &cert, &key).starts_with("--mesh-tls-ca can not be used as an authority"));
     assert!(refusal(&ca, garbage, &key).contains("it can not be read"));
+}
+
+#[test]
+fn what_nodes_derive_alike_follows_from_the_hash_key_and_from_nothing_that_users_know() {
+    let (one, other) = (Operator::new(), Operator::new());
+    let shop = one.node("shop", "n1");
+    for alike in [one.node("shop", "n2"), other.node("shop", "n1")] {
+        assert_eq!(alike.shared_key("any"), shop.shared_key("any"));
+        assert_eq!(alike.keys_check(), shop.keys_check());
+    }
+    assert_ne!(one.node("bank", "n1").shared_key("any"), shop.shared_key("any"));
+    let (ca, cert, key) = one.files("shop", "n1");
+    let other_key = HashKey::parse(&HASH_KEY.replace("AAEC", "BAEC")).unwrap();
+    let other = Identity::from_files(&cluster("shop"), &node("n1"), [&ca, &cert, &key], &other_key).unwrap();
+    assert_ne!(other.shared_key("any"), shop.shared_key("any"));
+    assert_ne!(other.keys_check(), shop.keys_check());
+    let from_the_name = Root::new(b"shop").child(PURPOSE_SHARED, &["shop"]).derive("any", &[]);
+    assert_ne!(shop.shared_key("any"), from_the_name);
 }

@@ -32,7 +32,7 @@ fn link_processes(dialing: &Process, identity: &Identity, accepting: &Process) -
     let endpoint = accepting.endpoint.clone();
     let accepted = accepting.runtime.spawn(async move { accept(&endpoint).await.unwrap() });
     dialing.runtime.block_on(async {
-        let config = identity.client_config();
+        let config = identity.client_config([7; 32]);
         let dial = dialing.endpoint.connect_with(config, accepting.addr(), SERVER_NAME).unwrap();
         let (dialed, accepted) = within(async { tokio::join!(dial, accepted) }).await;
         let (dialed, accepted) = (dialed.unwrap(), accepted.unwrap());
@@ -80,7 +80,7 @@ fn only_a_node_itself_can_reset_its_links() {
     assert_ne!(reset_key(identity("shop", "n2", OTHER_KEY)), own);
 
     let (ca, cert, key) = files::Operator::new().files("shop", "n2");
-    let from_files = || Identity::from_files(&cluster("shop"), &node("n2"), &ca, &cert, &key).unwrap();
+    let from_files = || files::from_files("n2", &ca, &cert, &key).unwrap();
     assert_eq!(reset_key(from_files()), reset_key(from_files()), "a restart keeps the key");
     assert_ne!(reset_key(files::Operator::new().node("shop", "n2")), reset_key(from_files()));
 }

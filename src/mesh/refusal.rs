@@ -1,0 +1,131 @@
+//! Why a connection between nodes did not become a link, in the few words of a metric.
+//!
+//! Connections end without a link all the time: dials cross, probes are answered, nodes stop. That is no
+//! refusal, and counting it would hide what an operator has to see.
+
+use quinn::{Connection, ConnectionError};
+
+use crate::mesh::codec::CodecError;
+use crate::mesh::endpoint::CloseCode;
+use crate::mesh::handshake::HandshakeError;
+
+/// Why a connection was refused, at whichever end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// By its certificate: a wrong key, authority, cluster or name.
+    Identity,
+    /// It speaks another protocol or version.
+    Version,
+    /// Its takeover policy is another one.
+    Takeover,
+    /// Its hash key is another one.
+    HashKey,
+    /// It is a boot that is over.
+    Stale,
+    /// Too many handshakes were under way.
+    Flood,
+    /// It was begun and not brought to its end in time.
+    Unfinished,
+    /// It was greeted wrongly.
+    Protocol,
+}
+
+impl Refusal {
+    /// The word for metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Version => "version",
+            Self::Takeover => "takeover",
+            Self::HashKey => "hash_key",
+            Self::Stale => "stale",
+            Self::Flood => "flood",
+            Self::Unfinished => "unfinished",
+            Self::Protocol => "protocol",
+        }
+    }
+
+    /// What the end of a connection means; `None` for an end that is as it should be.
+    pub(crate) fn of_connection(error: &ConnectionError) -> Option<Self> {
+        match error {
+            ConnectionError::TransportError(error) => Some(Self::of_code(error.code.into())),
+            ConnectionError::ConnectionClosed(close) => Some(Self::of_code(close.error_code.into())),
+            ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Protocol.code() => {
+                Some(Self::Protocol)
+            }
+            ConnectionError::ApplicationClosed(_) | ConnectionError::LocallyClosed => None,
+            ConnectionError::VersionMismatch => Some(Self::Version),
+            ConnectionError::Reset | ConnectionError::TimedOut | ConnectionError::CidsExhausted => {
+                Some(Self::Unfinished)
+            }
+        }
+    }
+
+    fn of_code(code: u64) -> Self {
+        match code {
+            CONNECTION_REFUSED => Self::Flood,
+            _ if code == CRYPTO_ERROR + NO_APPLICATION_PROTOCOL => Self::Version,
+            CRYPTO_ERROR..CRYPTO_ERROR_END => Self::Identity,
+            _ => Self::Protocol,
+        }
+    }
+
+    /// What a failed greeting over `connection` means; `None` for an end that is as it should be.
+    pub(crate) fn of_greeting(error: &HandshakeError, connection: &Connection) -> Option<Self> {
+        match error {
+            HandshakeError::Name { .. } => Some(Self::Identity),
+            HandshakeError::OtherTakeover { .. } => Some(Self::Takeover),
+            HandshakeError::OtherHashKey => Some(Self::HashKey),
+            HandshakeError::Stale { .. } | HandshakeError::PeerIsStale { .. } => Some(Self::Stale),
+            HandshakeError::Myself => None,
+            HandshakeError::Codec(CodecError::Preface { .. }) => Some(Self::Version),
+            // A connection that was closed meanwhile says why.
+            HandshakeError::Codec(CodecError::Broken(_)) | HandshakeError::Unexpected => {
+                connection.close_reason().map_or(Some(Self::Protocol), |reason| Self::of_connection(&reason))
+            }
+            HandshakeError::Timeout => connection
+                .close_reason()
+                .map_or(Some(Self::Unfinished), |reason| Self::of_connection(&reason)),
+            HandshakeError::Codec(_) => Some(Self::Protocol),
+        }
+    }
+}
+
+/// Error codes of QUIC. Source: RFC 9000 section 20.1.
+const CONNECTION_REFUSED: u64 = 0x02;
+/// The alerts of TLS begin here, one code each.
+const CRYPTO_ERROR: u64 = 0x100;
+const CRYPTO_ERROR_END: u64 = 0x200;
+/// The alert for no common application protocol. Source: RFC 7301 section 3.2.
+const NO_APPLICATION_PROTOCOL: u64 = 120;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use quinn::ApplicationClose;
+
+    use super::*;
+
+    #[test]
+    fn ends_that_are_as_they_should_be_are_no_refusals() {
+        let closed = |code: CloseCode| {
+            let close = ApplicationClose { error_code: code.code(), reason: Bytes::new() };
+            Refusal::of_connection(&ConnectionError::ApplicationClosed(close))
+        };
+        for code in [CloseCode::Ended, CloseCode::Left, CloseCode::Duplicate, CloseCode::Probed] {
+            assert_eq!(closed(code), None, "{code:?}");
+        }
+        assert_eq!(closed(CloseCode::Protocol), Some(Refusal::Protocol));
+        assert_eq!(Refusal::of_connection(&ConnectionError::LocallyClosed), None);
+        assert_eq!(Refusal::of_connection(&ConnectionError::TimedOut), Some(Refusal::Unfinished));
+    }
+
+    #[test]
+    fn alerts_of_tls_are_refusals_of_identity_but_for_the_protocol() {
+        assert_eq!(Refusal::of_code(CRYPTO_ERROR + 48), Refusal::Identity, "unknown authority");
+        assert_eq!(Refusal::of_code(CRYPTO_ERROR + 116), Refusal::Identity, "no certificate");
+        assert_eq!(Refusal::of_code(CRYPTO_ERROR + NO_APPLICATION_PROTOCOL), Refusal::Version);
+        assert_eq!(Refusal::of_code(CONNECTION_REFUSED), Refusal::Flood);
+        assert_eq!(Refusal::of_code(0x0a), Refusal::Protocol);
+    }
+}
