@@ -126,6 +126,31 @@ pub const PENDING_MAX: usize = LANES * LANE_REQUESTS_MAX;
 pub const FRAME_HEADER_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a frame's payload.
 pub const FRAME_PAYLOAD_BYTES_MAX: usize = PAYLOAD_BYTES_CEILING;
+/// Weight of the receipts that wait on one link, in outcomes; requests are not read while more do. Guess: a page of
+/// names for each of hundreds of questions.
+pub const RECEIPTS_WEIGHT_MAX: usize = 1 << 18;
+/// Streams that a peer may open in a second, in the long run; the next ones wait. Guess: far above a round of gossip
+/// and the pulls of a large cluster.
+pub const STREAMS_PER_SECOND: u32 = 200;
+/// A stream that says nothing for so long is an offence, unless it is one that lasts. Guess: what is written with the
+/// opening of a stream arrives within some round trips.
+pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(5);
+/// A peer that is heard and takes nothing of what waits for it for so long is cut off. Guess: longer than any pause
+/// of a node that works.
+pub const LINK_STALL_MAX: Duration = Duration::from_secs(15);
+/// A peer that takes requests and answers none of them for so long is cut off. Guess: a broadcast behind the longest
+/// queue is answered sooner.
+pub const ANSWER_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Gossip messages that a peer may send in a second, in the long run. Arithmetic: a round of two nodes is six
+/// messages, twice a second.
+pub const GOSSIP_PER_SECOND: u32 = 100;
+/// Gossip messages above the rate, without a pause, that end the link. Guess.
+pub const GOSSIP_DROPPED_MAX: u32 = 1_000;
+/// Comparisons of digests that a peer may ask for in a second. Source: it asks once in [`DIGEST_INTERVAL`].
+pub const DIGESTS_PER_SECOND: u32 = 4;
+/// Copies that a peer may call wrong at once, and one a second after that. Guess: a peer whose own copies are wrong is
+/// heard, and one that lies makes no section travel without pause.
+pub const ACCUSATIONS_AT_ONCE: u32 = 8;
 /// How often a silent link sends a packet. Source: design; three of them fit [`LINK_IDLE_SUSPECT`].
 pub const LINK_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A link without a packet for this long closes.
@@ -146,6 +171,9 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 pub const DISAGREED_RETRY: Duration = Duration::from_secs(10);
 /// Addresses that are dialled or linked at the same time.
 pub const PEERS_MAX: usize = 1_024;
+/// Links to one peer that lost against another one and are kept for what is in flight. Source: dials that cross
+/// leave one; a peer that dials without end keeps no more.
+pub const LINKS_RETIRED_MAX: usize = 4;
 /// Handshakes of members that are under way at a node. Source: all of them come back at once.
 pub const MEMBER_HANDSHAKES_MAX: usize = PEERS_MAX;
 /// Handshakes of strangers that are under way. Arithmetic: some 40 KB each.
@@ -191,6 +219,15 @@ pub const SLOTS_MAX: usize = 16 * PEERS_MAX;
 /// Changes that a copy of another node's section remembers, to serve peers that do not reach its
 /// owner. Guess: three seconds of a busy node; a peer that is further behind gets a snapshot.
 pub const RELAY_CHANGES_MAX: usize = 1_024;
+/// Sessions in the section of one node. Source: more than a whole cluster is made for.
+pub const SECTION_ENTRIES_MAX: u64 = 1 << 24;
+/// A snapshot that does not move for so long is given up by either end, and begins anew. Guess: longer than the taker
+/// waits for a place.
+pub const SNAPSHOT_STALL_MAX: Duration = Duration::from_secs(60);
+/// First pause before a failed subscription is repeated; doubles up to [`SUBSCRIBE_AGAIN_MAX`].
+pub const SUBSCRIBE_AGAIN_MIN: Duration = Duration::from_millis(100);
+/// Longest pause before a failed subscription is repeated.
+pub const SUBSCRIBE_AGAIN_MAX: Duration = Duration::from_secs(5);
 /// Snapshots that a node sends at the same time, and as many that it receives. Source: design.
 pub const SNAPSHOTS_MAX: usize = 4;
 /// Bytes of one snapshot in a second. Arithmetic: four at once fill a gigabit link.

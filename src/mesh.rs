@@ -25,6 +25,7 @@ mod admission;
 mod anti_entropy;
 mod bucket;
 mod codec;
+mod conduct;
 pub(crate) mod endpoint;
 mod frame;
 pub(crate) mod gossip;
@@ -39,6 +40,8 @@ mod outbound;
 mod receipts;
 mod refusal;
 mod replication;
+#[cfg(test)]
+mod tests;
 mod timer;
 
 pub(crate) use codec::PROTOCOL_VERSION;

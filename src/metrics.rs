@@ -123,6 +123,8 @@ metrics! {
         "Snapshots that were not used, because the copy had become as new before they were complete.";
     directory_diverged: counter("pushmesh_directory_diverged_total"),
         "Copies of sections whose hash differed at the same version, replaced by a snapshot.";
+    directory_accusations_ignored: counter("pushmesh_directory_accusations_ignored_total"),
+        "Times that a peer called a copy of this node wrong and was not listened to, because it had done so too often.";
     directory_digests: counters("pushmesh_directory_digests_total", "direction", &DIRECTIONS),
         "Questions about where all sections stand, exchanged with peers.";
     directory_pulls: counters("pushmesh_directory_pulls_total", "from", &PULLED_FROM),

@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
@@ -121,6 +121,9 @@ fn consider(
     let distrusted = direct && context.replica.is_distrusted(owner);
     match Finding::of(held, theirs, direct, answered, distrusted) {
         Finding::Nothing => {}
+        Finding::Wrong if !link.conduct().accuses(Instant::now()) => {
+            context.metrics.directory_accusations_ignored.increment(1);
+        }
         Finding::Wrong => {
             let held = held.expect("only what is held is found to be wrong");
             if context.replica.distrust(owner, held) {
@@ -157,6 +160,9 @@ fn pull(link: &Arc<Link>, context: &Arc<LinkContext>, owner: &NodeName, theirs: 
             .increment(1);
         let pulled = replication::pull(link.connection(), &owner, incarnation, &context).await;
         context.pulling.lock().expect(NOT_POISONED).remove(&owner);
+        if let Err(replication::TakeError::Breach(breach)) = &pulled {
+            link.reject(&context, breach);
+        }
         if let Err(failed) = pulled {
             debug!(%owner, peer = %link.peer().name, error = %failed, "a section could not be pulled");
         }

@@ -54,6 +54,11 @@ impl StreamKind {
         })
     }
 
+    /// Bytes of the largest payload on a stream of this kind: only a push has one.
+    fn payload_bytes_max(self) -> usize {
+        if self == Self::Lane { limits::FRAME_PAYLOAD_BYTES_MAX } else { 0 }
+    }
+
     /// The two bytes that open a stream of this kind.
     pub(crate) fn preface(self) -> [u8; 2] {
         [self as u8, PROTOCOL_VERSION]
@@ -142,12 +147,23 @@ fn decode<H: DeserializeOwned>(bytes: &[u8]) -> Result<H, CodecError> {
 }
 
 /// Cuts frames out of chunks of a stream.
-#[derive(Default)]
 pub(crate) struct Decoder {
     buffer: BytesMut,
+    payload_bytes_max: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::with_payloads(limits::FRAME_PAYLOAD_BYTES_MAX)
+    }
 }
 
 impl Decoder {
+    /// Of frames whose payloads have at most so many bytes.
+    fn with_payloads(payload_bytes_max: usize) -> Self {
+        Self { buffer: BytesMut::new(), payload_bytes_max }
+    }
+
     /// Adds what arrived.
     pub(crate) fn feed(&mut self, chunk: &[u8]) {
         self.buffer.extend_from_slice(chunk);
@@ -168,7 +184,7 @@ impl Decoder {
         }
         let mut prefix = &self.buffer[..PREFIX_BYTES];
         let header_len = bounded("header", prefix.get_u32(), limits::FRAME_HEADER_BYTES_MAX)?;
-        let payload_len = bounded("payload", prefix.get_u32(), limits::FRAME_PAYLOAD_BYTES_MAX)?;
+        let payload_len = bounded("payload", prefix.get_u32(), self.payload_bytes_max)?;
         if self.buffer.len() < PREFIX_BYTES + header_len + payload_len {
             return Ok(None);
         }
@@ -206,14 +222,16 @@ impl FrameReader {
         stream.read_exact(&mut preface).await.map_err(|error| CodecError::Broken(error.to_string()))?;
         let [kind, version] = preface;
         match StreamKind::from_byte(kind) {
-            Some(known) if version == PROTOCOL_VERSION => Ok((known, Self::answers(stream))),
+            Some(known) if version == PROTOCOL_VERSION => {
+                Ok((known, Self { stream, decoder: Decoder::with_payloads(known.payload_bytes_max()) }))
+            }
             _ => Err(CodecError::Preface { kind, version }),
         }
     }
 
     /// Reads the answering half of a bidirectional stream, which has no preface.
     pub(crate) fn answers(stream: RecvStream) -> Self {
-        Self { stream, decoder: Decoder::default() }
+        Self { stream, decoder: Decoder::with_payloads(0) }
     }
 
     /// The next frame; `None` at the end of the stream. Cancel-safe.

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use crossbeam::queue::ArrayQueue;
+use crossbeam::queue::SegQueue;
 use quinn::{Connection, SendStream};
 
 use crate::limits;
@@ -13,7 +13,9 @@ use crate::mesh::codec::StreamKind;
 
 /// The queue of one stream.
 pub(crate) struct Lane {
-    queue: ArrayQueue<Queued>,
+    /// Takes no memory while nothing waits.
+    queue: SegQueue<Queued>,
+    requests: AtomicUsize,
     bytes: AtomicUsize,
 }
 
@@ -25,7 +27,7 @@ struct Queued {
 impl Lane {
     /// An empty lane.
     pub(crate) fn new() -> Self {
-        Self { queue: ArrayQueue::new(limits::LANE_REQUESTS_MAX), bytes: AtomicUsize::new(0) }
+        Self { queue: SegQueue::new(), requests: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
     }
 
     /// Queues an encoded frame. `false`: there is no room, nothing was queued.
@@ -37,26 +39,30 @@ impl Lane {
             self.bytes.fetch_sub(len, Ordering::AcqRel);
             return false;
         }
-        if self.queue.push(Queued { header, payload }).is_err() {
+        if self.requests.fetch_add(1, Ordering::AcqRel) >= limits::LANE_REQUESTS_MAX {
+            self.requests.fetch_sub(1, Ordering::AcqRel);
             self.bytes.fetch_sub(len, Ordering::AcqRel);
             return false;
         }
+        self.queue.push(Queued { header, payload });
         true
     }
 
     /// Takes requests to be written now, and returns how many bytes they are. They count until they are
     /// [released](Self::release).
     pub(crate) fn take(&self, chunks: &mut Vec<Bytes>) -> usize {
-        let mut len = 0;
+        let (mut len, mut taken) = (0, 0);
         while chunks.len() < CHUNKS_MAX
             && let Some(Queued { header, payload }) = self.queue.pop()
         {
             len += header.len() + payload.len();
+            taken += 1;
             chunks.push(header);
             if !payload.is_empty() {
                 chunks.push(payload);
             }
         }
+        self.requests.fetch_sub(taken, Ordering::AcqRel);
         len
     }
 
@@ -110,6 +116,9 @@ mod tests {
             assert!(lane.push(Bytes::new(), Bytes::new()));
         }
         assert!(!lane.push(Bytes::new(), Bytes::new()), "the places are used up");
+        let mut taken = Vec::new();
+        lane.take(&mut taken);
+        assert!(lane.push(Bytes::new(), Bytes::new()), "some are free again");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, warn};
 
@@ -18,12 +18,13 @@ use crate::hash;
 use crate::id::{Incarnation, NodeName, SessionKey, UserId};
 use crate::limits;
 use crate::mesh::codec::{CodecError, FrameReader, StreamKind, encode};
+use crate::mesh::conduct::{Breach, Conduct};
 use crate::mesh::endpoint::CloseCode;
 use crate::mesh::frame::{Action, Digests, Receipts, Recipients, Request, Subscribe};
 use crate::mesh::lane::{GOSSIP_PRIORITY, open_stream};
 use crate::mesh::mailbox::Mailbox;
 use crate::mesh::outbound::Outbound;
-use crate::mesh::receipts::Pending;
+use crate::mesh::receipts::{Expected, Pending};
 use crate::mesh::{Service, anti_entropy, replication};
 use crate::metrics::Metrics;
 use crate::receipt::Answer;
@@ -62,6 +63,9 @@ pub(crate) struct Link {
     /// Requests of the peer that are not answered yet.
     owed: AtomicUsize,
     gossip: Arc<Mailbox<Bytes>>,
+    conduct: Conduct,
+    /// One snapshot at a time is sent to the peer, so that none takes the places of all.
+    snapshot: Semaphore,
     /// Requests may be sent: none is in flight any more on the links that came before.
     settled: CancellationToken,
     /// Another connection to the peer is in use: nothing new is sent here.
@@ -138,6 +142,8 @@ impl Link {
             pending: Pending::new(),
             owed: AtomicUsize::new(0),
             gossip,
+            conduct: Conduct::new(),
+            snapshot: Semaphore::new(1),
             settled: CancellationToken::new(),
             retired: CancellationToken::new(),
             heard: Mutex::new(Heard { datagrams: 0, at: since }),
@@ -184,6 +190,16 @@ impl Link {
         self.pending.len() > 1 || self.owed.load(Ordering::Relaxed) > 0
     }
 
+    /// What the peer has done lately.
+    pub(crate) fn conduct(&self) -> &Conduct {
+        &self.conduct
+    }
+
+    /// The place of the one snapshot that is sent to the peer.
+    pub(crate) fn snapshot(&self) -> &Semaphore {
+        &self.snapshot
+    }
+
     /// Requests that wait for their receipt.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
@@ -225,7 +241,7 @@ impl Link {
             Recipients::Session(SessionKey { user, .. }) | Recipients::Devices { user, .. } => lane_of(user),
             Recipients::All | Recipients::Keys(_) => 0,
         };
-        let (seq, answer) = self.pending.register()?;
+        let (seq, answer) = self.pending.register(Expected::of(&recipients, relay_to.is_some()))?;
         let header = encode(&Request { seq, relay_to, recipients, action }, payload.len());
         if self.outbound.request(lane, header, payload) {
             Ok(answer)
@@ -248,9 +264,17 @@ impl Link {
     /// [settled](Self::settle).
     pub(crate) async fn run(self: Arc<Self>, context: Arc<LinkContext>) -> LinkEnd {
         let mut tasks = JoinSet::new();
-        let link = Arc::clone(&self);
+        let (link, with) = (Arc::clone(&self), Arc::clone(&context));
         tasks.spawn(async move {
-            link.outbound.run(&link.connection, link.settled(), || link.is_busy()).await;
+            if let Err(breach) = link.outbound.run(&link.connection, link.settled(), || link.is_busy()).await
+            {
+                link.reject(&with, &breach);
+            }
+        });
+        let (link, with) = (Arc::clone(&self), Arc::clone(&context));
+        tasks.spawn(async move {
+            let breach = link.watch_answers().await;
+            link.reject(&with, &breach);
         });
         let link = Arc::clone(&self);
         tasks.spawn(async move { link.send_gossip().await });
@@ -261,7 +285,9 @@ impl Link {
         let (link, with) = (Arc::clone(&self), Arc::clone(&context));
         tasks.spawn(
             async move {
-                replication::follow(&link.connection, &link.peer, &with).await;
+                if let Some(breach) = replication::follow(&link.connection, &link.peer, &with).await {
+                    link.reject(&with, &breach);
+                }
             }
             .in_current_span(),
         );
@@ -306,13 +332,32 @@ impl Link {
 
     async fn accept_datagrams(&self, context: &LinkContext) {
         while let Ok(datagram) = self.connection.read_datagram().await {
-            self.receive_gossip(context, datagram);
+            if let Err(breach) = self.receive_gossip(context, datagram) {
+                return self.reject(context, &breach);
+            }
         }
     }
 
-    fn receive_gossip(&self, context: &LinkContext, message: Bytes) {
-        if context.gossip_inbox.try_send((self.peer.mesh, message)).is_err() {
+    fn receive_gossip(&self, context: &LinkContext, message: Bytes) -> Result<(), Breach> {
+        let within = self.conduct.gossip(Instant::now())?;
+        if !within || context.gossip_inbox.try_send((self.peer.mesh, message)).is_err() {
             context.metrics.gossip_refused.increment(1);
+        }
+        Ok(())
+    }
+
+    /// Ends when the peer has answered nothing for too long, although it was asked.
+    async fn watch_answers(&self) -> Breach {
+        let (mut answered, mut since) = (0, Instant::now());
+        let mut looks = interval_at(since + ANSWERS_LOOK, ANSWERS_LOOK);
+        loop {
+            let now = looks.tick().await;
+            let answers = self.pending.answered();
+            if self.pending.len() == 0 || answers != answered {
+                (answered, since) = (answers, now);
+            } else if now.saturating_duration_since(since) >= limits::ANSWER_SILENCE_MAX {
+                return Breach::Mute;
+            }
         }
     }
 
@@ -338,14 +383,18 @@ impl Link {
                 }
             };
             let (link, context) = (Arc::clone(&self), Arc::clone(&context));
+            let pause = self.conduct.stream(Instant::now());
             streams.spawn(
                 async move {
-                    if let Err(error) = link.serve_stream(&context, send, recv).await {
-                        link.reject(&context, &error);
+                    if let Err(breach) = link.serve_stream(&context, send, recv).await {
+                        link.reject(&context, &breach);
                     }
                 }
                 .in_current_span(),
             );
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
         }
     }
 
@@ -354,51 +403,67 @@ impl Link {
         context: &Arc<LinkContext>,
         send: Option<SendStream>,
         recv: RecvStream,
-    ) -> Result<(), CodecError> {
-        let (kind, mut reader) = FrameReader::open(recv).await?;
+    ) -> Result<(), Breach> {
+        let (kind, mut reader) = soon(FrameReader::open(recv)).await?;
         match (kind, send) {
             (StreamKind::Lane, None) => {
+                self.conduct.lane()?;
                 while let Some((request, payload)) = reader.next::<Request>().await? {
                     request.recipients.check()?;
-                    self.owed.fetch_add(1, Ordering::Relaxed);
+                    // The peer counts a request for at least as long as it is counted here.
+                    if self.owed.fetch_add(1, Ordering::Relaxed) >= limits::PENDING_MAX {
+                        return Err(Breach::Flood("requests at once"));
+                    }
                     context.service.request(self, request, payload);
+                    self.outbound.room().await;
                 }
                 Ok(())
             }
             (StreamKind::Receipts, None) => {
+                self.conduct.receipts()?;
                 while let Some((Receipts(receipts), _)) = reader.next().await? {
-                    for receipt in receipts {
-                        self.pending.complete(receipt);
-                    }
+                    receipts.into_iter().try_for_each(|receipt| self.pending.complete(receipt))?;
                 }
                 Ok(())
             }
             (StreamKind::Gossip, None) => {
-                let message = reader.rest(limits::GOSSIP_BYTES_MAX).await?;
-                self.receive_gossip(context, message);
-                Ok(())
+                let message = soon(reader.rest(limits::GOSSIP_BYTES_MAX)).await?;
+                self.receive_gossip(context, message)
             }
             (StreamKind::Section, Some(send)) => {
-                let Some((subscribe, _)) = reader.next::<Subscribe>().await? else { return Ok(()) };
-                replication::serve(context, send, subscribe).await
+                let Some((subscribe, _)) = soon(reader.next::<Subscribe>()).await? else { return Ok(()) };
+                Ok(replication::serve(self, context, send, subscribe).await?)
             }
             (StreamKind::Digests, Some(send)) => {
-                let Some((digests, _)) = reader.next::<Digests>().await? else { return Ok(()) };
-                anti_entropy::answer(self, context, send, digests).await
+                let Some((digests, _)) = soon(reader.next::<Digests>()).await? else { return Ok(()) };
+                self.conduct.digests(Instant::now())?;
+                // Whoever does not read the answer keeps a stream of its own, and nothing of this node.
+                let answer = anti_entropy::answer(self, context, send, digests);
+                timeout(limits::DIGEST_INTERVAL, answer).await.unwrap_or(Ok(())).map_err(Breach::from)
             }
-            (kind, _) => Err(CodecError::Header(format!("a stream of kind {kind:?} is not expected here"))),
+            (kind, _) => {
+                Err(CodecError::Header(format!("a stream of kind {kind:?} is not expected here")).into())
+            }
         }
     }
 
-    fn reject(&self, context: &LinkContext, error: &CodecError) {
-        // A stream that broke with its link is no offence of the peer's.
-        if !matches!(error, CodecError::Broken(_)) {
-            context.metrics.mesh_frames_refused(error.kind());
-            warn!(peer = %self.peer.name, %error, "a peer broke the protocol; closing the link");
+    /// Closes the link for what the peer has done.
+    pub(crate) fn reject(&self, context: &LinkContext, breach: &Breach) {
+        if breach.is_offence() && self.connection.close_reason().is_none() {
+            context.metrics.mesh_frames_refused(breach.kind());
+            warn!(peer = %self.peer.name, error = %breach, "a peer broke the protocol; closing the link");
             CloseCode::Protocol.close(&self.connection);
         }
     }
 }
+
+/// What a stream has to bring soon after its opening.
+async fn soon<T>(reading: impl Future<Output = Result<T, CodecError>>) -> Result<T, Breach> {
+    Ok(timeout(limits::STREAM_SILENCE_MAX, reading).await.map_err(|_| Breach::Silent)??)
+}
+
+/// Time between two looks at whether a peer answers.
+const ANSWERS_LOOK: Duration = Duration::from_secs(5);
 
 /// All requests for one user share a lane, so that they arrive in order.
 fn lane_of(user: &UserId) -> usize {

@@ -5,9 +5,9 @@
 //! node with the smaller name opened; the other one is retired: nothing new is sent on it, what is
 //! in flight may finish.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,6 +58,8 @@ pub(crate) struct Links {
     incarnation: watch::Sender<Option<Incarnation>>,
     context: OnceLock<Arc<LinkContext>>,
     by_name: RwLock<BTreeMap<NodeName, Arc<Link>>>,
+    /// Links that lost against another one and are not closed yet, the oldest of each peer first.
+    retired: Mutex<BTreeMap<NodeName, VecDeque<Weak<Link>>>>,
     dials: Mutex<HashMap<SocketAddr, Dial>>,
     mailboxes: Mutex<HashMap<SocketAddr, Arc<Mailbox<Bytes>>>>,
     tasks: TaskTracker,
@@ -98,6 +100,7 @@ impl Links {
             incarnation: watch::Sender::new(None),
             context: OnceLock::new(),
             by_name: RwLock::default(),
+            retired: Mutex::default(),
             dials: Mutex::default(),
             mailboxes: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -405,12 +408,32 @@ impl Links {
     /// Keeps a connection for what is in flight on it, then closes it.
     fn retire(self: &Arc<Self>, link: Arc<Link>) {
         link.retire();
+        if let Some(oldest) = self.one_retired_too_many(&link) {
+            CloseCode::Duplicate.close(oldest.connection());
+        }
         self.tasks.spawn(async move {
             tokio::select! {
                 () = sleep(limits::LINK_RETIRE) => CloseCode::Duplicate.close(link.connection()),
                 _ = link.connection().closed() => {}
             }
         });
+    }
+
+    /// Notes that a link is retired, and returns the one of the same peer that has to go for it.
+    fn one_retired_too_many(&self, link: &Arc<Link>) -> Option<Arc<Link>> {
+        let open =
+            |link: &Weak<Link>| link.upgrade().is_some_and(|l| l.connection().close_reason().is_none());
+        let mut retired = self.retired.lock().expect(NOT_POISONED);
+        retired.retain(|_, links| {
+            links.retain(open);
+            !links.is_empty()
+        });
+        let of_peer = retired.entry(link.peer().name.clone()).or_default();
+        of_peer.push_back(Arc::downgrade(link));
+        if of_peer.len() <= limits::LINKS_RETIRED_MAX {
+            return None;
+        }
+        of_peer.pop_front().and_then(|oldest| oldest.upgrade())
     }
 
     fn closed(&self, link: &Arc<Link>, end: LinkEnd) {

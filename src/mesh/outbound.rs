@@ -20,9 +20,11 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use quinn::{Connection, SendStream, WriteError};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use crate::limits;
 use crate::mesh::codec::{StreamKind, encode};
+use crate::mesh::conduct::Breach;
 use crate::mesh::lane::{Lane, PUSH_PRIORITY, open_stream};
 use crate::mesh::receipts::Answers;
 use crate::receipt::Answer;
@@ -57,21 +59,31 @@ impl Outbound {
         queued
     }
 
+    /// Ends when the receipts that wait are few enough to ask this node for more.
+    pub(crate) async fn room(&self) {
+        self.answers.room().await;
+    }
+
     /// Writes until the link breaks; requests only once `before` has ended. `busy` says whether more than
     /// what was just queued is under way.
+    ///
+    /// # Errors
+    /// [`Breach::Stalled`]: the peer takes nothing any more.
     pub(crate) async fn run(
         &self,
         connection: &Connection,
         before: impl Future<Output = ()>,
         busy: impl Fn() -> bool,
-    ) {
-        let Ok(mut streams) = Streams::open(connection).await else { return };
+    ) -> Result<(), Breach> {
+        let Ok(mut streams) = Streams::open(connection).await else { return Ok(()) };
         let mut before = pin!(before);
         let mut may_send = false;
+        let mut stall = Stall::default();
         loop {
             let Ok(blocked) = poll_fn(|cx| Poll::Ready(streams.write(self, may_send, cx))).await else {
-                return;
+                return Ok(());
             };
+            let given_up = stall.seen(blocked, streams.written(), Instant::now())?;
             tokio::select! {
                 biased;
                 () = self.wake.notified() => {
@@ -83,12 +95,38 @@ impl Outbound {
                 }
                 result = poll_fn(|cx| streams.unblock(cx)), if blocked => {
                     if result.is_err() {
-                        return;
+                        return Ok(());
                     }
                 }
+                () = sleep_until(given_up), if blocked => {}
                 () = &mut before, if !may_send => may_send = true,
             }
         }
+    }
+}
+
+/// Since when the peer has taken nothing of what waits for it.
+#[derive(Default)]
+struct Stall {
+    /// How many bytes were written by then, and when that was found.
+    since: Option<(u64, Instant)>,
+}
+
+impl Stall {
+    /// Notes whether something waits and how many bytes were written at all; returns when to look again.
+    ///
+    /// # Errors
+    /// [`Breach::Stalled`].
+    fn seen(&mut self, blocked: bool, written: u64, now: Instant) -> Result<Instant, Breach> {
+        let since = match self.since {
+            Some((before, since)) if blocked && before == written => since,
+            _ => now,
+        };
+        self.since = blocked.then_some((written, since));
+        if now.saturating_duration_since(since) >= limits::LINK_STALL_MAX {
+            return Err(Breach::Stalled);
+        }
+        Ok(since + limits::LINK_STALL_MAX)
     }
 }
 
@@ -148,6 +186,11 @@ impl Streams {
         Poll::Pending
     }
 
+    /// Bytes that were written to any of them.
+    fn written(&self) -> u64 {
+        self.lanes.iter().chain([&self.answers]).map(|stream| stream.written).sum()
+    }
+
     fn all(&mut self) -> impl Iterator<Item = &mut Stream> {
         self.lanes.iter_mut().chain([&mut self.answers])
     }
@@ -159,11 +202,14 @@ struct Stream {
     chunks: Vec<Bytes>,
     /// Bytes of the requests that the chunks are from.
     bytes: usize,
+    /// Bytes that the stream took since its beginning.
+    written: u64,
 }
 
 impl Stream {
     async fn open(connection: &Connection, kind: StreamKind) -> Result<Self, WriteError> {
-        Ok(Self { send: open_stream(connection, kind, PUSH_PRIORITY).await?, chunks: Vec::new(), bytes: 0 })
+        let send = open_stream(connection, kind, PUSH_PRIORITY).await?;
+        Ok(Self { send, chunks: Vec::new(), bytes: 0, written: 0 })
     }
 
     /// Writes the chunks that it has. Returns whether all are written.
@@ -171,7 +217,11 @@ impl Stream {
         let mut done = 0;
         while done < self.chunks.len() {
             match pin!(self.send.write_chunks(&mut self.chunks[done..])).poll(cx) {
-                Poll::Ready(written) => done += written?.chunks,
+                Poll::Ready(written) => {
+                    let written = written?;
+                    done += written.chunks;
+                    self.written += written.bytes as u64;
+                }
                 Poll::Pending => break,
             }
         }
@@ -199,6 +249,18 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+
+    #[test]
+    fn a_peer_that_takes_something_is_not_given_up_however_slow_it_is() {
+        let (mut stall, start) = (Stall::default(), Instant::now());
+        let mut at = |blocked, written, seconds: f64| {
+            stall.seen(blocked, written, start + limits::LINK_STALL_MAX.mul_f64(seconds))
+        };
+        assert!(at(true, 0, 0.0).is_ok() && at(true, 0, 0.9).is_ok() && at(true, 1, 0.95).is_ok());
+        assert!(at(true, 1, 1.9).is_ok(), "it took a byte");
+        assert!(at(false, 1, 2.0).is_ok() && at(true, 1, 3.0).is_ok(), "nothing waited meanwhile");
+        assert!(at(true, 1, 3.9).is_ok() && matches!(at(true, 1, 4.0), Err(Breach::Stalled)));
+    }
 
     #[tokio::test]
     async fn tasks_that_are_ready_go_first() {

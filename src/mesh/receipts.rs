@@ -2,36 +2,90 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crossbeam::queue::ArrayQueue;
+use crossbeam::queue::SegQueue;
 use tokio::sync::{Notify, oneshot};
 
 use crate::limits;
-use crate::mesh::frame::{Receipt, Receipts};
+use crate::mesh::conduct::Breach;
+use crate::mesh::frame::{Receipt, Receipts, Recipients};
 use crate::mesh::link::Refused;
 use crate::receipt::Answer;
 
 /// The requests of this node that a peer has not answered yet.
 pub(crate) struct Pending {
     next: AtomicU64,
+    /// Receipts that have come.
+    answered: AtomicU64,
     /// `None` once the link is gone.
-    waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>,
+    waiting: Mutex<Option<HashMap<u64, Waiting>>>,
     /// Told when the last one has its answer.
     idle: Notify,
+}
+
+/// A request that waits, and what would be an answer to it.
+struct Waiting {
+    expected: Expected,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What fits a request as its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expected {
+    kind: Kind,
+    /// The request names a further hop, so that it may not have got there.
+    relayed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Outcome,
+    Tally,
+    Named(usize),
+    Sessions(usize),
+}
+
+impl Expected {
+    /// Of a request for these.
+    pub(crate) fn of(recipients: &Recipients, relayed: bool) -> Self {
+        let kind = match recipients {
+            Recipients::Session(_) => Kind::Outcome,
+            Recipients::Devices { devices, .. } => Kind::Named(devices.len()),
+            Recipients::All => Kind::Tally,
+            Recipients::Keys(keys) => Kind::Sessions(keys.0.len()),
+        };
+        Self { kind, relayed }
+    }
+
+    /// Whether this answers it.
+    pub(crate) fn fits(self, answer: &Answer) -> bool {
+        match answer {
+            Answer::Outcomes(list) => self.kind == Kind::Outcome && list.len() == 1,
+            Answer::Tally(_) => self.kind == Kind::Tally,
+            Answer::Named(list) => self.kind == Kind::Named(list.len()),
+            Answer::Sessions(list) => self.kind == Kind::Sessions(list.len()),
+            Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded => self.relayed,
+        }
+    }
 }
 
 impl Pending {
     /// No requests yet.
     pub(crate) fn new() -> Self {
-        Self { next: AtomicU64::new(0), waiting: Mutex::new(Some(HashMap::new())), idle: Notify::new() }
+        Self {
+            next: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            waiting: Mutex::new(Some(HashMap::new())),
+            idle: Notify::new(),
+        }
     }
 
     /// A number for a new request and where its answer will arrive.
     ///
     /// # Errors
     /// [`Refused`]: too many wait, or the link is gone.
-    pub(crate) fn register(&self) -> Result<(u64, oneshot::Receiver<Answer>), Refused> {
+    pub(crate) fn register(&self, expected: Expected) -> Result<(u64, oneshot::Receiver<Answer>), Refused> {
         let seq = self.next.fetch_add(1, Ordering::Relaxed);
         let mut waiting = self.waiting.lock().expect(NOT_POISONED);
         let waiting = waiting.as_mut().ok_or(Refused::Closed)?;
@@ -39,7 +93,7 @@ impl Pending {
             return Err(Refused::Overloaded);
         }
         let (answer, receiver) = oneshot::channel();
-        waiting.insert(seq, answer);
+        waiting.insert(seq, Waiting { expected, answer });
         Ok((seq, receiver))
     }
 
@@ -60,15 +114,30 @@ impl Pending {
         self.take(seq);
     }
 
-    /// Passes a receipt on. `false`: nobody asked.
-    pub(crate) fn complete(&self, receipt: Receipt) -> bool {
-        match self.take(receipt.seq) {
-            Some(sender) => {
-                let _ = sender.send(receipt.answer); // Whoever asked may have stopped waiting.
-                true
-            }
-            None => false,
+    /// How many receipts have come.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Passes a receipt on. Whoever waits for one that is no answer learns that there is none.
+    ///
+    /// # Errors
+    /// [`Breach::Unasked`] and [`Breach::Answer`].
+    pub(crate) fn complete(&self, receipt: Receipt) -> Result<(), Breach> {
+        let Some(Waiting { expected, answer }) = self.take(receipt.seq) else {
+            // After its end a link is not asked for anything.
+            return if self.is_open() { Err(Breach::Unasked) } else { Ok(()) };
+        };
+        if !expected.fits(&receipt.answer) {
+            return Err(Breach::Answer);
         }
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        let _ = answer.send(receipt.answer); // Whoever asked may have stopped waiting.
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        self.waiting.lock().expect(NOT_POISONED).is_some()
     }
 
     /// The link is gone: whoever waits learns it at once.
@@ -77,7 +146,7 @@ impl Pending {
         self.idle.notify_one();
     }
 
-    fn take(&self, seq: u64) -> Option<oneshot::Sender<Answer>> {
+    fn take(&self, seq: u64) -> Option<Waiting> {
         let mut waiting = self.waiting.lock().expect(NOT_POISONED);
         let waiting = waiting.as_mut()?;
         let taken = waiting.remove(&seq);
@@ -90,19 +159,47 @@ impl Pending {
 
 /// The answers of this node that are on their way to a peer.
 pub(crate) struct Answers {
-    queue: ArrayQueue<Receipt>,
+    /// Takes no memory while nothing waits.
+    queue: SegQueue<Receipt>,
+    receipts: AtomicUsize,
+    /// Of all that wait, in outcomes.
+    weight: AtomicUsize,
+    /// Told when fewer wait than may.
+    room: Notify,
 }
 
 impl Answers {
     /// No answers yet.
     pub(crate) fn new() -> Self {
-        Self { queue: ArrayQueue::new(limits::RECEIPTS_MAX) }
+        Self {
+            queue: SegQueue::new(),
+            receipts: AtomicUsize::new(0),
+            weight: AtomicUsize::new(0),
+            room: Notify::new(),
+        }
+    }
+
+    /// Ends when the receipts that wait are few enough to ask for more.
+    pub(crate) async fn room(&self) {
+        loop {
+            let room = self.room.notified();
+            if self.weight.load(Ordering::Acquire) <= limits::RECEIPTS_WEIGHT_MAX {
+                return;
+            }
+            room.await;
+        }
     }
 
     /// Queues an answer. `false`: the peer has asked more than it may at once.
     #[must_use]
     pub(crate) fn push(&self, seq: u64, answer: Answer) -> bool {
-        self.queue.push(Receipt { seq, answer }).is_ok()
+        if self.receipts.fetch_add(1, Ordering::AcqRel) >= limits::RECEIPTS_MAX {
+            self.receipts.fetch_sub(1, Ordering::AcqRel);
+            return false;
+        }
+        self.weight.fetch_add(weight(&answer), Ordering::AcqRel);
+        self.queue.push(Receipt { seq, answer });
+        true
     }
 
     /// Takes receipts that fit one frame; none if none waits.
@@ -111,15 +208,25 @@ impl Answers {
         while outcomes < BATCH_OUTCOMES
             && let Some(receipt) = self.queue.pop()
         {
-            outcomes += match &receipt.answer {
-                Answer::Outcomes(list) => list.len().max(1),
-                Answer::Named(list) => NAMED_WEIGHT * list.len(),
-                Answer::Sessions(list) => SESSION_WEIGHT * list.len(),
-                Answer::Tally(_) | Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded => 1,
-            };
+            outcomes += weight(&receipt.answer);
             batch.push(receipt);
         }
+        self.receipts.fetch_sub(batch.len(), Ordering::AcqRel);
+        let before = self.weight.fetch_sub(outcomes, Ordering::AcqRel);
+        if before > limits::RECEIPTS_WEIGHT_MAX && before - outcomes <= limits::RECEIPTS_WEIGHT_MAX {
+            self.room.notify_waiters();
+        }
         Receipts(batch)
+    }
+}
+
+/// What a receipt takes of a frame, in outcomes.
+fn weight(answer: &Answer) -> usize {
+    match answer {
+        Answer::Outcomes(list) => list.len().max(1),
+        Answer::Named(list) => (NAMED_WEIGHT * list.len()).max(1),
+        Answer::Sessions(list) => (SESSION_WEIGHT * list.len()).max(1),
+        Answer::Tally(_) | Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded => 1,
     }
 }
 
@@ -139,3 +246,96 @@ const _: () = {
     assert!((BATCH_OUTCOMES + longest) * OUTCOME_BYTES_MAX < limits::FRAME_HEADER_BYTES_MAX);
 };
 const NOT_POISONED: &str = "no panic happens under this lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Packed;
+    use crate::id::{DeviceId, SessionKey, UserId};
+    use crate::key::{DeviceHash, KeyHasher};
+    use crate::push::{Outcome, Tally};
+    use crate::receipt::NamedOutcome;
+
+    fn recipients() -> [Recipients; 4] {
+        let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
+        let keys = vec![KeyHasher::new(&[0; 32]).key(&names); 2];
+        let devices = vec![DeviceHash(1), DeviceHash(2)];
+        let user = names.user.clone();
+        [
+            Recipients::Session(names),
+            Recipients::All,
+            Recipients::Devices { user, devices },
+            Recipients::Keys(Packed(keys)),
+        ]
+    }
+
+    fn named(count: usize) -> Answer {
+        Answer::Named(vec![NamedOutcome { device: None, outcome: Outcome::Delivered }; count])
+    }
+
+    #[test]
+    fn an_answer_of_another_kind_or_length_breaks_the_link_and_is_not_passed_on() {
+        let right = [
+            Answer::Outcomes(vec![Outcome::Delivered]),
+            Answer::Tally(Tally::default()),
+            named(2),
+            Answer::Sessions(vec![None; 2]),
+        ];
+        let lengths = [0, 1, 3, 5_000];
+        let wrong = lengths.map(|length| Answer::Sessions(vec![None; length])).into_iter();
+        let wrong = wrong.chain(lengths.map(named));
+        let wrong = wrong.chain(lengths.map(|length| Answer::Outcomes(vec![Outcome::Delivered; length])));
+        // One outcome is right for one session.
+        let wrong = wrong
+            .chain([Answer::NotRelayed, Answer::Unanswered, Answer::Overloaded])
+            .filter(|a| !right.contains(a));
+        let every: Vec<_> = right.iter().cloned().chain(wrong).collect();
+        for (asked, recipients) in recipients().iter().enumerate() {
+            for relayed in [false, true] {
+                for (at, answer) in every.iter().enumerate() {
+                    let hop = matches!(answer, Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded);
+                    let fits = at == asked || hop && relayed;
+                    let pending = Pending::new();
+                    let (seq, mut receiver) = pending.register(Expected::of(recipients, relayed)).unwrap();
+                    let receipt = Receipt { seq, answer: answer.clone() };
+                    match pending.complete(receipt) {
+                        Ok(()) => assert!(fits, "{recipients:?}, {answer:?}"),
+                        Err(Breach::Answer) => assert!(!fits, "{recipients:?}, {answer:?}"),
+                        Err(other) => panic!("{other}"),
+                    }
+                    assert_eq!(receiver.try_recv().is_ok(), fits);
+                    assert_eq!(pending.len(), 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_nobody_asked_for_breaks_the_link_and_a_second_one_does_too() {
+        let pending = Pending::new();
+        let receipt = |seq| Receipt { seq, answer: Answer::Tally(Tally::default()) };
+        assert!(matches!(pending.complete(receipt(0)), Err(Breach::Unasked)));
+        let (seq, _receiver) = pending.register(Expected::of(&Recipients::All, false)).unwrap();
+        assert!(pending.complete(receipt(seq)).is_ok());
+        assert!(matches!(pending.complete(receipt(seq)), Err(Breach::Unasked)));
+        pending.close();
+        assert!(pending.complete(receipt(seq)).is_ok(), "the link is over");
+    }
+
+    #[test]
+    fn receipts_count_until_they_are_taken_and_heavy_ones_hold_up_the_next_requests() {
+        let answers = Answers::new();
+        let heavy = Answer::Sessions(vec![None; limits::SESSIONS_PAGE_MAX]);
+        let mut count = 0;
+        while futures_util::FutureExt::now_or_never(answers.room()).is_some() {
+            assert!(answers.push(count, heavy.clone()));
+            count += 1;
+        }
+        assert!(count < 100, "{count} pages wait");
+        while !answers.batch().0.is_empty() {}
+        assert!(futures_util::FutureExt::now_or_never(answers.room()).is_some());
+        let filled = (0..).find(|seq| !answers.push(*seq, Answer::NotRelayed));
+        assert_eq!(filled, Some(limits::RECEIPTS_MAX as u64));
+        assert_eq!(answers.weight.load(Ordering::Relaxed), limits::RECEIPTS_MAX);
+    }
+}

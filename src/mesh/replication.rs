@@ -14,4 +14,4 @@ mod serve;
 mod take;
 
 pub(super) use serve::serve;
-pub(super) use take::{follow, pull};
+pub(super) use take::{TakeError, follow, pull};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use quinn::SendStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::directory::{Entry, Packed, Position, Record, SnapshotFrame};
 use crate::id::NodeName;
@@ -16,7 +16,7 @@ use crate::limits;
 use crate::mesh::codec::{CodecError, write_frame};
 use crate::mesh::frame::{SectionFrame, Subscribe};
 use crate::mesh::lane::{DIRECTORY_PRIORITY, SNAPSHOT_PRIORITY};
-use crate::mesh::link::LinkContext;
+use crate::mesh::link::{Link, LinkContext};
 use crate::replica::Replica;
 
 /// Sends a section: this node's own for as long as somebody follows it, a copy of another's once.
@@ -24,6 +24,7 @@ use crate::replica::Replica;
 /// # Errors
 /// The stream broke.
 pub(crate) async fn serve(
+    link: &Link,
     context: &LinkContext,
     mut stream: SendStream,
     subscribe: Subscribe,
@@ -42,7 +43,7 @@ pub(crate) async fn serve(
     loop {
         version.borrow_and_update();
         match replica.delta_since(&owner, cursor, changes_max) {
-            None => match send_snapshot(context, &owner, &mut stream).await? {
+            None => match send_snapshot(link, context, &owner, &mut stream).await? {
                 Some(at) => cursor = at,
                 None => return Ok(()),
             },
@@ -94,18 +95,21 @@ fn window(peers: usize) -> Duration {
 
 /// Sends a snapshot and returns where it ends; `None` when the section is not here any more.
 async fn send_snapshot(
+    link: &Link,
     context: &LinkContext,
     owner: &NodeName,
     stream: &mut SendStream,
 ) -> Result<Option<Position>, CodecError> {
     let replica = &context.replica;
+    // The peer's own place first: one that does not read holds up no other.
+    let _own = link.snapshot().acquire().await.expect(NEVER_CLOSED);
     let _permit = context.snapshots_sent.acquire().await.expect(NEVER_CLOSED);
     context.metrics.directory_snapshots("sent");
     let _ = stream.set_priority(SNAPSHOT_PRIORITY);
     'whole: loop {
         let Some(head) = replica.head(owner) else { return Ok(None) };
         let mut at = head.digest.position;
-        write_frame(stream, &SectionFrame::Snapshot(SnapshotFrame::Begin(at))).await?;
+        write(stream, SectionFrame::Snapshot(SnapshotFrame::Begin(at))).await?;
         if !send_chunks(replica, owner, stream).await? {
             return Ok(None);
         }
@@ -117,12 +121,12 @@ async fn send_snapshot(
             };
             if !delta.is_empty() {
                 at = delta.end();
-                write_frame(stream, &SectionFrame::Delta(delta)).await?;
+                write(stream, SectionFrame::Delta(delta)).await?;
                 continue;
             }
             if let Some(head) = replica.head(owner).filter(|head| head.digest.position == at) {
                 let (digest, count) = (head.digest, head.len);
-                write_frame(stream, &SectionFrame::Snapshot(SnapshotFrame::End { digest, count })).await?;
+                write(stream, SectionFrame::Snapshot(SnapshotFrame::End { digest, count })).await?;
                 let _ = stream.set_priority(DIRECTORY_PRIORITY);
                 return Ok(Some(at));
             }
@@ -145,13 +149,19 @@ async fn send_chunks(
         let Some(last) = chunk.last() else { return Ok(true) };
         after = Some(last.key);
         bytes += chunk.len() * Entry::BYTES;
-        write_frame(stream, &SectionFrame::Snapshot(SnapshotFrame::Chunk(Packed(chunk)))).await?;
+        write(stream, SectionFrame::Snapshot(SnapshotFrame::Chunk(Packed(chunk)))).await?;
         let due = started + Duration::from_secs_f64(bytes as f64 / limits::SNAPSHOT_BYTES_PER_SECOND as f64);
         // A sleep has a granularity of a millisecond: several chunks share one.
         if due > Instant::now() + Duration::from_millis(1) {
             sleep_until(due).await;
         }
     }
+}
+
+/// Writes a frame of a snapshot to a taker that reads.
+async fn write(stream: &mut SendStream, frame: SectionFrame) -> Result<(), CodecError> {
+    let written = timeout(limits::SNAPSHOT_STALL_MAX, write_frame(stream, &frame)).await;
+    written.unwrap_or_else(|_| Err(CodecError::Broken("the taker of a snapshot does not read it".to_owned())))
 }
 
 const NEVER_CLOSED: &str = "nobody closes this semaphore";

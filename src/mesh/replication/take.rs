@@ -5,32 +5,52 @@ use std::time::Duration;
 
 use quinn::Connection;
 use tokio::sync::SemaphorePermit;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, error, warn};
 
 use crate::directory::{Digest, MergeError, Position, SnapshotFrame};
 use crate::id::{Incarnation, NodeName};
-use crate::mesh::codec::{CodecError, FrameReader, StreamKind, write_frame};
+use crate::key::Key;
+use crate::limits;
+use crate::mesh::codec::{CodecError, FrameReader, StreamKind, bounded_list, write_frame};
+use crate::mesh::conduct::Breach;
 use crate::mesh::frame::{SectionFrame, Subscribe};
 use crate::mesh::link::{LinkContext, Peer};
+use crate::mesh::notice::Notice;
 use crate::replica::Arriving;
 
-/// Follows the peer's own section for as long as the connection lives.
-pub(crate) async fn follow(connection: &Connection, peer: &Peer, context: &LinkContext) {
+/// Follows the peer's own section for as long as the connection lives. Returns what the peer did that ends the link.
+pub(crate) async fn follow(connection: &Connection, peer: &Peer, context: &LinkContext) -> Option<Breach> {
+    let notice = Notice::new(limits::REFUSALS_LOGGED_EVERY);
+    let mut pause = limits::SUBSCRIBE_AGAIN_MIN;
     loop {
+        let since = Instant::now();
         let taker = Taker::new(&peer.name, peer.incarnation, context, true);
         match taker.run(connection, true).await {
             Ok(()) => debug!(peer = %peer.name, "the section's stream ended, subscribing again"),
-            Err(TakeError::Codec(CodecError::Broken(_))) if connection.close_reason().is_some() => return,
+            Err(TakeError::Breach(Breach::Codec(CodecError::Broken(_))))
+                if connection.close_reason().is_some() =>
+            {
+                return None;
+            }
+            Err(TakeError::Breach(breach)) if breach.is_offence() => return Some(breach),
             Err(TakeError::Merge(diverged @ MergeError::Diverged { .. })) => {
                 context.metrics.directory_diverged.increment(1);
-                error!(peer = %peer.name, error = %diverged, "a copy of a section is wrong and is pulled again");
+                if let Some(count) = notice.due(Instant::now()) {
+                    error!(peer = %peer.name, error = %diverged, count, "a copy of a section is wrong and is pulled again");
+                }
             }
             Err(failed) => {
-                warn!(peer = %peer.name, error = %failed, "a section's stream failed, subscribing again");
+                if let Some(count) = notice.due(Instant::now()) {
+                    warn!(peer = %peer.name, error = %failed, count, "a section's stream failed, subscribing again");
+                }
             }
         }
-        sleep(RESUBSCRIBE_AFTER).await;
+        sleep(pause).await;
+        // One that lasted begins anew; one that fails at once is repeated ever more rarely.
+        let lasted = since.elapsed() > 2 * limits::SUBSCRIBE_AGAIN_MAX;
+        pause =
+            if lasted { limits::SUBSCRIBE_AGAIN_MIN } else { (2 * pause).min(limits::SUBSCRIBE_AGAIN_MAX) };
     }
 }
 
@@ -51,11 +71,13 @@ pub(crate) async fn pull(
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TakeError {
     #[error(transparent)]
-    Codec(#[from] CodecError),
+    Breach(#[from] Breach),
     #[error(transparent)]
     Merge(#[from] MergeError),
     #[error("the peer sent nothing for {PULL_SILENCE_MAX:?}")]
     Silent,
+    #[error("a snapshot does not come to its end")]
+    Endless,
 }
 
 /// Applies the frames of one subscription.
@@ -71,34 +93,52 @@ struct Taker<'a> {
     head: Option<Position>,
     /// The snapshot that is arriving, and its place among those that may.
     arriving: Option<(Arriving<'a>, SemaphorePermit<'a>)>,
+    /// How far it is: the last key and how many entries came, and until when it may take.
+    filled: (Option<Key>, u64),
+    complete_by: Option<Instant>,
 }
 
 impl<'a> Taker<'a> {
     fn new(owner: &'a NodeName, incarnation: Incarnation, context: &'a LinkContext, direct: bool) -> Self {
         let subscribed = context.replica.head(owner).map(|head| head.digest);
-        Self { owner, incarnation, context, direct, subscribed, head: None, arriving: None }
+        Self {
+            owner,
+            incarnation,
+            context,
+            direct,
+            subscribed,
+            head: None,
+            arriving: None,
+            filled: (None, 0),
+            complete_by: None,
+        }
     }
 
     async fn run(mut self, connection: &Connection, follow: bool) -> Result<(), TakeError> {
         let position = self.subscribed.map_or(Position::default(), |held| held.position);
-        let broken = |error: String| CodecError::Broken(error);
+        let broken = |error: String| Breach::Codec(CodecError::Broken(error));
         let (mut send, recv) = connection.open_bi().await.map_err(|e| broken(e.to_string()))?;
         send.write_all(&StreamKind::Section.preface()).await.map_err(|e| broken(e.to_string()))?;
-        write_frame(&mut send, &Subscribe { owner: self.owner.clone(), position, follow }).await?;
+        let subscribe = Subscribe { owner: self.owner.clone(), position, follow };
+        write_frame(&mut send, &subscribe).await.map_err(Breach::from)?;
         let mut reader = FrameReader::answers(recv);
         loop {
             let next = reader.next::<SectionFrame>();
-            let frame = if follow {
-                next.await?
-            } else {
-                timeout(PULL_SILENCE_MAX, next).await.map_err(|_| TakeError::Silent)??
+            // A snapshot holds a place that others wait for.
+            let frame = match (self.complete_by, follow) {
+                (None, true) => next.await,
+                (None, false) => timeout(PULL_SILENCE_MAX, next).await.map_err(|_| TakeError::Silent)?,
+                (Some(by), _) => {
+                    let silent = Instant::now() + limits::SNAPSHOT_STALL_MAX;
+                    timeout_at(by.min(silent), next).await.map_err(|_| TakeError::Endless)?
+                }
             };
-            let Some((frame, _)) = frame else { return Ok(()) };
+            let Some((frame, _)) = frame.map_err(Breach::from)? else { return Ok(()) };
             self.take(frame).await?;
         }
     }
 
-    async fn take(&mut self, frame: SectionFrame) -> Result<(), MergeError> {
+    async fn take(&mut self, frame: SectionFrame) -> Result<(), TakeError> {
         let (replica, owner, metrics) = (&self.context.replica, self.owner, &self.context.metrics);
         let lost = match frame {
             SectionFrame::Head(digest) => {
@@ -109,26 +149,39 @@ impl<'a> Taker<'a> {
                 Some((arriving, _)) => arriving.mend(&delta).map(|()| Vec::new())?,
                 None => {
                     metrics.directory_deltas("received");
-                    replica.merge_delta(owner, delta)?
+                    let lost = replica.merge_delta(owner, delta)?;
+                    bounded_entries(replica.len_of(owner))?;
+                    lost
                 }
             },
             SectionFrame::Snapshot(SnapshotFrame::Begin(position)) => {
                 if position.incarnation != self.incarnation {
                     let (found, held) = (position.incarnation, self.incarnation);
-                    return Err(MergeError::Incarnation { found, held });
+                    return Err(MergeError::Incarnation { found, held }.into());
                 }
                 // A place is given back before another one is asked for. Whoever waits here does not
                 // read, and so holds back the sender.
                 self.arriving = None;
+                (self.filled, self.complete_by) = ((None, 0), None);
                 let permit = self.context.snapshots_received.acquire().await.expect(NEVER_CLOSED);
                 let arriving = replica.begin(owner, position)?;
                 if arriving.is_none() {
                     metrics.directory_outdated.increment(1);
                 }
+                self.complete_by = arriving.is_some().then(|| Instant::now() + SNAPSHOT_TIME_MAX);
                 self.arriving = arriving.map(|arriving| (arriving, permit));
                 Vec::new()
             }
             SectionFrame::Snapshot(SnapshotFrame::Chunk(entries)) => {
+                let (last, count) = self.filled;
+                let keys = last.into_iter().chain(entries.0.iter().map(|entry| entry.key));
+                if !keys.is_sorted_by(|before, after| before < after) {
+                    let problem = "the entries of a snapshot are not in the order of their keys".to_owned();
+                    return Err(Breach::Codec(CodecError::Header(problem)).into());
+                }
+                let count = count + entries.0.len() as u64;
+                bounded_entries(count)?;
+                self.filled = (entries.0.last().map(|entry| entry.key).or(last), count);
                 if let Some((arriving, _)) = &mut self.arriving {
                     arriving.fill(&entries.0);
                 }
@@ -141,6 +194,7 @@ impl<'a> Taker<'a> {
                     if held.is_some_and(|held| held >= digest.position) {
                         metrics.directory_outdated.increment(1);
                     }
+                    self.complete_by = None;
                     arriving.end(digest, count)?
                 }
                 None => Vec::new(), // What is held is as new.
@@ -179,8 +233,14 @@ impl<'a> Taker<'a> {
     }
 }
 
-/// A failed subscription is repeated after this. Guess: long enough not to spin.
-const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(100);
+/// Checks that a section has no more sessions than any node has.
+fn bounded_entries(len: u64) -> Result<(), Breach> {
+    let (len, max) = (usize::try_from(len).unwrap_or(usize::MAX), limits::SECTION_ENTRIES_MAX as usize);
+    Ok(bounded_list("entries", len, max)?)
+}
+
+/// A snapshot may take so long. Guess: the largest one over a slow network.
+const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(600);
 /// A pull that brings nothing for so long is given up; the next round of digests tries again. Guess.
 const PULL_SILENCE_MAX: Duration = Duration::from_secs(10);
 const NEVER_CLOSED: &str = "nobody closes this semaphore";

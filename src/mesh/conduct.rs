@@ -1,0 +1,194 @@
+//! What a member may do to another one on their link, and what ends the link.
+//!
+//! A member has the cluster's key, and may still be broken, or taken over. It can say what it likes of itself; it
+//! must not be able to exhaust the nodes that it is linked to. Each of its queues has a bound; here are those that
+//! are rates and counts. What no working node does is a [`Breach`]: it is counted, and the link is closed.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::limits;
+use crate::mesh::bucket::Bucket;
+use crate::mesh::codec::CodecError;
+
+/// Why a link is closed by the end that did nothing wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Breach {
+    /// Its bytes are no frames.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// It sent a receipt for a request that this node has not sent, or that was answered before.
+    #[error("it answers what it was not asked")]
+    Unasked,
+    /// It sent a receipt of the wrong kind or length.
+    #[error("it answers a request with what is no answer to it")]
+    Answer,
+    /// It sent more than any node does.
+    #[error("it sends more {0} than a node may")]
+    Flood(&'static str),
+    /// It opened a stream and left it at that.
+    #[error("it opened a stream and said nothing on it for {} s", limits::STREAM_SILENCE_MAX.as_secs())]
+    Silent,
+    /// It does not read.
+    #[error("it has taken nothing of what waits for it for {} s", limits::LINK_STALL_MAX.as_secs())]
+    Stalled,
+    /// It reads and does not answer.
+    #[error("it has answered none of its requests for {} s", limits::ANSWER_SILENCE_MAX.as_secs())]
+    Mute,
+}
+
+impl Breach {
+    /// The word for metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Codec(error) => error.kind(),
+            Self::Unasked => "unasked",
+            Self::Answer => "answer",
+            Self::Flood(_) => "flood",
+            Self::Silent => "silent",
+            Self::Stalled | Self::Mute => "stalled",
+        }
+    }
+
+    /// A stream that broke with its link is no offence of the peer's.
+    pub(crate) fn is_offence(&self) -> bool {
+        !matches!(self, Self::Codec(CodecError::Broken(_)))
+    }
+}
+
+/// What the peer at the other end of one link has done lately.
+#[derive(Debug)]
+pub(crate) struct Conduct(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    gossip: Bucket,
+    /// Gossip that was above the rate since the peer last kept within it.
+    gossip_dropped: u32,
+    streams: Bucket,
+    digests: Bucket,
+    accusations: Bucket,
+    lanes: usize,
+    receipts: bool,
+}
+
+impl Conduct {
+    /// Of a new link.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(State {
+            gossip: Bucket::new(limits::GOSSIP_PER_SECOND, 2 * limits::GOSSIP_PER_SECOND),
+            gossip_dropped: 0,
+            streams: Bucket::new(limits::STREAMS_PER_SECOND, 2 * limits::STREAMS_PER_SECOND),
+            digests: Bucket::new(limits::DIGESTS_PER_SECOND, 10 * limits::DIGESTS_PER_SECOND),
+            accusations: Bucket::new(1, limits::ACCUSATIONS_AT_ONCE),
+            lanes: 0,
+            receipts: false,
+        }))
+    }
+
+    /// A gossip message arrived. `false`: there were too many, it is to be dropped.
+    ///
+    /// # Errors
+    /// [`Breach::Flood`].
+    pub(crate) fn gossip(&self, now: Instant) -> Result<bool, Breach> {
+        let mut state = self.lock();
+        if state.gossip.is_full(now) {
+            state.gossip_dropped = 0;
+        }
+        let within = state.gossip.take(now);
+        state.gossip_dropped += u32::from(!within);
+        if state.gossip_dropped > limits::GOSSIP_DROPPED_MAX {
+            Err(Breach::Flood("gossip"))
+        } else {
+            Ok(within)
+        }
+    }
+
+    /// A stream was accepted. Returns how long to wait before the next one is.
+    pub(crate) fn stream(&self, now: Instant) -> Duration {
+        let mut state = self.lock();
+        state.streams.take(now);
+        state.streams.wait(now)
+    }
+
+    /// The stream is a lane of requests.
+    ///
+    /// # Errors
+    /// [`Breach::Flood`].
+    pub(crate) fn lane(&self) -> Result<(), Breach> {
+        let mut state = self.lock();
+        state.lanes += 1;
+        if state.lanes > limits::LANES { Err(Breach::Flood("lanes")) } else { Ok(()) }
+    }
+
+    /// The stream carries receipts.
+    ///
+    /// # Errors
+    /// [`Breach::Flood`].
+    pub(crate) fn receipts(&self) -> Result<(), Breach> {
+        let another = std::mem::replace(&mut self.lock().receipts, true);
+        if another { Err(Breach::Flood("streams of receipts")) } else { Ok(()) }
+    }
+
+    /// The peer asks to compare where all sections stand.
+    ///
+    /// # Errors
+    /// [`Breach::Flood`].
+    pub(crate) fn digests(&self, now: Instant) -> Result<(), Breach> {
+        if self.lock().digests.take(now) { Ok(()) } else { Err(Breach::Flood("digests")) }
+    }
+
+    /// The peer says that a copy of a section is wrong here. `false`: it has said so too often to be listened to,
+    /// because each time a whole section travels.
+    pub(crate) fn accuses(&self, now: Instant) -> bool {
+        self.lock().accusations.take(now)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().expect("no panic happens under this lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gossip_above_its_rate_is_dropped_and_without_end_it_ends_the_link() {
+        let (conduct, now) = (Conduct::new(), Instant::now());
+        let arrive =
+            |count: u32, at: Instant| (0..count).map(|_| conduct.gossip(at)).collect::<Result<Vec<_>, _>>();
+        let taken = |arrived: Vec<bool>| arrived.into_iter().filter(|taken| *taken).count();
+        let burst = 2 * limits::GOSSIP_PER_SECOND;
+        assert_eq!(taken(arrive(burst + limits::GOSSIP_DROPPED_MAX, now).unwrap()), burst as usize);
+        let later = now + Duration::from_secs(60);
+        assert_eq!(taken(arrive(burst, later).unwrap()), burst as usize, "it has calmed down");
+        assert!(matches!(arrive(limits::GOSSIP_DROPPED_MAX + 1, later), Err(Breach::Flood("gossip"))));
+    }
+
+    #[test]
+    fn streams_come_at_a_rate_and_those_that_last_are_counted() {
+        let (conduct, now) = (Conduct::new(), Instant::now());
+        let waits: Vec<_> = (0..1_000).map(|_| conduct.stream(now)).collect();
+        assert!(waits[..limits::STREAMS_PER_SECOND as usize].iter().all(Duration::is_zero));
+        assert!(waits.last().is_some_and(|wait| !wait.is_zero()));
+        assert!((0..limits::LANES).all(|_| conduct.lane().is_ok()) && conduct.lane().is_err());
+        assert!(conduct.receipts().is_ok() && conduct.receipts().is_err());
+    }
+
+    #[test]
+    fn a_peer_that_accuses_every_copy_is_not_listened_to_for_long() {
+        let (conduct, now) = (Conduct::new(), Instant::now());
+        let heard = (0..1_000).filter(|_| conduct.accuses(now)).count();
+        assert_eq!(heard, limits::ACCUSATIONS_AT_ONCE as usize);
+        assert!(conduct.accuses(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_stream_that_broke_with_its_link_is_no_offence() {
+        assert!(!Breach::Codec(CodecError::Broken(String::new())).is_offence());
+        assert!(Breach::Codec(CodecError::Truncated).is_offence() && Breach::Unasked.is_offence());
+    }
+}
