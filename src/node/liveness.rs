@@ -4,7 +4,6 @@
 //! they were decided. What an overlay state means for the data is an [`Effect`]: Dead hides, a return
 //! shows again, and what is over is forgotten.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -27,8 +26,6 @@ use crate::router::Router;
 /// Who is alive, as this node sees it.
 pub(crate) struct Liveness {
     started: Instant,
-    /// The takeover policy of this node, as adverts say it.
-    takeover: String,
     state: Mutex<State>,
     roster: Arc<Roster>,
     replica: Arc<Replica>,
@@ -46,8 +43,6 @@ struct State {
     refused: u64,
     /// Whether the node doubted itself when that was last logged.
     degraded: bool,
-    /// The boots whose takeover policy was found to be another one.
-    strangers: BTreeMap<NodeName, Incarnation>,
 }
 
 impl Liveness {
@@ -69,10 +64,8 @@ impl Liveness {
             gossiped: 0,
             refused: 0,
             degraded: false,
-            strangers: BTreeMap::new(),
         });
-        let takeover = config.takeover.to_string();
-        Self { started: Instant::now(), takeover, state, roster, replica, router }
+        Self { started: Instant::now(), state, roster, replica, router }
     }
 
     /// Time since the node started.
@@ -183,7 +176,7 @@ impl Liveness {
 
     /// Logs what an operator has to know, once each.
     fn complain(&self, state: &mut State) {
-        let State { overlay, refused, degraded, strangers, .. } = state;
+        let State { overlay, refused, degraded, .. } = state;
         if overlay.refused() > *refused && *refused == 0 {
             warn!(
                 members_max = crate::limits::PEERS_MAX,
@@ -197,9 +190,6 @@ impl Liveness {
             _ => {}
         }
         *degraded = overlay.degraded();
-        for (peer, theirs) in new_strangers(overlay, &self.takeover, strangers) {
-            warn!(%peer, ours = %self.takeover, %theirs, "nodes of one cluster need the same --takeover");
-        }
     }
 
     /// Members that said `left` and whose claims are all gone.
@@ -260,27 +250,6 @@ impl Liveness {
     }
 }
 
-/// Members whose takeover policy is not `ours`, with theirs. `known` are the boots of which that was
-/// told already, and is brought up to date.
-fn new_strangers(
-    overlay: &Overlay,
-    ours: &str,
-    known: &mut BTreeMap<NodeName, Incarnation>,
-) -> Vec<(NodeName, String)> {
-    let mut told = BTreeMap::new();
-    let mut new = Vec::new();
-    for member in overlay.members() {
-        let theirs = member.advert().and_then(|advert| advert.takeover.as_deref());
-        let Some(theirs) = theirs.filter(|theirs| *theirs != ours) else { continue };
-        if known.get(member.name()) != Some(&member.incarnation()) {
-            new.push((member.name().clone(), theirs.to_owned()));
-        }
-        told.insert(member.name().clone(), member.incarnation());
-    }
-    *known = told;
-    new
-}
-
 /// Where the overlay and the links in use differ. Reports of links that come and go travel on
 /// several tasks, so that the end of an old one may be told after the beginning of a new one; the
 /// links themselves are what is true.
@@ -305,7 +274,6 @@ fn missed(overlay: &Overlay, linked: &[Peer]) -> Vec<Observation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::membership::member::Advert;
 
     fn peer() -> Peer {
         let mesh = "127.0.0.1:7400".parse().unwrap();
@@ -327,38 +295,6 @@ mod tests {
             overlay.observe(report, Duration::ZERO);
         }
         overlay
-    }
-
-    fn says(incarnation: Incarnation, takeover: Option<&str>) -> Observation {
-        let advert = Advert {
-            state: AdvertState::Ready,
-            protocol: 1,
-            mesh: peer().mesh,
-            http: String::new(),
-            zone: None,
-            sessions: 0,
-            degraded: false,
-            takeover: takeover.map(str::to_owned),
-        };
-        let (name, addr, advert) = (peer().name, peer().mesh, Some(advert));
-        Observation::Gossip(GossipView { name, incarnation, addr, live: true, heartbeat: 1, advert })
-    }
-
-    #[test]
-    fn another_takeover_policy_is_told_once_for_each_boot_of_a_peer() {
-        let mut known = BTreeMap::new();
-        let mut overlay = after([]);
-        let mut told = |observation| {
-            overlay.observe(observation, Duration::ZERO);
-            new_strangers(&overlay, "ours", &mut known)
-        };
-        assert_eq!(told(says(Incarnation(1), None)), [], "an older node does not say it");
-        assert_eq!(told(says(Incarnation(1), Some("ours"))), []);
-        let theirs = [(peer().name, "theirs".to_owned())];
-        assert_eq!(told(says(Incarnation(1), Some("theirs"))), theirs);
-        assert_eq!(told(says(Incarnation(1), Some("theirs"))), []);
-        assert_eq!(told(says(Incarnation(2), Some("theirs"))), theirs);
-        assert_eq!(told(says(Incarnation(2), Some("ours"))), []);
     }
 
     #[test]
