@@ -79,6 +79,8 @@ pub(super) struct Connection<S> {
     frames: Frames,
     /// The messages whose frames are being written.
     batch: Vec<Outgoing>,
+    /// By whom: as the metric of written messages calls it.
+    writer: &'static str,
     /// Whether others may be writing to the socket.
     lent: bool,
     /// The handler's call that is running.
@@ -130,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             session,
             frames: Frames::default(),
             batch: Vec::new(),
+            writer: "task",
             lent: false,
             handling: Some(Box::pin(async move { handler.on_connect(&info).await })),
             admitted: false,
@@ -264,8 +267,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let (kind, payload) = envelope::frame(&outgoing.message, self.setup.envelope);
             self.frames.push(kind, payload);
         }
-        self.setup.metrics.messages_written.with("task").increment(batch.len() as u64);
         self.batch = batch;
+        self.writer = "task";
         self.lent = false;
     }
 
@@ -277,6 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.frames = rest;
         }
         self.batch = vec![begun];
+        self.writer = "begun";
         self.lent = false;
     }
 
@@ -284,6 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.due.stall = None;
         if !self.batch.is_empty() {
             self.heartbeat.message(self.opened.elapsed());
+            self.setup.metrics.messages_written.with(self.writer).increment(self.batch.len() as u64);
             self.session.written(std::mem::take(&mut self.batch));
         }
     }

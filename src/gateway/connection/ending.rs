@@ -26,6 +26,8 @@ pub(super) enum Ending {
     Fail(u16, &'static str),
     /// The client closed; the library's answer is under way.
     Answer,
+    /// The client closed as it must not; the library's answer, with this code, is under way. The word is for metrics.
+    Refuse(u16, &'static str),
     /// The socket is gone, or takes nothing any more.
     Broken,
 }
@@ -46,7 +48,7 @@ impl Ending {
     pub(super) fn reason(&self) -> CloseReason {
         match self {
             Ending::Close(reason) => reason.clone(),
-            Ending::Fail(_, what) => CloseReason::Policy(what),
+            Ending::Fail(_, what) | Ending::Refuse(_, what) => CloseReason::Policy(what),
             Ending::Answer | Ending::Broken => CloseReason::ClientGone,
         }
     }
@@ -55,7 +57,7 @@ impl Ending {
     pub(super) fn error_code(&self) -> Option<&'static str> {
         match self {
             Ending::Close(CloseReason::TooBig) => Some("too_big"),
-            Ending::Fail(_, what) => Some(what),
+            Ending::Fail(_, what) | Ending::Refuse(_, what) => Some(what),
             _ => None,
         }
     }
@@ -68,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let reason = self.session.closing().unwrap_or_else(|| ending.reason());
         self.setup.metrics.connections_closed.with(reason.as_str()).increment(1);
         self.code = match &ending {
-            Ending::Fail(code, _) => *code,
+            Ending::Fail(code, _) | Ending::Refuse(code, _) => *code,
             Ending::Close(reason) => reason.code(),
             Ending::Answer | Ending::Broken => reason.code(),
         };
@@ -78,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let text = match ending {
             Ending::Close(reason) => reason.text(),
             Ending::Fail(_, what) => what.to_owned(),
-            Ending::Answer => return self.answer().await,
+            Ending::Answer | Ending::Refuse(..) => return self.answer().await,
             Ending::Broken => {
                 self.broken = true;
                 return;

@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tracing::debug;
 
@@ -25,24 +27,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Some(Ok(Frame::Binary(bytes))) => self.message(Payload { kind: PayloadKind::Binary, bytes }),
             Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => {}
+            Some(Ok(Frame::Close(Some(close)))) if is_refused(&close) => {
+                let ending = Ending::Refuse(1002, "protocol_error");
+                self.failed(&ending);
+                return ControlFlow::Break(ending);
+            }
             Some(Ok(Frame::Close(_))) => {
                 self.session.close(CloseReason::ClientGone);
                 return ControlFlow::Break(Ending::Answer);
             }
-            Some(Err(error)) => return ControlFlow::Break(self.failed(&error)),
+            Some(Err(error)) => {
+                debug!(%error, "the socket can not be read any more");
+                let ending = Ending::of(&error);
+                self.failed(&ending);
+                return ControlFlow::Break(ending);
+            }
             None => return ControlFlow::Break(Ending::Broken),
         }
         ControlFlow::Continue(())
     }
 
-    fn failed(&mut self, error: &Error) -> Ending {
-        let ending = Ending::of(error);
-        debug!(%error, "the socket can not be read any more");
+    fn failed(&mut self, ending: &Ending) {
         if let Some(code) = ending.error_code() {
             self.setup.metrics.client_errors.with(code).increment(1);
         }
         self.session.close(ending.reason());
-        ending
     }
 
     fn message(&mut self, payload: Payload) {
@@ -91,6 +100,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(())
         }));
     }
+}
+
+/// Whether a client has closed with a code that it must not send. The library tells so by what it answers, which it
+/// gives us instead of the client's own code.
+///
+/// Source: RFC 6455 section 7.4; `do_close` in tungstenite's src/protocol/mod.rs.
+fn is_refused(close: &CloseFrame) -> bool {
+    close.code == CloseCode::Protocol && close.reason == "Protocol violation"
 }
 
 /// Frames in a row that a `pushmesh.v1` client may get wrong. Guess: a bug shows at once, a flood

@@ -280,6 +280,72 @@ async fn what_is_not_websocket_and_what_is_not_text_have_their_codes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_with_a_code_that_nobody_may_send_is_an_error_of_the_protocol() {
+    for (code, good) in [
+        (0, false),
+        (999, false),
+        (1000, true),
+        (1001, true),
+        (1002, true),
+        (1004, false),
+        (1005, false),
+        (1006, false),
+        (1015, false),
+        (1016, false),
+        (2999, false),
+        (3000, true),
+        (4999, true),
+        (5000, false),
+        (65535, false),
+    ] {
+        let mut fixture = connect(Options::default()).await;
+        let [high, low] = u16::to_be_bytes(code);
+        let frame = [0x88, 0x82, 0, 0, 0, 0, high, low];
+        tokio::io::AsyncWriteExt::write_all(fixture.client.get_mut(), &frame).await.unwrap();
+        let answer = fixture.receive_close().await.0;
+        assert_eq!(answer, if good { code } else { 1002 }, "{code}");
+        let metrics = Arc::clone(&fixture.metrics);
+        let told = if good { 1000 } else { 1002 };
+        assert_eq!(fixture.ended().await.last().unwrap(), &format!("disconnect {told}"), "{code}");
+        let errors = format!("pushmesh_client_errors_total{{code=\"protocol_error\"}} {}", u8::from(!good));
+        assert!(metrics.render().contains(&errors), "{code}");
+        let gone = format!("pushmesh_connections_closed_total{{reason=\"client_gone\"}} {}", u8::from(good));
+        assert!(metrics.render().contains(&gone), "{code}");
+    }
+}
+
+/// How many messages count as written, and by whom.
+fn written(fixture: &Fixture, how: &str) -> u64 {
+    let text = fixture.metrics.render();
+    let sample = format!("pushmesh_messages_written_total{{how=\"{how}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&sample)).unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_counts_as_written_once_it_is() {
+    let mut fixture = connect(Options { pipe_bytes: 1_000, direct: false, ..Options::default() }).await;
+    let stuck = fixture.push("m1", text(5_000));
+    assert_eq!(stuck.await, Ok(Outcome::Buffered));
+    assert_eq!(written(&fixture, "task"), 0, "it is being written");
+    assert_eq!(fixture.receive().await.len(), 5_000);
+    fixture.push("m2", text(1)).await.unwrap();
+    assert_eq!(written(&fixture, "task"), 2);
+
+    let mut fixture = connect(Options { pipe_bytes: 1_000, ..Options::default() }).await;
+    let begun = begun(&fixture).await;
+    assert_eq!(written(&fixture, "begun"), 0);
+    assert_eq!(fixture.receive().await.len(), 5_000);
+    assert_eq!(begun.await, Ok(Outcome::Delivered));
+    assert_eq!((written(&fixture, "begun"), written(&fixture, "task")), (1, 0));
+
+    let fixture = connect(Options { pipe_bytes: 1_000, ..Options::default() }).await;
+    let lost = self::begun(&fixture).await;
+    fixture.session.close(CloseReason::SlowConsumer);
+    assert_eq!(lost.await, Ok(Outcome::Interrupted));
+    assert_eq!(written(&fixture, "begun"), 0, "nobody knows that it was");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_answers_pings_stays_and_a_silent_one_does_not() {
     let mut fixture = connect(Options::default()).await;
     let awake = timeout(Duration::from_secs(200), async {
