@@ -7,9 +7,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::{OsStr, Resettable};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, environment};
 
 mod client;
 mod demo;
@@ -64,6 +65,24 @@ enum Command {
     Keygen(keygen::KeygenArgs),
 }
 
+impl Cli {
+    /// Reads the command line and the environment of this process; ends it where they are wrong, or ask for help.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Takes away the variables that are set to nothing: they would be values that no flag can have.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_env() {
+        Some(name) if environment::is_empty(name) => argument.env(Resettable::<OsStr>::Reset),
+        _ => argument,
+    });
+    command.mut_subcommands(without_empty_variables)
+}
+
 /// Runs one command to its end; what went wrong is on stderr by then.
 pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
@@ -102,8 +121,6 @@ fn told(error: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

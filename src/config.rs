@@ -15,6 +15,8 @@ use crate::id::{ClusterName, NodeName};
 use crate::limits;
 
 mod check;
+pub(crate) mod environment;
+mod origin;
 mod raw;
 mod takeover;
 #[cfg(test)]
@@ -22,6 +24,7 @@ mod tests;
 mod tuning;
 
 pub use check::{InvalidConfig, Problem};
+pub use origin::{Origin, OriginError};
 pub use raw::{ConfigError, RawConfig};
 pub use takeover::{Takeover, TakeoverError};
 pub use tuning::Tuning;
@@ -93,9 +96,9 @@ pub struct AuthConfig {
     pub jwt_secrets: Vec<Secret>,
     /// Public keys (PEM) for client tokens signed with EdDSA (Ed25519).
     pub jwt_public_keys_pem: Vec<String>,
-    /// Values of `Origin` that a browser may connect from, such as `https://app.example`;
-    /// empty means any.
-    pub origins: Vec<String>,
+    /// Where the pages come from whose browsers may connect, such as `https://app.example`; empty means
+    /// anywhere.
+    pub origins: Vec<Origin>,
     /// How far in the future the expiry of a client token may be. Default 366 days.
     pub max_token_lifetime: Duration,
 }
@@ -165,8 +168,6 @@ pub struct TimersConfig {
     pub push_timeout: Duration,
     /// Bound of a graceful stop.
     pub drain_timeout: Duration,
-    /// How long a connection of the API may be idle between two requests.
-    pub keep_alive: Duration,
 }
 
 impl Default for TimersConfig {
@@ -177,7 +178,6 @@ impl Default for TimersConfig {
             idle_timeout: None,
             push_timeout: limits::PUSH_TIMEOUT,
             drain_timeout: limits::DRAIN_TIMEOUT,
-            keep_alive: limits::KEEP_ALIVE,
         }
     }
 }

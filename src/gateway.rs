@@ -1,7 +1,7 @@
 //! The face of a node: HTTP for backends, WebSockets for clients.
 //!
 //! ```text
-//!   serve ──► app: id, bounds ──┬─► open: /livez /readyz /metrics /openapi.json
+//!   serve ──► app: id, head   ──┬─► open: /livez /readyz /metrics /openapi.json
 //!   (TCP, TLS)                  ├─► caller: API key ──► api: push, stream, users, sessions, ...
 //!                               └─► token ────► ws ──► connection (one task a client)
 //! ```
@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 
+use axum::http::{HeaderName, header};
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tracing::debug;
@@ -39,6 +40,7 @@ mod data;
 mod envelope;
 mod error;
 mod frames;
+mod head;
 mod line;
 mod openapi;
 mod request_id;
@@ -50,7 +52,7 @@ mod url;
 mod ws;
 
 pub(crate) use app::App;
-pub(crate) use serve::{Terms, serve};
+pub(crate) use serve::serve;
 pub(crate) use tls::{HttpTlsError, server_config};
 
 use auth::ApiKeys;
@@ -180,6 +182,11 @@ impl Route {
         Self { method: "post", path, handler: axum::routing::post(handler) }
     }
 
+    /// A call that tools look at before they make it.
+    fn probe<T: 'static>(path: &'static str, handler: impl axum::handler::Handler<T, Arc<Face>>) -> Self {
+        Self { method: "get", path, handler: axum::routing::get(handler).options(allow_probe) }
+    }
+
     fn delete<T: 'static>(path: &'static str, handler: impl axum::handler::Handler<T, Arc<Face>>) -> Self {
         Self { method: "delete", path, handler: axum::routing::delete(handler) }
     }
@@ -188,8 +195,9 @@ impl Route {
 /// The routes that need no API key. WebSockets bring a token of their own.
 fn open() -> Vec<Route> {
     let mut routes = api::open();
-    routes.push(Route::get("/openapi.json", openapi::show));
-    routes.push(Route::get("/v1/ws", ws::open));
+    routes.push(Route::probe("/openapi.json", openapi::show));
+    // Whatever its method: a HEAD, which a route of GET serves as well, opens no session.
+    routes.push(Route { method: "get", path: "/v1/ws", handler: axum::routing::any(ws::open) });
     routes
 }
 
@@ -202,6 +210,10 @@ fn add(router: axum::Router<Arc<Face>>, routes: Vec<Route>) -> axum::Router<Arc<
 
 async fn unknown_route() -> ApiError {
     ApiError::not_found()
+}
+
+async fn allow_probe() -> [(HeaderName, &'static str); 1] {
+    [(header::ALLOW, "GET,HEAD,OPTIONS")]
 }
 
 async fn wrong_method() -> ApiError {

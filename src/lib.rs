@@ -15,7 +15,7 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits hash json key push wire ◄─ receipt config token handler metrics ◄─ directory membership session
+//! id limits hash host json key push text_file wire ◄─ receipt config token handler metrics ◄─ directory membership session
 //!                     ◄─ replica ◄─ mesh ◄─ router ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
@@ -58,6 +58,7 @@ pub mod wire;
 mod directory;
 mod gateway;
 mod hash;
+mod host;
 mod json;
 mod key;
 mod membership;
@@ -67,6 +68,7 @@ mod receipt;
 mod replica;
 mod router;
 mod session;
+mod text_file;
 mod token;
 
 pub use async_trait::async_trait;

@@ -15,7 +15,9 @@ use tokio::time::timeout;
 
 use super::server::{Body, Server, ServerArgs};
 use crate::config::Secret;
+use crate::config::environment::variable;
 use crate::json::{self, Object};
+use crate::text_file;
 
 /// The flags of every command that calls the API.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,13 +41,13 @@ impl ApiClient {
     pub(crate) fn new(args: &ApiArgs) -> anyhow::Result<Self> {
         let key = match &args.api_key_file {
             Some(path) => {
-                let text = std::fs::read_to_string(path)
+                let text = text_file::read(path)
                     .with_context(|| format!("--api-key-file: can not read {}", path.display()))?;
                 let key = first_key(&text)
                     .with_context(|| format!("--api-key-file: {} holds no key", path.display()))?;
                 Some(Secret::new(key))
             }
-            None => std::env::var("PUSHMESH_API_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new),
+            None => variable("PUSHMESH_API_KEY").map(Secret::new),
         };
         Ok(Self { server: Server::new(&args.server)?, key })
     }

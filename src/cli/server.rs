@@ -22,6 +22,8 @@ use tokio::net::TcpStream;
 use tower::ServiceExt;
 use tower::util::MapResponse;
 
+use crate::text_file;
+
 mod patient;
 
 use patient::Patient;
@@ -154,8 +156,10 @@ fn tls(args: &ServerArgs) -> anyhow::Result<ClientConfig> {
     let builder = match &args.ca_file {
         Some(path) => {
             let mut roots = RootCertStore::empty();
+            let text = text_file::read(path)
+                .with_context(|| format!("--ca-file: can not read {}", path.display()))?;
             let read = |error| anyhow::anyhow!("--ca-file {}: {error}", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
+            for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
                 roots
                     .add(certificate.map_err(read)?)
                     .with_context(|| format!("--ca-file {}", path.display()))?;

@@ -9,6 +9,7 @@ use anyhow::Context;
 use super::exit::Exit;
 use crate::config::{RawConfig, Secret};
 use crate::id::{DeviceId, UserId};
+use crate::text_file;
 use crate::token::{Claims, sign_eddsa, sign_hs256};
 use crate::wire::{Clock, SystemClock};
 
@@ -79,7 +80,7 @@ fn sign(args: &TokenArgs, now_ms: u64) -> anyhow::Result<String> {
 }
 
 fn read(flag: &str, path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("--{flag}: can not read {}", path.display()))
+    text_file::read(path).with_context(|| format!("--{flag}: can not read {}", path.display()))
 }
 
 #[cfg(test)]

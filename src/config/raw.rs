@@ -103,7 +103,8 @@ pub struct RawConfig {
           help_heading = ACCESS)]
     #[serde(deserialize_with = "parse::de_list")]
     pub jwt_public_key_file: Vec<PathBuf>,
-    /// Origin that browsers may connect from, such as https://app.example; repeat it [default: any]
+    /// Origin that browsers may connect from, such as https://app.example, https://*.app.example (one label)
+    /// or null; repeat it [default: any]
     #[arg(long, env = "PUSHMESH_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', help_heading = ACCESS)]
     #[serde(deserialize_with = "parse::de_list")]
     pub origin: Vec<String>,
@@ -168,11 +169,6 @@ pub struct RawConfig {
           value_parser = duration::parse, help_heading = TIMERS)]
     #[serde(deserialize_with = "parse::de_duration")]
     pub drain_timeout: Option<Duration>,
-    /// How long an HTTP connection may be idle between two requests [default: 75s]
-    #[arg(long, env = "PUSHMESH_KEEP_ALIVE", value_name = "DURATION",
-          value_parser = duration::parse, help_heading = TIMERS)]
-    #[serde(deserialize_with = "parse::de_duration")]
-    pub keep_alive: Option<Duration>,
 }
 
 impl RawConfig {
@@ -204,7 +200,7 @@ impl RawConfig {
             api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key
             max_connections max_sessions_per_user takeover max_payload_bytes max_client_message_bytes
             outbox_messages outbox_bytes
-            heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout keep_alive
+            heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout
         }
     }
 

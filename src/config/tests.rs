@@ -110,7 +110,7 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
         let value = match flag {
             "dev" => "true",
             f if f.ends_with("listen") || f.ends_with("advertise") => "\"127.0.0.1:1\"",
-            f if ["timeout", "interval", "lifetime", "alive"].iter().any(|end| f.ends_with(end)) => "\"1s\"",
+            f if ["timeout", "interval", "lifetime"].iter().any(|end| f.ends_with(end)) => "\"1s\"",
             f if f.starts_with("max-") || f.starts_with("outbox-") => "1",
             "takeover" => "\"reject-newer\"",
             _ => "\"x\"",
@@ -378,8 +378,6 @@ fn relations_between_values_are_checked_and_explained() {
     refused(RawConfig { push_timeout: s(1), ..dev() }, "--push-timeout: 1s must exceed 1s", "buffered");
     let half = Some(Duration::from_millis(500));
     refused(RawConfig { drain_timeout: half, ..dev() }, "--drain-timeout: 500ms", "at least 1s");
-    refused(RawConfig { keep_alive: half, ..dev() }, "--keep-alive: 500ms", "at least 1s");
-    assert_eq!(validate(dev()).unwrap().timers.keep_alive, Duration::from_secs(75));
     assert_eq!(validate(RawConfig { idle_timeout: s(0), ..dev() }).unwrap().timers.idle_timeout, None);
     assert_eq!(validate(RawConfig { idle_timeout: s(5), ..dev() }).unwrap().timers.idle_timeout, s(5));
 
@@ -427,12 +425,25 @@ fn a_wrong_takeover_policy_is_refused_where_it_is_read() {
 }
 
 #[test]
-fn origins_are_compared_as_browsers_send_them() {
+fn origins_are_brought_into_the_form_that_browsers_send_or_refused() {
     let origin = |text: &str| RawConfig { origin: vec![text.to_owned()], ..dev() };
-    assert_eq!(validate(origin("https://App.Example")).unwrap().auth.origins, ["https://app.example"]);
-    assert!(validate(origin("http://localhost:3000")).is_ok());
-    for wrong in ["*", "app.example", "https://app.example/", "https://"] {
-        refused(origin(wrong), "--origin: ", "is not an origin");
+    let config = validate(origin("https://App.Example:443/")).unwrap();
+    assert_eq!(
+        config.auth.origins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["https://app.example"]
+    );
+    for good in ["http://localhost:3000", "null", "https://*.app.example", "https://[::1]"] {
+        assert!(validate(origin(good)).is_ok(), "{good}");
+    }
+    for (wrong, advice) in [
+        ("*", "leave it out to allow any"),
+        ("app.example", "a scheme and a host"),
+        ("https://app.example/x", "neither path nor user"),
+        ("wss://app.example", "https://"),
+        ("https://b\u{fc}cher.example", "xn--"),
+        ("https://*.*.example", "one label"),
+    ] {
+        refused(origin(wrong), &format!("--origin: {wrong:?} is not an origin: "), advice);
     }
 }
 

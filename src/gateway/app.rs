@@ -6,14 +6,13 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::bounds::check_head;
 use crate::gateway::error::ErrorCode;
-use crate::gateway::{Face, Gateway, Phase, request_id, routes};
+use crate::gateway::{Face, Gateway, head, request_id, routes};
 
 /// The HTTP face of a node.
 pub(crate) struct App {
@@ -28,7 +27,7 @@ impl App {
         Self { routes: routes(Arc::clone(&face)), face }
     }
 
-    /// Gives a request its id, refuses a head that is too long, and counts and logs the answer.
+    /// Gives a request its id, refuses a head that is too long or not understood, and counts and logs the answer.
     pub(crate) async fn answer(self: Arc<Self>, request: Request) -> Response {
         let gateway = &self.face.gateway;
         let id = request_id::choose(request.headers().get(&request_id::NAME), &gateway.entropy);
@@ -40,7 +39,7 @@ impl App {
             path = request.uri().path()
         );
         async {
-            let mut response = match check_head(&request) {
+            let mut response = match check_head(&request).and_then(|()| head::check(&request)) {
                 Ok(()) => match self.routes.clone().oneshot(request).await {
                     Ok(response) => response,
                     Err(never) => match never {},
@@ -52,10 +51,6 @@ impl App {
             debug!(status = status.as_u16(), code, "answered");
             gateway.metrics.api_requests.with(class(status.as_u16())).increment(1);
             response.headers_mut().insert(request_id::NAME, id);
-            // A pool should not send its next request here, to meet a port that is closed.
-            if *gateway.phase.borrow() >= Phase::Draining && status != StatusCode::SWITCHING_PROTOCOLS {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
             response
         }
         .instrument(span)

@@ -7,11 +7,11 @@
 
 use axum::http::{HeaderMap, header};
 use ring::digest::{Digest, SHA256, digest};
-use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::AuthConfig;
+use crate::config::{AuthConfig, Origin};
 use crate::gateway::error::ApiError;
+use crate::gateway::url::{FromQuery, Query};
 use crate::gateway::{Face, Gateway};
 use crate::id::{DeviceId, SessionKey, Stamp, UserId};
 use crate::metrics::Metrics;
@@ -64,7 +64,7 @@ pub(super) fn api_key(face: &Face, headers: &HeaderMap) -> Result<(), ApiError> 
 }
 
 /// What the URL of `/v1/ws` says. Other parameters are the application's and ignored.
-#[derive(Default, Deserialize)]
+#[derive(Default)]
 pub(super) struct ConnectParams {
     /// The client's token; for browsers, which can not set headers.
     token: Option<String>,
@@ -74,6 +74,19 @@ pub(super) struct ConnectParams {
     device: Option<String>,
     /// The resume token of the connection that this one replaces.
     resume: Option<String>,
+}
+
+impl FromQuery for ConnectParams {
+    const SHARED: bool = true;
+
+    fn from_query(query: &mut Query) -> Result<Self, ApiError> {
+        Ok(Self {
+            token: query.take("token")?,
+            user: query.take("user")?,
+            device: query.take("device")?,
+            resume: query.take("resume")?,
+        })
+    }
 }
 
 /// A client that may connect.
@@ -115,8 +128,9 @@ struct Admission<'a> {
 impl Admission<'_> {
     fn origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) }; // Not a browser.
-        let listed = self.auth.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes());
-        if self.auth.origins.is_empty() || listed {
+        let sent = origin.to_str().ok().and_then(|sent| sent.parse::<Origin>().ok());
+        let listed = |sent: &Origin| self.auth.origins.iter().any(|listed| listed.allows(sent));
+        if self.auth.origins.is_empty() || sent.is_some_and(|sent| listed(&sent)) {
             return Ok(());
         }
         self.count("origin");

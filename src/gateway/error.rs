@@ -19,7 +19,7 @@ pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: Cow<'static, str>,
-    header: Option<(HeaderName, &'static str)>,
+    headers: Vec<(HeaderName, &'static str)>,
     details: Map<String, Value>,
 }
 
@@ -29,11 +29,11 @@ pub(super) struct ErrorCode(pub(super) &'static str);
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), header: None, details: Map::new() }
+        Self { status, code, message: message.into(), headers: Vec::new(), details: Map::new() }
     }
 
     fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, value));
+        self.headers.push((name, value));
         self
     }
 
@@ -98,6 +98,11 @@ impl ApiError {
         )
     }
 
+    /// The same for the route of WebSockets, which has one method.
+    pub(super) fn only_get() -> Self {
+        Self::method_not_allowed().with_header(header::ALLOW, "GET")
+    }
+
     /// 409: the device is connected, and the takeover policy lets it stay.
     pub(super) fn session_exists() -> Self {
         Self::new(
@@ -137,10 +142,22 @@ impl ApiError {
         )
     }
 
+    /// 415: the body is packed.
+    pub(super) fn unsupported_encoding() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_encoding",
+            "bodies are taken as they are, because clients get them so: send it without Content-Encoding",
+        )
+        .with_header(header::ACCEPT_ENCODING, "identity")
+    }
+
     /// 426: `/v1/ws` without a WebSocket handshake.
     pub(super) fn upgrade_required(message: &'static str) -> Self {
         Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
             .with_header(header::UPGRADE, "websocket")
+            .with_header(header::CONNECTION, "upgrade")
+            .with_header(header::SEC_WEBSOCKET_VERSION, "13")
     }
 
     /// 429: the user has all the sessions it may have.
@@ -160,6 +177,16 @@ impl ApiError {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "headers_too_large",
             format!("all headers together have at most {bytes_max} bytes: send fewer or shorter ones"),
+        )
+    }
+
+    /// 501: the body comes in a way that nobody here understands.
+    pub(super) fn unsupported_transfer_encoding() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "unsupported_transfer_encoding",
+            "`chunked` is the only transfer coding that is understood: send the body with it alone, or with a \
+             Content-Length",
         )
     }
 
@@ -227,7 +254,7 @@ impl IntoResponse for ApiError {
         body.insert("error".to_owned(), self.to_value());
         body.extend(self.details);
         let mut response = (self.status, Json(Value::Object(body))).into_response();
-        if let Some((name, value)) = self.header {
+        for (name, value) in self.headers {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response.extensions_mut().insert(ErrorCode(self.code));
@@ -259,9 +286,11 @@ mod tests {
             (ApiError::session_exists(), 409, "session_exists"),
             (ApiError::payload_too_large(1), 413, "payload_too_large"),
             (ApiError::uri_too_long(1), 414, "uri_too_long"),
+            (ApiError::unsupported_encoding(), 415, "unsupported_encoding"),
             (ApiError::upgrade_required("x"), 426, "upgrade_required"),
             (ApiError::too_many_sessions(1), 429, "too_many_sessions"),
             (ApiError::headers_too_large(1), 431, "headers_too_large"),
+            (ApiError::unsupported_transfer_encoding(), 501, "unsupported_transfer_encoding"),
             (ApiError::interrupted(), 502, "interrupted"),
             (ApiError::overloaded("x"), 503, "overloaded"),
             (ApiError::not_ready("draining"), 503, "not_ready"),
@@ -275,6 +304,8 @@ mod tests {
             assert!(!body["error"]["message"].as_str().unwrap().is_empty());
             assert_eq!(headers.contains_key(header::RETRY_AFTER), status == 503, "{code}");
             assert_eq!(headers.contains_key(header::WWW_AUTHENTICATE), status == 401, "{code}");
+            assert_eq!(headers.contains_key(header::ACCEPT_ENCODING), status == 415, "{code}");
+            assert_eq!(headers.contains_key(header::SEC_WEBSOCKET_VERSION), status == 426, "{code}");
         }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! Source: RFC 6455 section 4.2.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -34,11 +34,11 @@ pub(super) struct Upgrade {
 }
 
 impl Upgrade {
-    /// Takes the handshake out of a request.
-    pub(super) fn new(parts: &mut Parts) -> Result<Self, ApiError> {
+    /// Takes the handshake out of a request that has `body`.
+    pub(super) fn new(parts: &mut Parts, body: &Body) -> Result<Self, ApiError> {
         let headers = &parts.headers;
-        let asks =
-            lists(headers, header::CONNECTION, "upgrade") && lists(headers, header::UPGRADE, "websocket");
+        let asks = lists(headers, header::CONNECTION, |token| token.eq_ignore_ascii_case("upgrade"))
+            && lists(headers, header::UPGRADE, |token| token.eq_ignore_ascii_case("websocket"));
         if !asks {
             return Err(ApiError::upgrade_required(
                 "this is a WebSocket endpoint: connect with ws:// or wss://",
@@ -46,6 +46,9 @@ impl Upgrade {
         }
         if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
             return Err(ApiError::upgrade_required("only version 13 of WebSocket is spoken here"));
+        }
+        if !body.is_end_stream() {
+            return Err(ApiError::bad_request("a WebSocket handshake has no body: connect without one"));
         }
         let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
             return Err(ApiError::bad_request(
@@ -58,7 +61,7 @@ impl Upgrade {
             ));
         }
         let accept = derive_accept_key(key.as_bytes());
-        let envelope = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+        let envelope = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, |token| token == SUBPROTOCOL);
         let Some(pending) = parts.extensions.remove::<OnUpgrade>() else {
             return Err(ApiError::upgrade_required("a WebSocket needs a connection of HTTP/1.1"));
         };
@@ -98,14 +101,14 @@ pub(super) fn socket_config(message_bytes_max: usize) -> WebSocketConfig {
         .max_frame_size(Some(message_bytes_max))
 }
 
-/// Whether a header that is a list of tokens has `token`, in any case.
-fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+/// Whether a header that is a list of tokens has one that is `wanted`.
+fn lists(headers: &HeaderMap, name: HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
     headers
         .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|listed| listed.trim().eq_ignore_ascii_case(token))
+        .any(|listed| wanted(listed.trim()))
 }
 
 /// Whether a `Sec-WebSocket-Key` is what RFC 6455 section 4.2.1 asks for. Its value means nothing,
@@ -136,12 +139,16 @@ mod tests {
     use super::*;
 
     fn attempt(headers: &[(&str, &str)]) -> Result<Upgrade, &'static str> {
+        attempt_with(headers, "")
+    }
+
+    fn attempt_with(headers: &[(&str, &str)], body: &'static str) -> Result<Upgrade, &'static str> {
         let mut request = axum::http::Request::builder().uri("/v1/ws");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        Upgrade::new(&mut parts).map_err(|error| error.code())
+        Upgrade::new(&mut parts, &Body::from(body)).map_err(|error| error.code())
     }
 
     #[test]
@@ -190,12 +197,31 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_token_is_found_in_any_case_and_place() {
+    fn a_handshake_has_no_body() {
+        let rest = [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        assert_eq!(attempt_with(&rest, "x").err(), Some("bad_request"));
+        assert_eq!(
+            attempt_with(&rest, "").err(),
+            Some("upgrade_required"),
+            "there is no connection behind it"
+        );
+    }
+
+    #[test]
+    fn a_listed_token_is_found_in_any_place_and_compared_as_its_header_asks() {
         let headers = HeaderMap::from_iter([
             (header::CONNECTION, HeaderValue::from_static("keep-alive")),
             (header::UPGRADE, HeaderValue::from_static("h2c, WebSocket")),
         ]);
-        assert!(lists(&headers, header::UPGRADE, "websocket"));
-        assert!(!lists(&headers, header::CONNECTION, "upgrade"));
+        let any_case = |token: &str| token.eq_ignore_ascii_case("websocket");
+        assert!(lists(&headers, header::UPGRADE, any_case));
+        assert!(!lists(&headers, header::CONNECTION, any_case));
+        assert!(!lists(&headers, header::UPGRADE, |token| token == "websocket"));
+        assert!(lists(&headers, header::UPGRADE, |token| token == "WebSocket"));
     }
 }

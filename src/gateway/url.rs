@@ -1,9 +1,12 @@
 //! What a URL says: ids in the path, parameters in the query.
 //!
 //! Ids are percent-decoded and validated here, so that handlers get typed values. A text that is
-//! not an id is a 400 with the rule that it breaks.
+//! not an id is a 400 with the rule that it breaks. Nothing is guessed: a byte that is not UTF-8 is an error and no
+//! replacement character, which would make one user of two.
 
-use axum::extract::{FromRequestParts, Path, Query};
+use std::borrow::Cow;
+
+use axum::extract::{FromRequestParts, Path};
 use axum::http::Uri;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -38,21 +41,11 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         params(&parts.uri).map(Self)
-    }
-}
-
-/// Reads the query of `uri`.
-pub(super) fn params<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
-    match Query::try_from_uri(uri) {
-        Ok(Query(params)) => Ok(params),
-        Err(error) => {
-            Err(ApiError::bad_request(format!("the query is not understood: {}", error.body_text())))
-        }
     }
 }
 
@@ -65,5 +58,149 @@ async fn path<T: DeserializeOwned + Send, S: Send + Sync>(
         Err(error) => {
             Err(ApiError::bad_request(format!("the path is not understood: {}", error.body_text())))
         }
+    }
+}
+
+/// Parameters that a query can say.
+pub(super) trait FromQuery: Sized {
+    /// Whether a parameter that is not known belongs to somebody else. Otherwise it is a mistake.
+    const SHARED: bool;
+
+    /// Takes the known ones.
+    fn from_query(query: &mut Query) -> Result<Self, ApiError>;
+}
+
+/// Reads the query of `uri`.
+pub(super) fn params<T: FromQuery>(uri: &Uri) -> Result<T, ApiError> {
+    let mut query = Query::parse(uri.query().unwrap_or_default())?;
+    let params = T::from_query(&mut query)?;
+    match query.0.first() {
+        Some((name, _)) if !T::SHARED => {
+            Err(not_understood(format!("there is no parameter {:?}", shortened(name))))
+        }
+        _ => Ok(params),
+    }
+}
+
+/// The parameters of a query, decoded, in their order.
+#[derive(Debug)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn parse(text: &str) -> Result<Self, ApiError> {
+        let decoded = |text: &str| {
+            // The form encoding, which browsers and libraries use, writes a space as a plus.
+            let text = decode(text).map(Cow::into_owned);
+            text.ok_or_else(|| not_understood("an escape is broken, or a value is not UTF-8".to_owned()))
+        };
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let pair = pair.replace('+', " ");
+            let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
+            Ok((decoded(name)?, decoded(value)?))
+        });
+        pairs.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Takes the value of a parameter, which may be there once.
+    pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        let mut found = self.0.extract_if(.., |(given, _)| given == name).map(|(_, value)| value);
+        match (found.next(), found.next()) {
+            (_, Some(_)) => Err(not_understood(format!("{name} is there twice"))),
+            (value, None) => Ok(value),
+        }
+    }
+}
+
+fn not_understood(problem: String) -> ApiError {
+    ApiError::bad_request(format!("the query is not understood: {problem}"))
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(NAME_CHARS_SHOWN).collect()
+}
+
+/// `text` with its percent escapes replaced by what they stand for; `None` where one is no escape, or where all
+/// together are not UTF-8.
+pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => hex(rest.next()?)? << 4 | hex(rest.next()?)?,
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// How much of a name that is not known is repeated. Guess: enough to find it.
+const NAME_CHARS_SHOWN: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Strict(Option<String>);
+
+    impl FromQuery for Strict {
+        const SHARED: bool = false;
+
+        fn from_query(query: &mut Query) -> Result<Self, ApiError> {
+            query.take("a").map(Self)
+        }
+    }
+
+    struct Lax(Option<String>);
+
+    impl FromQuery for Lax {
+        const SHARED: bool = true;
+
+        fn from_query(query: &mut Query) -> Result<Self, ApiError> {
+            query.take("a").map(Self)
+        }
+    }
+
+    fn strict(query: &str) -> Result<Option<String>, &'static str> {
+        let uri: Uri = format!("/?{query}").parse().unwrap();
+        params(&uri).map(|Strict(a)| a).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn a_value_is_decoded_and_nothing_is_guessed() {
+        let cases = [
+            ("", None),
+            ("&&", None),
+            ("a", Some("")),
+            ("a=", Some("")),
+            ("a=b=c", Some("b=c")),
+            ("a=b+c%2Bd%20e", Some("b c+d e")),
+            ("%61=%C3%BC", Some("ü")),
+            ("&a=%25zz&", Some("%zz")),
+            ("a=%00", Some("\0")),
+        ];
+        for (query, value) in cases {
+            assert_eq!(strict(query), Ok(value.map(str::to_owned)), "{query}");
+        }
+        for query in ["a=%FF", "a=%C3", "a=%zz", "a=%", "a=%4", "a=%+1", "%FF=a", "a=%C3%28", "a=%ED%A0%80"] {
+            assert_eq!(strict(query), Err("bad_request"), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_there_once_and_known_or_somebody_elses() {
+        assert_eq!(strict("a=1&a=2"), Err("bad_request"));
+        assert_eq!(strict("a=1&%61=1"), Err("bad_request"));
+        assert_eq!(strict("a=1&b=2"), Err("bad_request"));
+        let lax = |query: &str| params(&format!("/?{query}").parse().unwrap()).map(|Lax(a)| a);
+        assert_eq!(lax("b=2&a=1&b=3").unwrap(), Some("1".to_owned()));
+        assert!(lax("a=1&b=2&a=1").is_err());
     }
 }

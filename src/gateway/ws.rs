@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 use tracing::{Instrument, debug, debug_span};
@@ -31,6 +32,9 @@ use crate::session::{CloseReason, HeartbeatTimers};
 
 /// Opens a session, or says why not.
 pub(super) async fn open(State(face): State<Arc<Face>>, request: Request) -> Response {
+    if request.method() != Method::GET {
+        return ApiError::only_get().into_response();
+    }
     match accept(&face, request).await {
         Ok(response) => response,
         Err(error) => {
@@ -42,8 +46,8 @@ pub(super) async fn open(State(face): State<Arc<Face>>, request: Request) -> Res
 
 async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let gateway = &face.gateway;
-    let (mut parts, _) = request.into_parts();
-    let upgrade = Upgrade::new(&mut parts)?;
+    let (mut parts, body) = request.into_parts();
+    let upgrade = Upgrade::new(&mut parts, &body)?;
     ready(gateway)?;
     let client = auth::client(gateway, &parts.headers, url::params(&parts.uri)?)?;
     takeover::admit(gateway, &client.key, client.resumed)?;

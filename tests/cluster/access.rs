@@ -150,15 +150,36 @@ async fn a_session_ends_with_4003_when_its_token_expires() {
 
 #[tokio::test]
 async fn a_browser_connects_from_the_listed_origins_only() {
-    let origins = ["--origin", "https://app.example", "--origin", "http://localhost:3000"];
+    let origins = [
+        "--origin",
+        "https://APP.example:443/",
+        "--origin",
+        "http://localhost:3000",
+        "--origin",
+        "https://*.app.example",
+    ];
     let node = Launch::dev(&unique(), "n1").flags(origins).start().await;
     node.ready().await;
-    for origin in ["https://evil.example", "http://app.example", "https://app.example:444", "null"] {
+    let others = [
+        "https://evil.example",
+        "http://app.example",
+        "https://app.example:444",
+        "https://b.a.app.example",
+        "https://aapp.example",
+        "null",
+    ];
+    for origin in others {
         let answer = node.dial().user("u").header("origin", origin).refused().await;
         assert_eq!(answer.error(), (403, "forbidden"), "{origin}");
     }
     let _listed = node.dial().user("u").header("origin", "https://app.example").open().await;
     let _with_port = node.dial().user("u").header("origin", "http://localhost:3000").open().await;
+    let _one_label = node.dial().user("u").header("origin", "https://a.app.example").open().await;
     let _no_browser = node.dial().user("u").open().await;
-    assert_eq!(node.stats().await["sessions"], 3);
+    assert_eq!(node.stats().await["sessions"], 4);
+    let node = Launch::dev(&unique(), "n1").flags(["--origin", "null"]).start().await;
+    node.ready().await;
+    let _file = node.dial().user("u").header("origin", "null").open().await;
+    let page = node.dial().user("u").header("origin", "https://app.example").refused().await;
+    assert_eq!(page.error(), (403, "forbidden"));
 }

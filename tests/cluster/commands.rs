@@ -248,6 +248,90 @@ async fn flags_win_over_the_environment_and_both_over_the_file() {
     assert_eq!((&shown["name"], &shown["zone"]), (&json!("from-flag"), &json!("from-env")), "{shown}");
 }
 
+/// The variables that a command knows, as its help tells.
+async fn variables(command: &str) -> Vec<String> {
+    let help = pushmesh(&[command, "--help"]).await.stdout;
+    let names = help.match_indices("PUSHMESH_").map(|(at, _)| &help[at..]);
+    let mut names: Vec<_> = names
+        .map(|text| {
+            text.split(|c: char| !c.is_ascii_uppercase() && c != '_').next().unwrap_or_default().to_owned()
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[tokio::test]
+async fn an_empty_variable_is_not_set() {
+    let of_node = variables("node").await;
+    assert!(of_node.len() > 30 && of_node.contains(&"PUSHMESH_CLUSTER_KEY".to_owned()), "{of_node:?}");
+    for nothing in ["", " "] {
+        let env: Vec<_> =
+            of_node.iter().map(|name| (name.as_str(), nothing)).chain([("RUST_LOG", "")]).collect();
+        let args =
+            ["node", "--dev", "--name", "n1", "--listen", "127.0.0.1:0", "--mesh-listen", "127.0.0.1:0"];
+        let node = Process::start(&args, &env);
+        eventually("the node is ready", async || {
+            let said = node.stdout();
+            if said.contains("pushmesh node n1 ready") { Ok(()) } else { Err(node.stderr()) }
+        })
+        .await;
+        assert!(node.stderr().contains("node started"), "RUST_LOG is not set either: {}", node.stderr());
+    }
+    let commands: [&[&str]; 6] = [
+        &["nodes"],
+        &["sessions"],
+        &["explain", "user/u"],
+        &["push", "--to", "user/u", "x"],
+        &["listen", "--user", "u"],
+        &["token", "--user", "u", "--jwt-secret-file", "/nowhere"],
+    ];
+    for command in commands {
+        let names = variables(command[0]).await;
+        let env: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+        let flags: &[&str] = if command[0] == "token" { &[] } else { &["--url", "http://127.0.0.1:1"] };
+        let done = Process::start(&[command, flags].concat(), &env).finish().await;
+        assert_eq!(done.code, 1, "{command:?} is understood, and then nobody is there: {done:?}");
+    }
+    let without_user = Process::start(&["listen"], &[("PUSHMESH_TOKEN", "")]).finish().await;
+    assert_eq!(without_user.code, 2, "an empty token is none: {without_user:?}");
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_a_file_of_keys_or_settings_is_cut() {
+    let keys = Keys::generate().await;
+    for name in ["cluster.key", "api.key", "jwt.secret", "jwt.public.pem", "jwt.private.pem"] {
+        let text = std::fs::read_to_string(keys.path(name)).expect("it was written");
+        keys.write(name, &format!("\u{feff}{text}"));
+    }
+    let config = keys.write("node.toml", "\u{feff}zone = \"z\"\n");
+    let node = Launch::new(&unique(), "n1")
+        .flags(keys.flags())
+        .flags(["--config", &config])
+        .key(&keys.api)
+        .start()
+        .await;
+    node.ready().await;
+    assert_eq!(node.sees("n1").await["zone"], "z");
+    let shown = pushmesh(&["nodes", "--url", &url(&node), "--api-key-file", &keys.flag("api.key")]).await;
+    assert_eq!(shown.code, 0, "{shown:?}");
+    for file in [["--jwt-secret-file", "jwt.secret"], ["--jwt-private-key-file", "jwt.private.pem"]] {
+        let token = pushmesh(&["token", "--user", "u", file[0], &keys.flag(file[1])]).await;
+        assert_eq!(token.code, 0, "{token:?}");
+        node.dial().token(token.stdout.trim()).open().await;
+    }
+    // Signed with the secret that `pushmesh keygen` wrote, which has no mark.
+    node.dial().token(&keys.token("u")).open().await;
+    let utf_16 = keys.path("utf-16.key");
+    std::fs::write(&utf_16, b"\xff\xfek\0e\0y\0").expect("a temporary file can be written");
+    let utf_16 = utf_16.to_str().expect("temporary paths are text");
+    for flag in ["--cluster-key-file", "--config"] {
+        let refused = pushmesh(&["node", "--name", "n1", flag, utf_16]).await;
+        assert!(refused.code == 2 && refused.stderr.contains("save it as UTF-8"), "{flag}: {refused:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_demo_that_cannot_have_its_ports_says_so_and_does_not_panic() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -39,7 +39,7 @@ async fn unknown_routes_and_methods_are_404_and_405() {
         ("GET", "/v1/push", "POST"),
         ("POST", "/v1/stats", "GET,HEAD"),
         ("DELETE", "/v1/users/u/push", "POST"),
-        ("POST", "/readyz", "GET,HEAD"),
+        ("POST", "/readyz", "GET,HEAD,OPTIONS"),
     ];
     for (method, path, allowed) in cases {
         let answer = node.http.call(method, path, &[], "").await;
@@ -72,7 +72,11 @@ async fn a_websocket_route_without_a_handshake_is_426() {
     let cluster = Cluster::start(1).await;
     let answer = cluster.node(0).get("/v1/ws?user=u").await;
     assert_eq!(answer.error(), (426, "upgrade_required"));
-    assert_eq!(answer.header("upgrade"), Some("websocket"));
+    for (name, value) in
+        [("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-version", "13")]
+    {
+        assert_eq!(answer.header(name), Some(value), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -10,14 +10,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 
 use super::ConfigError;
 use crate::config::Secret;
+use crate::text_file;
 
 /// The text of a file.
 pub(super) fn read(flag: &'static str, path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-        flag,
-        path: path.to_owned(),
-        source,
-    })
+    text_file::read(path).map_err(|source| ConfigError::Unreadable { flag, path: path.to_owned(), source })
 }
 
 /// The text of a file that nobody else on the machine should read.

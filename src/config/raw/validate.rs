@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 
 use super::{ConfigError, RawConfig, files};
-use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Secret, Tuning};
+use crate::config::environment::variable;
+use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Origin, Secret, Tuning};
 use crate::id::{ClusterName, NodeName};
 use crate::limits;
 
@@ -25,7 +26,6 @@ impl Surroundings {
     /// Those of this process.
     pub(super) fn of_process() -> Self {
         let some_text = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let variable = |name| std::env::var(name).ok().and_then(some_text);
         Self {
             cluster_key: variable("PUSHMESH_CLUSTER_KEY").map(Secret::new),
             hash_key: variable("PUSHMESH_HASH_KEY").map(Secret::new),
@@ -290,21 +290,12 @@ fn cluster_key(key: Secret) -> Result<MeshIdentity, ConfigError> {
     Ok(MeshIdentity::ClusterKey(key))
 }
 
-/// An origin as browsers send it: scheme, host and perhaps a port, in small letters.
-fn origin(text: &str) -> Result<String, ConfigError> {
-    let text = text.trim().to_ascii_lowercase();
-    let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {
-        !scheme.is_empty()
-            && !host.is_empty()
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
-    });
-    if is_origin {
-        return Ok(text);
-    }
-    let problem =
-        format!("{text:?} is not an origin: https://app.example, without path; leave it out to allow any");
-    Err(ConfigError::Value { flag: "origin", problem })
+/// An origin in the form that browsers send.
+fn origin(text: &str) -> Result<Origin, ConfigError> {
+    text.parse().map_err(|source| {
+        let problem = format!("{text:?} is not an origin: {source}");
+        ConfigError::Value { flag: "origin", problem }
+    })
 }
 
 /// Default of `--listen`: this machine only, so that opening up is a decision.

@@ -8,34 +8,42 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::contact::joined;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
-use crate::gateway::url::{Params, SessionPath, UserPath};
+use crate::gateway::url::{FromQuery, Params, Query, SessionPath, UserPath};
 use crate::gateway::{Gateway, body};
 use crate::id::{DeviceId, MessageId, NodeName};
 use crate::push::{BroadcastReport, Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target};
 
 /// The parameters of a push.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct PushParams {
-    #[serde(default)]
     wait: Wait,
 }
 
+impl FromQuery for PushParams {
+    const SHARED: bool = false;
+
+    fn from_query(query: &mut Query) -> Result<Self, ApiError> {
+        let wait = match query.take("wait")?.as_deref() {
+            None | Some("receipt") => Wait::Receipt,
+            Some("none") => Wait::None,
+            Some(_) => return Err(ApiError::bad_request("wait is `none` or `receipt`")),
+        };
+        Ok(Self { wait })
+    }
+}
+
 /// What the answer waits for.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Wait {
     /// Nothing: 202 at once.
     None,
     /// The receipts of the owners.
-    #[default]
     Receipt,
 }
 
@@ -147,7 +155,7 @@ pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
 async fn read(gateway: &Gateway, request: Request) -> Result<Message, ApiError> {
     let (parts, body) = request.into_parts();
     let id = idempotency_key(&parts.headers)?;
-    let bytes = body::read(body, gateway.config.limits.max_payload_bytes).await?;
+    let bytes = body::read(&parts.headers, body, gateway.config.limits.max_payload_bytes).await?;
     let payload = payload(&parts.headers, bytes)?;
     Ok(gateway.router.message(id, payload))
 }

@@ -10,23 +10,35 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::contact::{Contacts, informed};
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
-use crate::gateway::url::Params;
+use crate::gateway::url::{FromQuery, Params, Query};
 use crate::id::{DeviceId, NodeName, UserId};
 use crate::key::Key;
 use crate::limits;
 use crate::router::Told;
 
 /// The parameters of the list.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct ListParams {
-    limit: Option<usize>,
-    cursor: Option<String>,
+    limit: usize,
+    /// The key to begin after.
+    after: Option<Key>,
+}
+
+impl FromQuery for ListParams {
+    const SHARED: bool = false;
+
+    fn from_query(query: &mut Query) -> Result<Self, ApiError> {
+        let limit = match query.take("limit")? {
+            None => limits::SESSIONS_PAGE_DEFAULT,
+            Some(text) => read_limit(&text)?,
+        };
+        let after = query.take("cursor")?.as_deref().map(read_cursor).transpose()?;
+        Ok(Self { limit, after })
+    }
 }
 
 #[derive(Serialize)]
@@ -47,12 +59,7 @@ struct SessionEntry {
 
 /// `GET /v1/sessions`
 pub(super) async fn list(caller: Caller, Params(params): Params<ListParams>) -> Result<Response, ApiError> {
-    let limit = params.limit.unwrap_or(limits::SESSIONS_PAGE_DEFAULT);
-    if !(1..=limits::SESSIONS_PAGE_MAX).contains(&limit) {
-        let message = format!("limit is a number from 1 to {}", limits::SESSIONS_PAGE_MAX);
-        return Err(ApiError::bad_request(message));
-    }
-    let after = params.cursor.as_deref().map(read_cursor).transpose()?;
+    let ListParams { limit, after } = params;
     let gateway = &caller.gateway;
     informed(gateway)?;
     // One more than asked for says whether there is a next page.
@@ -74,6 +81,13 @@ pub(super) async fn list(caller: Caller, Params(params): Params<ListParams>) -> 
     Ok(Json(ListAnswer { sessions, cursor, unasked }).into_response())
 }
 
+fn read_limit(text: &str) -> Result<usize, ApiError> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = text.parse().ok().filter(|limit| digits && (1..=limits::SESSIONS_PAGE_MAX).contains(limit));
+    let message = || format!("limit is a number from 1 to {}", limits::SESSIONS_PAGE_MAX);
+    limit.ok_or_else(|| ApiError::bad_request(message()))
+}
+
 fn write_cursor(key: Key) -> String {
     URL_SAFE_NO_PAD.encode(key.to_bytes())
 }
@@ -89,6 +103,15 @@ fn read_cursor(cursor: &str) -> Result<Key, ApiError> {
 mod tests {
     use super::*;
     use crate::key::{DeviceHash, UserHash};
+
+    #[test]
+    fn a_limit_is_digits_within_its_bounds() {
+        assert_eq!(read_limit("1").unwrap(), 1);
+        assert_eq!(read_limit("1000").unwrap(), 1_000);
+        for bad in ["", "0", "1001", "-1", "+1", " 1", "1.0", "1e2", "99999999999999999999"] {
+            assert_eq!(read_limit(bad).unwrap_err().code(), "bad_request", "{bad}");
+        }
+    }
 
     #[test]
     fn a_cursor_names_its_key_and_anything_else_is_refused() {

@@ -45,7 +45,9 @@ impl Case {
         let auth = AuthConfig {
             dev,
             jwt_secrets: vec![Secret::new(SECRET)],
-            origins: vec!["https://app.example".to_owned()],
+            origins: ["https://app.example:443", "https://*.app.example"]
+                .map(|o| o.parse().unwrap())
+                .to_vec(),
             ..AuthConfig::default()
         };
         let tokens = TokenVerifier::new(&auth).unwrap();
@@ -185,7 +187,12 @@ fn a_bad_token_is_refused_also_in_development_and_is_counted() {
 fn a_browser_connects_from_a_listed_origin_only() {
     let case = Case::new(false);
     let origin = |value| case.admission().origin(&headers(header::ORIGIN, value));
-    assert!(origin("https://app.example").is_ok());
+    for listed in ["https://app.example", "HTTPS://app.example:443", "https://a.app.example"] {
+        assert!(origin(listed).is_ok(), "{listed}");
+    }
+    for other in ["null", "https://b.a.app.example", "https://app.example https://app.example", ""] {
+        assert_eq!(origin(other).unwrap_err().code(), "forbidden", "{other}");
+    }
     assert_eq!(origin("https://app.example.evil").unwrap_err().code(), "forbidden");
     assert!(case.admission().origin(&HeaderMap::new()).is_ok(), "only browsers send an origin");
 }
