@@ -32,8 +32,8 @@ pub(super) fn guarded() -> Vec<Route> {
 /// The routes that need none: probes and metrics, for those who operate the node.
 pub(super) fn open() -> Vec<Route> {
     vec![
-        Route::get("/metrics", operations::metrics),
-        Route::get("/livez", operations::live),
-        Route::get("/readyz", operations::ready),
+        Route::probe("/metrics", operations::metrics),
+        Route::probe("/livez", operations::live),
+        Route::probe("/readyz", operations::ready),
     ]
 }

@@ -72,4 +72,52 @@ mod tests {
             assert_eq!(described, in_path, "{path}");
         }
     }
+
+    #[test]
+    fn ids_have_the_patterns_of_their_rules() {
+        use crate::id::{DeviceId, MessageId, NodeName, UserId};
+        use crate::limits;
+
+        let printable = |max: usize| format!(r"^[^\x00-\x1f\x7f-\x9f]{{1,{max}}}$");
+        let user = printable(limits::USER_BYTES_MAX);
+        let device = printable(limits::DEVICE_BYTES_MAX);
+        let message = format!("^[!-~]{{1,{}}}$", limits::MESSAGE_ID_BYTES_MAX);
+        let node = format!("^[A-Za-z0-9._-]{{1,{}}}$", limits::NODE_NAME_BYTES_MAX);
+        // The classes in these patterns are what the types take.
+        for c in (0..=0x10_ffff).filter_map(char::from_u32) {
+            let text = c.to_string();
+            let printable = !('\0'..='\x1f').contains(&c) && !('\x7f'..='\u{9f}').contains(&c);
+            assert_eq!(UserId::new(&text).is_ok(), printable, "{c:?}");
+            assert_eq!(DeviceId::new(&text).is_ok(), printable, "{c:?}");
+            assert_eq!(MessageId::new(&text).is_ok(), ('!'..='~').contains(&c), "{c:?}");
+            let of_name = c.is_ascii_alphanumeric() || "._-".contains(c);
+            assert_eq!(NodeName::new(&text).is_ok(), of_name, "{c:?}");
+        }
+        fn check(value: &Value, patterns: &[(&str, &str)]) {
+            if let Some(properties) = value["properties"].as_object() {
+                for (name, pattern) in patterns {
+                    let schema = &properties.get(*name).unwrap_or(&Value::Null);
+                    let is_text = schema["type"] == "string" || schema["type"][0] == "string";
+                    assert!(!is_text || schema["pattern"] == *pattern, "{name}: {schema}");
+                }
+            }
+            match value {
+                Value::Object(fields) => fields.values().for_each(|field| check(field, patterns)),
+                Value::Array(items) => items.iter().for_each(|item| check(item, patterns)),
+                _ => {}
+            }
+        }
+        let document = document();
+        let ids = [
+            ("user", user.as_str()),
+            ("device", device.as_str()),
+            ("id", message.as_str()),
+            ("node", node.as_str()),
+        ];
+        check(&document["components"]["schemas"], &ids);
+        let parameters = &document["components"]["parameters"];
+        for (name, pattern) in [("user", &user), ("device", &device), ("idempotencyKey", &message)] {
+            assert_eq!(parameters[name]["schema"]["pattern"], **pattern, "{name}");
+        }
+    }
 }
