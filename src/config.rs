@@ -168,6 +168,8 @@ pub struct TimersConfig {
     pub push_timeout: Duration,
     /// Bound of a graceful stop.
     pub drain_timeout: Duration,
+    /// How long a connection of the API may be idle between two requests.
+    pub keep_alive: Duration,
 }
 
 impl Default for TimersConfig {
@@ -178,6 +180,7 @@ impl Default for TimersConfig {
             idle_timeout: None,
             push_timeout: limits::PUSH_TIMEOUT,
             drain_timeout: limits::DRAIN_TIMEOUT,
+            keep_alive: limits::KEEP_ALIVE,
         }
     }
 }

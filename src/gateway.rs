@@ -52,7 +52,7 @@ mod url;
 mod ws;
 
 pub(crate) use app::App;
-pub(crate) use serve::serve;
+pub(crate) use serve::{Terms, serve};
 pub(crate) use tls::{HttpTlsError, server_config};
 
 use auth::ApiKeys;

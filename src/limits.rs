@@ -37,6 +37,14 @@ pub const HEADER_BYTES_MAX: usize = 16 << 10;
 pub const HTTP_BUFFER_BYTES: usize = 64 << 10;
 /// How long a connection may take to send its request head, against slow-header attacks. Guess.
 pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection of the API may be idle between two requests, default of `--keep-alive`. Source: above
+/// the 60 s for which the pools of common balancers and HTTP clients keep a connection.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// The shortest `--keep-alive`. Guess: some round trips.
+pub const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
+/// How long a write of an answer may make no progress, before the caller is given up. Source: as long as a pause
+/// within what it sends.
+pub const HTTP_WRITE_TIMEOUT: Duration = HTTP_HEADER_TIMEOUT;
 /// How long a TLS handshake of a client may take. Guess.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// TLS handshakes with clients in progress at once. Guess: bounds the memory of a connect storm.

@@ -7,12 +7,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::serve::Listener;
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::id::DeviceId;
@@ -42,6 +43,8 @@ impl Wire<TcpFace> {
             addr: http,
             source,
         })?;
+        // What is accepted inherits it. A socket that refuses this is slower to find out who vanished.
+        let _ = SockRef::from(&tcp).set_tcp_keepalive(&keep_alive());
         let tcp = TcpFace(tcp);
         let udp = std::net::UdpSocket::bind(mesh)
             .and_then(|socket| TokioRuntime.wrap_udp_socket(socket))
@@ -87,6 +90,14 @@ impl Listener for TcpFace {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
     }
+}
+
+/// How the kernel finds out that the other end of a silent connection has vanished: within 45 s. Guess.
+fn keep_alive() -> TcpKeepalive {
+    TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(5))
+        .with_retries(3)
 }
 
 /// An address that could not be bound.

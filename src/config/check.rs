@@ -103,6 +103,7 @@ fn check_timers(timers: &TimersConfig) -> Checked {
     time("timers.heartbeat_timeout", timers.heartbeat_timeout, MILLISECOND, limits::TIMER_MAX)?;
     time("timers.push_timeout", timers.push_timeout, MILLISECOND, limits::TIMER_MAX)?;
     time("timers.drain_timeout", timers.drain_timeout, limits::DRAIN_TIMEOUT_MIN, limits::TIMER_MAX)?;
+    time("timers.keep_alive", timers.keep_alive, limits::KEEP_ALIVE_MIN, limits::TIMER_MAX)?;
     if let Some(idle) = timers.idle_timeout {
         time("timers.idle_timeout", idle, MILLISECOND, limits::TIMER_MAX)?;
     }
@@ -213,7 +214,7 @@ mod tests {
         type Change = fn(&mut Config);
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         assert_eq!(limits::TIMER_MAX, year);
-        let cases: [(Change, &str); 26] = [
+        let cases: [(Change, &str); 28] = [
             (|c| c.limits.max_connections = 0, "limits.max_connections: 0 would allow nothing"),
             (|c| c.limits.max_sessions_per_user = 0, "limits.max_sessions_per_user: 0 would"),
             (|c| c.limits.max_sessions_per_user = 1_001, "limits.max_sessions_per_user: 1001 is above"),
@@ -239,6 +240,8 @@ mod tests {
             (|c| c.timers.push_timeout = Duration::MAX, "timers.push_timeout: "),
             (|c| c.timers.drain_timeout = Duration::from_millis(999), "timers.drain_timeout: 999ms is too"),
             (|c| c.timers.drain_timeout = Duration::MAX, "timers.drain_timeout: "),
+            (|c| c.timers.keep_alive = Duration::from_millis(999), "timers.keep_alive: 999ms is too short"),
+            (|c| c.timers.keep_alive = Duration::MAX, "timers.keep_alive: "),
             (|c| c.takeover = Takeover::MaxPerUser(0), "takeover: max-per-user=0 would allow nothing"),
             (|c| c.takeover = Takeover::MaxPerUser(101), "takeover: max-per-user=101 is more than"),
             (|c| c.auth.max_token_lifetime = Duration::ZERO, "auth.max_token_lifetime: 0ms is too short"),

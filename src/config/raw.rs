@@ -169,6 +169,11 @@ pub struct RawConfig {
           value_parser = duration::parse, help_heading = TIMERS)]
     #[serde(deserialize_with = "parse::de_duration")]
     pub drain_timeout: Option<Duration>,
+    /// How long an HTTP connection may be idle between two requests [default: 75s]
+    #[arg(long, env = "PUSHMESH_KEEP_ALIVE", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS)]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub keep_alive: Option<Duration>,
 }
 
 impl RawConfig {
@@ -200,7 +205,7 @@ impl RawConfig {
             api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key
             max_connections max_sessions_per_user takeover max_payload_bytes max_client_message_bytes
             outbox_messages outbox_bytes
-            heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout
+            heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout keep_alive
         }
     }
 

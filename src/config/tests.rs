@@ -110,7 +110,7 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
         let value = match flag {
             "dev" => "true",
             f if f.ends_with("listen") || f.ends_with("advertise") => "\"127.0.0.1:1\"",
-            f if ["timeout", "interval", "lifetime"].iter().any(|end| f.ends_with(end)) => "\"1s\"",
+            f if ["timeout", "interval", "lifetime", "alive"].iter().any(|end| f.ends_with(end)) => "\"1s\"",
             f if f.starts_with("max-") || f.starts_with("outbox-") => "1",
             "takeover" => "\"reject-newer\"",
             _ => "\"x\"",
@@ -378,6 +378,8 @@ fn relations_between_values_are_checked_and_explained() {
     refused(RawConfig { push_timeout: s(1), ..dev() }, "--push-timeout: 1s must exceed 1s", "buffered");
     let half = Some(Duration::from_millis(500));
     refused(RawConfig { drain_timeout: half, ..dev() }, "--drain-timeout: 500ms", "at least 1s");
+    refused(RawConfig { keep_alive: half, ..dev() }, "--keep-alive: 500ms", "at least 1s");
+    assert_eq!(validate(dev()).unwrap().timers.keep_alive, Duration::from_secs(75));
     assert_eq!(validate(RawConfig { idle_timeout: s(0), ..dev() }).unwrap().timers.idle_timeout, None);
     assert_eq!(validate(RawConfig { idle_timeout: s(5), ..dev() }).unwrap().timers.idle_timeout, s(5));
 

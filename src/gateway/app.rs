@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::bounds::check_head;
 use crate::gateway::error::ErrorCode;
-use crate::gateway::{Face, Gateway, head, request_id, routes};
+use crate::gateway::{Face, Gateway, Phase, head, request_id, routes};
 
 /// The HTTP face of a node.
 pub(crate) struct App {
@@ -51,6 +52,10 @@ impl App {
             debug!(status = status.as_u16(), code, "answered");
             gateway.metrics.api_requests.with(class(status.as_u16())).increment(1);
             response.headers_mut().insert(request_id::NAME, id);
+            // A pool should not send its next request here, to meet a port that is closed.
+            if *gateway.phase.borrow() >= Phase::Draining && status != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             response
         }
         .instrument(span)

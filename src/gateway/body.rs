@@ -1,13 +1,11 @@
 //! Reading the body of a request, up to a bound.
 //!
-//! The bound holds while reading: nothing beyond it is kept. What is too long is read on and thrown
-//! away for a moment, because a caller that is still sending when the connection closes meets a
-//! reset instead of the 413.
+//! The bound holds while reading: nothing beyond it is kept. What is left of a body that is too long, or that
+//! nobody wants, is thrown away by the connection after the answer.
 
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
@@ -17,21 +15,16 @@ use crate::gateway::error::ApiError;
 use crate::limits;
 
 /// The whole body, of at most `bytes_max` bytes.
-pub(super) async fn read(headers: &HeaderMap, mut body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+pub(super) async fn read(mut body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
     // The lower bound is the Content-Length, where there is one.
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > bytes_max {
-        // A caller that asks first has not sent it yet, and is told not to.
-        if !headers.contains_key(header::EXPECT) {
-            discard(body).await;
-        }
         return Err(ApiError::payload_too_large(bytes_max));
     }
     let mut first = Bytes::new();
     let mut gathered = BytesMut::new();
     while let Some(chunk) = next(&mut body).await? {
         if first.len() + gathered.len() + chunk.len() > bytes_max {
-            discard(body).await;
             return Err(ApiError::payload_too_large(bytes_max));
         }
         if first.is_empty() && gathered.is_empty() {
@@ -64,25 +57,8 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
     }
 }
 
-/// Reads and throws away, for a moment and up to a bound.
-async fn discard(mut body: Body) {
-    let all = async {
-        let mut left = DISCARD_BYTES_MAX;
-        while let Ok(Some(chunk)) = next(&mut body).await {
-            left = left.saturating_sub(chunk.len());
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    // Whether it came to the end changes nothing but how the caller learns of its error.
-    let _ = timeout(limits::CLOSE_TIMEOUT, all).await;
-}
-
 /// The longest pause within a body. Source: the same as for a head.
-const STALL_MAX: Duration = limits::HTTP_HEADER_TIMEOUT;
-/// Guess: a few times the largest payload of the default configuration.
-const DISCARD_BYTES_MAX: usize = 16 << 20;
+pub(super) const STALL_MAX: Duration = limits::HTTP_HEADER_TIMEOUT;
 
 #[cfg(test)]
 mod tests {
@@ -95,7 +71,7 @@ mod tests {
     }
 
     async fn code(body: Body, bytes_max: usize) -> Result<Bytes, &'static str> {
-        read(&HeaderMap::new(), body, bytes_max).await.map_err(|error| error.code())
+        read(body, bytes_max).await.map_err(|error| error.code())
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::gateway::{self, App, Phase};
+use crate::gateway::{self, App, Phase, Terms};
 use crate::handler::Handler;
 use crate::id::Incarnation;
 use crate::key::KeyHasher;
@@ -87,11 +87,13 @@ where
     let shared = parts.connect().await.inspect_err(|_| links.close())?;
     let app = Arc::new(App::new(shared.gateway(tokens, resume, handler)));
     let answer = move |request| Arc::clone(&app).answer(request);
-    let websockets_max = shared.config.limits.max_connections;
-    let stop_timeout = shared.http_stop_timeout();
-    let stop_http = shared.stop_http.clone();
-    let http_face =
-        tasks.spawn(gateway::serve(wire.tcp, tls, answer, websockets_max, stop_timeout, stop_http));
+    let terms = Terms {
+        tls,
+        websockets_max: shared.config.limits.max_connections,
+        keep_alive: shared.config.timers.keep_alive,
+        stop_timeout: shared.http_stop_timeout(),
+    };
+    let http_face = tasks.spawn(gateway::serve(wire.tcp, terms, answer, shared.stop_http.clone()));
     tasks.spawn(Arc::clone(&shared).keep_watch());
     let (entropy, stop) = (Arc::clone(&shared.entropy), shared.stop.clone());
     tasks.spawn(Arc::clone(&shared.links).keep_copies(entropy, stop));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::harness::{Client, Cluster, Launch, Message, alone, eventually, same, unique};
+use crate::harness::{Client, Cluster, Launch, Message, Plain, alone, eventually, same, unique};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_under_load_loses_no_push_that_was_answered_delivered() {
@@ -148,6 +148,47 @@ async fn a_client_that_answers_nothing_does_not_hold_up_the_stop_for_long() {
     node.process.signal("INT");
     assert_eq!(node.process.end().await.code(), Some(0));
     assert!(stopped.elapsed() < DRAIN_TIMEOUT, "the stop took {:?}", stopped.elapsed());
+}
+
+#[tokio::test]
+async fn a_stream_that_is_open_ends_with_the_reason_and_the_probes_answer_until_the_end() {
+    let node = Launch::dev(&unique(), "n1").start().await;
+    node.ready().await;
+    let mut client = node.connect("u", Some("d")).await;
+    // A client that does not answer the close keeps the node draining for a while.
+    let _deaf = node.dial().user("deaf").open_raw().await;
+    let mut stream = Plain::open(&node).await;
+    let line = r#"{"to":{"user":"u"},"data":"1"}"#;
+    let head = "POST /v1/push HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.send(format!("{head}{:x}\r\n{line}\n\r\n", line.len() + 1)).await;
+    assert_eq!(client.next_text().await, "1");
+    let mut kept = Plain::open(&node).await;
+    kept.send("GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(kept.answer().await.0, 200);
+
+    let stopped = Instant::now();
+    node.process.signal("TERM");
+    let (answers, whole) = stream.until_end().await;
+    assert!(whole && answers.contains(r#""line":1,"outcome":"delivered""#), "{answers:?}");
+    assert!(answers.ends_with("0\r\n\r\n"), "the answer is complete: {answers:?}");
+    let last = answers.lines().rfind(|line| line.starts_with('{')).expect("there is a last line");
+    let last: Value = serde_json::from_str(last).expect("a line is JSON");
+    assert_eq!(
+        (&last["line"], &last["error"]["code"]),
+        (&Value::from(2), &Value::from("not_ready")),
+        "{last}"
+    );
+    assert_eq!(client.closed().await.0, 1012);
+
+    kept.send("GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let (status, answer) = kept.answer().await;
+    assert_eq!(status, 503);
+    assert!(answer.contains("connection: close") && answer.contains("draining"), "{answer}");
+    let mut probe = Plain::open(&node).await;
+    probe.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(probe.answer().await.0, 200);
+    assert_eq!(node.process.end().await.code(), Some(0));
+    assert!(stopped.elapsed() < DRAIN_TIMEOUT / 2, "the stop took {:?}", stopped.elapsed());
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod counts;
 mod crash;
 mod doubt;
 mod drain;
+mod edge;
 mod envelopes;
 mod errors;
 mod explain;

@@ -4,16 +4,19 @@
 //! The answers come in the order of the lines.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::TryStreamExt;
+use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use serde::Deserialize;
 use tokio::io::AsyncRead;
+use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
 use super::{Counts, by_word};
@@ -62,7 +65,25 @@ async fn open(path: &Path) -> anyhow::Result<Body> {
 }
 
 fn body(reader: impl AsyncRead + Send + 'static) -> Body {
-    StreamBody::new(ReaderStream::with_capacity(reader, CHUNK_BYTES).map_ok(Frame::data)).boxed_unsync()
+    StreamBody::new(pieces(reader).map_ok(Frame::data)).boxed_unsync()
+}
+
+/// What is read, and a space now and then while nothing comes between two lines: a node ends a stream that says
+/// nothing. A space begins a line and changes neither its meaning nor its number.
+fn pieces(reader: impl AsyncRead + Send + 'static) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let reader = Box::pin(ReaderStream::with_capacity(reader, CHUNK_BYTES));
+    unfold((reader, true), |(mut reader, between_lines)| async move {
+        let piece =
+            if between_lines { timeout(SPACE_AFTER, reader.next()).await } else { Ok(reader.next().await) };
+        match piece {
+            Err(_) => Some((Ok(Bytes::from_static(b" ")), (reader, true))),
+            Ok(None) => None,
+            Ok(Some(piece)) => {
+                let between_lines = piece.as_ref().is_ok_and(|piece| piece.ends_with(b"\n"));
+                Some((piece, (reader, between_lines)))
+            }
+        }
+    })
 }
 
 /// The lines of a body as they arrive.
@@ -195,8 +216,31 @@ const BROKEN_OFF: &str =
 /// Bytes of one read of the file. Guess.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// How long nothing may come before a space is sent. Source: half of what a node waits for.
+const SPACE_AFTER: Duration = Duration::from_secs(5);
+
 /// Bytes of one answer line. Guess: the sessions of one user, many times over.
 const LINE_BYTES_MAX: usize = 4 << 20;
 
 /// How many failed lines are shown one by one. Guess: the rest is in the summary, and in `--json`.
 const PROBLEMS_SHOWN: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn spaces_are_sent_while_nothing_comes_between_two_lines_and_never_within_one() {
+        let (mut near, far) = duplex(64);
+        let pieces = tokio::spawn(pieces(far).map_ok(|piece| piece.to_vec()).try_concat());
+        for text in ["", "a\n", "b", "c", "\n", "d"] {
+            near.write_all(text.as_bytes()).await.unwrap();
+            sleep(SPACE_AFTER + SPACE_AFTER / 2).await;
+        }
+        drop(near);
+        assert_eq!(pieces.await.unwrap().unwrap(), b" a\n bc\n d");
+    }
+}

@@ -30,6 +30,7 @@ impl RawConfig {
             idle_timeout: self.idle_timeout.filter(|timeout| !timeout.is_zero()),
             push_timeout: self.push_timeout.unwrap_or(standard.push_timeout),
             drain_timeout: self.drain_timeout.unwrap_or(standard.drain_timeout),
+            keep_alive: self.keep_alive.unwrap_or(standard.keep_alive),
         }
     }
 }

@@ -155,7 +155,7 @@ pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
 async fn read(gateway: &Gateway, request: Request) -> Result<Message, ApiError> {
     let (parts, body) = request.into_parts();
     let id = idempotency_key(&parts.headers)?;
-    let bytes = body::read(&parts.headers, body, gateway.config.limits.max_payload_bytes).await?;
+    let bytes = body::read(body, gateway.config.limits.max_payload_bytes).await?;
     let payload = payload(&parts.headers, bytes)?;
     Ok(gateway.router.message(id, payload))
 }

@@ -12,9 +12,13 @@
 //! served as well while the answers fit [`ANSWER_CHUNKS_MAX`] chunks, 4 MiB or some 25,000 lines;
 //! beyond that both sides would wait for the other, so that a caller with more lines has to read
 //! while it sends. A caller that goes away ends the stream; what was dispatched is delivered.
+//!
+//! The node ends the stream when nothing has come for [`STALL_MAX`], when the body breaks off, and when it drains.
+//! What was read is answered first; the last line says why, with the number of the first line that was not taken.
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -28,15 +32,16 @@ use futures_util::{FutureExt, StreamExt};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::contact::joined;
 use super::push::{BroadcastAnswer, PushAnswer, note, note_broadcast};
-use crate::gateway::Gateway;
+use crate::gateway::body::STALL_MAX;
 use crate::gateway::bounds::InFlight;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
+use crate::gateway::{Gateway, Phase};
 use crate::limits;
 use crate::push::Target;
 
@@ -51,12 +56,16 @@ pub(super) async fn push(Caller { gateway, place }: Caller, request: Request) ->
     let (chunks, mut answers) = mpsc::channel(ANSWER_CHUNKS_MAX);
     let payload_bytes_max = gateway.config.limits.max_payload_bytes;
     let stream = Stream {
+        phase: gateway.phase.clone(),
         gateway,
         body: request.into_body(),
         splitter: Splitter::new(line_bytes_max(payload_bytes_max)),
         window: FuturesOrdered::new(),
         window_bytes: 0,
         ready: BytesMut::new(),
+        last: None,
+        heard: Instant::now(),
+        pause: Box::pin(sleep(STALL_MAX)),
         chunks,
         _place: place,
     };
@@ -82,6 +91,13 @@ struct Stream {
     window_bytes: usize,
     /// Answers that are not handed over yet.
     ready: BytesMut,
+    /// Why this node ends the stream. It takes no more lines, and says so when all are answered.
+    last: Option<ApiError>,
+    /// When something came, or when this node began to wait for it.
+    heard: Instant,
+    /// Runs out some time after that, and then looks again.
+    pause: Pin<Box<Sleep>>,
+    phase: watch::Receiver<Phase>,
     chunks: mpsc::Sender<Bytes>,
     _place: InFlight,
 }
@@ -104,22 +120,57 @@ impl Stream {
     async fn answer_all(&mut self) -> Result<(), Gone> {
         loop {
             self.dispatch();
-            if self.window.is_empty() && self.splitter.is_done() {
-                return Ok(());
+            if self.window.is_empty() {
+                if let Some(why) = self.last.take() {
+                    return self.say_goodbye(&why).await;
+                }
+                if self.splitter.is_done() {
+                    return Ok(());
+                }
             }
             // With room in the window the splitter has given all it has.
-            let reads = self.has_room() && !self.splitter.is_ended();
+            let reads = self.has_room() && !self.splitter.is_ended() && self.last.is_none();
+            if !reads {
+                self.heard = Instant::now(); // The caller may be waiting for us.
+            }
             tokio::select! {
                 Some(answered) = self.window.next(), if !self.window.is_empty() => self.collect(answered),
                 frame = self.body.frame(), if reads => match frame {
-                    Some(Ok(frame)) => self.splitter.push(frame.into_data().unwrap_or_default()),
-                    Some(Err(_)) => return Err(Gone),
+                    Some(Ok(frame)) => {
+                        self.heard = Instant::now();
+                        self.splitter.push(frame.into_data().unwrap_or_default());
+                    }
+                    Some(Err(_)) => self.last = Some(ApiError::bad_request("the body ended early or is not valid HTTP")),
                     None => self.splitter.end(),
                 },
+                () = &mut self.pause, if reads => self.paused(),
+                phase = draining(&mut self.phase), if self.last.is_none() => {
+                    self.last = Some(ApiError::not_ready(phase.as_str()));
+                }
                 () = self.chunks.closed() => return Err(Gone),
             }
             self.hand_over().await?;
         }
+    }
+
+    /// The timer ran out: either something came meanwhile, or the caller is given up.
+    fn paused(&mut self) {
+        let due = self.heard + STALL_MAX;
+        if Instant::now() < due {
+            self.pause.as_mut().reset(due);
+        } else {
+            let message =
+                "the stream stalled: end it, or send spaces or blank lines while there is nothing to push";
+            self.last = Some(ApiError::bad_request(message));
+        }
+    }
+
+    /// Says why nothing is taken any more, from which line on.
+    async fn say_goodbye(&mut self, why: &ApiError) -> Result<(), Gone> {
+        let line = self.splitter.next_number();
+        self.ready.extend_from_slice(&encode(&json!({ "line": line, "error": why.to_value() })));
+        self.ready.extend_from_slice(b"\n");
+        self.hand_over().await
     }
 
     fn has_room(&self) -> bool {
@@ -128,7 +179,7 @@ impl Stream {
 
     /// Sends off the lines that are complete, while there is room for their answers.
     fn dispatch(&mut self) {
-        while self.has_room() {
+        while self.has_room() && self.last.is_none() {
             let Some((number, split)) = self.splitter.next() else { return };
             let limits = &self.gateway.config.limits;
             let parsed = match split {
@@ -202,6 +253,11 @@ impl Stream {
 fn refused(number: u64, error: &ApiError) -> BoxFuture<'static, Answered> {
     let json = encode(&json!({ "line": number, "error": error.to_value() }));
     ready(Answered { json, payload_bytes: 0 }).boxed()
+}
+
+/// Waits until the node lets everybody go.
+async fn draining(phase: &mut watch::Receiver<Phase>) -> Phase {
+    phase.wait_for(|phase| *phase >= Phase::Draining).await.map_or(Phase::Stopped, |phase| *phase)
 }
 
 /// The answer of a line that was understood.

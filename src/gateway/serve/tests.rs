@@ -2,9 +2,11 @@
 
 use std::io;
 
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::*;
@@ -50,11 +52,14 @@ fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Fixture {
             "later"
         }),
     );
+    let app = app.route("/refused", post(|| async { (StatusCode::UNAUTHORIZED, "refused") }));
+    let app = app.route("/much", get(|| async { "x".repeat(MUCH_BYTES) }));
     let answer = move |request| {
         let app = app.clone();
         async move { app.oneshot(request).await.unwrap() }
     };
-    let server = tokio::spawn(serve(Pipes(accepted), tls, answer, 0, STOP_TIMEOUT, stop.clone()));
+    let terms = Terms { tls, websockets_max: 0, keep_alive: limits::KEEP_ALIVE, stop_timeout: STOP_TIMEOUT };
+    let server = tokio::spawn(serve(Pipes(accepted), terms, answer, stop.clone()));
     Fixture { pipes, stop, server, gate }
 }
 
@@ -80,6 +85,16 @@ async fn answer(stream: &mut (impl AsyncRead + Unpin), ending: &str) -> String {
         text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
     }
     text
+}
+
+async fn answer_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).await.unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+fn localhost() -> rustls_pki_types::ServerName<'static> {
+    rustls_pki_types::ServerName::try_from("localhost").unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,6 +146,144 @@ async fn a_caller_that_sends_its_head_too_slowly_is_dropped() {
     assert!(started.elapsed() <= limits::HTTP_HEADER_TIMEOUT + Duration::from_millis(10));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_kept_for_as_long_as_configured_and_then_closed() {
+    let fixture = start(None);
+    let mut client = fixture.open().await;
+    for _ in 0..2 {
+        ask(&mut client, "/now").await;
+        answer(&mut client, "now").await;
+        sleep(limits::KEEP_ALIVE - Duration::from_millis(10)).await;
+    }
+    ask(&mut client, "/now").await;
+    answer(&mut client, "now").await;
+    let idle = Instant::now();
+    assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0, "it is closed");
+    assert_eq!(idle.elapsed().as_secs(), limits::KEEP_ALIVE.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_head_has_its_time_from_its_first_byte() {
+    let fixture = start(None);
+    let mut client = fixture.open().await;
+    ask(&mut client, "/now").await;
+    answer(&mut client, "now").await;
+    sleep(Duration::from_secs(70)).await;
+    client.write_all(b"GET /now HTT").await.unwrap();
+    let begun = Instant::now();
+    sleep(limits::HTTP_HEADER_TIMEOUT - Duration::from_millis(10)).await;
+    client.write_all(b"P/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    answer(&mut client, "now").await;
+
+    client.write_all(b"GET /now HTT").await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(11));
+    let begun = Instant::now();
+    sleep(limits::HTTP_HEADER_TIMEOUT / 2).await;
+    client.write_all(b"P").await.unwrap();
+    assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0, "it is closed, however it trickles");
+    assert_eq!(begun.elapsed().as_secs(), limits::HTTP_HEADER_TIMEOUT.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_refusal_is_read_so_that_the_refusal_arrives() {
+    for head in [
+        "POST /refused HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
+        "POST /refused HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nF4240\r\n",
+        "POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
+        "POST /refused HTTP/1.1\r\nhost: x\r\nbad header: 1\r\n\r\n",
+        "NONSENSE\r\n\r\n",
+    ] {
+        let fixture = start(None);
+        let mut client = fixture.open().await;
+        client.write_all(head.as_bytes()).await.unwrap();
+        for piece in 0..100 {
+            sleep(Duration::from_millis(100)).await;
+            client.write_all(&[b'x'; 10_000]).await.unwrap_or_else(|error| panic!("{head} {piece}: {error}"));
+        }
+        let answer = answer_to_end(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 4"), "{head}: {answer:?}");
+        fixture.stop.cancel();
+        drop(client);
+        fixture.server.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_never_stops_sending_after_a_refusal_is_given_up() {
+    let fixture = start(None);
+    let mut client = fixture.open().await;
+    let started = Instant::now();
+    client
+        .write_all(b"POST /refused HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n")
+        .await
+        .unwrap();
+    while client.write_all(b"x").await.is_ok() {
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert!((30..32).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_asks_before_it_sends_is_told_without_having_to() {
+    let fixture = start(None);
+    let mut client = fixture.open().await;
+    let head = "POST /refused HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9000\r\n\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    let text = answer(&mut client, "refused").await;
+    assert!(text.starts_with("HTTP/1.1 401") && text.contains("connection: close"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_body_that_nobody_reads_costs_no_connection() {
+    let fixture = start(None);
+    let mut client = fixture.open().await;
+    for _ in 0..2 {
+        client.write_all(b"POST /refused HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi").await.unwrap();
+        assert!(!answer(&mut client, "refused").await.contains("connection: close"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_closes_its_side_after_its_request_gets_the_answer() {
+    let fixture = start(None);
+    let mut client = fixture.open().await;
+    ask(&mut client, "/later").await;
+    client.shutdown().await.unwrap();
+    sleep(Duration::from_millis(500)).await;
+    fixture.gate.notify_one();
+    let text = answer_to_end(&mut client).await;
+    assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("later"), "{text:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_never_reads_is_given_up() {
+    for tls in [None, Some(tls())] {
+        let (server, connector) = tls.unzip();
+        let fixture = start(server);
+        let pipe = fixture.open().await;
+        let mut client: Box<dyn Duplex> = match connector {
+            None => Box::new(pipe),
+            Some(connector) => Box::new(connector.connect(localhost(), pipe).await.unwrap()),
+        };
+        for _ in 0..10 {
+            ask(&mut client, "/much").await;
+        }
+        sleep(limits::HTTP_WRITE_TIMEOUT - Duration::from_millis(10)).await;
+        client.write_all(b"x").await.expect("it is open");
+        client.flush().await.expect("it is open");
+        sleep(Duration::from_millis(20)).await;
+        let written = client.write_all(b"x").await;
+        assert!(written.is_err() || client.flush().await.is_err(), "it is closed");
+    }
+}
+
+/// A pipe, encrypted or not.
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+/// Far more than a pipe holds, and than hyper and TLS do.
+const MUCH_BYTES: usize = 1 << 20;
+
 fn tls() -> (Arc<rustls::ServerConfig>, tokio_rustls::TlsConnector) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let files = HttpTls { cert_pem: made.cert.pem(), key_pem: Secret::new(made.signing_key.serialize_pem()) };
@@ -150,8 +303,7 @@ fn tls() -> (Arc<rustls::ServerConfig>, tokio_rustls::TlsConnector) {
 async fn https_is_served_with_the_configured_certificate() {
     let (server, connector) = tls();
     let fixture = start(Some(server));
-    let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
-    let mut client = connector.connect(name, fixture.open().await).await.unwrap();
+    let mut client = connector.connect(localhost(), fixture.open().await).await.unwrap();
     ask(&mut client, "/now").await;
     answer(&mut client, "now").await;
 }
@@ -161,8 +313,7 @@ async fn a_tls_handshake_that_does_not_come_is_dropped_and_others_are_served_mea
     let (server, connector) = tls();
     let fixture = start(Some(server));
     let mut silent = fixture.open().await;
-    let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
-    let mut client = connector.connect(name, fixture.open().await).await.unwrap();
+    let mut client = connector.connect(localhost(), fixture.open().await).await.unwrap();
     ask(&mut client, "/now").await;
     answer(&mut client, "now").await;
     assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0, "it is closed after a while");

@@ -39,6 +39,11 @@ impl RawClient {
         within("a raw send", self.stream.write_all(bytes)).await.expect("the connection is open");
     }
 
+    /// Says that nothing more comes, below the level of frames, and goes on reading.
+    pub(crate) async fn shut(&mut self) {
+        within("a half close", self.stream.shutdown()).await.expect("the connection is open");
+    }
+
     /// Waits until something has arrived, and takes one byte of it.
     pub(crate) async fn first_byte(&mut self) -> u8 {
         within("a first byte", self.stream.read_u8()).await.expect("the connection is open")

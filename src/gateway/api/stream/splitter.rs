@@ -56,6 +56,11 @@ impl Splitter {
         self.ended && self.piece.is_empty() && self.begun.is_empty()
     }
 
+    /// The number of the line that comes next.
+    pub(super) fn next_number(&self) -> u64 {
+        self.number + 1
+    }
+
     /// The next line with its number, if there is a complete one. Blank lines are counted and left
     /// out.
     pub(super) fn next(&mut self) -> Option<(u64, Split)> {

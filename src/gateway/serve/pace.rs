@@ -1,0 +1,239 @@
+//! How fast the other end of a connection has to be, while it speaks HTTP.
+//!
+//! [`Paced`] stands below TLS, so that it sees what the socket itself takes and brings. It ends a write that
+//! makes no progress: a caller that never reads its answers would hold a place for ever. [`HeadTimer`] bounds the
+//! wait for a request: long while nothing of it is there, short from its first byte. A WebSocket is paced by its
+//! session, and [`Pace::release`] ends all of this.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::Timer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::limits;
+
+/// What the parts of one connection tell each other about it.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// A byte has arrived since the wait for a request began.
+    begun: AtomicBool,
+    /// The last request was answered before its body was read to the end.
+    unread: AtomicBool,
+    /// A write made no progress and was given up.
+    stalled: AtomicBool,
+    /// HTTP is over on this connection: it is a WebSocket.
+    released: AtomicBool,
+}
+
+impl Pace {
+    /// A new request: what was said about the body of the one before is over.
+    pub(super) fn next_request(&self) {
+        self.unread.store(false, Ordering::Relaxed);
+    }
+
+    /// The body of the request was dropped before its end.
+    pub(super) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the caller may still be sending a body that nobody reads.
+    pub(super) fn is_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Whether the caller was given up because it does not read.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// From now on the connection may be as slow as it likes.
+    pub(super) fn release(&self) {
+        self.released.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A socket whose writes have to make progress.
+pub(super) struct Paced<I> {
+    io: I,
+    pace: Arc<Pace>,
+    /// Runs while the socket takes nothing.
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl<I> Paced<I> {
+    /// Watches over `io`.
+    pub(super) fn new(io: I, pace: Arc<Pace>) -> Self {
+        Self { io, pace, stall: None }
+    }
+
+    /// What a write came to; one that waits for too long is an error.
+    fn judge(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() || self.pace.released.load(Ordering::Relaxed) {
+            self.stall = None;
+            return written;
+        }
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limits::HTTP_WRITE_TIMEOUT)));
+        ready!(stall.as_mut().poll(cx));
+        self.pace.stalled.store(true, Ordering::Relaxed);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the caller does not read its answers")))
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.pace.begun.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Paced<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.judge(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.judge(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// The timer that hyper runs while it waits for a request. It asks for one each time a wait begins.
+pub(super) struct HeadTimer {
+    pace: Arc<Pace>,
+    /// How long nothing at all may come.
+    idle: Duration,
+}
+
+impl HeadTimer {
+    /// Bounds the waits of one connection.
+    pub(super) fn new(pace: Arc<Pace>, idle: Duration) -> Self {
+        Self { pace, idle }
+    }
+}
+
+impl Timer for HeadTimer {
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        self.pace.begun.store(false, Ordering::Relaxed);
+        let timer = Box::pin(sleep(self.idle));
+        Box::pin(HeadWait { pace: Arc::clone(&self.pace), timer, begun: false })
+    }
+
+    fn sleep_until(&self, _: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        self.sleep(self.idle)
+    }
+
+    fn now(&self) -> std::time::Instant {
+        Instant::now().into_std()
+    }
+}
+
+/// One wait for a request.
+struct HeadWait {
+    pace: Arc<Pace>,
+    timer: Pin<Box<Sleep>>,
+    begun: bool,
+}
+
+impl hyper::rt::Sleep for HeadWait {}
+
+impl Future for HeadWait {
+    type Output = ();
+
+    /// Polled again whenever bytes of the request have arrived.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.begun && self.pace.begun.load(Ordering::Relaxed) {
+            self.begun = true;
+            self.timer.as_mut().reset(Instant::now() + limits::HTTP_HEADER_TIMEOUT);
+        }
+        self.timer.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_makes_progress_goes_on_and_one_that_makes_none_is_given_up() {
+        let (near, mut far) = duplex(4);
+        let pace = Arc::new(Pace::default());
+        let mut paced = Paced::new(near, Arc::clone(&pace));
+        let write = tokio::spawn(async move { paced.write_all(&[7; 64]).await });
+        let almost = limits::HTTP_WRITE_TIMEOUT - Duration::from_millis(1);
+        for _ in 0..5 {
+            sleep(almost).await;
+            tokio::io::AsyncReadExt::read_exact(&mut far, &mut [0; 4]).await.unwrap();
+        }
+        let began = Instant::now();
+        let error = write.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(pace.is_stalled());
+        assert_eq!(began.elapsed().as_secs(), limits::HTTP_WRITE_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_released_may_wait_for_ever() {
+        let (near, _far) = duplex(4);
+        let pace = Arc::new(Pace::default());
+        let mut paced = Paced::new(near, Arc::clone(&pace));
+        let mut write = Box::pin(paced.write_all(&[7; 64]));
+        assert!(poll!(write.as_mut()).is_pending());
+        pace.release();
+        sleep(10 * limits::HTTP_WRITE_TIMEOUT).await;
+        assert!(poll!(write.as_mut()).is_pending());
+        assert!(!pace.is_stalled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_from_its_first_byte_however_long_nothing_came_before() {
+        let pace = Arc::new(Pace::default());
+        let idle = Duration::from_secs(75);
+        let timer = HeadTimer::new(Arc::clone(&pace), idle);
+        let started = Instant::now();
+        timer.sleep(Duration::ZERO).await;
+        assert_eq!(started.elapsed().as_secs(), 75);
+
+        let started = Instant::now();
+        let mut wait = timer.sleep(Duration::ZERO);
+        assert!(poll!(wait.as_mut()).is_pending());
+        sleep(Duration::from_secs(70)).await;
+        pace.begun.store(true, Ordering::Relaxed);
+        assert!(poll!(wait.as_mut()).is_pending());
+        wait.await;
+        assert_eq!(started.elapsed().as_secs(), 70 + limits::HTTP_HEADER_TIMEOUT.as_secs());
+    }
+}
