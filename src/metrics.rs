@@ -151,6 +151,7 @@ impl Metrics {
         self.pushes.with("buffered").increment(tally.buffered);
         self.pushes.with("overloaded").increment(tally.overloaded);
         self.pushes.with("interrupted").increment(tally.interrupted);
+        self.pushes.with("id_reused").increment(tally.id_reused);
     }
 
     /// A push of this node's API was answered after `elapsed`.
@@ -276,7 +277,7 @@ const PUSH_SECONDS_BUCKETS: [f64; 13] =
 const UPKEEP_SAMPLES: u64 = 4_096;
 
 /// See [`Outcome::as_str`](crate::push::Outcome::as_str).
-const OUTCOMES: [&str; 8] = [
+const OUTCOMES: [&str; 9] = [
     "delivered",
     "buffered",
     "no_session",
@@ -285,6 +286,7 @@ const OUTCOMES: [&str; 8] = [
     "unreachable",
     "unknown",
     "not_ready",
+    "id_reused",
 ];
 
 /// See [`CloseReason::as_str`](crate::session::CloseReason::as_str).

@@ -3,8 +3,12 @@
 //! These are plain values, shared by the gateway, the router, the mesh and the sessions. The words
 //! are those of docs/PROTOCOL.md; how an outcome travels back is in [`receipt`](crate::receipt).
 
+use std::hash::Hasher;
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
 
 use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
 
@@ -61,6 +65,24 @@ pub struct Message {
     pub idempotent: bool,
     /// What the client receives.
     pub payload: Payload,
+    fingerprint: OnceLock<u64>,
+}
+
+impl Message {
+    /// A message that nobody has looked at yet.
+    pub(crate) fn new(id: MessageId, idempotent: bool, payload: Payload) -> Self {
+        Self { id, idempotent, payload, fingerprint: OnceLock::new() }
+    }
+
+    /// What tells the payload from another one, without keeping it: a hash of its bytes and of how they are framed. It
+    /// is made once, however many sessions ask.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| {
+            let mut hasher = SipHasher13::new_with_keys(self.payload.kind as u64, 0);
+            hasher.write(&self.payload.bytes);
+            hasher.finish()
+        })
+    }
 }
 
 /// Whom a push or a disconnect is for.
@@ -100,6 +122,9 @@ pub enum Outcome {
     Unknown,
     /// This node has not joined its cluster yet, and does not know whether there is such a session.
     NotReady,
+    /// The session has, or had, another message with the id of this one, which its caller chose; this one was not
+    /// written.
+    IdReused,
 }
 
 impl Outcome {
@@ -116,6 +141,7 @@ impl Outcome {
             Outcome::Unreachable => "unreachable",
             Outcome::Unknown => "unknown",
             Outcome::NotReady => "not_ready",
+            Outcome::IdReused => "id_reused",
         }
     }
 }
@@ -131,6 +157,8 @@ pub struct Tally {
     pub overloaded: u64,
     /// Sessions that closed before or during the write.
     pub interrupted: u64,
+    /// Sessions that have, or had, another message with the same id.
+    pub id_reused: u64,
 }
 
 impl Tally {
@@ -140,6 +168,7 @@ impl Tally {
             Outcome::Delivered => self.delivered += 1,
             Outcome::Buffered => self.buffered += 1,
             Outcome::Overloaded => self.overloaded += 1,
+            Outcome::IdReused => self.id_reused += 1,
             Outcome::Moved { .. }
             | Outcome::NoSession
             | Outcome::Interrupted
@@ -155,6 +184,7 @@ impl Tally {
         self.buffered += other.buffered;
         self.overloaded += other.overloaded;
         self.interrupted += other.interrupted;
+        self.id_reused += other.id_reused;
     }
 }
 
@@ -201,10 +231,11 @@ impl PushReport {
         let rank = |outcome: &Outcome| match outcome {
             Outcome::Delivered => 0,
             Outcome::Buffered => 1,
-            Outcome::Overloaded => 2,
-            Outcome::Interrupted => 3,
-            Outcome::Unreachable => 4,
-            Outcome::Moved { .. } | Outcome::NoSession | Outcome::Unknown | Outcome::NotReady => 5,
+            Outcome::IdReused => 2,
+            Outcome::Overloaded => 3,
+            Outcome::Interrupted => 4,
+            Outcome::Unreachable => 5,
+            Outcome::Moved { .. } | Outcome::NoSession | Outcome::Unknown | Outcome::NotReady => 6,
         };
         let best = self
             .sessions
@@ -257,6 +288,24 @@ mod tests {
             |outcome: &Outcome| SessionReport { device: None, node: None, outcome: outcome.clone() };
         let sessions = outcomes.iter().map(session).collect();
         PushReport { id: MessageId::new("m").unwrap(), sessions, knowledge }.best()
+    }
+
+    #[test]
+    fn a_fingerprint_tells_payloads_apart_by_their_bytes_and_their_kind() {
+        let of = |payload| Message::new(MessageId::new("m").unwrap(), true, payload).fingerprint();
+        assert_eq!(of(Payload::text("a")), of(Payload::text("a")));
+        assert_ne!(of(Payload::text("a")), of(Payload::text("b")));
+        assert_ne!(of(Payload::text("a")), of(Payload::binary("a")));
+        assert_ne!(of(Payload::text("")), of(Payload::binary("")));
+    }
+
+    #[test]
+    fn a_reused_id_is_told_unless_another_session_has_the_message() {
+        assert_eq!(best(Knowledge::Whole, &[Outcome::IdReused, Outcome::Delivered]), Outcome::Delivered);
+        for worse in [Outcome::Overloaded, Outcome::Interrupted, Outcome::Unreachable, Outcome::NoSession] {
+            assert_eq!(best(Knowledge::Whole, &[worse, Outcome::IdReused]), Outcome::IdReused);
+        }
+        assert_eq!(best(Knowledge::Isolated, &[Outcome::IdReused]), Outcome::IdReused);
     }
 
     #[test]

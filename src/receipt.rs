@@ -206,11 +206,17 @@ mod tests {
     #[test]
     fn a_tally_counts_each_outcome() {
         let (slot, done) = collect();
-        let outcomes = [Outcome::Delivered, Outcome::Buffered, Outcome::Overloaded, Outcome::NoSession];
-        for (reply, outcome) in gather_tally(4, done).into_iter().zip(outcomes) {
+        let outcomes = [
+            Outcome::Delivered,
+            Outcome::Buffered,
+            Outcome::Overloaded,
+            Outcome::NoSession,
+            Outcome::IdReused,
+        ];
+        for (reply, outcome) in gather_tally(5, done).into_iter().zip(outcomes) {
             reply.answer(outcome);
         }
-        let expected = Tally { delivered: 1, buffered: 1, overloaded: 1, interrupted: 1 };
+        let expected = Tally { delivered: 1, buffered: 1, overloaded: 1, interrupted: 1, id_reused: 1 };
         assert_eq!(*slot.lock().unwrap(), Some(Answer::Tally(expected)));
     }
 

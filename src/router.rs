@@ -91,7 +91,7 @@ impl Router {
             let seq = self.next_id.fetch_add(1, Ordering::Relaxed);
             own_id(self.parts.id_prefix, seq)
         });
-        Message { id, idempotent, payload }
+        Message::new(id, idempotent, payload)
     }
 
     /// Pushes to a session or to all sessions of a user. Dropping the future stops the waiting, not

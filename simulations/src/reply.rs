@@ -226,6 +226,8 @@ struct Pushed {
     _overloaded: u64,
     #[serde(default, rename = "interrupted")]
     _interrupted: u64,
+    #[serde(default, rename = "id_reused")]
+    _id_reused: u64,
     nodes: Option<Vec<Tally>>,
 }
 
@@ -242,6 +244,8 @@ struct Tally {
     _overloaded: u64,
     #[serde(rename = "interrupted")]
     _interrupted: u64,
+    #[serde(rename = "id_reused")]
+    _id_reused: u64,
 }
 
 impl Pushed {

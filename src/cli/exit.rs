@@ -38,4 +38,4 @@ Exit codes:
   2  wrong usage or configuration
   3  no session of that user or device
   4  not delivered, or not known to be: buffered, overloaded, unreachable, interrupted,
-     isolated, not_ready";
+     isolated, not_ready, id_reused";

@@ -168,6 +168,7 @@ struct Report {
     buffered: u64,
     overloaded: u64,
     interrupted: u64,
+    id_reused: u64,
     sessions: Vec<SessionOutcome>,
     nodes: Vec<NodeOutcome>,
     error: Option<ErrorBody>,
@@ -202,7 +203,7 @@ fn judge(answer: &Answer, report: &Report, to: &Address) -> Exit {
         return Exit::Done;
     }
     let silent = report.nodes.iter().any(|node| node.outcome == "unreachable");
-    let unsure = report.buffered + report.overloaded + report.interrupted > 0;
+    let unsure = report.buffered + report.overloaded + report.interrupted + report.id_reused > 0;
     match to {
         Address::All if silent => Exit::NotDelivered,
         _ if report.delivered > 0 => Exit::Done,
@@ -216,7 +217,7 @@ fn by_word(word: &str) -> Exit {
     match word {
         "delivered" | "accepted" => Exit::Done,
         "no_session" => Exit::NoSession,
-        "buffered" | "overloaded" | "unreachable" | "interrupted" => Exit::NotDelivered,
+        "buffered" | "overloaded" | "unreachable" | "interrupted" | "id_reused" => Exit::NotDelivered,
         "unknown" | "isolated" | "not_ready" => Exit::NotDelivered,
         _ => Exit::Error,
     }
@@ -232,6 +233,7 @@ fn describe(answer: &Answer, report: &Report) -> Vec<String> {
             (report.buffered, "buffered"),
             (report.overloaded, "overloaded"),
             (report.interrupted, "interrupted"),
+            (report.id_reused, "refused, as the id is another message's"),
         ];
         let others: String = others
             .iter()

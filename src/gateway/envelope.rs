@@ -156,9 +156,9 @@ mod tests {
     #[test]
     fn a_text_is_escaped_and_a_binary_is_base64() {
         let id = MessageId::new("m1").unwrap();
-        let text = Message { id: id.clone(), idempotent: false, payload: Payload::text("a\"\n\u{1}ü") };
+        let text = Message::new(id.clone(), false, Payload::text("a\"\n\u{1}ü"));
         assert_eq!(read(&message(&text)), json!({ "type": "message", "id": "m1", "data": "a\"\n\u{1}ü" }));
-        let binary = Message { id, idempotent: false, payload: Payload::binary(vec![0, 255]) };
+        let binary = Message::new(id, false, Payload::binary(vec![0, 255]));
         assert_eq!(read(&message(&binary)), json!({ "type": "message", "id": "m1", "base64": "AP8=" }));
     }
 

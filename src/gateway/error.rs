@@ -113,6 +113,16 @@ impl ApiError {
         )
     }
 
+    /// 409: the id belongs to another message.
+    pub(super) fn id_reused() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "id_reused",
+            "another message was pushed to this session with the same id, so this one was not written: give each message \
+             an id of its own, and send it again only unchanged",
+        )
+    }
+
     /// 413: more than a payload may have.
     pub(super) fn payload_too_large(bytes_max: usize) -> Self {
         Self::new(
@@ -284,6 +294,7 @@ mod tests {
             (ApiError::no_session(), 404, "no_session"),
             (ApiError::method_not_allowed(), 405, "method_not_allowed"),
             (ApiError::session_exists(), 409, "session_exists"),
+            (ApiError::id_reused(), 409, "id_reused"),
             (ApiError::payload_too_large(1), 413, "payload_too_large"),
             (ApiError::uri_too_long(1), 414, "uri_too_long"),
             (ApiError::unsupported_encoding(), 415, "unsupported_encoding"),

@@ -106,7 +106,7 @@ mod tests {
 
     fn message(id: &str, bytes: usize) -> Arc<Message> {
         let id = MessageId::new(id).unwrap();
-        Arc::new(Message { id, idempotent: false, payload: Payload::binary(vec![0; bytes]) })
+        Arc::new(Message::new(id, false, Payload::binary(vec![0; bytes])))
     }
 
     fn broadcast(fanout: &Fanout, message: &Arc<Message>) -> oneshot::Receiver<Answer> {

@@ -179,6 +179,7 @@ mod tests {
             Outcome::Unreachable,
             Outcome::Unknown,
             Outcome::NotReady,
+            Outcome::IdReused,
         ] {
             assert_eq!(after(outcome.clone(), 0, Some(owned("b", 9))), Follow::Settled(outcome));
         }

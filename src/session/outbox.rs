@@ -61,9 +61,22 @@ pub(crate) struct Outbox {
     limits: OutboxLimits,
     closing: Option<CloseReason>,
     /// Ids of the last written messages whose id the caller chose.
-    recent: VecDeque<MessageId>,
+    recent: VecDeque<Known>,
     /// The same of the batch that is being written.
-    in_flight: Vec<MessageId>,
+    in_flight: Vec<Known>,
+}
+
+/// What is kept of a message whose id the caller chose.
+struct Known {
+    id: MessageId,
+    fingerprint: u64,
+}
+
+impl Known {
+    fn of(outgoing: &Outgoing) -> Option<Self> {
+        let message = &outgoing.message;
+        message.idempotent.then(|| Self { id: message.id.clone(), fingerprint: message.fingerprint() })
+    }
 }
 
 struct Waiting {
@@ -102,7 +115,7 @@ impl Outbox {
             return Offered::Refused(outgoing, reason.outcome());
         }
         if outgoing.message.idempotent
-            && let Some(outcome) = self.seen(&outgoing.message.id)
+            && let Some(outcome) = self.seen(&outgoing.message)
         {
             return Offered::Refused(outgoing, outcome);
         }
@@ -122,21 +135,27 @@ impl Outbox {
 
     /// Whether the message may be written now: nothing waits before it, and it would not be refused.
     pub(crate) fn is_clear_for(&self, outgoing: &Outgoing) -> bool {
-        let repeated = || outgoing.message.idempotent && self.seen(&outgoing.message.id).is_some();
+        let repeated = || outgoing.message.idempotent && self.seen(&outgoing.message).is_some();
         self.closing.is_none() && self.queue.is_empty() && !repeated()
     }
 
     /// Notes that a message is being written that did not wait.
     pub(crate) fn begin(&mut self, outgoing: &Outgoing) {
-        self.in_flight.extend(outgoing.message.idempotent.then(|| outgoing.message.id.clone()));
+        self.in_flight.extend(Known::of(outgoing));
     }
 
-    fn seen(&self, id: &MessageId) -> Option<Outcome> {
-        if self.recent.contains(id) {
-            return Some(Outcome::Delivered);
-        }
-        let waits = self.in_flight.contains(id) || self.queue.iter().any(|waiting| waiting.message.id == *id);
-        waits.then_some(Outcome::Buffered)
+    /// What to say of a message whose id is here already: it was written or waits, or it is another message.
+    fn seen(&self, message: &Message) -> Option<Outcome> {
+        let is_same = |known: &Known| known.fingerprint == message.fingerprint();
+        let (same, outcome) = if let Some(known) = self.recent.iter().find(|known| known.id == message.id) {
+            (is_same(known), Outcome::Delivered)
+        } else if let Some(known) = self.in_flight.iter().find(|known| known.id == message.id) {
+            (is_same(known), Outcome::Buffered)
+        } else {
+            let waiting = self.queue.iter().find(|waiting| waiting.message.id == message.id)?;
+            (waiting.message.payload == message.payload, Outcome::Buffered)
+        };
+        Some(if same { outcome } else { Outcome::IdReused })
     }
 
     /// Takes up to `batch_max` messages to write.
@@ -151,7 +170,7 @@ impl Outbox {
             })
             .collect();
         self.bytes -= batch.iter().map(Outgoing::len).sum::<usize>();
-        self.in_flight.extend(batch.iter().filter(|o| o.message.idempotent).map(|o| o.message.id.clone()));
+        self.in_flight.extend(batch.iter().filter_map(Known::of));
         self.check();
         batch
     }
@@ -164,11 +183,11 @@ impl Outbox {
     /// Notes the ids of written messages, so that a retry is recognised.
     pub(crate) fn remember(&mut self, batch: &[Outgoing]) {
         self.in_flight.clear();
-        for outgoing in batch.iter().filter(|outgoing| outgoing.message.idempotent) {
+        for known in batch.iter().filter_map(Known::of) {
             if self.recent.len() == limits::IDEMPOTENCY_WINDOW {
                 self.recent.pop_front();
             }
-            self.recent.push_back(outgoing.message.id.clone());
+            self.recent.push_back(known);
         }
     }
 

@@ -53,7 +53,7 @@ fn offer(session: &Session, id: &str) -> oneshot::Receiver<Outcome> {
         let _ = done.send(outcomes.remove(0));
     });
     let id = MessageId::new(id).unwrap();
-    let message = Message { id, idempotent: true, payload: Payload::text("x") };
+    let message = Message::new(id, true, Payload::text("x"));
     session.offer(&Arc::new(message), reply.into_iter().next().unwrap());
     outcome
 }

@@ -22,6 +22,7 @@ mod explain;
 mod flood;
 mod heads;
 mod heartbeat;
+mod identity;
 mod isolation;
 mod joining;
 mod logs;

@@ -143,6 +143,7 @@ pub(super) struct LineAnswer {
     line: u64,
     id: Option<String>,
     delivered: u64,
+    id_reused: u64,
     outcome: Option<String>,
     error: Option<ErrorBody>,
 }
@@ -154,6 +155,7 @@ impl LineAnswer {
             (Some(error), _) => &error.code,
             (None, Some(outcome)) => outcome,
             (None, None) if self.delivered > 0 => "delivered",
+            (None, None) if self.id_reused > 0 => "id_reused",
             (None, None) => "no_session",
         }
     }

@@ -89,7 +89,13 @@ pub(super) async fn broadcast(
         tokio::spawn(answer);
         return Ok(accepted(&id));
     }
-    Ok(Json(BroadcastAnswer::from(&answer.await)).into_response())
+    let report = answer.await;
+    let answer = BroadcastAnswer::from(&report);
+    let Tally { delivered, buffered, id_reused, .. } = answer.total;
+    if id_reused > 0 && delivered + buffered == 0 {
+        return Err(ApiError::id_reused().with_details(details(&answer)));
+    }
+    Ok(Json(answer).into_response())
 }
 
 async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> Result<Response, ApiError> {
@@ -113,7 +119,7 @@ async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> R
     let answer = PushAnswer::from(&report);
     match refusal(&report.best()) {
         None => Ok(Json(answer).into_response()),
-        Some(error) => Err(error.with_details(answer.details())),
+        Some(error) => Err(error.with_details(details(&answer))),
     }
 }
 
@@ -148,6 +154,7 @@ pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
         Outcome::Unreachable => Some(ApiError::unreachable()),
         Outcome::Unknown => Some(ApiError::isolated()),
         Outcome::NotReady => Some(ApiError::joining()),
+        Outcome::IdReused => Some(ApiError::id_reused()),
     }
 }
 
@@ -214,12 +221,11 @@ impl<'a> From<&'a PushReport> for PushAnswer<'a> {
     }
 }
 
-impl PushAnswer<'_> {
-    fn details(&self) -> Map<String, Value> {
-        match serde_json::to_value(self) {
-            Ok(Value::Object(details)) => details,
-            _ => unreachable!("a struct of texts and numbers is an object"),
-        }
+/// An answer as fields beside an error.
+fn details(answer: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(answer) {
+        Ok(Value::Object(details)) => details,
+        _ => unreachable!("a struct of texts and numbers is an object"),
     }
 }
 
@@ -298,6 +304,7 @@ mod tests {
         assert_eq!(code(Outcome::Unreachable), Some("unreachable"));
         assert_eq!(code(Outcome::Unknown), Some("isolated"));
         assert_eq!(code(Outcome::NotReady), Some("not_ready"));
+        assert_eq!(code(Outcome::IdReused), Some("id_reused"));
     }
 
     #[test]
@@ -320,10 +327,10 @@ mod tests {
         let report =
             BroadcastReport { id, nodes: vec![(node, Some(tally)), (NodeName::new("n2").unwrap(), None)] };
         let expected = json!({
-            "id": "m1", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0,
+            "id": "m1", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0, "id_reused": 0,
             "nodes": [
-                { "node": "n1", "outcome": "answered", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0 },
-                { "node": "n2", "outcome": "unreachable", "delivered": 0, "buffered": 0, "overloaded": 0, "interrupted": 0 },
+                { "node": "n1", "outcome": "answered", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0, "id_reused": 0 },
+                { "node": "n2", "outcome": "unreachable", "delivered": 0, "buffered": 0, "overloaded": 0, "interrupted": 0, "id_reused": 0 },
             ],
         });
         assert_eq!(serde_json::to_value(BroadcastAnswer::from(&report)).unwrap(), expected);

@@ -148,7 +148,7 @@ impl Fixture {
             let Answer::Outcomes(mut outcomes) = answer else { panic!("one outcome was asked for") };
             let _ = done.send(outcomes.remove(0));
         });
-        let message = Message { id: MessageId::new(id).unwrap(), idempotent: false, payload };
+        let message = Message::new(MessageId::new(id).unwrap(), false, payload);
         self.session.offer(&Arc::new(message), reply.into_iter().next().unwrap());
         outcome
     }

@@ -27,7 +27,7 @@ fn outgoing(id: &str, idempotent: bool, len: usize) -> (Outgoing, Caller) {
     .pop()
     .unwrap();
     let id = MessageId::new(id).unwrap();
-    let message = Message { id, idempotent, payload: Payload::text("x".repeat(len)) };
+    let message = Message::new(id, idempotent, Payload::text("x".repeat(len)));
     (Outgoing::new(Arc::new(message), reply), Caller(slot))
 }
 
@@ -78,6 +78,45 @@ fn a_retry_is_answered_without_a_second_delivery() {
     assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Buffered)));
     outbox.remember(&batch);
     assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Delivered)));
+}
+
+#[test]
+fn an_id_that_another_message_has_is_refused_while_that_waits_is_written_and_was() {
+    let mut outbox = Outbox::new(LIMITS);
+    let refused = |outbox: &mut Outbox| {
+        let other = outgoing("a", true, 2).0;
+        assert!(!outbox.is_clear_for(&other), "it may not be written at once either");
+        matches!(outbox.offer(other), Offered::Refused(_, Outcome::IdReused))
+    };
+    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Queued { .. }));
+    assert!(refused(&mut outbox));
+    let batch = outbox.take(1);
+    assert!(refused(&mut outbox));
+    outbox.remember(&batch);
+    assert!(refused(&mut outbox));
+    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Delivered)));
+    assert_eq!(outbox.len(), 0);
+}
+
+#[test]
+fn an_id_of_text_is_another_one_for_the_same_bytes_as_binary() {
+    let mut outbox = Outbox::new(LIMITS);
+    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Queued { .. }));
+    let (mut binary, _caller) = outgoing("a", true, 1);
+    binary.message = Arc::new(Message::new(binary.message.id.clone(), true, Payload::binary("x")));
+    assert!(matches!(outbox.offer(binary), Offered::Refused(_, Outcome::IdReused)));
+}
+
+#[test]
+fn an_id_is_free_again_when_it_is_forgotten() {
+    let mut outbox = Outbox::new(LIMITS);
+    for n in 0..=limits::IDEMPOTENCY_WINDOW {
+        outbox.offer(outgoing(&format!("a{n}"), true, 1).0);
+        let batch = outbox.take(1);
+        outbox.remember(&batch);
+    }
+    assert!(matches!(outbox.offer(outgoing("a1", true, 2).0), Offered::Refused(_, Outcome::IdReused)));
+    assert!(matches!(outbox.offer(outgoing("a0", true, 2).0), Offered::Queued { .. }));
 }
 
 #[test]
