@@ -69,6 +69,8 @@ pub struct Directory {
     own: Head,
     ring: ChangeRing,
     others: BTreeMap<NodeName, Other>,
+    /// The millisecond of the latest stamp that this node's clock gave, and how many it had given in it.
+    given: (u64, u64),
     /// Changes that a copy remembers.
     relay_changes_max: usize,
     slots: Arc<Slots>,
@@ -141,6 +143,7 @@ impl Directory {
             own: Head::at(Position { incarnation, version: 0 }),
             ring: ChangeRing::new(ring_changes_max),
             others: BTreeMap::new(),
+            given: (0, 0),
             relay_changes_max,
         }
     }
@@ -163,9 +166,22 @@ impl Directory {
         self.own
     }
 
-    /// The stamp for a claim of `key`, above `seen` and above all that is known of the key here.
-    pub fn next_stamp(&self, key: Key, now_ms: u64, seen: Option<Stamp>, shards: &mut impl Shards) -> Stamp {
-        Stamp::next(now_ms, shards.with(key.user, |view| view.stamp(key)).max(seen))
+    /// The stamp for a claim of `key`, above `seen` and above all that is known of the key here. Claims of one
+    /// millisecond are numbered, whatever their key: nothing is known any more of one that was released, and its
+    /// stamp, which its client has in a resume token, must not be that of the next session.
+    pub fn next_stamp(
+        &mut self,
+        key: Key,
+        now_ms: u64,
+        seen: Option<Stamp>,
+        shards: &mut impl Shards,
+    ) -> Stamp {
+        let (last_ms, before) = self.given;
+        let number = if now_ms == last_ms { before + 1 } else { 0 };
+        self.given = (now_ms, number);
+        let physical = Stamp::numbered(now_ms, number);
+        let known = shards.with(key.user, |view| view.stamp(key)).max(seen);
+        Stamp::next(now_ms, known).max(physical)
     }
 
     /// Claims `key` for this node. The sessions of this node that it excludes are in the result.

@@ -219,6 +219,12 @@ impl Stamp {
         Self(seen.map_or(physical, |s| physical.max(s.0.saturating_add(1))))
     }
 
+    /// The stamp of the claim with that number among those of one millisecond, from 0.
+    #[must_use]
+    pub fn numbered(now_ms: u64, number: u64) -> Self {
+        Self((now_ms << 16).saturating_add(number))
+    }
+
     /// Below every stamp of a claim.
     pub const ZERO: Self = Self(0);
 

@@ -149,6 +149,20 @@ impl TestNode {
 }
 
 #[test]
+fn two_claims_of_one_millisecond_never_have_one_stamp_also_when_the_first_was_released() {
+    let mut node = TestNode::new("a", 1, 64);
+    let mut claim = |now_ms, key| {
+        let stamp = node.directory.next_stamp(key, now_ms, None, &mut node.shards);
+        node.directory.claim(key, Claim { stamp, state: ClaimState::Connected }, &mut node.shards);
+        assert!(node.directory.release(key, stamp, &mut node.shards));
+        stamp
+    };
+    let stamps = [claim(5, key(1)), claim(5, key(1)), claim(5, key(2)), claim(6, key(1)), claim(4, key(1))];
+    let raw = |ms: u64, number| Stamp::from_raw((ms << 16) + number);
+    assert_eq!(stamps, [raw(5, 0), raw(5, 1), raw(5, 2), raw(6, 0), raw(4, 0)]);
+}
+
+#[test]
 fn a_claim_reaches_a_peer_and_a_release_takes_it_away() {
     let (mut a, mut b) = (TestNode::new("a", 1, 8), TestNode::new("b", 1, 8));
     let stamp = a.claim(key(1), 1_000);

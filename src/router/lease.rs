@@ -191,7 +191,8 @@ struct End {
 
 impl End {
     /// The claim of a session that lingers may be another one's by now, with the same stamp: where a claim
-    /// between both was released, nothing was left to exceed but what the first one had exceeded.
+    /// between both was released, nothing was left to exceed but what the first one had exceeded, the claim of
+    /// a faster clock.
     fn release(self) {
         let (key, stamp) = (self.session.key(), self.session.stamp());
         let another = |held: Arc<Session>| held.stamp() == stamp && !Arc::ptr_eq(&held, &self.session);
@@ -217,9 +218,10 @@ mod tests {
         let registry = Arc::new(Registry::new(name.clone(), 9));
         let (takeover, tuning) = (Takeover::default(), Tuning::default());
         let replica = Arc::new(Replica::new(name, Incarnation(1), hasher, takeover, tuning));
+        let faster = Some(Stamp::from_raw(10 << 16));
         let open = || {
             let mut opened = None;
-            let claimed = replica.claim(key, 5, None, None, |stamp| {
+            let claimed = replica.claim(key, 5, faster, None, |stamp| {
                 let limits = OutboxLimits { messages_max: 1, bytes_max: 1 };
                 let session = Arc::new(Session::new(names.clone(), key, stamp, None, limits));
                 registry.insert(&session);
