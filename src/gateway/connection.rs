@@ -88,6 +88,8 @@ pub(super) struct Connection<S> {
     /// Whether the handler let the client in.
     admitted: bool,
     heartbeat: Heartbeat,
+    /// A ping was due while there was something else to write: it follows that.
+    ping_owed: bool,
     opened: Instant,
     due: Due,
     timer: Pin<Box<Sleep>>,
@@ -137,6 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             handling: Some(Box::pin(async move { handler.on_connect(&info).await })),
             admitted: false,
             heartbeat: Heartbeat::new(setup.timers),
+            ping_owed: false,
             opened,
             due: Due::new(opened, setup.expires_unix_ms.is_some()),
             timer: Box::pin(sleep_until(opened)),
@@ -291,6 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.setup.metrics.messages_written.with(self.writer).increment(self.batch.len() as u64);
             self.session.written(std::mem::take(&mut self.batch));
         }
+        self.pay_ping();
     }
 
     /// The handler returned: from `on_connect` the first time, from `on_message` later.
@@ -310,6 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let welcome = envelope::welcome(info, stamp, &resume);
                     self.frames.push(FrameKind::Text, welcome);
                 }
+                self.pay_ping();
             }
             Err(reason) => {
                 self.session.close(CloseReason::Policy(reason));

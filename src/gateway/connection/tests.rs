@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio::io::DuplexStream;
 use tokio::sync::{Notify, oneshot};
@@ -374,6 +375,19 @@ async fn a_client_that_reads_slowly_is_alive_and_one_that_does_not_read_is_not()
     fixture.session.closed().await;
     assert_eq!(fixture.session.closing(), Some(CloseReason::HeartbeatTimeout));
     assert!(started.elapsed() <= Duration::from_secs(62));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_that_is_due_while_a_message_is_being_written_follows_it() {
+    let mut fixture = connect(Options { pipe_bytes: 1_000, ..Options::default() }).await;
+    let (opened, second) = (Instant::now(), Duration::from_secs(1));
+    sleep_until(opened + 25 * second - second / 2).await;
+    let outcome = fixture.push("m1", text(5_000));
+    sleep_until(opened + 25 * second + second / 4).await;
+    assert_eq!(fixture.receive().await.len(), 5_000);
+    assert_eq!(outcome.await, Ok(Outcome::Delivered));
+    assert_eq!(fixture.receive().await, Frame::Ping(Bytes::new()));
+    assert!(opened.elapsed() < 26 * second, "the next one would be due at 50 s");
 }
 
 #[tokio::test(start_paused = true)]

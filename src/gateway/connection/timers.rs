@@ -87,6 +87,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Some(now + Duration::from_millis(left).min(EXPIRY_CHECK_MAX))
     }
 
+    /// Writes the ping that was due while there was something else to write.
+    pub(super) fn pay_ping(&mut self) {
+        if std::mem::take(&mut self.ping_owed) {
+            self.frames.push(FrameKind::Ping, Bytes::new());
+        }
+    }
+
     /// Asks the heartbeat what to do, and says when to ask again.
     fn pulse(&mut self) -> Instant {
         if let Some(at) = self.session.written_directly() {
@@ -96,8 +103,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match self.heartbeat.poll(self.opened.elapsed()) {
                 Pulse::Wait(at) => return self.opened + at,
                 // Behind frames that do not get out a ping says nothing, and before the client is
-                // let in nothing is written.
-                Pulse::Ping if !self.frames.is_empty() || !self.admitted => {}
+                // let in nothing is written. But the client must be asked before it is given up.
+                Pulse::Ping if !self.frames.is_empty() || !self.admitted => self.ping_owed = true,
                 Pulse::Ping => self.frames.push(FrameKind::Ping, Bytes::new()),
                 ended @ (Pulse::Dead | Pulse::Idle) => {
                     let dead = ended == Pulse::Dead;
