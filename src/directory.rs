@@ -82,10 +82,23 @@ struct Other {
     copy: Option<Copy>,
     /// The boot whose claims are hidden, because it is dead.
     hidden: Option<Incarnation>,
+    /// The boot that was hidden and is back, and whose claims are not known to be of today yet.
+    unproven: Option<Incarnation>,
     /// Boots up to this one are over: nothing of theirs is taken any more.
     over: Incarnation,
     /// This boot is not a member any more: nothing of it is taken until it is one again.
     purged: Option<Incarnation>,
+}
+
+impl Other {
+    /// What the rows of its copy count for.
+    fn standing(&self) -> Standing {
+        match (self.hidden, self.unproven) {
+            (Some(_), _) => Standing::Hidden,
+            (None, Some(_)) => Standing::Unproven,
+            (None, None) => Standing::Shown,
+        }
+    }
 }
 
 /// Why a delta or a snapshot was not merged. Nothing changed, but for [`MergeError::Diverged`].
@@ -397,7 +410,8 @@ impl Directory {
         let incarnation = digest.position.incarnation;
         // A new incarnation is a new process: what was hidden about the old one does not bind it.
         other.hidden = other.hidden.filter(|hidden| *hidden == incarnation);
-        let standing = if other.hidden.is_some() { Standing::Hidden } else { Standing::Shown };
+        other.unproven = other.unproven.filter(|unproven| *unproven == incarnation);
+        let standing = other.standing();
         let copy = Copy { slot: *slot, head: *head, exact: true, recent: Recent::default() };
         let old = other.copy.replace(copy);
         let slots = Arc::make_mut(&mut self.slots);
@@ -428,8 +442,8 @@ impl Directory {
     }
 
     /// Hides or shows the claims that `owner`, which is a member, made in the boot `incarnation`, held now
-    /// or later. Returns whether claims are shown again: the sessions of this node may have lost against
-    /// them.
+    /// or later. What is shown again takes nothing away before it is [proven](Self::prove). Returns whether
+    /// that is still to come.
     pub fn set_hidden(
         &mut self,
         owner: &NodeName,
@@ -443,14 +457,31 @@ impl Directory {
             return false;
         }
         other.hidden = hidden.then_some(incarnation);
-        let Some(copy) = &other.copy else { return false };
-        if copy.head.digest.position.incarnation != incarnation {
-            return false;
-        }
-        let standing = if hidden { Standing::Hidden } else { Standing::Shown };
-        Arc::make_mut(&mut self.slots).set(copy.slot, standing);
-        shards.set_slots(&self.slots);
+        other.unproven = (!hidden).then_some(incarnation);
+        self.stand(owner, incarnation, shards);
         !hidden
+    }
+
+    /// What is held of `owner` in the boot `incarnation` is of today: its section has arrived since it is
+    /// back, or did not for so long that nobody waits for it any more. Returns whether its claims count
+    /// only from now on: the sessions of this node may have lost against them.
+    pub fn prove(&mut self, owner: &NodeName, incarnation: Incarnation, shards: &mut impl Shards) -> bool {
+        let unproven = self.others.get_mut(owner).map(|other| &mut other.unproven);
+        let proven = unproven.and_then(|unproven| unproven.take_if(|held| *held == incarnation)).is_some();
+        if proven {
+            self.stand(owner, incarnation, shards);
+        }
+        proven
+    }
+
+    /// The copy of the section of `owner`, if it is of that boot, counts for what is known of the boot.
+    fn stand(&mut self, owner: &NodeName, incarnation: Incarnation, shards: &mut impl Shards) {
+        let Some(other) = self.others.get(owner) else { return };
+        let of_boot = |copy: &&Copy| copy.head.digest.position.incarnation == incarnation;
+        if let Some(copy) = other.copy.as_ref().filter(of_boot) {
+            Arc::make_mut(&mut self.slots).set(copy.slot, other.standing());
+            shards.set_slots(&self.slots);
+        }
     }
 
     /// Forgets the section of `owner` if it is of the boot `incarnation` or of an earlier one.
@@ -470,6 +501,7 @@ impl Directory {
             other.purged = other.purged.max(Some(incarnation));
         }
         other.hidden = other.hidden.filter(|hidden| *hidden > incarnation);
+        other.unproven = other.unproven.filter(|unproven| *unproven > incarnation);
         let old = other.copy.take_if(|copy| copy.head.digest.position.incarnation <= incarnation);
         if let Some(old) = old {
             Arc::make_mut(&mut self.slots).set(old.slot, Standing::Retired);

@@ -13,5 +13,5 @@ pub use crate::membership::incarnation::decide as decide_incarnation;
 pub use crate::membership::member::{Advert, AdvertState, GossipView, MemberState};
 pub use crate::membership::overlay::{Change, Member, Observation, Overlay, OverlayTimers};
 pub use crate::membership::roster::{Roster, RosterEntry};
-pub use crate::node::{Inside, Observer};
+pub use crate::node::{Inside, Observer, Returned};
 pub use crate::replica::{Arriving, Claimed, Held, Replica};

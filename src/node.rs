@@ -45,6 +45,8 @@ mod start;
 pub use observer::{Inside, Observer};
 use shared::Shared;
 
+#[doc(hidden)]
+pub use returned::Returned;
 /// A running node. Dropping it stops the node abruptly; [`Node::shutdown`] drains it first.
 pub struct Node {
     shared: Arc<Shared>,

@@ -242,11 +242,17 @@ impl Replica {
         Ok(snapshot.map(|snapshot| Arriving { replica: self, snapshot: Some(snapshot) }))
     }
 
-    /// Hides or shows what `owner` claimed in that boot; the sessions that this node lost by it are
-    /// in the result.
-    pub fn set_hidden(&self, owner: &NodeName, incarnation: Incarnation, hidden: bool) -> Vec<Lost> {
-        let shown = self.lock().set_hidden(owner, incarnation, hidden, &mut &*self.shards);
-        if shown { self.audit() } else { Vec::new() }
+    /// Hides or shows what `owner` claimed in that boot. Returns whether what is shown is still to be
+    /// [proven](Self::prove).
+    pub fn set_hidden(&self, owner: &NodeName, incarnation: Incarnation, hidden: bool) -> bool {
+        self.lock().set_hidden(owner, incarnation, hidden, &mut &*self.shards)
+    }
+
+    /// What is held of `owner` in that boot is of today; the sessions that this node lost by it are in
+    /// the result.
+    pub fn prove(&self, owner: &NodeName, incarnation: Incarnation) -> Vec<Lost> {
+        let proven = self.lock().prove(owner, incarnation, &mut &*self.shards);
+        if proven { self.audit() } else { Vec::new() }
     }
 
     /// Forgets the section of `owner` if it is of that boot or of an earlier one. `over`: nothing of
@@ -259,6 +265,12 @@ impl Replica {
     #[must_use]
     pub fn lookup(&self, key: Key) -> Option<Owned> {
         self.read(key.user).lookup(key)
+    }
+
+    /// The visible owner of a session, the claim `(owner, stamp)` aside: that owner says that it is over.
+    #[must_use]
+    pub fn lookup_other(&self, key: Key, owner: &NodeName, stamp: Stamp) -> Option<Owned> {
+        self.read(key.user).lookup_other(key, owner, stamp)
     }
 
     /// The visible owner of the session with these names.

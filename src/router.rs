@@ -202,7 +202,7 @@ impl Router {
                 for (wanted, (name, outcome)) in sessions.into_iter().zip(outcomes) {
                     let Wanted { device, name: known, stamp } = wanted;
                     let name = name.or(known);
-                    let visible = self.parts.replica.lookup(Key { user, device });
+                    let visible = self.parts.replica.lookup_other(Key { user, device }, &tried, stamp);
                     match route::follow(outcome, &Tried { owner: &tried, stamp, hop }, visible) {
                         Follow::Settled(outcome) => {
                             let node = (outcome != Outcome::NoSession).then(|| tried.clone());

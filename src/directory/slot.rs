@@ -1,16 +1,22 @@
 //! Who stands behind a row: a small number instead of a name, and one flag for all its rows.
 //!
 //! ```text
-//!             begin                end of the snapshot
-//!   (free) ──────────► Filling ──────────────────────► Shown ◄──── hide / show ────► Hidden
-//!      ▲                  │ given up                     │ replaced, purged, left      │
-//!      └──── swept ─── Retired ◄─────────────────────────┴─────────────────────────────┘
+//!             begin                end of the snapshot             hide
+//!   (free) ──────────► Filling ──────────────────────► Shown ──────────────────► Hidden
+//!      ▲                  │                              ▲       prove              │ ▲
+//!      │                  │ given up                     └──────── Unproven ◄── show ┘ │
+//!      │                  │                                            └───── hide ────┘
+//!      └──── swept ─── Retired ◄──── replaced, purged, left: from each of the others
 //! ```
 //!
 //! A slot is one copy of one boot of one node. A snapshot fills a slot that nobody sees, and takes
 //! the place of the one before at its end; hiding, showing and forgetting a node change its slot and
 //! not its rows. The rows of a retired slot count for nothing and are swept later; only then its
 //! number is used again.
+//!
+//! What is held of a member that was hidden is what it claimed before, and it may have let go since. So
+//! when it is shown again its rows are seen, because most of them stand, but they take no session
+//! away before they are *proven* to be of today: until then they are unproven.
 
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
@@ -33,14 +39,24 @@ impl SlotId {
 /// What the rows of a slot count for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// They are seen.
+    /// They are seen, and exclude the sessions that they win against.
     Shown,
+    /// Their node was hidden and is back: they are seen, and exclude nobody, because they may be over.
+    Unproven,
     /// Their node is dead: kept, not seen.
     Hidden,
     /// They are a part of a snapshot that is arriving.
     Filling,
     /// They are over, and wait for being swept.
     Retired,
+}
+
+impl Standing {
+    /// Whether the rows are seen: pushes follow them.
+    #[must_use]
+    pub fn is_seen(self) -> bool {
+        matches!(self, Self::Shown | Self::Unproven)
+    }
 }
 
 /// One slot in use.
@@ -79,8 +95,14 @@ impl Slots {
 
     /// Who stands behind `slot`, if its rows are seen.
     #[must_use]
-    pub fn shown(&self, slot: SlotId) -> Option<&Holder> {
-        self.get(slot).filter(|holder| holder.standing == Standing::Shown)
+    pub fn seen(&self, slot: SlotId) -> Option<&Holder> {
+        self.get(slot).filter(|holder| holder.standing.is_seen())
+    }
+
+    /// Whether the rows of `slot` may exclude sessions.
+    #[must_use]
+    pub fn is_proven(&self, slot: SlotId) -> bool {
+        self.get(slot).is_some_and(|holder| holder.standing == Standing::Shown)
     }
 
     /// Whether the rows of `slot` wait for being swept.
@@ -145,14 +167,31 @@ mod tests {
     fn the_number_of_a_retired_slot_is_used_again_only_when_it_was_swept() {
         let mut slots = Slots::new(name("me"), Incarnation(1));
         let a = slots.begin(name("a"), Incarnation(1)).unwrap();
-        assert_eq!((a, slots.shown(a)), (SlotId(1), None));
+        assert_eq!((a, slots.seen(a)), (SlotId(1), None));
         slots.set(a, Standing::Shown);
-        assert_eq!(slots.shown(a).map(|holder| holder.owner.as_str()), Some("a"));
+        assert_eq!(slots.seen(a).map(|holder| holder.owner.as_str()), Some("a"));
         slots.set(a, Standing::Retired);
         assert_eq!(slots.begin(name("b"), Incarnation(1)), Some(SlotId(2)));
         assert_eq!(slots.retired(), [a]);
         slots.free(&[a]);
         assert_eq!(slots.begin(name("c"), Incarnation(1)), Some(a));
+    }
+
+    #[test]
+    fn rows_that_are_unproven_are_seen_and_prove_nothing() {
+        let mut slots = Slots::new(name("me"), Incarnation(1));
+        let a = slots.begin(name("a"), Incarnation(1)).unwrap();
+        for (standing, seen, proven) in [
+            (Standing::Filling, false, false),
+            (Standing::Shown, true, true),
+            (Standing::Hidden, false, false),
+            (Standing::Unproven, true, false),
+            (Standing::Retired, false, false),
+        ] {
+            slots.set(a, standing);
+            assert_eq!((slots.seen(a).is_some(), slots.is_proven(a)), (seen, proven), "{standing:?}");
+        }
+        assert!(slots.is_proven(SlotId::OWN), "nobody doubts its own claims");
     }
 
     #[test]

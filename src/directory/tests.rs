@@ -127,9 +127,18 @@ impl TestNode {
         self.directory.end(snapshot, head.digest, head.len, &mut self.shards).expect("it adds up")
     }
 
-    fn hide(&mut self, owner: &str, incarnation: u64, hidden: bool) -> Vec<Lost> {
-        let shown = self.directory.set_hidden(&name(owner), boot(incarnation), hidden, &mut self.shards);
-        if shown { self.shards.0.iter().flat_map(View::audit).collect() } else { Vec::new() }
+    /// Returns whether what is shown is still to be proven.
+    fn hide(&mut self, owner: &str, incarnation: u64, hidden: bool) -> bool {
+        self.directory.set_hidden(&name(owner), boot(incarnation), hidden, &mut self.shards)
+    }
+
+    fn prove(&mut self, owner: &str, incarnation: u64) -> Vec<Lost> {
+        let proven = self.directory.prove(&name(owner), boot(incarnation), &mut self.shards);
+        if proven { self.audit() } else { Vec::new() }
+    }
+
+    fn audit(&self) -> Vec<Lost> {
+        self.shards.0.iter().flat_map(View::audit).collect()
     }
 
     fn sweep(&mut self) -> usize {
@@ -245,7 +254,46 @@ fn an_owner_that_returns_with_a_greater_claim_costs_the_key() {
     b.hide("a", 1, true);
     a.claim(key(1), 2_000);
     assert_eq!(b.pull(&a, &name("a"), 64), [], "a hidden owner takes nothing");
-    assert_eq!(b.hide("a", 1, false).len(), 1);
+    assert!(b.hide("a", 1, false), "it is to be proven");
+    assert_eq!(b.audit(), []);
+    assert_eq!(b.owner_of(key(1)).as_deref(), Some("a"), "and is seen");
+    assert_eq!(b.prove("a", 2), [], "another boot proves nothing of this one");
+    assert_eq!(b.prove("a", 1).len(), 1);
+    assert_eq!(b.prove("a", 1), [], "once");
+}
+
+#[test]
+fn what_arrives_of_a_member_that_is_back_is_unproven_until_it_is_said_to_be_of_today() {
+    let (mut a, mut b) = (TestNode::new("a", 1, 8), TestNode::new("b", 1, 8));
+    b.claim(key(1), 1_000);
+    a.claim(key(1), 2_000);
+    b.hide("a", 1, true);
+    b.hide("a", 1, false);
+    assert_eq!(b.pull_snapshot(&a, &name("a"), 64), [], "a third node may have sent it");
+    let stamp = a.claim(key(3), 2_000);
+    a.release(key(3), stamp);
+    assert_eq!(b.pull(&a, &name("a"), 64), []);
+    b.hide("a", 1, true);
+    assert_eq!(b.prove("a", 1), [], "what is hidden is not proven");
+    b.hide("a", 1, false);
+    assert_eq!(b.prove("a", 1).len(), 1);
+    let mut reborn = TestNode::new("a", 2, 8);
+    reborn.claim(key(1), 3_000);
+    b.hide("a", 1, true);
+    b.hide("a", 1, false);
+    assert_eq!(b.pull(&reborn, &name("a"), 64).len(), 1, "a new boot has nothing to prove");
+}
+
+#[test]
+fn a_claim_that_is_known_to_be_over_is_looked_past() {
+    let (mut a, mut b) = (TestNode::new("a", 1, 8), TestNode::new("b", 1, 8));
+    let kept = b.claim(key(1), 1_000);
+    let over = a.claim(key(1), 2_000);
+    b.pull(&a, &name("a"), 64);
+    let other = |owner: &str, stamp| b.shards.view(key(1)).lookup_other(key(1), &name(owner), stamp);
+    assert_eq!(other("a", over).map(|owned| owned.owner.to_string()).as_deref(), Some("b"));
+    assert_eq!(other("a", kept).map(|owned| owned.stamp), Some(over), "another claim of that owner");
+    assert_eq!(other("b", over).map(|owned| owned.stamp), Some(over), "a claim of another owner");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Who owns what, over all sections: the index that every push reads.
 //!
-//! `View(key) = max by (stamp, node name, incarnation)` over the rows whose slot is shown. Under
-//! `reject-newer` it is the minimum: there the older claim stays. A view is one shard of the whole:
+//! `View(key) = max by (stamp, node name, incarnation)` over the rows whose slot is seen. Under
+//! `reject-newer` it is the minimum: there the older claim stays. Which sessions a node has to let go of
+//! is judged by the rows of proven slots alone ([`View::lost`]). A view is one shard of the whole:
 //! [`replica`](crate::replica) spreads the users over several.
 
 use std::collections::BTreeMap;
@@ -127,6 +128,16 @@ impl View {
         self.winner(self.table.user(key.user).filter(|row| row.key == key)).map(|(_, owned)| owned)
     }
 
+    /// The same without the claim `(owner, stamp)`, which is known not to stand.
+    #[must_use]
+    pub fn lookup_other(&self, key: Key, owner: &NodeName, stamp: Stamp) -> Option<Owned> {
+        let is_other = |row: &&Row| {
+            row.claim().stamp != stamp || self.slots.get(row.slot).is_none_or(|holder| holder.owner != *owner)
+        };
+        let rows = self.table.user(key.user).filter(|row| row.key == key).filter(is_other);
+        self.winner(rows).map(|(_, owned)| owned)
+    }
+
     /// The greatest stamp of a key, hidden owners and unfinished snapshots included: what a new
     /// claim has to exceed. Where the sessions of a user exclude each other it is the user's.
     #[must_use]
@@ -181,14 +192,15 @@ impl View {
 
     /// The sessions of this node that exclude no other one, because another claim excludes them. Only
     /// a strictly greater claim (under `reject-newer` a strictly smaller one) excludes, so that of two
-    /// claimants at most one lets go.
+    /// claimants at most one lets go; and only one that is proven, because what is over excludes nobody.
     #[must_use]
     pub fn lost(&self, user: UserHash) -> Vec<Lost> {
         if !self.has_own(user) {
             return Vec::new();
         }
         let own = |row: &&Row| row.slot == SlotId::OWN;
-        let mut winners: Vec<_> = self.winning_rows(self.table.user(user)).collect();
+        let proven = self.table.user(user).filter(|row| self.slots.is_proven(row.slot));
+        let mut winners: Vec<_> = self.winning_rows(proven).collect();
         let mut lost: Vec<_> = self
             .table
             .user(user)
@@ -246,7 +258,7 @@ impl View {
 
     /// What decides between visible claims; greater wins.
     fn rank(&self, row: &Row) -> Option<(Stamp, &NodeName, Incarnation)> {
-        let holder = self.slots.shown(row.slot)?;
+        let holder = self.slots.seen(row.slot)?;
         Some((row.claim().stamp, &holder.owner, holder.incarnation))
     }
 
@@ -260,7 +272,7 @@ impl View {
 
     fn winner<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Option<(&'a Row, Owned)> {
         let row = rows
-            .filter(|row| self.slots.shown(row.slot).is_some())
+            .filter(|row| self.slots.seen(row.slot).is_some())
             .reduce(|best, row| if self.beats(row, best) { row } else { best })?;
         Some((row, self.owned(row)))
     }
@@ -278,10 +290,10 @@ impl View {
 
     /// The winner of each key, for rows in the order of keys.
     fn winning_rows<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = &'a Row> {
-        let mut shown = rows.filter(|row| self.slots.shown(row.slot).is_some()).peekable();
+        let mut seen = rows.filter(|row| self.slots.seen(row.slot).is_some()).peekable();
         std::iter::from_fn(move || {
-            let mut best = shown.next()?;
-            while let Some(row) = shown.next_if(|row| row.key == best.key) {
+            let mut best = seen.next()?;
+            while let Some(row) = seen.next_if(|row| row.key == best.key) {
                 if self.beats(row, best) {
                     best = row;
                 }

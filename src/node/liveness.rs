@@ -2,7 +2,8 @@
 //!
 //! Changes are applied under the overlay's lock, so that they take effect in the order in which
 //! they were decided. What an overlay state means for the data is an [`Effect`]: Dead hides, a return
-//! shows again, and what is over is forgotten.
+//! shows again, and what is over is forgotten. What others do about it (sessions that close, logs)
+//! happens when the lock is free again.
 
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
@@ -77,7 +78,7 @@ impl Liveness {
     pub(crate) fn observe(&self, observation: Observation) {
         let mut state = self.lock();
         let changes = state.overlay.observe(observation, self.now());
-        self.apply(&mut state, changes);
+        self.apply(state, changes);
     }
 
     /// A link is up; the peer told of these members.
@@ -89,7 +90,7 @@ impl Liveness {
         let (name, incarnation) = (peer.name.clone(), peer.incarnation);
         let up = Observation::LinkUp { name, incarnation, addr: peer.mesh };
         let changes = state.overlay.observe(up, self.now());
-        self.apply(&mut state, changes);
+        self.apply(state, changes);
     }
 
     /// The copy of a member's section is complete.
@@ -97,9 +98,6 @@ impl Liveness {
         let mut state = self.lock();
         state.readiness.synced(owner);
         self.roster.awaits(state.readiness.missing());
-        if state.returned.synced(owner) {
-            self.supersede(self.replica.audit());
-        }
     }
 
     /// Whether the node may say that it is ready. From then on it counts as joined.
@@ -164,32 +162,33 @@ impl Liveness {
             changes.extend(state.overlay.observe(empty, now));
         }
         changes.extend(state.overlay.tick(now));
-        self.apply(&mut state, changes);
-        if state.returned.due(now) {
-            self.supersede(self.replica.audit());
+        let due = state.returned.due(now);
+        let complaints = Self::complaints(&mut state);
+        let unheard: Vec<_> =
+            state.overlay.unheard().map(|member| (member.addr(), member.name().clone())).collect();
+        self.apply(state, changes);
+        for (member, incarnation) in due {
+            self.supersede(self.replica.prove(&member, incarnation));
         }
-        self.complain(&mut state);
-        for member in state.overlay.unheard() {
-            links.dial(member.addr(), Some(member.name().clone()));
+        complaints.into_iter().for_each(Complaint::tell);
+        for (addr, name) in unheard {
+            links.dial(addr, Some(name));
         }
     }
 
-    /// Logs what an operator has to know, once each.
-    fn complain(&self, state: &mut State) {
+    /// What an operator has to know, once each.
+    fn complaints(state: &mut State) -> Vec<Complaint> {
         let State { overlay, refused, degraded, .. } = state;
+        let mut complaints = Vec::new();
         if overlay.refused() > *refused && *refused == 0 {
-            warn!(
-                members_max = crate::limits::PEERS_MAX,
-                "the cluster has more members than a node keeps; some are ignored"
-            );
+            complaints.push(Complaint::TooManyMembers);
         }
         *refused = overlay.refused();
-        match (*degraded, overlay.degraded()) {
-            (false, true) => warn!("most peers fell silent at once: this node may be cut off or starved"),
-            (true, false) => info!("this node trusts what it hears of its peers again"),
-            _ => {}
+        if *degraded != overlay.degraded() {
+            *degraded = overlay.degraded();
+            complaints.push(Complaint::Doubt(*degraded));
         }
-        *degraded = overlay.degraded();
+        complaints
     }
 
     /// Members that said `left` and whose claims are all gone.
@@ -206,35 +205,44 @@ impl Liveness {
             .collect()
     }
 
-    fn apply(&self, state: &mut State, changes: Vec<Change>) {
-        for change in changes {
-            let Change { name, incarnation, from, to } = change;
-            let before = from.map_or("unknown", MemberState::as_str);
-            match to {
-                MemberState::Suspect | MemberState::Dead | MemberState::Superseded => {
-                    warn!(member = %name, %incarnation, from = before, to = to.as_str(), "member state");
-                }
-                _ => info!(member = %name, %incarnation, from = before, to = to.as_str(), "member state"),
-            }
-            match Effect::of(to) {
+    /// Does what the changes ask for, and lets go of the lock.
+    fn apply(&self, mut state: MutexGuard<'_, State>, changes: Vec<Change>) {
+        for Change { name, incarnation, to, .. } in &changes {
+            let (name, incarnation) = (name, *incarnation);
+            match Effect::of(*to) {
                 Effect::Show => {
-                    let lost = self.replica.set_hidden(&name, incarnation, false);
-                    self.supersede(state.returned.shown(&name, lost, self.now()));
+                    if self.replica.set_hidden(name, incarnation, false) {
+                        state.returned.shown(name, incarnation, self.now());
+                    }
                 }
                 Effect::Hide => {
-                    self.supersede(self.replica.set_hidden(&name, incarnation, true));
-                    state.returned.hidden(&name);
-                    state.readiness.gone(&name);
+                    self.replica.set_hidden(name, incarnation, true);
+                    state.returned.hidden(name);
+                    state.readiness.gone(name);
                 }
                 Effect::Forget { over } => {
-                    self.replica.discard(&name, incarnation, over);
-                    state.returned.hidden(&name);
-                    state.readiness.gone(&name);
+                    self.replica.discard(name, incarnation, over);
+                    state.returned.hidden(name);
+                    state.readiness.gone(name);
                 }
             }
         }
         self.roster.awaits(state.readiness.missing());
         self.roster.update(&state.overlay);
+        drop(state);
+        changes.iter().for_each(|change| self.tell(change));
+    }
+
+    /// Tells of a change, when it has taken effect.
+    fn tell(&self, change: &Change) {
+        let Change { name, incarnation, from, to } = change;
+        let before = from.map_or("unknown", MemberState::as_str);
+        match to {
+            MemberState::Suspect | MemberState::Dead | MemberState::Superseded => {
+                warn!(member = %name, %incarnation, from = before, to = to.as_str(), "member state");
+            }
+            _ => info!(member = %name, %incarnation, from = before, to = to.as_str(), "member state"),
+        }
     }
 
     /// Closes the sessions whose keys other nodes have claimed.
@@ -247,6 +255,30 @@ impl Liveness {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic happens under this lock")
+    }
+}
+
+/// Something that is to be told once.
+#[derive(Debug, Clone, Copy)]
+enum Complaint {
+    /// There are more members than a node keeps.
+    TooManyMembers,
+    /// This node doubts itself, or does not any more.
+    Doubt(bool),
+}
+
+impl Complaint {
+    fn tell(self) {
+        match self {
+            Self::TooManyMembers => warn!(
+                members_max = crate::limits::PEERS_MAX,
+                "the cluster has more members than a node keeps; some are ignored"
+            ),
+            Self::Doubt(true) => {
+                warn!("most peers fell silent at once: this node may be cut off or starved");
+            }
+            Self::Doubt(false) => info!("this node trusts what it hears of its peers again"),
+        }
     }
 }
 

@@ -104,7 +104,9 @@ fn rows(boot: &Boot, client: ClientIndex) -> Vec<Known> {
     let hasher = boot.replica.hasher();
     let key = hasher.key(&session_key(client));
     let mut rows = boot.replica.known(hasher.user(&user_id(user_of(client))));
-    rows.retain(|row| row.key == key && matches!(row.holder.standing, Standing::Shown | Standing::Hidden));
+    rows.retain(|row| {
+        row.key == key && (row.holder.standing.is_seen() || row.holder.standing == Standing::Hidden)
+    });
     rows
 }
 

@@ -84,9 +84,7 @@ impl Checker for Stamps {
             for client in self.clients.clone() {
                 let key = hasher.key(&session_key(client));
                 let known = boot.replica.known(hasher.user(&user_id(user_of(client))));
-                let rows = |standing| {
-                    known.iter().filter(move |row| row.key == key && row.holder.standing == standing)
-                };
+                let seen = known.iter().filter(|row| row.key == key && row.holder.standing.is_seen());
                 let of_section = |row: &Known| {
                     let seen = row.holder.standing != Standing::Filling;
                     let head = boot.replica.head(&row.holder.owner).filter(|_| seen);
@@ -97,7 +95,7 @@ impl Checker for Stamps {
                 let before = self.known.insert(at, all.clone()).unwrap_or_default();
                 rises((me, boot.incarnation), &before, &all)
                     .map_err(|what| format!("client {client} at {me}: {what}"))?;
-                let shown: Vec<_> = rows(Standing::Shown).map(rank).collect();
+                let shown: Vec<_> = seen.map(rank).collect();
                 let owned = boot.replica.lookup(key);
                 let visible = owned.map(|owned| (owned.stamp.raw(), owned.owner, owned.incarnation.0));
                 self.compared += 1;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
-use pushmesh::internals::{Digests, Key, Overlay, Position, Roster};
+use pushmesh::internals::{Digests, Key, Overlay, Position, Returned, Roster};
 
 use crate::event::NodeIndex;
 use crate::model::gossip::{GossipId, Heartbeats};
@@ -41,6 +41,8 @@ pub(super) struct Boot {
     pub(super) roster: Roster,
     /// Whether the roster is up to date.
     pub(super) roster_is_fresh: bool,
+    /// Members that were hidden and are back.
+    pub(super) returned: Returned,
     /// What it hears by gossip.
     pub(super) heard: Heartbeats,
     /// Its links, by the node at the other end.

@@ -41,7 +41,7 @@ impl Cluster {
         }
     }
 
-    /// Who loses a session loses it to a claim that was made and that wins.
+    /// Who loses a session loses it to a claim that was made, that wins, and that is known to be of today.
     pub(super) fn check_lost(&mut self, boot: &Boot, lost: &Lost) {
         self.count("checked: lost sessions");
         let winner = index_of(&lost.winner);
@@ -55,6 +55,13 @@ impl Cluster {
         if !made || !wins {
             let what = format!("{} lost {lost:?}; that claim was made: {made}", boot.name);
             self.fail("a session is lost only to a claim that wins", what);
+        }
+        let known = boot.store.known(lost.key.user);
+        // The very claim may be gone by now: later writes of the same delta have replaced it.
+        let mut of_winner = known.iter().filter(|known| known.holder.owner == lost.winner);
+        if of_winner.any(|known| known.holder.standing == Standing::Unproven) {
+            let what = format!("{} lost {lost:?}, and holds {known:?}", boot.name);
+            self.fail("a session is lost only to a claim that is proven", what);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{
-    Digest, Digests, Key, MemberState, Overlay, OverlayTimers, Position, Roster, decide_incarnation,
+    Digest, Digests, Key, MemberState, Overlay, OverlayTimers, Position, Returned, Roster, decide_incarnation,
 };
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -479,6 +479,7 @@ impl Cluster {
             name,
             roster: Roster::default(),
             roster_is_fresh: false,
+            returned: Returned::default(),
             heard: Heartbeats::default(),
             links: Default::default(),
             dials: Default::default(),

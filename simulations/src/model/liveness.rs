@@ -61,7 +61,12 @@ impl Cluster {
             changes.extend(boot.overlay.observe(empty, since_start));
         }
         changes.extend(boot.overlay.tick(since_start));
+        let due = boot.returned.due(since_start);
         self.changed(boot, changes);
+        for (member, incarnation) in due {
+            let lost = boot.store.prove(&member, incarnation);
+            self.supersede(boot, lost);
+        }
         let unheard: Vec<_> = boot.overlay.unheard().map(|member| index_of(member.name())).collect();
         unheard.into_iter().for_each(|peer| self.dial(boot, peer));
     }
@@ -100,14 +105,19 @@ impl Cluster {
             let Change { name, incarnation, to, .. } = change;
             match Effect::of(to) {
                 Effect::Show => {
-                    let lost = boot.store.set_hidden(&name, incarnation, false);
-                    self.supersede(boot, lost);
+                    if boot.store.set_hidden(&name, incarnation, false) {
+                        self.count("directory: a member is back, its claims unproven");
+                        boot.returned.shown(&name, incarnation, self.now - boot.since);
+                    }
                 }
                 Effect::Hide => {
-                    let lost = boot.store.set_hidden(&name, incarnation, true);
-                    self.supersede(boot, lost);
+                    boot.store.set_hidden(&name, incarnation, true);
+                    boot.returned.hidden(&name);
                 }
-                Effect::Forget { over } => boot.store.discard(&name, incarnation, over),
+                Effect::Forget { over } => {
+                    boot.store.discard(&name, incarnation, over);
+                    boot.returned.hidden(&name);
+                }
             }
         }
         if self.plan.nodes <= LARGE_ABOVE {

@@ -69,6 +69,8 @@ pub(super) struct Taker {
     /// Whether it is the owner that sends. As in the product only a stream that follows is.
     direct: bool,
     subscribed: Option<Digest>,
+    /// Where the owner stood at the start; `None` once that is reached.
+    head: Option<Position>,
     arriving: Option<Snapshot>,
     /// When the last frame came.
     pub(super) heard: Duration,
@@ -90,7 +92,9 @@ impl Cluster {
         let subscribed = boot.store.directory().head(&self.names[owner]).map(|head| head.digest);
         let position = subscribed.map_or(Position::default(), |held| held.position);
         let (heard, arriving, direct) = (self.now, None, follow);
-        let taker = Taker { from, link, owner, incarnation, follow, direct, subscribed, arriving, heard };
+        let head = None;
+        let taker =
+            Taker { from, link, owner, incarnation, follow, direct, subscribed, head, arriving, heard };
         boot.takers.insert(stream, taker);
         self.transfers += u64::from(self.is_current(owner, incarnation));
         self.send(boot, from, Message::Subscribe { stream, owner, position, follow });
@@ -271,6 +275,7 @@ impl Cluster {
         match self.apply(boot, &mut taker, frame) {
             Ok(lost) => {
                 self.supersede(boot, lost);
+                self.report(boot, &mut taker);
                 let owner = taker.owner;
                 boot.takers.insert(stream, taker);
                 self.took(boot, owner, ended);
@@ -280,6 +285,19 @@ impl Cluster {
                 let owner = taker.owner;
                 self.end_taking(boot, taker);
                 self.took(boot, owner, true);
+            }
+        }
+    }
+
+    /// As `Taker::report` of the product.
+    fn report(&mut self, boot: &mut Boot, taker: &mut Taker) {
+        let owner = &self.names[taker.owner];
+        let held = boot.store.directory().head(owner).map(|held| held.digest.position);
+        if taker.head.is_some_and(|head| held.is_some_and(|held| held >= head)) {
+            taker.head = None;
+            if taker.direct {
+                let lost = boot.store.prove(owner, taker.incarnation);
+                self.supersede(boot, lost);
             }
         }
     }
@@ -295,6 +313,7 @@ impl Cluster {
                     let version = held.position.version;
                     return Err(MergeError::Diverged { owner: owner.clone(), version });
                 }
+                taker.head = Some(digest.position);
             }
             Frame::Delta(delta) => {
                 return match &mut taker.arriving {

@@ -118,14 +118,14 @@ impl Store {
     }
 
     /// As `Replica::set_hidden`.
-    pub(super) fn set_hidden(
-        &mut self,
-        owner: &NodeName,
-        incarnation: Incarnation,
-        hidden: bool,
-    ) -> Vec<Lost> {
-        let shown = self.directory.set_hidden(owner, incarnation, hidden, &mut self.views);
-        if shown { self.audit() } else { Vec::new() }
+    pub(super) fn set_hidden(&mut self, owner: &NodeName, incarnation: Incarnation, hidden: bool) -> bool {
+        self.directory.set_hidden(owner, incarnation, hidden, &mut self.views)
+    }
+
+    /// As `Replica::prove`.
+    pub(super) fn prove(&mut self, owner: &NodeName, incarnation: Incarnation) -> Vec<Lost> {
+        let proven = self.directory.prove(owner, incarnation, &mut self.views);
+        if proven { self.audit() } else { Vec::new() }
     }
 
     /// As `Directory::discard`.

@@ -4,6 +4,7 @@
 //!   reordered, truncated, overtaken or broken off on the way; so a removed key is never shown again.
 //! - Merging is commutative, associative and idempotent: copies that met the same states in any order
 //!   and number are equal.
+//! - No session is lost to a claim that is not proven, whoever looks and why.
 //! - When all is delivered every node shows the same single winner for a key, and only the winner
 //!   still has the session.
 
@@ -275,6 +276,10 @@ enum Step {
         owner: usize,
         hidden: bool,
     },
+    Prove {
+        node: usize,
+        owner: usize,
+    },
     Sweep {
         node: usize,
     },
@@ -291,6 +296,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(to, from, owner, max)| Step::Pull { to, from, owner, max }),
         2 => (0..3usize, 0..3usize, any::<bool>())
             .prop_map(|(node, owner, hidden)| Step::Hide { node, owner, hidden }),
+        1 => (0..3usize, 0..3usize).prop_map(|(node, owner)| Step::Prove { node, owner }),
         1 => (0..3usize).prop_map(|node| Step::Sweep { node }),
         1 => (0..3usize).prop_map(|node| Step::Restart { node }),
     ]
@@ -321,15 +327,31 @@ impl Cluster {
         // A boot that is over is not offered by who knows better, and refused by who does.
         if from_node.position(&owner).incarnation >= held {
             let lost = self.nodes[to].pull(&from_node, &owner, max);
-            self.nodes[to].let_go(&lost);
+            self.lose(to, &lost);
         }
         self.nodes[from] = from_node;
+    }
+
+    /// Sessions are lost, to claims that are proven.
+    fn lose(&mut self, node: usize, lost: &[Lost]) {
+        for Lost { key, winner, winner_stamp, .. } in lost {
+            let known = self.nodes[node].shards.view(*key).known(key.user);
+            let wins = |known: &&Known| known.holder.owner == *winner && known.claim.stamp == *winner_stamp;
+            let standings: Vec<_> = known.iter().filter(wins).map(|known| known.holder.standing).collect();
+            // One that was released by the next delta may be gone.
+            assert!(!standings.contains(&Standing::Unproven), "lost to {winner}, which is not proven");
+        }
+        self.nodes[node].let_go(lost);
     }
 
     fn step(&mut self, step: Step) {
         match step {
             Step::Claim { node, key: number, now_ms } => {
-                self.nodes[node].claim(key(number), now_ms);
+                let TestNode { directory, shards } = &mut self.nodes[node];
+                let stamp = directory.next_stamp(key(number), now_ms, None, shards);
+                let claim = Claim { stamp, state: ClaimState::Connected };
+                let lost = directory.claim(key(number), claim, shards);
+                self.lose(node, &lost);
             }
             Step::Release { node, key: number } => {
                 if let Some(claim) = self.nodes[node].own(key(number)) {
@@ -338,10 +360,13 @@ impl Cluster {
             }
             Step::Pull { to, from, owner, max } => self.pull(to, from, owner, max),
             Step::Hide { node, owner, hidden } if node != owner => {
-                let lost = self.nodes[node].hide(NAMES[owner], self.boots[owner], hidden);
-                self.nodes[node].let_go(&lost);
+                self.nodes[node].hide(NAMES[owner], self.boots[owner], hidden);
             }
-            Step::Hide { .. } => {}
+            Step::Prove { node, owner } if node != owner => {
+                let lost = self.nodes[node].prove(NAMES[owner], self.boots[owner]);
+                self.lose(node, &lost);
+            }
+            Step::Hide { .. } | Step::Prove { .. } => {}
             Step::Sweep { node } => {
                 self.nodes[node].sweep();
             }
@@ -358,6 +383,7 @@ impl Cluster {
         for node in 0..3 {
             for owner in (0..3).filter(|owner| *owner != node) {
                 self.step(Step::Hide { node, owner, hidden: false });
+                self.step(Step::Prove { node, owner });
             }
         }
         // A pull may make the puller release, which its peers have yet to see.

@@ -99,7 +99,8 @@ fn a_return_from_the_dead_counts_against_the_sessions_that_were_opened_meanwhile
     b.claim(key(1), 1_000);
     a.claim(key(0), 3_000);
     assert_eq!(b.pull(a, &name("a"), 64), [], "the dead exclude nobody");
-    let lost = b.hide("a", 1, false);
+    b.hide("a", 1, false);
+    let lost = b.prove("a", 1);
     assert_eq!(lost.iter().map(|lost| lost.key).collect::<Vec<_>>(), [key(1)]);
 }
 
@@ -126,4 +127,39 @@ fn a_delta_in_which_a_client_changes_its_device_closes_nobody() {
     a.release(many(1), old);
     a.claim(many(2), 3_000);
     assert_eq!(b.pull(a, &name("a"), 64), []);
+}
+
+/// What an owner claimed before it was hidden may be over when it is shown again. It is seen at once,
+/// and takes nothing away before it is proven, whatever makes somebody look.
+#[test]
+fn a_stale_claim_of_a_returning_member_closes_nobody_whoever_looks() {
+    let device = |number| Key { device: DeviceHash(number), ..key(0) };
+    for look in 0..4 {
+        let mut nodes = ["a", "b", "c"].map(|me| TestNode::new(me, 1, 8));
+        let [a, b, c] = &mut nodes;
+        b.claim(device(1), 1_000);
+        a.claim(device(1), 2_000);
+        b.hide("a", 1, true);
+        assert_eq!(b.pull(a, &name("a"), 64), [], "the dead take nothing away");
+        b.hide("a", 1, false);
+        assert_eq!(b.owner_of(device(1)).as_deref(), Some("a"), "it is seen");
+        let lost = match look {
+            0 => b.audit(),
+            1 => {
+                let stamp = b.directory.next_stamp(device(2), 3_000, None, &mut b.shards);
+                b.directory.claim(device(2), Claim { stamp, state: ClaimState::Connected }, &mut b.shards)
+            }
+            2 => {
+                b.pull(c, &name("c"), 64);
+                c.claim(device(3), 3_000);
+                b.pull(c, &name("c"), 64)
+            }
+            _ => {
+                c.claim(device(3), 3_000);
+                b.pull_snapshot(c, &name("c"), 64)
+            }
+        };
+        assert_eq!(lost, [], "look {look}");
+        assert_eq!(b.prove("a", 1).len(), 1, "it stands");
+    }
 }

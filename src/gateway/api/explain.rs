@@ -121,7 +121,7 @@ fn entry(gateway: &Gateway, row: &Known, all: &[Known], names: &Names, contacts:
         stamp: claim.stamp.raw().to_string(),
         since_ms: claim.stamp.unix_ms(),
         state: claim.state.as_str(),
-        visible: holder.standing == Standing::Shown,
+        visible: holder.standing.is_seen(),
         wins: *wins,
         section: SectionEntry {
             version: head.map(|head| head.digest.position.version),
@@ -139,11 +139,14 @@ fn why(row: &Known, all: &[Known], told: &Told) -> String {
         Standing::Hidden => format!("{owner} is dead for this node, so what it claims is hidden"),
         Standing::Filling => format!("a part of a snapshot of {owner} that is still arriving"),
         Standing::Retired => format!("left over from a section of {owner} that is over"),
-        Standing::Shown => {
-            let rivals: Vec<_> = all
-                .iter()
-                .filter(|other| other.key == row.key && other.holder.standing == Standing::Shown)
-                .collect();
+        Standing::Unproven if row.wins => {
+            format!(
+                "{owner} has just come back: its claim is followed, and closes no session before it is proven"
+            )
+        }
+        Standing::Shown | Standing::Unproven => {
+            let rivals: Vec<_> =
+                all.iter().filter(|other| other.key == row.key && other.holder.standing.is_seen()).collect();
             match rivals.iter().find(|other| other.wins) {
                 Some(winner) if !row.wins => format!(
                     "stamp {} of {} stands against {}",

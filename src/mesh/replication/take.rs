@@ -228,6 +228,13 @@ impl<'a> Taker<'a> {
         let held = self.context.replica.head(self.owner);
         if held.is_some_and(|held| held.digest.position >= head) {
             self.head = None;
+            if self.direct {
+                // What a third node holds may be as old as what was held here.
+                let lost = self.context.replica.prove(self.owner, self.incarnation);
+                if !lost.is_empty() {
+                    self.context.service.lost(lost);
+                }
+            }
             self.context.service.section_synced(self.owner);
         }
     }
