@@ -107,7 +107,7 @@ impl Replica {
 
     /// Claims `key` for this node, above every stamp known here and above `seen`. `resumed` is the stamp
     /// of the session that the client has proven to be its own. `register` is called before anybody can
-    /// see the claim.
+    /// see the claim, under the lock of the directory.
     ///
     /// # Errors
     /// [`Held`], only under [`Takeover::RejectNewer`].
@@ -133,7 +133,7 @@ impl Replica {
         displaced.retain(|(_, owned)| owned.owner != self.me);
         register(stamp);
         let lost = directory.claim(key, Claim { stamp, state: ClaimState::Connected }, &mut shards);
-        self.publish(&directory);
+        self.publish(directory);
         Ok(Claimed { stamp, excluded, displaced, lost })
     }
 
@@ -146,7 +146,7 @@ impl Replica {
     pub fn release_unless(&self, key: Key, stamp: Stamp, heir: impl FnOnce() -> bool) {
         let mut directory = self.lock();
         if !heir() && directory.release(key, stamp, &mut &*self.shards) {
-            self.publish(&directory);
+            self.publish(directory);
         }
     }
 
@@ -354,8 +354,16 @@ impl Replica {
             .map(move |(index, shard)| (shard, after.filter(|_| index == 0)))
     }
 
-    fn publish(&self, directory: &Directory) {
-        self.own_version.send_replace(directory.own().digest.position.version);
+    /// Lets go of the lock and wakes whoever watches the own section, in that order.
+    fn publish(&self, directory: MutexGuard<'_, Directory>) {
+        let version = directory.own().digest.position.version;
+        drop(directory);
+        // Another one may have published a later version in between.
+        self.own_version.send_if_modified(|published| {
+            let later = version > *published;
+            *published = version.max(*published);
+            later
+        });
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) use close::CloseReason;
 pub(crate) use direct::{DirectWriter, Taken};
 pub(crate) use heartbeat::{Heartbeat, HeartbeatTimers, Pulse};
 pub(crate) use outbox::{Outbox, OutboxLimits, Outgoing};
-pub(crate) use registry::{Permit, Registry};
+pub(crate) use registry::{Permit, Registry, Replaced};
 
 use direct::Direct;
 

@@ -26,7 +26,7 @@ use crate::push::Outcome;
 use crate::replica::{Held, Replica};
 use crate::router::attempt::Pending;
 use crate::router::{Errand, Router};
-use crate::session::{CloseReason, Permit, Registry, Session};
+use crate::session::{CloseReason, Permit, Registry, Replaced, Session};
 
 /// The right of one connection to be its key's session. Dropping it ends the session and releases
 /// the claim.
@@ -62,12 +62,13 @@ impl Router {
         });
         let seen = yielded.as_ref().map(|(_, stamp)| *stamp);
         let user = names.user.clone();
-        let mut session = None;
+        let (mut session, mut replaced) = (None, None);
         let claimed = parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, |stamp| {
             let opened = Arc::new(Session::new(names, key, stamp, resumed, parts.outbox));
-            parts.registry.insert(&opened);
+            replaced = parts.registry.insert(&opened);
             session = Some(opened);
         })?;
+        replaced.into_iter().for_each(Replaced::close);
         // From here on the lease cleans up, also when the caller gives up while this waits.
         let lease = Lease {
             session: session.expect("a claim registers its session"),

@@ -29,6 +29,20 @@ pub(crate) struct Registry {
 
 type Shard = HashMap<Key, Arc<Session>>;
 
+/// A session whose key another one took. It is to be [closed](Replaced::close): outside of any lock, because
+/// whoever waits for its messages is answered then.
+pub(crate) struct Replaced {
+    session: Arc<Session>,
+    reason: CloseReason,
+}
+
+impl Replaced {
+    /// Closes it.
+    pub(crate) fn close(self) {
+        self.session.close(self.reason);
+    }
+}
+
 /// A place for one more connection; given back when dropped.
 pub(crate) struct Permit(Arc<Registry>);
 
@@ -58,9 +72,9 @@ impl Registry {
     }
 
     /// Adds a session. An older one of the same key is superseded; should a newer one be there
-    /// already, then the added one is.
-    pub(crate) fn insert(&self, session: &Arc<Session>) {
-        let loser = {
+    /// already, then the added one is. The one that is superseded is returned.
+    pub(crate) fn insert(&self, session: &Arc<Session>) -> Option<Replaced> {
+        let (session, stamp) = {
             let mut sessions = self.shard(session.key());
             match sessions.get(&session.key()) {
                 Some(held) if held.stamp() > session.stamp() => Some((Arc::clone(session), held.stamp())),
@@ -68,10 +82,8 @@ impl Registry {
                     sessions.insert(session.key(), Arc::clone(session)).map(|older| (older, session.stamp()))
                 }
             }
-        };
-        if let Some((loser, stamp)) = loser {
-            loser.close(CloseReason::Superseded { owner: self.me.clone(), stamp });
-        }
+        }?;
+        Some(Replaced { session, reason: CloseReason::Superseded { owner: self.me.clone(), stamp } })
     }
 
     /// Removes a session whose connection is gone, unless another one took its key. That one may have the
@@ -192,8 +204,8 @@ mod tests {
         for stamps in [[1, 2], [2, 1]] {
             let registry = Registry::new(name("a"), 9);
             let [first, second] = stamps.map(session);
-            registry.insert(&first);
-            registry.insert(&second);
+            assert!(registry.insert(&first).is_none());
+            registry.insert(&second).expect("one of them lost").close();
             let kept = registry.get(first.key()).unwrap();
             assert_eq!(kept.stamp(), Stamp::from_raw(2));
             assert_eq!(kept.closing(), None);
