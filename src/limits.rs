@@ -74,12 +74,15 @@ pub const CONNECTIONS_MAX: usize = 100_000;
 pub const SESSIONS_PER_USER_MAX: usize = 100;
 /// The largest value that `--max-sessions-per-user` accepts: one frame has to list them.
 pub const SESSIONS_PER_USER_CEILING: usize = 1_000;
-/// Messages waiting in one session's outbox, default of `--outbox-messages`. Guess.
+/// Messages waiting in one session's outbox or being written, default of `--outbox-messages`. Guess.
 pub const OUTBOX_MESSAGES_MAX: usize = 1_024;
-/// Bytes waiting in one session's outbox, default of `--outbox-bytes`: four payloads.
+/// Bytes waiting in one session's outbox or being written, default of `--outbox-bytes`: four payloads.
 pub const OUTBOX_BYTES_MAX: usize = 4 << 20;
 /// Messages written to a socket before it is flushed once. Guess.
 pub const OUTBOX_BATCH_MAX: usize = 64;
+/// Bytes of payload after which a batch takes no more messages: what is being written is in memory twice,
+/// as messages and as frames. Guess: far more than a system call costs.
+pub const OUTBOX_BATCH_BYTES_MAX: usize = 256 << 10;
 /// Ids of pushes that a session remembers to recognise a retry. Guess.
 pub const IDEMPOTENCY_WINDOW: usize = 256;
 /// How often a client is pinged, default of `--heartbeat-interval`. Source: below the 30 s and

@@ -4,7 +4,7 @@
 //! are those of docs/PROTOCOL.md; how an outcome travels back is in [`receipt`](crate::receipt).
 
 use std::hash::Hasher;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub enum PayloadKind {
     Binary,
 }
 
-/// The bytes that reach the client, never re-encoded and never copied on their way.
+/// The bytes that reach the client, never re-encoded, and copied only to wait in memory of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     /// How to frame them. [`PayloadKind::Text`] only with valid UTF-8.
@@ -66,12 +66,33 @@ pub struct Message {
     /// What the client receives.
     pub payload: Payload,
     fingerprint: OnceLock<u64>,
+    /// The same message in memory of its own, where the payload is a slice of a larger buffer: made when
+    /// somebody has to keep it for longer.
+    own: Option<OnceLock<Arc<Message>>>,
 }
 
 impl Message {
-    /// A message that nobody has looked at yet.
+    /// A message that nobody has looked at yet, whose payload pins no more memory than it has.
     pub(crate) fn new(id: MessageId, idempotent: bool, payload: Payload) -> Self {
-        Self { id, idempotent, payload, fingerprint: OnceLock::new() }
+        Self { id, idempotent, payload, fingerprint: OnceLock::new(), own: None }
+    }
+
+    /// The same, whose payload is a slice of the buffer that it was read into: a few bytes may pin all of it.
+    pub(crate) fn slice(id: MessageId, idempotent: bool, payload: Payload) -> Self {
+        Self { own: Some(OnceLock::new()), ..Self::new(id, idempotent, payload) }
+    }
+
+    /// The message as it is to be kept while it waits: in memory of its own. It is copied once at most,
+    /// however many sessions keep it.
+    pub(crate) fn kept(self: &Arc<Self>) -> Arc<Self> {
+        let Some(own) = &self.own else { return Arc::clone(self) };
+        let copy = || {
+            let Payload { kind, bytes } = &self.payload;
+            let payload = Payload { kind: *kind, bytes: Bytes::copy_from_slice(bytes) };
+            let fingerprint = self.fingerprint.clone();
+            Arc::new(Self { fingerprint, ..Self::new(self.id.clone(), self.idempotent, payload) })
+        };
+        Arc::clone(own.get_or_init(copy))
     }
 
     /// What tells the payload from another one, without keeping it: a hash of its bytes and of how they are framed. It
@@ -324,5 +345,20 @@ mod tests {
             assert_eq!(best(knowledge, &found), Outcome::Buffered);
             assert_eq!(best(knowledge, &found[..2]), Outcome::Unreachable);
         }
+    }
+
+    #[test]
+    fn a_message_that_waits_pins_no_more_than_its_payload_and_is_copied_once() {
+        let buffer = Bytes::from(vec![b'x'; 64 << 10]);
+        let slice = Payload { kind: PayloadKind::Text, bytes: buffer.slice(..100) };
+        let message = Arc::new(Message::slice(MessageId::new("m").unwrap(), true, slice.clone()));
+        let kept = message.kept();
+        assert!(Arc::ptr_eq(&kept, &message.kept()), "all who keep it share one copy");
+        assert!(Arc::ptr_eq(&kept, &kept.kept()), "which is not copied again");
+        assert_eq!((&kept.id, kept.idempotent, &kept.payload), (&message.id, true, &slice));
+        drop((message, slice));
+        assert!(buffer.is_unique(), "the buffer is free");
+        let own = Arc::new(Message::new(MessageId::new("m").unwrap(), false, Payload::text("x")));
+        assert!(Arc::ptr_eq(&own, &own.kept()), "nothing is copied that pins nothing");
     }
 }

@@ -168,7 +168,7 @@ impl Session {
         first
     }
 
-    /// Messages that wait to be written.
+    /// Messages that wait to be written, or are being written.
     pub(crate) fn waiting(&self) -> usize {
         self.lock().outbox.len()
     }
@@ -219,7 +219,7 @@ impl Session {
     pub(crate) fn abandon(&self) {
         let (begun, abandoned) = {
             let mut state = self.lock();
-            (state.direct.reclaim(), state.outbox.take(usize::MAX))
+            (state.direct.reclaim(), state.outbox.clear())
         };
         drop(begun); // Its caller learns that it was interrupted.
         for outgoing in abandoned {
@@ -251,7 +251,8 @@ impl State {
                 }
                 Taken::Part => {
                     self.outbox.begin(&outgoing);
-                    self.direct.begin(outgoing);
+                    // The rest is in the socket's line; the message has to wait for it.
+                    self.direct.begin(Outgoing::new(outgoing.message.kept(), outgoing.reply));
                     return Offered::Woken;
                 }
                 Taken::Nothing => {}

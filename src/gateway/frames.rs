@@ -170,7 +170,12 @@ fn put_now<S: AsyncWrite + Unpin>(
     if bytes == 0 && matches!(Pin::new(stream).poll_flush(cx), Poll::Ready(Ok(()))) {
         return Ok(());
     }
-    let chunks = VecDeque::from_iter((bytes > 0).then(|| frame.copy_to_bytes(bytes)));
+    // Copied, because it waits, and its payload may be a slice of a buffer that is much larger.
+    let mut rest = |mut rest: Vec<u8>| {
+        frame.copy_to_slice(&mut rest);
+        Bytes::from(rest)
+    };
+    let chunks = VecDeque::from_iter((bytes > 0).then(|| rest(vec![0; bytes])));
     Err(Some(Frames { chunks, tail: BytesMut::new(), bytes, begun: true }))
 }
 

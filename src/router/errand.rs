@@ -33,7 +33,7 @@ impl Errand {
     pub(crate) fn received(action: Action, payload: Bytes) -> Self {
         match action {
             Action::Push { id, idempotent, kind } => {
-                Errand::Push(Arc::new(Message::new(id, idempotent, Payload { kind, bytes: payload })))
+                Errand::Push(Arc::new(Message::slice(id, idempotent, Payload { kind, bytes: payload })))
             }
             Action::Disconnect => Errand::Disconnect,
             Action::Yield { owner, stamp, excluded } => Errand::Yield { owner, stamp, excluded },

@@ -1,8 +1,10 @@
-//! What waits to be written to one socket: bounded in messages and in bytes, and pure.
+//! What waits to be written to one socket, and what is being written: bounded together in messages and in
+//! bytes, and pure.
 //!
 //! Slow-consumer policy: when a message does not fit, it is refused and the connection ends with
-//! 4004. Nothing is dropped silently, and no client can make a node hold more than the two bounds.
-//! The queue allocates as it fills, so that an idle session costs nothing.
+//! 4004. Nothing is dropped silently, and no client can make a node hold more than the two bounds,
+//! in memory of their own: what waits is no slice of a larger buffer. Beside them there are the frames
+//! of what is being written. The queue allocates as it fills, so that an idle session costs nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,9 +18,9 @@ use crate::session::CloseReason;
 /// Bounds of one outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OutboxLimits {
-    /// Messages that may wait.
+    /// Messages that may wait or be written.
     pub(crate) messages_max: usize,
-    /// Bytes of payload that may wait.
+    /// Bytes of payload that may wait or be written.
     pub(crate) bytes_max: usize,
 }
 
@@ -57,7 +59,10 @@ pub(crate) enum Offered {
 /// The queue of one session.
 pub(crate) struct Outbox {
     queue: VecDeque<Waiting>,
+    /// Bytes of what waits.
     bytes: usize,
+    /// What is being written.
+    writing: Load,
     limits: OutboxLimits,
     closing: Option<CloseReason>,
     /// Ids of the last written messages whose id the caller chose.
@@ -79,6 +84,13 @@ impl Known {
     }
 }
 
+/// An amount of messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Load {
+    messages: usize,
+    bytes: usize,
+}
+
 struct Waiting {
     message: Arc<Message>,
     /// `None` once its caller was told that it is buffered.
@@ -92,6 +104,7 @@ impl Outbox {
         Self {
             queue: VecDeque::new(),
             bytes: 0,
+            writing: Load::default(),
             limits,
             closing: None,
             recent: VecDeque::new(),
@@ -99,9 +112,9 @@ impl Outbox {
         }
     }
 
-    /// Messages that wait.
+    /// Messages that wait or are being written.
     pub(crate) fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.writing.messages
     }
 
     /// Why the session ends, if it does.
@@ -119,16 +132,16 @@ impl Outbox {
         {
             return Offered::Refused(outgoing, outcome);
         }
-        // A single message always fits an empty queue: its size was bounded where it entered.
-        let full = !self.queue.is_empty()
-            && (self.queue.len() >= self.limits.messages_max
-                || self.bytes + outgoing.len() > self.limits.bytes_max);
+        // A single message always fits an empty outbox: its size was bounded where it entered.
+        let full = self.len() > 0
+            && (self.len() >= self.limits.messages_max
+                || self.bytes + self.writing.bytes + outgoing.len() > self.limits.bytes_max);
         if full {
             return Offered::Full(outgoing);
         }
         let was_empty = self.queue.is_empty();
         self.bytes += outgoing.len();
-        self.queue.push_back(Waiting { message: outgoing.message, reply: Some(outgoing.reply) });
+        self.queue.push_back(Waiting { message: outgoing.message.kept(), reply: Some(outgoing.reply) });
         self.check();
         Offered::Queued { was_empty }
     }
@@ -141,6 +154,7 @@ impl Outbox {
 
     /// Notes that a message is being written that did not wait.
     pub(crate) fn begin(&mut self, outgoing: &Outgoing) {
+        self.writing = Load { messages: 1, bytes: outgoing.len() };
         self.in_flight.extend(Known::of(outgoing));
     }
 
@@ -158,10 +172,29 @@ impl Outbox {
         Some(if same { outcome } else { Outcome::IdReused })
     }
 
-    /// Takes up to `batch_max` messages to write.
+    /// Takes up to `batch_max` messages to write, and no more than one beyond
+    /// [`OUTBOX_BATCH_BYTES_MAX`](limits::OUTBOX_BATCH_BYTES_MAX). They count until they are written.
     pub(crate) fn take(&mut self, batch_max: usize) -> Vec<Outgoing> {
-        let count = self.queue.len().min(batch_max);
-        let batch: Vec<_> = self
+        let (mut count, mut bytes) = (0, 0);
+        while count < self.queue.len().min(batch_max) && bytes < limits::OUTBOX_BATCH_BYTES_MAX {
+            bytes += self.queue[count].message.payload.bytes.len();
+            count += 1;
+        }
+        let batch = self.remove(count);
+        self.writing.messages += batch.len();
+        self.writing.bytes += bytes;
+        self.in_flight.extend(batch.iter().filter_map(Known::of));
+        self.check();
+        batch
+    }
+
+    /// Takes all that waits: it will not be written.
+    pub(crate) fn clear(&mut self) -> Vec<Outgoing> {
+        self.remove(self.queue.len())
+    }
+
+    fn remove(&mut self, count: usize) -> Vec<Outgoing> {
+        let removed: Vec<_> = self
             .queue
             .drain(..count)
             .map(|waiting| {
@@ -169,10 +202,9 @@ impl Outbox {
                 Outgoing::new(waiting.message, reply)
             })
             .collect();
-        self.bytes -= batch.iter().map(Outgoing::len).sum::<usize>();
-        self.in_flight.extend(batch.iter().filter_map(Known::of));
+        self.bytes -= removed.iter().map(Outgoing::len).sum::<usize>();
         self.check();
-        batch
+        removed
     }
 
     /// Takes the replies of all waiting messages; the messages stay.
@@ -180,8 +212,9 @@ impl Outbox {
         self.queue.iter_mut().filter_map(|waiting| waiting.reply.take()).collect()
     }
 
-    /// Notes the ids of written messages, so that a retry is recognised.
+    /// Notes that all that was being written is: it counts no more, and a retry of it is recognised.
     pub(crate) fn remember(&mut self, batch: &[Outgoing]) {
+        self.writing = Load::default();
         self.in_flight.clear();
         for known in batch.iter().filter_map(Known::of) {
             if self.recent.len() == limits::IDEMPOTENCY_WINDOW {
@@ -201,14 +234,14 @@ impl Outbox {
             Vec::new()
         } else {
             let outcome = reason.outcome();
-            self.take(usize::MAX).into_iter().map(|outgoing| (outgoing, outcome.clone())).collect()
+            self.clear().into_iter().map(|outgoing| (outgoing, outcome.clone())).collect()
         };
         self.closing = Some(reason);
         (true, dropped)
     }
 
     fn check(&self) {
-        debug_assert!(self.queue.len() <= self.limits.messages_max.max(1));
+        debug_assert!(self.len() <= self.limits.messages_max.max(1));
         debug_assert_eq!(self.bytes, self.queue.iter().map(|w| w.message.payload.bytes.len()).sum::<usize>());
     }
 }

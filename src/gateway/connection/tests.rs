@@ -505,7 +505,8 @@ async fn where_nobody_else_may_write_the_task_does() {
 async fn begun(fixture: &Fixture) -> oneshot::Receiver<Outcome> {
     tokio::task::yield_now().await;
     let begun = fixture.push("m1", text(5_000));
-    assert_eq!(fixture.session.waiting(), 0, "it does not wait for the task");
+    let begun_once = "pushmesh_messages_written_total{how=\"begun\"} 1";
+    assert!(fixture.metrics.render().contains(begun_once), "it does not wait for the task");
     begun
 }
 

@@ -70,6 +70,62 @@ fn the_first_message_fits_whatever_its_size() {
 }
 
 #[test]
+fn what_is_being_written_counts_until_it_is_written() {
+    let mut outbox = Outbox::new(LIMITS);
+    for id in ["a", "b", "c"] {
+        queue(&mut outbox, id, 1);
+    }
+    let batch = outbox.take(2);
+    assert!(matches!(outbox.offer(outgoing("d", false, 1).0), Offered::Full(_)), "three messages are held");
+    outbox.remember(&batch);
+    queue(&mut outbox, "d", 1);
+    assert_eq!(outbox.len(), 2);
+
+    let mut outbox = Outbox::new(LIMITS);
+    queue(&mut outbox, "a", 6);
+    let batch = outbox.take(1);
+    assert!(matches!(outbox.offer(outgoing("b", false, 5).0), Offered::Full(_)), "eleven bytes");
+    outbox.remember(&batch);
+    queue(&mut outbox, "b", 5);
+
+    let mut outbox = Outbox::new(LIMITS);
+    let (begun, _caller) = outgoing("a", false, 6);
+    outbox.begin(&begun);
+    assert!(matches!(outbox.offer(outgoing("b", false, 5).0), Offered::Full(_)), "a part of it is written");
+    outbox.remember(&[begun]);
+    queue(&mut outbox, "b", 5);
+}
+
+#[test]
+fn a_batch_is_bounded_in_bytes_too() {
+    let mut outbox = Outbox::new(OutboxLimits { messages_max: 9, bytes_max: usize::MAX });
+    let half = limits::OUTBOX_BATCH_BYTES_MAX / 2;
+    for (id, len) in [("a", half), ("b", half), ("c", 1), ("d", 3 * half), ("e", 1)] {
+        queue(&mut outbox, id, len);
+    }
+    let mut batches = Vec::new();
+    for _ in 0..3 {
+        let batch = outbox.take(9);
+        batches.push(batch.iter().map(|outgoing| outgoing.message.id.to_string()).collect::<String>());
+        outbox.remember(&batch);
+    }
+    assert_eq!(batches, ["ab", "cd", "e"]);
+}
+
+#[test]
+fn what_waits_is_in_memory_of_its_own() {
+    let buffer = bytes::Bytes::from(vec![b'x'; 64 << 10]);
+    let mut outbox = Outbox::new(OutboxLimits { messages_max: 9, bytes_max: 1_000 });
+    for at in 0..3 {
+        let (Outgoing { reply, .. }, _caller) = outgoing("a", false, 0);
+        let payload = Payload { kind: crate::push::PayloadKind::Text, bytes: buffer.slice(at..at + 100) };
+        let message = Arc::new(Message::slice(MessageId::new("a").unwrap(), false, payload));
+        assert!(matches!(outbox.offer(Outgoing::new(message, reply)), Offered::Queued { .. }));
+    }
+    assert!(buffer.is_unique(), "the buffer that they were read into is free");
+}
+
+#[test]
 fn a_retry_is_answered_without_a_second_delivery() {
     let mut outbox = Outbox::new(LIMITS);
     assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Queued { .. }));
