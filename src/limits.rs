@@ -107,6 +107,10 @@ pub const PUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// After this the owner answers `buffered` for a message that the socket has not taken: half the
 /// push timeout, so that the answer arrives within it.
 pub const BUFFERED_AFTER: Duration = Duration::from_secs(1);
+/// Of a call that asks several nodes the answers of the others wait for one whose link is silent since it
+/// was asked, no longer than that. Source: a node that is well acknowledges within milliseconds, and
+/// answers `buffered` after as long.
+pub const OTHERS_WAIT_MAX: Duration = BUFFERED_AFTER;
 /// How often a push may be sent on after a `Moved` answer.
 pub const HOPS_MAX: u8 = 3;
 

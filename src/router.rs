@@ -45,7 +45,7 @@ mod route;
 mod supersede;
 
 pub(crate) use crate::replica::Held;
-use attempt::Attempt;
+use attempt::{Attempt, Patience};
 pub(crate) use errand::Errand;
 pub(crate) use lease::Lease;
 pub(crate) use names::{Names, Told};
@@ -170,7 +170,8 @@ impl Router {
     /// Waits for the answers and reports what became of each session.
     async fn settle(&self, target: Sought, errand: Errand, attempts: Vec<Attempt>) -> Vec<SessionReport> {
         let deadline = Instant::now() + self.parts.push_timeout;
-        let follow = |attempt| self.follow(&target, &errand, attempt, deadline);
+        let patience = Patience::of(attempts.len(), deadline);
+        let follow = |attempt| self.follow(&target, &errand, attempt, patience);
         let mut attempts = attempts.into_iter();
         let mut reports = match (attempts.next(), attempts.len()) {
             (None, _) => Vec::new(),
@@ -191,14 +192,14 @@ impl Router {
         target: &Sought,
         errand: &Errand,
         first: Attempt,
-        deadline: Instant,
+        patience: Patience,
     ) -> Vec<SessionReport> {
         let user = self.parts.replica.hasher().user(&target.user);
         let (mut reports, mut attempts) = (Vec::new(), vec![first]);
         for hop in 0.. {
             let mut moved = Vec::new();
             for Attempt { owner: tried, sessions, pending } in attempts {
-                let outcomes = self.outcomes(pending, sessions.len(), deadline).await;
+                let outcomes = self.outcomes(pending, sessions.len(), patience).await;
                 for (wanted, (name, outcome)) in sessions.into_iter().zip(outcomes) {
                     let Wanted { device, name: known, stamp } = wanted;
                     let name = name.or(known);
@@ -242,12 +243,12 @@ impl Router {
             .chain(others)
             .map(|name| (name.clone(), self.send(name, Recipients::All, &errand)))
             .collect();
-        let deadline = Instant::now() + self.parts.push_timeout;
+        let patience = Patience::of(asked.len(), Instant::now() + self.parts.push_timeout);
         let router = Arc::clone(self);
         async move {
             let mut nodes = Vec::new();
             for (name, pending) in asked {
-                let tally = router.tally(pending, deadline).await;
+                let tally = router.tally(pending, patience).await;
                 router.parts.metrics.broadcast(tally.as_ref());
                 nodes.push((name, tally));
             }

@@ -8,12 +8,13 @@
 //! client's own knowledge finds it. A node that is full completes the handshake and closes with
 //! 1013, because a browser can not read the status of a refused one.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::auth;
@@ -28,7 +29,7 @@ use crate::gateway::{Face, Gateway, Phase};
 use crate::handler::SessionInfo;
 use crate::limits;
 use crate::router::{Held, Lease};
-use crate::session::{CloseReason, HeartbeatTimers};
+use crate::session::{CloseReason, HeartbeatTimers, Session};
 
 /// Opens a session, or says why not.
 pub(super) async fn open(State(face): State<Arc<Face>>, request: Request) -> Response {
@@ -55,6 +56,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let slot = parts.extensions.remove::<ConnectionSlot>();
     let line = parts.extensions.remove::<Arc<dyn DirectLine>>();
     let Ok(permit) = gateway.registry.permit() else { return farewell(face, upgrade, slot) };
+    let asked = Instant::now();
     // A root of its own: the request is over long before the session.
     let span = debug_span!(parent: None, "session", key = %client.key);
     let opened = gateway.router.open(client.key, client.resumed, permit).await;
@@ -65,7 +67,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let response = upgrade.response();
     let gateway = Arc::clone(gateway);
     let session = async move {
-        run(&gateway, upgrade, line, lease, client.expires_unix_ms).await;
+        run(&gateway, upgrade, asked, line, lease, client.expires_unix_ms).await;
         drop(slot);
     };
     tokio::spawn(session.instrument(span));
@@ -77,10 +79,11 @@ fn ready(gateway: &Gateway) -> Result<(), ApiError> {
     if phase == Phase::Ready { Ok(()) } else { Err(ApiError::not_ready(phase.as_str())) }
 }
 
-/// Runs the session to its end. Dropping the lease, wherever that happens, releases the key.
+/// Runs the session, which may be pushed to since `asked`, to its end. Dropping the lease, wherever that happens, releases the key.
 async fn run(
     gateway: &Gateway,
     upgrade: Upgrade,
+    asked: Instant,
     line: Option<Arc<dyn DirectLine>>,
     lease: Lease,
     expires_unix_ms: Option<u64>,
@@ -89,6 +92,7 @@ async fn run(
     // Until the answer is out nobody watches the session; a client that does not take it must not
     // hold the key.
     let upgraded = upgrade.socket(gateway.config.limits.max_client_message_bytes);
+    let upgraded = until_taken(upgraded, lease.session(), asked);
     let Ok(Ok(socket)) = timeout(limits::HTTP_HEADER_TIMEOUT, upgraded).await else {
         gateway.metrics.connections_refused.with("upgrade_failed").increment(1);
         debug!("the client left during the handshake, or does not take the answer");
@@ -117,6 +121,20 @@ async fn run(
     drop(lease);
     // Boxed, so that a session has no room for its end before that.
     Box::pin(connection.end()).await;
+}
+
+/// Waits for the socket. Messages that come before it wait in the session, and whoever pushed them learns
+/// that as if the socket had taken nothing.
+async fn until_taken<T>(upgraded: impl Future<Output = T>, session: &Session, since: Instant) -> T {
+    let mut upgraded = pin!(upgraded);
+    let mut stalled = since + limits::BUFFERED_AFTER;
+    loop {
+        match timeout_at(stalled, &mut upgraded).await {
+            Ok(socket) => return socket,
+            Err(_) => session.answer_buffered(),
+        }
+        stalled += limits::BUFFERED_AFTER / 2;
+    }
 }
 
 /// Completes the handshake only to say: come back later.

@@ -185,6 +185,11 @@ impl Link {
         self.pending.idle().await;
     }
 
+    /// Nobody waits for what was asked of the peer until now: it may be gone.
+    pub(crate) fn give_up(&self) {
+        self.pending.give_up();
+    }
+
     /// Whether more is under way than one request of this node or one answer.
     fn is_busy(&self) -> bool {
         self.pending.len() > 1 || self.owed.load(Ordering::Relaxed) > 0

@@ -13,7 +13,7 @@ use crate::mesh::frame::{Receipt, Receipts, Recipients};
 use crate::mesh::link::Refused;
 use crate::receipt::Answer;
 
-/// The requests of this node that a peer has not answered yet.
+/// The requests of this node that a peer has not answered yet. Whoever waits is woken outside of the lock.
 pub(crate) struct Pending {
     next: AtomicU64,
     /// Receipts that have come.
@@ -27,7 +27,8 @@ pub(crate) struct Pending {
 /// A request that waits, and what would be an answer to it.
 struct Waiting {
     expected: Expected,
-    answer: oneshot::Sender<Answer>,
+    /// `None` once its caller was told that nobody waits for it any more.
+    answer: Option<oneshot::Sender<Answer>>,
 }
 
 /// What fits a request as its answer.
@@ -93,7 +94,7 @@ impl Pending {
             return Err(Refused::Overloaded);
         }
         let (answer, receiver) = oneshot::channel();
-        waiting.insert(seq, Waiting { expected, answer });
+        waiting.insert(seq, Waiting { expected, answer: Some(answer) });
         Ok((seq, receiver))
     }
 
@@ -132,7 +133,8 @@ impl Pending {
             return Err(Breach::Answer);
         }
         self.answered.fetch_add(1, Ordering::Relaxed);
-        let _ = answer.send(receipt.answer); // Whoever asked may have stopped waiting.
+        // Whoever asked may have stopped waiting.
+        let _ = answer.map(|answer| answer.send(receipt.answer));
         Ok(())
     }
 
@@ -140,17 +142,34 @@ impl Pending {
         self.waiting.lock().expect(NOT_POISONED).is_some()
     }
 
+    /// Nobody waits for the peer any more: whoever does learns it at once. The requests are under way
+    /// until the link is gone or the peer has answered them.
+    pub(crate) fn give_up(&self) {
+        let given_up: Vec<_> = {
+            let mut waiting = self.waiting.lock().expect(NOT_POISONED);
+            waiting
+                .iter_mut()
+                .flat_map(HashMap::values_mut)
+                .filter_map(|waiting| waiting.answer.take())
+                .collect()
+        };
+        drop(given_up);
+    }
+
     /// The link is gone: whoever waits learns it at once.
     pub(crate) fn close(&self) {
-        self.waiting.lock().expect(NOT_POISONED).take();
+        let waiting = self.waiting.lock().expect(NOT_POISONED).take();
+        drop(waiting);
         self.idle.notify_one();
     }
 
     fn take(&self, seq: u64) -> Option<Waiting> {
-        let mut waiting = self.waiting.lock().expect(NOT_POISONED);
-        let waiting = waiting.as_mut()?;
-        let taken = waiting.remove(&seq);
-        if waiting.is_empty() {
+        let (taken, last) = {
+            let mut waiting = self.waiting.lock().expect(NOT_POISONED);
+            let waiting = waiting.as_mut()?;
+            (waiting.remove(&seq), waiting.is_empty())
+        };
+        if last {
             self.idle.notify_one(); // Kept for one who looks and then waits.
         }
         taken
@@ -249,6 +268,12 @@ const NOT_POISONED: &str = "no panic happens under this lock";
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::task::{Context, Wake, Waker};
+
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::directory::Packed;
     use crate::id::{DeviceId, SessionKey, UserId};
@@ -337,5 +362,52 @@ mod tests {
         let filled = (0..).find(|seq| !answers.push(*seq, Answer::NotRelayed));
         assert_eq!(filled, Some(limits::RECEIPTS_MAX as u64));
         assert_eq!(answers.weight.load(Ordering::Relaxed), limits::RECEIPTS_MAX);
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_is_told_at_once_and_the_request_stays_under_way() {
+        let pending = Pending::new();
+        let (seq, answer) = pending.register(Expected::of(&Recipients::All, false)).unwrap();
+        pending.give_up();
+        assert!(answer.await.is_err());
+        assert_eq!(pending.len(), 1, "a later link must not overtake it");
+        assert!(pending.idle().now_or_never().is_none());
+        let receipt = Receipt { seq, answer: Answer::Tally(Tally::default()) };
+        assert!(pending.complete(receipt).is_ok(), "it was asked for");
+        assert!(pending.idle().now_or_never().is_some());
+        let (seq, answer) = pending.register(Expected::of(&Recipients::All, false)).unwrap();
+        let receipt = Receipt { seq, answer: Answer::Tally(Tally::default()) };
+        assert!(pending.complete(receipt).is_ok());
+        assert_eq!(answer.await, Ok(Answer::Tally(Tally::default())), "what is asked later is waited for");
+    }
+
+    /// Looks at the requests whenever it is woken, as an application's own executor may.
+    struct Curious {
+        pending: Pending,
+        woken: AtomicBool,
+    }
+
+    impl Wake for Curious {
+        fn wake(self: Arc<Self>) {
+            let free = self.pending.waiting.try_lock().is_ok();
+            assert!(!self.woken.swap(free, Ordering::Relaxed), "it is woken once, and outside of the lock");
+        }
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_outside_of_the_lock() {
+        let ends: [fn(&Pending, u64); 3] = [
+            |pending, _| pending.give_up(),
+            |pending, _| pending.close(),
+            |pending, seq| drop(pending.complete(Receipt { seq, answer: Answer::Tally(Tally::default()) })),
+        ];
+        for end in ends {
+            let curious = Arc::new(Curious { pending: Pending::new(), woken: AtomicBool::new(false) });
+            let (seq, mut answer) = curious.pending.register(Expected::of(&Recipients::All, false)).unwrap();
+            let waker = Waker::from(Arc::clone(&curious));
+            assert!(answer.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+            end(&curious.pending, seq);
+            assert!(curious.woken.load(Ordering::Relaxed), "it is woken, and the lock is free");
+        }
     }
 }

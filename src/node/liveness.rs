@@ -2,8 +2,8 @@
 //!
 //! Changes are applied under the overlay's lock, so that they take effect in the order in which
 //! they were decided. What an overlay state means for the data is an [`Effect`]: Dead hides, a return
-//! shows again, and what is over is forgotten. What others do about it (sessions that close, logs)
-//! happens when the lock is free again.
+//! shows again, and what is over is forgotten. What others do about it (sessions that close, callers
+//! that are answered, logs) happens when the lock is free again.
 
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
@@ -242,6 +242,12 @@ impl Liveness {
                 warn!(member = %name, %incarnation, from = before, to = to.as_str(), "member state");
             }
             _ => info!(member = %name, %incarnation, from = before, to = to.as_str(), "member state"),
+        }
+        // Nobody waits for a peer that may be gone.
+        if matches!(to, MemberState::Suspect | MemberState::Dead)
+            && let Some(router) = self.router.upgrade()
+        {
+            router.give_up(name);
         }
     }
 

@@ -1,9 +1,12 @@
 //! One request to one owner: how it gets there, and what comes back.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::id::{DeviceId, NodeName};
+use crate::limits;
 use crate::mesh::{Link, Recipients, Refused};
 use crate::push::{Outcome, Tally};
 use crate::receipt::Answer;
@@ -17,10 +20,27 @@ pub(super) struct Attempt {
     pub(super) pending: Pending,
 }
 
+/// For how long a call waits for the answers of those that it asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    deadline: Instant,
+    /// Whether it asks several.
+    several: bool,
+}
+
+/// The answer to a request that was sent over a link.
+pub(super) struct Asked {
+    answer: oneshot::Receiver<Answer>,
+    link: Arc<Link>,
+    at: Instant,
+}
+
 /// Where the answer to a request will come from.
 pub(super) enum Pending {
-    /// The answer will come.
-    Answer(oneshot::Receiver<Answer>),
+    /// From this node.
+    Here(oneshot::Receiver<Answer>),
+    /// From the owner.
+    Answer(Asked),
     /// It will come from a peer that passes the request on, or that has no link to the owner either.
     Relayed(Relayed),
     /// There will be none to wait for.
@@ -29,7 +49,7 @@ pub(super) enum Pending {
 
 /// A request that goes over a third node.
 pub(super) struct Relayed {
-    answer: oneshot::Receiver<Answer>,
+    asked: Asked,
     owner: NodeName,
     recipients: Recipients,
     errand: Errand,
@@ -37,7 +57,45 @@ pub(super) struct Relayed {
     others: Vec<NodeName>,
 }
 
+impl Patience {
+    /// Waits for one answer until then.
+    pub(super) fn until(deadline: Instant) -> Self {
+        Self { deadline, several: false }
+    }
+
+    /// Waits for so many answers until then, but no longer for a peer that is silent than the answers of
+    /// the others are worth.
+    pub(super) fn of(asked: usize, deadline: Instant) -> Self {
+        Self { deadline, several: asked > 1 }
+    }
+}
+
+impl Asked {
+    /// Waits for the answer. `None`: the link broke, or there was none in time.
+    async fn wait(mut self, patience: Patience) -> Option<Answer> {
+        let mut silent_at = self.at + limits::OTHERS_WAIT_MAX;
+        loop {
+            let until = if patience.several { silent_at.min(patience.deadline) } else { patience.deadline };
+            if let Ok(answer) = timeout_at(until, &mut self.answer).await {
+                return answer.ok();
+            }
+            // A peer that is well is heard soon after it was asked, also one that takes its time.
+            silent_at = self.link.heard().max(self.at) + limits::OTHERS_WAIT_MAX;
+            if Instant::now() >= silent_at.min(patience.deadline) {
+                return None;
+            }
+        }
+    }
+}
+
 impl Router {
+    /// Nobody waits any more for what a peer was asked: it may be gone.
+    pub(crate) fn give_up(&self, peer: &NodeName) {
+        if let Some(link) = self.parts.links.get(peer) {
+            link.give_up();
+        }
+    }
+
     /// How a request would reach `owner` now.
     pub(crate) fn way(&self, owner: &NodeName) -> Way {
         let parts = &self.parts;
@@ -57,12 +115,12 @@ impl Router {
                 parts.owner.execute(&recipients, errand, move |answer| {
                     let _ = done.send(answer); // Whoever asked may have stopped waiting.
                 });
-                Pending::Answer(answer)
+                Pending::Here(answer)
             }
             Way::Direct { awaited } => {
                 let link = parts.links.get(owner).ok_or(Outcome::Unreachable);
-                match link.and_then(|link| self.request(&link, None, recipients, errand)) {
-                    Ok(answer) if awaited => Pending::Answer(answer),
+                match link.and_then(|link| self.request(link, None, recipients, errand)) {
+                    Ok(asked) if awaited => Pending::Answer(asked),
                     Ok(_) => Pending::Settled(Outcome::Unreachable),
                     Err(outcome) => Pending::Settled(outcome),
                 }
@@ -82,12 +140,12 @@ impl Router {
     ) -> Pending {
         while !relays.is_empty() {
             let Some(link) = self.parts.links.get(&relays.remove(0)) else { continue };
-            return match self.request(&link, Some(owner.clone()), recipients.clone(), errand) {
+            return match self.request(link, Some(owner.clone()), recipients.clone(), errand) {
                 Err(outcome) => Pending::Settled(outcome),
-                Ok(answer) => {
+                Ok(asked) => {
                     self.parts.metrics.mesh_relayed.with("asked").increment(1);
                     let (owner, errand) = (owner.clone(), errand.clone());
-                    Pending::Relayed(Relayed { answer, owner, recipients, errand, others: relays })
+                    Pending::Relayed(Relayed { asked, owner, recipients, errand, others: relays })
                 }
             };
         }
@@ -96,14 +154,14 @@ impl Router {
 
     fn request(
         &self,
-        link: &Link,
+        link: Arc<Link>,
         relay_to: Option<NodeName>,
         recipients: Recipients,
         errand: &Errand,
-    ) -> Result<oneshot::Receiver<Answer>, Outcome> {
+    ) -> Result<Asked, Outcome> {
         self.parts.metrics.mesh_requests.with("sent").increment(1);
         let sent = link.request(relay_to, recipients, errand.action(), errand.payload());
-        sent.map_err(|refused| match refused {
+        sent.map(|answer| Asked { answer, link, at: Instant::now() }).map_err(|refused| match refused {
             Refused::Closed => Outcome::Unreachable,
             Refused::Overloaded => {
                 self.parts.metrics.mesh_overloaded.increment(1);
@@ -112,26 +170,29 @@ impl Router {
         })
     }
 
-    /// Waits for the answer until `deadline`.
-    pub(super) async fn answer(&self, pending: Pending, deadline: Instant) -> Result<Answer, Outcome> {
+    /// Waits for the answer.
+    pub(super) async fn answer(&self, pending: Pending, patience: Patience) -> Result<Answer, Outcome> {
         let mut pending = pending;
         loop {
             let (answer, relayed) = match pending {
                 Pending::Settled(outcome) => return Err(outcome),
-                Pending::Answer(answer) => (answer, None),
-                Pending::Relayed(Relayed { answer, owner, recipients, errand, others }) => {
-                    (answer, Some((owner, recipients, errand, others)))
+                Pending::Here(answer) => {
+                    (timeout_at(patience.deadline, answer).await.ok().and_then(Result::ok), None)
+                }
+                Pending::Answer(asked) => (asked.wait(patience).await, None),
+                Pending::Relayed(Relayed { asked, owner, recipients, errand, others }) => {
+                    (asked.wait(patience).await, Some((owner, recipients, errand, others)))
                 }
             };
-            match (timeout_at(deadline, answer).await, relayed) {
+            match (answer, relayed) {
                 // Nothing was sent on, so that asking another one can not deliver twice.
-                (Ok(Ok(Answer::NotRelayed)), Some((owner, recipients, errand, others))) => {
+                (Some(Answer::NotRelayed), Some((owner, recipients, errand, others))) => {
                     pending = self.relay(&owner, recipients, &errand, others);
                 }
-                (Ok(Ok(Answer::Overloaded)), _) => return Err(Outcome::Overloaded),
-                (Ok(Ok(answer)), _) => return Ok(answer),
+                (Some(Answer::Overloaded), _) => return Err(Outcome::Overloaded),
+                (Some(answer), _) => return Ok(answer),
                 // The link broke, or nobody answered in time.
-                (Ok(Err(_)) | Err(_), _) => return Err(Outcome::Unreachable),
+                (None, _) => return Err(Outcome::Unreachable),
             }
         }
     }
@@ -141,9 +202,9 @@ impl Router {
         &self,
         pending: Pending,
         sessions: usize,
-        deadline: Instant,
+        patience: Patience,
     ) -> Vec<(Option<DeviceId>, Outcome)> {
-        match self.answer(pending, deadline).await {
+        match self.answer(pending, patience).await {
             Ok(Answer::Outcomes(outcomes)) if outcomes.len() == sessions => {
                 outcomes.into_iter().map(|outcome| (None, outcome)).collect()
             }
@@ -157,8 +218,8 @@ impl Router {
     }
 
     /// The counts of a broadcast's receiver, if it told them in time.
-    pub(super) async fn tally(&self, pending: Pending, deadline: Instant) -> Option<Tally> {
-        match self.answer(pending, deadline).await {
+    pub(super) async fn tally(&self, pending: Pending, patience: Patience) -> Option<Tally> {
+        match self.answer(pending, patience).await {
             Ok(Answer::Tally(tally)) => Some(tally),
             _ => None,
         }

@@ -24,7 +24,7 @@ use crate::membership::member::MemberState;
 use crate::mesh::Recipients;
 use crate::push::Outcome;
 use crate::replica::{Held, Replica};
-use crate::router::attempt::Pending;
+use crate::router::attempt::{Patience, Pending};
 use crate::router::{Errand, Router};
 use crate::session::{CloseReason, Permit, Registry, Replaced, Session};
 
@@ -129,7 +129,7 @@ impl Router {
                 return;
             }
             let pending = self.request_yield(&owner, user, device, stamp, excluded);
-            owner = match self.outcomes(pending, 1, deadline).await.pop() {
+            owner = match self.outcomes(pending, 1, Patience::until(deadline)).await.pop() {
                 Some((_, Outcome::Moved { owner: next, .. })) if next != owner => next,
                 _ => return,
             };

@@ -12,6 +12,7 @@ use crate::key::Key;
 use crate::limits;
 use crate::mesh::Recipients;
 use crate::receipt::Answer;
+use crate::router::attempt::Patience;
 use crate::router::{Errand, Router, route};
 
 /// What owners told about the names of their sessions.
@@ -62,12 +63,13 @@ impl Router {
     ) -> Names {
         let by_owner = sessions.into_iter().map(|(key, owner)| (owner, key));
         let deadline = Instant::now() + self.parts.push_timeout;
-        let answers =
-            route::plan(by_owner, limits::SESSIONS_PAGE_MAX).into_iter().map(|(owner, keys)| async move {
-                let recipients = Recipients::Keys(Packed(keys.clone()));
-                let answer = self.answer(self.send(&owner, recipients, &Errand::Describe), deadline).await;
-                (owner, keys, answer)
-            });
+        let plan = route::plan(by_owner, limits::SESSIONS_PAGE_MAX);
+        let patience = Patience::of(plan.len(), deadline);
+        let answers = plan.into_iter().map(|(owner, keys)| async move {
+            let recipients = Recipients::Keys(Packed(keys.clone()));
+            let answer = self.answer(self.send(&owner, recipients, &Errand::Describe), patience).await;
+            (owner, keys, answer)
+        });
         let mut names = Names::default();
         let hasher = self.parts.replica.hasher();
         for (owner, keys, answer) in join_all(answers).await {
