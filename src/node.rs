@@ -40,13 +40,15 @@ mod returned;
 mod service;
 mod shared;
 mod start;
+#[cfg(test)]
+mod tests;
 
 #[doc(hidden)]
 pub use observer::{Inside, Observer};
-use shared::Shared;
-
 #[doc(hidden)]
 pub use returned::Returned;
+use shared::Shared;
+
 /// A running node. Dropping it stops the node abruptly; [`Node::shutdown`] drains it first.
 pub struct Node {
     shared: Arc<Shared>,

@@ -11,11 +11,10 @@
 //! against pushes to one user, and neither is what follows a session to another node. The decisions are pure and stand in
 //! `route.rs`; what the owner does is in `owner.rs`.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -74,14 +73,12 @@ pub(crate) struct RouterParts {
 pub(crate) struct Router {
     parts: RouterParts,
     next_id: AtomicU64,
-    /// The sessions that an older claim excludes, until it is settled; no more than there are sessions.
-    disputing: Mutex<BTreeSet<Key>>,
 }
 
 impl Router {
     /// A router over these parts.
     pub(crate) fn new(parts: RouterParts) -> Arc<Self> {
-        Arc::new(Self { parts, next_id: AtomicU64::new(0), disputing: Mutex::default() })
+        Arc::new(Self { parts, next_id: AtomicU64::new(0) })
     }
 
     /// A message with the caller's `id`, which makes it idempotent, or with one of its own.

@@ -12,6 +12,7 @@
 //! whoever brings it; all others wait in the outbox for the task. The [`Registry`] finds it by key.
 //! Which node owns a key is not decided here: that is the directory's.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
@@ -45,6 +46,7 @@ pub(crate) struct Session {
     state: Mutex<State>,
     wake: Notify,
     ending: watch::Sender<bool>,
+    disputed: AtomicBool,
 }
 
 /// What is written, and by whom.
@@ -95,6 +97,7 @@ impl Session {
             state: Mutex::new(State { outbox: Outbox::new(limits), direct: Direct::default() }),
             wake: Notify::new(),
             ending: watch::Sender::new(false),
+            disputed: AtomicBool::new(false),
         }
     }
 
@@ -116,6 +119,17 @@ impl Session {
     /// Whether a claim with this stamp is of an earlier connection of the same client.
     pub(crate) fn succeeds(&self, stamp: Stamp) -> bool {
         self.succeeds.is_some_and(|succeeded| stamp <= succeeded)
+    }
+
+    /// Whether this call is the first to ask who stays of this session and another one, since the last
+    /// time that was settled.
+    pub(crate) fn begin_dispute(&self) -> bool {
+        !self.disputed.swap(true, Ordering::SeqCst)
+    }
+
+    /// It is settled.
+    pub(crate) fn end_dispute(&self) {
+        self.disputed.store(false, Ordering::SeqCst);
     }
 
     /// Hands over a message to write. The reply is answered in any case: now when the socket takes the

@@ -156,6 +156,11 @@ pub(crate) enum Action {
     },
     /// Tell the names of the sessions.
     Describe,
+    /// Say whether the session is there that was claimed with this very stamp, and is not closing.
+    Confirm {
+        /// Its stamp.
+        stamp: Stamp,
+    },
 }
 
 /// The answers to some requests, batched.

@@ -26,6 +26,11 @@ pub(crate) enum Errand {
     },
     /// Tell the names of the sessions.
     Describe,
+    /// Say whether the session is there that was claimed with this stamp, and stays.
+    Confirm {
+        /// Its stamp.
+        stamp: Stamp,
+    },
 }
 
 impl Errand {
@@ -38,6 +43,7 @@ impl Errand {
             Action::Disconnect => Errand::Disconnect,
             Action::Yield { owner, stamp, excluded } => Errand::Yield { owner, stamp, excluded },
             Action::Describe => Errand::Describe,
+            Action::Confirm { stamp } => Errand::Confirm { stamp },
         }
     }
 
@@ -54,6 +60,7 @@ impl Errand {
                 Action::Yield { owner: owner.clone(), stamp: *stamp, excluded: *excluded }
             }
             Errand::Describe => Action::Describe,
+            Errand::Confirm { stamp } => Action::Confirm { stamp: *stamp },
         }
     }
 
@@ -61,7 +68,9 @@ impl Errand {
     pub(crate) fn payload(&self) -> Bytes {
         match self {
             Errand::Push(message) => message.payload.bytes.clone(),
-            Errand::Disconnect | Errand::Yield { .. } | Errand::Describe => Bytes::new(),
+            Errand::Disconnect | Errand::Yield { .. } | Errand::Describe | Errand::Confirm { .. } => {
+                Bytes::new()
+            }
         }
     }
 }

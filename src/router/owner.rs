@@ -52,7 +52,7 @@ impl Owner {
             }
             Recipients::Devices { user, devices } => self.execute_at(user, devices, errand, done),
             Recipients::Keys(keys) => {
-                // One that is closing is as good as gone: nobody else is to make room for it.
+                // One that is closing is as good as gone.
                 let held = |key: &Key| self.registry.get(*key).filter(|held| held.closing().is_none());
                 let names = |key: &Key| held(key).map(|session| session.names().clone());
                 done(Answer::Sessions(keys.0.iter().map(names).collect()));
@@ -92,6 +92,11 @@ impl Owner {
             Errand::Disconnect => {
                 let first = session.close(CloseReason::Kicked);
                 reply.answer(if first { Outcome::Delivered } else { Outcome::NoSession });
+            }
+            Errand::Confirm { stamp } => {
+                // One that is closing is as good as gone: nobody is to make room for it.
+                let stays = session.stamp() == *stamp && session.closing().is_none();
+                reply.answer(if stays { Outcome::Delivered } else { Outcome::NoSession });
             }
             // Names are asked for by keys.
             Errand::Describe => reply.answer(Outcome::NoSession),

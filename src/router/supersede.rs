@@ -9,16 +9,22 @@
 //! - It may have been released while its owner was hidden: a section that is shown again is as old as it
 //!   was when it was hidden. So the owner is asked whether it has that session, and only then the newer
 //!   one is closed. Otherwise both would lose.
+//!
+//! The owner is asked about that very claim and not about the key: it may hold a later session of the key,
+//! which asks in turn about the one here, and then both would lose as well.
 
 use std::sync::Arc;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Takeover;
 use crate::directory::{Lost, Owned};
 use crate::id::NodeName;
 use crate::limits;
-use crate::router::{Router, Told};
+use crate::mesh::Recipients;
+use crate::push::Outcome;
+use crate::router::attempt::Patience;
+use crate::router::{Errand, Router};
 use crate::session::{CloseReason, Session};
 
 impl Router {
@@ -34,32 +40,43 @@ impl Router {
         }
     }
 
-    /// Settles with the owner of an older claim which session stays, in the background and once at a time.
+    /// Settles with the owner of an older claim which session stays, in the background and once at a time
+    /// for each session.
     fn dispute(self: &Arc<Self>, session: Arc<Session>) {
-        let key = session.key();
-        if !self.disputing.lock().expect(NOT_POISONED).insert(key) {
+        if !session.begin_dispute() {
             return;
         }
         let router = Arc::clone(self);
         tokio::spawn(async move {
-            let parts = &router.parts;
-            let own = (session.stamp(), parts.me.clone());
-            let other = |held: &Owned| (held.stamp, held.owner.clone()) != own;
-            let older = || parts.replica.lookup(key).filter(other);
-            while session.closing().is_none()
-                && let Some(held) = older()
-            {
-                if session.succeeds(held.stamp) {
-                    router.insist(&session, held.owner.clone()).await;
-                }
-                // Whoever let go releases its claim only then, and what was released before shows by then.
-                sleep(limits::RELEASE_LINGER).await;
-                if !session.succeeds(held.stamp) && older().as_ref() == Some(&held) {
-                    router.give_way(&session, held).await;
+            loop {
+                router.settle_dispute(&session).await;
+                session.end_dispute();
+                // An older claim that was found before the end of the dispute was left to this task.
+                if router.rival(&session).is_none() || !session.begin_dispute() {
+                    return;
                 }
             }
-            router.disputing.lock().expect(NOT_POISONED).remove(&key);
         });
+    }
+
+    async fn settle_dispute(&self, session: &Session) {
+        while let Some(held) = self.rival(session) {
+            if session.succeeds(held.stamp) {
+                self.insist(session, held.owner.clone()).await;
+            }
+            // Whoever let go releases its claim only then, and what was released before shows by then.
+            sleep(limits::RELEASE_LINGER).await;
+            if !session.succeeds(held.stamp) && self.rival(session).as_ref() == Some(&held) {
+                self.give_way(session, held).await;
+            }
+        }
+    }
+
+    /// The older claim that stands against a session which is not closing.
+    fn rival(&self, session: &Session) -> Option<Owned> {
+        let held = self.parts.replica.lookup(session.key()).filter(|_| session.closing().is_none())?;
+        let is_own = held.stamp == session.stamp() && held.owner == self.parts.me;
+        (!is_own).then_some(held)
     }
 
     /// Asks the owner of an earlier connection of the same client to let go.
@@ -70,14 +87,14 @@ impl Router {
         let _ = timeout(limits::TAKEOVER_TIMEOUT, yields).await;
     }
 
-    /// Closes the session if the owner of the older claim has that session.
-    async fn give_way(self: &Arc<Self>, session: &Session, held: Owned) {
+    /// Closes the session if the owner of the older claim has the session of that very claim.
+    pub(crate) async fn give_way(&self, session: &Session, held: Owned) {
         let Owned { owner, stamp, .. } = held;
-        let names = self.names([(session.key(), owner.clone())]).await;
-        if let Told::Here(_) = names.of(&owner, session.key()) {
+        let (user, devices) = (session.names().user.clone(), vec![session.key().device]);
+        let asked = self.send(&owner, Recipients::Devices { user, devices }, &Errand::Confirm { stamp });
+        let patience = Patience::until(Instant::now() + self.parts.push_timeout);
+        if let Some((_, Outcome::Delivered)) = self.outcomes(asked, 1, patience).await.pop() {
             session.close(CloseReason::Superseded { owner, stamp });
         }
     }
 }
-
-const NOT_POISONED: &str = "no panic happens under this lock";

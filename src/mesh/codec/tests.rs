@@ -100,6 +100,8 @@ fn golden_frames_still_decode() {
     let owner = NodeName::new("n1").unwrap();
     let action = Action::Yield { owner, stamp: claim().stamp, excluded: false };
     golden(&Request { action, ..push_request() }, b"", include_str!("golden/yield.hex").trim());
+    let action = Action::Confirm { stamp: claim().stamp };
+    golden(&Request { action, ..push_request() }, b"", include_str!("golden/confirm.hex").trim());
     let moved = Outcome::Moved { owner: NodeName::new("n3").unwrap(), stamp: claim().stamp };
     let outcomes = vec![
         Outcome::Delivered,

@@ -1,0 +1,153 @@
+//! What it takes two nodes to see, from the inside: who stays of two sessions of one key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::config::{Config, Takeover};
+use crate::directory::{ClaimState, Lost, Owned};
+use crate::id::{ClusterName, DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::node::Node;
+use crate::push::{Message, Outcome, Payload};
+use crate::receipt::{Answer, Reply, gather};
+use crate::router::Lease;
+use crate::session::{CloseReason, OutboxLimits, Session};
+use crate::wire::Wire;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const LIMITS: OutboxLimits = OutboxLimits { messages_max: 9, bytes_max: 99 };
+
+fn name(text: &str) -> NodeName {
+    NodeName::new(text).unwrap()
+}
+
+fn names() -> SessionKey {
+    SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap())
+}
+
+async fn node(me: &str, cluster: &str, peers: Vec<String>) -> Node {
+    let config = Config {
+        cluster: ClusterName::new(cluster).unwrap(),
+        takeover: Takeover::RejectNewer,
+        peers,
+        ..Config::dev(name(me))
+    };
+    let wire = Wire::bind(config.listen, config.mesh_listen).await.unwrap();
+    let node = Node::start(config, wire).await.unwrap();
+    timeout(PATIENCE, node.ready()).await.unwrap();
+    node
+}
+
+/// The nodes a and b.
+async fn pair(cluster: &str) -> [Node; 2] {
+    let a = node("a", cluster, Vec::new()).await;
+    let b = node("b", cluster, vec![a.mesh_addr().to_string()]).await;
+    [a, b]
+}
+
+/// The session `u/d`, opened at a node.
+async fn open(node: &Node, resumed: Option<Stamp>) -> Lease {
+    let permit = node.shared.registry.permit().unwrap();
+    node.shared.router.open(names(), resumed, permit).await.unwrap()
+}
+
+/// Waits until a node shows that claim.
+async fn shows(node: &Node, stamp: Stamp) -> Owned {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match node.shared.replica.lookup_named(&names()) {
+            Some(owned) if owned.stamp == stamp => return owned,
+            shown => assert!(Instant::now() < until, "it shows {shown:?}"),
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A session that a node could have, above `stamp`, and that its directory does not know.
+fn newer(node: &Node, stamp: Stamp) -> Arc<Session> {
+    let key = node.shared.replica.hasher().key(&names());
+    Arc::new(Session::new(names(), key, Stamp::next(0, Some(stamp)), None, LIMITS))
+}
+
+#[tokio::test]
+async fn a_session_gives_way_to_the_session_of_that_very_claim_and_to_no_other_of_the_key() {
+    let [a, b] = pair("gives-way").await;
+    let held = open(&a, None).await;
+    let shown = shows(&b, held.session().stamp()).await;
+    let router = &b.shared.router;
+    let session = newer(&b, shown.stamp);
+    let over = Owned { stamp: Stamp::from_raw(shown.stamp.raw() - 1), ..shown.clone() };
+    router.give_way(&session, over).await;
+    assert_eq!(session.closing(), None, "the owner holds a later session of the key");
+    router.give_way(&session, shown.clone()).await;
+    let superseded = CloseReason::Superseded { owner: name("a"), stamp: shown.stamp };
+    assert_eq!(session.closing(), Some(superseded));
+
+    held.session().close(CloseReason::Kicked);
+    let session = newer(&b, shown.stamp);
+    router.give_way(&session, shown.clone()).await;
+    assert_eq!(session.closing(), None, "who is closing stays for nobody");
+    let gone = Owned { owner: name("c"), state: ClaimState::Connected, ..shown };
+    router.give_way(&session, gone).await;
+    assert_eq!(session.closing(), None, "nor does who does not answer");
+}
+
+#[tokio::test]
+async fn a_second_session_of_a_key_is_looked_at_while_the_first_one_is_disputed() {
+    let [a, b] = pair("disputes").await;
+    let held = open(&a, None).await;
+    let shown = shows(&b, held.session().stamp()).await;
+    let lose = |session: &Arc<Session>| {
+        assert!(b.shared.registry.insert(session).is_none());
+        let lost = Lost {
+            key: session.key(),
+            stamp: session.stamp(),
+            winner: shown.owner.clone(),
+            winner_stamp: shown.stamp,
+            excluded: false,
+        };
+        b.shared.router.supersede(vec![lost.clone(), lost]);
+    };
+    let first = newer(&b, shown.stamp);
+    lose(&first);
+    first.close(CloseReason::ClientGone);
+    b.shared.registry.remove(&first);
+    let second = newer(&b, shown.stamp);
+    lose(&second);
+    timeout(PATIENCE, second.closed()).await.expect("the owner of the older claim is asked");
+    let superseded = CloseReason::Superseded { owner: name("a"), stamp: shown.stamp };
+    assert_eq!(second.closing(), Some(superseded));
+    assert_eq!(held.session().closing(), None);
+}
+
+/// A reply whose caller looks whether the directory's lock is free when it is answered.
+fn curious(node: &Node) -> (Reply, oneshot::Receiver<(Answer, bool)>) {
+    let (told, answer) = oneshot::channel();
+    let replica = Arc::clone(&node.shared.replica);
+    let reply = gather(1, move |answer| {
+        let (sender, looked) = std::sync::mpsc::sync_channel(1);
+        spawn_blocking(move || {
+            let _ = replica.own_len();
+            sender.send(())
+        });
+        let _ = told.send((answer, looked.recv_timeout(Duration::from_secs(5)).is_ok()));
+    });
+    (reply.into_iter().next().unwrap(), answer)
+}
+
+#[tokio::test]
+async fn a_session_that_is_replaced_answers_outside_of_the_directorys_lock() {
+    let node = node("a", "replaced", Vec::new()).await;
+    let first = open(&node, None).await;
+    let (reply, answer) = curious(&node);
+    let message = Message::new(MessageId::new("m").unwrap(), false, Payload::text("x"));
+    first.session().offer(&Arc::new(message), reply);
+    let second = open(&node, Some(first.session().stamp())).await;
+    let (answer, free) = answer.await.unwrap();
+    assert!(free, "the lock is held while whoever pushed is told");
+    let moved = Outcome::Moved { owner: name("a"), stamp: second.session().stamp() };
+    assert_eq!(answer, Answer::Outcomes(vec![moved]));
+}
