@@ -44,8 +44,16 @@ pub struct Config {
     pub mesh_advertise: Option<SocketAddr>,
     /// The HTTP address shown to operators, where it differs from `listen`.
     pub http_advertise: Option<SocketAddr>,
-    /// Mesh addresses of some other nodes: `host:port` with a DNS name or a literal address.
+    /// Mesh addresses of some other nodes: `host:port` with a DNS name or a literal address. All addresses
+    /// of a name are tried.
     pub peers: Vec<String>,
+    /// This node may be the only one: it does not wait for its peers until
+    /// [`join_timeout`](TimersConfig::join_timeout) has passed.
+    pub allow_alone: bool,
+    /// The node is not ready before the cluster has so many members, itself included. Default 1.
+    pub expect: usize,
+    /// `/readyz` says that an isolated node is not ready.
+    pub isolated_not_ready: bool,
     /// Where the last incarnation is kept across restarts. Without it the clock decides.
     pub data_dir: Option<PathBuf>,
     /// Failure domain, shown to operators.
@@ -170,6 +178,8 @@ pub struct TimersConfig {
     pub drain_timeout: Duration,
     /// How long a connection of the API may be idle between two requests.
     pub keep_alive: Duration,
+    /// How long a starting node waits for its peers and their sections before it is ready without them.
+    pub join_timeout: Duration,
 }
 
 impl Default for TimersConfig {
@@ -181,6 +191,7 @@ impl Default for TimersConfig {
             push_timeout: limits::PUSH_TIMEOUT,
             drain_timeout: limits::DRAIN_TIMEOUT,
             keep_alive: limits::KEEP_ALIVE,
+            join_timeout: limits::JOIN_TIMEOUT,
         }
     }
 }
@@ -199,6 +210,9 @@ impl Config {
             mesh_advertise: None,
             http_advertise: None,
             peers: Vec::new(),
+            allow_alone: false,
+            expect: 1,
+            isolated_not_ready: false,
             data_dir: None,
             zone: None,
             mesh_identity: MeshIdentity::ClusterKey(Secret::new(DEV_CLUSTER_KEY)),

@@ -285,10 +285,22 @@ pub const FENCE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 pub const PURGE_AFTER: Duration = Duration::from_secs(600);
 /// How long a node that starts asks its peers for the incarnation they know of it.
 pub const INCARNATION_PROBE: Duration = Duration::from_secs(1);
-/// A node that reaches none of its peers for this long starts alone.
+/// How long a node waits for its peers and for their sections before it is ready without them, default of
+/// `--join-timeout`. Source: several times what it takes until the name of a new pod resolves.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// The shortest `--join-timeout`. Source: the first round of dials takes some round trips.
+pub const JOIN_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// How long a node that may be alone waits for its peers. Source: longer than a dial.
 pub const JOIN_ALONE_AFTER: Duration = Duration::from_secs(3);
-/// A node that has not copied all sections after this long declares itself ready all the same.
-pub const JOIN_READY_AFTER: Duration = Duration::from_secs(30);
+/// Time between two look-ups of the names of peers while this node hears nobody. Source: a client's patience.
+pub const LOOKUP_ALONE_EVERY: Duration = Duration::from_secs(1);
+/// The same while it joins, or a member is not alive: that one may come back with another address. Guess.
+pub const LOOKUP_MISSING_EVERY: Duration = Duration::from_secs(5);
+/// The same while all is well: two clusters behind one name, which never met, find each other. Guess.
+pub const LOOKUP_WELL_EVERY: Duration = Duration::from_secs(30);
+/// When a look-up that does not end is given up, so that the next one can begin. Source: above what the
+/// C library takes with three servers that are silent; until then the name is not asked for again.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 // Life cycle.
 
@@ -325,6 +337,8 @@ const _: () = {
     assert!(LINK_IDLE_SUSPECT.as_millis() < LINK_IDLE_TIMEOUT.as_millis());
     assert!(LINK_IDLE_SUSPECT.as_millis() + DEAD_AFTER.as_millis() < 10_000);
     assert!(DIAL_TIMEOUT.as_millis() < DEAD_AFTER.as_millis());
+    assert!(DIAL_TIMEOUT.as_millis() < JOIN_ALONE_AFTER.as_millis());
+    assert!(JOIN_TIMEOUT_MIN.as_millis() <= JOIN_TIMEOUT.as_millis());
     assert!(SUSPICION_MIN.as_millis() + 2 * OVERLAY_TICK.as_millis() < DEAD_AFTER.as_millis());
     assert!(LINK_KEEP_ALIVE.as_millis() + 2 * OVERLAY_TICK.as_millis() < SELF_DOUBT_WINDOW.as_millis());
     assert!(FENCE_KEPT.as_millis() > PURGE_AFTER.as_millis());

@@ -105,6 +105,8 @@ metrics! {
     mesh_overloaded: counter("pushmesh_mesh_overloaded_total"),
         "Requests to peers refused because a queue of the link was full.";
 
+    peer_lookups: counters("pushmesh_peer_lookups_total", "result", &LOOKUPS),
+        "Look-ups of the names of peers, by whether addresses were found.";
     gossip_refused: counter("pushmesh_gossip_refused_total"),
         "Gossip messages dropped: malformed, too long, or more than fit.";
     members: gauges("pushmesh_members", "state", &MEMBER_STATES),
@@ -276,6 +278,8 @@ const PUSH_SECONDS_BUCKETS: [f64; 13] =
 /// Samples of a histogram that may wait to be folded: 32 KiB of them.
 const UPKEEP_SAMPLES: u64 = 4_096;
 
+/// What a look-up of a name comes to.
+const LOOKUPS: [&str; 2] = ["found", "failed"];
 /// See [`Outcome::as_str`](crate::push::Outcome::as_str).
 const OUTCOMES: [&str; 9] = [
     "delivered",

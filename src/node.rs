@@ -37,6 +37,7 @@ mod liveness;
 mod observer;
 mod readiness;
 mod returned;
+mod seeds;
 mod service;
 mod shared;
 mod start;

@@ -1,20 +1,21 @@
-//! The seam between a node and its world: sockets, clock and seed.
+//! The seam between a node and its world: sockets, clock, names and seed.
 //!
 //! Production and simulation run the same [`Node`](crate::node::Node) and differ only in the
 //! [`Wire`] they hand to it. Every member is a trait of the library that uses it, but for the wall
-//! clock. Monotonic time is tokio's, which a simulation virtualises by itself.
+//! clock and the look-up of names. Monotonic time is tokio's, which a simulation virtualises by itself.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
 use axum::serve::Listener;
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 use crate::id::DeviceId;
 
@@ -28,6 +29,8 @@ pub struct Wire<L> {
     pub tcp: L,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
+    /// Finds the addresses of peers that are given by name.
+    pub resolver: Arc<dyn Resolver>,
     /// Where every random choice of the node comes from.
     pub seed: [u8; 32],
 }
@@ -51,7 +54,14 @@ impl Wire<TcpFace> {
             .map_err(|source| BindError { what: "--mesh-listen", addr: mesh, source })?;
         let mut seed = [0; 32];
         StdRng::from_os_rng().fill_bytes(&mut seed);
-        Ok(Self { udp, runtime: Arc::new(TokioRuntime), tcp, clock: Arc::new(SystemClock), seed })
+        Ok(Self {
+            udp,
+            runtime: Arc::new(TokioRuntime),
+            tcp,
+            clock: Arc::new(SystemClock),
+            resolver: Arc::new(SystemResolver),
+            seed,
+        })
     }
 }
 
@@ -126,6 +136,24 @@ impl Clock for SystemClock {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Finds addresses by name. Asked for names only: an address that is written out is not looked up.
+#[async_trait]
+pub trait Resolver: Send + Sync + 'static {
+    /// All addresses of `name`, which is `host:port`. May take as long as it likes, and may be dropped.
+    async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>>;
+}
+
+/// The machine's resolver, with its files and servers, on a thread of its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemResolver;
+
+#[async_trait]
+impl Resolver for SystemResolver {
+    async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        Ok(lookup_host(name).await?.collect())
     }
 }
 

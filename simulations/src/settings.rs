@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) tuning: Tuning,
     /// Nodes keep their incarnation across restarts.
     pub(crate) disks: bool,
+    /// A node whose peers are silent is soon ready alone.
+    pub(crate) allow_alone: bool,
     /// Segments that a TCP socket holds before its writer has to wait.
     pub(crate) tcp_segments: usize,
 }
@@ -51,6 +53,7 @@ impl Settings {
         let mut rng = entropy::stream(seed, "settings");
         settings.disks = rng.random_bool(0.5);
         settings.tuning = tuning(&mut rng);
+        settings.allow_alone = entropy::stream(seed, "joining").random_bool(0.5);
         settings
     }
 
@@ -67,6 +70,7 @@ impl Settings {
     /// Configures a node.
     pub(crate) fn apply(&self, config: &mut Config) {
         config.takeover = self.takeover;
+        config.allow_alone = self.allow_alone;
         config.tuning = self.tuning;
         config.limits.outbox_messages = self.outbox_messages;
         config.timers.heartbeat_interval = self.heartbeat_interval;
@@ -83,6 +87,7 @@ impl Default for Settings {
             heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
             tuning: Tuning::default(),
             disks: false,
+            allow_alone: false,
             tcp_segments: TCP_SEGMENTS,
         }
     }

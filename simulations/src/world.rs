@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::serve::Listener;
-use pushmesh::Wire;
-use pushmesh::wire::Clock;
+use pushmesh::wire::{Clock, Resolver};
+use pushmesh::{Wire, async_trait};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore};
 use siphasher::sip::SipHasher13;
@@ -144,6 +144,7 @@ impl World {
             runtime: Arc::new(VirtualRuntime::new(Arc::clone(self))),
             tcp: Face::bind(ip).await?,
             clock: Arc::new(HostClock { world: Arc::clone(self), host: host.to_owned() }),
+            resolver: Arc::new(NoNames),
             seed,
         })
     }
@@ -198,6 +199,16 @@ impl Clock for HostClock {
     fn now_ms(&self) -> u64 {
         let ahead_ms = self.world.ahead_ms.lock().expect(NOT_POISONED).get(&self.host).copied();
         (EPOCH_MS + self.world.now_ms()).saturating_add_signed(ahead_ms.unwrap_or_default())
+    }
+}
+
+/// Peers are given by address: a look-up would leave the simulation.
+struct NoNames;
+
+#[async_trait]
+impl Resolver for NoNames {
+    async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        Err(io::Error::other(format!("{name} is a name, and peers are given by address")))
     }
 }
 

@@ -58,10 +58,24 @@ impl Config {
         check_limits(&self.limits)?;
         check_timers(&self.timers)?;
         check_takeover(self.takeover, &self.limits)?;
+        self.check_join()?;
         check_auth(&self.auth)?;
         check_tuning(&self.tuning)?;
         check_advertised("mesh_advertise", self.mesh_advertise)?;
         check_advertised("http_advertise", self.http_advertise)
+    }
+
+    /// How many members there have to be, which may not be contradicted.
+    fn check_join(&self) -> Checked {
+        number("expect", self.expect, limits::PEERS_MAX + 1)?;
+        if self.allow_alone && self.expect > 1 {
+            let rule = format!(
+                "contradicts --expect {}: a node that waits for others may not be alone; leave out one",
+                self.expect
+            );
+            return Err(InvalidConfig::new("allow_alone", true, rule));
+        }
+        Ok(())
     }
 
     /// Checks that peers are told an address that they can dial, when the mesh listens at `listening`.
@@ -104,6 +118,7 @@ fn check_timers(timers: &TimersConfig) -> Checked {
     time("timers.push_timeout", timers.push_timeout, MILLISECOND, limits::TIMER_MAX)?;
     time("timers.drain_timeout", timers.drain_timeout, limits::DRAIN_TIMEOUT_MIN, limits::TIMER_MAX)?;
     time("timers.keep_alive", timers.keep_alive, limits::KEEP_ALIVE_MIN, limits::TIMER_MAX)?;
+    time("timers.join_timeout", timers.join_timeout, limits::JOIN_TIMEOUT_MIN, limits::TIMER_MAX)?;
     if let Some(idle) = timers.idle_timeout {
         time("timers.idle_timeout", idle, MILLISECOND, limits::TIMER_MAX)?;
     }
@@ -214,7 +229,7 @@ mod tests {
         type Change = fn(&mut Config);
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         assert_eq!(limits::TIMER_MAX, year);
-        let cases: [(Change, &str); 28] = [
+        let cases: [(Change, &str); 33] = [
             (|c| c.limits.max_connections = 0, "limits.max_connections: 0 would allow nothing"),
             (|c| c.limits.max_sessions_per_user = 0, "limits.max_sessions_per_user: 0 would"),
             (|c| c.limits.max_sessions_per_user = 1_001, "limits.max_sessions_per_user: 1001 is above"),
@@ -242,6 +257,11 @@ mod tests {
             (|c| c.timers.drain_timeout = Duration::MAX, "timers.drain_timeout: "),
             (|c| c.timers.keep_alive = Duration::from_millis(999), "timers.keep_alive: 999ms is too short"),
             (|c| c.timers.keep_alive = Duration::MAX, "timers.keep_alive: "),
+            (|c| c.timers.join_timeout = Duration::from_millis(999), "timers.join_timeout: 999ms is too"),
+            (|c| c.timers.join_timeout = Duration::MAX, "timers.join_timeout: "),
+            (|c| c.expect = 0, "expect: 0 would allow nothing"),
+            (|c| c.expect = 1_026, "expect: 1026 is above the largest value, 1025"),
+            (|c| (c.allow_alone, c.expect) = (true, 2), "allow_alone: true contradicts --expect 2"),
             (|c| c.takeover = Takeover::MaxPerUser(0), "takeover: max-per-user=0 would allow nothing"),
             (|c| c.takeover = Takeover::MaxPerUser(101), "takeover: max-per-user=101 is more than"),
             (|c| c.auth.max_token_lifetime = Duration::ZERO, "auth.max_token_lifetime: 0ms is too short"),

@@ -73,6 +73,19 @@ pub struct RawConfig {
     #[arg(long, env = "PUSHMESH_PEER", value_name = "HOST:PORT", value_delimiter = ',', help_heading = MESH)]
     #[serde(deserialize_with = "parse::de_list")]
     pub peer: Vec<String>,
+    /// This node may be the only one: ready after 3 s without its peers, not after --join-timeout only [default: off]
+    #[arg(long, env = "PUSHMESH_ALLOW_ALONE", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", hide_possible_values = true,
+          value_parser = BoolishValueParser::new(), help_heading = MESH)]
+    pub allow_alone: Option<bool>,
+    /// Not ready before the cluster has so many members, this one included [default: 1]
+    #[arg(long, env = "PUSHMESH_EXPECT", value_name = "N", help_heading = MESH)]
+    pub expect: Option<usize>,
+    /// /readyz says 503 while this node is isolated; without it a survivor says 200 and goes on serving [default: off]
+    #[arg(long, env = "PUSHMESH_ISOLATED_NOT_READY", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", hide_possible_values = true,
+          value_parser = BoolishValueParser::new(), help_heading = MESH)]
+    pub isolated_not_ready: Option<bool>,
     /// File with the cluster key of `pushmesh keygen`; or PUSHMESH_CLUSTER_KEY holds the key itself
     #[arg(long, env = "PUSHMESH_CLUSTER_KEY_FILE", value_name = "FILE", help_heading = MESH)]
     pub cluster_key_file: Option<PathBuf>,
@@ -174,6 +187,12 @@ pub struct RawConfig {
           value_parser = duration::parse, help_heading = TIMERS)]
     #[serde(deserialize_with = "parse::de_duration")]
     pub keep_alive: Option<Duration>,
+    /// How long a starting node waits for its peers and their sessions before it is ready without them
+    /// [default: 30s]
+    #[arg(long, env = "PUSHMESH_JOIN_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS)]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub join_timeout: Option<Duration>,
 }
 
 impl RawConfig {
@@ -200,12 +219,12 @@ impl RawConfig {
         }
         layered! {
             cluster name listen dev data_dir zone http_advertise
-            mesh_listen mesh_advertise peer cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key
-            hash_key_file
+            mesh_listen mesh_advertise peer allow_alone expect isolated_not_ready
+            cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key hash_key_file
             api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key
             max_connections max_sessions_per_user takeover max_payload_bytes max_client_message_bytes
             outbox_messages outbox_bytes
-            heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout keep_alive
+            heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout keep_alive join_timeout
         }
     }
 

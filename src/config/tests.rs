@@ -82,6 +82,8 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(config.limits.max_payload_bytes, limits::PAYLOAD_BYTES_MAX);
     assert_eq!(config.timers.heartbeat_interval, limits::HEARTBEAT_INTERVAL);
     assert_eq!(config.timers.idle_timeout, None);
+    assert_eq!(config.timers.join_timeout, Duration::from_secs(30));
+    assert_eq!((config.allow_alone, config.expect, config.isolated_not_ready), (false, 1, false));
     assert_eq!(config.takeover, Takeover::ExclusiveDevice);
     assert!(!config.auth.dev);
 }
@@ -108,7 +110,8 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
         let variable = format!("PUSHMESH_{}", flag.replace('-', "_").to_uppercase());
         assert_eq!(argument.get_env().and_then(|env| env.to_str()), Some(variable.as_str()), "--{flag}");
         let value = match flag {
-            "dev" => "true",
+            "dev" | "allow-alone" | "isolated-not-ready" => "true",
+            "expect" => "1",
             f if f.ends_with("listen") || f.ends_with("advertise") => "\"127.0.0.1:1\"",
             f if ["timeout", "interval", "lifetime", "alive"].iter().any(|end| f.ends_with(end)) => "\"1s\"",
             f if f.starts_with("max-") || f.starts_with("outbox-") => "1",
@@ -171,6 +174,16 @@ fn the_upper_layer_wins_field_by_field() {
     assert_eq!(both.zone.as_deref(), Some("z"));
     assert_eq!(both.peer, ["b:2"]);
     assert_eq!(both.origin, ["http://a"]);
+}
+
+#[test]
+fn what_a_node_waits_for_at_its_start_is_no_contradiction() {
+    let expects = |expect| RawConfig { expect: Some(expect), allow_alone: Some(true), ..dev() };
+    refused(expects(2), "--allow-alone: true contradicts --expect 2", "leave out one");
+    refused(expects(0), "--expect: 0", "at least 1");
+    assert!(validate(expects(1)).unwrap().allow_alone);
+    let short = RawConfig { join_timeout: Some(Duration::from_millis(1)), ..dev() };
+    refused(short, "--join-timeout: 1ms is too short", "at least 1s");
 }
 
 #[test]

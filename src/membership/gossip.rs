@@ -15,8 +15,9 @@
 //! - The gossip task panics when the digest outgrows one UDP payload (about 1,100 members, former
 //!   selves included), and the handle then serves the same old state for ever. A node that does not
 //!   await [`Gossip::terminated`] would believe it.
-//! - DNS names among the seeds are looked up at the start and every 60 s, with a blocking thread:
-//!   a simulation passes literal addresses.
+//! - It would look DNS names among the seeds up by itself, at the start and then once a minute, and the
+//!   start would wait for the answers. So it is given addresses only; names are looked up by the node,
+//!   which greets what it finds with [`Gossip::greet`].
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -46,9 +47,8 @@ pub(crate) struct GossipConfig {
     pub(crate) incarnation: Incarnation,
     /// The mesh address that peers gossip with.
     pub(crate) advertise: SocketAddr,
-    /// Addresses of some other nodes, `host:port` with a DNS name or a literal address. May name
-    /// this node.
-    pub(crate) seeds: Vec<String>,
+    /// Addresses of some other nodes. May contain this node's.
+    pub(crate) seeds: Vec<SocketAddr>,
     /// The first advert.
     pub(crate) advert: Advert,
 }
@@ -65,7 +65,7 @@ impl Gossip {
             cluster_id: config.cluster.as_str().to_owned(),
             gossip_interval: limits::GOSSIP_INTERVAL,
             listen_addr: config.advertise,
-            seed_nodes: config.seeds,
+            seed_nodes: config.seeds.iter().map(SocketAddr::to_string).collect(),
             failure_detector_config: FailureDetectorConfig {
                 phi_threshold: limits::PHI_THRESHOLD,
                 initial_interval: INITIAL_INTERVAL,
@@ -86,6 +86,12 @@ impl Gossip {
     pub(crate) async fn advertise(&self, advert: &Advert) {
         let pairs = advert.to_pairs();
         self.handle.with_chitchat(|chitchat| say(chitchat.self_node_state(), &pairs)).await;
+    }
+
+    /// Gossips with whoever is at that address, once and soon.
+    pub(crate) fn greet(&self, addr: SocketAddr) {
+        // It fails when gossip has ended, and then the node does.
+        let _ = self.handle.gossip(addr);
     }
 
     /// Every member but this one as gossip knows it now, former incarnations included, ordered by

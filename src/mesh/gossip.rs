@@ -165,7 +165,7 @@ mod tests {
             name: NodeName::new(format!("n{port}")).unwrap(),
             incarnation: Incarnation(u64::from(port) * 10),
             advertise: addr(port),
-            seeds: vec![addr(1).to_string()],
+            seeds: vec![addr(1)],
             advert: advert(port, AdvertState::Ready),
         };
         Gossip::start(config, transport).await.unwrap()

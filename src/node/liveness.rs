@@ -19,7 +19,7 @@ use crate::membership::member::{AdvertState, GossipView, MemberState};
 use crate::membership::overlay::{Change, Observation, Overlay, OverlayTimers};
 use crate::membership::roster::Roster;
 use crate::mesh::{KnownMember, Links, Peer};
-use crate::node::readiness::{Readiness, Ready};
+use crate::node::readiness::{JoinTerms, Readiness, Ready};
 use crate::node::returned::Returned;
 use crate::replica::Replica;
 use crate::router::Router;
@@ -37,6 +37,8 @@ pub(crate) struct Liveness {
 struct State {
     overlay: Overlay,
     readiness: Readiness,
+    /// Whether it was logged that the node waits for more members than there are.
+    waits: bool,
     returned: Returned,
     /// How many boots gossip knew at the last look, former ones included.
     gossiped: usize,
@@ -50,6 +52,7 @@ impl Liveness {
     /// Knows nobody yet.
     pub(crate) fn new(
         config: &Config,
+        terms: JoinTerms,
         incarnation: Incarnation,
         roster: Arc<Roster>,
         replica: Arc<Replica>,
@@ -60,7 +63,8 @@ impl Liveness {
         roster.update(&overlay);
         let state = Mutex::new(State {
             overlay,
-            readiness: Readiness::new(!config.peers.is_empty()),
+            readiness: Readiness::new(terms),
+            waits: false,
             returned: Returned::default(),
             gossiped: 0,
             refused: 0,
@@ -100,11 +104,16 @@ impl Liveness {
         self.roster.awaits(state.readiness.missing());
     }
 
-    /// Whether the node may say that it is ready. From then on it counts as joined.
+    /// Whether the node may say that it is ready.
     pub(crate) fn ready(&self) -> Option<Ready> {
-        let ready = self.lock().readiness.check(self.now());
-        if ready.is_some() {
-            self.roster.joined();
+        let mut state = self.lock();
+        let (now, heard) = (self.now(), state.overlay.members().filter(|member| member.is_good()).count());
+        let ready = state.readiness.check(now, heard);
+        if state.readiness.waits_in_vain(now, heard) && !std::mem::replace(&mut state.waits, true) {
+            warn!(
+                members = heard + 1,
+                "not ready: there are fewer members than --expect; start the others, or restart this node with less"
+            );
         }
         ready
     }

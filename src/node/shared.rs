@@ -17,13 +17,14 @@ use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::membership::gossip::Gossip;
 use crate::membership::incarnation::IncarnationFile;
-use crate::membership::member::{Advert, AdvertState, bucket};
+use crate::membership::member::{Advert, AdvertState, MemberState, bucket};
 use crate::membership::roster::Roster;
 use crate::mesh::{Links, PROTOCOL_VERSION};
 use crate::metrics::Metrics;
 use crate::node::Fault;
 use crate::node::liveness::Liveness;
 use crate::node::readiness::Ready;
+use crate::node::seeds::Company;
 use crate::replica::Replica;
 use crate::router::Router;
 use crate::session::Registry;
@@ -114,6 +115,20 @@ impl Shared {
         }
     }
 
+    /// Whom this node misses.
+    pub(super) fn company(&self) -> Company {
+        let members = self.roster.members();
+        let states = || members.values().map(|member| member.state);
+        let joins = *self.phase.borrow() == Phase::Joining;
+        if !states().any(|state| matches!(state, MemberState::Alive | MemberState::Unreachable)) {
+            Company::None
+        } else if joins || states().any(|state| state != MemberState::Alive) {
+            Company::Partial
+        } else {
+            Company::Complete
+        }
+    }
+
     /// Keeps what this boot is behind of. The peers that the next boot asks may not know it, and it would
     /// be superseded again.
     pub(super) fn remember(&self, known: Incarnation) {
@@ -132,9 +147,7 @@ impl Shared {
     fn become_ready(&self, ready: &Ready) {
         match ready {
             Ready::Complete => info!(node = %self.config.name, "ready: all sections are here"),
-            Ready::Alone if self.config.peers.is_empty() => {
-                info!(node = %self.config.name, "ready: no peers given")
-            }
+            Ready::First => info!(node = %self.config.name, "ready: no peers given"),
             Ready::Alone => warn!(
                 node = %self.config.name,
                 "ready, but none of the peers answers: if a cluster is running, check --peer, the cluster key and \
@@ -144,6 +157,7 @@ impl Shared {
                 warn!(node = %self.config.name, ?missing, "ready, but some sections did not arrive in time");
             }
         }
+        self.roster.joined();
         // Draining may have begun meanwhile.
         self.phase.send_if_modified(|phase| {
             let joining = *phase == Phase::Joining;

@@ -6,12 +6,10 @@ use std::sync::atomic::AtomicU64;
 
 use axum::serve::Listener;
 use bytes::Bytes;
-use tokio::net::lookup_host;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::Config;
 use crate::gateway::{self, App, Phase, Terms};
@@ -27,6 +25,8 @@ use crate::mesh::identity::Identity;
 use crate::mesh::{GossipOut, Links, endpoint};
 use crate::metrics::Metrics;
 use crate::node::liveness::Liveness;
+use crate::node::readiness::JoinTerms;
+use crate::node::seeds::Seeds;
 use crate::node::service::NodeService;
 use crate::node::shared::Shared;
 use crate::node::{Node, StartError};
@@ -34,7 +34,7 @@ use crate::replica::Replica;
 use crate::router::{Owner, Router, RouterParts};
 use crate::session::{OutboxLimits, Registry};
 use crate::token::{ResumeKey, TokenVerifier};
-use crate::wire::{Clock, Entropy, Wire};
+use crate::wire::{Clock, Entropy, Resolver, Wire};
 
 /// Starts a node.
 ///
@@ -79,12 +79,13 @@ where
         links: Arc::clone(&links),
         metrics,
         clock: wire.clock,
+        resolver: wire.resolver,
         entropy,
         http_shown,
         mesh_shown,
         hash_key,
     };
-    let shared = parts.connect().await.inspect_err(|_| links.close())?;
+    let (shared, seeds) = parts.connect().await.inspect_err(|_| links.close())?;
     let app = Arc::new(App::new(shared.gateway(tokens, resume, handler)));
     let answer = move |request| Arc::clone(&app).answer(request);
     let terms = Terms {
@@ -95,6 +96,7 @@ where
     };
     let http_face = tasks.spawn(gateway::serve(wire.tcp, terms, answer, shared.stop_http.clone()));
     tasks.spawn(Arc::clone(&shared).keep_watch());
+    tasks.spawn(seeds.keep_looking(Arc::clone(&shared)));
     let (entropy, stop) = (Arc::clone(&shared.entropy), shared.stop.clone());
     tasks.spawn(Arc::clone(&shared.links).keep_copies(entropy, stop));
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
@@ -108,6 +110,7 @@ struct Parts {
     links: Arc<Links>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    resolver: Arc<dyn Resolver>,
     entropy: Arc<Entropy>,
     http_shown: String,
     mesh_shown: SocketAddr,
@@ -117,9 +120,11 @@ struct Parts {
 
 impl Parts {
     /// Decides the incarnation and joins the cluster under it.
-    async fn connect(self) -> Result<Arc<Shared>, StartError> {
+    async fn connect(self) -> Result<(Arc<Shared>, Seeds), StartError> {
         let name = &self.config.name;
-        let incarnation = decide_incarnation(&self.config, &self.links, self.clock.now_ms()).await?;
+        let mut seeds = Seeds::new(&self.config.peers, Arc::clone(&self.resolver));
+        let incarnation =
+            decide_incarnation(&self.config, &self.links, &mut seeds, self.clock.now_ms()).await?;
         let hasher = KeyHasher::new(&self.hash_key);
         let (takeover, tuning) = (self.config.takeover, self.config.tuning);
         let replica = Arc::new(Replica::new(name.clone(), incarnation, hasher, takeover, tuning));
@@ -129,6 +134,7 @@ impl Parts {
         let router = self.router(&replica, &registry, &roster, Arc::clone(&owner));
         let liveness = Arc::new(Liveness::new(
             &self.config,
+            JoinTerms::of(&self.config, seeds.name_others(self.mesh_shown)),
             incarnation,
             Arc::clone(&roster),
             Arc::clone(&replica),
@@ -147,8 +153,9 @@ impl Parts {
         };
         let (gossip_in, gossip_out) = mpsc::channel(limits::GOSSIP_INBOX);
         self.links.start(incarnation, Arc::new(service), Arc::clone(&replica), gossip_in);
-        let (gossip, gossip_rejected) = self.start_gossip(incarnation, gossip_out).await?;
-        Ok(Arc::new(Shared {
+        let (gossip, gossip_rejected) =
+            self.start_gossip(incarnation, seeds.literal().to_vec(), gossip_out).await?;
+        let shared = Shared {
             incarnation,
             started_ms: self.clock.now_ms(),
             config: self.config,
@@ -169,12 +176,14 @@ impl Parts {
             mesh_shown: self.mesh_shown,
             stop_http: CancellationToken::new(),
             stop: CancellationToken::new(),
-        }))
+        };
+        Ok((Arc::new(shared), seeds))
     }
 
     async fn start_gossip(
         &self,
         incarnation: Incarnation,
+        seeds: Vec<SocketAddr>,
         inbox: mpsc::Receiver<(SocketAddr, Bytes)>,
     ) -> Result<(Gossip, Arc<AtomicU64>), StartError> {
         let transport = GossipTransport::new(Arc::new(GossipOut(Arc::clone(&self.links))), inbox);
@@ -183,7 +192,7 @@ impl Parts {
             name: self.config.name.clone(),
             incarnation,
             advertise: self.mesh_shown,
-            seeds: self.config.peers.clone(),
+            seeds,
             advert: Shared::advert(&self.config, Phase::Joining, self.mesh_shown, &self.http_shown, 0),
         };
         let rejected = transport.rejected();
@@ -218,33 +227,17 @@ impl Parts {
 async fn decide_incarnation(
     config: &Config,
     links: &Arc<Links>,
+    seeds: &mut Seeds,
     now_ms: u64,
 ) -> Result<Incarnation, StartError> {
     let file = config.data_dir.as_deref().map(IncarnationFile::open).transpose()?;
     let persisted = file.as_ref().map(IncarnationFile::load).transpose()?.flatten();
-    let known = links.probe(resolve(&config.peers).await).await;
+    let known = links.probe(seeds.first(limits::INCARNATION_PROBE).await).await;
     let decided = incarnation::decide(now_ms, persisted, known);
     if let Some(file) = &file {
         file.store(decided)?;
     }
     Ok(decided)
-}
-
-/// The addresses of the peers that can be resolved now; gossip goes on trying the others.
-async fn resolve(peers: &[String]) -> Vec<SocketAddr> {
-    let mut addrs = Vec::new();
-    for peer in peers {
-        if let Ok(addr) = peer.parse() {
-            addrs.push(addr);
-            continue;
-        }
-        match timeout(limits::INCARNATION_PROBE, lookup_host(peer)).await {
-            Ok(Ok(found)) => addrs.extend(found),
-            Ok(Err(error)) => warn!(%peer, %error, "a peer's name does not resolve; trying again later"),
-            Err(_) => warn!(%peer, "a peer's name does not resolve in time; trying again later"),
-        }
-    }
-    addrs
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ async fn an_earlier_process_under_the_same_name_stops_also_when_there_is_no_thir
     let cluster = unique();
     let first = Launch::dev(&cluster, "n1").start().await;
     first.ready().await;
-    let second = Launch::dev(&cluster, "n1").peers([&first]).start().await;
+    let second = Launch::dev(&cluster, "n1").flags(["--allow-alone"]).peers([&first]).start().await;
     assert!(second.incarnation > first.incarnation, "it asked the process that runs");
     let status = first.process.end().await;
     assert_eq!(status.code(), Some(1), "it has to fail");

@@ -14,6 +14,7 @@ mod wait;
 
 pub(crate) use client::{Client, Message};
 pub(crate) use cluster::{Cluster, unique};
+pub(crate) use gate::Gate;
 pub(crate) use http::{Answer, Http};
 pub(crate) use keys::{Keys, now_unix, sign_hs256};
 pub(crate) use node::{Launch, Node};

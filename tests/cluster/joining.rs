@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::{Cluster, Launch, Node, alone, eventually, pushmesh, same, unique, within};
+use crate::harness::{Cluster, Gate, Launch, alone, eventually, pushmesh, same, unique, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_joins_ten_thousand_sessions_knows_all_of_them_when_it_is_ready() {
@@ -70,10 +70,17 @@ async fn a_node_is_not_ready_while_the_sessions_of_one_member_are_missing() {
     cluster.node(2).process.signal("STOP");
     let joined = cluster.add().await;
     let node = cluster.node(joined);
-    node.knows(["u27", "u28"]).await;
+    for user in ["u27", "u28"] {
+        eventually("the other sections are here", async || {
+            let answer = node.get(&format!("/v1/users/{user}")).await;
+            same((answer.status, answer.json["unasked"].clone()), (200, json!(["n3"]))).map(|_| ())
+        })
+        .await;
+    }
     for _ in 0..50 {
         // Every round of the overlay would be an occasion to call it ready; a few pass meanwhile.
         assert_eq!(node.get("/readyz").await.error(), (503, "not_ready"), "ten sessions are missing");
+        assert_eq!(node.push("u29", "x").await.error(), (503, "not_ready"), "this is one of them");
         tokio::time::sleep(OBSERVATION / 50).await;
     }
     cluster.node(2).process.signal("CONT");
@@ -84,18 +91,18 @@ async fn a_node_is_not_ready_while_the_sessions_of_one_member_are_missing() {
 #[tokio::test]
 async fn a_node_that_joins_delivers_what_it_knows_and_does_not_guess_about_the_rest() {
     let _alone = alone().await;
-    let mut cluster = Cluster::start(3).await;
-    let mut near = cluster.node(0).connect("near", Some("d")).await;
-    let far = cluster.node(2).connect("far", Some("d")).await;
-    cluster.counts(2).await;
-    // For less time than makes it suspect: its section is all that the node waits for.
-    cluster.node(2).process.signal("STOP");
-    let joined = cluster.add().await;
-    let node = cluster.node(joined);
-    node.knows(["near"]).await;
+    let cluster = unique();
+    let first = Launch::dev(&cluster, "n1").start().await;
+    first.ready().await;
+    let mut near = first.connect("near", Some("d")).await;
+    let node = Launch::dev(&cluster, "n2").flags(["--expect", "3"]).peers([&first]).start().await;
+    eventually("what there is", async || same(node.get("/v1/users/near").await.status, 200)).await;
 
     let near_is_online = node.get("/v1/users/near").await.json;
-    assert_eq!((&near_is_online["state"], &near_is_online["unasked"]), (&json!("online"), &json!(["n3"])));
+    assert_eq!(
+        (&near_is_online["state"], &near_is_online["sessions"][0]["node"]),
+        (&json!("online"), &json!("n1"))
+    );
     for (method, path) in UNKNOWN {
         let answer = node.http.call(method, path, &[], "x").await;
         assert_eq!(answer.error(), (503, "not_ready"), "{method} {path}");
@@ -115,19 +122,18 @@ async fn a_node_that_joins_delivers_what_it_knows_and_does_not_guess_about_the_r
     let pushed = pushmesh(&["push", "--url", &url, "--to", "user/far", "x"]).await;
     assert!(pushed.code == 4 && pushed.stderr.contains("not_ready"), "{pushed:?}");
     let explained = pushmesh(&["explain", "--url", &url, "user/far"]).await;
-    assert!(explained.stdout.contains(", joining, unasked n3"), "{explained:?}");
+    assert!(explained.code == 3 && explained.stdout.contains(", joining"), "{explained:?}");
     assert_eq!(node.metric("pushmesh_pushes_total{outcome=\"not_ready\"}").await, Some(4.0));
 
-    cluster.node(2).process.signal("CONT");
+    let third = Launch::dev(&cluster, "n3").peers([&first]).start().await;
     node.ready().await;
-    node.shows("far", &[("d", "n3")]).await;
-    for (method, path) in UNKNOWN.into_iter().filter(|(_, path)| path.contains("/far")) {
+    third.ready().await;
+    for (method, path) in UNKNOWN {
         let answer = node.http.call(method, path, &[], "x").await;
-        assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
-        cluster.node(2).shows("far", if method == "DELETE" { &[] } else { &[("d", "n3")] }).await;
+        let finds_nobody = path.contains("/far") && method != "GET";
+        assert_eq!(answer.status == 404, finds_nobody, "{method} {path}: {answer:?}");
+        assert!(finds_nobody || answer.status < 300, "{method} {path}: {answer:?}");
     }
-    drop(far);
-    assert_eq!(node.push("nobody", "x").await.error(), (404, "no_session"));
 }
 
 #[tokio::test]
@@ -135,7 +141,7 @@ async fn a_node_whose_peers_are_silent_takes_no_clients_until_it_starts_alone() 
     let nobody = UdpSocket::bind("127.0.0.1:0").expect("a port can be had");
     let silent = nobody.local_addr().expect("it has an address").to_string();
     let started = Instant::now();
-    let node = Launch::dev(&unique(), "n1").flags(["--peer".to_owned(), silent]).start().await;
+    let node = Launch::dev(&unique(), "n1").flags(["--join-timeout", "4s", "--peer", &silent]).start().await;
     let not_ready = node.get("/readyz").await;
     let refused = node.dial().user("u").refused().await;
     assert_eq!(not_ready.error(), (503, "not_ready"));
@@ -144,9 +150,81 @@ async fn a_node_whose_peers_are_silent_takes_no_clients_until_it_starts_alone() 
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(node.get("/livez").await.status, 200, "it is alive all the same");
     node.ready().await;
-    assert!(started.elapsed() >= JOIN_ALONE_AFTER, "it gave its peers the time to answer");
+    assert!(started.elapsed() >= Duration::from_secs(4), "it gave its peers the time that it was told");
+    assert!(node.process.stderr().contains("none of the peers answers"), "{}", node.process.stderr());
     assert_eq!(node.get("/readyz").await.status, 200);
     let _client = node.connect("u", None).await;
+}
+
+#[tokio::test]
+async fn a_node_that_may_be_alone_does_not_wait_for_the_join_timeout() {
+    let nobody = UdpSocket::bind("127.0.0.1:0").expect("a port can be had");
+    let silent = nobody.local_addr().expect("it has an address").to_string();
+    let started = Instant::now();
+    let node = Launch::dev(&unique(), "n1").flags(["--allow-alone", "--peer", &silent]).start().await;
+    assert_eq!(node.get("/readyz").await.error(), (503, "not_ready"));
+    node.ready().await;
+    assert!(started.elapsed() >= ALONE_AFTER, "it gave its peers some time to answer");
+}
+
+#[tokio::test]
+async fn a_node_whose_only_peer_is_itself_is_the_first_one() {
+    let gate = Gate::open().await;
+    let own = gate.addr.to_string();
+    let node = Launch::dev(&unique(), "n1").behind(gate).flags(["--peer", &own]).start().await;
+    node.ready().await;
+    assert!(!node.process.stderr().contains("none of the peers answers"), "{}", node.process.stderr());
+}
+
+#[tokio::test]
+async fn nodes_that_start_long_after_each_other_are_not_ready_before_they_have_met() {
+    let cluster = unique();
+    let gate = Gate::open().await;
+    let peer = format!("localhost:{}", gate.addr.port());
+    let first = Launch::dev(&cluster, "n1").flags(["--peer", &peer]).start().await;
+    // One a second: by then a node that may be alone would be ready.
+    eventually("look-ups", async || {
+        let found = first.metric("pushmesh_peer_lookups_total{result=\"found\"}").await;
+        if found >= Some(5.0) { Ok(()) } else { Err(found) }
+    })
+    .await;
+    assert_eq!(first.get("/readyz").await.error(), (503, "not_ready"));
+    assert_eq!(first.push("u", "x").await.error(), (503, "not_ready"));
+    let second = Launch::dev(&cluster, "n2").behind(gate).start().await;
+    first.ready().await;
+    second.ready().await;
+    let mut client = second.connect("u", Some("d")).await;
+    first.shows("u", &[("d", "n2")]).await;
+    assert_eq!(first.push("u", "hello").await.json["delivered"], 1);
+    assert_eq!(client.next_text().await, "hello");
+}
+
+#[tokio::test]
+async fn a_node_is_not_ready_before_as_many_members_are_there_as_it_expects() {
+    let cluster = unique();
+    let expects = |name| Launch::dev(&cluster, name).flags(["--expect", "3", "--join-timeout", "1s"]);
+    let first = expects("n1").start().await;
+    let second = expects("n2").peers([&first]).start().await;
+    first.sees_as("n2", "alive").await;
+    second.sees_as("n1", "alive").await;
+    eventually("a word about it", async || {
+        let log = second.process.stderr();
+        if log.contains("fewer members than --expect") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    for node in [&first, &second] {
+        assert_eq!(node.get("/readyz").await.error(), (503, "not_ready"), "{}", node.name);
+        assert_eq!(node.dial().user("u").refused().await.error(), (503, "not_ready"), "{}", node.name);
+        assert_eq!(node.push("u", "x").await.error(), (503, "not_ready"), "{}", node.name);
+    }
+    // This one expects nobody, and has everybody.
+    let third = Launch::dev(&cluster, "n3").peers([&second]).start().await;
+    for node in [&third, &first, &second] {
+        node.ready().await;
+    }
+    third.process.kill();
+    first.sees_as("n3", "dead").await;
+    assert_eq!(first.get("/readyz").await.status, 200, "who is ready stays so");
 }
 
 #[tokio::test]
@@ -176,19 +254,7 @@ async fn a_node_that_knows_one_peer_finds_the_others() {
     assert_eq!(client.next_text().await, "hello");
 }
 
-impl Node {
-    /// Waits until this node shows these users, whether it is ready or not.
-    async fn knows<'a>(&self, users: impl IntoIterator<Item = &'a str>) {
-        for user in users {
-            eventually(&format!("{user} at {}", self.name), async || {
-                same(self.get(&format!("/v1/users/{user}")).await.status, 200)
-            })
-            .await;
-        }
-    }
-}
-
-/// Calls about sessions that a node does not find while it lacks the section of the user `far`.
+/// Calls about what a node does not find while it joins; the user `far` is nowhere.
 const UNKNOWN: [(&str, &str); 8] = [
     ("POST", "/v1/users/far/push"),
     ("POST", "/v1/users/far/devices/d/push"),
@@ -204,5 +270,5 @@ const SESSIONS: usize = 10_000;
 /// How long a node is watched that must not become ready: three rounds of its overlay. This is the
 /// one thing that has no condition to wait for, because nothing is to happen.
 const OBSERVATION: Duration = Duration::from_millis(600);
-/// How long a node waits for its peers before it starts alone; documented.
-const JOIN_ALONE_AFTER: Duration = Duration::from_secs(3);
+/// How long a node that may be alone waits for its peers; documented.
+const ALONE_AFTER: Duration = Duration::from_secs(3);

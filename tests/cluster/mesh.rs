@@ -12,7 +12,7 @@ use crate::harness::{Keys, Launch, Node, eventually, unique};
 /// is not seen, sees nobody, and its pushes reach nobody. `keys` are those of `node`.
 async fn assert_outside(node: &Node, intruder: Launch, keys: &Keys) {
     let mut client = node.dial().token(&keys.token("victim")).device("d").open().await;
-    let intruder = intruder.peers([node]).start().await;
+    let intruder = intruder.flags(["--allow-alone"]).peers([node]).start().await;
     // It has tried for seconds by then, and starts alone.
     intruder.ready().await;
     intruder.process.says("none of the peers answers").await;

@@ -31,6 +31,7 @@ impl RawConfig {
             push_timeout: self.push_timeout.unwrap_or(standard.push_timeout),
             drain_timeout: self.drain_timeout.unwrap_or(standard.drain_timeout),
             keep_alive: self.keep_alive.unwrap_or(standard.keep_alive),
+            join_timeout: self.join_timeout.unwrap_or(standard.join_timeout),
         }
     }
 }

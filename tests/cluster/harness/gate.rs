@@ -44,7 +44,7 @@ impl Barred {
 
 impl Gate {
     /// A gate without a node: what arrives waits for one in the kernel's buffer.
-    pub(super) async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let outer = Arc::new(bind().await);
         let addr = outer.local_addr().expect("it is bound");
         let (node, known) = watch::channel(None);

@@ -93,7 +93,7 @@ impl Launch {
     }
 
     /// Puts a gate before its mesh address.
-    pub(super) fn behind(mut self, gate: Gate) -> Self {
+    pub(crate) fn behind(mut self, gate: Gate) -> Self {
         self.gate = Some(Arc::new(gate));
         self
     }
