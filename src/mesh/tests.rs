@@ -484,3 +484,47 @@ async fn a_peer_that_dials_without_end_keeps_few_links() {
     timeout(limits::LINK_RETIRE - Duration::from_secs(1), few).await.expect("the oldest are closed");
     assert!(connections.last().is_some_and(|last| last.close_reason().is_none()));
 }
+
+#[tokio::test]
+async fn dials_that_cross_or_end_are_no_refusals_and_what_is_wrong_is_counted_by_its_reason() {
+    let victim = victim(true);
+    let counted = |reason: &str| {
+        let sample = format!("pushmesh_mesh_handshakes_refused_total{{reason=\"{reason}\"}} ");
+        let text = victim.metrics.render();
+        let count = text.lines().find_map(|line| line.strip_prefix(&sample)).unwrap_or_else(|| panic!("{text}"));
+        count.parse::<u64>().unwrap()
+    };
+    let none_under_way = async || {
+        let done = async {
+            while victim.links.handshakes() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the end of all handshakes", done).await;
+    };
+    let identity = identity("evil");
+    let endpoint = endpoint(&identity);
+    for code in [CloseCode::Duplicate, CloseCode::Ended, CloseCode::Left, CloseCode::Probed, CloseCode::Disagreed] {
+        let (connection, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
+        code.close(&connection);
+    }
+    none_under_way().await;
+    let all = ["identity", "version", "takeover", "hash_key", "stale", "flood", "unfinished", "protocol"];
+    assert_eq!(all.map(counted), [0; 8]);
+    // One that says nothing, one that says something else, and one with other settings.
+    let silent = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
+    let (other, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
+    let (mut stream, _answer) = other.open_bi().await.unwrap();
+    stream.write_all(&StreamKind::Digests.preface()).await.unwrap();
+    for (takeover, keys_check) in [("reject-newer", identity.keys_check()), ("exclusive-device", 1)] {
+        let (connection, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
+        let settings = Settings { takeover: takeover.to_owned(), keys_check };
+        let (mesh, members) = (endpoint.local_addr().unwrap(), Vec::new());
+        let hello = Hello { name: name("evil"), incarnation: Incarnation(5), mesh, members, settings };
+        let refused = handshake::greet(&connection, &name("n1"), &hello).await.unwrap_err();
+        assert!(refused.is_disagreement(), "{refused}");
+    }
+    none_under_way().await;
+    assert_eq!(all.map(counted), [0, 0, 1, 1, 0, 0, 1, 1]);
+    drop(silent);
+}
