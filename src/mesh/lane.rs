@@ -2,21 +2,22 @@
 //!
 //! Any task may queue; one task writes, see [`outbound`](crate::mesh::outbound).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
-use crossbeam::queue::SegQueue;
 use quinn::{Connection, SendStream};
 
 use crate::limits;
 use crate::mesh::codec::StreamKind;
 
-/// The queue of one stream.
-pub(crate) struct Lane {
-    /// Takes no memory while nothing waits.
-    queue: SegQueue<Queued>,
-    requests: AtomicUsize,
-    bytes: AtomicUsize,
+/// The queue of one stream. It takes no memory while nothing waits.
+pub(crate) struct Lane(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Queued>,
+    bytes: usize,
 }
 
 struct Queued {
@@ -27,48 +28,57 @@ struct Queued {
 impl Lane {
     /// An empty lane.
     pub(crate) fn new() -> Self {
-        Self { queue: SegQueue::new(), requests: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+        Self(Mutex::default())
     }
 
     /// Queues an encoded frame. `false`: there is no room, nothing was queued.
     #[must_use]
     pub(crate) fn push(&self, header: Bytes, payload: Bytes) -> bool {
         let len = header.len() + payload.len();
-        // Reserve first: two callers must not both see the last free byte.
-        if self.bytes.fetch_add(len, Ordering::AcqRel) + len > limits::LANE_BYTES_MAX {
-            self.bytes.fetch_sub(len, Ordering::AcqRel);
-            return false;
+        let mut state = self.lock();
+        let fits =
+            state.bytes + len <= limits::LANE_BYTES_MAX && state.queue.len() < limits::LANE_REQUESTS_MAX;
+        if fits {
+            state.bytes += len;
+            state.queue.push_back(Queued { header, payload });
         }
-        if self.requests.fetch_add(1, Ordering::AcqRel) >= limits::LANE_REQUESTS_MAX {
-            self.requests.fetch_sub(1, Ordering::AcqRel);
-            self.bytes.fetch_sub(len, Ordering::AcqRel);
-            return false;
-        }
-        self.queue.push(Queued { header, payload });
-        true
+        fits
     }
 
     /// Takes requests to be written now, and returns how many bytes they are. They count until they are
     /// [released](Self::release).
     pub(crate) fn take(&self, chunks: &mut Vec<Bytes>) -> usize {
-        let (mut len, mut taken) = (0, 0);
+        let mut len = 0;
+        let mut state = self.lock();
         while chunks.len() < CHUNKS_MAX
-            && let Some(Queued { header, payload }) = self.queue.pop()
+            && let Some(Queued { header, payload }) = state.queue.pop_front()
         {
             len += header.len() + payload.len();
-            taken += 1;
             chunks.push(header);
             if !payload.is_empty() {
                 chunks.push(payload);
             }
         }
-        self.requests.fetch_sub(taken, Ordering::AcqRel);
+        give_back(&mut state.queue);
         len
     }
 
     /// So many bytes are written.
     pub(crate) fn release(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if bytes > 0 {
+            self.lock().bytes -= bytes;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no panic happens under this lock")
+    }
+}
+
+/// Gives the memory of a burst back once a queue is empty.
+pub(crate) fn give_back<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > KEPT_MAX {
+        *queue = VecDeque::new();
     }
 }
 
@@ -87,6 +97,8 @@ pub(crate) async fn open_stream(
     Ok(stream)
 }
 
+/// Room that an empty queue keeps. Guess: what waits together in a link that is in use; some kilobytes.
+const KEPT_MAX: usize = 64;
 /// Frames written at once. Guess.
 const CHUNKS_MAX: usize = 256;
 /// Gossip over directory over pushes over snapshots.
@@ -111,7 +123,7 @@ mod tests {
             assert!(lane.push(Bytes::new(), payload.clone()));
         }
         assert!(!lane.push(Bytes::new(), payload), "the bytes are used up");
-        assert_eq!(lane.bytes.load(Ordering::Relaxed), limits::LANE_BYTES_MAX);
+        assert_eq!(lane.lock().bytes, limits::LANE_BYTES_MAX);
         for _ in fits..limits::LANE_REQUESTS_MAX {
             assert!(lane.push(Bytes::new(), Bytes::new()));
         }
@@ -119,6 +131,11 @@ mod tests {
         let mut taken = Vec::new();
         lane.take(&mut taken);
         assert!(lane.push(Bytes::new(), Bytes::new()), "some are free again");
+        while !taken.is_empty() {
+            taken.clear();
+            lane.take(&mut taken);
+        }
+        assert!(lane.lock().queue.capacity() <= KEPT_MAX, "an empty lane keeps no memory");
     }
 
     #[test]
@@ -127,7 +144,7 @@ mod tests {
         assert!(lane.push(Bytes::from_static(b"head"), Bytes::from_static(b"payload")));
         assert!(lane.push(Bytes::from_static(b"no payload"), Bytes::new()));
         let mut chunks = Vec::new();
-        let bytes = || lane.bytes.load(Ordering::Relaxed);
+        let bytes = || lane.lock().bytes;
         assert_eq!((lane.take(&mut chunks), bytes()), (21, 21));
         assert_eq!(chunks, [&b"head"[..], b"payload", b"no payload"]);
         lane.release(21);

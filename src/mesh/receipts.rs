@@ -1,15 +1,15 @@
 //! Both ends of the receipts of a link: requests that wait for theirs, and answers on their way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crossbeam::queue::SegQueue;
 use tokio::sync::{Notify, oneshot};
 
 use crate::limits;
 use crate::mesh::conduct::Breach;
 use crate::mesh::frame::{Receipt, Receipts, Recipients};
+use crate::mesh::lane::give_back;
 use crate::mesh::link::Refused;
 use crate::receipt::Answer;
 
@@ -179,8 +179,7 @@ impl Pending {
 /// The answers of this node that are on their way to a peer.
 pub(crate) struct Answers {
     /// Takes no memory while nothing waits.
-    queue: SegQueue<Receipt>,
-    receipts: AtomicUsize,
+    queue: Mutex<VecDeque<Receipt>>,
     /// Of all that wait, in outcomes.
     weight: AtomicUsize,
     /// Told when fewer wait than may.
@@ -190,12 +189,7 @@ pub(crate) struct Answers {
 impl Answers {
     /// No answers yet.
     pub(crate) fn new() -> Self {
-        Self {
-            queue: SegQueue::new(),
-            receipts: AtomicUsize::new(0),
-            weight: AtomicUsize::new(0),
-            room: Notify::new(),
-        }
+        Self { queue: Mutex::default(), weight: AtomicUsize::new(0), room: Notify::new() }
     }
 
     /// Ends when the receipts that wait are few enough to ask for more.
@@ -212,26 +206,29 @@ impl Answers {
     /// Queues an answer. `false`: the peer has asked more than it may at once.
     #[must_use]
     pub(crate) fn push(&self, seq: u64, answer: Answer) -> bool {
-        if self.receipts.fetch_add(1, Ordering::AcqRel) >= limits::RECEIPTS_MAX {
-            self.receipts.fetch_sub(1, Ordering::AcqRel);
+        let weight = weight(&answer);
+        let mut queue = self.queue.lock().expect(NOT_POISONED);
+        if queue.len() >= limits::RECEIPTS_MAX {
             return false;
         }
-        self.weight.fetch_add(weight(&answer), Ordering::AcqRel);
-        self.queue.push(Receipt { seq, answer });
+        queue.push_back(Receipt { seq, answer });
+        self.weight.fetch_add(weight, Ordering::AcqRel);
         true
     }
 
     /// Takes receipts that fit one frame; none if none waits.
     pub(crate) fn batch(&self) -> Receipts {
         let (mut batch, mut outcomes) = (Vec::new(), 0);
+        let mut queue = self.queue.lock().expect(NOT_POISONED);
         while outcomes < BATCH_OUTCOMES
-            && let Some(receipt) = self.queue.pop()
+            && let Some(receipt) = queue.pop_front()
         {
             outcomes += weight(&receipt.answer);
             batch.push(receipt);
         }
-        self.receipts.fetch_sub(batch.len(), Ordering::AcqRel);
+        give_back(&mut queue);
         let before = self.weight.fetch_sub(outcomes, Ordering::AcqRel);
+        drop(queue);
         if before > limits::RECEIPTS_WEIGHT_MAX && before - outcomes <= limits::RECEIPTS_WEIGHT_MAX {
             self.room.notify_waiters();
         }
@@ -362,6 +359,8 @@ mod tests {
         let filled = (0..).find(|seq| !answers.push(*seq, Answer::NotRelayed));
         assert_eq!(filled, Some(limits::RECEIPTS_MAX as u64));
         assert_eq!(answers.weight.load(Ordering::Relaxed), limits::RECEIPTS_MAX);
+        while !answers.batch().0.is_empty() {}
+        assert!(answers.queue.lock().unwrap().capacity() < 100, "an empty queue keeps no memory");
     }
 
     #[tokio::test]

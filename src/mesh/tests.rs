@@ -491,7 +491,8 @@ async fn dials_that_cross_or_end_are_no_refusals_and_what_is_wrong_is_counted_by
     let counted = |reason: &str| {
         let sample = format!("pushmesh_mesh_handshakes_refused_total{{reason=\"{reason}\"}} ");
         let text = victim.metrics.render();
-        let count = text.lines().find_map(|line| line.strip_prefix(&sample)).unwrap_or_else(|| panic!("{text}"));
+        let count =
+            text.lines().find_map(|line| line.strip_prefix(&sample)).unwrap_or_else(|| panic!("{text}"));
         count.parse::<u64>().unwrap()
     };
     let none_under_way = async || {
@@ -504,7 +505,9 @@ async fn dials_that_cross_or_end_are_no_refusals_and_what_is_wrong_is_counted_by
     };
     let identity = identity("evil");
     let endpoint = endpoint(&identity);
-    for code in [CloseCode::Duplicate, CloseCode::Ended, CloseCode::Left, CloseCode::Probed, CloseCode::Disagreed] {
+    for code in
+        [CloseCode::Duplicate, CloseCode::Ended, CloseCode::Left, CloseCode::Probed, CloseCode::Disagreed]
+    {
         let (connection, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
         code.close(&connection);
     }
