@@ -64,9 +64,12 @@ impl Refusal {
     fn of_code(code: u64) -> Self {
         match code {
             CONNECTION_REFUSED => Self::Flood,
-            _ if code == CRYPTO_ERROR + NO_APPLICATION_PROTOCOL => Self::Version,
-            CRYPTO_ERROR..CRYPTO_ERROR_END => Self::Identity,
-            _ => Self::Protocol,
+            NO_ERROR | APPLICATION_ERROR => Self::Unfinished,
+            _ => match code.checked_sub(CRYPTO_ERROR) {
+                Some(alert) if ALERTS_OF_IDENTITY.contains(&alert) => Self::Identity,
+                Some(PROTOCOL_VERSION | NO_APPLICATION_PROTOCOL) => Self::Version,
+                _ => Self::Protocol,
+            },
         }
     }
 
@@ -92,10 +95,17 @@ impl Refusal {
 }
 
 /// Error codes of QUIC. Source: RFC 9000 section 20.1.
+const NO_ERROR: u64 = 0x00;
 const CONNECTION_REFUSED: u64 = 0x02;
+/// What a dialler says that gives up before it is connected.
+const APPLICATION_ERROR: u64 = 0x0c;
 /// The alerts of TLS begin here, one code each.
 const CRYPTO_ERROR: u64 = 0x100;
-const CRYPTO_ERROR_END: u64 = 0x200;
+/// The alerts about certificates and their keys: bad, unsupported, revoked, expired, unknown, of an unknown authority,
+/// access denied, a wrong signature, none. Source: RFC 8446 section 6.2.
+const ALERTS_OF_IDENTITY: [u64; 9] = [42, 43, 44, 45, 46, 48, 49, 51, 116];
+/// The alert for no common version of TLS.
+const PROTOCOL_VERSION: u64 = 70;
 /// The alert for no common application protocol. Source: RFC 7301 section 3.2.
 const NO_APPLICATION_PROTOCOL: u64 = 120;
 
@@ -121,10 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn alerts_of_tls_are_refusals_of_identity_but_for_the_protocol() {
+    fn a_handshake_that_fails_is_named_by_what_its_code_means() {
         assert_eq!(Refusal::of_code(CRYPTO_ERROR + 48), Refusal::Identity, "unknown authority");
         assert_eq!(Refusal::of_code(CRYPTO_ERROR + 116), Refusal::Identity, "no certificate");
+        assert_eq!(Refusal::of_code(CRYPTO_ERROR + 47), Refusal::Protocol, "an illegal parameter");
         assert_eq!(Refusal::of_code(CRYPTO_ERROR + NO_APPLICATION_PROTOCOL), Refusal::Version);
+        assert_eq!(Refusal::of_code(APPLICATION_ERROR), Refusal::Unfinished, "the dialler gave up");
         assert_eq!(Refusal::of_code(CONNECTION_REFUSED), Refusal::Flood);
         assert_eq!(Refusal::of_code(0x0a), Refusal::Protocol);
     }
