@@ -40,6 +40,7 @@ mod data;
 mod envelope;
 mod error;
 mod frames;
+mod front;
 mod head;
 mod line;
 mod openapi;
@@ -52,7 +53,8 @@ mod url;
 mod ws;
 
 pub(crate) use app::App;
-pub(crate) use serve::{Terms, serve};
+pub(crate) use front::Front;
+pub(crate) use serve::{Shares, Terms, serve};
 pub(crate) use tls::{HttpTlsError, server_config};
 
 use auth::ApiKeys;

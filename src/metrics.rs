@@ -78,6 +78,8 @@ metrics! {
 
     api_requests: counters("pushmesh_api_requests_total", "status", &STATUS_CLASSES),
         "HTTP requests answered, WebSocket upgrades among them, by class of status.";
+    accepts_failed: counters("pushmesh_accepts_failed_total", "reason", &ACCEPT_FAILURES),
+        "TCP connections for which there was no place: one request was answered, or the operating system refused to accept.";
     auth_failures: counters("pushmesh_auth_failures_total", "kind", &AUTH_FAILURES),
         "Requests with missing or wrong credentials, by what was wrong.";
 
@@ -327,6 +329,9 @@ const REFUSALS: [&str; 11] = [
 /// Codes of the `error` envelope, and what breaks a connection.
 const CLIENT_ERRORS: [&str; 6] =
     ["bad_message", "unknown_type", "binary", "too_big", "invalid_utf8", "protocol_error"];
+
+/// `full`: no place was free. `error`: the operating system refused.
+const ACCEPT_FAILURES: [&str; 2] = ["full", "error"];
 
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 

@@ -1,7 +1,7 @@
 //! The composition root: makes the parts of a node, connects them, and takes them down in order.
 //!
 //! ```text
-//!   start:  identity ─► endpoint ─► probe seeds ─► incarnation ─► links ─► gossip ─► gateway ─► ready
+//!   start:  identity ─► endpoint ─► front ─► probe seeds ─► incarnation ─► links ─► gossip ─► gateway ─► ready
 //!   stop:   not ready ─► draining ─► close sessions ─► finish requests ─► left ─► close links
 //! ```
 

@@ -16,8 +16,16 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::warn;
 
 use crate::id::DeviceId;
+
+mod files;
+
+pub use files::OpenFiles;
+pub(crate) use files::Seldom;
 
 /// Everything through which a node touches the outside.
 pub struct Wire<L> {
@@ -27,6 +35,8 @@ pub struct Wire<L> {
     pub runtime: Arc<dyn Runtime>,
     /// Accepts the TCP connections of clients and backends.
     pub tcp: L,
+    /// How many of them the operating system allows.
+    pub files: OpenFiles,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Finds the addresses of peers that are given by name.
@@ -48,16 +58,18 @@ impl Wire<TcpFace> {
         })?;
         // What is accepted inherits it. A socket that refuses this is slower to find out who vanished.
         let _ = SockRef::from(&tcp).set_tcp_keepalive(&keep_alive());
-        let tcp = TcpFace(tcp);
+        let tcp = TcpFace { listener: tcp, failed: watch::Sender::new(0), told: Seldom::default() };
         let udp = std::net::UdpSocket::bind(mesh)
             .and_then(|socket| TokioRuntime.wrap_udp_socket(socket))
             .map_err(|source| BindError { what: "--mesh-listen", addr: mesh, source })?;
         let mut seed = [0; 32];
         StdRng::from_os_rng().fill_bytes(&mut seed);
+        let files = OpenFiles::of_process(tcp.failed.subscribe());
         Ok(Self {
             udp,
             runtime: Arc::new(TokioRuntime),
             tcp,
+            files,
             clock: Arc::new(SystemClock),
             resolver: Arc::new(SystemResolver),
             seed,
@@ -84,23 +96,55 @@ impl<L: Listener<Addr = SocketAddr>> Wire<L> {
 }
 
 /// Accepts TCP connections and sends small frames at once.
-pub struct TcpFace(TcpListener);
+pub struct TcpFace {
+    listener: TcpListener,
+    /// Accepts that failed.
+    failed: watch::Sender<u64>,
+    told: Seldom,
+}
 
 impl Listener for TcpFace {
     type Io = TcpStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        let (stream, addr) = Listener::accept(&mut self.0).await;
+        let (stream, addr) = loop {
+            match self.listener.accept().await {
+                Ok(accepted) => break accepted,
+                Err(error) if is_of_one(&error) => {}
+                Err(error) => self.refused(&error).await,
+            }
+        };
         // A socket that refuses this is slower, not broken.
         let _ = stream.set_nodelay(true);
         (stream, addr)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
+
+impl TcpFace {
+    /// Nothing can be accepted now: mostly there is no file to be had. Says so, and waits for a moment.
+    async fn refused(&mut self, error: &io::Error) {
+        self.failed.send_modify(|failed| *failed += 1);
+        if self.told.due() {
+            let failed = *self.failed.borrow();
+            warn!(%error, failed, "no connection can be accepted: raise the limit of open files, or lower --max-connections");
+        }
+        sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// Whether an accept failed because of that one caller.
+fn is_of_one(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// How long to wait before the next accept after one that failed. Guess: soon enough, and it costs nothing.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the kernel finds out that the other end of a silent connection has vanished: within 45 s. Guess.
 fn keep_alive() -> TcpKeepalive {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::serve::Listener;
-use pushmesh::wire::{Clock, Resolver};
+use pushmesh::wire::{Clock, OpenFiles, Resolver};
 use pushmesh::{Wire, async_trait};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore};
@@ -143,6 +143,7 @@ impl World {
             udp: Arc::new(udp),
             runtime: Arc::new(VirtualRuntime::new(Arc::clone(self))),
             tcp: Face::bind(ip).await?,
+            files: OpenFiles::default(),
             clock: Arc::new(HostClock { world: Arc::clone(self), host: host.to_owned() }),
             resolver: Arc::new(NoNames),
             seed,

@@ -11,7 +11,7 @@ use super::output::{announce, tell};
 use super::stop::{self, StopSignals};
 use crate::config::{Config, RawConfig};
 use crate::node::Node;
-use crate::wire::Wire;
+use crate::wire::{OpenFiles, Wire};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct NodeArgs {
@@ -43,6 +43,7 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     let drain_timeout = config.timers.drain_timeout;
     stop::insist(drain_timeout)?;
     survive_full_files()?;
+    OpenFiles::raise();
     let node = tokio::select! {
         node = start(config) => node?,
         // Nobody has seen it yet.

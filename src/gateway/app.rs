@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span};
 
-use crate::gateway::bounds::check_head;
+use crate::gateway::bounds::{check_head, check_place};
 use crate::gateway::error::ErrorCode;
 use crate::gateway::{Face, Gateway, Phase, head, request_id, routes};
 
@@ -40,7 +40,10 @@ impl App {
             path = request.uri().path()
         );
         async {
-            let mut response = match check_head(&request).and_then(|()| head::check(&request)) {
+            let mut response = match check_head(&request)
+                .and_then(|()| head::check(&request))
+                .and_then(|()| check_place(&request))
+            {
                 Ok(()) => match self.routes.clone().oneshot(request).await {
                     Ok(response) => response,
                     Err(never) => match never {},

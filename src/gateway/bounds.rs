@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use axum::http::Request;
+use axum::http::{Request, header};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::gateway::Face;
 use crate::gateway::error::ApiError;
+use crate::gateway::serve::Crowded;
 use crate::limits;
 
 /// Refuses long URLs and headers.
@@ -23,6 +24,17 @@ pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), ApiError> {
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if headers > limits::HEADER_BYTES_MAX {
         return Err(ApiError::headers_too_large(limits::HEADER_BYTES_MAX));
+    }
+    Ok(())
+}
+
+/// Refuses what would stay, where there is no place for it.
+pub(super) fn check_place<B>(request: &Request<B>) -> Result<(), ApiError> {
+    let stays = request.headers().contains_key(header::UPGRADE) || request.uri().path() == "/v1/push";
+    if stays && request.extensions().get::<Crowded>().is_some() {
+        return Err(ApiError::overloaded(
+            "this node has as many connections as it may have: use another node, or try again in a second",
+        ));
     }
     Ok(())
 }

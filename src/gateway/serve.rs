@@ -1,8 +1,10 @@
 //! Accepting connections: TCP, TLS where configured, HTTP/1.1 on it.
 //!
 //! A loop of our own instead of `axum::serve`, because that has no bound on connections, no timeout
-//! on a slow head and no TLS. Every connection holds a slot until its socket is gone, a WebSocket
-//! included. Without a free slot nothing is accepted, and the kernel's backlog waits.
+//! on a slow head and no TLS. Every connection holds a place until its socket is gone, a WebSocket
+//! included. When all places are taken a few connections more get one request each, so that probes and pushes get in;
+//! beyond them nothing is accepted, and the kernel's backlog waits. After the stop it is the same, until the last
+//! request of before has ended: a probe learns of the drain and not of a closed port.
 //!
 //! ```text
 //!   socket ─► Paced: writes make progress ─► TLS ─► Line ─► hyper ─► Arrival ─► answer
@@ -26,40 +28,41 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, debug_span};
+use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::gateway::line::Line;
 use crate::limits;
+use crate::metrics::Metrics;
+use crate::wire::Seldom;
 
 mod arrival;
 mod linger;
 mod pace;
+mod places;
 
 use arrival::Arrival;
 use linger::{has_more, linger};
 use pace::{HeadTimer, Pace, Paced};
+use places::Places;
+pub(crate) use places::Shares;
+pub(super) use places::{ConnectionSlot, Crowded};
 
 /// How connections are served.
 pub(crate) struct Terms {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
-    /// How many of the connections are expected to be WebSockets; the API has
-    /// [`API_CONNECTIONS`] beside them.
-    pub(crate) websockets_max: usize,
+    pub(crate) shares: Shares,
+    /// Counts what could not be accepted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// How many accepts have failed, as the operating system's side tells it.
+    pub(crate) accepts_failed: watch::Receiver<u64>,
     /// How long a connection may be idle between two requests.
     pub(crate) keep_alive: Duration,
     /// How long requests in progress may take once the face stops.
     pub(crate) stop_timeout: Duration,
-}
-
-/// The place of a connection among those that may be open. In the extensions of a request for another
-/// protocol: what outlives the request keeps a clone.
-#[derive(Clone)]
-pub(super) struct ConnectionSlot {
-    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 /// What the connections share.
@@ -67,6 +70,7 @@ struct Server<A> {
     tls: Option<TlsAcceptor>,
     handshakes: Semaphore,
     keep_alive: Duration,
+    places: Arc<Places>,
     answer: A,
     /// No new requests; those in progress are finished.
     stop: CancellationToken,
@@ -76,40 +80,64 @@ struct Server<A> {
 
 /// Serves requests with `answer` until `stop` fires, then lets requests in progress end. Returns
 /// when all sockets are gone, or when the time for that is over.
-pub(crate) async fn serve<L, A, F>(mut listener: L, terms: Terms, answer: A, stop: CancellationToken)
+pub(crate) async fn serve<L, A, F>(mut listener: L, mut terms: Terms, answer: A, stop: CancellationToken)
 where
     L: Listener<Addr = SocketAddr>,
     A: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let slots_max = u32::try_from(terms.websockets_max.saturating_add(API_CONNECTIONS))
-        .unwrap_or(u32::MAX)
-        .min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
-    let slots = Arc::new(Semaphore::new(slots_max as usize));
+    let places = Arc::new(Places::new(terms.shares));
     let server = Arc::new(Server {
         tls: terms.tls.map(TlsAcceptor::from),
         handshakes: Semaphore::new(limits::TLS_HANDSHAKES_MAX),
         keep_alive: terms.keep_alive,
+        places: Arc::clone(&places),
         answer,
         stop: stop.clone(),
         abort: CancellationToken::new(),
     });
+    let mut told = Seldom::default();
+    let mut failed = 0;
     loop {
-        let accepted = async {
-            let permit = Arc::clone(&slots).acquire_owned().await.expect("the slots are never closed");
-            (permit, listener.accept().await)
-        };
-        let (permit, (io, peer)) = tokio::select! {
-            accepted = accepted => accepted,
+        let (io, peer) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Ok(()) = terms.accepts_failed.changed() => {
+                let before = std::mem::replace(&mut failed, *terms.accepts_failed.borrow_and_update());
+                terms.metrics.accepts_failed.with("error").increment(failed - before);
+                continue;
+            }
             () = stop.cancelled() => break,
         };
-        let slot = ConnectionSlot { _permit: Arc::new(permit) };
-        let connection = Arc::clone(&server).connection(io, slot);
-        tokio::spawn(connection.instrument(debug_span!("connection", %peer)));
+        let slot = tokio::select! {
+            slot = places.take() => slot,
+            () = stop.cancelled() => break,
+        };
+        if slot.spare {
+            terms.metrics.accepts_failed.with("full").increment(1);
+            if told.due() {
+                let all = terms.shares.all();
+                warn!(
+                    all,
+                    "every place for connections is taken; those beyond get one request each and no WebSocket"
+                );
+            }
+        }
+        server.spawn(io, peer, slot);
     }
+    let deadline = Instant::now() + terms.stop_timeout;
+    let before = timeout_at(deadline, places.all_gone());
+    tokio::pin!(before);
+    let in_time = loop {
+        let late = async { (places.take_late().await, listener.accept().await) };
+        tokio::select! {
+            gone = &mut before => break gone.is_ok(),
+            (slot, (io, peer)) = late => server.spawn(io, peer, slot),
+        }
+    };
     drop(listener); // Whoever comes now is refused by the kernel at once.
-    let all_gone = timeout(terms.stop_timeout, slots.acquire_many(slots_max)).await;
-    debug!(in_time = all_gone.is_ok(), "the HTTP face has stopped");
+    // Whether these are answered in time is no reason to wait longer.
+    let _ = timeout_at(deadline, places.late_gone()).await;
+    debug!(in_time, "the HTTP face has stopped");
     server.abort.cancel();
 }
 
@@ -118,12 +146,35 @@ where
     A: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
+    fn spawn<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self: &Arc<Self>,
+        io: I,
+        peer: SocketAddr,
+        slot: ConnectionSlot,
+    ) {
+        let (server, spare) = (Arc::clone(self), slot.spare);
+        let connection = async move {
+            let pace = Arc::new(Pace::default());
+            let places = Arc::clone(&server.places);
+            let served = server.connection(io, Arc::clone(&pace), slot);
+            if !spare {
+                return served.await;
+            }
+            tokio::select! {
+                // Nobody else gets in before it is gone.
+                _ = timeout(SPARE_TIMEOUT, served) => {}
+                () = places.is_wanted(&pace) => debug!("it said nothing, and others wait"),
+            }
+        };
+        tokio::spawn(connection.instrument(debug_span!("connection", %peer)));
+    }
+
     async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self: Arc<Self>,
         io: I,
+        pace: Arc<Pace>,
         slot: ConnectionSlot,
     ) {
-        let pace = Arc::new(Pace::default());
         let io = Paced::new(io, Arc::clone(&pace));
         let Some(acceptor) = &self.tls else { return self.http(io, pace, slot).await };
         let handshake = async {
@@ -152,7 +203,9 @@ where
         let direct = line.direct();
         let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
             pace.next_request();
-            if request.headers().contains_key(header::UPGRADE) {
+            if slot.spare {
+                request.extensions_mut().insert(Crowded);
+            } else if request.headers().contains_key(header::UPGRADE) {
                 request.extensions_mut().insert(slot.clone());
                 request.extensions_mut().insert(Arc::clone(&direct));
             }
@@ -166,8 +219,14 @@ where
                 Ok::<_, Infallible>(response)
             }
         });
+        let (idle, head) = match slot.spare {
+            true => (SPARE_HEAD_TIMEOUT, SPARE_HEAD_TIMEOUT),
+            false => (self.keep_alive, limits::HTTP_HEADER_TIMEOUT),
+        };
+        let timer = HeadTimer { pace: Arc::clone(&pace), idle, head, places: Arc::clone(&self.places) };
         let mut connection = http1::Builder::new()
-            .timer(HeadTimer::new(Arc::clone(&pace), self.keep_alive))
+            .timer(timer)
+            .keep_alive(!slot.spare)
             .header_read_timeout(limits::HTTP_HEADER_TIMEOUT)
             .half_close(true)
             .writev(false)
@@ -207,10 +266,14 @@ where
     }
 }
 
-/// Connections beside the WebSockets: one for each API request that may be in progress.
-const API_CONNECTIONS: usize = limits::API_REQUESTS_MAX;
 /// How long requests that are under way have to arrive when the face stops. Guess: a round trip of any sane network.
 const STOP_GRACE: Duration = Duration::from_millis(300);
+
+/// How long a connection without a place may take, its one request included. Guess: a push of the default timeout, and
+/// some time for its body.
+const SPARE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take to send its head: others wait for it.
+const SPARE_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

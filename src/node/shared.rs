@@ -171,7 +171,7 @@ impl Shared {
     /// How long requests in progress have to end: a push waits for its receipts, a WebSocket for
     /// the end of its closing handshake.
     pub(super) fn http_stop_timeout(&self) -> Duration {
-        self.config.timers.push_timeout.max(limits::CLOSE_TIMEOUT) + Duration::from_secs(1)
+        http_stop_timeout(&self.config)
     }
 
     /// Tells gossip how this node is now.
@@ -256,6 +256,11 @@ impl Shared {
         });
         std::iter::once(own).chain(others).collect()
     }
+}
+
+/// See [`Shared::http_stop_timeout`].
+pub(super) fn http_stop_timeout(config: &Config) -> Duration {
+    config.timers.push_timeout.max(limits::CLOSE_TIMEOUT) + Duration::from_secs(1)
 }
 
 fn as_ms(duration: Duration) -> u64 {

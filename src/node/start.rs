@@ -9,10 +9,10 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::gateway::{self, App, Phase, Terms};
+use crate::gateway::{self, App, Front, Phase, Shares, Terms};
 use crate::handler::Handler;
 use crate::id::Incarnation;
 use crate::key::KeyHasher;
@@ -28,13 +28,13 @@ use crate::node::liveness::Liveness;
 use crate::node::readiness::JoinTerms;
 use crate::node::seeds::Seeds;
 use crate::node::service::NodeService;
-use crate::node::shared::Shared;
+use crate::node::shared::{Shared, http_stop_timeout};
 use crate::node::{Node, StartError};
 use crate::replica::Replica;
 use crate::router::{Owner, Router, RouterParts};
 use crate::session::{OutboxLimits, Registry};
 use crate::token::{ResumeKey, TokenVerifier};
-use crate::wire::{Clock, Entropy, Resolver, Wire};
+use crate::wire::{Clock, Entropy, OpenFiles, Resolver, Wire};
 
 /// Starts a node.
 ///
@@ -74,8 +74,26 @@ where
     );
     let tasks = TaskTracker::new();
     tasks.spawn(Arc::clone(&links).accept());
+    let front = Front::new(Arc::clone(&entropy));
+    let shares = shares(&config, &wire.files);
+    let terms = Terms {
+        tls,
+        shares,
+        metrics: Arc::clone(&metrics),
+        accepts_failed: wire.files.failed,
+        keep_alive: config.timers.keep_alive,
+        stop_timeout: http_stop_timeout(&config),
+    };
+    let stop_http = CancellationToken::new();
+    // Whoever gives up the start closes the port.
+    let open = stop_http.clone().drop_guard();
+    let answering = Arc::clone(&front);
+    let answer = move |request| Arc::clone(&answering).answer(request);
+    let http_face = tasks.spawn(gateway::serve(wire.tcp, terms, answer, stop_http.clone()));
     let parts = Parts {
         config: Arc::new(config),
+        websockets_max: shares.websockets,
+        stop_http,
         links: Arc::clone(&links),
         metrics,
         clock: wire.clock,
@@ -86,15 +104,8 @@ where
         hash_key,
     };
     let (shared, seeds) = parts.connect().await.inspect_err(|_| links.close())?;
-    let app = Arc::new(App::new(shared.gateway(tokens, resume, handler)));
-    let answer = move |request| Arc::clone(&app).answer(request);
-    let terms = Terms {
-        tls,
-        websockets_max: shared.config.limits.max_connections,
-        keep_alive: shared.config.timers.keep_alive,
-        stop_timeout: shared.http_stop_timeout(),
-    };
-    let http_face = tasks.spawn(gateway::serve(wire.tcp, terms, answer, shared.stop_http.clone()));
+    front.open(App::new(shared.gateway(tokens, resume, handler)));
+    open.disarm();
     tasks.spawn(Arc::clone(&shared).keep_watch());
     tasks.spawn(seeds.keep_looking(Arc::clone(&shared)));
     let (entropy, stop) = (Arc::clone(&shared.entropy), shared.stop.clone());
@@ -107,6 +118,9 @@ where
 /// What is known before the node speaks to anybody.
 struct Parts {
     config: Arc<Config>,
+    /// As far as the operating system allows.
+    websockets_max: usize,
+    stop_http: CancellationToken,
     links: Arc<Links>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -128,7 +142,7 @@ impl Parts {
         let hasher = KeyHasher::new(&self.hash_key);
         let (takeover, tuning) = (self.config.takeover, self.config.tuning);
         let replica = Arc::new(Replica::new(name.clone(), incarnation, hasher, takeover, tuning));
-        let registry = Arc::new(Registry::new(name.clone(), self.config.limits.max_connections));
+        let registry = Arc::new(Registry::new(name.clone(), self.websockets_max));
         let roster = Arc::new(Roster::joining());
         let owner = Arc::new(Owner::new(name.clone(), Arc::clone(&registry), Arc::clone(&replica)));
         let router = self.router(&replica, &registry, &roster, Arc::clone(&owner));
@@ -174,7 +188,7 @@ impl Parts {
             fault,
             http_shown: self.http_shown,
             mesh_shown: self.mesh_shown,
-            stop_http: CancellationToken::new(),
+            stop_http: self.stop_http,
             stop: CancellationToken::new(),
         };
         Ok((Arc::new(shared), seeds))
@@ -221,6 +235,22 @@ impl Parts {
             id_prefix: self.entropy.next_u64(),
         })
     }
+}
+
+/// How many connections there may be. Warns where they are fewer than configured.
+fn shares(config: &Config, files: &OpenFiles) -> Shares {
+    let max_connections = config.limits.max_connections;
+    let (wanted, shares) =
+        (Shares::new(max_connections, None), Shares::new(max_connections, files.connections_max));
+    if shares != wanted {
+        warn!(
+            websockets = shares.websockets,
+            max_connections,
+            needed = OpenFiles::limit_for(wanted.all()),
+            "the limit of open files is too low for --max-connections: raise `ulimit -n` (or LimitNOFILE=), or lower it"
+        );
+    }
+    shares
 }
 
 /// The incarnation of this boot, decided before anybody hears of it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::harness::{Client, Cluster, Launch, Message, Plain, alone, eventually, same, unique};
+use crate::harness::{Client, Cluster, Launch, Message, Node, Plain, alone, eventually, same, unique};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_under_load_loses_no_push_that_was_answered_delivered() {
@@ -189,6 +189,45 @@ async fn a_stream_that_is_open_ends_with_the_reason_and_the_probes_answer_until_
     assert_eq!(probe.answer().await.0, 200);
     assert_eq!(node.process.end().await.code(), Some(0));
     assert!(stopped.elapsed() < DRAIN_TIMEOUT / 2, "the stop took {:?}", stopped.elapsed());
+}
+
+#[tokio::test]
+async fn the_port_stays_open_for_probes_until_the_last_request_is_answered() {
+    let _alone = alone().await;
+    let cluster = Cluster::start_with(2, &["--push-timeout", "4s"]).await;
+    let _client = cluster.node(1).connect("u", Some("d")).await;
+    cluster.shows("u", &[("d", "n2")]).await;
+    let node = cluster.node(0);
+    cluster.node(1).process.signal("STOP");
+    let push = tokio::join!(node.push("u", "x"), async {
+        // The push has been dispatched once the node waits for the other one.
+        eventually("the push waits", async || {
+            let sent = node.metric("pushmesh_mesh_requests_total{direction=\"sent\"}").await;
+            if sent >= Some(1.0) { Ok(()) } else { Err(sent) }
+        })
+        .await;
+        node.process.signal("TERM");
+        eventually("the node drains", async || same(probe(node).await.0, 503)).await;
+        let stopped = Instant::now();
+        // It has no session, so that there is only the push to wait for.
+        while stopped.elapsed() < Duration::from_millis(1_500) {
+            let (status, answer) = probe(node).await;
+            assert_eq!(status, 503);
+            assert!(answer.contains("draining") && answer.contains("connection: close"), "{answer}");
+            assert_eq!(node.process.ended(), None);
+        }
+    })
+    .0;
+    cluster.node(1).process.signal("CONT");
+    assert_eq!(push.error(), (504, "unreachable"));
+    assert_eq!(node.process.end().await.code(), Some(0));
+}
+
+/// What `/readyz` says on a connection of its own.
+async fn probe(node: &Node) -> (u16, String) {
+    let mut probe = Plain::open(node).await;
+    probe.send("GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    probe.answer().await
 }
 
 #[tokio::test]

@@ -4,10 +4,13 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use rustls::RootCertStore;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::{Cluster, Gate, Launch, alone, eventually, pushmesh, same, unique, within};
+use crate::harness::{
+    Cluster, Gate, Http, Launch, Process, alone, eventually, pushmesh, same, unique, within,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_joins_ten_thousand_sessions_knows_all_of_them_when_it_is_ready() {
@@ -272,3 +275,46 @@ const SESSIONS: usize = 10_000;
 const OBSERVATION: Duration = Duration::from_millis(600);
 /// How long a node that may be alone waits for its peers; documented.
 const ALONE_AFTER: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn probes_are_answered_while_the_node_still_asks_its_peers_who_it_was() {
+    let _alone = alone().await;
+    let nobody = UdpSocket::bind("127.0.0.1:0").expect("a port can be had");
+    let silent = nobody.local_addr().expect("it has an address").to_string();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port can be had");
+    let addr = free.local_addr().expect("it has an address").to_string();
+    drop(free);
+    let (cluster, mesh) = (unique(), "127.0.0.1:0");
+    let process = Process::start(
+        &[
+            "node",
+            "--dev",
+            "--cluster",
+            &cluster,
+            "--name",
+            "n1",
+            "--mesh-listen",
+            mesh,
+            "--listen",
+            &addr,
+            "--allow-alone",
+            "--peer",
+            &silent,
+        ],
+        &[],
+    );
+    let http = Http::new(format!("http://{addr}"), None, RootCertStore::empty());
+    let live =
+        eventually("a probe is answered", async || http.try_call("GET", "/livez", &[], "").await).await;
+    let ready = http.call("GET", "/readyz", &[], "").await;
+    let push = http.call("POST", "/v1/users/u/push", &[], "x").await;
+    assert_eq!(process.stdout(), "", "the node has not said where it listens");
+    assert_eq!((live.status, live.text()), (200, "ok".to_owned()));
+    assert_eq!((ready.error(), &ready.json["phase"]), ((503, "not_ready"), &json!("joining")));
+    assert_eq!((push.error(), push.header("retry-after")), ((503, "not_ready"), Some("1")));
+    eventually("the node serves", async || {
+        let answer = http.call("POST", "/v1/users/u/push", &[], "x").await;
+        if answer.status == 404 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+}

@@ -13,6 +13,7 @@ mod closes;
 mod commands;
 mod counts;
 mod crash;
+mod descriptors;
 mod doubt;
 mod drain;
 mod edge;

@@ -16,6 +16,7 @@ use hyper::rt::Timer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::places::Places;
 use crate::limits;
 
 /// What the parts of one connection tell each other about it.
@@ -50,6 +51,11 @@ impl Pace {
     /// Whether the caller was given up because it does not read.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Whether something of a request has arrived.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// From now on the connection may be as slow as it likes.
@@ -130,23 +136,26 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Paced<I> {
 
 /// The timer that hyper runs while it waits for a request. It asks for one each time a wait begins.
 pub(super) struct HeadTimer {
-    pace: Arc<Pace>,
+    pub(super) pace: Arc<Pace>,
     /// How long nothing at all may come.
-    idle: Duration,
-}
-
-impl HeadTimer {
-    /// Bounds the waits of one connection.
-    pub(super) fn new(pace: Arc<Pace>, idle: Duration) -> Self {
-        Self { pace, idle }
-    }
+    pub(super) idle: Duration,
+    /// How long a head may take from its first byte.
+    pub(super) head: Duration,
+    /// Who is idle has to make room when they are all taken.
+    pub(super) places: Arc<Places>,
 }
 
 impl Timer for HeadTimer {
     fn sleep(&self, _: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
         self.pace.begun.store(false, Ordering::Relaxed);
-        let timer = Box::pin(sleep(self.idle));
-        Box::pin(HeadWait { pace: Arc::clone(&self.pace), timer, begun: false })
+        Box::pin(HeadWait {
+            pace: Arc::clone(&self.pace),
+            places: Arc::clone(&self.places),
+            timer: Box::pin(sleep(self.idle.min(MAKE_ROOM_AFTER))),
+            idle_until: Instant::now() + self.idle,
+            head: self.head,
+            begun: false,
+        })
     }
 
     fn sleep_until(&self, _: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
@@ -161,7 +170,10 @@ impl Timer for HeadTimer {
 /// One wait for a request.
 struct HeadWait {
     pace: Arc<Pace>,
+    places: Arc<Places>,
     timer: Pin<Box<Sleep>>,
+    idle_until: Instant,
+    head: Duration,
     begun: bool,
 }
 
@@ -172,19 +184,31 @@ impl Future for HeadWait {
 
     /// Polled again whenever bytes of the request have arrived.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.begun && self.pace.begun.load(Ordering::Relaxed) {
-            self.begun = true;
-            self.timer.as_mut().reset(Instant::now() + limits::HTTP_HEADER_TIMEOUT);
+        let this = &mut *self;
+        if !this.begun && this.pace.has_begun() {
+            this.begun = true;
+            this.timer.as_mut().reset(Instant::now() + this.head);
         }
-        self.timer.as_mut().poll(cx)
+        loop {
+            ready!(this.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if this.begun || now >= this.idle_until || this.places.are_taken() {
+                return Poll::Ready(());
+            }
+            this.timer.as_mut().reset(this.idle_until.min(now + MAKE_ROOM_AFTER));
+        }
     }
 }
+
+/// How long a connection may be idle when there is no room for others. Source: as long as a head may take.
+const MAKE_ROOM_AFTER: Duration = limits::HTTP_HEADER_TIMEOUT;
 
 #[cfg(test)]
 mod tests {
     use futures_util::poll;
     use tokio::io::{AsyncWriteExt, duplex};
 
+    use super::super::places::Shares;
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -221,8 +245,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_has_its_time_from_its_first_byte_however_long_nothing_came_before() {
         let pace = Arc::new(Pace::default());
-        let idle = Duration::from_secs(75);
-        let timer = HeadTimer::new(Arc::clone(&pace), idle);
+        let timer = HeadTimer {
+            pace: Arc::clone(&pace),
+            idle: Duration::from_secs(75),
+            head: limits::HTTP_HEADER_TIMEOUT,
+            places: Arc::new(Places::new(Shares::new(0, None))),
+        };
         let started = Instant::now();
         timer.sleep(Duration::ZERO).await;
         assert_eq!(started.elapsed().as_secs(), 75);
@@ -235,5 +263,25 @@ mod tests {
         assert!(poll!(wait.as_mut()).is_pending());
         wait.await;
         assert_eq!(started.elapsed().as_secs(), 70 + limits::HTTP_HEADER_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_idle_makes_room_when_all_places_are_taken() {
+        let places = Arc::new(Places::new(Shares::new(0, Some(8))));
+        let idle = Duration::from_secs(75);
+        let timer = HeadTimer {
+            pace: Arc::default(),
+            idle,
+            head: limits::HTTP_HEADER_TIMEOUT,
+            places: Arc::clone(&places),
+        };
+        let wait = tokio::spawn(timer.sleep(Duration::ZERO));
+        sleep(Duration::from_secs(30)).await;
+        assert!(!wait.is_finished());
+        let taken = places.take_all();
+        let started = Instant::now();
+        wait.await.unwrap();
+        assert!(started.elapsed() <= MAKE_ROOM_AFTER, "{:?}", started.elapsed());
+        drop(taken);
     }
 }

@@ -4,6 +4,8 @@ use std::io;
 
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -41,10 +43,29 @@ struct Fixture {
 }
 
 fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Fixture {
+    start_with(tls, Shares::new(0, None))
+}
+
+fn start_with(tls: Option<Arc<rustls::ServerConfig>>, shares: Shares) -> Fixture {
     let (pipes, accepted) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let gate = Arc::new(Notify::new());
-    let waits = Arc::clone(&gate);
+    let answer = answers(Arc::clone(&gate));
+    let metrics = Arc::new(Metrics::new());
+    let terms = Terms {
+        tls,
+        shares,
+        metrics,
+        accepts_failed: watch::channel(0).1,
+        keep_alive: limits::KEEP_ALIVE,
+        stop_timeout: STOP_TIMEOUT,
+    };
+    let server = tokio::spawn(serve(Pipes(accepted), terms, answer, stop.clone()));
+    Fixture { pipes, stop, server, gate }
+}
+
+/// The routes; `/later` waits for its turn.
+fn answers(waits: Arc<Notify>) -> impl Fn(Request) -> BoxFuture<'static, Response> + Send + Sync + 'static {
     let app = axum::Router::new().route("/now", get(|| async { "now" })).route(
         "/later",
         get(move || async move {
@@ -54,13 +75,10 @@ fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Fixture {
     );
     let app = app.route("/refused", post(|| async { (StatusCode::UNAUTHORIZED, "refused") }));
     let app = app.route("/much", get(|| async { "x".repeat(MUCH_BYTES) }));
-    let answer = move |request| {
+    move |request| {
         let app = app.clone();
-        async move { app.oneshot(request).await.unwrap() }
-    };
-    let terms = Terms { tls, websockets_max: 0, keep_alive: limits::KEEP_ALIVE, stop_timeout: STOP_TIMEOUT };
-    let server = tokio::spawn(serve(Pipes(accepted), terms, answer, stop.clone()));
-    Fixture { pipes, stop, server, gate }
+        async move { app.oneshot(request).await.unwrap() }.boxed()
+    }
 }
 
 impl Fixture {
@@ -133,6 +151,60 @@ async fn a_stop_does_not_wait_for_ever() {
     fixture.server.await.unwrap();
     assert!(started.elapsed() <= STOP_TIMEOUT + Duration::from_millis(10));
     assert_eq!(busy.read(&mut [0; 8]).await.unwrap(), 0, "it is closed all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_stop_new_callers_are_answered_until_the_last_request_of_before_has_ended() {
+    let fixture = start(None);
+    let mut busy = fixture.open().await;
+    ask(&mut busy, "/later").await;
+    tokio::task::yield_now().await;
+    fixture.stop.cancel();
+    for _ in 0..3 {
+        sleep(Duration::from_millis(500)).await;
+        let mut late = fixture.open().await;
+        ask(&mut late, "/now").await;
+        assert!(answer_to_end(&mut late).await.contains("connection: close"), "it has one request");
+    }
+    fixture.gate.notify_one();
+    answer(&mut busy, "later").await;
+    fixture.server.await.unwrap();
+    assert!(fixture.pipes.is_closed(), "nobody listens any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_places_are_taken_others_get_one_request_each_and_wait_their_turn() {
+    let fixture = start_with(None, Shares::new(0, Some(4)));
+    let mut kept = fixture.open().await;
+    ask(&mut kept, "/now").await;
+    answer(&mut kept, "now").await;
+    for _ in 0..3 {
+        let mut other = fixture.open().await;
+        ask(&mut other, "/now").await;
+        let text = answer_to_end(&mut other).await;
+        assert!(text.ends_with("now") && text.contains("connection: close"), "{text:?}");
+    }
+    // Who says nothing is in the way for a moment only.
+    let started = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(fixture.open().await);
+    }
+    let mut other = fixture.open().await;
+    ask(&mut other, "/now").await;
+    assert!(answer_to_end(&mut other).await.ends_with("now"));
+    assert!(started.elapsed() < SPARE_HEAD_TIMEOUT, "{:?}", started.elapsed());
+    // Who has begun is not.
+    let mut begun = fixture.open().await;
+    begun.write_all(b"GET /now HTTP/1.1\r\n").await.unwrap();
+    let mut other = fixture.open().await;
+    ask(&mut other, "/now").await;
+    begun.write_all(b"host: x\r\n\r\n").await.unwrap();
+    assert!(answer_to_end(&mut begun).await.ends_with("now"));
+    assert!(answer_to_end(&mut other).await.ends_with("now"));
+    // The one that has a place keeps it.
+    ask(&mut kept, "/now").await;
+    answer(&mut kept, "now").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,98 @@
+//! Open files: how many connections the operating system lets a node have.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::debug;
+
+/// What the operating system allows. The default is no bound at all.
+#[derive(Debug, Clone)]
+pub struct OpenFiles {
+    /// Connections that may be open at the same time; `None` where nothing bounds them.
+    pub connections_max: Option<usize>,
+    /// How many connections could not be accepted so far.
+    pub failed: watch::Receiver<u64>,
+}
+
+impl Default for OpenFiles {
+    fn default() -> Self {
+        Self { connections_max: None, failed: watch::channel(0).1 }
+    }
+}
+
+impl OpenFiles {
+    /// What this process may still open, with a few files set aside for everything else.
+    pub(super) fn of_process(failed: watch::Receiver<u64>) -> Self {
+        let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
+        let connections_max = limit.map(|limit| limit.saturating_sub(open_now() + ASIDE));
+        Self { connections_max, failed }
+    }
+
+    /// The limit of open files with which `connections` fit.
+    pub(crate) fn limit_for(connections: usize) -> usize {
+        connections.saturating_add(open_now() + ASIDE)
+    }
+
+    /// Raises this process' limit of open files to what the operating system lets it choose by itself. For programs;
+    /// a library leaves the limit to the program that embeds it.
+    pub fn raise() {
+        let limit = getrlimit(Resource::Nofile);
+        if limit.current < limit.maximum
+            && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        {
+            debug!(%error, "the limit of open files can not be raised");
+        }
+    }
+}
+
+/// Files that this process has open.
+fn open_now() -> usize {
+    // The listing opens one itself.
+    fs::read_dir("/dev/fd").map_or(OPEN_GUESS, |files| files.count().saturating_sub(1))
+}
+
+/// Says a thing again only after a while.
+#[derive(Debug, Default)]
+pub(crate) struct Seldom(Option<Instant>);
+
+impl Seldom {
+    /// Whether it is time to say it.
+    pub(crate) fn due(&mut self) -> bool {
+        let due = self.0.is_none_or(|last| last.elapsed() >= SELDOM);
+        if due {
+            self.0 = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Files that are opened besides connections: look-ups of names, the data directory. Guess.
+const ASIDE: usize = 16;
+/// Where it can not be counted. Guess.
+const OPEN_GUESS: usize = 32;
+/// How often the log tells of the same trouble.
+const SELDOM: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_and_what_is_set_aside_is_left_out() {
+        let limit = usize::try_from(getrlimit(Resource::Nofile).current.unwrap()).unwrap();
+        let files = OpenFiles::of_process(watch::channel(0).1);
+        assert!(files.connections_max.unwrap() < limit - ASIDE);
+        assert!(open_now() >= 3, "the standard streams are open");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_trouble_is_told_once_a_minute() {
+        let mut seldom = Seldom::default();
+        assert!(seldom.due() && !seldom.due());
+        tokio::time::sleep(SELDOM).await;
+        assert!(seldom.due() && !seldom.due());
+    }
+}
