@@ -136,6 +136,12 @@ fn lines(body: &[u8], pushes: &[PushId]) -> Result<Reply, String> {
         }
         fates.push(line.read(pushes.get(index).map(|push| message_id(*push)).as_deref())?);
     }
+    // A node that drains ends the stream: the last line is the first that was not taken.
+    if fates.last().is_some_and(|last| last.word.as_deref() == Some("not_ready"))
+        && let Some(last) = fates.pop()
+    {
+        fates.resize(fates.len().max(pushes.len()), last);
+    }
     if fates.len() == pushes.len() { Ok(Reply::Pushed(fates)) } else { Err("lines are missing".to_owned()) }
 }
 
@@ -448,6 +454,12 @@ mod tests {
         let answer = read(format!("{first}\n{refused}\n"));
         assert!(matches!(answer, Reply::Pushed(fates) if word(&fates).as_deref() == Some("not_ready")));
         assert!(matches!(read(format!("{first}\n")), Reply::Odd(_)));
+        let all = refused.replace("\"line\":2", "\"line\":1");
+        let answer = read(format!("{all}\n"));
+        assert!(matches!(answer, Reply::Pushed(fates) if word(&fates).as_deref() == Some("not_ready")));
+        let behind = refused.replace("\"line\":2", "\"line\":3");
+        let answer = read(format!("{first}\n{second}\n{behind}\n"));
+        assert!(matches!(answer, Reply::Pushed(fates) if fates.len() == 2 && word(&fates).is_none()));
     }
 
     #[test]

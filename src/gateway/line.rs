@@ -14,7 +14,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -31,6 +31,8 @@ struct Shared<I> {
     torn: bool,
     /// What is left of the frames of a direct write.
     rest: Option<Frames>,
+    /// Read to see whether the other end is still there, and not given to the task yet.
+    ahead: Option<u8>,
 }
 
 /// The other end of a [`Line`].
@@ -39,12 +41,14 @@ pub(super) trait DirectLine: Send + Sync {
     fn write(&self, kind: FrameKind, payload: Bytes) -> Taken;
     /// What is left of a write that was taken in part. From now on the task may write again.
     fn take_rest(&self) -> Option<Frames>;
+    /// Whether the other end has closed its side, or is gone. Only the task may ask, because it is woken.
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 impl<I> Line<I> {
     /// A line over `io`.
     pub(super) fn new(io: I) -> Self {
-        Self(Arc::new(Mutex::new(Shared { io, torn: false, rest: None })))
+        Self(Arc::new(Mutex::new(Shared { io, torn: false, rest: None, ahead: None })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared<I>> {
@@ -52,14 +56,14 @@ impl<I> Line<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin + Send + 'static> Line<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<I> {
     /// The other end.
     pub(super) fn direct(&self) -> Arc<dyn DirectLine> {
         Arc::clone(&self.0) as Arc<dyn DirectLine>
     }
 }
 
-impl<I: AsyncWrite + Unpin + Send> DirectLine for Mutex<Shared<I>> {
+impl<I: AsyncRead + AsyncWrite + Unpin + Send> DirectLine for Mutex<Shared<I>> {
     fn write(&self, kind: FrameKind, payload: Bytes) -> Taken {
         let mut shared = lock(self);
         if shared.torn || shared.rest.is_some() {
@@ -80,11 +84,30 @@ impl<I: AsyncWrite + Unpin + Send> DirectLine for Mutex<Shared<I>> {
     fn take_rest(&self) -> Option<Frames> {
         lock(self).rest.take()
     }
+
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shared = lock(self);
+        if shared.ahead.is_some() {
+            return Poll::Pending; // It sends: that it closes behind that is found when that is read.
+        }
+        let mut byte = [0];
+        let mut buf = ReadBuf::new(&mut byte);
+        let read = ready!(Pin::new(&mut shared.io).poll_read(cx, &mut buf));
+        shared.ahead = buf.filled().first().copied();
+        if read.is_ok() && shared.ahead.is_some() { Poll::Pending } else { Poll::Ready(()) }
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Line<I> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.lock().io).poll_read(cx, buf)
+        let mut shared = self.lock();
+        match shared.ahead.take() {
+            Some(byte) => {
+                buf.put_slice(&[byte]);
+                Poll::Ready(Ok(()))
+            }
+            None => Pin::new(&mut shared.io).poll_read(cx, buf),
+        }
     }
 }
 
@@ -208,6 +231,20 @@ mod tests {
         let (written, received) = tokio::join!(line.write_all_buf(&mut rest), receive(&mut far, 4));
         assert!(written.is_ok());
         assert_eq!(received, b"\x81\x02hi");
+    }
+
+    #[tokio::test]
+    async fn an_end_is_seen_without_losing_what_came_before_it() {
+        let (mut line, direct, mut far) = pipe(8);
+        let closed = || std::future::poll_fn(|cx| direct.poll_closed(cx));
+        assert!(futures_util::FutureExt::now_or_never(closed()).is_none());
+        far.write_all(b"abc").await.unwrap();
+        far.shutdown().await.unwrap();
+        assert!(futures_util::FutureExt::now_or_never(closed()).is_none(), "it has sent something");
+        let mut received = [0; 3];
+        line.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"abc");
+        closed().await;
     }
 
     #[tokio::test]

@@ -13,16 +13,18 @@
 //! ```
 //!
 //! A caller may close its side after its request and still gets the answer: who vanishes in the middle of
-//! one is found out by the write of the answer, and every request ends by itself.
+//! one is found out by the write of the answer, and every request ends by itself. Only a WebSocket is not opened for
+//! a client that has closed its side by then.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -209,10 +211,19 @@ where
                 request.extensions_mut().insert(slot.clone());
                 request.extensions_mut().insert(Arc::clone(&direct));
             }
+            let opens = is_websocket(&request);
             let answer = (self.answer)(Arrival::body(request, &pace));
-            let pace = &pace;
+            let (pace, direct) = (&pace, &direct);
             async move {
-                let mut response = answer.await;
+                let mut response = if opens {
+                    // A session is for a client that is there.
+                    tokio::select! {
+                        response = answer => response,
+                        () = poll_fn(|cx| direct.poll_closed(cx)) => StatusCode::BAD_REQUEST.into_response(),
+                    }
+                } else {
+                    answer.await
+                };
                 if pace.is_unread() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -264,6 +275,11 @@ where
         self.stop.cancelled().await;
         sleep(STOP_GRACE).await;
     }
+}
+
+/// Whether a request asks for a WebSocket.
+fn is_websocket<B>(request: &hyper::Request<B>) -> bool {
+    request.headers().get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// How long requests that are under way have to arrive when the face stops. Guess: a round trip of any sane network.

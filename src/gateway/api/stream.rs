@@ -52,7 +52,11 @@ use line::Line;
 use splitter::{Split, Splitter};
 
 /// `POST /v1/push`
-pub(super) async fn push(Caller { gateway, place }: Caller, request: Request) -> Response {
+pub(super) async fn push(Caller { gateway, place }: Caller, request: Request) -> Result<Response, ApiError> {
+    let phase = *gateway.phase.borrow();
+    if phase >= Phase::Draining {
+        return Err(ApiError::not_ready(phase.as_str()));
+    }
     let (chunks, mut answers) = mpsc::channel(ANSWER_CHUNKS_MAX);
     let payload_bytes_max = gateway.config.limits.max_payload_bytes;
     let stream = Stream {
@@ -71,7 +75,7 @@ pub(super) async fn push(Caller { gateway, place }: Caller, request: Request) ->
     };
     tokio::spawn(stream.run());
     let body = Body::from_stream(poll_fn(move |cx| answers.poll_recv(cx)).map(Ok::<Bytes, Infallible>));
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
 /// Twice the largest payload: base64 needs a third more, JSON with quotes and line breaks up to

@@ -328,6 +328,19 @@ async fn a_caller_that_closes_its_side_after_its_request_gets_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_websocket_is_not_opened_for_a_client_that_has_closed_its_side() {
+    let fixture = start(None);
+    let mut client = fixture.open().await;
+    client.write_all(b"GET /later HTTP/1.1\r\nhost: x\r\nupgrade: WebSocket\r\n\r\n").await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let closed = Instant::now();
+    client.shutdown().await.unwrap();
+    // What is opened is dropped while it waits.
+    assert!(answer_to_end(&mut client).await.starts_with("HTTP/1.1 400"));
+    assert_eq!(closed.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_that_never_reads_is_given_up() {
     for tls in [None, Some(tls())] {
         let (server, connector) = tls.unzip();
