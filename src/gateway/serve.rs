@@ -26,6 +26,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -136,6 +137,11 @@ where
             (slot, (io, peer)) = late => server.spawn(io, peer, slot),
         }
     };
+    // Who waits in the kernel's backlog would be reset.
+    while let Some((io, peer)) = listener.accept().now_or_never() {
+        let Some(slot) = places.take_late().now_or_never() else { break };
+        server.spawn(io, peer, slot);
+    }
     drop(listener); // Whoever comes now is refused by the kernel at once.
     // Whether these are answered in time is no reason to wait longer.
     let _ = timeout_at(deadline, places.late_gone()).await;

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::harness::{Client, Cluster, Launch, Message, Node, Plain, alone, eventually, same, unique};
+use crate::harness::{Client, Cluster, Launch, Message, Plain, alone, eventually, same, unique};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_under_load_loses_no_push_that_was_answered_delivered() {
@@ -199,7 +199,13 @@ async fn the_port_stays_open_for_probes_until_the_last_request_is_answered() {
     cluster.shows("u", &[("d", "n2")]).await;
     let node = cluster.node(0);
     cluster.node(1).process.signal("STOP");
-    let push = tokio::join!(node.push("u", "x"), async {
+    let answered = AtomicBool::new(false);
+    let push = async {
+        let answer = node.push("u", "x").await;
+        answered.store(true, Ordering::Relaxed);
+        answer
+    };
+    let (push, probes) = tokio::join!(push, async {
         // The push has been dispatched once the node waits for the other one.
         eventually("the push waits", async || {
             let sent = node.metric("pushmesh_mesh_requests_total{direction=\"sent\"}").await;
@@ -207,27 +213,27 @@ async fn the_port_stays_open_for_probes_until_the_last_request_is_answered() {
         })
         .await;
         node.process.signal("TERM");
-        eventually("the node drains", async || same(probe(node).await.0, 503)).await;
-        let stopped = Instant::now();
         // It has no session, so that there is only the push to wait for.
-        while stopped.elapsed() < Duration::from_millis(1_500) {
-            let (status, answer) = probe(node).await;
-            assert_eq!(status, 503);
-            assert!(answer.contains("draining") && answer.contains("connection: close"), "{answer}");
-            assert_eq!(node.process.ended(), None);
+        eventually("the node drains", async || same(node.get("/readyz").await.status, 503)).await;
+        let mut probes = 0;
+        while let Ok(answer) = node.http.try_call("GET", "/readyz", &[], "").await {
+            assert_eq!((answer.status, &answer.json["phase"]), (503, &Value::from("draining")), "{answer:?}");
+            assert_eq!(answer.header("connection"), Some("close"));
+            probes += 1;
         }
-    })
-    .0;
+        let closed = Instant::now();
+        eventually("the push is answered", async || same(answered.load(Ordering::Relaxed), true)).await;
+        assert!(
+            closed.elapsed() < Duration::from_secs(1),
+            "the port was closed {:?} before",
+            closed.elapsed()
+        );
+        probes
+    });
     cluster.node(1).process.signal("CONT");
     assert_eq!(push.error(), (504, "unreachable"));
+    assert!(probes > 10, "{probes} probes were answered meanwhile");
     assert_eq!(node.process.end().await.code(), Some(0));
-}
-
-/// What `/readyz` says on a connection of its own.
-async fn probe(node: &Node) -> (u16, String) {
-    let mut probe = Plain::open(node).await;
-    probe.send("GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    probe.answer().await
 }
 
 #[tokio::test]
