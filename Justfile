@@ -43,6 +43,10 @@ sim-unstable *ARGS="--seed 1,2,3":
     target/tokio-unstable/release/simulations --version | grep tokio_unstable
     target/tokio-unstable/release/simulations compare {{ARGS}}
 
+# Feed new bytes to a decoder: `just fuzz codec -max_total_time=600`; needs a C++ compiler and `cargo install cargo-fuzz`
+fuzz TARGET *ARGS:
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{TARGET}} -- -max_len=4096 -timeout=10 {{ARGS}}
+
 # Measure: cluster (beside a fan-out over Redis, see docs/benchmarks) or directory (how fast and small it is)
 bench NAME="cluster" *ARGS:
     cargo bench --bench {{NAME}} -- {{ARGS}}

@@ -41,6 +41,7 @@ mod envelope;
 mod error;
 mod frames;
 mod front;
+pub(crate) mod fuzz;
 mod head;
 mod line;
 mod openapi;

@@ -28,6 +28,7 @@ mod codec;
 mod conduct;
 pub(crate) mod endpoint;
 mod frame;
+pub(crate) mod fuzz;
 pub(crate) mod gossip;
 mod handshake;
 pub(crate) mod identity;

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::config::{AuthConfig, Secret};
 use crate::id::{DeviceId, IdError, UserId};
 
+pub(crate) mod fuzz;
 mod provider;
 mod read;
 mod resume;

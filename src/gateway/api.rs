@@ -12,6 +12,9 @@ mod stats;
 mod stream;
 mod users;
 
+pub(super) use sessions::ListParams;
+pub(super) use stream::fuzz::ndjson;
+
 /// The routes that need an API key.
 pub(super) fn guarded() -> Vec<Route> {
     vec![

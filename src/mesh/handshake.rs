@@ -218,7 +218,8 @@ async fn finish(mut stream: SendStream) {
     let _ = timeout(limits::HELLO_TIMEOUT, stream.stopped()).await;
 }
 
-fn checked(hello: Hello, proven: &NodeName) -> Result<Hello, HandshakeError> {
+/// The hello, if the peer calls itself what its certificate says and knows no more members than there may be.
+pub(super) fn checked(hello: Hello, proven: &NodeName) -> Result<Hello, HandshakeError> {
     if hello.name != *proven {
         return Err(HandshakeError::Name { claimed: hello.name, proven: proven.clone() });
     }

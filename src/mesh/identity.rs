@@ -30,6 +30,7 @@ use crate::wire::{Clock, SystemClock};
 
 mod certificate;
 mod cluster_key;
+pub(super) mod fuzz;
 mod hash_key;
 mod pass;
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::limits;
 use crate::router::Told;
 
 /// The parameters of the list.
-pub(super) struct ListParams {
+pub(in crate::gateway) struct ListParams {
     limit: usize,
     /// The key to begin after.
     after: Option<Key>,

@@ -45,6 +45,7 @@ use crate::gateway::{Gateway, Phase};
 use crate::limits;
 use crate::push::Target;
 
+pub(super) mod fuzz;
 mod line;
 mod splitter;
 
