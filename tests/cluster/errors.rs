@@ -1,8 +1,10 @@
 //! Every error answer of the HTTP face, produced by what causes it.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::harness::{Answer, Cluster, Launch, unique};
+use crate::harness::{Answer, Cluster, Launch, SLACK, unique};
 
 #[tokio::test]
 async fn a_request_that_can_not_be_understood_is_400() {
@@ -115,7 +117,7 @@ async fn a_connection_that_breaks_during_the_write_is_502() {
 #[tokio::test]
 async fn a_node_that_does_not_answer_is_504_within_the_push_timeout() {
     let _alone = crate::harness::alone().await;
-    let cluster = Cluster::start_with(2, &["--push-timeout", "1500ms"]).await;
+    let cluster = Cluster::start_with(2, &["--push-timeout", "2900ms"]).await;
     let mut client = cluster.node(0).connect("u", Some("d")).await;
     cluster.shows("u", &[("d", "n1")]).await;
     cluster.node(0).process.signal("STOP");
@@ -125,7 +127,8 @@ async fn a_node_that_does_not_answer_is_504_within_the_push_timeout() {
     cluster.node(0).process.signal("CONT");
     assert_eq!(answer.error(), (504, "unreachable"));
     assert_eq!(answer.json["sessions"], json!([{ "device": null, "node": "n1", "outcome": "unreachable" }]));
-    assert!((1_400..2_500).contains(&took.as_millis()), "the answer took {took:?}");
+    // The default would be 2 s.
+    assert!(took >= PUSH_TIMEOUT && took < PUSH_TIMEOUT + SLACK, "the answer took {took:?}");
     // It only did not answer: the client has it, as the answer says it may.
     assert_eq!(client.next_text().await, "x");
 }
@@ -143,3 +146,6 @@ async fn every_answer_carries_a_request_id_and_a_good_one_is_kept() {
         assert!(!id.is_empty() && id.len() <= 64 && id != long, "{id}");
     }
 }
+
+/// Longer than the default, and over before the node would be suspect.
+const PUSH_TIMEOUT: Duration = Duration::from_millis(2_900);

@@ -10,8 +10,9 @@ use crate::harness::{Cluster, Frame, Message, alone, within};
 async fn a_client_that_answers_no_ping_is_closed_with_1008() {
     let _alone = alone().await;
     let cluster = Cluster::start_with(2, &FAST).await;
-    let mut deaf = cluster.node(0).dial().user("deaf").device("d").open_raw().await;
+    // Before the node's own clock starts, however late this task is told that it is connected.
     let started = Instant::now();
+    let mut deaf = cluster.node(0).dial().user("deaf").device("d").open_raw().await;
     assert_eq!(deaf.frame().await, Frame::Ping);
     let mut pings = 1;
     let close = within("the close", async {
@@ -24,8 +25,7 @@ async fn a_client_that_answers_no_ping_is_closed_with_1008() {
     });
     let close = close.await;
     assert_eq!(close, Frame::Close(1008, "heartbeat timeout".to_owned()));
-    // The connection opened a moment before the clock of the test started.
-    assert!(started.elapsed() >= HEARTBEAT_TIMEOUT - Duration::from_millis(50), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= HEARTBEAT_TIMEOUT, "{:?}", started.elapsed());
     assert!((2..=3).contains(&pings), "{pings} pings in {HEARTBEAT_TIMEOUT:?}");
     cluster.shows("deaf", &[]).await;
 }
@@ -36,7 +36,7 @@ async fn a_client_that_answers_pings_lives_on() {
     let cluster = Cluster::start_with(1, &FAST).await;
     let mut client = cluster.node(0).connect("u", Some("d")).await;
     let started = Instant::now();
-    while started.elapsed() < HEARTBEAT_TIMEOUT * 4 {
+    while started.elapsed() < HEARTBEAT_TIMEOUT * 2 {
         client.pinged().await;
     }
     assert_eq!(cluster.node(0).push("u", "still here").await.json["delivered"], 1);
@@ -47,12 +47,12 @@ async fn a_client_that_answers_pings_lives_on() {
 async fn an_idle_session_is_closed_with_1000_although_its_client_answers_pings() {
     let _alone = alone().await;
     let cluster = Cluster::start_with(1, &IDLE).await;
-    let mut client = cluster.node(0).connect("u", Some("d")).await;
     let started = Instant::now();
+    let mut client = cluster.node(0).connect("u", Some("d")).await;
     client.pinged().await;
     assert_eq!(client.closed().await, (1000, "idle timeout".to_owned()));
     let idle_for = started.elapsed();
-    assert!(idle_for >= IDLE_TIMEOUT - Duration::from_millis(50), "closed after {idle_for:?}");
+    assert!(idle_for >= IDLE_TIMEOUT, "closed after {idle_for:?}");
     cluster.counts(0).await;
 }
 
@@ -63,7 +63,7 @@ async fn messages_in_either_direction_keep_a_session_from_being_idle() {
     let mut pushed = cluster.node(0).connect("pushed", Some("d")).await;
     let mut sending = cluster.node(0).connect("sending", Some("d")).await;
     let started = Instant::now();
-    while started.elapsed() < IDLE_TIMEOUT * 3 {
+    while started.elapsed() < IDLE_TIMEOUT * 2 {
         // A ping is the clock here: one comes for every tenth of the idle timeout.
         pushed.pinged().await;
         assert_eq!(cluster.node(0).push("pushed", "x").await.json["delivered"], 1);
@@ -75,8 +75,10 @@ async fn messages_in_either_direction_keep_a_session_from_being_idle() {
     assert_eq!(sending.next_text().await, "x");
 }
 
-const FAST: [&str; 4] = ["--heartbeat-interval", "200ms", "--heartbeat-timeout", "500ms"];
-const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
+/// Long enough that a busy machine does not skip a ping, nor a client its answer.
+const FAST: [&str; 4] = ["--heartbeat-interval", "1s", "--heartbeat-timeout", "2500ms"];
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// Long enough that a busy machine does not make a session idle that a test keeps busy.
 const IDLE: [&str; 6] =
-    ["--idle-timeout", "1s", "--heartbeat-interval", "100ms", "--heartbeat-timeout", "10s"];
-const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+    ["--idle-timeout", "3s", "--heartbeat-interval", "300ms", "--heartbeat-timeout", "20s"];
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,9 +1,9 @@
 //! A client that does not read costs itself its session, and nobody else anything.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use futures_util::future::join_all;
+use pushmesh::limits;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -25,8 +25,8 @@ async fn a_slow_consumer_is_closed_with_4004_within_bounded_memory_and_others_do
         over.store(true, Ordering::Relaxed);
         overflow
     };
-    let (overflow, worst) = tokio::join!(overflow, async {
-        let mut worst = Duration::ZERO;
+    let (overflow, (mut waits, peak)) = tokio::join!(overflow, async {
+        let (mut waits, mut peak) = (Vec::new(), before);
         for n in 0.. {
             if over.load(Ordering::Relaxed) {
                 break;
@@ -35,15 +35,22 @@ async fn a_slow_consumer_is_closed_with_4004_within_bounded_memory_and_others_do
             let answer = cluster.node(1).push("quick", &n.to_string()).await;
             assert_eq!(answer.json["delivered"], 1, "{answer:?}");
             assert_eq!(quick.next_text().await, n.to_string());
-            worst = worst.max(asked.elapsed());
+            waits.push(asked.elapsed());
+            peak = peak.max(owner.resident_bytes());
         }
-        worst
+        (waits, peak.max(owner.resident_bytes()))
     });
+    let grown = peak.saturating_sub(before);
+    assert!(grown < MEMORY_MAX, "the node grew by {grown} bytes, {MEMORY_MAX} are allowed: {overflow:?}");
+    assert!(overflow.refused, "a client that reads nothing took all: {overflow:?}");
     assert!(overflow.delivered > 0, "the kernel's buffers took the first ones");
     assert!(overflow.buffered > 0, "then they waited in the outbox");
-    assert!(worst < Duration::from_secs(1), "another client of the same node waited {worst:?}");
-    let grown = owner.resident_bytes().saturating_sub(before);
-    assert!(grown < MEMORY_MAX, "the node grew by {grown} bytes");
+    waits.sort();
+    let usual = waits[waits.len() / 2];
+    assert!(
+        usual < limits::BUFFERED_AFTER / 2,
+        "another client of the same node waited {usual:?}: {waits:?}"
+    );
 
     // It reads again, in time: what was being written arrives, then the reason.
     let mut messages = 0;
@@ -71,7 +78,7 @@ async fn a_slow_consumer_that_never_reads_again_is_cut_off() {
     let mut slow =
         cluster.node(0).dial().user("slow").device("d").receive_buffer(SMALL_BUFFER).open_raw().await;
     cluster.counts(1).await;
-    push_until_overloaded(cluster.node(1)).await;
+    assert!(push_until_overloaded(cluster.node(1)).await.refused);
     let gone = cluster.node(1).push("slow", "x").await;
     assert!(matches!(gone.error(), (503, "overloaded") | (404, "no_session")), "{gone:?}");
     eventually("the connection is given up", async || {
@@ -92,6 +99,8 @@ async fn a_slow_consumer_that_never_reads_again_is_cut_off() {
 struct Overflow {
     delivered: usize,
     buffered: usize,
+    /// Whether one was. Otherwise all of them were taken.
+    refused: bool,
 }
 
 /// Pushes from several loops at once, because a push that is buffered takes a second to say so.
@@ -113,19 +122,21 @@ async fn push_until_overloaded(entry: &Node) -> Overflow {
                     assert_eq!(answer.header("retry-after"), Some("1"));
                     let expected = json!([{ "device": "d", "node": "n1", "outcome": "overloaded" }]);
                     assert_eq!(answer.json["sessions"], expected);
-                    return overflow;
+                    overflow.refused = true;
+                    break;
                 }
                 // Another loop was refused first, and the session is over.
-                404 => return overflow,
+                404 => break,
                 other => panic!("a push to a slow consumer was answered {other}: {answer:?}"),
             }
         }
-        panic!("the outbox took more than it may hold")
+        overflow
     });
     let ends = join_all(loops).await;
     ends.into_iter().fold(Overflow::default(), |sum, end| Overflow {
         delivered: sum.delivered + end.delivered,
         buffered: sum.buffered + end.buffered,
+        refused: sum.refused || end.refused,
     })
 }
 
@@ -135,10 +146,17 @@ const SMALL_BUFFER: u32 = 16 << 10;
 const MESSAGE_BYTES: usize = 64 << 10;
 /// Loops that push at once.
 const LOOPS: usize = 64;
-/// Pushes of each loop. All of them together are 64 MiB, several times what kernels, the batch that
-/// is being written and the outbox may hold.
-const PUSHES_MAX: usize = 16;
-const _: () = assert!(LOOPS * PUSHES_MAX * MESSAGE_BYTES >= 64 << 20);
-/// What a node may grow by: the outbox, one batch that is being written, and what HTTP, QUIC and the
-/// allocator hold for 64 requests at once. Far below what was pushed would be without bounds.
-const MEMORY_MAX: u64 = 96 << 20;
+/// Pushes of each loop. All of them together are 256 MiB: who keeps what a client does not take holds
+/// many times what is allowed.
+const PUSHES_MAX: usize = 64;
+/// What a node may grow by. Arithmetic: what waits in the outbox and the batch that is being written; and the
+/// payloads of the requests that are under way, three times: as QUIC has received them, in the buffer that
+/// they are read from, and as messages.
+const MEMORY_MAX: u64 = (limits::OUTBOX_BYTES_MAX
+    + limits::OUTBOX_BATCH_MAX * MESSAGE_BYTES
+    + 3 * LOOPS * MESSAGE_BYTES
+    + ALLOCATOR_BYTES) as u64;
+/// What the allocator keeps of what was freed, and what code that runs for the first time needs. Measured.
+const ALLOCATOR_BYTES: usize = 8 << 20;
+const _: () =
+    assert!(LOOPS * PUSHES_MAX * MESSAGE_BYTES > 8 * MEMORY_MAX as usize, "the bound can be exceeded");

@@ -161,7 +161,13 @@ impl Drop for Process {
             let said = self.stderr();
             let lines: Vec<_> = said.lines().collect();
             let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-            eprintln!("--- stderr of pushmesh {}\n{}", self.title, tail.join("\n"));
+            // Whoever killed it from outside left nothing else behind.
+            let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let state = match child.try_wait() {
+                Ok(Some(status)) => format!("it had ended: {status}"),
+                _ => "it was still running".to_owned(),
+            };
+            eprintln!("--- stderr of pushmesh {} ({state})\n{}", self.title, tail.join("\n"));
         }
         // A poisoned lock still holds the child, and an orphan would be worse than its state.
         let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);

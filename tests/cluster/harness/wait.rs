@@ -10,6 +10,11 @@ use tokio::time::{Instant, sleep, timeout};
 /// machine with two cores needs, so that it says "never" and not "slow".
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a busy machine may add to a time that is promised, before a test says that the promise is not kept.
+/// Guess: several turns of everybody else who wants the processor; short enough to tell one timeout from the
+/// next longer one.
+pub(crate) const SLACK: Duration = Duration::from_secs(3);
+
 /// Asks until the answer is `Ok`. The last `Err` is in the panic, so that one sees how far it came.
 pub(crate) async fn eventually<T, E: Debug>(what: &str, mut check: impl AsyncFnMut() -> Result<T, E>) -> T {
     let deadline = Instant::now() + PATIENCE;
