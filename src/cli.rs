@@ -16,6 +16,7 @@ mod client;
 mod demo;
 mod exit;
 mod explain;
+mod forget;
 mod keygen;
 mod listen;
 mod log;
@@ -54,6 +55,8 @@ enum Command {
     Listen(listen::ListenArgs),
     /// Show the nodes of the cluster
     Nodes(nodes::NodesArgs),
+    /// Tell a node that a dead node is gone for good
+    Forget(forget::ForgetArgs),
     /// Show who is connected
     Sessions(sessions::SessionsArgs),
     /// Show why a user is where it is, and the way of a push to it
@@ -91,6 +94,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Push(args) => push::run(args).await.map(ExitCode::from),
         Command::Listen(args) => listen::run(args).await.map(ExitCode::from),
         Command::Nodes(args) => nodes::run(args).await.map(ExitCode::from),
+        Command::Forget(args) => forget::run(args).await.map(ExitCode::from),
         Command::Sessions(args) => sessions::run(args).await.map(ExitCode::from),
         Command::Explain(args) => explain::run(args).await.map(ExitCode::from),
         Command::Token(args) => token::run(&args).map(ExitCode::from),

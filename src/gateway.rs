@@ -20,7 +20,9 @@ use tracing::debug;
 
 use crate::config::Config;
 use crate::handler::Handler;
+use crate::id::{Incarnation, NodeName};
 use crate::limits;
+use crate::membership::overlay::ForgetError;
 use crate::membership::roster::Roster;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
@@ -79,7 +81,12 @@ pub(crate) struct Gateway {
     pub(crate) phase: watch::Receiver<Phase>,
     /// The members, this node included.
     pub(crate) nodes: Box<dyn Fn() -> Vec<NodeStatus> + Send + Sync>,
+    /// Forgets a dead member for good; returns which boot of it that was.
+    pub(crate) forget: Box<Forget>,
 }
+
+/// Forgets the member of that name.
+type Forget = dyn Fn(&NodeName) -> Result<Incarnation, ForgetError> + Send + Sync;
 
 /// Where a node is in its life.
 ///

@@ -114,6 +114,8 @@ metrics! {
     members: gauges("pushmesh_members", "state", &MEMBER_STATES),
         "Members known to this node, itself included, by state.";
 
+    members_forgotten: counter("pushmesh_members_forgotten_total"),
+        "Dead members that this node was told to forget.";
     degraded: gauge("pushmesh_degraded"),
         "1 while this node doubts itself, because most of its peers fell silent at once.";
     isolated: gauge("pushmesh_isolated"),

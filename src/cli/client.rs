@@ -54,7 +54,20 @@ impl ApiClient {
 
     /// Gets a JSON document.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let answer = self.call(Request::builder().method(Method::GET), path, Bytes::new()).await?.ok()?;
+        self.read(path, Request::builder().method(Method::GET)).await
+    }
+
+    /// Deletes something, and gives what the node says about it.
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.read(path, Request::builder().method(Method::DELETE)).await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: hyper::http::request::Builder,
+    ) -> anyhow::Result<T> {
+        let answer = self.call(request, path, Bytes::new()).await?.ok()?;
         serde_json::from_slice(&answer.body).with_context(|| {
             format!("{} answered {path} with something else than expected", self.server.url())
         })

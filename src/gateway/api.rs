@@ -29,6 +29,7 @@ pub(super) fn guarded() -> Vec<Route> {
         Route::get("/v1/sessions", sessions::list),
         Route::get("/v1/stats", stats::show),
         Route::get("/v1/nodes", nodes::list),
+        Route::delete("/v1/nodes/{node}", nodes::forget),
     ]
 }
 

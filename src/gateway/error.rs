@@ -89,6 +89,15 @@ impl ApiError {
         )
     }
 
+    /// 404: no such member to forget.
+    pub(super) fn no_node() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no_node",
+            "this node knows no such member, dead or alive, or has forgotten it already: GET /v1/nodes lists them",
+        )
+    }
+
     /// 405: the route exists, with other methods. The `Allow` header is the router's.
     pub(super) fn method_not_allowed() -> Self {
         Self::new(
@@ -110,6 +119,17 @@ impl ApiError {
             "session_exists",
             "this device is connected already, and with --takeover reject-newer it stays: wait until it is gone, \
              or pass the resume token of its welcome as ?resume=",
+        )
+    }
+
+    /// 409: the member is not dead, but as `is` says.
+    pub(super) fn not_dead(is: &str) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "not_dead",
+            format!(
+                "only a dead member is forgotten, and {is}: stop it, or wait until GET /v1/nodes calls it dead"
+            ),
         )
     }
 
@@ -292,8 +312,10 @@ mod tests {
             (ApiError::forbidden("x"), 403, "forbidden"),
             (ApiError::not_found(), 404, "not_found"),
             (ApiError::no_session(), 404, "no_session"),
+            (ApiError::no_node(), 404, "no_node"),
             (ApiError::method_not_allowed(), 405, "method_not_allowed"),
             (ApiError::session_exists(), 409, "session_exists"),
+            (ApiError::not_dead("it is alive"), 409, "not_dead"),
             (ApiError::id_reused(), 409, "id_reused"),
             (ApiError::payload_too_large(1), 413, "payload_too_large"),
             (ApiError::uri_too_long(1), 414, "uri_too_long"),

@@ -12,13 +12,16 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use crate::gateway::error::ApiError;
-use crate::id::{DeviceId, SessionKey, UserId};
+use crate::id::{DeviceId, NodeName, SessionKey, UserId};
 
 /// `/v1/users/{user}…`
 pub(super) struct UserPath(pub(super) UserId);
 
 /// `/v1/users/{user}/devices/{device}…`
 pub(super) struct SessionPath(pub(super) SessionKey);
+
+/// `/v1/nodes/{node}`
+pub(super) struct NodePath(pub(super) NodeName);
 
 /// The parameters of the query.
 pub(super) struct Params<T>(pub(super) T);
@@ -38,6 +41,15 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let (user, device) = path::<(String, String), S>(parts, state).await?;
         Ok(Self(SessionKey::new(UserId::new(user)?, DeviceId::new(device)?)))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for NodePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let node = path::<String, S>(parts, state).await?;
+        Ok(Self(NodeName::new(node)?))
     }
 }
 

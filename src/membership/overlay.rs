@@ -62,7 +62,7 @@ pub(crate) mod ring;
 mod tests;
 
 use doubt::{Census, Doubt};
-use fence::Fences;
+use fence::{Fences, Proof};
 pub use member::Member;
 pub use observation::Observation;
 
@@ -118,6 +118,23 @@ pub struct Change {
     pub to: MemberState,
 }
 
+/// Why a member is not forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ForgetError {
+    /// It is this node.
+    #[error("it is this node itself")]
+    Myself,
+    /// It is not dead for this node.
+    #[error("it is {}", state.as_str())]
+    NotDead {
+        /// What it is.
+        state: MemberState,
+    },
+    /// It is not listed, nor was it purged within the last day without having left.
+    #[error("there is no such member")]
+    Unknown,
+}
+
 impl Overlay {
     /// The empty overlay of this node.
     #[must_use]
@@ -144,10 +161,11 @@ impl Overlay {
         let mut changes = Vec::new();
         let taken = match &observation {
             Observation::Gossip(GossipView { name, incarnation, addr, live, .. }) => {
-                self.take_or_admit(name, *incarnation, *addr, *live, &mut changes)
+                let proof = if *live { Proof::Live } else { Proof::None };
+                self.take_or_admit(name, *incarnation, *addr, proof, &mut changes)
             }
             Observation::LinkUp { name, incarnation, addr } => {
-                self.take_or_admit(name, *incarnation, *addr, true, &mut changes)
+                self.take_or_admit(name, *incarnation, *addr, Proof::Link, &mut changes)
             }
             Observation::LinkHeard { name, incarnation, .. }
             | Observation::LinkDown { name, incarnation }
@@ -182,6 +200,36 @@ impl Overlay {
         self.review();
         self.fences.expire(self.now);
         changes
+    }
+
+    /// Forgets a member that is dead, or was until it was purged, because an operator says that it is gone for
+    /// good: it does not make this node isolated any more. It comes back as a later boot, or with a link if it
+    /// lives after all. Returns its incarnation, and what changed.
+    ///
+    /// # Errors
+    /// See [`ForgetError`]; nothing has changed.
+    pub fn forget(
+        &mut self,
+        name: &NodeName,
+        now: Duration,
+    ) -> Result<(Incarnation, Vec<Change>), ForgetError> {
+        self.now = self.now.max(now);
+        if *name == self.self_name {
+            return Err(ForgetError::Myself);
+        }
+        let Some(member) = self.members.get(name) else {
+            let forgotten = self.fences.forget(name).ok_or(ForgetError::Unknown)?;
+            return Ok((forgotten, Vec::new()));
+        };
+        if member.state() != MemberState::Dead {
+            return Err(ForgetError::NotDead { state: member.state() });
+        }
+        let incarnation = member.incarnation();
+        let changes = vec![member.change(Some(MemberState::Dead), MemberState::Purged)];
+        self.members.remove(name);
+        self.fences.put_forgotten(name.clone(), incarnation, self.now);
+        self.review();
+        Ok((incarnation, changes))
     }
 
     /// Every listed member, ordered by name.
@@ -282,13 +330,13 @@ impl Overlay {
     }
 
     /// As [`Overlay::take`], but makes a member that is new, and supersedes a former incarnation.
-    /// `proof` says that the observation proves life now.
+    /// `proof` is what the observation says of its life.
     fn take_or_admit(
         &mut self,
         name: &NodeName,
         incarnation: Incarnation,
         addr: SocketAddr,
-        proof: bool,
+        proof: Proof,
         changes: &mut Vec<Change>,
     ) -> Option<(Member, Option<MemberState>)> {
         if *name == self.self_name {

@@ -16,7 +16,7 @@ use crate::directory::Lost;
 use crate::id::{Incarnation, NodeName};
 use crate::membership::effect::Effect;
 use crate::membership::member::{AdvertState, GossipView, MemberState};
-use crate::membership::overlay::{Change, Observation, Overlay, OverlayTimers};
+use crate::membership::overlay::{Change, ForgetError, Observation, Overlay, OverlayTimers};
 use crate::membership::roster::Roster;
 use crate::mesh::{KnownMember, Links, Peer};
 use crate::node::readiness::{JoinTerms, Readiness, Ready};
@@ -109,13 +109,24 @@ impl Liveness {
         let mut state = self.lock();
         let (now, heard) = (self.now(), state.overlay.members().filter(|member| member.is_good()).count());
         let ready = state.readiness.check(now, heard);
-        if state.readiness.waits_in_vain(now, heard) && !std::mem::replace(&mut state.waits, true) {
+        let in_vain = state.readiness.waits_in_vain(now, heard) && !std::mem::replace(&mut state.waits, true);
+        drop(state);
+        if in_vain {
             warn!(
                 members = heard + 1,
                 "not ready: there are fewer members than --expect; start the others, or restart this node with less"
             );
         }
         ready
+    }
+
+    /// See [`Overlay::forget`].
+    pub(crate) fn forget(&self, name: &NodeName) -> Result<Incarnation, ForgetError> {
+        let mut state = self.lock();
+        let (incarnation, changes) = state.overlay.forget(name, self.now())?;
+        self.apply(state, changes);
+        info!(member = %name, %incarnation, "forgotten: an operator says that it is gone for good");
+        Ok(incarnation)
     }
 
     /// The highest incarnation of a name that was seen.

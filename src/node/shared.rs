@@ -66,7 +66,7 @@ impl Shared {
         resume: ResumeKey,
         handler: Arc<dyn Handler>,
     ) -> Arc<Gateway> {
-        let shared = Arc::clone(self);
+        let (shared, liveness) = (Arc::clone(self), Arc::clone(&self.liveness));
         Arc::new(Gateway {
             config: Arc::clone(&self.config),
             router: Arc::clone(&self.router),
@@ -81,6 +81,7 @@ impl Shared {
             entropy: Arc::clone(&self.entropy),
             phase: self.phase.subscribe(),
             nodes: Box::new(move || shared.nodes()),
+            forget: Box::new(move |name| liveness.forget(name)),
         })
     }
 

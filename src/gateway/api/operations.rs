@@ -21,12 +21,17 @@ pub(super) async fn live() -> &'static str {
 
 /// `GET /readyz`: clients may be sent here.
 pub(super) async fn ready(State(face): State<Arc<Face>>) -> Result<Response, ApiError> {
-    let phase = *face.gateway.phase.borrow();
-    if phase == Phase::Ready {
-        return Ok(Json(json!({ "phase": phase })).into_response());
+    let gateway = &face.gateway;
+    let (phase, isolated) = (*gateway.phase.borrow(), gateway.roster.isolated());
+    let (word, ready) = match phase {
+        // A survivor has to go on serving, and nobody can tell it from a node that is cut off.
+        Phase::Ready if isolated => ("isolated", !gateway.config.isolated_not_ready),
+        _ => (phase.as_str(), phase == Phase::Ready),
+    };
+    if ready {
+        return Ok(Json(json!({ "phase": word })).into_response());
     }
-    Err(ApiError::not_ready(phase.as_str())
-        .with_details(Map::from_iter([("phase".to_owned(), json!(phase))])))
+    Err(ApiError::not_ready(word).with_details(Map::from_iter([("phase".to_owned(), json!(word))])))
 }
 
 /// `GET /metrics`: the text format of Prometheus.

@@ -2,7 +2,8 @@
 //!
 //! chitchat repeats former incarnations for a while. A fence keeps the highest incarnation of a name
 //! that is gone: what is said about a lower one is ignored. The same one may return with proof of
-//! life, because a partition can be long, unless it said itself that it left.
+//! life, because a partition can be long, unless it said itself that it left. One that an operator has told
+//! this node to forget needs a link for that: chitchat calls a member live for seconds after its death.
 //!
 //! Bounded twice: a fence ends after [`limits::FENCE_KEPT`], and of more than [`limits::PEERS_MAX`]
 //! the oldest goes first.
@@ -21,13 +22,43 @@ pub(super) struct Fences(BTreeMap<NodeName, Fence>);
 struct Fence {
     incarnation: Incarnation,
     left: bool,
+    /// An operator says that it is gone for good.
+    forgotten: bool,
     since: Duration,
+}
+
+/// What an observation says about a member's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Proof {
+    /// Nothing: somebody has known it.
+    None,
+    /// Gossip calls it live.
+    Live,
+    /// It has opened a link, or answered one.
+    Link,
 }
 
 impl Fences {
     /// Remembers an incarnation that is gone from `now` on; `left` if it said so itself.
     pub(super) fn put(&mut self, name: NodeName, incarnation: Incarnation, left: bool, now: Duration) {
-        self.0.insert(name, Fence { incarnation, left, since: now });
+        self.insert(name, Fence { incarnation, left, forgotten: false, since: now });
+    }
+
+    /// Remembers an incarnation that is gone for good, as an operator says.
+    pub(super) fn put_forgotten(&mut self, name: NodeName, incarnation: Incarnation, now: Duration) {
+        self.insert(name, Fence { incarnation, left: false, forgotten: true, since: now });
+    }
+
+    /// An operator says that a name which may live beyond a partition is gone for good. Returns its incarnation,
+    /// `None` if it was not thought to live.
+    pub(super) fn forget(&mut self, name: &NodeName) -> Option<Incarnation> {
+        let fence = self.0.get_mut(name).filter(|fence| fence.is_lost())?;
+        fence.forgotten = true;
+        Some(fence.incarnation)
+    }
+
+    fn insert(&mut self, name: NodeName, fence: Fence) {
+        self.0.insert(name, fence);
         if self.0.len() > limits::PEERS_MAX {
             let oldest = self.0.iter().min_by_key(|(_, fence)| fence.since).map(|(name, _)| name.clone());
             oldest.and_then(|name| self.0.remove(&name));
@@ -35,10 +66,12 @@ impl Fences {
         debug_assert!(self.0.len() <= limits::PEERS_MAX, "the fences keep their bound");
     }
 
-    /// Whether a member may be listed under this incarnation. `proof` says that it is alive now.
-    pub(super) fn admits(&self, name: &NodeName, incarnation: Incarnation, proof: bool) -> bool {
+    /// Whether a member may be listed under this incarnation, of which there is such a proof of life.
+    pub(super) fn admits(&self, name: &NodeName, incarnation: Incarnation, proof: Proof) -> bool {
         self.0.get(name).is_none_or(|fence| {
-            incarnation > fence.incarnation || (incarnation == fence.incarnation && proof && !fence.left)
+            let needed = if fence.forgotten { Proof::Link } else { Proof::Live };
+            incarnation > fence.incarnation
+                || (incarnation == fence.incarnation && proof >= needed && !fence.left)
         })
     }
 
@@ -52,9 +85,9 @@ impl Fences {
         self.0.retain(|_, fence| now.saturating_sub(fence.since) < limits::FENCE_KEPT);
     }
 
-    /// How many are of names that did not leave by themselves: they may live beyond a partition.
+    /// How many are of names that may live beyond a partition.
     pub(super) fn lost(&self) -> usize {
-        self.0.values().filter(|fence| !fence.left).count()
+        self.0.values().filter(|fence| fence.is_lost()).count()
     }
 
     /// Whether the last boot of a name has said that it left.
@@ -70,5 +103,12 @@ impl Fences {
     /// How many names are remembered.
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+impl Fence {
+    /// Whether it may live beyond a partition: it neither left by itself nor is called gone for good.
+    fn is_lost(&self) -> bool {
+        !self.left && !self.forgotten
     }
 }

@@ -199,6 +199,83 @@ fn a_node_stays_isolated_although_its_peers_were_purged_meanwhile() {
     assert!(peers.overlay.isolated(), "they may live beyond the partition");
 }
 
+/// Two peers that are dead.
+fn two_dead() -> Peers {
+    let mut peers = Peers::linked(2);
+    for peer in 0..2 {
+        peers.down(peer);
+        peers.dial_fails(peer);
+    }
+    peers.pass(3 * limits::DEAD_AFTER, &[]);
+    assert_eq!(peers.states(), [Some(Dead), Some(Dead)]);
+    peers
+}
+
+#[test]
+fn who_is_forgotten_is_as_good_as_purged_and_isolates_nobody() {
+    let mut peers = two_dead();
+    let (incarnation, changes) = peers.overlay.forget(&name("n0"), peers.now).unwrap();
+    assert_eq!(incarnation, BOOT);
+    assert!(matches!(&changes[..], [Change { from: Some(Dead), to: Purged, .. }]), "{changes:?}");
+    assert_eq!(peers.states(), [None, Some(Dead)]);
+    assert!(!peers.overlay.isolated(), "one peer is left");
+    // Also one that was purged long ago.
+    peers.pass(limits::PURGE_AFTER, &[]);
+    assert_eq!(peers.overlay.forget(&name("n1"), peers.now), Ok((BOOT, Vec::new())));
+    for again in ["n0", "n1", "stranger"] {
+        assert_eq!(peers.overlay.forget(&name(again), peers.now), Err(ForgetError::Unknown), "{again}");
+    }
+    let mut others = Peers::linked(2);
+    others.overlay.observe(Observation::Goodbye { name: name("n0"), incarnation: BOOT }, others.now);
+    assert_eq!(others.overlay.forget(&name("n0"), others.now), Err(ForgetError::Unknown), "it has left");
+}
+
+#[test]
+fn a_survivor_that_forgets_all_the_dead_is_not_isolated_although_they_were_purged() {
+    let mut peers = two_dead();
+    peers.pass(limits::PURGE_AFTER, &[]);
+    assert!(peers.overlay.isolated());
+    for peer in ["n0", "n1"] {
+        peers.overlay.forget(&name(peer), peers.now).unwrap();
+    }
+    assert!(!peers.overlay.isolated());
+}
+
+#[test]
+fn only_the_dead_are_forgotten() {
+    let mut peers = Peers::linked(3);
+    peers.down(1);
+    let heard = GossipView { name: name("n2"), ..view(BOOT, true, 9) };
+    peers.overlay.observe(Observation::Gossip(heard), peers.now);
+    peers.down(2);
+    let states = [Alive, Suspect, Unreachable];
+    assert_eq!(peers.states(), states.map(Some));
+    for (peer, state) in peers.names.clone().iter().zip(states) {
+        assert_eq!(peers.overlay.forget(peer, peers.now), Err(ForgetError::NotDead { state }));
+    }
+    assert_eq!(peers.overlay.forget(&name("me"), peers.now), Err(ForgetError::Myself));
+    assert_eq!(peers.states(), states.map(Some), "nothing has changed");
+}
+
+#[test]
+fn who_is_forgotten_comes_back_with_a_link_or_as_a_later_boot_and_not_by_hearsay() {
+    let mut peers = two_dead();
+    peers.overlay.forget(&name("n0"), peers.now).unwrap();
+    // chitchat calls a member live for seconds after its death.
+    for live in [false, true] {
+        let heard = GossipView { name: name("n0"), ..view(BOOT, live, 9) };
+        assert_eq!(peers.overlay.observe(Observation::Gossip(heard), peers.now), [], "live: {live}");
+    }
+    assert_eq!(peers.overlay.superseding(&name("n0"), BOOT), None, "it is not told to stop");
+    peers.up(0);
+    assert_eq!(peers.states()[0], Some(Alive), "it lives after all");
+
+    peers.overlay.forget(&name("n1"), peers.now).unwrap();
+    let later = GossipView { name: name("n1"), ..view(Incarnation(BOOT.0 + 1), true, 1) };
+    peers.overlay.observe(Observation::Gossip(later), peers.now);
+    assert_eq!(peers.states()[1], Some(Unreachable), "a later boot");
+}
+
 #[test]
 fn a_node_with_one_peer_or_none_is_never_isolated() {
     for count in 0..2 {
