@@ -160,6 +160,12 @@ impl Session {
         self.lock().direct.reclaim()
     }
 
+    /// Whether another than the task has begun a message.
+    #[cfg(test)]
+    pub(crate) fn has_begun(&self) -> bool {
+        self.lock().direct.has_begun()
+    }
+
     /// When a message was written directly last.
     pub(crate) fn written_directly(&self) -> Option<Instant> {
         self.lock().direct.written()

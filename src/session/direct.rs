@@ -67,6 +67,12 @@ impl Direct {
         self.written
     }
 
+    /// Whether the socket has taken a part of a message, and the task does not have it yet.
+    #[cfg(test)]
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
     /// Writes a message that nothing waits before.
     pub(super) fn write(&mut self, message: &Message) -> Taken {
         let Some(writer) = self.writer.as_ref().filter(|_| self.resting) else { return Taken::Nothing };
