@@ -129,6 +129,12 @@ impl Liveness {
         Ok(incarnation)
     }
 
+    /// The node is ready, and has joined for good.
+    pub(crate) fn joined(&self) {
+        self.lock().readiness.end();
+        self.roster.joined();
+    }
+
     /// The highest incarnation of a name that was seen.
     pub(crate) fn incarnation_of(&self, name: &NodeName) -> Option<Incarnation> {
         self.lock().overlay.highest_incarnation(name)

@@ -25,6 +25,8 @@ pub(crate) struct Readiness {
     terms: JoinTerms,
     missing: BTreeSet<NodeName>,
     synced: BTreeSet<NodeName>,
+    /// The node has joined: nothing is waited for, and nothing remembered.
+    ended: bool,
 }
 
 /// What a node waits for, and how long.
@@ -67,24 +69,35 @@ pub(crate) enum Ready {
 impl Readiness {
     /// Nobody was met.
     pub(crate) fn new(terms: JoinTerms) -> Self {
-        Self { terms, missing: BTreeSet::new(), synced: BTreeSet::new() }
+        Self { terms, missing: BTreeSet::new(), synced: BTreeSet::new(), ended: false }
     }
 
     /// A peer answered, and told of these members.
     pub(crate) fn met(&mut self, peer: &NodeName, members: impl IntoIterator<Item = NodeName>) {
+        if self.ended {
+            return;
+        }
         let seen = members.into_iter().chain([peer.clone()]);
         self.missing.extend(seen.filter(|name| !self.synced.contains(name)));
     }
 
     /// The section of `owner` is complete.
     pub(crate) fn synced(&mut self, owner: &NodeName) {
-        self.missing.remove(owner);
-        self.synced.insert(owner.clone());
+        if !self.ended {
+            self.missing.remove(owner);
+            self.synced.insert(owner.clone());
+        }
     }
 
     /// A member will not be heard of: it is dead, or it left.
     pub(crate) fn gone(&mut self, name: &NodeName) {
         self.missing.remove(name);
+    }
+
+    /// The node has joined, for good. Names come and go for as long as it runs: none is kept any more.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+        (self.missing, self.synced) = Default::default();
     }
 
     /// The members whose sections are not here yet.
@@ -209,6 +222,19 @@ mod tests {
         readiness.synced(&name("a"));
         readiness.gone(&name("b"));
         assert_eq!(readiness.check(Duration::ZERO, 1), Some(Ready::Complete));
+    }
+
+    #[test]
+    fn a_node_that_has_joined_remembers_nobody() {
+        let mut readiness = readiness(|_| {});
+        readiness.met(&name("a"), [name("b")]);
+        readiness.synced(&name("a"));
+        readiness.end();
+        for number in 0..9 {
+            readiness.met(&name(&format!("met{number}")), [name("told")]);
+            readiness.synced(&name(&format!("synced{number}")));
+        }
+        assert_eq!((readiness.missing.len(), readiness.synced.len()), (0, 0));
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Shared {
                 warn!(node = %self.config.name, ?missing, "ready, but some sections did not arrive in time");
             }
         }
-        self.roster.joined();
+        self.liveness.joined();
         // Draining may have begun meanwhile.
         self.phase.send_if_modified(|phase| {
             let joining = *phase == Phase::Joining;
