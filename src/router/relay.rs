@@ -27,6 +27,8 @@ pub(crate) fn relay(
         metrics.mesh_relayed.with("refused").increment(1);
         return from.answer(seq, Answer::NotRelayed);
     };
+    // It may have to wait in the lane, and a few bytes would pin all of the buffer that they were read into.
+    let payload = if payload.len() < COPIED_BELOW { Bytes::copy_from_slice(&payload) } else { payload };
     // Queued before this returns: requests for one user stay in their order.
     let answer = match target.request(None, recipients, action, payload) {
         Ok(answer) => answer,
@@ -44,3 +46,6 @@ pub(crate) fn relay(
         from.answer(seq, answer.ok().and_then(Result::ok).unwrap_or(Answer::Unanswered));
     });
 }
+
+/// Shorter payloads are copied. Source: what the mesh reads at once, so that a longer one pins little more than itself.
+const COPIED_BELOW: usize = 64 << 10;
