@@ -128,8 +128,10 @@ fn consider(
             let held = held.expect("only what is held is found to be wrong");
             if context.replica.distrust(owner, held) {
                 context.metrics.directory_diverged.increment(1);
-                error!(%owner, peer = %link.peer().name, version = held.position.version,
-                    "a copy of a section is wrong and is pulled again");
+                if let Some(count) = context.wrong.due(Instant::now()) {
+                    error!(%owner, peer = %link.peer().name, version = held.position.version, count,
+                        "a copy of a section is wrong and is pulled again");
+                }
             }
             // Between two copies nobody knows which one is wrong: only the owner does.
             if direct {

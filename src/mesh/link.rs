@@ -23,6 +23,7 @@ use crate::mesh::endpoint::CloseCode;
 use crate::mesh::frame::{Action, Digests, Receipts, Recipients, Request, Subscribe};
 use crate::mesh::lane::{GOSSIP_PRIORITY, open_stream};
 use crate::mesh::mailbox::Mailbox;
+use crate::mesh::notice::Notice;
 use crate::mesh::outbound::Outbound;
 use crate::mesh::receipts::{Expected, Pending};
 use crate::mesh::{Service, anti_entropy, replication};
@@ -101,6 +102,8 @@ pub(crate) struct LinkContext {
     pub(crate) snapshots_received: Semaphore,
     /// The sections that are being pulled.
     pub(crate) pulling: Mutex<BTreeSet<NodeName>>,
+    /// Of copies that are found to be wrong.
+    pub(crate) wrong: Notice,
 }
 
 impl LinkContext {
@@ -119,6 +122,7 @@ impl LinkContext {
             snapshots_sent: Semaphore::new(limits::SNAPSHOTS_MAX),
             snapshots_received: Semaphore::new(limits::SNAPSHOTS_MAX),
             pulling: Mutex::new(BTreeSet::new()),
+            wrong: Notice::new(limits::REFUSALS_LOGGED_EVERY),
         }
     }
 }
