@@ -160,3 +160,52 @@ fn farewell(face: &Face, upgrade: Upgrade, slot: Option<ConnectionSlot>) -> Resu
     });
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::id::{DeviceId, MessageId, SessionKey, Stamp, UserId};
+    use crate::key::KeyHasher;
+    use crate::push::{Message, Outcome, Payload};
+    use crate::receipt::{Answer, gather};
+    use crate::session::OutboxLimits;
+
+    fn push(session: &Session) -> oneshot::Receiver<(Answer, Instant)> {
+        let (done, answer) = oneshot::channel();
+        let reply = gather(1, move |answer| drop(done.send((answer, Instant::now()))));
+        let message = Message::new(MessageId::new("m").unwrap(), false, Payload::text("x"));
+        session.offer(&Arc::new(message), reply.into_iter().next().unwrap());
+        answer
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_waits_for_the_upgrade_is_buffered_within_the_push_timeout() {
+        let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
+        let key = KeyHasher::new(&[0; 32]).key(&names);
+        let limits = OutboxLimits { messages_max: 9, bytes_max: 99 };
+        let session = Session::new(names, key, Stamp::from_raw(1), None, limits);
+        let claimed = Instant::now();
+        // The previous owner is asked to let go.
+        let first = push(&session);
+        sleep(limits::TAKEOVER_TIMEOUT).await;
+        let mut late = None;
+        let upgraded = async {
+            sleep(Duration::from_millis(800)).await;
+            late = Some(push(&session));
+            sleep(Duration::from_secs(3)).await;
+        };
+        until_taken(upgraded, &session, claimed).await;
+        let late = late.expect("it was pushed meanwhile");
+        let buffered = Answer::Outcomes(vec![Outcome::Buffered]);
+        let after = |millis| claimed + Duration::from_millis(millis);
+        assert_eq!(first.await, Ok((buffered.clone(), after(1_000))));
+        assert_eq!(late.await, Ok((buffered, after(1_500))), "it came after 1.3 s");
+        assert_eq!(session.waiting(), 2, "they are still to be written");
+    }
+}

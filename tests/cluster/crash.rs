@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::Instant;
 
-use crate::harness::{Cluster, Launch, Node, SLACK, alone, eventually, unique};
+use crate::harness::{Answer, Cluster, Launch, Node, SLACK, alone, eventually, unique};
 
 #[tokio::test]
 async fn the_sessions_of_a_killed_node_are_gone_within_seven_seconds_and_no_push_hangs_or_lies() {
@@ -53,6 +54,51 @@ async fn the_sessions_of_a_killed_node_are_gone_within_seven_seconds_and_no_push
     }
     assert_eq!(cluster.node(1).push("kept", "from the one that is back").await.json["delivered"], 1);
     assert_eq!(kept.next_text().await, "from the one that is back");
+}
+
+#[tokio::test]
+async fn no_answer_about_others_waits_for_a_node_that_was_just_killed_and_none_for_a_suspect() {
+    let _alone = alone().await;
+    let cluster = Cluster::start_with(3, &["--push-timeout", "30s"]).await;
+    let node = cluster.node(0);
+    let _lost = cluster.node(1).connect("u", Some("lost")).await;
+    let mut kept = cluster.node(2).connect("u", Some("kept")).await;
+    cluster.shows("u", &[("kept", "n3"), ("lost", "n2")]).await;
+    cluster.node(1).process.kill();
+    let killed = Instant::now();
+    let (several, user, broadcast, one) = tokio::join!(
+        timed(killed, node.push("u", "x")),
+        timed(killed, node.get("/v1/users/u")),
+        timed(killed, node.post("/v1/broadcast", "y")),
+        timed(killed, node.post("/v1/users/u/devices/lost/push", "z")),
+    );
+    let (answer, took) = several;
+    let expected = json!([
+        { "device": null, "node": "n2", "outcome": "unreachable" },
+        { "device": "kept", "node": "n3", "outcome": "delivered" },
+    ]);
+    assert_eq!((answer.status, &answer.json["sessions"]), (200, &expected), "{answer:?}");
+    assert!(took < OTHERS_WAIT_MAX, "the others' answer waited {took:?}");
+    let (answer, took) = user;
+    assert_eq!(answer.json["unasked"], json!(["n2"]), "{answer:?}");
+    assert!(took < OTHERS_WAIT_MAX, "the names waited {took:?}");
+    let (answer, took) = broadcast;
+    assert_eq!((answer.status, &answer.json["delivered"]), (200, &json!(1)), "{answer:?}");
+    assert_eq!(answer.json["nodes"][1]["outcome"], "unreachable", "{answer:?}");
+    assert!(took < OTHERS_WAIT_MAX, "the broadcast waited {took:?}");
+    // Who asks it alone waits for it, until it is suspect.
+    let (answer, took) = one;
+    assert_eq!(answer.error(), (504, "unreachable"));
+    assert!(took < SUSPECT_WITHIN, "a suspect was waited for, for {took:?}");
+    let mut texts = [kept.next_text().await, kept.next_text().await];
+    texts.sort();
+    assert_eq!(texts, ["x", "y"]);
+}
+
+/// What a call gives, and how long after the kill.
+async fn timed(killed: Instant, call: impl Future<Output = Answer>) -> (Answer, Duration) {
+    let answer = call.await;
+    (answer, killed.elapsed())
 }
 
 /// Pushes to sessions of the killed node until this node's answers have forgotten all of them.
@@ -175,3 +221,7 @@ const PUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Within which a dead node's sessions are gone: 6.4 s by the arithmetic of
 /// src/membership/overlay/member.rs.
 const GONE_AFTER: Duration = Duration::from_secs(7);
+/// What the others' answers wait at most for a node that was just killed: 1.2 s, and what a loaded machine may add.
+const OTHERS_WAIT_MAX: Duration = Duration::from_secs(4);
+/// When a killed node is suspect at the latest: 3.2 s, and the same.
+const SUSPECT_WITHIN: Duration = Duration::from_secs(8);
