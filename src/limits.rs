@@ -165,6 +165,8 @@ pub const ACCUSATIONS_AT_ONCE: u32 = 8;
 pub const LINK_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A link without a packet for this long closes.
 pub const LINK_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A link that was heard within this time is alive for certain. Source: two keep-alives, of which one may be lost.
+pub const LINK_FRESH: Duration = Duration::from_millis(2 * LINK_KEEP_ALIVE.as_millis() as u64);
 /// A link without a packet for this long makes its peer suspect.
 pub const LINK_IDLE_SUSPECT: Duration = Duration::from_secs(3);
 /// How long one dial may take.

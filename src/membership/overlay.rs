@@ -299,6 +299,18 @@ impl Overlay {
         self.members.len() + self.fences.lost() >= 2 && !self.members.values().any(Member::is_good)
     }
 
+    /// Whether this node may be isolated and not know it yet: a peer is hidden, because it is Dead or was
+    /// purged, and for longer than [`limits::LINK_FRESH`] no link brought a packet. Then what is hidden may
+    /// be well, and whoever came from there be connected where nobody is heard.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        let hidden = self.members.values().any(|member| member.state() == MemberState::Dead);
+        let heard = |member: &Member| member.is_heard_within(limits::LINK_FRESH, self.now);
+        (hidden || self.fences.lost() > 0)
+            && self.members.len() + self.fences.lost() >= 2
+            && !self.members.values().any(heard)
+    }
+
     /// How many observations of unknown members were ignored because [`limits::PEERS_MAX`] members
     /// are listed.
     #[must_use]

@@ -31,6 +31,7 @@ struct RosterView {
     /// Alive members and this node.
     ring: Arc<[NodeName]>,
     isolated: bool,
+    deaf: bool,
     degraded: bool,
 }
 
@@ -78,9 +79,15 @@ impl Roster {
     pub(crate) fn knowledge(&self) -> Knowledge {
         match self.awaited() {
             Some(_) => Knowledge::Joining,
-            None if self.isolated() => Knowledge::Isolated,
+            None if self.is_cut_off() => Knowledge::Isolated,
             None => Knowledge::Whole,
         }
+    }
+
+    /// Whether this node is isolated, or may be and does not know it yet.
+    fn is_cut_off(&self) -> bool {
+        let view = self.view();
+        view.isolated || view.deaf
     }
 
     /// Replaces the snapshot.
@@ -100,6 +107,7 @@ impl Roster {
             members: Arc::new(members.collect()),
             ring: overlay.ring().into(),
             isolated: overlay.isolated(),
+            deaf: overlay.is_deaf(),
             degraded: overlay.degraded(),
         };
         *self.view.write().expect(NOT_POISONED) = view;

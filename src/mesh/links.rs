@@ -564,8 +564,8 @@ impl From<&Peer> for KnownMember {
 const DIAL_JITTER_MIN: u64 = 500;
 /// See [`DIAL_JITTER_MIN`].
 const DIAL_JITTER_MAX: u64 = 1_000;
-/// A link that was heard within this time is alive for certain. Two keep-alives, of which one may be lost.
-const FRESH: Duration = Duration::from_millis(2 * limits::LINK_KEEP_ALIVE.as_millis() as u64);
+/// See [`limits::LINK_FRESH`].
+const FRESH: Duration = limits::LINK_FRESH;
 /// Of two dials that cross, the links come up within this time of each other. Arithmetic: a connection
 /// and an exchange of hellos.
 const DIALS_CROSS: Duration =

@@ -169,6 +169,11 @@ impl Member {
         self.link.is_none_or(|link| now.saturating_sub(link.last_heard) > timers.idle_suspect)
     }
 
+    /// Whether a packet of it arrived on its link within that time.
+    pub(super) fn is_heard_within(&self, time: Duration, now: Duration) -> bool {
+        self.link.is_some_and(|link| now.saturating_sub(link.last_heard) <= time)
+    }
+
     /// Takes in one observation about it.
     pub(super) fn learn(&mut self, observation: Observation, timers: &OverlayTimers, now: Duration) {
         match observation {

@@ -187,6 +187,40 @@ fn a_node_is_isolated_when_at_least_two_peers_are_listed_and_none_is_heard() {
 }
 
 #[test]
+fn a_node_that_hides_a_peer_and_hears_nobody_is_deaf_before_the_others_are_suspect() {
+    let tick = limits::OVERLAY_TICK;
+    let mut peers = Peers::linked(2);
+    peers.pass(limits::LINK_FRESH + tick, &[]);
+    assert!(!peers.overlay.is_deaf(), "nobody is hidden");
+    peers.down(0);
+    peers.dial_fails(0);
+    peers.pass(limits::DEAD_AFTER, &[1]);
+    assert_eq!(peers.states(), [Some(Dead), Some(Alive)]);
+    assert!(!peers.overlay.is_deaf(), "one is heard");
+    peers.pass(limits::LINK_FRESH, &[]);
+    assert!(!peers.overlay.is_deaf());
+    peers.pass(tick, &[]);
+    assert_eq!(peers.states(), [Some(Dead), Some(Alive)]);
+    assert!(peers.overlay.is_deaf() && !peers.overlay.isolated(), "it is, and does not know it yet");
+    peers.pass(tick, &[1]);
+    assert!(!peers.overlay.is_deaf());
+    peers.pass(limits::PURGE_AFTER, &[1]);
+    assert_eq!(peers.states(), [None, Some(Alive)]);
+    peers.pass(limits::LINK_FRESH + tick, &[]);
+    assert!(peers.overlay.is_deaf(), "who was purged may be well, too");
+}
+
+#[test]
+fn a_node_with_one_hidden_peer_is_not_deaf() {
+    let mut peers = Peers::linked(1);
+    peers.down(0);
+    peers.dial_fails(0);
+    peers.pass(limits::DEAD_AFTER, &[]);
+    assert_eq!(peers.states(), [Some(Dead)]);
+    assert!(!peers.overlay.is_deaf(), "either of the two may be the sick one");
+}
+
+#[test]
 fn a_node_stays_isolated_although_its_peers_were_purged_meanwhile() {
     let mut peers = Peers::linked(2);
     for peer in 0..2 {
