@@ -29,6 +29,7 @@ use crate::replica::Replica;
 use crate::router::Router;
 use crate::session::Registry;
 use crate::token::{ResumeKey, TokenVerifier};
+use crate::vital::Vitals;
 use crate::wire::{Clock, Entropy};
 
 mod api;
@@ -79,6 +80,8 @@ pub(crate) struct Gateway {
     pub(crate) entropy: Arc<Entropy>,
     /// Where the node is in its life.
     pub(crate) phase: watch::Receiver<Phase>,
+    /// Whether the node works.
+    pub(crate) vitals: Vitals,
     /// The members, this node included.
     pub(crate) nodes: Box<dyn Fn() -> Vec<NodeStatus> + Send + Sync>,
     /// Forgets a dead member for good; returns which boot of it that was.

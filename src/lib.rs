@@ -15,7 +15,7 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits hash host json key push text_file wire ◄─ receipt config token handler metrics ◄─ directory membership session
+//! id limits hash host json key push text_file wire ◄─ receipt config token handler metrics vital ◄─ directory membership session
 //!                     ◄─ replica ◄─ mesh ◄─ router ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
@@ -70,6 +70,7 @@ mod router;
 mod session;
 mod text_file;
 mod token;
+mod vital;
 
 pub use async_trait::async_trait;
 pub use config::Config;

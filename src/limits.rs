@@ -313,6 +313,12 @@ pub const DRAIN_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// The longest of all timers that somebody may set: a year. Guess: anything above is a mistake, and far
 /// below it moments overflow.
 pub const TIMER_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Bound of the stop of a node that can not go on. Source: clients learn of it within a round trip, and
+/// what is wrong must not last.
+pub const FAULT_DRAIN: Duration = Duration::from_secs(1);
+/// A node whose watch over the members has not run for this long is not alive. Source: 25 of its rounds;
+/// shorter than what its peers wait before they count it as dead.
+pub const WATCH_SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Bytes of lines that wait for stderr, and as many that are being written. Guess: a second of a busy
 /// node at debug level.
 pub const LOG_BYTES_MAX: usize = 4 << 20;
@@ -343,6 +349,9 @@ const _: () = {
     assert!(JOIN_TIMEOUT_MIN.as_millis() <= JOIN_TIMEOUT.as_millis());
     assert!(SUSPICION_MIN.as_millis() + 2 * OVERLAY_TICK.as_millis() < DEAD_AFTER.as_millis());
     assert!(LINK_KEEP_ALIVE.as_millis() + 2 * OVERLAY_TICK.as_millis() < SELF_DOUBT_WINDOW.as_millis());
+    assert!(OVERLAY_TICK.as_millis() * 10 < WATCH_SILENCE_MAX.as_millis());
+    assert!(WATCH_SILENCE_MAX.as_millis() < LINK_IDLE_SUSPECT.as_millis() + DEAD_AFTER.as_millis());
+    assert!(FAULT_DRAIN.as_millis() <= DRAIN_TIMEOUT_MIN.as_millis());
     assert!(FENCE_KEPT.as_millis() > PURGE_AFTER.as_millis());
     assert!(DELTA_CHANGES_MAX <= CHANGE_RING_MAX);
     assert!(VIEW_SHARDS.is_power_of_two());

@@ -140,6 +140,8 @@ metrics! {
     directory_swept: counter("pushmesh_directory_swept_rows_total"),
         "Rows removed because their section was replaced or its owner is gone.";
 
+    tasks_failed: counters("pushmesh_tasks_failed_total", "task", &TASKS),
+        "Tasks that panicked or ended early, by what they were for: a defect.";
     log_lines_dropped: counter("pushmesh_log_lines_dropped_total"),
         "Lines of the log, and of stdout, that this process could not write.";
 }
@@ -297,8 +299,26 @@ const OUTCOMES: [&str; 9] = [
     "id_reused",
 ];
 
+/// What a task is for. Without the first six the node stops; of the others each ends what it was for.
+const TASKS: [&str; 13] = [
+    "http",
+    "mesh",
+    "watch",
+    "copies",
+    "seeds",
+    "fan-out",
+    "quic",
+    "handshake",
+    "dial",
+    "link",
+    "pull",
+    "session",
+    "handler",
+];
+
 /// See [`CloseReason::as_str`](crate::session::CloseReason::as_str).
-const CLOSE_REASONS: [&str; 12] = [
+const CLOSE_REASONS: [&str; 13] = [
+    "failed",
     "excluded",
     "client_gone",
     "idle",

@@ -7,14 +7,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config::{Config, InvalidConfig};
 use crate::directory::Counts;
@@ -28,8 +28,8 @@ use crate::mesh::identity::IdentityError;
 use crate::push::{BroadcastReport, Knowledge, Payload, PushReport, Target};
 use crate::replica::Replica;
 use crate::router::Told;
-use crate::session::CloseReason;
 use crate::token::TokenKeyError;
+pub use crate::vital::Fault;
 use crate::wire::Wire;
 
 mod drain;
@@ -83,23 +83,6 @@ pub enum StartError {
     Incarnation(String),
     /// Gossip did not start.
     #[error("gossip did not start: {0}")]
-    Gossip(String),
-}
-
-/// Why a running node has to stop.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Another process runs under this node's name, and it started later.
-    #[error(
-        "another process with this node's name has joined the cluster (incarnation {known}); this one stops. \
-         Give each node a --name of its own"
-    )]
-    Superseded {
-        /// The incarnation of the other process.
-        known: Incarnation,
-    },
-    /// Gossip ended, so that the node would go on with frozen knowledge.
-    #[error("gossip ended: {0}; restart the node")]
     Gossip(String),
 }
 
@@ -220,19 +203,18 @@ impl Node {
         self.mesh
     }
 
-    /// Waits until the node has copied the directory and serves clients.
+    /// Waits until the node has copied the directory and serves clients. One that [fails](Node::failed)
+    /// before never gets here.
     pub async fn ready(&self) {
         // Shared owns the sender, so that this ends only by the condition.
         let _ = self.shared.phase.subscribe().wait_for(|phase| *phase != Phase::Joining).await;
     }
 
-    /// Waits until the node can not go on, and says why. A node that is merely shut down never gets here.
-    /// One that is superseded keeps the later incarnation in its data directory, if it has one.
+    /// Waits until the node can not go on, and says why. Call [`Node::shutdown`] then: it takes a second at
+    /// most, and its clients learn that they have to go elsewhere. A node that is merely shut down never
+    /// gets here. One that is superseded keeps the later incarnation in its data directory, if it has one.
     pub async fn failed(&self) -> Fault {
-        let mut fault = self.shared.fault.subscribe();
-        let Ok(Some(fault)) = fault.wait_for(Option::is_some).await.map(|fault| fault.clone()) else {
-            return std::future::pending().await;
-        };
+        let fault = self.shared.vitals.failed().await;
         if let Fault::Superseded { known } = fault {
             self.shared.remember(known);
         }
@@ -356,51 +338,31 @@ impl Node {
     }
 
     /// Stops the node gracefully: clients are told to come back elsewhere, spread over time, what
-    /// was accepted is delivered, peers learn that it left. Bounded by the drain timeout.
+    /// was accepted is delivered, peers learn that it left. Bounded by the drain timeout. A node that has
+    /// [failed](Node::failed) tells the same, but waits for nothing that takes more than a second in all.
     pub async fn shutdown(mut self) {
+        let has_failed = self.shared.vitals.fault().is_some();
         let drain_timeout = self.shared.config.timers.drain_timeout;
-        if timeout(drain_timeout, self.drain(drain_timeout)).await.is_err() {
-            warn!("the drain timeout is over; stopping at once");
+        let bound = if has_failed { limits::FAULT_DRAIN } else { drain_timeout };
+        let http_face = self.http_face.take();
+        let drain =
+            drain::run(&self.shared, http_face, &self.tasks, drain::Steps::new(&self.shared, has_failed));
+        if timeout(bound, drain).await.is_err() {
+            warn!("the time to drain is over; stopping at once");
         }
-    }
-
-    async fn drain(&mut self, drain_timeout: Duration) {
-        let shared = Arc::clone(&self.shared);
-        shared.phase.send_replace(Phase::Draining);
-        shared.advertise().await;
-        info!(node = %shared.config.name, "draining");
-        // What follows the sessions' end: requests in progress, receipts, the farewell.
-        let reserve = shared.http_stop_timeout() + 2 * LEAVE_GRACE;
-        let budget = drain_timeout.saturating_sub(reserve).max(drain_timeout / 2);
-        drain::close_sessions(&shared.registry, &shared.entropy, budget).await;
-        shared.stop_http.cancel();
-        // Its requests still need the links.
-        if let Some(http_face) = self.http_face.take() {
-            let _ = http_face.await; // It fails if it panicked, and then there is nothing to wait for.
-        }
-        sleep(LEAVE_GRACE).await;
-        shared.phase.send_replace(Phase::Stopped);
-        shared.advertise().await;
-        shared.stop.cancel();
-        shared.links.leave().await;
-        self.tasks.close();
-        self.tasks.wait().await;
-        info!(node = %shared.config.name, "left");
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
+        self.shared.vitals.stop();
         self.shared.stop_http.cancel();
         self.shared.stop.cancel();
-        self.shared.links.close();
+        // What has failed may panic when it is touched; the rest is told all the same.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.shared.links.close()));
         // A client must not stay connected to a node that is in no cluster any more.
         for session in self.shared.registry.all() {
-            let retry_ms = self.shared.entropy.between(limits::RETRY_MS.0, limits::RETRY_MS.1);
-            session.close(CloseReason::Restarting { retry_ms });
+            drain::send_away(&session, &self.shared.entropy);
         }
     }
 }
-
-/// How long receipts and releases have to reach the peers before the links close. Source: longer than the directory's gathering time and a round trip.
-const LEAVE_GRACE: Duration = Duration::from_millis(300);

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{DeviceId, SessionKey};
 use crate::push::{Outcome, Tally};
+use crate::vital::finally;
 
 /// A node's answer to one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +148,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.settle(Some(Outcome::Interrupted));
+        finally(|| self.settle(Some(Outcome::Interrupted)));
     }
 }
 

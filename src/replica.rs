@@ -21,6 +21,7 @@ use crate::directory::{
 use crate::id::{Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
 use crate::limits;
+use crate::vital::finally;
 
 /// The shared directory of a node.
 pub struct Replica {
@@ -103,6 +104,11 @@ impl Replica {
     #[must_use]
     pub fn takeover(&self) -> Takeover {
         self.takeover
+    }
+
+    /// Whether a panic has left it half changed.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.directory.is_poisoned() || self.shards.iter().any(RwLock::is_poisoned)
     }
 
     /// Claims `key` for this node, above every stamp known here and above `seen`. `resumed` is the stamp
@@ -400,7 +406,7 @@ impl Arriving<'_> {
 impl Drop for Arriving<'_> {
     fn drop(&mut self) {
         if let Some(snapshot) = self.snapshot.take() {
-            self.replica.lock().give_up(snapshot, &mut &*self.replica.shards);
+            finally(|| self.replica.lock().give_up(snapshot, &mut &*self.replica.shards));
         }
     }
 }

@@ -13,7 +13,7 @@
 //! Which node owns a key is not decided here: that is the directory's.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -255,8 +255,26 @@ impl Session {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().expect("no panic happens under this lock")
+    fn lock(&self) -> MutexGuard<'_, State> {
+        match self.state.lock() {
+            Ok(state) => state,
+            Err(poisoned) => self.fail(poisoned.into_inner()),
+        }
+    }
+
+    /// A panic has left the session half changed. Whoever touches it next ends it, and no other one: what
+    /// waits is not written any more.
+    fn fail<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.state.clear_poison();
+        state.direct.close();
+        let (_, dropped) = state.outbox.close(CloseReason::Failed);
+        drop(state);
+        for (outgoing, outcome) in dropped {
+            outgoing.reply.answer(outcome);
+        }
+        self.ending.send_replace(true);
+        self.wake.notify_one();
+        self.lock()
     }
 }
 

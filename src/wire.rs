@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -212,13 +212,13 @@ impl Entropy {
 
     /// 64 uniform bits.
     pub(crate) fn next_u64(&self) -> u64 {
-        self.0.lock().expect("no panic happens under this lock").next_u64()
+        self.lock().next_u64()
     }
 
     /// A seed for a part that draws by itself.
     pub(crate) fn seed(&self) -> [u8; 32] {
         let mut seed = [0; 32];
-        self.0.lock().expect("no panic happens under this lock").fill_bytes(&mut seed);
+        self.lock().fill_bytes(&mut seed);
         seed
     }
 
@@ -229,6 +229,11 @@ impl Entropy {
             Some(width) => low + self.next_u64() % width,
             None => self.next_u64(),
         }
+    }
+
+    /// Whatever is drawn last, the next one is as good: also after a panic.
+    fn lock(&self) -> MutexGuard<'_, StdRng> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A device id for a client that names none.

@@ -8,9 +8,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::log::{self, LogFormat};
 use super::output::{announce, tell};
-use super::stop::{self, StopSignals};
+use super::stop::{self, Insist, StopSignals};
 use crate::config::{Config, RawConfig};
-use crate::node::Node;
+use crate::limits::FAULT_DRAIN;
+use crate::node::{Fault, Node};
 use crate::wire::{OpenFiles, Wire};
 
 #[derive(Debug, clap::Args)]
@@ -41,7 +42,7 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     // Before anything else happens, so that a signal during the start is not lost.
     let mut stop = StopSignals::listen()?;
     let drain_timeout = config.timers.drain_timeout;
-    stop::insist(drain_timeout)?;
+    let insist = stop::insist(drain_timeout)?;
     survive_full_files()?;
     OpenFiles::raise();
     let node = tokio::select! {
@@ -59,12 +60,19 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     tokio::select! {
         () = node.ready() => announce(format!("pushmesh node {} ready", node.name())),
         () = stop.next() => return Ok(drain(node, stop, drain_timeout).await),
-        fault = node.failed() => anyhow::bail!(fault),
+        fault = node.failed() => return give_up(node, fault, &insist).await,
     }
     tokio::select! {
         () = stop.next() => Ok(drain(node, stop, drain_timeout).await),
-        fault = node.failed() => anyhow::bail!(fault),
+        fault = node.failed() => give_up(node, fault, &insist).await,
     }
+}
+
+/// Stops a node that can not go on. That takes a second at most, also if a signal arrives meanwhile.
+async fn give_up(node: Node, fault: Fault, insist: &Insist) -> anyhow::Result<ExitCode> {
+    insist.on(FAULT_DRAIN);
+    node.shutdown().await;
+    Err(fault.into())
 }
 
 async fn start(config: Config) -> anyhow::Result<Node> {

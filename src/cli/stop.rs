@@ -6,9 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{interval, sleep, timeout};
 
 use super::output::{self, tell};
 
@@ -38,36 +39,78 @@ impl StopSignals {
     }
 }
 
+/// Sees to it that the process ends.
+pub(super) struct Insist(watch::Sender<Option<Duration>>);
+
+impl Insist {
+    /// The process ends within `bound`, or is ended.
+    pub(super) fn on(&self, bound: Duration) {
+        self.0.send_replace(Some(bound));
+    }
+}
+
 /// Ends the process after a signal if it has not ended by itself within `bound`, or soon after a second
 /// signal. A node whose threads all hang hears no signal and no timer; this has a thread and a runtime
-/// of its own.
+/// of its own. Where only one of them hangs, the others are kept awake from here: it may be the one that
+/// would have heard of new connections, such as that of a probe.
 ///
 /// # Errors
 /// The system gives no thread, or does not let us listen.
-pub(super) fn insist(bound: Duration) -> anyhow::Result<()> {
+///
+/// # Panics
+/// Outside of the node's runtime.
+pub(super) fn insist(bound: Duration) -> anyhow::Result<Insist> {
+    let (insist, mut insisted) = watch::channel(None);
     let runtime = Builder::new_current_thread().enable_all().build().context("can not watch the stop")?;
     let mut signals = {
         let _inside = runtime.enter();
         StopSignals::listen()?
     };
     let overdue = async move {
-        signals.next().await;
+        let bound = tokio::select! {
+            () = signals.next() => bound,
+            bound = stops(&mut insisted) => bound,
+        };
         if timeout(bound + GRACE, signals.next()).await.is_ok() {
-            sleep(GRACE).await;
+            sleep(2 * GRACE).await;
+        }
+    };
+    let node = Handle::current();
+    let awake = async move {
+        let mut tick = interval(AWAKE_EVERY);
+        loop {
+            tick.tick().await;
+            drop(node.spawn(async {})); // Some thread takes it, and then listens.
         }
     };
     let watch = move || {
-        runtime.block_on(overdue);
+        runtime.block_on(async {
+            tokio::select! {
+                () = overdue => {}
+                () = awake => {}
+            }
+        });
         tell("pushmesh: the node does not stop in time; the process ends");
         output::flush();
         process::exit(OVERDUE);
     };
     let started: io::Result<_> = thread::Builder::new().name("stop".into()).spawn(watch);
-    started.map(drop).context("can not watch the stop")
+    started.context("can not watch the stop")?;
+    Ok(Insist(insist))
+}
+
+/// Waits until the process stops by itself, and gives its bound.
+async fn stops(insisted: &mut watch::Receiver<Option<Duration>>) -> Duration {
+    match insisted.wait_for(Option::is_some).await.map(|bound| *bound) {
+        Ok(Some(bound)) => bound,
+        _ => std::future::pending().await, // Nobody is left who could say it: the process ends.
+    }
 }
 
 /// What the process may take beyond the bound of its stop, or after a second signal. Guess: ends of
 /// threads, and the last lines of the log.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long nobody listens where the thread that did hangs. Guess: shorter than a probe waits.
+const AWAKE_EVERY: Duration = Duration::from_millis(500);
 /// The exit code of a process that did not end by itself: that of any error.
 const OVERDUE: i32 = 1;

@@ -20,6 +20,7 @@
 //! ([`envelope`](crate::gateway::envelope)).
 
 use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::session::{CloseReason, Heartbeat, HeartbeatTimers, Outgoing, Session, Work};
 use crate::token::ResumeKey;
+use crate::vital::{self, Vitals};
 use crate::wire::Clock;
 
 mod direct;
@@ -67,6 +69,7 @@ pub(super) struct Setup {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) vitals: Vitals,
     /// The socket's line, if messages may be written to it directly.
     pub(super) line: Option<Arc<dyn DirectLine>>,
 }
@@ -103,8 +106,17 @@ pub(super) struct Connection<S> {
     broken: bool,
 }
 
-/// A call of the handler. `on_connect` may refuse the client, `on_message` never fails.
-type Call = BoxFuture<'static, Result<(), &'static str>>;
+/// A call of the handler.
+type Call = BoxFuture<'static, Result<(), Unhandled>>;
+
+/// How a call of the handler failed.
+#[derive(Debug)]
+enum Unhandled {
+    /// `on_connect` refuses the client, for this reason.
+    Refused(&'static str),
+    /// It panicked, and said this.
+    Panicked(String),
+}
 
 /// What happened.
 enum Event {
@@ -113,7 +125,7 @@ enum Event {
     Work(Work),
     Frame(Option<Result<Frame, Error>>),
     /// The handler returned.
-    Handled(Result<(), &'static str>),
+    Handled(Result<(), Unhandled>),
     /// The session is closing while frames are being written, or before the client is let in.
     Closing,
     Timer,
@@ -136,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             batch: Vec::new(),
             writer: "task",
             lent: false,
-            handling: Some(Box::pin(async move { handler.on_connect(&info).await })),
+            handling: Some(call(async move { handler.on_connect(&info).await })),
             admitted: false,
             heartbeat: Heartbeat::new(setup.timers),
             ping_owed: false,
@@ -173,16 +185,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Lets the client close its side and tells the handler. The session must be over by now.
     pub(super) async fn end(mut self) {
         let handling = self.handling.take();
-        let Setup { info, handler, .. } = self.setup;
+        let Setup { info, handler, vitals, .. } = self.setup;
         let mut admitted = self.admitted;
         let code = self.code;
         let goodbye = async {
-            if let Some(result) = handling.map(FutureExt::boxed) {
-                // Before the client was let in this is `on_connect`, whose answer counts.
-                admitted = result.await.is_ok();
+            if let Some(call) = handling {
+                match call.await {
+                    // Before the client was let in this is `on_connect`, whose answer counts.
+                    Ok(()) => admitted = true,
+                    Err(Unhandled::Refused(_)) => admitted = false,
+                    Err(Unhandled::Panicked(problem)) => vitals.count("handler", &problem),
+                }
             }
             if admitted {
-                handler.on_disconnect(&info, code).await;
+                let _ = vitals.contained("handler", handler.on_disconnect(&info, code)).await;
             }
         };
         let silence = async {
@@ -298,12 +314,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// The handler returned: from `on_connect` the first time, from `on_message` later.
-    fn handled(&mut self, result: Result<(), &'static str>) {
+    fn handled(&mut self, result: Result<(), Unhandled>) {
         self.handling = None;
-        if self.admitted {
-            return;
-        }
         match result {
+            Ok(()) if self.admitted => {}
             Ok(()) => {
                 self.admitted = true;
                 self.due.stall = None;
@@ -316,8 +330,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 self.pay_ping();
             }
-            Err(reason) => {
-                self.session.close(CloseReason::Policy(reason));
+            Err(Unhandled::Refused(reason)) => _ = self.session.close(CloseReason::Policy(reason)),
+            Err(Unhandled::Panicked(problem)) => {
+                self.setup.vitals.count("handler", &problem);
+                self.session.close(CloseReason::Failed);
             }
         }
     }
@@ -338,8 +354,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
+/// A call whose panic is its result: it must end no more than the session.
+fn call(work: impl Future<Output = Result<(), &'static str>> + Send + 'static) -> Call {
+    let work = AssertUnwindSafe(work).catch_unwind().map(|result| match result {
+        Ok(result) => result.map_err(Unhandled::Refused),
+        Err(payload) => Err(Unhandled::Panicked(vital::said(&*payload).to_owned())),
+    });
+    Box::pin(work)
+}
+
 /// Waits for the handler's call, for ever if there is none. Cancel-safe: the call stays.
-async fn finished(handling: &mut Option<Call>) -> Result<(), &'static str> {
+async fn finished(handling: &mut Option<Call>) -> Result<(), Unhandled> {
     match handling {
         Some(call) => call.await,
         None => std::future::pending().await,

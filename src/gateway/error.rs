@@ -236,6 +236,11 @@ impl ApiError {
             .with_header(header::RETRY_AFTER, "1")
     }
 
+    /// 503: the node has failed, or hangs.
+    pub(super) fn not_alive(message: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_alive", message)
+    }
+
     /// 503: the node does not take clients now.
     pub(super) fn not_ready(phase: &str) -> Self {
         Self::new(

@@ -65,12 +65,13 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     // registered now: either it is found there, or the phase is found here.
     ready(gateway)?;
     let response = upgrade.response();
+    let vitals = gateway.vitals.clone();
     let gateway = Arc::clone(gateway);
     let session = async move {
         run(&gateway, upgrade, asked, line, lease, client.expires_unix_ms).await;
         drop(slot);
     };
-    tokio::spawn(session.instrument(span));
+    tokio::spawn(async move { vitals.contained("session", session.instrument(span)).await });
     Ok(response)
 }
 
@@ -113,6 +114,7 @@ async fn run(
         handler: Arc::clone(&gateway.handler),
         clock: Arc::clone(&gateway.clock),
         metrics: Arc::clone(&gateway.metrics),
+        vitals: gateway.vitals.clone(),
         line,
     };
     let mut connection = Connection::new(socket, session, setup);

@@ -113,6 +113,11 @@ impl Roster {
         *self.view.write().expect(NOT_POISONED) = view;
     }
 
+    /// Whether a panic has left it half changed.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.view.is_poisoned() || self.awaited.is_poisoned()
+    }
+
     /// All members.
     pub fn members(&self) -> Arc<BTreeMap<NodeName, RosterEntry>> {
         Arc::clone(&self.view().members)

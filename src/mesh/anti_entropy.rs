@@ -160,12 +160,13 @@ fn pull(link: &Arc<Link>, context: &Arc<LinkContext>, owner: &NodeName, theirs: 
             .directory_pulls
             .with(if owner == link.peer().name { "owner" } else { "relay" })
             .increment(1);
-        let pulled = replication::pull(link.connection(), &owner, incarnation, &context).await;
+        let pulling = replication::pull(link.connection(), &owner, incarnation, &context);
+        let pulled = context.vitals.contained("pull", pulling).await;
         context.pulling.lock().expect(NOT_POISONED).remove(&owner);
-        if let Err(replication::TakeError::Breach(breach)) = &pulled {
+        if let Ok(Err(replication::TakeError::Breach(breach))) = &pulled {
             link.reject(&context, breach);
         }
-        if let Err(failed) = pulled {
+        if let Ok(Err(failed)) = pulled {
             debug!(%owner, peer = %link.peer().name, error = %failed, "a section could not be pulled");
         }
     });

@@ -11,6 +11,7 @@ use crate::id::NodeName;
 use crate::limits;
 use crate::mesh::identity::{Identity, IdentityError, SERVER_NAME};
 use crate::mesh::timer::LazyTimers;
+use crate::vital::Vitals;
 
 /// Why a connection to a peer is closed; the application code that the peer sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +71,13 @@ pub(crate) fn open(
     runtime: Arc<dyn Runtime>,
     identity: &Identity,
     seeds: [[u8; 32]; 2],
+    vitals: Vitals,
 ) -> io::Result<Endpoint> {
     let mut endpoint = Endpoint::new_with_abstract_socket(
         identity.endpoint_config(seeds[0]),
         Some(identity.server_config()),
         udp,
-        Arc::new(LazyTimers(runtime)),
+        Arc::new(LazyTimers { runtime, vitals }),
     )?;
     endpoint.set_default_client_config(identity.client_config(seeds[1]));
     Ok(endpoint)

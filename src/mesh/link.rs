@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, warn};
@@ -30,6 +30,7 @@ use crate::mesh::{Service, anti_entropy, replication};
 use crate::metrics::Metrics;
 use crate::receipt::Answer;
 use crate::replica::Replica;
+use crate::vital::{self, Vitals};
 
 /// The node at the other end of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +86,9 @@ pub(crate) enum LinkEnd {
     Broken,
 }
 
+/// Whether a task may end before its link.
+struct MayEnd(bool);
+
 struct Heard {
     datagrams: u64,
     at: Instant,
@@ -95,6 +99,7 @@ pub(crate) struct LinkContext {
     pub(crate) service: Arc<dyn Service>,
     pub(crate) replica: Arc<Replica>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) vitals: Vitals,
     pub(crate) gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
     /// Snapshots that may be sent now.
     pub(crate) snapshots_sent: Semaphore,
@@ -112,12 +117,14 @@ impl LinkContext {
         service: Arc<dyn Service>,
         replica: Arc<Replica>,
         metrics: Arc<Metrics>,
+        vitals: Vitals,
         gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
     ) -> Self {
         Self {
             service,
             replica,
             metrics,
+            vitals,
             gossip_inbox,
             snapshots_sent: Semaphore::new(limits::SNAPSHOTS_MAX),
             snapshots_received: Semaphore::new(limits::SNAPSHOTS_MAX),
@@ -272,39 +279,14 @@ impl Link {
     /// Runs the link until its connection closes, and says who closed it. Requests are sent once it is
     /// [settled](Self::settle).
     pub(crate) async fn run(self: Arc<Self>, context: Arc<LinkContext>) -> LinkEnd {
-        let mut tasks = JoinSet::new();
-        let (link, with) = (Arc::clone(&self), Arc::clone(&context));
-        tasks.spawn(async move {
-            if let Err(breach) = link.outbound.run(&link.connection, link.settled(), || link.is_busy()).await
-            {
-                link.reject(&with, &breach);
+        let mut tasks = self.spawn_tasks(&context);
+        let reason = loop {
+            tokio::select! {
+                biased;
+                reason = self.connection.closed() => break reason,
+                Some(ended) = tasks.join_next() => self.task_ended(ended, &context),
             }
-        });
-        let (link, with) = (Arc::clone(&self), Arc::clone(&context));
-        tasks.spawn(async move {
-            let breach = link.watch_answers().await;
-            link.reject(&with, &breach);
-        });
-        let link = Arc::clone(&self);
-        tasks.spawn(async move { link.send_gossip().await });
-        let (link, with) = (Arc::clone(&self), Arc::clone(&context));
-        tasks.spawn(async move { link.accept_datagrams(&with).await });
-        let (link, with) = (Arc::clone(&self), Arc::clone(&context));
-        tasks.spawn(async move { link.accept_streams(with).await }.in_current_span());
-        let (link, with) = (Arc::clone(&self), Arc::clone(&context));
-        tasks.spawn(
-            async move {
-                if let Some(breach) = replication::follow(&link.connection, &link.peer, &with).await {
-                    link.reject(&with, &breach);
-                }
-            }
-            .in_current_span(),
-        );
-        if self.dialled {
-            let (link, with) = (Arc::clone(&self), Arc::clone(&context));
-            tasks.spawn(async move { anti_entropy::exchange(&link, &with).await }.in_current_span());
-        }
-        let reason = self.connection.closed().await;
+        };
         self.pending.close();
         tasks.shutdown().await;
         debug!(peer = %self.peer.name, %reason, "link closed");
@@ -315,6 +297,71 @@ impl Link {
             ConnectionError::LocallyClosed => LinkEnd::ClosedHere,
             _ => LinkEnd::Broken,
         }
+    }
+
+    /// The tasks of the link, each of which gives whether it may end before the link.
+    fn spawn_tasks(self: &Arc<Self>, context: &Arc<LinkContext>) -> JoinSet<MayEnd> {
+        let mut tasks = JoinSet::new();
+        let (link, with) = (Arc::clone(self), Arc::clone(context));
+        tasks.spawn(async move {
+            if let Err(breach) = link.outbound.run(&link.connection, link.settled(), || link.is_busy()).await
+            {
+                link.reject(&with, &breach);
+            }
+            MayEnd(false)
+        });
+        let (link, with) = (Arc::clone(self), Arc::clone(context));
+        tasks.spawn(async move {
+            let breach = link.watch_answers().await;
+            link.reject(&with, &breach);
+            MayEnd(false)
+        });
+        let link = Arc::clone(self);
+        tasks.spawn(async move {
+            link.send_gossip().await;
+            MayEnd(true) // The link is retired.
+        });
+        let (link, with) = (Arc::clone(self), Arc::clone(context));
+        tasks.spawn(async move {
+            link.accept_datagrams(&with).await;
+            MayEnd(false)
+        });
+        let (link, with) = (Arc::clone(self), Arc::clone(context));
+        let accept = async move {
+            link.accept_streams(with).await;
+            MayEnd(false)
+        };
+        tasks.spawn(accept.in_current_span());
+        let (link, with) = (Arc::clone(self), Arc::clone(context));
+        let follow = async move {
+            if let Some(breach) = replication::follow(&link.connection, &link.peer, &with).await {
+                link.reject(&with, &breach);
+            }
+            MayEnd(false)
+        };
+        tasks.spawn(follow.in_current_span());
+        if self.dialled {
+            let (link, with) = (Arc::clone(self), Arc::clone(context));
+            let exchange = async move {
+                anti_entropy::exchange(&link, &with).await;
+                MayEnd(true)
+            };
+            tasks.spawn(exchange.in_current_span());
+        }
+        tasks
+    }
+
+    /// A task of the link is over. A link that only seems to work would be worse than none.
+    fn task_ended(&self, ended: Result<MayEnd, JoinError>, context: &LinkContext) {
+        let problem = match ended.map_err(JoinError::try_into_panic) {
+            Ok(MayEnd(true)) | Err(Err(_)) => return,
+            Ok(MayEnd(false)) if self.connection.close_reason().is_some() => return,
+            Ok(MayEnd(false)) => "it ended early".to_owned(),
+            Err(Ok(payload)) => vital::said(&*payload).to_owned(),
+        };
+        error!(peer = %self.peer.name, "closing the link");
+        context.vitals.count("link", &problem);
+        CloseCode::Ended.close(&self.connection);
     }
 
     async fn send_gossip(&self) {
@@ -383,11 +430,7 @@ impl Link {
                     Err(_) => return,
                 },
                 Some(ended) = streams.join_next(), if !streams.is_empty() => {
-                    if ended.is_err_and(|error| error.is_panic()) {
-                        // A link that only seems to work would be worse than none.
-                        error!(peer = %self.peer.name, "the reader of a stream panicked; closing the link");
-                        CloseCode::Ended.close(&self.connection);
-                    }
+                    self.task_ended(ended.map(|()| MayEnd(true)), &context);
                     continue;
                 }
             };

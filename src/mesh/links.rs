@@ -35,6 +35,7 @@ use crate::mesh::refusal::Refusal;
 use crate::mesh::{KnownMember, Service, anti_entropy};
 use crate::metrics::Metrics;
 use crate::replica::Replica;
+use crate::vital::Vitals;
 use crate::wire::Entropy;
 
 mod accept;
@@ -54,6 +55,7 @@ pub(crate) struct Links {
     /// Which refused connections are worth a line of the log.
     refusals: Notice,
     disagreements: Disagreements,
+    vitals: Vitals,
     /// `None` until this boot's incarnation is decided; handshakes wait for it.
     incarnation: watch::Sender<Option<Incarnation>>,
     context: OnceLock<Arc<LinkContext>>,
@@ -81,7 +83,7 @@ impl Links {
         advertise: SocketAddr,
         endpoint: Endpoint,
         identity: Identity,
-        metrics: Arc<Metrics>,
+        vitals: Vitals,
         entropy: Arc<Entropy>,
         takeover: Takeover,
     ) -> Arc<Self> {
@@ -96,7 +98,8 @@ impl Links {
             advertise,
             endpoint,
             identity,
-            metrics,
+            metrics: Arc::clone(vitals.metrics()),
+            vitals,
             incarnation: watch::Sender::new(None),
             context: OnceLock::new(),
             by_name: RwLock::default(),
@@ -162,7 +165,8 @@ impl Links {
         gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
     ) {
         let metrics = Arc::clone(&self.metrics);
-        let context = Arc::new(LinkContext::new(service, replica, metrics, gossip_inbox));
+        let context =
+            Arc::new(LinkContext::new(service, replica, metrics, self.vitals.clone(), gossip_inbox));
         assert!(self.context.set(context).is_ok(), "a node starts once");
         self.incarnation.send_replace(Some(incarnation));
     }
@@ -182,6 +186,12 @@ impl Links {
     fn linked_at(&self, addr: SocketAddr) -> Option<Arc<Link>> {
         let by_name = self.by_name.read().expect(NOT_POISONED);
         by_name.values().find(|link| link.peer().mesh == addr).cloned()
+    }
+
+    /// Whether a panic has left something half changed that all links rely on.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        let pulling = self.context.get().is_some_and(|context| context.pulling.is_poisoned());
+        self.by_name.is_poisoned() || self.dials.is_poisoned() || self.mailboxes.is_poisoned() || pulling
     }
 
     /// All links, by name.
@@ -235,27 +245,33 @@ impl Links {
         }
         let links = Arc::clone(self);
         self.tasks.spawn(async move {
-            // Another node may have taken over the address of one that is gone. A linked one is not asked
-            // again who it is: the one that is gone would be looked for five times a second.
-            let heir = links.heir(addr, expected.as_ref());
-            let mut again = Duration::ZERO;
-            let reached = match &heir {
-                Some(heir) => Some(heir.clone()),
-                None => match links.dial_once(addr).await {
-                    Ok(name) => Some(name),
-                    Err(failed) => {
-                        again = failed.again;
-                        None
-                    }
-                },
-            };
-            links.dialled(addr, reached.clone(), again);
-            let missed = reached.is_none() || expected.is_some() && reached != expected;
-            if missed && heir.is_none() {
-                links.metrics.mesh_dials_failed.increment(1);
+            if links.vitals.contained("dial", links.dial_now(addr, expected)).await.is_err() {
+                links.dialled(addr, None, Duration::ZERO); // Or it would never be dialled again.
             }
-            links.context().service.dial_ended(addr, expected.as_ref(), reached.as_ref());
         });
+    }
+
+    async fn dial_now(self: &Arc<Self>, addr: SocketAddr, expected: Option<NodeName>) {
+        // Another node may have taken over the address of one that is gone. A linked one is not asked
+        // again who it is: the one that is gone would be looked for five times a second.
+        let heir = self.heir(addr, expected.as_ref());
+        let mut again = Duration::ZERO;
+        let reached = match &heir {
+            Some(heir) => Some(heir.clone()),
+            None => match self.dial_once(addr).await {
+                Ok(name) => Some(name),
+                Err(failed) => {
+                    again = failed.again;
+                    None
+                }
+            },
+        };
+        self.dialled(addr, reached.clone(), again);
+        let missed = reached.is_none() || expected.is_some() && reached != expected;
+        if missed && heir.is_none() {
+            self.metrics.mesh_dials_failed.increment(1);
+        }
+        self.context().service.dial_ended(addr, expected.as_ref(), reached.as_ref());
     }
 
     /// Who has the address at which `expected` is looked for: this node, or a peer that is linked.
@@ -357,7 +373,8 @@ impl Links {
             {
                 // The peer may have used it already: serve what it sent, then close.
                 link.settle();
-                self.tasks.spawn(Arc::clone(&link).run(Arc::clone(self.context())));
+                let run = Arc::clone(&link).run(Arc::clone(self.context()));
+                self.spawn_for(&link, async { _ = run.await });
                 self.retire(link);
                 return;
             }
@@ -378,15 +395,28 @@ impl Links {
         context.service.link_up(&peer, members);
         let next = Arc::clone(&link);
         // Not a part of the link: when it is replaced in turn, the one after it waits for both.
-        self.tasks.spawn(async move {
+        self.spawn_for(&link, async move {
             if let Some(old) = replaced {
                 settled(&old).await;
             }
             next.settle();
         });
+        self.spawn_for(&Arc::clone(&link), async move {
+            let run = links.vitals.contained("link", Arc::clone(&link).run(context)).await;
+            links.closed(&link, run.unwrap_or(LinkEnd::Broken));
+            if run.is_err() {
+                CloseCode::Ended.close(link.connection());
+            }
+        });
+    }
+
+    /// Does something for a link in the background. Should it panic, the link ends.
+    fn spawn_for(&self, link: &Arc<Link>, work: impl Future<Output = ()> + Send + 'static) {
+        let (vitals, link) = (self.vitals.clone(), Arc::clone(link));
         self.tasks.spawn(async move {
-            let end = Arc::clone(&link).run(Arc::clone(&context)).await;
-            links.closed(&link, end);
+            if vitals.contained("link", work).await.is_err() {
+                CloseCode::Ended.close(link.connection());
+            }
         });
     }
 
@@ -411,7 +441,7 @@ impl Links {
         if let Some(oldest) = self.one_retired_too_many(&link) {
             CloseCode::Duplicate.close(oldest.connection());
         }
-        self.tasks.spawn(async move {
+        self.spawn_for(&Arc::clone(&link), async move {
             tokio::select! {
                 () = sleep(limits::LINK_RETIRE) => CloseCode::Duplicate.close(link.connection()),
                 _ = link.connection().closed() => {}

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::push::{Outcome, Tally};
 use crate::receipt::{Answer, NamedOutcome};
 use crate::replica::Replica;
+use crate::vital::Vitals;
 use crate::wire::Entropy;
 
 /// A node without sessions.
@@ -88,7 +89,8 @@ fn endpoint(identity: &Identity) -> quinn::Endpoint {
     let boot = BOOTS.fetch_add(1, Ordering::Relaxed);
     let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     let udp = TokioRuntime.wrap_udp_socket(socket).unwrap();
-    endpoint::open(udp, Arc::new(TokioRuntime), identity, [[boot; 32], [!boot; 32]]).unwrap()
+    let vitals = Vitals::new(Arc::new(Metrics::new()));
+    endpoint::open(udp, Arc::new(TokioRuntime), identity, [[boot; 32], [!boot; 32]], vitals).unwrap()
 }
 
 fn victim(answers: bool) -> Victim {
@@ -98,7 +100,8 @@ fn victim(answers: bool) -> Victim {
     let (metrics, entropy) = (Arc::new(Metrics::new()), Arc::new(Entropy::new([1; 32])));
     let (takeover, hasher) = (Takeover::default(), KeyHasher::new(&[0; 32]));
     let replica = Arc::new(Replica::new(me.clone(), Incarnation(1), hasher, takeover, Tuning::default()));
-    let links = Links::new(me, addr, endpoint, identity, Arc::clone(&metrics), entropy, takeover);
+    let vitals = Vitals::new(Arc::clone(&metrics));
+    let links = Links::new(me, addr, endpoint, identity, vitals, entropy, takeover);
     let (inbox, gossip) = mpsc::channel(limits::GOSSIP_INBOX);
     links.start(Incarnation(1), Arc::new(Quiet { answers }), Arc::clone(&replica), inbox);
     tokio::spawn(Arc::clone(&links).accept());

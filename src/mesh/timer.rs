@@ -14,25 +14,39 @@ use std::time::Instant;
 
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 
-/// A runtime whose timers are rarely moved.
-#[derive(Debug)]
-pub(crate) struct LazyTimers(pub(crate) Arc<dyn Runtime>);
+use crate::vital::Vitals;
+
+/// A runtime whose timers are rarely moved. A task of QUIC that panics is counted: the end of the endpoint
+/// or of the connection that it drove is noticed by whoever uses that.
+pub(crate) struct LazyTimers {
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) vitals: Vitals,
+}
+
+impl fmt::Debug for LazyTimers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LazyTimers").field(&self.runtime).finish()
+    }
+}
 
 impl Runtime for LazyTimers {
     fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
-        Box::pin(LazyTimer { timer: self.0.new_timer(at), set: at, due: at })
+        Box::pin(LazyTimer { timer: self.runtime.new_timer(at), set: at, due: at })
     }
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        self.0.spawn(future);
+        let vitals = self.vitals.clone();
+        self.runtime.spawn(Box::pin(async move {
+            let _ = vitals.contained("quic", future).await;
+        }));
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
-        self.0.wrap_udp_socket(socket)
+        self.runtime.wrap_udp_socket(socket)
     }
 
     fn now(&self) -> Instant {
-        self.0.now()
+        self.runtime.now()
     }
 }
 

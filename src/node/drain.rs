@@ -1,19 +1,86 @@
 //! How a node stops: its clients are sent away a few at a time, then it leaves.
+//!
+//! A node that has failed does the same in a second. Whatever has failed may panic once more when it is
+//! touched, or hang: each step goes on where the one before did not end.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use futures_util::FutureExt;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::gateway::Phase;
 use crate::limits;
-use crate::session::{CloseReason, Registry};
+use crate::node::shared::Shared;
+use crate::session::{CloseReason, Registry, Session};
 use crate::wire::Entropy;
+
+/// How long each step of a stop may take.
+pub(super) struct Steps {
+    /// Telling gossip how this node is.
+    tell: Duration,
+    /// Closing the sessions.
+    sessions: Duration,
+    /// Ending the HTTP requests in progress.
+    http: Duration,
+    /// Waiting for what is on its way to the peers.
+    grace: Duration,
+}
+
+impl Steps {
+    /// Those of a node that stops in good order, or that has failed.
+    pub(super) fn new(shared: &Shared, has_failed: bool) -> Self {
+        if has_failed {
+            return FAILED;
+        }
+        let drain_timeout = shared.config.timers.drain_timeout;
+        let http = shared.http_stop_timeout();
+        // What follows the sessions' end: requests in progress, receipts, the farewell.
+        let sessions = drain_timeout.saturating_sub(http + 2 * LEAVE_GRACE).max(drain_timeout / 2);
+        Self { tell: drain_timeout / 10, sessions, http: drain_timeout, grace: LEAVE_GRACE }
+    }
+}
+
+/// Stops a node. Its caller has a bound for all of it.
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    http_face: Option<JoinHandle<()>>,
+    tasks: &TaskTracker,
+    steps: Steps,
+) {
+    shared.phase.send_replace(Phase::Draining);
+    within(steps.tell, shared.advertise()).await;
+    info!(node = %shared.config.name, "draining");
+    within(steps.sessions, close_sessions(&shared.registry, &shared.entropy, steps.sessions)).await;
+    shared.vitals.stop();
+    shared.stop_http.cancel();
+    // Its requests still need the links.
+    if let Some(http_face) = http_face {
+        within(steps.http, async { _ = http_face.await }).await;
+    }
+    sleep(steps.grace).await;
+    shared.phase.send_replace(Phase::Stopped);
+    within(steps.tell, shared.advertise()).await;
+    shared.stop.cancel();
+    within(limits::DRAIN_TIMEOUT, shared.links.leave()).await;
+    tasks.close();
+    tasks.wait().await;
+    info!(node = %shared.config.name, "left");
+}
+
+/// Does a step, which may take too long or panic: the next one follows all the same.
+async fn within(bound: Duration, step: impl Future<Output = ()>) {
+    let _ = timeout(bound, AssertUnwindSafe(step).catch_unwind()).await;
+}
 
 /// Closes all sessions with 1012, spread over time so that they do not come back all at once, and
 /// waits until their connections are gone or `budget` is used up. What is queued for them is
 /// written first.
-pub(crate) async fn close_sessions(registry: &Arc<Registry>, entropy: &Entropy, budget: Duration) {
+async fn close_sessions(registry: &Arc<Registry>, entropy: &Entropy, budget: Duration) {
     let started = Instant::now();
     let sessions = registry.all();
     let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
@@ -27,16 +94,38 @@ pub(crate) async fn close_sessions(registry: &Arc<Registry>, entropy: &Entropy, 
         if due > Instant::now() + Duration::from_millis(1) {
             sleep_until(due).await;
         }
-        let retry_ms = entropy.between(limits::RETRY_MS.0, limits::RETRY_MS.1);
-        session.close(CloseReason::Restarting { retry_ms });
+        send_away(&session, entropy);
     }
     while registry.len() > 0 && started.elapsed() < budget {
         sleep(POLL).await;
     }
 }
 
+/// Closes a session with 1012. That of a session in which something has failed may panic, and must not keep
+/// the others from being told.
+pub(super) fn send_away(session: &Session, entropy: &Entropy) {
+    let retry_ms = entropy.between(limits::RETRY_MS.0, limits::RETRY_MS.1);
+    let _ = catch_unwind(AssertUnwindSafe(|| session.close(CloseReason::Restarting { retry_ms })));
+}
+
+/// The steps of a node that has failed. Guess: half of [`FAULT_DRAIN`](limits::FAULT_DRAIN) for the clients, to
+/// whom it matters most, and some round trips for each of the others.
+const FAILED: Steps = Steps {
+    tell: Duration::from_millis(50),
+    sessions: Duration::from_millis(500),
+    http: Duration::from_millis(200),
+    grace: Duration::from_millis(50),
+};
+/// How long receipts and releases have to reach the peers before the links close. Source: longer than the
+/// directory's gathering time and a round trip.
+const LEAVE_GRACE: Duration = Duration::from_millis(300);
 /// One session is closed for each of these, as long as half the budget lasts. Guess: 500 a second
 /// is what the remaining nodes take in without noticing.
 const CLOSE_PACE: Duration = Duration::from_millis(2);
 /// How often the remaining connections are counted.
 const POLL: Duration = Duration::from_millis(10);
+
+const _: () = {
+    let steps = 2 * FAILED.tell.as_millis() + FAILED.sessions.as_millis() + FAILED.http.as_millis();
+    assert!(steps + FAILED.grace.as_millis() < limits::FAULT_DRAIN.as_millis());
+};

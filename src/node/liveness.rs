@@ -78,6 +78,11 @@ impl Liveness {
         self.started.elapsed()
     }
 
+    /// Whether a panic has left it half changed.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.state.is_poisoned()
+    }
+
     /// Takes in one observation.
     pub(crate) fn observe(&self, observation: Observation) {
         let mut state = self.lock();
@@ -283,6 +288,13 @@ impl Liveness {
         if let Some(router) = self.router.upgrade() {
             router.supersede(lost);
         }
+    }
+
+    /// Holds the lock until that returns.
+    #[cfg(test)]
+    pub(crate) fn hang(&self, until: impl FnOnce()) {
+        let _held = self.lock();
+        until();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -112,7 +112,7 @@ impl Seeds {
     /// Looks up and greets until the node stops.
     pub(super) async fn keep_looking(mut self, shared: Arc<Shared>) {
         if self.names.is_empty() {
-            return;
+            return shared.stop.cancelled().await;
         }
         let greet = |addrs: &[SocketAddr]| addrs.iter().for_each(|addr| shared.gossip.greet(*addr));
         let mut tick = interval(limits::LOOKUP_ALONE_EVERY);

@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
 
 use crate::directory::Lost;
 use crate::id::{Incarnation, NodeName};
@@ -15,9 +14,9 @@ use crate::membership::overlay::Observation;
 use crate::membership::roster::Roster;
 use crate::mesh::{KnownMember, Link, Links, Peer, Request, Service};
 use crate::metrics::Metrics;
-use crate::node::Fault;
 use crate::node::liveness::Liveness;
 use crate::router::{Errand, Owner, relay};
+use crate::vital::{Fault, Vitals};
 
 /// The node, as its mesh sees it.
 pub(crate) struct NodeService {
@@ -29,7 +28,7 @@ pub(crate) struct NodeService {
     pub(crate) links: Weak<Links>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) push_timeout: Duration,
-    pub(crate) fault: watch::Sender<Option<Fault>>,
+    pub(crate) vitals: Vitals,
 }
 
 impl Service for NodeService {
@@ -84,7 +83,7 @@ impl Service for NodeService {
     }
 
     fn superseded(&self, known: Incarnation) {
-        self.fault.send_replace(Some(Fault::Superseded { known }));
+        self.vitals.fail(Fault::Superseded { known });
     }
 
     fn request(&self, link: &Arc<Link>, request: Request, payload: Bytes) {

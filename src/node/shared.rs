@@ -21,7 +21,6 @@ use crate::membership::member::{Advert, AdvertState, MemberState, bucket};
 use crate::membership::roster::Roster;
 use crate::mesh::{Links, PROTOCOL_VERSION};
 use crate::metrics::Metrics;
-use crate::node::Fault;
 use crate::node::liveness::Liveness;
 use crate::node::readiness::Ready;
 use crate::node::seeds::Company;
@@ -29,6 +28,7 @@ use crate::replica::Replica;
 use crate::router::Router;
 use crate::session::Registry;
 use crate::token::{ResumeKey, TokenVerifier};
+use crate::vital::{Fault, Vitals};
 use crate::wire::{Clock, Entropy};
 
 /// The parts of a running node.
@@ -49,7 +49,7 @@ pub(super) struct Shared {
     pub(super) gossip_rejected: Arc<AtomicU64>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) phase: watch::Sender<Phase>,
-    pub(super) fault: watch::Sender<Option<Fault>>,
+    pub(super) vitals: Vitals,
     pub(super) http_shown: String,
     pub(super) mesh_shown: SocketAddr,
     /// Ends the HTTP face.
@@ -80,6 +80,7 @@ impl Shared {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             phase: self.phase.subscribe(),
+            vitals: self.vitals.clone(),
             nodes: Box::new(move || shared.nodes()),
             forget: Box::new(move |name| liveness.forget(name)),
         })
@@ -94,17 +95,18 @@ impl Shared {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                why = &mut ended => {
-                    self.fault.send_replace(Some(Fault::Gossip(why)));
-                    return;
-                }
+                why = &mut ended => return self.vitals.fail(Fault::Gossip(why)),
                 _ = tick.tick() => {}
+            }
+            self.vitals.watched();
+            if let Some(what) = self.poisoned() {
+                return self.vitals.fail(Fault::Poisoned { what });
             }
             self.metrics.gossip_refused.increment(self.gossip_rejected.swap(0, Ordering::Relaxed));
             self.metrics.mesh_handshakes.set(self.links.handshakes() as f64);
             self.liveness.round(self.gossip.views().await, &self.links);
             if let Some(known) = self.liveness.superseded_by() {
-                self.fault.send_replace(Some(Fault::Superseded { known }));
+                self.vitals.fail(Fault::Superseded { known });
             }
             if *self.phase.borrow() == Phase::Joining
                 && let Some(ready) = self.liveness.ready()
@@ -128,6 +130,18 @@ impl Shared {
         } else {
             Company::Complete
         }
+    }
+
+    /// What a panic has left half changed, and the whole node relies on.
+    fn poisoned(&self) -> Option<&'static str> {
+        let members = self.liveness.is_poisoned() || self.roster.is_poisoned();
+        let parts = [
+            ("the list of members", members),
+            ("the directory", self.replica.is_poisoned()),
+            ("the list of sessions", self.registry.is_poisoned()),
+            ("the list of links", self.links.is_poisoned()),
+        ];
+        parts.into_iter().find(|(_, poisoned)| *poisoned).map(|(what, _)| what)
     }
 
     /// Keeps what this boot is behind of. The peers that the next boot asks may not know it, and it would

@@ -34,6 +34,7 @@ use crate::replica::Replica;
 use crate::router::{Owner, Router, RouterParts};
 use crate::session::{OutboxLimits, Registry};
 use crate::token::{ResumeKey, TokenVerifier};
+use crate::vital::Vitals;
 use crate::wire::{Clock, Entropy, OpenFiles, Resolver, Wire};
 
 /// Starts a node.
@@ -60,20 +61,21 @@ where
     let mesh_shown = config.mesh_advertise.unwrap_or(mesh);
     let scheme = if tls.is_some() { "https" } else { "http" };
     let http_shown = format!("{scheme}://{}", config.http_advertise.unwrap_or(http));
+    let vitals = Vitals::new(Arc::clone(&metrics));
     let seeds = [entropy.seed(), entropy.seed()];
-    let endpoint = endpoint::open(wire.udp, wire.runtime, &identity, seeds)?;
+    let endpoint = endpoint::open(wire.udp, wire.runtime, &identity, seeds, vitals.clone())?;
     let hash_key = identity.shared_key("session keys");
     let links = Links::new(
         config.name.clone(),
         mesh_shown,
         endpoint,
         identity,
-        Arc::clone(&metrics),
+        vitals.clone(),
         Arc::clone(&entropy),
         config.takeover,
     );
     let tasks = TaskTracker::new();
-    tasks.spawn(Arc::clone(&links).accept());
+    tasks.spawn(vitals.vital("mesh", Arc::clone(&links).accept()));
     let front = Front::new(Arc::clone(&entropy));
     let shares = shares(&config, &wire.files);
     let terms = Terms {
@@ -89,13 +91,16 @@ where
     let open = stop_http.clone().drop_guard();
     let answering = Arc::clone(&front);
     let answer = move |request| Arc::clone(&answering).answer(request);
-    let http_face = tasks.spawn(gateway::serve(wire.tcp, terms, answer, stop_http.clone()));
+    let http_face = gateway::serve(wire.tcp, terms, answer, stop_http.clone());
+    let http_face = tasks.spawn(vitals.vital("http", http_face));
+    let started = Started { vitals: vitals.clone(), links: Some(Arc::clone(&links)) };
     let parts = Parts {
         config: Arc::new(config),
         websockets_max: shares.websockets,
         stop_http,
         links: Arc::clone(&links),
         metrics,
+        vitals: vitals.clone(),
         clock: wire.clock,
         resolver: wire.resolver,
         entropy,
@@ -103,16 +108,39 @@ where
         mesh_shown,
         hash_key,
     };
-    let (shared, seeds) = parts.connect().await.inspect_err(|_| links.close())?;
+    let (shared, seeds) = parts.connect().await?;
     front.open(App::new(shared.gateway(tokens, resume, handler)));
+    started.all();
     open.disarm();
-    tasks.spawn(Arc::clone(&shared).keep_watch());
-    tasks.spawn(seeds.keep_looking(Arc::clone(&shared)));
+    tasks.spawn(vitals.vital("watch", Arc::clone(&shared).keep_watch()));
+    tasks.spawn(vitals.vital("seeds", seeds.keep_looking(Arc::clone(&shared))));
     let (entropy, stop) = (Arc::clone(&shared.entropy), shared.stop.clone());
-    tasks.spawn(Arc::clone(&shared.links).keep_copies(entropy, stop));
+    tasks.spawn(vitals.vital("copies", Arc::clone(&shared.links).keep_copies(entropy, stop)));
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
     Ok(Node { shared, http, mesh, tasks, http_face: Some(http_face) })
+}
+
+/// What runs already while a node starts. Whoever gives up the start drops it, and that is no fault.
+struct Started {
+    vitals: Vitals,
+    links: Option<Arc<Links>>,
+}
+
+impl Started {
+    /// The node has started: all of it stays.
+    fn all(mut self) {
+        self.links = None;
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(links) = &self.links {
+            self.vitals.stop();
+            links.close();
+        }
+    }
 }
 
 /// What is known before the node speaks to anybody.
@@ -123,6 +151,7 @@ struct Parts {
     stop_http: CancellationToken,
     links: Arc<Links>,
     metrics: Arc<Metrics>,
+    vitals: Vitals,
     clock: Arc<dyn Clock>,
     resolver: Arc<dyn Resolver>,
     entropy: Arc<Entropy>,
@@ -144,7 +173,8 @@ impl Parts {
         let replica = Arc::new(Replica::new(name.clone(), incarnation, hasher, takeover, tuning));
         let registry = Arc::new(Registry::new(name.clone(), self.websockets_max));
         let roster = Arc::new(Roster::joining());
-        let owner = Arc::new(Owner::new(name.clone(), Arc::clone(&registry), Arc::clone(&replica)));
+        let owner = Owner::new(name.clone(), Arc::clone(&registry), Arc::clone(&replica), &self.vitals);
+        let owner = Arc::new(owner);
         let router = self.router(&replica, &registry, &roster, Arc::clone(&owner));
         let liveness = Arc::new(Liveness::new(
             &self.config,
@@ -154,7 +184,6 @@ impl Parts {
             Arc::clone(&replica),
             Arc::downgrade(&router),
         ));
-        let fault = watch::Sender::new(None);
         let service = NodeService {
             me: name.clone(),
             liveness: Arc::clone(&liveness),
@@ -163,7 +192,7 @@ impl Parts {
             links: Arc::downgrade(&self.links),
             metrics: Arc::clone(&self.metrics),
             push_timeout: self.config.timers.push_timeout,
-            fault: fault.clone(),
+            vitals: self.vitals.clone(),
         };
         let (gossip_in, gossip_out) = mpsc::channel(limits::GOSSIP_INBOX);
         self.links.start(incarnation, Arc::new(service), Arc::clone(&replica), gossip_in);
@@ -185,7 +214,7 @@ impl Parts {
             gossip_rejected,
             metrics: self.metrics,
             phase: watch::Sender::new(Phase::Joining),
-            fault,
+            vitals: self.vitals,
             http_shown: self.http_shown,
             mesh_shown: self.mesh_shown,
             stop_http: self.stop_http,

@@ -17,6 +17,8 @@ use crate::router::Lease;
 use crate::session::{CloseReason, OutboxLimits, Session};
 use crate::wire::Wire;
 
+mod faults;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 const LIMITS: OutboxLimits = OutboxLimits { messages_max: 9, bytes_max: 99 };
 

@@ -19,6 +19,7 @@ use crate::limits;
 use crate::push::{Message, Outcome};
 use crate::receipt::{Answer, Reply, gather_tally};
 use crate::session::Registry;
+use crate::vital::Vitals;
 
 /// Brings messages to all sessions of a node.
 pub(super) struct Fanout {
@@ -37,10 +38,10 @@ struct Broadcast {
 
 impl Fanout {
     /// A fan-out to what is in `registry`. Its tasks end with it.
-    pub(super) fn new(registry: Arc<Registry>) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, vitals: &Vitals) -> Self {
         let part = |part| {
             let (sender, broadcasts) = channel(limits::FANOUT_MESSAGES_MAX);
-            tokio::spawn(run(Arc::clone(&registry), part, broadcasts));
+            tokio::spawn(vitals.vital("fan-out", run(Arc::clone(&registry), part, broadcasts)));
             sender
         };
         let parts = (0..PARTS).map(part).collect();
@@ -87,6 +88,7 @@ mod tests {
     use super::*;
     use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
     use crate::key::KeyHasher;
+    use crate::metrics::Metrics;
     use crate::push::{Payload, Tally};
     use crate::session::{OutboxLimits, Session, Work};
 
@@ -104,6 +106,10 @@ mod tests {
         registry
     }
 
+    fn vitals() -> Vitals {
+        Vitals::new(Arc::new(Metrics::new()))
+    }
+
     fn message(id: &str, bytes: usize) -> Arc<Message> {
         let id = MessageId::new(id).unwrap();
         Arc::new(Message::new(id, false, Payload::binary(vec![0; bytes])))
@@ -118,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn each_session_has_all_broadcasts_in_their_order_and_each_is_counted() {
         let registry = registry();
-        let fanout = Fanout::new(Arc::clone(&registry));
+        let fanout = Fanout::new(Arc::clone(&registry), &vitals());
         let answers = ["a", "b"].map(|id| broadcast(&fanout, &message(id, 1)));
         for session in registry.all() {
             let mut received = Vec::new();
@@ -138,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_fit_is_refused_for_every_session() {
         let registry = registry();
-        let fanout = Fanout::new(Arc::clone(&registry));
+        let fanout = Fanout::new(Arc::clone(&registry), &vitals());
         let first = broadcast(&fanout, &message("a", limits::FANOUT_BYTES_MAX));
         let refused = Tally { overloaded: SESSIONS as u64, ..Tally::default() };
         assert_eq!(broadcast(&fanout, &message("b", 1)).await, Ok(Answer::Tally(refused)));

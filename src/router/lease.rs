@@ -27,6 +27,7 @@ use crate::replica::{Held, Replica};
 use crate::router::attempt::{Patience, Pending};
 use crate::router::{Errand, Router};
 use crate::session::{CloseReason, Permit, Registry, Replaced, Session};
+use crate::vital::finally;
 
 /// The right of one connection to be its key's session. Dropping it ends the session and releases
 /// the claim.
@@ -179,7 +180,7 @@ impl Drop for Lease {
                     end.release();
                 });
             }
-            _ => end.release(),
+            _ => finally(|| end.release()),
         }
     }
 }

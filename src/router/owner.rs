@@ -11,6 +11,7 @@ use crate::replica::Replica;
 use crate::router::Errand;
 use crate::router::fanout::Fanout;
 use crate::session::{CloseReason, Registry, Session};
+use crate::vital::Vitals;
 
 /// Does errands at this node's sessions.
 pub(crate) struct Owner {
@@ -22,8 +23,8 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// The owner's side of the node `me`.
-    pub(crate) fn new(me: NodeName, registry: Arc<Registry>, replica: Arc<Replica>) -> Self {
-        let fanout = Fanout::new(Arc::clone(&registry));
+    pub(crate) fn new(me: NodeName, registry: Arc<Registry>, replica: Arc<Replica>, vitals: &Vitals) -> Self {
+        let fanout = Fanout::new(Arc::clone(&registry), vitals);
         Self { me, registry, replica, fanout }
     }
 

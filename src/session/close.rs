@@ -41,6 +41,8 @@ pub(crate) enum CloseReason {
     TokenExpired,
     /// The client does not read as fast as it is written to.
     SlowConsumer,
+    /// What the application does with the session panicked.
+    Failed,
 }
 
 impl CloseReason {
@@ -50,6 +52,7 @@ impl CloseReason {
             CloseReason::ClientGone | CloseReason::Idle => 1000,
             CloseReason::Policy(_) | CloseReason::HeartbeatTimeout => 1008,
             CloseReason::TooBig => 1009,
+            CloseReason::Failed => 1011,
             CloseReason::Restarting { .. } => 1012,
             CloseReason::TryLater { .. } => 1013,
             CloseReason::Superseded { .. } | CloseReason::Excluded => 4001,
@@ -74,6 +77,7 @@ impl CloseReason {
             CloseReason::Kicked => "kicked".into(),
             CloseReason::TokenExpired => "token expired".into(),
             CloseReason::SlowConsumer => "slow consumer".into(),
+            CloseReason::Failed => "internal error".into(),
         }
     }
 
@@ -92,6 +96,7 @@ impl CloseReason {
             CloseReason::Kicked => "kicked",
             CloseReason::TokenExpired => "token_expired",
             CloseReason::SlowConsumer => "slow_consumer",
+            CloseReason::Failed => "failed",
         }
     }
 

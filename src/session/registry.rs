@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
 
@@ -135,6 +135,11 @@ impl Registry {
         None
     }
 
+    /// Whether a panic has left it half changed. It is usable for as long as a node takes to stop.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.sessions.iter().any(Mutex::is_poisoned)
+    }
+
     /// All sessions, at about the same time.
     pub(crate) fn all(&self) -> Vec<Arc<Session>> {
         self.part(0, 1)
@@ -144,7 +149,8 @@ impl Registry {
     pub(crate) fn part(&self, part: usize, parts: usize) -> Vec<Arc<Session>> {
         let mut sessions = Vec::with_capacity(self.len() / parts);
         for shard in self.sessions.iter().skip(part).step_by(parts) {
-            sessions.extend(shard.lock().expect(NOT_POISONED).values().cloned());
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.extend(shard.values().cloned());
         }
         // The maps hash differently in every process; a fixed order keeps broadcasts reproducible.
         sessions.sort_unstable_by_key(|session| session.key());
@@ -152,7 +158,8 @@ impl Registry {
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
-        self.sessions[key.user.low as usize % SHARDS].lock().expect(NOT_POISONED)
+        let shard = self.sessions[key.user.low as usize % SHARDS].lock();
+        shard.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,7 +176,6 @@ impl Drop for Permit {
 
 /// Guess: far more than cores, so that pushes rarely meet.
 const SHARDS: usize = 64;
-const NOT_POISONED: &str = "no panic happens under this lock";
 
 #[cfg(test)]
 mod tests {

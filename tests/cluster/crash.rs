@@ -190,7 +190,13 @@ async fn an_earlier_process_under_the_same_name_stops_when_a_later_one_joins() {
     let path = dir.path().to_str().expect("temporary paths are text");
     let first = Launch::dev(&cluster, "n2").peers([&peer]).flags(["--data-dir", path]).start().await;
     first.ready().await;
+    let mut client = first.connect("u", Some("d")).await;
+    peer.shows("u", &[("d", "n2")]).await;
     let second = Launch::dev(&cluster, "n2").peers([&peer]).start().await;
+    let (code, reason) = client.closed().await;
+    assert_eq!(code, 1012, "its clients are told to go elsewhere");
+    let reason: serde_json::Value = serde_json::from_str(&reason).expect("the reason is JSON");
+    assert!(reason["retry_ms"].as_u64().is_some_and(|pause| (100..=3_000).contains(&pause)), "{reason}");
     let status = first.process.end().await;
     assert_eq!(status.code(), Some(1), "it has to fail");
     let kept = std::fs::read_to_string(dir.path().join("incarnation")).expect("the file was written");
@@ -214,10 +220,48 @@ async fn an_earlier_process_under_the_same_name_stops_also_when_there_is_no_thir
     assert_eq!(second.process.ended(), None, "the later one goes on");
 }
 
+#[tokio::test]
+async fn a_node_that_fails_ends_within_seconds_also_when_it_is_told_to_stop_meanwhile() {
+    let _alone = alone().await;
+    let cluster = unique();
+    let first = Launch::dev(&cluster, "n1").flags(["--drain-timeout", "60s"]).start().await;
+    first.ready().await;
+    // It takes nothing any more, so that there is something to wait for.
+    let _deaf = first.dial().user("u").receive_buffer(16 << 10).open_raw().await;
+    let large = "x".repeat(1 << 20);
+    eventually("a write that stalls", async || {
+        let answer = first.push("u", &large).await;
+        let outcome = answer.json["sessions"][0]["outcome"].clone();
+        if outcome == "buffered" { Ok(()) } else { Err(outcome) }
+    })
+    .await;
+    let _second = Launch::dev(&cluster, "n1").peers([&first]).start().await;
+    eventually("it drains, or has ended", async || {
+        let livez = first.http.try_call("GET", "/livez", &[], "").await;
+        match livez {
+            Ok(answer) if answer.status == 200 => Err("alive"),
+            Ok(answer) => {
+                assert_eq!(answer.error(), (503, "not_alive"));
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
+    })
+    .await;
+    let told = Instant::now();
+    if first.process.ended().is_none() {
+        first.process.signal("TERM");
+    }
+    assert_eq!(first.process.end().await.code(), Some(1));
+    assert!(told.elapsed() < FAULT_DRAIN + SLACK, "it took {:?}", told.elapsed());
+}
+
 /// Sessions of the node that is killed.
 const SESSIONS: u64 = 20;
 /// The default of `--push-timeout`: the documented bound of a push.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// The documented bound of the stop of a node that can not go on.
+const FAULT_DRAIN: Duration = Duration::from_secs(1);
 /// Within which a dead node's sessions are gone: 6.4 s by the arithmetic of
 /// src/membership/overlay/member.rs.
 const GONE_AFTER: Duration = Duration::from_secs(7);

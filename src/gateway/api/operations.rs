@@ -13,10 +13,19 @@ use serde_json::{Map, json};
 
 use crate::gateway::error::ApiError;
 use crate::gateway::{Face, Phase};
+use crate::limits;
 
-/// `GET /livez`: the process answers.
-pub(super) async fn live() -> &'static str {
-    "ok"
+/// `GET /livez`: the node works. Takes no lock of the node, because it is asked when something hangs.
+pub(super) async fn live(State(face): State<Arc<Face>>) -> Result<&'static str, ApiError> {
+    let vitals = &face.gateway.vitals;
+    match vitals.fault() {
+        Some(fault) => Err(ApiError::not_alive(fault.to_string())),
+        None if !vitals.is_watched() => Err(ApiError::not_alive(format!(
+            "the watch over the members has not run for {} s: restart this node, and report this defect",
+            limits::WATCH_SILENCE_MAX.as_secs()
+        ))),
+        None => Ok("ok"),
+    }
 }
 
 /// `GET /readyz`: clients may be sent here.

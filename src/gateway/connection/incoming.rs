@@ -9,8 +9,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tracing::debug;
 
-use super::Connection;
 use super::ending::Ending;
+use super::{Connection, call};
 use crate::gateway::envelope::{self, Inbound};
 use crate::gateway::frames::FrameKind;
 use crate::push::{Payload, PayloadKind};
@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         debug_assert!(self.handling.is_none(), "nothing is read while a handler runs");
         let handler = Arc::clone(&self.setup.handler);
         let info = self.setup.info.clone();
-        self.handling = Some(Box::pin(async move {
+        self.handling = Some(call(async move {
             handler.on_message(&info, payload).await;
             Ok(())
         }));

@@ -30,11 +30,15 @@ struct Recorder {
     refuses: Option<&'static str>,
     /// If there, `on_message` waits for it.
     gate: Option<Notify>,
+    /// The call that panics once it is noted.
+    panics: Option<&'static str>,
 }
 
 impl Recorder {
     fn note(&self, call: String) {
+        let panics = self.panics.is_some_and(|panics| call.starts_with(panics));
         self.calls.lock().unwrap().push(call);
+        assert!(!panics, "on purpose");
     }
 }
 
@@ -131,6 +135,7 @@ async fn connect(options: Options) -> Fixture {
         handler: handler.clone(),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
+        vitals: Vitals::new(Arc::clone(&metrics)),
         line,
     };
     let mut connection = Connection::new(server, Arc::clone(&session), setup);
@@ -410,6 +415,40 @@ async fn a_handler_sees_the_session_from_its_begin_to_its_end() {
     while fixture.client.next().await.is_some() {}
     let expected = ["connect 42/phone", "message b\"a\"", "message b\"\\0\\xff\"", "disconnect 1000"];
     assert_eq!(fixture.ended().await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_ends_its_session_and_no_more() {
+    for (panics, code, calls) in [
+        ("connect", 1011, &["connect 42/phone"][..]),
+        ("message", 1011, &["connect 42/phone", "message b\"m\"", "disconnect 1011"]),
+        ("disconnect", 1000, &["connect 42/phone", "message b\"m\"", "disconnect 1000"]),
+    ] {
+        let handler = Recorder { panics: Some(panics), ..Recorder::default() };
+        let mut fixture = connect(Options { handler, ..Options::default() }).await;
+        if panics != "connect" {
+            fixture.client.send(Frame::text("m")).await.unwrap();
+        }
+        if panics == "disconnect" {
+            fixture.client.close(None).await.unwrap();
+        }
+        let mut seen = None;
+        let reading = async {
+            while let Some(Ok(frame)) = fixture.client.next().await {
+                if let Frame::Close(frame) = frame {
+                    seen = frame.map(|frame| (u16::from(frame.code), frame.reason.to_string()));
+                }
+            }
+        };
+        timeout(Duration::from_secs(9), reading).await.expect("the connection ends");
+        if code == 1011 {
+            assert_eq!(seen, Some((1011, "internal error".to_owned())), "{panics}");
+        }
+        fixture.task.await.expect("the task of the session ends well");
+        assert_eq!(*fixture.handler.calls.lock().unwrap(), calls);
+        let counted = fixture.metrics.render();
+        assert!(counted.contains("pushmesh_tasks_failed_total{task=\"handler\"} 1"), "{counted}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

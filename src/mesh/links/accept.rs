@@ -30,7 +30,10 @@ impl Links {
             };
             match self.admission.judge(&attempt, Instant::now()) {
                 Verdict::Begin(place) => {
-                    self.tasks.spawn(Arc::clone(&self).shake_hands(incoming, place));
+                    let (vitals, shake) =
+                        (self.vitals.clone(), Arc::clone(&self).shake_hands(incoming, place));
+                    // Should it panic, whoever dialled finds the connection closed.
+                    self.tasks.spawn(async move { vitals.contained("handshake", shake).await });
                 }
                 Verdict::Validate => {
                     self.metrics.mesh_retries.increment(1);
