@@ -183,11 +183,18 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 pub const DISAGREED_RETRY: Duration = Duration::from_secs(10);
 /// Addresses that are dialled or linked at the same time.
 pub const PEERS_MAX: usize = 1_024;
+/// A peer that was cut off so often within [`OFFENCES_WITHIN`] is not linked until fewer were. Guess: once and again may be
+/// bad luck.
+pub const OFFENCES_MAX: usize = 3;
+/// See [`OFFENCES_MAX`].
+pub const OFFENCES_WITHIN: Duration = Duration::from_secs(60);
 /// Links to one peer that lost against another one and are kept for what is in flight. Source: dials that cross
 /// leave one; a peer that dials without end keeps no more.
 pub const LINKS_RETIRED_MAX: usize = 4;
 /// Handshakes of members that are under way at a node. Source: all of them come back at once.
 pub const MEMBER_HANDSHAKES_MAX: usize = PEERS_MAX;
+/// Of those, from one machine (of IPv6, from one /64): one that is in other hands leaves room for the others.
+pub const MEMBER_HANDSHAKES_PER_HOST_MAX: usize = MEMBER_HANDSHAKES_MAX / 4;
 /// Handshakes of strangers that are under way. Arithmetic: some 40 KB each.
 pub const STRANGER_HANDSHAKES_MAX: usize = 64;
 /// Of those, without a proof of their address: each is answered with three times the bytes of its first packet.

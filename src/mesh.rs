@@ -37,6 +37,7 @@ mod link;
 mod links;
 pub(crate) mod mailbox;
 mod notice;
+mod offenders;
 mod outbound;
 mod receipts;
 mod refusal;

@@ -68,6 +68,7 @@ enum Kind {
 
 struct State {
     members: BTreeMap<SocketAddr, usize>,
+    member_hosts: BTreeMap<IpAddr, usize>,
     members_total: usize,
     anonymous: usize,
     strangers: BTreeMap<IpAddr, usize>,
@@ -84,6 +85,7 @@ impl Admission {
     pub(crate) fn new(passes: Passes) -> Arc<Self> {
         let state = State {
             members: BTreeMap::new(),
+            member_hosts: BTreeMap::new(),
             members_total: 0,
             anonymous: 0,
             strangers: BTreeMap::new(),
@@ -127,11 +129,17 @@ enum Refused {
 
 impl State {
     fn member(&mut self, attempt: &Attempt) -> Result<Kind, Refused> {
+        let host = source(attempt.from);
         let here = self.members.get(&attempt.from).copied().unwrap_or(0);
-        if self.members_total >= limits::MEMBER_HANDSHAKES_MAX || here >= limits::HANDSHAKES_PER_ADDRESS_MAX {
+        let of_host = self.member_hosts.get(&host).copied().unwrap_or(0);
+        if self.members_total >= limits::MEMBER_HANDSHAKES_MAX
+            || of_host >= limits::MEMBER_HANDSHAKES_PER_HOST_MAX
+            || here >= limits::HANDSHAKES_PER_ADDRESS_MAX
+        {
             return Err(Refused::Full);
         }
         *self.members.entry(attempt.from).or_default() += 1;
+        *self.member_hosts.entry(host).or_default() += 1;
         self.members_total += 1;
         let pass = attempt.first_id.to_vec();
         if self.used.insert(pass.clone()) {
@@ -174,6 +182,7 @@ impl Drop for Place {
             Kind::Member(from) => {
                 state.members_total -= 1;
                 release(&mut state.members, &from);
+                release(&mut state.member_hosts, &source(from));
             }
             Kind::Anonymous => state.anonymous -= 1,
             Kind::Stranger(source) => {
@@ -291,8 +300,12 @@ mod tests {
         // One who has the key and dials without end is bounded all the same.
         let (places, ..) = judged(&admission, (0..100).map(|_| attempt(1, 7_400, false, draw())), now);
         assert_eq!(places.len(), limits::HANDSHAKES_PER_ADDRESS_MAX);
-        let (more, ..) = judged(&admission, (1..5_000).map(|port| attempt(2, port, false, draw())), now);
-        assert_eq!(places.len() + more.len(), limits::MEMBER_HANDSHAKES_MAX);
+        let (more, ..) = judged(&admission, (1..5_000).map(|port| attempt(1, port, false, draw())), now);
+        assert_eq!(places.len() + more.len(), limits::MEMBER_HANDSHAKES_PER_HOST_MAX, "on other ports");
+        let hosts = (2..=255).flat_map(|host| (1..=20).map(move |port| (host, port)));
+        let (rest, ..) =
+            judged(&admission, hosts.map(|(host, port)| attempt(host, port, false, draw())), now);
+        assert_eq!(places.len() + more.len() + rest.len(), limits::MEMBER_HANDSHAKES_MAX);
         assert!(admission.state.lock().unwrap().used.len() <= limits::PASSES_REMEMBERED);
     }
 }

@@ -56,6 +56,9 @@ pub(crate) enum HandshakeError {
          cluster the same --hash-key-file"
     )]
     OtherHashKey,
+    /// The peer was cut off too often.
+    #[error("the peer was cut off {} times within {} s", limits::OFFENCES_MAX, limits::OFFENCES_WITHIN.as_secs())]
+    Barred,
     /// The connection is to a node of this very name.
     #[error("the peer has this node's own name")]
     Myself,

@@ -24,6 +24,7 @@ use crate::mesh::frame::{Action, Digests, Receipts, Recipients, Request, Subscri
 use crate::mesh::lane::{GOSSIP_PRIORITY, open_stream};
 use crate::mesh::mailbox::Mailbox;
 use crate::mesh::notice::Notice;
+use crate::mesh::offenders::Offenders;
 use crate::mesh::outbound::Outbound;
 use crate::mesh::receipts::{Expected, Pending};
 use crate::mesh::{Service, anti_entropy, replication};
@@ -101,6 +102,8 @@ pub(crate) struct LinkContext {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) vitals: Vitals,
     pub(crate) gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
+    /// Peers that were cut off lately.
+    pub(crate) offenders: Offenders,
     /// Snapshots that may be sent now.
     pub(crate) snapshots_sent: Semaphore,
     /// Snapshots that may be received now.
@@ -126,6 +129,7 @@ impl LinkContext {
             metrics,
             vitals,
             gossip_inbox,
+            offenders: Offenders::default(),
             snapshots_sent: Semaphore::new(limits::SNAPSHOTS_MAX),
             snapshots_received: Semaphore::new(limits::SNAPSHOTS_MAX),
             pulling: Mutex::new(BTreeSet::new()),
@@ -503,6 +507,7 @@ impl Link {
     pub(crate) fn reject(&self, context: &LinkContext, breach: &Breach) {
         if breach.is_offence() && self.connection.close_reason().is_none() {
             context.metrics.mesh_frames_refused(breach.kind());
+            context.offenders.note(&self.peer.name, Instant::now());
             warn!(peer = %self.peer.name, error = %breach, "a peer broke the protocol; closing the link");
             CloseCode::Protocol.close(&self.connection);
         }

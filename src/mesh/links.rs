@@ -304,6 +304,9 @@ impl Links {
             return Ok(name);
         }
         let greeted = async {
+            if self.context().offenders.barred(&name, Instant::now()) {
+                return Err(HandshakeError::Barred);
+            }
             let hello = handshake::greet(&connection, &name, &self.hello()).await?;
             if name == self.me {
                 return Err(HandshakeError::Myself);

@@ -89,7 +89,7 @@ impl Refusal {
             HandshakeError::Timeout => connection
                 .close_reason()
                 .map_or(Some(Self::Unfinished), |reason| Self::of_connection(&reason)),
-            HandshakeError::Codec(_) => Some(Self::Protocol),
+            HandshakeError::Codec(_) | HandshakeError::Barred => Some(Self::Protocol),
         }
     }
 }

@@ -301,7 +301,7 @@ async fn streams_that_say_nothing_end_the_link() {
         assert!(matches!(reason, ConnectionError::ApplicationClosed(_)), "{reason}");
         drop(streams);
     }
-    let evil = Member::link(&victim, "evil").await;
+    let evil = Member::link(&victim, "other-evil").await;
     let mut gossip = evil.open(StreamKind::Gossip).await;
     gossip.write_all(b"and so on").await.unwrap();
     let reason = within("the end of a message without one", evil.connection.closed()).await;
@@ -541,4 +541,26 @@ async fn dials_that_cross_or_end_are_no_refusals_and_what_is_wrong_is_counted_by
     none_under_way().await;
     assert_eq!(all.map(counted), [0, 0, 1, 1, 0, 0, 1, 1]);
     drop(silent);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_cut_off_again_and_again_is_not_linked_for_a_while() {
+    let victim = victim(true);
+    for _ in 0..limits::OFFENCES_MAX {
+        let evil = Member::link(&victim, "evil").await;
+        write_frame(&mut evil.open(StreamKind::Receipts).await, &tally(0)).await.unwrap();
+        within("the end", evil.connection.closed()).await;
+    }
+    let identity = identity("evil");
+    let endpoint = endpoint(&identity);
+    let (connection, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
+    let settings = Settings { takeover: Takeover::default().to_string(), keys_check: identity.keys_check() };
+    let (mesh, members) = (endpoint.local_addr().unwrap(), Vec::new());
+    let hello = Hello { name: name("evil"), incarnation: Incarnation(6), mesh, members, settings };
+    assert!(handshake::greet(&connection, &name("n1"), &hello).await.is_err());
+    let reason = within("the end of a handshake", connection.closed()).await;
+    assert!(
+        matches!(reason, ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Protocol.code())
+    );
+    Member::link(&victim, "honest").await;
 }

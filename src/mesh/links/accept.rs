@@ -97,6 +97,9 @@ impl Links {
                     self.refused(Some(Refusal::Stale), connection.remote_address(), &stale);
                     return Ok(());
                 }
+                if self.context().offenders.barred(&hello.name, Instant::now()) {
+                    return Err(failed(HandshakeError::Barred));
+                }
                 if let Err(error) = handshake::agree(&self.settings, &hello.settings) {
                     // It may be gone already; the reason is told here all the same.
                     let _ = handshake::disagree(stream, self.settings.clone()).await;
