@@ -71,6 +71,27 @@ mod tests {
     }
 
     #[test]
+    fn without_a_place_a_request_may_not_stay() {
+        let refusal = |path: &str, headers: &[&str], crowded| {
+            let mut request = Request::builder().uri(path);
+            for name in headers {
+                request = request.header(*name, "x");
+            }
+            let mut request = request.body(()).unwrap();
+            if crowded {
+                request.extensions_mut().insert(Crowded);
+            }
+            check_place(&request).err().map(|error| error.code())
+        };
+        assert_eq!(refusal("/v1/ws", &["upgrade"], false), None);
+        assert_eq!(refusal("/v1/ws", &["upgrade"], true), Some("overloaded"));
+        assert_eq!(refusal("/v1/push", &[], false), None);
+        assert_eq!(refusal("/v1/push?x", &[], true), Some("overloaded"));
+        assert_eq!(refusal("/livez", &[], true), None);
+        assert_eq!(refusal("/v1/users/u/push", &[], true), None);
+    }
+
+    #[test]
     fn the_bounds_of_url_and_headers_are_inclusive() {
         let (url, headers) = (limits::URL_BYTES_MAX, limits::HEADER_BYTES_MAX);
         assert_eq!(refusal(url, headers), None);
