@@ -9,10 +9,12 @@ mod answers;
 mod arrival;
 mod boots;
 mod bound;
+mod buffered;
 mod cause;
 mod contents;
 mod convergence;
 mod delivery;
+mod denial;
 mod dial;
 mod disturbed;
 mod envelope;
@@ -85,6 +87,8 @@ impl Checkers {
             Box::new(arrival::Arrival::default()),
             Box::new(order::Order::default()),
             Box::new(delivery::Delivery::default()),
+            Box::new(denial::Denial::default()),
+            Box::new(buffered::Buffered::default()),
             Box::new(bound::Bound::new(settings)),
             Box::new(cause::Cause::new(settings)),
             Box::new(section::Section::default()),

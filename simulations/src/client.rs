@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use pushmesh::limits;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use turmoil::net::TcpStream;
@@ -18,10 +21,11 @@ use turmoil::net::TcpStream;
 use crate::client::envelope::{Envelope, SUBPROTOCOL};
 use crate::event::{ClientIndex, ConnectionId, End, Event, NodeIndex, Welcome, node_name};
 use crate::host::client_url;
+use crate::plan::Blunder;
 use crate::settings::Settings;
 use crate::world::{HTTP_PORT, World};
 
-mod envelope;
+pub(crate) mod envelope;
 
 /// What a client does with its connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub(crate) enum Order {
     Stall(u64),
     /// Send a message.
     Say(String),
+    /// Send what no node takes.
+    Blunder(Blunder),
 }
 
 /// A connection to be made.
@@ -76,7 +82,7 @@ impl Clients {
     /// Tells a connection what to do, if it is not over.
     pub(crate) fn order(&self, connection: ConnectionId, order: Order) {
         if let Some(orders) = self.orders.lock().expect(NOT_POISONED).get(&connection) {
-            let ends = !matches!(order, Order::Stall(_) | Order::Say(_));
+            let ends = !matches!(order, Order::Stall(_) | Order::Say(_) | Order::Blunder(_));
             if ends || orders.capacity() == ORDERS_MAX {
                 // One that has so many orders already is about to end.
                 let _ = orders.try_send(order);
@@ -113,13 +119,13 @@ impl Clients {
         let resumed = token.as_ref().map(|(stamp, _)| *stamp);
         self.world.tell(Event::Dialled { connection, client, node, resumed });
         let resume = token.as_ref().map(|(_, token)| token.as_str());
-        let mut opening = std::pin::pin!(timeout(OPEN_TIMEOUT, open(client, node, resume)));
+        let mut opening = std::pin::pin!(timeout(OPEN_TIMEOUT, open(dial, resume)));
         let opened = loop {
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
                     // There is nothing to do it with.
-                    Some(Order::Stall(_) | Order::Say(_)) => {}
+                    Some(Order::Stall(_) | Order::Say(_) | Order::Blunder(_)) => {}
                     order => break Err(format!("given up: {order:?}")),
                 },
                 opened = &mut opening => break opened.unwrap_or_else(|_| Err("no answer".to_owned())),
@@ -194,6 +200,17 @@ impl Reader<'_> {
                     Habit::Envelope => envelope::message(&text),
                 };
                 self.clients.world.tell(Event::Said { connection, text });
+                self.send(Message::text(frame)).await;
+                None
+            }
+            Some(Order::Blunder(blunder)) => {
+                self.clients.world.tell(Event::Blundered { connection });
+                let frame = match blunder {
+                    Blunder::TooBig => Message::text("x".repeat(limits::CLIENT_MESSAGE_BYTES_MAX + 1)),
+                    Blunder::NotText => {
+                        Message::Frame(Frame::message(vec![0xff], OpCode::Data(Data::Text), true))
+                    }
+                };
                 self.send(frame).await;
                 None
             }
@@ -204,7 +221,7 @@ impl Reader<'_> {
                     tokio::select! {
                         biased;
                         order = orders.recv() => match order {
-                            Some(Order::Stall(_) | Order::Say(_)) => {}
+                            Some(Order::Stall(_) | Order::Say(_) | Order::Blunder(_)) => {}
                             Some(Order::Reset) => break Some(End::Reset),
                             Some(Order::Close | Order::Drop) | None => break Some(End::Dropped),
                         },
@@ -240,7 +257,7 @@ impl Reader<'_> {
                 if let (true, Some(text)) = (message, data) {
                     world.tell(Event::Got { connection, text });
                     if let Some(id) = id {
-                        self.send(envelope::ack(&id)).await;
+                        self.send(Message::text(envelope::ack(&id))).await;
                     }
                 }
             }
@@ -248,9 +265,9 @@ impl Reader<'_> {
     }
 
     /// Sends a frame; a client that can not at once leaves it.
-    async fn send(&mut self, text: String) {
+    async fn send(&mut self, frame: Message) {
         // A socket that is broken says so when it is read next.
-        let _ = timeout(SEND_TIMEOUT, self.socket.send(Message::text(text))).await;
+        let _ = timeout(SEND_TIMEOUT, self.socket.send(frame)).await;
     }
 }
 
@@ -271,13 +288,10 @@ impl Habit {
     }
 }
 
-async fn open(
-    client: ClientIndex,
-    node: NodeIndex,
-    resume: Option<&str>,
-) -> Result<WebSocketStream<TcpStream>, String> {
+async fn open(dial: Dial, resume: Option<&str>) -> Result<WebSocketStream<TcpStream>, String> {
+    let Dial { connection, client, node } = dial;
     let stream = TcpStream::connect((node_name(node), HTTP_PORT)).await.map_err(|error| error.to_string())?;
-    let request = client_url(client, node, resume).into_client_request();
+    let request = client_url(connection, client, node, resume).into_client_request();
     let mut request = request.map_err(|error| error.to_string())?;
     if Habit::of(client) == Habit::Envelope {
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));

@@ -190,10 +190,13 @@ const REQUIRED: &[&str] = &[
     "checked: milliseconds watched for panics",
     "checked: messages of clients heard",
     "checked: nodes that reach each other",
+    "checked: pushes said not to be written",
     "checked: sessions called disconnected",
     "checked: signs of boots that are over, ignored",
     "client: breaks its socket",
+    "client: closed with 1007", // It sent a text that is none.
     "client: closed with 1008", // It was silent for too long.
+    "client: closed with 1009", // Its message was too big.
     "client: closed with 1012", // Its node stops in good order.
     "client: closed with 4001", // A takeover.
     "client: closed with 4002", // A backend disconnects it.
@@ -219,6 +222,7 @@ const REQUIRED: &[&str] = &[
     "fault: wall clock set",
     "node: called one dead that runs",
     "node: delta taken",
+    "node: message begun at once",
     "node: message written at once",
     "node: message written by its session's task",
     "node: doubted itself",

@@ -127,6 +127,11 @@ pub(crate) enum Event {
         /// The connection.
         connection: ConnectionId,
     },
+    /// A client sends what no node takes.
+    Blundered {
+        /// The connection.
+        connection: ConnectionId,
+    },
     /// A client sent a message.
     Said {
         /// The connection.
@@ -149,6 +154,21 @@ pub(crate) enum Event {
         connection: ConnectionId,
         /// The text of the frame.
         text: String,
+    },
+    /// A node has flushed a message to the socket of a client: what was written before is with the operating
+    /// system.
+    Flushed {
+        /// The connection.
+        connection: ConnectionId,
+        /// What the client's application is to receive.
+        text: String,
+    },
+    /// The socket of a client has taken a part of what its node writes, and takes nothing for a while.
+    Full {
+        /// The connection.
+        connection: ConnectionId,
+        /// For how long, in milliseconds.
+        for_ms: u64,
     },
     /// A connection is over.
     Ended {

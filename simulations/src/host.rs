@@ -17,9 +17,10 @@ use tokio::sync::mpsc;
 
 use crate::ask::payload;
 use crate::event::{
-    Aim, Answer, ClientIndex, Event, NodeIndex, PushId, Way, client_of, device_name, node_name, node_of,
-    replaced_name, user_name, user_of,
+    Aim, Answer, ClientIndex, ConnectionId, Event, NodeIndex, PushId, Way, client_of, device_name, node_name,
+    node_of, replaced_name, user_name, user_of,
 };
+use crate::line::CONNECTION;
 use crate::settings::Settings;
 use crate::world::{Face, HTTP_PORT, MESH_PORT, World};
 
@@ -267,10 +268,15 @@ pub(crate) fn user_id(user: usize) -> UserId {
 }
 
 /// Where clients connect with that session, and with a resume token if they have one.
-pub(crate) fn client_url(client: ClientIndex, node: NodeIndex, resume: Option<&str>) -> String {
+pub(crate) fn client_url(
+    connection: ConnectionId,
+    client: ClientIndex,
+    node: NodeIndex,
+    resume: Option<&str>,
+) -> String {
     let (host, user, device) = (node_name(node), user_name(user_of(client)), device_name(client));
     let resume = resume.map(|token| format!("&resume={token}")).unwrap_or_default();
-    format!("ws://{host}:{HTTP_PORT}/v1/ws?user={user}&device={device}{resume}")
+    format!("ws://{host}:{HTTP_PORT}/v1/ws?user={user}&device={device}&{CONNECTION}={connection}{resume}")
 }
 
 /// Other nodes that a node is told of.

@@ -22,6 +22,7 @@ mod ddmin;
 mod entropy;
 mod event;
 mod host;
+mod line;
 mod model;
 mod network;
 mod panics;

@@ -70,6 +70,8 @@ pub(crate) enum Step {
     Stall { client: ClientIndex, for_ms: u64 },
     /// A client sends a message.
     Say { client: ClientIndex },
+    /// A client sends what no node takes.
+    Blunder { client: ClientIndex, blunder: Blunder },
     /// The network between nodes changes.
     Weather(Weather),
     /// Nothing gets through from one node to another, in these pairs.
@@ -98,6 +100,15 @@ pub(crate) enum Step {
     Late(f64),
     /// Something stays wrong with a node while the others heal.
     Ail { node: NodeIndex, how: Ailment },
+}
+
+/// What a client sends that no node takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blunder {
+    /// A message beyond the bound.
+    TooBig,
+    /// A text that is none.
+    NotText,
 }
 
 /// As whom a node comes back.
@@ -131,6 +142,7 @@ impl Plan {
         plan.draw_calls(&mut entropy::stream(seed, "calls"));
         plan.draw_stalls(&mut entropy::stream(seed, "stalls"));
         plan.draw_flaps(&mut entropy::stream(seed, "flaps"));
+        plan.draw_blunders(&mut entropy::stream(seed, "blunders"));
         plan.draw_messages(&mut entropy::stream(seed, "messages"));
         plan.draw_weather(&mut entropy::stream(seed, "weather"));
         plan.draw_partitions(&mut entropy::stream(seed, "partitions"));

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use crate::checkers::Connected;
 use crate::client::{Clients, Dial, Order};
 use crate::event::{ClientIndex, ConnectionId, End, Event, NodeIndex};
+use crate::plan::Blunder;
 
 /// All clients of a run, from the side of their wishes.
 pub(crate) struct Population {
@@ -94,6 +95,11 @@ impl Population {
     pub(crate) fn say(&mut self, client: ClientIndex) {
         self.said += 1;
         self.order(client, Order::Say(format!("s{}", self.said)));
+    }
+
+    /// A client sends what no node takes on each of its connections.
+    pub(crate) fn blunder(&mut self, client: ClientIndex, blunder: Blunder) {
+        self.order(client, Order::Blunder(blunder));
     }
 
     fn order(&self, client: ClientIndex, order: Order) {

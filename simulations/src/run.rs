@@ -304,6 +304,7 @@ impl Run<'_> {
             Step::Call { backend, node, ask } => self.call(*backend, *node, ask.clone()),
             Step::Stall { client, for_ms } => self.population.stall(*client, *for_ms),
             Step::Say { client } => self.population.say(*client),
+            Step::Blunder { client, blunder } => self.population.blunder(*client, *blunder),
             Step::Weather(weather) => self.world.network().set_weather(*weather),
             Step::Partition(pairs) => {
                 for (from, to) in pairs {
@@ -357,6 +358,7 @@ impl Run<'_> {
                 | Step::Call { .. }
                 | Step::Stall { .. }
                 | Step::Say { .. }
+                | Step::Blunder { .. }
                 | Step::Pause { .. }
                 | Step::Resume { .. }
         );
@@ -482,6 +484,7 @@ impl Run<'_> {
 
     /// Ends all faults, and all that ails.
     fn heal(&mut self) {
+        self.world.empty_buffers();
         self.world.network().set_weather(Weather::FAIR);
         self.world.network().join();
         self.world.network().swallow_above(None);

@@ -90,6 +90,7 @@ impl Step {
             | Step::Push { .. }
             | Step::Call { .. }
             | Step::Stall { .. }
+            | Step::Blunder { .. }
             | Step::Say { .. } => true,
             Step::Weather(_)
             | Step::Partition(_)

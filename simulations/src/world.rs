@@ -18,10 +18,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore};
 use siphasher::sip::SipHasher13;
 use tokio::time::{Duration, sleep};
-use turmoil::net::{TcpListener, TcpStream};
+use turmoil::net::TcpListener;
 
 use crate::entropy;
 use crate::event::Event;
+use crate::line::Line;
 use crate::network::{Fate, Network};
 use crate::socket::{Socket, VirtualRuntime};
 use crate::trace::Trace;
@@ -37,6 +38,7 @@ pub(crate) struct World {
     /// How far each host's wall clock is ahead of the simulation's, in milliseconds.
     ahead_ms: Mutex<BTreeMap<String, i64>>,
     lateness: Mutex<Lateness>,
+    buffers: Mutex<Buffers>,
     trace: Mutex<Trace>,
     events: Mutex<Vec<Event>>,
 }
@@ -51,6 +53,7 @@ impl World {
             network: Mutex::new(Network::new(entropy::stream(seed, "network"))),
             ahead_ms: Mutex::default(),
             lateness: Mutex::new(Lateness { probability: 0.0, rng: entropy::stream(seed, "lateness") }),
+            buffers: Mutex::new(Buffers::draw(entropy::stream(seed, "buffers"))),
             trace: Mutex::new(trace),
             events: Mutex::default(),
         })
@@ -87,6 +90,17 @@ impl World {
         let Lateness { probability, rng } = &mut *lateness;
         let late = *probability > 0.0 && rng.random_bool(*probability);
         late.then(|| Duration::from_millis(rng.random_range(1..=LATE_MS_MAX)))
+    }
+
+    /// From now on there is always room in the buffers of sockets.
+    pub(crate) fn empty_buffers(&self) {
+        self.buffers.lock().expect(NOT_POISONED).probability = 0.0;
+    }
+
+    /// How much of a write to a client's socket is taken, and for how long nothing is from then
+    /// on. `None`: all of it.
+    pub(crate) fn taken_of(&self, len: usize) -> Option<(usize, Duration)> {
+        self.buffers.lock().expect(NOT_POISONED).taken_of(len)
     }
 
     /// What happened so far.
@@ -142,7 +156,7 @@ impl World {
         Ok(Wire {
             udp: Arc::new(udp),
             runtime: Arc::new(VirtualRuntime::new(Arc::clone(self))),
-            tcp: Face::bind(ip).await?,
+            tcp: Face::bind(Arc::clone(self), ip).await?,
             files: OpenFiles::default(),
             clock: Arc::new(HostClock { world: Arc::clone(self), host: host.to_owned() }),
             resolver: Arc::new(NoNames),
@@ -160,25 +174,26 @@ fn hash(contents: &[u8]) -> u32 {
 
 /// Accepts the TCP connections of a simulated host.
 pub(crate) struct Face {
+    world: Arc<World>,
     listener: TcpListener,
     local: SocketAddr,
 }
 
 impl Face {
-    async fn bind(ip: IpAddr) -> io::Result<Self> {
+    async fn bind(world: Arc<World>, ip: IpAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(("0.0.0.0", HTTP_PORT)).await?;
-        Ok(Self { listener, local: SocketAddr::new(ip, HTTP_PORT) })
+        Ok(Self { world, listener, local: SocketAddr::new(ip, HTTP_PORT) })
     }
 }
 
 impl Listener for Face {
-    type Io = TcpStream;
+    type Io = Line;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+    async fn accept(&mut self) -> (Line, SocketAddr) {
         loop {
             match self.listener.accept().await {
-                Ok(accepted) => return accepted,
+                Ok((stream, peer)) => return (Line::new(stream, Arc::clone(&self.world)), peer),
                 // The client is gone again; the next one may not be.
                 Err(_) => sleep(Duration::from_millis(1)).await,
             }
@@ -219,6 +234,34 @@ struct Lateness {
     rng: StdRng,
 }
 
+/// How often the buffer of a node's socket has room for a part only.
+struct Buffers {
+    probability: f64,
+    rng: StdRng,
+}
+
+impl Buffers {
+    /// In a quarter of the runs there is always room.
+    fn draw(mut rng: StdRng) -> Self {
+        let probability = if rng.random_bool(0.75) { rng.random_range(0.001..PARTS_MAX) } else { 0.0 };
+        Self { probability, rng }
+    }
+
+    fn taken_of(&mut self, len: usize) -> Option<(usize, Duration)> {
+        let Self { probability, rng } = self;
+        let part = len > 1 && *probability > 0.0 && rng.random_bool(*probability);
+        // Most of them are read at once, some by a client that is far away.
+        part.then(|| {
+            let longest_ms = match rng.random_range(0..100) {
+                0..2 => FULL_MS_MAX,
+                2..10 => FULL_MS_MAX / 3,
+                _ => FULL_MS_MAX / 100,
+            };
+            (rng.random_range(1..len), Duration::from_millis(rng.random_range(1..=longest_ms)))
+        })
+    }
+}
+
 /// Where nodes listen for HTTP and WebSockets.
 pub(crate) const HTTP_PORT: u16 = 8080;
 /// Where nodes listen for each other.
@@ -227,4 +270,9 @@ pub(crate) const MESH_PORT: u16 = 7400;
 pub(crate) const EPOCH_MS: u64 = 1_767_225_600_000;
 /// The longest that a task is late, in milliseconds. Guess: a busy machine's scheduler.
 const LATE_MS_MAX: u64 = 20;
+/// How many of the writes are taken in part at most. Guess: one of twenty is far more than in the field.
+const PARTS_MAX: f64 = 0.05;
+/// The longest that a buffer is full, in milliseconds. Source: longer than a close waits for its socket; a third
+/// of it is longer than a push does.
+const FULL_MS_MAX: u64 = 4_000;
 const NOT_POISONED: &str = "no panic happens under this lock";

@@ -35,6 +35,10 @@ struct Connection {
     stalled: bool,
     /// Its client began to close it.
     closing: bool,
+    /// Its client sent what no node takes.
+    blundered: bool,
+    /// Until when its socket was full last.
+    full_ms: u64,
 }
 
 impl Cause {
@@ -51,17 +55,20 @@ impl Cause {
     }
 
     /// Whether there is a cause for this end of a connection.
-    fn has_cause(&self, at: &Connection, end: &End) -> bool {
+    fn has_cause(&self, now_ms: u64, at: &Connection, end: &End) -> bool {
         let disturbed = !self.disturbed.is_well_since(at.node, at.dialled_ms);
+        // A socket that is full twice in a row takes no close in time, and its client is not heard meanwhile.
+        let full = at.full_ms + FULL_BEFORE_MS >= now_ms;
         match end {
             End::Dropped | End::Reset | End::Closed(Some(SUPERSEDED)) => true,
             End::Closed(None | Some(NORMAL)) => at.closing,
-            End::Closed(Some(SILENT)) => at.stalled || disturbed,
+            End::Closed(Some(SILENT)) => at.stalled || full || disturbed,
             End::Closed(Some(STOPPING)) => disturbed,
+            End::Closed(Some(NOT_TEXT | TOO_BIG)) => at.blundered,
             End::Closed(Some(KICKED)) => self.kicked.iter().any(|aim| aim.includes(at.client)),
             End::Closed(Some(SLOW)) => at.stalled || self.small_outbox || disturbed,
             End::Closed(Some(_)) => false,
-            End::Broken(_) => at.closing || at.stalled || disturbed,
+            End::Broken(_) => at.closing || at.stalled || full || disturbed,
         }
     }
 }
@@ -76,11 +83,25 @@ impl Checker for Cause {
         match event {
             Event::Dialled { connection, client, node, .. } => {
                 let (client, node, dialled_ms) = (*client, *node, now_ms);
-                let dialled = Connection { client, node, dialled_ms, stalled: false, closing: false };
+                let dialled = Connection {
+                    client,
+                    node,
+                    dialled_ms,
+                    stalled: false,
+                    closing: false,
+                    blundered: false,
+                    full_ms: 0,
+                };
                 self.connections.insert(*connection, dialled);
             }
             Event::Stalled { connection, .. } => {
                 self.connections.entry(*connection).and_modify(|at| at.stalled = true);
+            }
+            Event::Blundered { connection } => {
+                self.connections.entry(*connection).and_modify(|at| at.blundered = true);
+            }
+            Event::Full { connection, for_ms } => {
+                self.connections.entry(*connection).and_modify(|at| at.full_ms = now_ms + for_ms);
             }
             Event::Closing { connection } => {
                 self.connections.entry(*connection).and_modify(|at| at.closing = true);
@@ -88,7 +109,7 @@ impl Checker for Cause {
             Event::Ended { connection, end } => {
                 let Some(at) = self.connections.remove(connection) else { return Ok(()) };
                 self.compared += 1;
-                if !self.has_cause(&at, end) {
+                if !self.has_cause(now_ms, &at, end) {
                     let Connection { client, node, dialled_ms, .. } = at;
                     return Err(format!(
                         "connection {connection} of client {client} at node {node}, dialled at {dialled_ms} ms, ended \
@@ -124,9 +145,13 @@ impl Checker for Cause {
 /// A call that is made so long after the last one over a connection may cross its end: nodes close idle
 /// ones, and HTTP has no word that it was not read.
 const IDLE_MS: u64 = limits::HTTP_HEADER_TIMEOUT.as_millis() as u64 - 4 * LATENCY_MS_MAX;
+/// How long ago a socket may have been full, in milliseconds: as long as a close may take, and its way.
+const FULL_BEFORE_MS: u64 = limits::CLOSE_TIMEOUT.as_millis() as u64 + LATENCY_MS_MAX;
 /// Close codes: section 3.5 of docs/PROTOCOL.md.
 const NORMAL: u16 = 1000;
+const NOT_TEXT: u16 = 1007;
 const SILENT: u16 = 1008;
+const TOO_BIG: u16 = 1009;
 const STOPPING: u16 = 1012;
 const SUPERSEDED: u16 = 4001;
 const KICKED: u16 = 4002;
@@ -153,7 +178,7 @@ mod tests {
 
     #[test]
     fn an_end_for_nothing_is_found_and_each_has_its_cause() {
-        for code in [NORMAL, SILENT, STOPPING, KICKED, SLOW, 1011] {
+        for code in [NORMAL, NOT_TEXT, SILENT, TOO_BIG, STOPPING, KICKED, SLOW, 1011] {
             assert!(after(&[], closed(code)).is_err(), "{code}");
         }
         assert!(
@@ -169,7 +194,10 @@ mod tests {
         assert_eq!(after(&[kick(0)], closed(KICKED)), Ok(()));
         assert_eq!(after(&[Event::Closing { connection: 7 }], closed(NORMAL)), Ok(()));
         assert_eq!(after(&[Event::Stalled { connection: 7, for_ms: 9 }], closed(SILENT)), Ok(()));
+        let full = Event::Full { connection: 7, for_ms: 9 };
+        assert_eq!(after(&[full], End::Broken("reset".to_owned())), Ok(()));
         assert_eq!(after(&[Event::Stopping { node: 0 }], closed(STOPPING)), Ok(()));
+        assert_eq!(after(&[Event::Blundered { connection: 7 }], closed(TOO_BIG)), Ok(()));
         assert!(after(&[Event::Stopping { node: 1 }], closed(STOPPING)).is_err());
         assert_eq!(after(&[Event::Crashed { node: 0 }], End::Broken("reset".to_owned())), Ok(()));
     }

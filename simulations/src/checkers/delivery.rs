@@ -1,163 +1,134 @@
-//! What is called delivered reaches its client, unless the connection that it was written to broke.
+//! What is called delivered was flushed to a socket of its client before, and what was flushed arrives, unless
+//! the connection broke.
 //!
-//! `delivered` means that the node's operating system took the bytes. The simulated network keeps them,
-//! so that only a connection that ends without a closing handshake can lose them, and only those after
-//! which nothing more arrived on it. Of a broadcast the number of deliveries is looked at.
+//! `delivered` means that the node's operating system took the bytes, no more and no less. What it took is recorded
+//! at the node's end of every connection ([`line`](crate::line)). The simulated network keeps it, so that only a
+//! connection that ends without a closing handshake can lose it, and only that after which nothing more arrived on
+//! it. Of a broadcast the number of sessions is looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::checkers::Checker;
 use crate::checkers::arrival::push_of;
 use crate::event::{Aim, Answer, ClientIndex, ConnectionId, Event, NodeIndex, PushId, node_of};
 use pushmesh::Outcome;
 
-/// Keeps account of what was promised and what arrived.
+/// Keeps account of what was promised, flushed and received.
 #[derive(Default)]
 pub(super) struct Delivery {
     connections: BTreeMap<ConnectionId, Connection>,
-    pushed: BTreeMap<PushId, Pushed>,
-    promises: Vec<Promise>,
-    got: BTreeSet<(PushId, ConnectionId)>,
-    /// Since when nodes hold still.
-    still_ms: BTreeMap<NodeIndex, u64>,
+    /// On which connections a push was flushed.
+    flushed: BTreeMap<PushId, Vec<ConnectionId>>,
+    /// Whom it is for.
+    aims: BTreeMap<PushId, Aim>,
+    promised: u64,
 }
 
 /// A connection, also one that its client gave up before it heard that it was let in.
 struct Connection {
     client: ClientIndex,
     node: NodeIndex,
-    dialled_ms: u64,
-    /// When its node may have learnt that it is over; `None` while it lasts.
-    ended_ms: Option<u64>,
     /// Whether what the node has written may be lost.
     lost: bool,
-    /// When the latest push was made of those that arrived on it.
-    latest_ms: Option<u64>,
-}
-
-struct Pushed {
-    at_ms: u64,
-    to_all: bool,
-}
-
-/// Deliveries that a node speaks of.
-struct Promise {
-    push: PushId,
-    to: Promised,
-    answered_ms: u64,
-}
-
-enum Promised {
-    To(ClientIndex, NodeIndex),
-    /// So many sessions of all nodes.
-    Sessions(u64),
+    /// What was flushed on it, in order, and whether it arrived.
+    flushed: Vec<(PushId, bool)>,
+    /// What arrived before the flush was over.
+    early: Vec<PushId>,
 }
 
 impl Connection {
-    /// Whether a push of `pushed_ms` that was answered for at `answered_ms` may have been written to it, and
-    /// got lost. What was pushed after the answer was written later, so that with it all before has arrived.
-    fn may_lose(&self, pushed_ms: u64, answered_ms: u64) -> bool {
-        let was_there =
-            self.dialled_ms <= answered_ms && self.ended_ms.is_none_or(|at| at + NOTICE_MS >= pushed_ms);
-        self.lost && was_there && self.latest_ms.is_none_or(|latest| latest <= answered_ms)
+    /// What was flushed on it and got lost, although it did not break, or although something later arrived.
+    fn missing(&self) -> Option<PushId> {
+        let last = self.flushed.iter().rposition(|(_, arrived)| *arrived);
+        let due = if self.lost { last.unwrap_or_default() } else { self.flushed.len() };
+        self.flushed[..due].iter().find(|(_, arrived)| !arrived).map(|(push, _)| *push)
     }
 }
 
 impl Delivery {
-    fn end_of(&mut self, connection: ConnectionId, now_ms: u64, lost: bool) {
+    fn end_of(&mut self, connection: ConnectionId, lost: bool) {
         if let Some(connection) = self.connections.get_mut(&connection) {
-            connection.ended_ms = Some(now_ms);
             connection.lost = lost;
         }
     }
 
-    fn is_kept(&self, promise: &Promise) -> Result<bool, String> {
-        let Promise { push, to, answered_ms } = promise;
-        let Some(pushed) = self.pushed.get(push) else { return Err(format!("push {push} was never made")) };
-        let got = |id: &ConnectionId| self.got.contains(&(*push, *id));
-        let may_lose = |one: &Connection| one.may_lose(pushed.at_ms, *answered_ms);
-        match to {
-            Promised::To(client, node) => {
-                let mut own = self.connections.iter().filter(|(_, one)| one.client == *client);
-                if own.clone().any(|(id, _)| got(id)) {
-                    return Ok(true);
-                }
-                if own.any(|(_, one)| one.node == *node && may_lose(one)) {
-                    return Ok(false);
-                }
-                let at = pushed.at_ms;
-                Err(format!(
-                    "push {push} of {at} ms was called delivered to client {client} at node {node}, which did not receive it"
-                ))
-            }
-            Promised::Sessions(sessions) => {
-                let lost =
-                    self.connections.iter().filter(|(id, one)| may_lose(one) && !got(id)).count() as u64;
-                // A client that moves may have it from both its sessions.
-                let arrived =
-                    self.got.range((*push, ConnectionId::MIN)..=(*push, ConnectionId::MAX)).count() as u64;
-                if arrived + lost < *sessions {
-                    return Err(format!(
-                        "push {push} of {} ms to all was called delivered to {sessions} sessions; {arrived} have it, {lost} may have lost it",
-                        pushed.at_ms
-                    ));
-                }
-                Ok(*sessions > lost)
+    fn flushed(&mut self, id: ConnectionId, push: PushId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.flushed.push((push, connection.early.contains(&push)));
+        self.flushed.entry(push).or_default().push(id);
+    }
+
+    fn got(&mut self, id: ConnectionId, push: PushId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match connection.flushed.iter_mut().rfind(|(flushed, _)| *flushed == push) {
+            Some((_, arrived)) => *arrived = true,
+            // The frames behind it are not taken yet.
+            None => connection.early.push(push),
+        }
+    }
+
+    /// Whether a push was flushed to that client by that node.
+    fn is_written(&self, push: PushId, client: ClientIndex, node: NodeIndex) -> bool {
+        let of = |id: &ConnectionId| {
+            self.connections.get(id).is_some_and(|one| (one.client, one.node) == (client, node))
+        };
+        self.flushed.get(&push).is_some_and(|connections| connections.iter().any(of))
+    }
+
+    fn answered(&mut self, push: PushId, sessions: &[Answer], delivered: u64) -> Result<(), String> {
+        let Some(aim) = self.aims.get(&push).copied() else {
+            return Err(format!("push {push} was never made"));
+        };
+        if aim == Aim::All && delivered > 0 {
+            self.promised += 1;
+            let written = self.flushed.get(&push).map_or(0, |connections| connections.len() as u64);
+            if written < delivered {
+                return Err(format!(
+                    "push {push} to all was called delivered to {delivered} sessions and was written to {written}"
+                ));
             }
         }
+        for answer in sessions.iter().filter(|answer| answer.outcome == Outcome::Delivered) {
+            self.promised += 1;
+            let (client, node) = promised(push, answer)?;
+            if !self.is_written(push, client, node) {
+                return Err(format!(
+                    "push {push} was called delivered to client {client} at node {node}, which wrote it to no socket"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
 impl Checker for Delivery {
     fn name(&self) -> &'static str {
-        "what is called delivered arrives"
+        "what is called delivered was written, and arrives"
     }
 
-    fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
+    fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
             Event::Dialled { connection, client, node, .. } => {
-                let (client, node, dialled_ms) = (*client, *node, now_ms);
-                let dialled =
-                    Connection { client, node, dialled_ms, ended_ms: None, lost: false, latest_ms: None };
-                self.connections.insert(*connection, dialled);
+                let (client, node, flushed, early) = (*client, *node, Vec::new(), Vec::new());
+                self.connections
+                    .insert(*connection, Connection { client, node, lost: false, flushed, early });
             }
             // Without an answer it may have been let in, and has not heard of it.
-            Event::Refused { connection, why, .. } => {
-                self.end_of(*connection, now_ms, !why.starts_with(ANSWERED));
-            }
-            Event::Ended { connection, end } => self.end_of(*connection, now_ms, end.loses()),
-            Event::HeldStill { node } => _ = self.still_ms.insert(*node, now_ms),
-            Event::WentOn { node } => {
-                // It learns only now what ended meanwhile.
-                let since = self.still_ms.remove(node).unwrap_or(now_ms).saturating_sub(NOTICE_MS);
-                for connection in self.connections.values_mut().filter(|one| one.node == *node) {
-                    connection.ended_ms = connection.ended_ms.map(|at| if at >= since { now_ms } else { at });
+            Event::Refused { connection, why, .. } => self.end_of(*connection, !why.starts_with(ANSWERED)),
+            Event::Ended { connection, end } => self.end_of(*connection, end.loses()),
+            Event::Flushed { connection, text } => {
+                if let Some(push) = push_of(text) {
+                    self.flushed(*connection, push);
                 }
             }
-            Event::Got { connection: id, text } => {
-                if let Some((connection, push)) = self.connections.get_mut(id).zip(push_of(text))
-                    && let Some(pushed) = self.pushed.get(&push)
-                    && self.got.insert((push, *id))
-                {
-                    connection.latest_ms = connection.latest_ms.max(Some(pushed.at_ms));
+            Event::Got { connection, text } => {
+                if let Some(push) = push_of(text) {
+                    self.got(*connection, push);
                 }
             }
-            Event::Pushed { push, aim, .. } => {
-                let pushed = Pushed { at_ms: now_ms, to_all: matches!(aim, Aim::All) };
-                self.pushed.insert(*push, pushed);
-            }
+            Event::Pushed { push, aim, .. } => _ = self.aims.insert(*push, *aim),
             Event::Answered { push, sessions, delivered } => {
-                let answered_ms = now_ms;
-                if self.pushed.get(push).is_some_and(|pushed| pushed.to_all) && *delivered > 0 {
-                    self.promises.push(Promise {
-                        push: *push,
-                        to: Promised::Sessions(*delivered),
-                        answered_ms,
-                    });
-                }
-                for answer in sessions.iter().filter(|answer| answer.outcome == Outcome::Delivered) {
-                    self.promises.push(Promise { push: *push, to: promised(*push, answer)?, answered_ms });
-                }
+                return self.answered(*push, sessions, *delivered);
             }
             _ => {}
         }
@@ -165,28 +136,29 @@ impl Checker for Delivery {
     }
 
     fn end(&mut self) -> Result<(), String> {
-        for promise in &self.promises {
-            self.is_kept(promise)?;
+        for (id, connection) in &self.connections {
+            if let Some(push) = connection.missing() {
+                let Connection { client, node, .. } = connection;
+                return Err(format!(
+                    "push {push} was written to connection {id} of client {client} at node {node}, and did not arrive"
+                ));
+            }
         }
         Ok(())
     }
 
     fn compared(&self) -> (&'static str, u64) {
-        let kept = self.promises.iter().filter(|promise| self.is_kept(promise) == Ok(true));
-        ("deliveries promised", kept.count() as u64)
+        ("deliveries promised", self.promised)
     }
 }
 
-fn promised(push: PushId, answer: &Answer) -> Result<Promised, String> {
+fn promised(push: PushId, answer: &Answer) -> Result<(ClientIndex, NodeIndex), String> {
     match (answer.client, answer.node.as_deref().and_then(node_of)) {
-        (Some(client), Some(node)) => Ok(Promised::To(client, node)),
+        (Some(client), Some(node)) => Ok((client, node)),
         _ => Err(format!("push {push} was called delivered to nobody that there is: {answer:?}")),
     }
 }
 
-/// How long a node may write to a socket that the client has let go of, in milliseconds. Source: above
-/// every latency that a plan draws.
-const NOTICE_MS: u64 = 200;
 /// How the reason begins when a node has answered that the client is not let in.
 const ANSWERED: &str = "HTTP error";
 
@@ -195,17 +167,21 @@ mod tests {
     use super::*;
     use crate::event::{End, Way};
 
-    fn dialled(connection: ConnectionId) -> Event {
-        Event::Dialled { connection, client: 0, node: 0, resumed: None }
+    fn dialled() -> Event {
+        Event::Dialled { connection: 7, client: 0, node: 0, resumed: None }
     }
 
     fn pushed(push: PushId, aim: Aim) -> Event {
         Event::Pushed { push, node: 0, aim, found: Vec::new(), way: Way::Http }
     }
 
-    fn answered(push: PushId) -> Event {
+    fn answered(delivered: u64) -> Event {
         let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered };
-        Event::Answered { push, sessions: vec![answer], delivered: 1 }
+        Event::Answered { push: 1, sessions: vec![answer], delivered }
+    }
+
+    fn flushed(text: &str) -> Event {
+        Event::Flushed { connection: 7, text: text.to_owned() }
     }
 
     fn got(text: &str) -> Event {
@@ -216,65 +192,53 @@ mod tests {
         Event::Ended { connection: 7, end }
     }
 
-    fn judge(events: &[(u64, Event)]) -> Result<u64, String> {
+    /// What the checker says of a push to the client of an open connection, and what follows.
+    fn seen(after: &[Event]) -> Result<u64, String> {
         let mut checker = Delivery::default();
-        events.iter().try_for_each(|(at, event)| checker.event(*at, event))?;
+        let before = [dialled(), pushed(1, Aim::Client(0))];
+        before.iter().chain(after).try_for_each(|event| checker.event(0, event))?;
         checker.end()?;
         Ok(checker.compared().1)
     }
 
-    /// A push of 1,000 ms that is called delivered at 1,010 ms, and what comes before and after.
-    fn seen(before: &[(u64, Event)], after: &[(u64, Event)]) -> Result<u64, String> {
-        let promise = [(1_000, pushed(1, Aim::Client(0))), (1_010, answered(1))];
-        judge(&before.iter().chain(&promise).chain(after).cloned().collect::<Vec<_>>())
+    #[test]
+    fn what_is_called_delivered_was_flushed_before() {
+        assert_eq!(seen(&[flushed("m1"), answered(1), got("m1")]), Ok(1));
+        assert!(seen(&[answered(1), flushed("m1"), got("m1")]).unwrap_err().contains("no socket"));
+        assert!(seen(&[answered(1), ended(End::Dropped)]).unwrap_err().contains("no socket"));
+        let elsewhere = Event::Dialled { connection: 8, client: 0, node: 1, resumed: None };
+        let there = Event::Flushed { connection: 8, text: "m1".to_owned() };
+        assert!(seen(&[elsewhere, there, answered(1)]).unwrap_err().contains("at node 0"));
     }
 
     #[test]
-    fn a_promise_that_is_not_kept_is_found() {
-        let open = [(0, dialled(7))];
-        assert_eq!(seen(&open, &[(1_020, got("m1"))]), Ok(1));
-        assert!(seen(&open, &[]).unwrap_err().contains("did not"));
-        assert!(seen(&open, &[(1_020, ended(End::Closed(Some(4001))))]).is_err());
+    fn what_was_flushed_arrives_unless_its_connection_breaks() {
+        assert!(seen(&[flushed("m1"), answered(1)]).unwrap_err().contains("did not arrive"));
+        assert!(seen(&[flushed("m1"), ended(End::Closed(Some(4001)))]).is_err());
+        assert_eq!(seen(&[flushed("m1"), answered(1), ended(End::Dropped)]), Ok(1));
+        let later = [flushed("m1"), pushed(2, Aim::Client(0)), flushed("m2"), got("m2"), ended(End::Dropped)];
+        assert!(seen(&later).is_err(), "what was written later has arrived");
+        assert_eq!(seen(&[got("m1"), flushed("m1"), answered(1)]), Ok(1), "it arrived while others waited");
     }
 
     #[test]
-    fn a_connection_that_broke_may_lose_what_was_written_last() {
-        let open = [(0, dialled(7))];
-        assert_eq!(seen(&open, &[(1_020, ended(End::Dropped))]), Ok(0), "not counted as looked at");
-        let later = [(1_020, pushed(2, Aim::Client(0))), (1_030, got("m2")), (1_040, ended(End::Dropped))];
-        assert!(seen(&open, &later).is_err(), "what was written later has arrived");
+    fn a_connection_that_its_client_has_given_up_may_lose_all() {
+        let refused = |why: &str| Event::Refused { connection: 7, client: 0, node: 0, why: why.to_owned() };
+        assert_eq!(seen(&[flushed("m1"), answered(1), refused("no answer")]), Ok(1));
+        assert!(seen(&[flushed("m1"), answered(1), refused("HTTP error: 503 Service Unavailable")]).is_err());
     }
 
     #[test]
-    fn a_connection_that_was_not_there_excuses_nothing() {
-        assert!(seen(&[(0, dialled(7)), (700, ended(End::Dropped))], &[]).is_err(), "long gone");
-        assert!(seen(&[], &[(1_020, dialled(7)), (1_030, ended(End::Dropped))]).is_err(), "later");
-        let refused = |why: &str| {
-            let refused = Event::Refused { connection: 7, client: 0, node: 0, why: why.to_owned() };
-            seen(&[(990, dialled(7))], &[(1_020, refused)])
-        };
-        assert!(refused("HTTP error: 503 Service Unavailable").is_err());
-        assert_eq!(refused("no answer"), Ok(0), "let in, and it has not heard of it");
-    }
-
-    #[test]
-    fn a_node_that_held_still_learns_late_what_broke() {
-        let before = [(0, dialled(7)), (100, Event::HeldStill { node: 0 }), (200, ended(End::Dropped))];
-        assert_eq!(seen(&before, &[(1_100, Event::WentOn { node: 0 })]), Ok(0));
-        assert!(seen(&before, &[]).is_err());
-    }
-
-    #[test]
-    fn a_broadcast_reaches_as_many_as_it_says() {
-        let broadcast = |delivered, after: &[(u64, Event)]| {
+    fn a_broadcast_is_written_to_as_many_as_it_says() {
+        let broadcast = |delivered, written: bool| {
+            let mut checker = Delivery::default();
             let answered = Event::Answered { push: 1, sessions: Vec::new(), delivered };
-            let mut events = vec![(0, dialled(7)), (1_000, pushed(1, Aim::All)), (1_010, answered)];
-            events.extend_from_slice(after);
-            judge(&events)
+            let mut events = vec![dialled(), pushed(1, Aim::All)];
+            events.extend(written.then(|| flushed("m1")));
+            events.push(answered);
+            events.iter().try_for_each(|event| checker.event(0, event))
         };
-        assert_eq!(broadcast(1, &[(1_005, got("m1"))]), Ok(1));
-        assert_eq!(broadcast(1, &[(1_020, ended(End::Dropped))]), Ok(0));
-        assert!(broadcast(1, &[]).is_err());
-        assert!(broadcast(2, &[(1_005, got("m1")), (1_020, ended(End::Dropped))]).is_err());
+        assert_eq!((broadcast(1, true), broadcast(0, false)), (Ok(()), Ok(())));
+        assert!(broadcast(1, false).is_err() && broadcast(2, true).is_err());
     }
 }

@@ -45,8 +45,9 @@ impl Checker for Kick {
             }
             Event::Ended { connection, end } => {
                 // The client's own close crosses that of the node: then there is no code, or that of the
-                // node's answer.
-                let fits = end.loses() || matches!(end, End::Closed(Some(KICKED | 1000) | None));
+                // node's answer. So does what no node takes.
+                let fits =
+                    end.loses() || matches!(end, End::Closed(Some(KICKED | 1000 | 1007 | 1009) | None));
                 self.ended(*connection, now_ms, fits);
             }
             // Let in, and gone before it heard of it.

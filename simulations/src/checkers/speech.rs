@@ -1,6 +1,6 @@
 //! What a client says is heard by the application at its node: what it said and nothing else, once, in
 //! order, and all of it unless the connection ends, its node crashes, or the client does not read: while
-//! frames wait for a socket nothing is read from it.
+//! frames wait for a socket nothing is read from it. So it is as well where a socket is full for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +13,8 @@ pub(super) struct Speech {
     /// The messages of each connection in order, and how many of them were heard, or passed over.
     said: BTreeMap<ConnectionId, (Vec<(u64, String)>, usize)>,
     ended_ms: BTreeMap<ConnectionId, u64>,
+    /// Until when the sockets were full that were.
+    full_ms: BTreeMap<ConnectionId, u64>,
     /// Connections that are open or being made, with their nodes.
     open: BTreeMap<ConnectionId, NodeIndex>,
     /// Connections whose node need not hear everything.
@@ -32,12 +34,15 @@ impl Checker for Speech {
             }
             // The answer that lets it in may cross the end of its node.
             Event::Dialled { connection, node, .. } => _ = self.open.insert(*connection, *node),
-            Event::Stalled { connection, .. } => _ = self.excused.insert(*connection),
+            Event::Stalled { connection, .. } | Event::Blundered { connection } => {
+                _ = self.excused.insert(*connection)
+            }
             // It may give the client up before it hears what is on its way.
             Event::Crashed { node } | Event::HeldStill { node } => {
                 let lost = self.open.iter().filter(|(_, at)| *at == node);
                 self.excused.extend(lost.map(|(connection, _)| *connection));
             }
+            Event::Full { connection, for_ms } => _ = self.full_ms.insert(*connection, now_ms + for_ms),
             Event::Refused { connection, .. } => _ = self.open.remove(connection),
             Event::Ended { connection, .. } => {
                 self.open.remove(connection);
@@ -55,9 +60,10 @@ impl Checker for Speech {
     fn end(&mut self) -> Result<(), String> {
         for (connection, (said, heard)) in &self.said {
             let ended_ms = self.ended_ms.get(connection).copied().unwrap_or(u64::MAX);
+            let full_ms = self.full_ms.get(connection).copied().unwrap_or_default();
             if let Some((at, text)) = said.get(*heard)
                 && !self.excused.contains(connection)
-                && ended_ms > at + ARRIVES_MS
+                && ended_ms > (*at).max(full_ms) + ARRIVES_MS
             {
                 return Err(format!("connection {connection} said {text} at {at} ms, and nobody heard it"));
             }

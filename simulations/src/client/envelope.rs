@@ -5,7 +5,7 @@ use serde_json::json;
 
 /// What the node said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Envelope {
+pub(crate) enum Envelope {
     /// The first frame.
     Welcome {
         user: String,
@@ -34,7 +34,7 @@ struct Frame {
 }
 
 /// Reads a frame.
-pub(super) fn read(text: &str) -> Envelope {
+pub(crate) fn read(text: &str) -> Envelope {
     let Ok(frame) = serde_json::from_str::<Frame>(text) else {
         return Envelope::Other { kind: text.to_owned(), id: None, data: None };
     };

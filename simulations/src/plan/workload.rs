@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::{Plan, Step, WARM_UP_MS};
+use super::{Blunder, Plan, Step, WARM_UP_MS};
 use crate::ask::Ask;
 use crate::event::{Aim, user_of};
 
@@ -87,6 +87,25 @@ impl Plan {
         }
     }
 
+    /// Clients that send what no node takes, most of them while much is pushed to them.
+    pub(super) fn draw_blunders(&mut self, rng: &mut StdRng) {
+        for _ in 0..self.faults_end_ms / BLUNDER_EVERY_MS {
+            let at = rng.random_range(WARM_UP_MS + 2_000..self.faults_end_ms);
+            let client = rng.random_range(0..self.clients);
+            let blunder = if rng.random_bool(0.5) { Blunder::TooBig } else { Blunder::NotText };
+            self.add(at, Step::Blunder { client, blunder });
+            if rng.random_bool(0.7) {
+                let node = rng.random_range(0..self.nodes);
+                for push in 0..rng.random_range(10..60) {
+                    let at = (at + push).saturating_sub(10);
+                    if at < self.faults_end_ms {
+                        self.add(at, Step::Push { node, aim: Aim::Client(client) });
+                    }
+                }
+            }
+        }
+    }
+
     /// What clients say to the application.
     pub(super) fn draw_messages(&mut self, rng: &mut StdRng) {
         let mut at = WARM_UP_MS;
@@ -109,5 +128,7 @@ const STALL_EVERY_MS: u64 = 6_000;
 const STALL_BEYOND_MS: u64 = 8_000;
 /// The longest that a client stops to read, in milliseconds. Guess: a laptop that sleeps.
 const STALL_MS_MAX: u64 = 20_000;
+/// Time between two clients that send what no node takes, in milliseconds.
+const BLUNDER_EVERY_MS: u64 = 5_000;
 /// Time between two clients that flap, in milliseconds.
 const FLAP_EVERY_MS: u64 = 8_000;

@@ -1,0 +1,220 @@
+//! The node's end of a TCP connection: turmoil's stream, which takes now and then only a part of a write,
+//! and the record of what the node has flushed to its clients.
+//!
+//! ```text
+//!   node ── write ──► Line ── a part, then nothing for a while ──► turmoil
+//!                      │
+//!                      └── reads along: request ─► 101 ─► frames ─► Event::Flushed
+//! ```
+//!
+//! Turmoil takes a segment whole or not at all. The buffer of a kernel may have room for a part of a frame,
+//! and for the rest only later, or never. What is recorded here is what a node may call delivered.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+use turmoil::net::TcpStream;
+
+use crate::client::envelope::{self, Envelope};
+use crate::event::{ConnectionId, Event};
+use crate::world::World;
+
+/// The parameter of a client's URL that names its connection. Nodes ignore what they do not know.
+pub(crate) const CONNECTION: &str = "connection";
+
+/// A connection that a node has accepted.
+pub(crate) struct Line {
+    stream: TcpStream,
+    world: Arc<World>,
+    talk: Talk,
+    /// Its buffer is full until then.
+    full: Option<Pin<Box<Sleep>>>,
+}
+
+/// What is said over a connection, as far as it was read along.
+#[derive(Debug, PartialEq, Eq)]
+enum Talk {
+    /// The first line of the request is not complete.
+    Asking(Vec<u8>),
+    /// The head of the answer to a client is not complete.
+    Answering(ConnectionId, Vec<u8>),
+    /// A WebSocket: the begin of a frame that is not complete, and the texts that are not flushed.
+    Framing(ConnectionId, Vec<u8>, Vec<String>),
+    /// A backend's.
+    Other,
+}
+
+impl Line {
+    /// The node's end of `stream`.
+    pub(crate) fn new(stream: TcpStream, world: Arc<World>) -> Self {
+        Self { stream, world, talk: Talk::Asking(Vec::new()), full: None }
+    }
+
+    /// Writes what there is room for.
+    fn put(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        self.talk.said(&buf[..written]);
+        Poll::Ready(Ok(written))
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.talk.heard(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(full) = &mut self.full {
+            ready!(full.as_mut().poll(cx));
+            self.full = None;
+        }
+        let Talk::Framing(connection, ..) = self.talk else { return self.put(cx, buf) };
+        let Some((room, pause)) = self.world.taken_of(buf.len()) else { return self.put(cx, buf) };
+        let written = ready!(self.put(cx, &buf[..room]))?;
+        self.full = Some(Box::pin(sleep(pause)));
+        self.world.tell(Event::Full { connection, for_ms: pause.as_millis() as u64 });
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if let Talk::Framing(connection, _, texts) = &mut self.talk {
+            let (connection, texts) = (*connection, std::mem::take(texts));
+            for text in texts {
+                self.world.tell(Event::Flushed { connection, text });
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Talk {
+    /// The node has read this.
+    fn heard(&mut self, bytes: &[u8]) {
+        let Talk::Asking(request) = self else { return };
+        request.extend_from_slice(bytes);
+        let Some(end) = request.iter().position(|byte| *byte == b'\n') else { return };
+        let connection = connection(&String::from_utf8_lossy(&request[..end]));
+        *self = connection.map_or(Talk::Other, |connection| Talk::Answering(connection, Vec::new()));
+    }
+
+    /// The node has written this.
+    fn said(&mut self, bytes: &[u8]) {
+        if let Talk::Answering(connection, head) = self {
+            head.extend_from_slice(bytes);
+            let Some(end) = head.windows(4).position(|at| at == b"\r\n\r\n") else { return };
+            let rest = head.split_off(end + 4);
+            let welcome = head.starts_with(b"HTTP/1.1 101 ");
+            *self = if welcome { Talk::Framing(*connection, Vec::new(), Vec::new()) } else { Talk::Other };
+            self.frames(&rest);
+        } else {
+            self.frames(bytes);
+        }
+    }
+
+    fn frames(&mut self, bytes: &[u8]) {
+        let Talk::Framing(_, frames, texts) = self else { return };
+        frames.extend_from_slice(bytes);
+        while let Some((opcode, payload, len)) = frame(frames) {
+            let text = (opcode == TEXT).then(|| message(&String::from_utf8_lossy(payload)));
+            texts.extend(text.flatten());
+            frames.drain(..len);
+        }
+    }
+}
+
+/// The connection that the first line of a request names.
+fn connection(line: &str) -> Option<ConnectionId> {
+    let (_, query) = line.split(' ').nth(1)?.split_once('?')?;
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == CONNECTION)?.1.parse().ok()
+}
+
+/// What the client's application receives of a text frame, if that is a message.
+fn message(text: &str) -> Option<String> {
+    match envelope::read(text) {
+        Envelope::Other { kind, data, .. } if kind == "message" => data,
+        // No envelope: a payload as it was pushed.
+        Envelope::Other { kind, .. } if kind == text => Some(kind),
+        _ => None,
+    }
+}
+
+/// The first frame: its kind, its payload and how long it is in all. `None`: it is not complete.
+fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
+    let [first, second, rest @ ..] = bytes else { return None };
+    let (len, rest) = match second {
+        126 => rest.split_first_chunk().map(|(len, rest)| (usize::from(u16::from_be_bytes(*len)), rest))?,
+        127 => rest.split_first_chunk().map(|(len, rest)| (u64::from_be_bytes(*len) as usize, rest))?,
+        len => (usize::from(*len), rest),
+    };
+    let header = bytes.len() - rest.len();
+    Some((first & 0xf, rest.get(..len)?, header + len))
+}
+
+/// The opcode of a text frame. Source: RFC 6455 section 5.2.
+const TEXT: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(talk: &Talk) -> &[String] {
+        match talk {
+            Talk::Framing(7, _, texts) => texts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_written_to_a_client_is_read_along_however_it_is_cut() {
+        let long = format!("m{}", "0".repeat(200));
+        let mut said = b"HTTP/1.1 101 Switching Protocols\r\nx: y\r\n\r\n\x81\x02m1\x89\x00".to_vec();
+        said.extend([&b"\x81\x7e\x00\xc9"[..], long.as_bytes()].concat());
+        let envelope = br#"{"type":"message","id":"p3","data":"m3"}"#;
+        said.extend([&[0x81, envelope.len() as u8], &envelope[..], b"\x88\x02\x03\xe8"].concat());
+        for piece in [1, 3, said.len()] {
+            let mut talk = Talk::Asking(Vec::new());
+            talk.heard(b"GET /v1/ws?user=u0&connection=7 HTT");
+            talk.heard(b"P/1.1\r\nhost: n1\r\n\r\n");
+            said.chunks(piece).for_each(|piece| talk.said(piece));
+            assert_eq!(texts(&talk), ["m1", &long, "m3"], "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_frame_is_no_message() {
+        let mut talk = Talk::Framing(7, Vec::new(), Vec::new());
+        talk.said(b"\x81\x02m");
+        assert_eq!(texts(&talk), [""; 0]);
+        talk.said(b"1");
+        assert_eq!(texts(&talk), ["m1"]);
+    }
+
+    #[test]
+    fn what_backends_and_refused_clients_are_told_is_not_recorded() {
+        let mut talk = Talk::Asking(Vec::new());
+        talk.heard(b"GET /v1/stats HTTP/1.1\r\n\r\n");
+        assert_eq!(talk, Talk::Other);
+        let mut talk = Talk::Answering(7, Vec::new());
+        talk.said(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+        assert_eq!(talk, Talk::Other);
+    }
+}
