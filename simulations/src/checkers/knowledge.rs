@@ -5,7 +5,7 @@
 //! moment of the call, and one that had joined before the call was made has all along. Calls over HTTP
 //! are looked at: what is embedded takes the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::Knowledge;
 
@@ -19,6 +19,8 @@ use crate::reply::Reply;
 pub(super) struct Known {
     /// What each boot that runs knew a millisecond ago.
     now: BTreeMap<NodeIndex, (u64, Stage)>,
+    /// Nodes that let their clients and backends go: they take no more either, and say so in the same way.
+    stopping: BTreeSet<NodeIndex>,
     /// The nodes of calls, and what they knew when the calls were made.
     calls: BTreeMap<CallId, (NodeIndex, Option<(u64, Stage)>)>,
     /// Answers of nodes that join.
@@ -38,6 +40,8 @@ impl Checker for Known {
 
     fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
+            Event::Stopping { node } | Event::Failed { node, .. } => _ = self.stopping.insert(*node),
+            Event::Booted { node, .. } => _ = self.stopping.remove(node),
             Event::Called { call, node, .. } => {
                 self.calls.insert(*call, (*node, self.now.get(node).copied()));
             }
@@ -51,7 +55,7 @@ impl Checker for Known {
                 let said = claims(*status, reply);
                 let wrong = match stage {
                     Stage::Joins => said.nobody,
-                    Stage::HasJoined => said.not_ready,
+                    Stage::HasJoined => said.not_ready && !self.stopping.contains(&node),
                 };
                 if wrong {
                     return Err(format!("{stage:?}, and answers with {status} {reply:?}"));
