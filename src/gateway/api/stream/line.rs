@@ -5,7 +5,7 @@
 //! known is an error: it would be a mistake that nobody sees.
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::gateway::data;
@@ -39,8 +39,14 @@ struct Fields<'a> {
 #[serde(deny_unknown_fields)]
 struct To {
     user: UserId,
-    #[serde(default)]
+    /// Absent means all of the user. `null` is refused: it is what answers say of a device whose name they do not
+    /// know, and whoever sends that back does not mean all of them.
+    #[serde(default, deserialize_with = "named")]
     device: Option<DeviceId>,
+}
+
+fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DeviceId>, D::Error> {
+    DeviceId::deserialize(from).map(Some)
 }
 
 /// Reads a line.
@@ -125,6 +131,8 @@ mod tests {
             (r#"{"to":{"users":"42"},"data":"x"}"#, "unknown field `users`"),
             (r#"{"to":{"user":""},"data":"x"}"#, "a user must not be empty"),
             (r#"{"to":{"user":42},"data":"x"}"#, "`to` is not understood"),
+            (r#"{"to":{"user":"42","device":null},"data":"x"}"#, "invalid type: null"),
+            (r#"{"to":{"user":"42","device":""},"data":"x"}"#, "a device must not be empty"),
             (r#"{"to":"all","data":"x","id":"a b"}"#, "a message id is made of"),
             (r#"{"to":"all"}"#, "nothing to send"),
             (r#"{"to":"all","data":"123456789"}"#, "payload_too_large"),
