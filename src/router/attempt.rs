@@ -117,6 +117,8 @@ impl Router {
                 });
                 Pending::Here(answer)
             }
+            // Nobody would read the answer, which is all that a question is for.
+            Way::Direct { awaited: false } if errand.is_question() => Pending::Settled(Outcome::Unreachable),
             Way::Direct { awaited } => {
                 let link = parts.links.get(owner).ok_or(Outcome::Unreachable);
                 match link.and_then(|link| self.request(link, None, recipients, errand)) {

@@ -34,6 +34,11 @@ pub(crate) enum Errand {
 }
 
 impl Errand {
+    /// Whether it only asks, and changes nothing where it arrives.
+    pub(super) fn is_question(&self) -> bool {
+        matches!(self, Errand::Describe | Errand::Confirm { .. })
+    }
+
     /// The errand that a peer asks for.
     pub(crate) fn received(action: Action, payload: Bytes) -> Self {
         match action {

@@ -120,7 +120,7 @@ async fn push_until_gone(node: &Node, killed: Instant) -> usize {
                 assert_eq!(answer.json["sessions"][0]["outcome"], "unreachable");
             }
             (404, "no_session") => {}
-            other => panic!("a push to a dead node was answered {other:?}"),
+            _ => panic!("a push to a dead node was answered {answer:?}"),
         }
         if forgotten(node).await {
             let took = killed.elapsed();
