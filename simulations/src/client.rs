@@ -187,7 +187,7 @@ impl Reader<'_> {
             Some(Order::Close) => {
                 self.clients.world.tell(Event::Closing { connection });
                 // A socket that is broken says so when it is read next.
-                let _ = self.socket.close(None).await;
+                let _ = timeout(SEND_TIMEOUT, self.socket.close(None)).await;
                 None
             }
             Some(Order::Reset) => Some(End::Reset),

@@ -66,7 +66,23 @@ impl Plan {
                         self.add(at, Step::Push { node, aim: Aim::Client(client) });
                     }
                 }
+                self.draw_given_up(rng, at, client, node);
             }
+        }
+    }
+
+    /// What becomes of pushes that wait for a client that does not read: it is disconnected, which has what
+    /// waits written first, and breaks before that is done.
+    fn draw_given_up(&mut self, rng: &mut StdRng, from_ms: u64, client: usize, node: usize) {
+        if !rng.random_bool(0.5) {
+            return;
+        }
+        let kicked = from_ms + rng.random_range(5..800);
+        let broken = kicked + rng.random_range(0..GIVEN_UP_MS);
+        if broken < self.faults_end_ms {
+            let backend = rng.random_range(0..BACKENDS);
+            self.add(kicked, Step::Call { backend, node, ask: Ask::Kick(Aim::Client(client)) });
+            self.add(broken, Step::Break { client });
         }
     }
 
@@ -128,6 +144,9 @@ const STALL_EVERY_MS: u64 = 6_000;
 const STALL_BEYOND_MS: u64 = 8_000;
 /// The longest that a client stops to read, in milliseconds. Guess: a laptop that sleeps.
 const STALL_MS_MAX: u64 = 20_000;
+/// A client that is disconnected while it does not read breaks within this time. Source: after a second without
+/// progress those who wait are told that their messages are buffered, and nothing is left to be answered.
+const GIVEN_UP_MS: u64 = 900;
 /// Time between two clients that send what no node takes, in milliseconds.
 const BLUNDER_EVERY_MS: u64 = 5_000;
 /// Time between two clients that flap, in milliseconds.
