@@ -18,8 +18,7 @@ async fn a_takeover_leaves_exactly_one_survivor_200_times_in_a_row() {
         // Three times around in one direction, three times in the other: all pairs, both ways.
         at = (at + 1 + (round / 3) % 2) % 3;
         let owner = cluster.node(at);
-        // Of two claims in one millisecond the greater name may win: docs/PROTOCOL.md, section 4.
-        sleep(Duration::from_millis(1)).await;
+        sleep(CLAIMS_APART).await;
         let mut loser = std::mem::replace(&mut survivor, owner.connect("u", Some("phone")).await);
         for turn in 0..3 {
             // Without waiting: a push that follows the client's own knowledge has to find it.
@@ -104,6 +103,7 @@ async fn a_push_answered_delivered_during_takeovers_reaches_exactly_one_connecti
     }
     let mut readers = Vec::new();
     for round in 1..=30 {
+        sleep(CLAIMS_APART).await;
         let next = cluster.node(round % 3).connect("u", Some("phone")).await;
         readers.push(tokio::spawn(read_all(std::mem::replace(&mut survivor, next))));
     }
@@ -137,3 +137,7 @@ async fn read_all(mut client: Client) -> (Vec<String>, Option<u16>) {
         |message: &crate::harness::Message| message.to_text().expect("only text was pushed").to_owned();
     (end.messages.iter().map(text).collect(), end.close.map(|(code, _)| code))
 }
+
+/// Time between two connections of a device at two nodes. Source: of claims in one millisecond the greater name may
+/// win, and not the later one: docs/PROTOCOL.md, section 4.
+const CLAIMS_APART: Duration = Duration::from_millis(1);
