@@ -38,7 +38,7 @@ struct Connection {
     /// Its client sent what no node takes.
     blundered: bool,
     /// Until when its socket was full last.
-    full_ms: u64,
+    full_ms: Option<u64>,
 }
 
 impl Cause {
@@ -58,7 +58,7 @@ impl Cause {
     fn has_cause(&self, now_ms: u64, at: &Connection, end: &End) -> bool {
         let disturbed = !self.disturbed.is_well_since(at.node, at.dialled_ms);
         // A socket that is full twice in a row takes no close in time, and its client is not heard meanwhile.
-        let full = at.full_ms + FULL_BEFORE_MS >= now_ms;
+        let full = at.full_ms.is_some_and(|full_ms| full_ms + FULL_BEFORE_MS >= now_ms);
         match end {
             End::Dropped | End::Reset | End::Closed(Some(SUPERSEDED)) => true,
             End::Closed(None | Some(NORMAL)) => at.closing,
@@ -90,7 +90,7 @@ impl Checker for Cause {
                     stalled: false,
                     closing: false,
                     blundered: false,
-                    full_ms: 0,
+                    full_ms: None,
                 };
                 self.connections.insert(*connection, dialled);
             }
@@ -101,7 +101,7 @@ impl Checker for Cause {
                 self.connections.entry(*connection).and_modify(|at| at.blundered = true);
             }
             Event::Full { connection, for_ms } => {
-                self.connections.entry(*connection).and_modify(|at| at.full_ms = now_ms + for_ms);
+                self.connections.entry(*connection).and_modify(|at| at.full_ms = Some(now_ms + for_ms));
             }
             Event::Closing { connection } => {
                 self.connections.entry(*connection).and_modify(|at| at.closing = true);
