@@ -1,8 +1,11 @@
 //! What must be true in every run. Checkers only observe: they see events and copies of the
 //! directory, and change nothing.
 
+use pushmesh::limits;
+
 use crate::event::Event;
 use crate::host::Boot;
+use crate::plan::LATENCY_MS_MAX;
 use crate::settings::Settings;
 
 mod answers;
@@ -180,6 +183,9 @@ impl Checker for NoPanic {
         ("milliseconds watched for panics", self.watched_ms)
     }
 }
+
+/// The longest that it may take to close a connection that takes nothing, and its way, in milliseconds.
+const CLOSE_MS_MAX: u64 = limits::CLOSE_TIMEOUT.as_millis() as u64 + LATENCY_MS_MAX;
 
 #[cfg(test)]
 mod tests {

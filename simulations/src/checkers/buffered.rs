@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checkers::Checker;
 use crate::checkers::arrival::push_of;
+use crate::checkers::{CLOSE_MS_MAX, Checker};
 use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex, PushId, node_of};
 use pushmesh::Outcome;
 
@@ -12,6 +12,8 @@ use pushmesh::Outcome;
 pub(super) struct Buffered {
     /// Those that are open or being made.
     connections: BTreeMap<ConnectionId, (ClientIndex, NodeIndex)>,
+    opened_ms: BTreeMap<ConnectionId, u64>,
+    pushed_ms: BTreeMap<PushId, u64>,
     /// What was flushed to the sockets of a client by its nodes.
     flushed: BTreeSet<(PushId, ClientIndex, NodeIndex)>,
     waiting: Vec<Waiting>,
@@ -21,7 +23,7 @@ struct Waiting {
     push: PushId,
     client: ClientIndex,
     node: NodeIndex,
-    /// Where it may be written to.
+    /// Where it has to be written to, unless they end.
     connections: Vec<ConnectionId>,
 }
 
@@ -30,8 +32,10 @@ impl Checker for Buffered {
         "what is called buffered is written"
     }
 
-    fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
+    fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         match event {
+            Event::Pushed { push, .. } => _ = self.pushed_ms.insert(*push, now_ms),
+            Event::Opened { connection, .. } => _ = self.opened_ms.insert(*connection, now_ms),
             Event::Dialled { connection, client, node, .. } => {
                 self.connections.insert(*connection, (*client, *node));
             }
@@ -49,8 +53,14 @@ impl Checker for Buffered {
                     let Some((client, node)) = answer.client.zip(node) else {
                         return Err(format!("push {push} was called buffered for nobody: {answer:?}"));
                     };
+                    let pushed_ms = self.pushed_ms.get(push).copied().unwrap_or_default();
+                    // A node that has not noticed the end of a connection lets messages wait for it, and for
+                    // as long as a close takes after the client is back.
+                    let settled = |id: &ConnectionId| {
+                        self.opened_ms.get(id).is_some_and(|opened_ms| opened_ms + CLOSE_MS_MAX < pushed_ms)
+                    };
                     let open = self.connections.iter().filter(|(_, at)| **at == (client, node));
-                    let connections = open.map(|(id, _)| *id).collect();
+                    let connections = open.map(|(id, _)| *id).filter(settled).collect();
                     self.waiting.push(Waiting { push: *push, client, node, connections });
                 }
             }
@@ -80,24 +90,37 @@ impl Checker for Buffered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Answer, End};
+    use crate::event::{Aim, Answer, End, Way};
 
-    fn seen(after: &[Event]) -> Result<(), String> {
+    /// What is found when a push of a time, to a connection of 1 s, is called buffered.
+    fn seen(pushed_ms: u64, after: &[Event]) -> Result<(), String> {
         let mut checker = Buffered::default();
         let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Buffered };
+        let way = Way::Embedded { sessions: Some(1) };
         let before = [
-            Event::Dialled { connection: 7, client: 0, node: 0, resumed: None },
-            Event::Answered { push: 1, sessions: vec![answer], delivered: 0 },
+            (900, Event::Dialled { connection: 7, client: 0, node: 0, resumed: None }),
+            (1_000, Event::Opened { connection: 7, client: 0, node: 0 }),
+            (pushed_ms, Event::Pushed { push: 1, node: 0, aim: Aim::Client(0), found: vec![0], way }),
+            (pushed_ms + 900, Event::Answered { push: 1, sessions: vec![answer], delivered: 0 }),
         ];
-        before.iter().chain(after).try_for_each(|event| checker.event(0, event))?;
+        let after = after.iter().map(|event| (pushed_ms + 2_000, event));
+        let mut events = before.iter().map(|(at_ms, event)| (*at_ms, event)).chain(after);
+        events.try_for_each(|(at_ms, event)| checker.event(at_ms, event))?;
         checker.end()
     }
 
+    const SETTLED_MS: u64 = 1_001 + CLOSE_MS_MAX;
+
     #[test]
     fn what_is_buffered_is_written_unless_its_connection_ends() {
-        assert!(seen(&[]).unwrap_err().contains("never written"));
-        assert_eq!(seen(&[Event::Flushed { connection: 7, text: "m1".to_owned() }]), Ok(()));
-        assert_eq!(seen(&[Event::Ended { connection: 7, end: End::Dropped }]), Ok(()));
-        assert!(seen(&[Event::Flushed { connection: 7, text: "m2".to_owned() }]).is_err());
+        assert!(seen(SETTLED_MS, &[]).unwrap_err().contains("never written"));
+        assert_eq!(seen(SETTLED_MS, &[Event::Flushed { connection: 7, text: "m1".to_owned() }]), Ok(()));
+        assert_eq!(seen(SETTLED_MS, &[Event::Ended { connection: 7, end: End::Dropped }]), Ok(()));
+        assert!(seen(SETTLED_MS, &[Event::Flushed { connection: 7, text: "m2".to_owned() }]).is_err());
+    }
+
+    #[test]
+    fn what_is_pushed_just_after_a_client_came_back_may_wait_for_the_connection_before() {
+        assert_eq!(seen(SETTLED_MS - 1, &[]), Ok(()));
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use pushmesh::limits;
 
 use crate::ask::Ask;
-use crate::checkers::Checker;
 use crate::checkers::disturbed::Disturbed;
+use crate::checkers::{CLOSE_MS_MAX, Checker};
 use crate::event::{Aim, CallId, ClientIndex, ConnectionId, End, Event, NodeIndex};
 use crate::plan::LATENCY_MS_MAX;
 use crate::settings::Settings;
@@ -58,7 +58,7 @@ impl Cause {
     fn has_cause(&self, now_ms: u64, at: &Connection, end: &End) -> bool {
         let disturbed = !self.disturbed.is_well_since(at.node, at.dialled_ms);
         // A socket that is full twice in a row takes no close in time, and its client is not heard meanwhile.
-        let full = at.full_ms.is_some_and(|full_ms| full_ms + FULL_BEFORE_MS >= now_ms);
+        let full = at.full_ms.is_some_and(|full_ms| full_ms + CLOSE_MS_MAX >= now_ms);
         match end {
             End::Dropped | End::Reset | End::Closed(Some(SUPERSEDED)) => true,
             End::Closed(None | Some(NORMAL)) => at.closing,
@@ -144,9 +144,7 @@ impl Checker for Cause {
 
 /// A call that is made so long after the last one over a connection may cross its end: nodes close idle
 /// ones, and HTTP has no word that it was not read.
-const IDLE_MS: u64 = limits::HTTP_HEADER_TIMEOUT.as_millis() as u64 - 4 * LATENCY_MS_MAX;
-/// How long ago a socket may have been full, in milliseconds: as long as a close may take, and its way.
-const FULL_BEFORE_MS: u64 = limits::CLOSE_TIMEOUT.as_millis() as u64 + LATENCY_MS_MAX;
+const IDLE_MS: u64 = limits::KEEP_ALIVE.as_millis() as u64 - 4 * LATENCY_MS_MAX;
 /// Close codes: section 3.5 of docs/PROTOCOL.md.
 const NORMAL: u16 = 1000;
 const NOT_TEXT: u16 = 1007;

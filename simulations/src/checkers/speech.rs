@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checkers::Checker;
+use crate::checkers::{CLOSE_MS_MAX, Checker};
 use crate::event::{ConnectionId, Event, NodeIndex};
 
 /// Watches the messages of clients.
@@ -13,8 +13,8 @@ pub(super) struct Speech {
     /// The messages of each connection in order, and how many of them were heard, or passed over.
     said: BTreeMap<ConnectionId, (Vec<(u64, String)>, usize)>,
     ended_ms: BTreeMap<ConnectionId, u64>,
-    /// Until when the sockets were full that were.
-    full_ms: BTreeMap<ConnectionId, u64>,
+    /// From when and until when the sockets were full that were, the last time.
+    full_ms: BTreeMap<ConnectionId, (u64, u64)>,
     /// Connections that are open or being made, with their nodes.
     open: BTreeMap<ConnectionId, NodeIndex>,
     /// Connections whose node need not hear everything.
@@ -42,7 +42,12 @@ impl Checker for Speech {
                 let lost = self.open.iter().filter(|(_, at)| *at == node);
                 self.excused.extend(lost.map(|(connection, _)| *connection));
             }
-            Event::Full { connection, for_ms } => _ = self.full_ms.insert(*connection, now_ms + for_ms),
+            Event::Full { connection, for_ms } => {
+                let full = self.full_ms.entry(*connection).or_insert((now_ms, now_ms));
+                // One that is full again before a close would have got out has been full all the time.
+                let from_ms = if now_ms <= full.1 + CLOSE_MS_MAX { full.0 } else { now_ms };
+                *full = (from_ms, now_ms + for_ms);
+            }
             Event::Refused { connection, .. } => _ = self.open.remove(connection),
             Event::Ended { connection, .. } => {
                 self.open.remove(connection);
@@ -60,10 +65,18 @@ impl Checker for Speech {
     fn end(&mut self) -> Result<(), String> {
         for (connection, (said, heard)) in &self.said {
             let ended_ms = self.ended_ms.get(connection).copied().unwrap_or(u64::MAX);
-            let full_ms = self.full_ms.get(connection).copied().unwrap_or_default();
+            let full_ms = self.full_ms.get(connection).copied();
+            let until_ms = full_ms.map_or(0, |(_, until_ms)| until_ms);
+            // A node that closes while it cannot write reads nothing more until the close is given up.
+            let closes = |at: u64| {
+                full_ms.is_some_and(|(from_ms, until_ms)| {
+                    at + ARRIVES_MS >= from_ms && ended_ms <= until_ms + CLOSE_MS_MAX
+                })
+            };
             if let Some((at, text)) = said.get(*heard)
                 && !self.excused.contains(connection)
-                && ended_ms > (*at).max(full_ms) + ARRIVES_MS
+                && ended_ms > (*at).max(until_ms) + ARRIVES_MS
+                && !closes(*at)
             {
                 return Err(format!("connection {connection} said {text} at {at} ms, and nobody heard it"));
             }
@@ -97,6 +110,7 @@ const ARRIVES_MS: u64 = 200;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::End;
 
     fn seen(heard: &[&str]) -> Result<(), String> {
         let mut checker = Speech::default();
@@ -113,6 +127,25 @@ mod tests {
         assert!(seen(&["s1-7", "s1-7"]).is_err());
         assert!(seen(&["s2-7", "s1-7"]).is_err());
         assert!(seen(&["s1-8"]).unwrap_err().contains("nobody said"));
+    }
+
+    #[test]
+    fn what_is_said_while_the_socket_is_full_may_be_cut_off_by_a_close_and_by_nothing_later() {
+        let ends = |said_ms, ended_ms| {
+            let mut checker = Speech::default();
+            let connection = 7;
+            let events = [
+                (1_000, Event::Full { connection, for_ms: 500 }),
+                (said_ms, Event::Said { connection, text: "s1-7".to_owned() }),
+                (ended_ms, Event::Ended { connection, end: End::Dropped }),
+            ];
+            events.iter().try_for_each(|(at_ms, event)| checker.event(*at_ms, event))?;
+            checker.end()
+        };
+        let closed = 1_500 + CLOSE_MS_MAX;
+        assert_eq!((ends(1_200, closed), ends(1_200, 1_500)), (Ok(()), Ok(())));
+        assert!(ends(1_200, closed + 1).is_err(), "nothing closes for so long");
+        assert!(ends(500, closed).is_err(), "it was read before the socket was full");
     }
 
     #[test]
