@@ -108,6 +108,21 @@ fn victim(answers: bool) -> Victim {
     Victim { links, metrics, replica, addr, gossip }
 }
 
+impl Victim {
+    /// Its link to a node that has dialled it.
+    async fn link_to(&self, peer: &NodeName) -> Arc<Link> {
+        let linked = async {
+            loop {
+                match self.links.get(peer) {
+                    Some(link) => break link,
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+        within("the link", linked).await
+    }
+}
+
 /// A peer with the right key; the endpoint comes along because dropping it ends the link.
 struct Member {
     connection: Connection,
@@ -230,15 +245,7 @@ async fn a_receipt_that_is_no_answer_ends_the_link_and_whoever_asked_learns_it()
     for (relay_to, recipients, wrong) in cases {
         let victim = victim(true);
         let evil = Member::link(&victim, "evil").await;
-        let link = within("the link", async {
-            loop {
-                match victim.links.get(&name("evil")) {
-                    Some(link) => break link,
-                    None => tokio::task::yield_now().await,
-                }
-            }
-        })
-        .await;
+        let link = victim.link_to(&name("evil")).await;
         let asked = format!("{recipients:?} {relay_to:?}");
         let answer = link.request(relay_to, recipients, Action::Disconnect, Bytes::new()).unwrap();
         let mut lane = evil.accept(StreamKind::Lane).await;
@@ -367,15 +374,7 @@ async fn comparisons_without_pause_end_the_link() {
 async fn a_peer_that_takes_no_requests_is_cut_off() {
     let victim = victim(true);
     let evil = Member::link(&victim, "evil").await;
-    let link = within("the link", async {
-        loop {
-            match victim.links.get(&name("evil")) {
-                Some(link) => break link,
-                None => tokio::task::yield_now().await,
-            }
-        }
-    })
-    .await;
+    let link = victim.link_to(&name("evil")).await;
     let payload = Bytes::from(vec![0; limits::FRAME_PAYLOAD_BYTES_MAX]);
     let mut answers = Vec::new();
     loop {

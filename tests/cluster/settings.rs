@@ -27,16 +27,25 @@ fn lines(node: &Node) -> usize {
     node.process.stderr().matches("is not linked: its settings differ").count()
 }
 
+fn launch(cluster_name: &str, name: &str, policy: &str) -> Launch {
+    Launch::dev(cluster_name, name).flags(["--takeover", policy])
+}
+
+/// Two nodes with the same policy.
+async fn linked(cluster_name: &str, policy: &str) -> [Node; 2] {
+    let first = launch(cluster_name, "n1", policy).start().await;
+    first.ready().await;
+    let second = launch(cluster_name, "n2", policy).peers([&first]).start().await;
+    second.ready().await;
+    [first, second]
+}
+
 #[tokio::test]
 async fn a_node_with_another_takeover_policy_is_not_linked_and_not_ready_and_both_say_why() {
     let _alone = alone().await;
     let cluster_name = unique();
-    let launch = |name: &str, policy: &str| Launch::dev(&cluster_name, name).flags(["--takeover", policy]);
-    let first = launch("n1", "max-per-user=3").start().await;
-    first.ready().await;
-    let second = launch("n2", "max-per-user=3").peers([&first]).start().await;
-    second.ready().await;
-    let third = launch("n3", "one-per-user").peers([&first]).start().await;
+    let [first, second] = linked(&cluster_name, "max-per-user=3").await;
+    let third = launch(&cluster_name, "n3", "one-per-user").peers([&first]).start().await;
     says(&first, &["n3", "--takeover max-per-user=3", "--takeover one-per-user", "with the same one"]).await;
     says(&third, &["n1", "--takeover one-per-user", "--takeover max-per-user=3", "with the same one"]).await;
     let mut one = first.connect("u", Some("a")).await;
@@ -56,15 +65,11 @@ async fn a_node_with_another_takeover_policy_is_not_linked_and_not_ready_and_bot
 async fn a_member_that_comes_back_with_another_policy_is_dead_to_the_others() {
     let _alone = alone().await;
     let cluster_name = unique();
-    let launch = |name: &str, policy: &str| Launch::dev(&cluster_name, name).flags(["--takeover", policy]);
-    let first = launch("n1", "exclusive-device").start().await;
-    first.ready().await;
-    let second = launch("n2", "exclusive-device").peers([&first]).start().await;
-    second.ready().await;
+    let [first, second] = linked(&cluster_name, "exclusive-device").await;
     let _session = second.connect("u", Some("d")).await;
     first.shows("u", &[("d", "n2")]).await;
     second.process.kill();
-    let second = launch("n2", "reject-newer").peers([&first]).start().await;
+    let second = launch(&cluster_name, "n2", "reject-newer").peers([&first]).start().await;
     says(&first, &["n2", "--takeover reject-newer"]).await;
     first.sees_as("n2", "dead").await;
     first.shows("u", &[]).await;
