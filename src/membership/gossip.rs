@@ -209,7 +209,6 @@ mod tests {
                 zone: zone.map(str::to_owned),
                 sessions: 0,
                 degraded: false,
-                takeover: None,
             },
         }
     }

@@ -103,17 +103,14 @@ pub struct Advert {
     pub sessions: u64,
     /// It doubts itself, because most of its peers fell silent together.
     pub degraded: bool,
-    /// Its takeover policy, which all nodes of a cluster need alike; only ever compared. `None` from
-    /// a node that does not say it.
-    pub takeover: Option<String>,
 }
 
 /// Every key of an advert. [`Advert::from_pairs`] needs all but those in [`OPTIONAL_KEYS`].
-pub(crate) const KEYS: [&str; 8] =
-    [KEY_STATE, KEY_PROTOCOL, KEY_MESH, KEY_HTTP, KEY_ZONE, KEY_SESSIONS, KEY_DEGRADED, KEY_TAKEOVER];
+pub(crate) const KEYS: [&str; 7] =
+    [KEY_STATE, KEY_PROTOCOL, KEY_MESH, KEY_HTTP, KEY_ZONE, KEY_SESSIONS, KEY_DEGRADED];
 
 /// Keys that an advert may do without: what is not always so, and what an older node does not say.
-const OPTIONAL_KEYS: [&str; 3] = [KEY_ZONE, KEY_DEGRADED, KEY_TAKEOVER];
+const OPTIONAL_KEYS: [&str; 2] = [KEY_ZONE, KEY_DEGRADED];
 
 const KEY_STATE: &str = "state";
 const KEY_PROTOCOL: &str = "protocol";
@@ -122,7 +119,6 @@ const KEY_HTTP: &str = "http";
 const KEY_ZONE: &str = "zone";
 const KEY_SESSIONS: &str = "sessions";
 const KEY_DEGRADED: &str = "degraded";
-const KEY_TAKEOVER: &str = "takeover";
 
 /// Keys of one advert. Source: design; chitchat sends a member's whole state in one UDP payload.
 const KEYS_MAX: usize = 16;
@@ -144,9 +140,6 @@ impl Advert {
         if let Some(zone) = &self.zone {
             pairs.push((KEY_ZONE.to_owned(), zone.clone()));
         }
-        if let Some(takeover) = &self.takeover {
-            pairs.push((KEY_TAKEOVER.to_owned(), takeover.clone()));
-        }
         debug_assert!(pairs.iter().all(|(key, _)| KEYS.contains(&key.as_str())));
         pairs
     }
@@ -164,7 +157,7 @@ impl Advert {
                 values[at] = Some(value);
             }
         }
-        let [state, protocol, mesh, http, zone, sessions, degraded, takeover] = values;
+        let [state, protocol, mesh, http, zone, sessions, degraded] = values;
         Ok(Self {
             state: read(KEY_STATE, state, AdvertState::parse)?,
             protocol: read(KEY_PROTOCOL, protocol, |text| text.parse().ok())?,
@@ -173,7 +166,6 @@ impl Advert {
             zone: zone.map(str::to_owned),
             sessions: read(KEY_SESSIONS, sessions, |text| text.parse().ok())?,
             degraded: read(KEY_DEGRADED, degraded.or(Some("false")), |text| text.parse().ok())?,
-            takeover: takeover.map(str::to_owned),
         })
     }
 }
@@ -256,7 +248,6 @@ mod tests {
             zone: Some("a".to_owned()),
             sessions: 42,
             degraded: true,
-            takeover: Some("exclusive".to_owned()),
         }
     }
 
@@ -268,7 +259,7 @@ mod tests {
     fn an_advert_survives_the_way_through_pairs_with_and_without_what_is_optional() {
         let with = advert();
         assert_eq!(parse(&with.to_pairs()), Ok(with.clone()));
-        let without = Advert { zone: None, degraded: false, takeover: None, ..with };
+        let without = Advert { zone: None, degraded: false, ..with };
         assert_eq!(parse(&without.to_pairs()), Ok(without));
     }
 
@@ -287,7 +278,6 @@ mod tests {
             let expected = match key {
                 KEY_ZONE => Ok(Advert { zone: None, ..advert() }),
                 KEY_DEGRADED => Ok(Advert { degraded: false, ..advert() }),
-                KEY_TAKEOVER => Ok(Advert { takeover: None, ..advert() }),
                 _ => Err(AdvertError::Missing { key }),
             };
             assert_eq!(parse(&pairs), expected, "without {key}");

@@ -190,7 +190,6 @@ fn gossiping() -> GossipConfig {
             zone: None,
             sessions: 0,
             degraded: false,
-            takeover: None,
         },
     }
 }

@@ -219,7 +219,6 @@ impl Shared {
             zone: config.zone.clone(),
             sessions,
             degraded: false,
-            takeover: Some(config.takeover.to_string()),
         }
     }
 

@@ -304,7 +304,6 @@ fn left(node: NodeIndex) -> Advert {
         zone: None,
         sessions: 0,
         degraded: false,
-        takeover: None,
     }
 }
 

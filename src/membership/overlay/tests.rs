@@ -34,7 +34,6 @@ fn advert(state: AdvertState) -> Advert {
         zone: None,
         sessions: 0,
         degraded: false,
-        takeover: None,
     }
 }
 
