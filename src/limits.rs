@@ -218,6 +218,9 @@ pub const GOSSIP_MAILBOX: usize = 2;
 pub const GOSSIP_INBOX: usize = 1_024;
 /// Bytes of one gossip message. Source: the payload of a UDP datagram, which chitchat fills.
 pub const GOSSIP_BYTES_MAX: usize = 65_507;
+/// What the deltas of one gossip message may unpack to, in bytes. Arithmetic: 1,024 members with 400 bytes of text
+/// each are a tenth of it.
+pub const GOSSIP_UNPACKED_BYTES_MAX: usize = 4 << 20;
 /// How long a gossip message on a stream may take.
 pub const GOSSIP_DEADLINE: Duration = Duration::from_secs(1);
 
