@@ -69,8 +69,8 @@ pub struct Directory {
     own: Head,
     ring: ChangeRing,
     others: BTreeMap<NodeName, Other>,
-    /// The millisecond of the latest stamp that this node's clock gave, and how many it had given in it.
-    given: (u64, u64),
+    /// The counter of the latest stamp: it goes on with every claim, and begins elsewhere with every boot.
+    counter: u16,
     /// Changes that a copy remembers.
     relay_changes_max: usize,
     slots: Arc<Slots>,
@@ -156,7 +156,7 @@ impl Directory {
             own: Head::at(Position { incarnation, version: 0 }),
             ring: ChangeRing::new(ring_changes_max),
             others: BTreeMap::new(),
-            given: (0, 0),
+            counter: incarnation.0 as u16,
             relay_changes_max,
         }
     }
@@ -179,9 +179,9 @@ impl Directory {
         self.own
     }
 
-    /// The stamp for a claim of `key`, above `seen` and above all that is known of the key here. Claims of one
-    /// millisecond are numbered, whatever their key: nothing is known any more of one that was released, and its
-    /// stamp, which its client has in a resume token, must not be that of the next session.
+    /// The stamp for a claim of `key`, above `seen` and above all that is known of the key here. Claims are counted,
+    /// whatever their key: nothing is known any more of one that was released, and its stamp, which its client
+    /// has in a resume token, must not be that of the next session, also if the clock stands still or is behind.
     pub fn next_stamp(
         &mut self,
         key: Key,
@@ -189,12 +189,9 @@ impl Directory {
         seen: Option<Stamp>,
         shards: &mut impl Shards,
     ) -> Stamp {
-        let (last_ms, before) = self.given;
-        let number = if now_ms == last_ms { before + 1 } else { 0 };
-        self.given = (now_ms, number);
-        let physical = Stamp::numbered(now_ms, number);
+        self.counter = self.counter.wrapping_add(1);
         let known = shards.with(key.user, |view| view.stamp(key)).max(seen);
-        Stamp::next(now_ms, known).max(physical)
+        Stamp::next(now_ms, known).counted(self.counter)
     }
 
     /// Claims `key` for this node. The sessions of this node that it excludes are in the result.

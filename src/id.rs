@@ -210,6 +210,9 @@ impl fmt::Display for SessionKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 pub struct Stamp(u64);
 
+/// The bits of a stamp that count.
+const COUNTER: u64 = 0xffff;
+
 impl Stamp {
     /// The stamp for a claim made at `now_ms` (Unix milliseconds) by a claimer that knows `seen`,
     /// the greatest earlier stamp of the same key: the physical time, or just above `seen`.
@@ -219,10 +222,11 @@ impl Stamp {
         Self(seen.map_or(physical, |s| physical.max(s.0.saturating_add(1))))
     }
 
-    /// The stamp of the claim with that number among those of one millisecond, from 0.
+    /// The smallest stamp not below this one whose counter is `counter`.
     #[must_use]
-    pub fn numbered(now_ms: u64, number: u64) -> Self {
-        Self((now_ms << 16).saturating_add(number))
+    pub fn counted(self, counter: u16) -> Self {
+        let counted = (self.0 & !COUNTER) | u64::from(counter);
+        Self(if counted < self.0 { counted.saturating_add(COUNTER + 1) } else { counted })
     }
 
     /// Below every stamp of a claim.
@@ -277,6 +281,16 @@ mod tests {
         let behind = Stamp::next(10, Some(second));
         assert!(behind > second, "a slow clock still goes above what it saw");
         assert_eq!(Stamp::next(5_000, Some(second)).unix_ms(), 5_000);
+    }
+
+    #[test]
+    fn a_counter_never_makes_a_stamp_smaller() {
+        let at = |ms: u64, counter| Stamp((ms << 16) + counter);
+        assert_eq!(at(7, 0).counted(9), at(7, 9));
+        assert_eq!(at(7, 9).counted(9), at(7, 9));
+        assert_eq!(at(7, 10).counted(9), at(8, 9));
+        assert_eq!(at(7, 10).counted(u16::MAX), at(7, 0xffff));
+        assert_eq!(Stamp(u64::MAX).counted(0), Stamp(u64::MAX), "nothing is above the greatest");
     }
 
     #[test]

@@ -145,13 +145,8 @@ impl Replica {
 
     /// Releases this node's claim with that stamp, if it still stands.
     pub fn release(&self, key: Key, stamp: Stamp) {
-        self.release_unless(key, stamp, || false);
-    }
-
-    /// The same, unless `heir` says that another session holds the claim by now. Nobody claims meanwhile.
-    pub fn release_unless(&self, key: Key, stamp: Stamp, heir: impl FnOnce() -> bool) {
         let mut directory = self.lock();
-        if !heir() && directory.release(key, stamp, &mut &*self.shards) {
+        if directory.release(key, stamp, &mut &*self.shards) {
             self.publish(directory);
         }
     }

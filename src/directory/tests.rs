@@ -158,17 +158,29 @@ impl TestNode {
 }
 
 #[test]
-fn two_claims_of_one_millisecond_never_have_one_stamp_also_when_the_first_was_released() {
-    let mut node = TestNode::new("a", 1, 64);
-    let mut claim = |now_ms, key| {
-        let stamp = node.directory.next_stamp(key, now_ms, None, &mut node.shards);
+fn two_claims_of_one_node_never_have_one_stamp_also_when_the_first_was_released() {
+    let mut node = TestNode::new("a", 7, 64);
+    let mut claim = |now_ms, key, seen| {
+        let stamp = node.directory.next_stamp(key, now_ms, seen, &mut node.shards);
         node.directory.claim(key, Claim { stamp, state: ClaimState::Connected }, &mut node.shards);
         assert!(node.directory.release(key, stamp, &mut node.shards));
         stamp
     };
-    let stamps = [claim(5, key(1)), claim(5, key(1)), claim(5, key(2)), claim(6, key(1)), claim(4, key(1))];
-    let raw = |ms: u64, number| Stamp::from_raw((ms << 16) + number);
-    assert_eq!(stamps, [raw(5, 0), raw(5, 1), raw(5, 2), raw(6, 0), raw(4, 0)]);
+    let raw = |ms: u64, counter| Stamp::from_raw((ms << 16) + counter);
+    let within_one_millisecond = [claim(5, key(1), None), claim(5, key(1), None), claim(5, key(2), None)];
+    assert_eq!(within_one_millisecond, [raw(5, 8), raw(5, 9), raw(5, 10)]);
+    assert_eq!(
+        [claim(6, key(1), None), claim(5, key(1), None)],
+        [raw(6, 11), raw(5, 12)],
+        "a clock set back"
+    );
+    let ahead = Some(raw(99, 13));
+    let behind = [claim(6, key(1), ahead), claim(6, key(1), ahead)];
+    assert_eq!(
+        behind,
+        [raw(100, 13), raw(99, 14)],
+        "above what it has seen, and each with a stamp of its own"
+    );
 }
 
 #[test]

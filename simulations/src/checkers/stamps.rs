@@ -3,9 +3,9 @@
 //!
 //! So a view goes back to an older claim only while that is still there: the loser lingers, or an owner
 //! that was dead is shown again. That is as far as the protocol promises it. Stamps of an owner need not
-//! rise from one claim of a key to the next: once the first is released, nothing is left to exceed. It may
-//! have exceeded a faster clock, and the next one may even have the same stamp. That rows do not come back
-//! by themselves is checked by position: copies never go back, and what is gone stays gone.
+//! rise from one claim of a key to the next: once the first is released, nothing is left to exceed, and it may
+//! have exceeded a faster clock. But none comes twice. That rows do not come back by themselves is checked by
+//! position: copies never go back, and what is gone stays gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,8 @@ pub(super) struct Stamps {
     clients: BTreeSet<ClientIndex>,
     /// What a boot of a node knew of each client at the last look.
     known: BTreeMap<(NodeName, u64, ClientIndex), Rows>,
+    /// What a boot of a node has claimed for a client, and has released.
+    released: BTreeSet<(ClientIndex, Rank)>,
     compared: u64,
 }
 
@@ -37,7 +39,24 @@ impl Stamps {
     /// Nobody has claimed anything.
     pub(super) fn new(settings: &Settings) -> Self {
         let oldest_wins = settings.takeover == Takeover::RejectNewer;
-        Self { oldest_wins, clients: BTreeSet::new(), known: BTreeMap::new(), compared: 0 }
+        let (clients, known, released) = Default::default();
+        Self { oldest_wins, clients, known, released, compared: 0 }
+    }
+
+    /// Whether none of the claims of a boot has a stamp that the boot has given for that client before.
+    fn comes_once(
+        &mut self,
+        client: ClientIndex,
+        boot: (&NodeName, u64),
+        before: &Rows,
+        now: &Rows,
+    ) -> Result<(), String> {
+        let released = before.keys().filter(|row| is_of(row, boot) && !now.contains_key(row));
+        self.released.extend(released.map(|row| (client, row.clone())));
+        match now.keys().find(|row| self.released.contains(&(client, (*row).clone()))) {
+            Some(again) if is_of(again, boot) => Err(format!("claimed {again:?} again")),
+            _ => Ok(()),
+        }
     }
 
     fn wins(&self, shown: &[Rank], visible: Option<&Rank>) -> Result<(), String> {
@@ -46,11 +65,16 @@ impl Stamps {
     }
 }
 
+/// Whether that boot of a node has claimed this.
+fn is_of((_, owner, incarnation): &Rank, boot: (&NodeName, u64)) -> bool {
+    (owner, *incarnation) == boot
+}
+
 /// Whether what a boot has claimed since the last look is above what it knew then and ever since: rows of
 /// sections that have not moved. Where one has, nobody can say whether the row was there when the claim was
 /// made; it may be another one with the same stamp.
 fn rises(boot: (&NodeName, u64), before: &Rows, now: &Rows) -> Result<(), String> {
-    let own = |(_, owner, incarnation): &Rank| (owner, *incarnation) == boot;
+    let own = |row: &Rank| is_of(row, boot);
     for claimed in now.keys().filter(|row| own(row) && !before.contains_key(row)) {
         let stayed =
             |(row, at): &(&Rank, &Option<Position>)| !own(row) && at.is_some() && before.get(row) == Some(at);
@@ -93,6 +117,8 @@ impl Checker for Stamps {
                 let all: Rows = known.iter().filter(|row| row.key == key).map(of_section).collect();
                 let at = (me.clone(), boot.incarnation, client);
                 let before = self.known.insert(at, all.clone()).unwrap_or_default();
+                self.comes_once(client, (me, boot.incarnation), &before, &all)
+                    .map_err(|what| format!("client {client} at {me}: {what}"))?;
                 rises((me, boot.incarnation), &before, &all)
                     .map_err(|what| format!("client {client} at {me}: {what}"))?;
                 let shown: Vec<_> = seen.map(rank).collect();
@@ -143,6 +169,21 @@ mod tests {
         assert_eq!(rises(&[(other, 1)], &[(six, 1)]), Ok(()), "it was gone, perhaps before");
         assert_eq!(rises(&[], &[(other, 1), (six, 1)]), Ok(()), "it came, perhaps after");
         assert_eq!(rises(&[(six, 1)], &[(six, 1), (other, 1)]), Ok(()), "that is no new claim");
+    }
+
+    #[test]
+    fn a_claim_with_a_stamp_that_was_released_is_found() {
+        let boot = NodeName::new("a").unwrap();
+        let comes_once = |looks: &[&[Rank]]| {
+            let mut checker = Stamps::new(&Settings::default());
+            let rows = |look: &[Rank]| look.iter().map(|row| (row.clone(), None)).collect::<Rows>();
+            let mut pairs = looks.windows(2);
+            pairs.try_for_each(|pair| checker.comes_once(0, (&boot, 1), &rows(pair[0]), &rows(pair[1])))
+        };
+        let (seven, eight, other) = (&[row(7, "a")][..], &[row(8, "a")][..], &[row(7, "b")][..]);
+        assert!(comes_once(&[seven, &[], seven]).unwrap_err().contains("again"));
+        assert_eq!(comes_once(&[seven, &[], eight, &[]]), Ok(()));
+        assert_eq!(comes_once(&[other, &[], other]), Ok(()), "the copy of another section may come late");
     }
 
     #[test]
