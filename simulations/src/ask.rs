@@ -2,13 +2,22 @@
 
 use hyper::Method;
 
-use crate::event::{Aim, PushId, device_name, user_name, user_of};
+use crate::event::{Aim, ClientIndex, PushId, device_name, user_name, user_of};
 
 /// One call of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// A push.
     Push(Aim),
+    /// A push that may be made again, in the same words or in others under the same id.
+    Repeat {
+        /// Whom it is for.
+        client: ClientIndex,
+        /// Of pushes of this kind.
+        number: u64,
+        /// Which words.
+        words: u8,
+    },
     /// Many pushes over one request.
     Batch(Vec<Aim>),
     /// Disconnect a session or a user; never everybody.
@@ -50,7 +59,7 @@ impl Ask {
     /// The method of the request.
     pub(crate) fn method(&self) -> Method {
         match self {
-            Ask::Push(_) | Ask::Batch(_) => Method::POST,
+            Ask::Push(_) | Ask::Repeat { .. } | Ask::Batch(_) => Method::POST,
             Ask::Kick(_) => Method::DELETE,
             _ => Method::GET,
         }
@@ -68,6 +77,7 @@ impl Ask {
         match self {
             Ask::Push(Aim::All) => "/v1/broadcast".to_owned(),
             Ask::Push(aim) => format!("{}/push", of(aim)),
+            Ask::Repeat { client, .. } => format!("{}/push", of(&Aim::Client(*client))),
             Ask::Batch(_) => "/v1/push".to_owned(),
             Ask::Kick(aim) => of(aim),
             Ask::List { limit } => {
@@ -81,11 +91,21 @@ impl Ask {
         }
     }
 
+    /// The message id that it has, if it makes one push; `pushes` are their numbers.
+    pub(crate) fn message_id(&self, pushes: &[PushId]) -> Option<String> {
+        match self {
+            Ask::Push(_) => pushes.first().map(|push| message_id(*push)),
+            Ask::Repeat { number, .. } => Some(repeated_id(*number)),
+            _ => None,
+        }
+    }
+
     /// The body, with the numbers of its pushes.
     pub(crate) fn body(&self, pushes: &[PushId]) -> String {
         debug_assert_eq!(pushes.len(), self.pushes(), "every push has a number");
         match self {
             Ask::Push(_) => pushes.iter().map(|push| payload(*push)).collect(),
+            Ask::Repeat { number, words, .. } => repeated(*number, *words),
             Ask::Batch(aims) => aims.iter().zip(pushes).map(|(aim, push)| line(*aim, *push)).collect(),
             _ => String::new(),
         }
@@ -95,6 +115,22 @@ impl Ask {
 /// What a client receives of a push.
 pub(crate) fn payload(push: PushId) -> String {
     format!("m{push}")
+}
+
+/// What a client receives of a push that may be made again.
+fn repeated(number: u64, words: u8) -> String {
+    format!("{}.{words}", repeated_id(number))
+}
+
+/// Its message id.
+pub(crate) fn repeated_id(number: u64) -> String {
+    format!("r{number}")
+}
+
+/// The number and the words of what a client received, if it is a push that may be made again.
+pub(crate) fn repeated_of(text: &str) -> Option<(u64, u8)> {
+    let (number, words) = text.strip_prefix('r')?.split_once('.')?;
+    Some((number.parse().ok()?, words.parse().ok()?))
 }
 
 /// The message id that a backend gives to a push.
@@ -125,5 +161,14 @@ mod tests {
         let lines = Ask::Batch(vec![Aim::All, Aim::User(2)]).body(&[8, 9]);
         let expected = "{\"to\":\"all\",\"data\":\"m8\",\"id\":\"p8\"}\n{\"to\":{\"user\":\"u2\"},\"data\":\"m9\",\"id\":\"p9\"}\n";
         assert_eq!(lines, expected);
+        let again = Ask::Repeat { client: 4, number: 7, words: 1 };
+        assert_eq!(
+            (again.path(None), again.message_id(&[])),
+            (Ask::Push(Aim::Client(4)).path(None), Some("r7".to_owned()))
+        );
+        assert_eq!(
+            (repeated_of(&again.body(&[])), repeated_of("m7"), repeated_of("s1-7")),
+            (Some((7, 1)), None, None)
+        );
     }
 }

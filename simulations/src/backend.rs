@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
 
-use crate::ask::{Ask, message_id};
+use crate::ask::Ask;
 use crate::event::{CallId, ClientIndex, Event, NodeIndex, PushId, Way, node_name};
 use crate::reply::{self, Reply};
 use crate::world::{HTTP_PORT, World};
@@ -174,8 +174,8 @@ impl Backends {
         let line = line.as_mut().ok_or("there is a line")?;
         let mut request = Request::builder().method(ask.method()).uri(ask.path(cursor));
         request = request.header(header::HOST, node_name(node));
-        if let (Ask::Push(_), [push]) = (ask, pushes) {
-            request = request.header("idempotency-key", message_id(*push));
+        if let Some(id) = ask.message_id(pushes) {
+            request = request.header("idempotency-key", id);
         }
         let request = request.body(Full::from(ask.body(pushes))).map_err(|error| error.to_string())?;
         let response = line.requests.send_request(request).await.map_err(|error| error.to_string())?;

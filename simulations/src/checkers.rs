@@ -31,6 +31,7 @@ mod lists;
 mod order;
 mod quiet;
 mod reach;
+mod repetition;
 mod rest;
 mod section;
 mod silence;
@@ -104,6 +105,7 @@ impl Checkers {
             Box::new(envelope::Envelope::default()),
             Box::new(gone::Gone::default()),
             Box::new(kick::Kick::default()),
+            Box::new(repetition::Repetition::default()),
             Box::new(knowledge::Known::default()),
             Box::new(lists::Lists::default()),
             Box::new(silence::Silence::new(settings)),

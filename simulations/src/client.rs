@@ -205,13 +205,17 @@ impl Reader<'_> {
             }
             Some(Order::Blunder(blunder)) => {
                 self.clients.world.tell(Event::Blundered { connection });
-                let frame = match blunder {
-                    Blunder::TooBig => Message::text("x".repeat(limits::CLIENT_MESSAGE_BYTES_MAX + 1)),
-                    Blunder::NotText => {
-                        Message::Frame(Frame::message(vec![0xff], OpCode::Data(Data::Text), true))
+                let not_text = || Message::Frame(Frame::message(vec![0xff], OpCode::Data(Data::Text), true));
+                let frames = match (blunder, Habit::of(self.dial.client)) {
+                    (Blunder::TooBig, _) => {
+                        vec![Message::text("x".repeat(limits::CLIENT_MESSAGE_BYTES_MAX + 1))]
                     }
+                    (Blunder::Nonsense, Habit::Envelope) => vec![Message::text("{"); NONSENSE_FRAMES],
+                    (Blunder::NotText, _) | (Blunder::Nonsense, Habit::Plain) => vec![not_text()],
                 };
-                self.send(frame).await;
+                for frame in frames {
+                    self.send(frame).await;
+                }
                 None
             }
             Some(Order::Stall(for_ms)) => {
@@ -223,7 +227,10 @@ impl Reader<'_> {
                         order = orders.recv() => match order {
                             Some(Order::Stall(_) | Order::Say(_) | Order::Blunder(_)) => {}
                             Some(Order::Reset) => break Some(End::Reset),
-                            Some(Order::Close | Order::Drop) | None => break Some(End::Dropped),
+                            Some(Order::Close | Order::Drop) | None => {
+                                self.clients.world.reset(connection);
+                                break Some(End::Dropped);
+                            }
                         },
                         () = sleep_until(until) => break None,
                     }
@@ -309,6 +316,8 @@ const READ_BUFFER_BYTES: usize = 4 << 10;
 /// How long a client tries to send a frame. Source: the sockets of a run take it at once or, with a
 /// full window, not at all.
 const SEND_TIMEOUT: Duration = Duration::from_millis(1);
+/// Frames that are no envelopes, sent in a row. Source: one more than a node bears.
+const NONSENSE_FRAMES: usize = 9;
 /// Dials waiting to be begun: far more than a plan has in one millisecond.
 const DIALS_MAX: usize = 4_096;
 /// Orders waiting at one connection: one that it goes on after, and one that ends it.

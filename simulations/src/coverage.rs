@@ -96,6 +96,7 @@ impl Coverage {
             Event::Called { ask, .. } => self.count(
                 match ask {
                     Ask::Push(_) => "call: push",
+                    Ask::Repeat { .. } => "call: push that may be made again",
                     Ask::Batch(_) => "call: batch",
                     Ask::Kick(_) => "call: disconnect",
                     Ask::List { .. } => "call: list of sessions",
@@ -111,6 +112,11 @@ impl Coverage {
                 match reply {
                     Reply::Refused(code) => self.count(format!("call: refused as {code}"), 1),
                     Reply::Kicked(sessions) => self.outcomes("disconnect", sessions),
+                    Reply::Pushed(fates) => {
+                        let reused = fates.iter().flat_map(|fate| &fate.sessions);
+                        let reused = reused.filter(|at| at.outcome == Outcome::IdReused).count();
+                        self.count("outcome: id_reused", reused as u64);
+                    }
                     Reply::Listed { unasked, .. } | Reply::Present { unasked, .. } => {
                         self.count("call: a node could not be asked", u64::from(!unasked.is_empty()));
                     }

@@ -10,7 +10,8 @@
 //! Turmoil takes a segment whole or not at all. The buffer of a kernel may have room for a part of a frame,
 //! and for the rest only later, or never. What is recorded here is what a node may call delivered.
 
-use std::io;
+use std::future::Future;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -33,6 +34,15 @@ pub(crate) struct Line {
     talk: Talk,
     /// Its buffer is full until then.
     full: Option<Pin<Box<Sleep>>>,
+    reset: Reset,
+}
+
+/// Whether the client has let go of its end, as far as it is known here.
+enum Reset {
+    /// Nobody has asked.
+    Unknown,
+    Awaited(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Known,
 }
 
 /// What is said over a connection, as far as it was read along.
@@ -51,7 +61,21 @@ enum Talk {
 impl Line {
     /// The node's end of `stream`.
     pub(crate) fn new(stream: TcpStream, world: Arc<World>) -> Self {
-        Self { stream, world, talk: Talk::Asking(Vec::new()), full: None }
+        Self { stream, world, talk: Talk::Asking(Vec::new()), full: None, reset: Reset::Unknown }
+    }
+
+    /// Fails once the client of this connection has let go of its end.
+    fn look_for_reset(&mut self, connection: ConnectionId, cx: &mut Context<'_>) -> io::Result<()> {
+        if let Reset::Unknown = self.reset {
+            self.reset = Reset::Awaited(Box::pin(self.world.when_reset(connection)));
+        }
+        if let Reset::Awaited(reset) = &mut self.reset {
+            if reset.as_mut().poll(cx).is_pending() {
+                return Ok(());
+            }
+            self.reset = Reset::Known;
+        }
+        Err(ErrorKind::ConnectionReset.into())
     }
 
     /// Writes what there is room for.
@@ -77,11 +101,12 @@ impl AsyncRead for Line {
 
 impl AsyncWrite for Line {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Talk::Framing(connection, ..) = self.talk else { return self.put(cx, buf) };
+        self.look_for_reset(connection, cx)?;
         if let Some(full) = &mut self.full {
             ready!(full.as_mut().poll(cx));
             self.full = None;
         }
-        let Talk::Framing(connection, ..) = self.talk else { return self.put(cx, buf) };
         let Some((room, pause)) = self.world.taken_of(buf.len()) else { return self.put(cx, buf) };
         let written = ready!(self.put(cx, &buf[..room]))?;
         self.full = Some(Box::pin(sleep(pause)));

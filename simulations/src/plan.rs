@@ -109,6 +109,8 @@ pub(crate) enum Blunder {
     TooBig,
     /// A text that is none.
     NotText,
+    /// Texts that are no envelopes, more than a node bears, if the client speaks `pushmesh.v1`.
+    Nonsense,
 }
 
 /// As whom a node comes back.
@@ -143,6 +145,8 @@ impl Plan {
         plan.draw_stalls(&mut entropy::stream(seed, "stalls"));
         plan.draw_flaps(&mut entropy::stream(seed, "flaps"));
         plan.draw_blunders(&mut entropy::stream(seed, "blunders"));
+        plan.draw_repeats(&mut entropy::stream(seed, "repeats"));
+        plan.draw_drains(&mut entropy::stream(seed, "drains"));
         plan.draw_messages(&mut entropy::stream(seed, "messages"));
         plan.draw_weather(&mut entropy::stream(seed, "weather"));
         plan.draw_partitions(&mut entropy::stream(seed, "partitions"));

@@ -93,7 +93,7 @@ pub(crate) struct Fate {
 /// Reads the answer to a call.
 pub(crate) fn read(ask: &Ask, pushes: &[PushId], status: u16, body: &[u8]) -> Reply {
     let read = match ask {
-        Ask::Push(_) => one(body, pushes),
+        Ask::Push(_) | Ask::Repeat { .. } => one(body, ask.message_id(pushes).as_deref()),
         Ask::Batch(_) if status == 200 => lines(body, pushes),
         Ask::Kick(_) => kicked(body),
         _ if status != 200 => refused(body),
@@ -113,13 +113,12 @@ fn refused(body: &[u8]) -> Result<Reply, String> {
     Ok(Reply::Refused(bare.error.code))
 }
 
-fn one(body: &[u8], pushes: &[PushId]) -> Result<Reply, String> {
+fn one(body: &[u8], id: Option<&str>) -> Result<Reply, String> {
     if let Ok(Reply::Refused(code)) = refused(body) {
         return Ok(Reply::Refused(code));
     }
     let push: Pushed = serde_json::from_slice(body).map_err(odd)?;
-    let id = pushes.first().map(|push| message_id(*push));
-    Ok(Reply::Pushed(vec![push.read(id.as_deref())?]))
+    Ok(Reply::Pushed(vec![push.read(id)?]))
 }
 
 fn lines(body: &[u8], pushes: &[PushId]) -> Result<Reply, String> {
@@ -175,6 +174,7 @@ fn outcome(word: &str) -> Result<Outcome, String> {
         "interrupted" => Outcome::Interrupted,
         "unreachable" => Outcome::Unreachable,
         "no_session" => Outcome::NoSession,
+        "id_reused" => Outcome::IdReused,
         _ => return Err(format!("{word} is no outcome of a session")),
     })
 }

@@ -17,11 +17,12 @@ use pushmesh::{Wire, async_trait};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore};
 use siphasher::sip::SipHasher13;
+use tokio::sync::Notify;
 use tokio::time::{Duration, sleep};
 use turmoil::net::TcpListener;
 
 use crate::entropy;
-use crate::event::Event;
+use crate::event::{ConnectionId, Event};
 use crate::line::Line;
 use crate::network::{Fate, Network};
 use crate::socket::{Socket, VirtualRuntime};
@@ -39,6 +40,8 @@ pub(crate) struct World {
     ahead_ms: Mutex<BTreeMap<String, i64>>,
     lateness: Mutex<Lateness>,
     buffers: Mutex<Buffers>,
+    /// Tell the nodes' ends of connections that they are reset.
+    resets: Mutex<BTreeMap<ConnectionId, Arc<Notify>>>,
     trace: Mutex<Trace>,
     events: Mutex<Vec<Event>>,
 }
@@ -54,6 +57,7 @@ impl World {
             ahead_ms: Mutex::default(),
             lateness: Mutex::new(Lateness { probability: 0.0, rng: entropy::stream(seed, "lateness") }),
             buffers: Mutex::new(Buffers::draw(entropy::stream(seed, "buffers"))),
+            resets: Mutex::default(),
             trace: Mutex::new(trace),
             events: Mutex::default(),
         })
@@ -101,6 +105,25 @@ impl World {
     /// on. `None`: all of it.
     pub(crate) fn taken_of(&self, len: usize) -> Option<(usize, Duration)> {
         self.buffers.lock().expect(NOT_POISONED).taken_of(len)
+    }
+
+    /// A client lets go of a socket from which it has not read all: its node's end is reset, which turmoil does
+    /// not tell a writer that waits for room.
+    pub(crate) fn reset(&self, connection: ConnectionId) {
+        self.reset_of(connection).notify_one();
+    }
+
+    /// Waits until the client's end of a connection is reset, and the word of it is here.
+    pub(crate) fn when_reset(&self, connection: ConnectionId) -> impl Future<Output = ()> + use<> {
+        let reset = self.reset_of(connection);
+        async move {
+            reset.notified().await;
+            sleep(RESET_TAKES).await;
+        }
+    }
+
+    fn reset_of(&self, connection: ConnectionId) -> Arc<Notify> {
+        Arc::clone(self.resets.lock().expect(NOT_POISONED).entry(connection).or_default())
     }
 
     /// What happened so far.
@@ -266,6 +289,8 @@ impl Buffers {
 pub(crate) const HTTP_PORT: u16 = 8080;
 /// Where nodes listen for each other.
 pub(crate) const MESH_PORT: u16 = 7400;
+/// How long the word of a reset is on its way. Source: the shortest of turmoil's latencies.
+const RESET_TAKES: Duration = Duration::from_millis(1);
 /// Unix milliseconds when a run starts: the first of January 2026.
 pub(crate) const EPOCH_MS: u64 = 1_767_225_600_000;
 /// The longest that a task is late, in milliseconds. Guess: a busy machine's scheduler.

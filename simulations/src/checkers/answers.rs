@@ -57,6 +57,9 @@ fn answered(aim: Aim, way: Way, sessions: &[Answer]) -> Result<(), String> {
     }
     let mut named = BTreeSet::new();
     for answer in sessions {
+        if answer.outcome == Outcome::IdReused && way != Way::Http {
+            return Err("an id is reused that nobody chose".to_owned());
+        }
         if matches!(answer.outcome, Outcome::Moved { .. } | Outcome::Unknown | Outcome::NotReady) {
             return Err(format!("{} is said of a session", answer.outcome.as_str()));
         }
@@ -84,6 +87,11 @@ fn replied(ask: &Ask, status: u16, reply: &Reply) -> Result<(), String> {
             fits.then_some(()).ok_or_else(|| "no error that can happen here".to_owned())
         }
         (Ask::Push(aim), Reply::Pushed(fates)) => fates.iter().try_for_each(|fate| one(*aim, status, fate)),
+        (Ask::Repeat { client, .. }, Reply::Pushed(fates)) => {
+            let [fate] = &fates[..] else { return Err("one push has one outcome".to_owned()) };
+            answered(Aim::Client(*client), Way::Http, &fate.sessions)?;
+            one(Aim::Client(*client), status, fate)
+        }
         (Ask::Batch(aims), Reply::Pushed(fates)) => {
             if status != 200 {
                 return Err("the lines have outcomes, the call has none".to_owned());
@@ -136,6 +144,7 @@ fn best(sessions: &[Answer]) -> (u16, &'static str) {
     let order = [
         (Outcome::Delivered, 200),
         (Outcome::Buffered, 200),
+        (Outcome::IdReused, 409),
         (Outcome::Overloaded, 503),
         (Outcome::Interrupted, 502),
         (Outcome::Unreachable, 504),

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::ask::repeated_of;
 use crate::checkers::Checker;
 use crate::event::{Aim, ClientIndex, ConnectionId, Event, PushId};
 
@@ -26,6 +27,8 @@ impl Checker for Arrival {
         match event {
             Event::Pushed { push, aim, .. } => _ = self.aims.insert(*push, *aim),
             Event::Opened { connection, client, .. } => _ = self.clients.insert(*connection, *client),
+            // Those that may be made again have a checker of their own.
+            Event::Got { text, .. } if repeated_of(text).is_some() => {}
             Event::Got { connection, text } => return self.got(*connection, text),
             _ => {}
         }

@@ -150,9 +150,13 @@ impl Checker for Bound {
 fn bound_ms(ask: &Ask) -> u64 {
     match ask {
         // A list, a user and an explanation ask the owners for names.
-        Ask::Push(_) | Ask::Batch(_) | Ask::Kick(_) | Ask::List { .. } | Ask::Who(_) | Ask::Explain(_) => {
-            PUSH_MS
-        }
+        Ask::Push(_)
+        | Ask::Repeat { .. }
+        | Ask::Batch(_)
+        | Ask::Kick(_)
+        | Ask::List { .. }
+        | Ask::Who(_)
+        | Ask::Explain(_) => PUSH_MS,
         Ask::Stats | Ask::Nodes => 0,
     }
 }

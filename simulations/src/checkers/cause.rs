@@ -62,7 +62,7 @@ impl Cause {
         match end {
             End::Dropped | End::Reset | End::Closed(Some(SUPERSEDED)) => true,
             End::Closed(None | Some(NORMAL)) => at.closing,
-            End::Closed(Some(SILENT)) => at.stalled || full || disturbed,
+            End::Closed(Some(SILENT)) => at.stalled || at.blundered || full || disturbed,
             End::Closed(Some(STOPPING)) => disturbed,
             End::Closed(Some(NOT_TEXT | TOO_BIG)) => at.blundered,
             End::Closed(Some(KICKED)) => self.kicked.iter().any(|aim| aim.includes(at.client)),

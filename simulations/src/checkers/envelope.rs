@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ask::message_id;
+use crate::ask::{message_id, repeated_id, repeated_of};
 use crate::checkers::Checker;
 use crate::checkers::arrival::push_of;
 use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex, PushId, Way};
@@ -14,6 +14,8 @@ use crate::event::{Welcome, device_name, node_of, user_name, user_of};
 pub(super) struct Envelope {
     dialled: BTreeMap<ConnectionId, Dialled>,
     welcomed: BTreeSet<ConnectionId>,
+    /// Those whose client has sent what is no envelope.
+    blundered: BTreeSet<ConnectionId>,
     /// Pushes to which their backend gave an id.
     named: BTreeSet<PushId>,
     /// The ids that nodes gave.
@@ -41,6 +43,7 @@ impl Checker for Envelope {
             Event::Pushed { push, way, .. } if !matches!(way, Way::Embedded { .. }) => {
                 self.named.insert(*push);
             }
+            Event::Blundered { connection } => _ = self.blundered.insert(*connection),
             Event::Welcomed { connection, welcome } => {
                 self.compared += 1;
                 return self.welcomed(*connection, welcome);
@@ -90,8 +93,14 @@ impl Envelope {
         if !self.welcomed.contains(&connection) {
             return Err("it was not welcomed before".to_owned());
         }
-        // Clients do nothing that has another answer.
+        if self.blundered.contains(&connection) && matches!(told, ("error", Some("bad_message"), None)) {
+            return Ok(());
+        }
+        // Clients do nothing else that has another answer.
         let ("message", Some(id), Some(data)) = told else { return Err("that is no message".to_owned()) };
+        if let Some((number, _)) = repeated_of(data) {
+            return if id == repeated_id(number) { Ok(()) } else { Err("it has another id".to_owned()) };
+        }
         let push = push_of(data).ok_or("it is no push")?;
         if self.named.contains(&push) {
             let expected = message_id(push);

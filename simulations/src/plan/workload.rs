@@ -3,9 +3,9 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::{Blunder, Plan, Step, WARM_UP_MS};
+use super::{Blunder, Identity, Plan, Step, WARM_UP_MS};
 use crate::ask::Ask;
-use crate::event::{Aim, user_of};
+use crate::event::{Aim, ClientIndex, NodeIndex, user_of};
 
 impl Plan {
     /// What backends ask over HTTP.
@@ -59,30 +59,95 @@ impl Plan {
             self.add(at, Step::Stall { client, for_ms });
             if rng.random_bool(0.4) {
                 let node = rng.random_range(0..self.nodes);
-                for push in 0..rng.random_range(20..200) {
-                    // One by one: what is pushed at once is written at once.
-                    let at = at + 5 + 4 * push;
-                    if at < self.faults_end_ms {
-                        self.add(at, Step::Push { node, aim: Aim::Client(client) });
-                    }
-                }
+                let pushes = rng.random_range(20..200);
+                self.flood(at, node, client, pushes);
                 self.draw_given_up(rng, at, client, node);
             }
         }
     }
 
-    /// What becomes of pushes that wait for a client that does not read: it is disconnected, which has what
-    /// waits written first, and breaks before that is done.
-    fn draw_given_up(&mut self, rng: &mut StdRng, from_ms: u64, client: usize, node: usize) {
-        if !rng.random_bool(0.5) {
+    /// Pushes to a client that stops to read now.
+    fn flood(&mut self, from_ms: u64, node: NodeIndex, client: ClientIndex, pushes: u64) {
+        for push in 0..pushes {
+            // One by one: what is pushed at once is written at once.
+            let at = from_ms + 5 + 4 * push;
+            if at < self.faults_end_ms {
+                self.add(at, Step::Push { node, aim: Aim::Client(client) });
+            }
+        }
+    }
+
+    /// What becomes of pushes that wait for a client that does not read.
+    fn draw_given_up(&mut self, rng: &mut StdRng, from_ms: u64, client: ClientIndex, node: NodeIndex) {
+        let ended = from_ms + rng.random_range(5..800);
+        let broken = ended + rng.random_range(0..GIVEN_UP_MS);
+        if broken >= self.faults_end_ms {
             return;
         }
-        let kicked = from_ms + rng.random_range(5..800);
-        let broken = kicked + rng.random_range(0..GIVEN_UP_MS);
-        if broken < self.faults_end_ms {
-            let backend = rng.random_range(0..BACKENDS);
-            self.add(kicked, Step::Call { backend, node, ask: Ask::Kick(Aim::Client(client)) });
-            self.add(broken, Step::Break { client });
+        match rng.random_range(0..10) {
+            // It is disconnected, which has what waits written first, and breaks before that is done.
+            0..4 => {
+                let backend = rng.random_range(0..BACKENDS);
+                self.add(ended, Step::Call { backend, node, ask: Ask::Kick(Aim::Client(client)) });
+                self.add(broken, Step::Break { client });
+            }
+            // It breaks before anybody is told that something waits.
+            4..6 => self.add(ended, Step::Break { client }),
+            // It is connected elsewhere, or another device of its user is, where one excludes the other.
+            6..8 => {
+                let other = (0..self.clients).find(|of| *of != client && user_of(*of) == user_of(client));
+                let next = other.filter(|_| rng.random_bool(0.7)).unwrap_or(client);
+                self.add(ended, Step::Connect { client: next, node: rng.random_range(0..self.nodes) });
+            }
+            _ => {}
+        }
+    }
+
+    /// In half of the runs nodes stop in good order while clients of theirs do not read.
+    pub(super) fn draw_drains(&mut self, rng: &mut StdRng) {
+        if rng.random_bool(0.5) {
+            return;
+        }
+        for (begin, end) in self.windows(rng, 20_000, 8_000) {
+            let (node, pusher) = (rng.random_range(0..self.nodes), rng.random_range(0..self.nodes));
+            for _ in 0..rng.random_range(1..=4) {
+                let client = rng.random_range(0..self.clients);
+                self.add(begin - rng.random_range(600..1_500), Step::Connect { client, node });
+                let stalled = begin - rng.random_range(20..500);
+                self.add(stalled, Step::Stall { client, for_ms: rng.random_range(200..4_000) });
+                let pushes = rng.random_range(80..200);
+                self.flood(stalled, pusher, client, pushes);
+                let broken = begin + rng.random_range(0..GIVEN_UP_MS);
+                if rng.random_bool(0.5) && broken < self.faults_end_ms {
+                    self.add(broken, Step::Break { client });
+                }
+            }
+            self.add(begin, Step::Stop { node });
+            self.add(end, Step::Restart { node, identity: Identity::Same });
+        }
+    }
+
+    /// Pushes that their backends make again, in the same words or in others under the same id, many of them
+    /// while the client does not read.
+    pub(super) fn draw_repeats(&mut self, rng: &mut StdRng) {
+        for number in 0..self.faults_end_ms / REPEAT_EVERY_MS {
+            let mut at = rng.random_range(WARM_UP_MS + 2_000..self.faults_end_ms);
+            let (client, node) = (rng.random_range(0..self.clients), rng.random_range(0..self.nodes));
+            if rng.random_bool(0.6) {
+                self.add(at, Step::Stall { client, for_ms: rng.random_range(200..3_000) });
+                self.flood(at, node, client, rng.random_range(40..160));
+                at += rng.random_range(0..700);
+            }
+            for place in 0..rng.random_range(2..=REPEATS_MAX) {
+                let node = if rng.random_bool(0.7) { node } else { rng.random_range(0..self.nodes) };
+                let words = if place > 0 && rng.random_bool(0.3) { 1 } else { 0 };
+                // None of them waits for the answer to another one.
+                let (backend, ask) = (BACKENDS + place, Ask::Repeat { client, number, words });
+                if at < self.faults_end_ms {
+                    self.add(at, Step::Call { backend, node, ask });
+                }
+                at += rng.random_range(0..500);
+            }
         }
     }
 
@@ -108,8 +173,16 @@ impl Plan {
         for _ in 0..self.faults_end_ms / BLUNDER_EVERY_MS {
             let at = rng.random_range(WARM_UP_MS + 2_000..self.faults_end_ms);
             let client = rng.random_range(0..self.clients);
-            let blunder = if rng.random_bool(0.5) { Blunder::TooBig } else { Blunder::NotText };
+            let blunder = match rng.random_range(0..3) {
+                0 => Blunder::TooBig,
+                1 => Blunder::NotText,
+                _ => Blunder::Nonsense,
+            };
             self.add(at, Step::Blunder { client, blunder });
+            let broken = at + rng.random_range(0..GIVEN_UP_MS);
+            if rng.random_bool(0.3) && broken < self.faults_end_ms {
+                self.add(broken, Step::Break { client });
+            }
             if rng.random_bool(0.7) {
                 let node = rng.random_range(0..self.nodes);
                 for push in 0..rng.random_range(10..60) {
@@ -144,6 +217,10 @@ const STALL_EVERY_MS: u64 = 6_000;
 const STALL_BEYOND_MS: u64 = 8_000;
 /// The longest that a client stops to read, in milliseconds. Guess: a laptop that sleeps.
 const STALL_MS_MAX: u64 = 20_000;
+/// Time between two pushes that are made again, in milliseconds.
+const REPEAT_EVERY_MS: u64 = 4_000;
+/// How often a push is made at most.
+const REPEATS_MAX: usize = 4;
 /// A client that is disconnected while it does not read breaks within this time. Source: after a second without
 /// progress those who wait are told that their messages are buffered, and nothing is left to be answered.
 const GIVEN_UP_MS: u64 = 900;
