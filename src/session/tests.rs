@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::advance;
 
 use super::*;
-use crate::id::{DeviceId, MessageId, UserId};
+use crate::id::{DeviceId, MessageId, NodeName, UserId};
 use crate::key::KeyHasher;
 use crate::push::Payload;
 use crate::receipt::{Answer, gather};
@@ -164,4 +164,38 @@ async fn a_retry_of_what_was_written_directly_is_not_written_again() {
         advance(Duration::from_secs(1)).await;
     }
     assert_eq!(socket.seen(), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_end_of_a_session_calls_a_message_delivered_that_was_not_written() {
+    let (owner, stamp) = (NodeName::new("n2").unwrap(), Stamp::from_raw(2));
+    let moved = Outcome::Moved { owner: owner.clone(), stamp };
+    let ends = [
+        (CloseReason::ClientGone, Outcome::NoSession),
+        (CloseReason::Idle, Outcome::NoSession),
+        (CloseReason::Policy("x"), Outcome::NoSession),
+        (CloseReason::HeartbeatTimeout, Outcome::NoSession),
+        (CloseReason::TooBig, Outcome::NoSession),
+        (CloseReason::Restarting { retry_ms: 1 }, Outcome::NoSession),
+        (CloseReason::TryLater { retry_ms: 1 }, Outcome::NoSession),
+        (CloseReason::Superseded { owner, stamp }, moved),
+        (CloseReason::Excluded, Outcome::NoSession),
+        (CloseReason::Kicked, Outcome::NoSession),
+        (CloseReason::TokenExpired, Outcome::NoSession),
+        (CloseReason::SlowConsumer, Outcome::Overloaded),
+        (CloseReason::Failed, Outcome::NoSession),
+    ];
+    for (reason, outcome) in ends {
+        let session = session(&Socket::takes([]));
+        let mut waiting = offer(&session, "a");
+        session.close(reason.clone());
+        assert_eq!(offer(&session, "b").await, Ok(outcome.clone()), "{reason:?}");
+        if reason.flushes() {
+            assert_eq!((&mut waiting).now_or_never(), None, "{reason:?}: it may still be written");
+            session.abandon();
+            assert_eq!(waiting.await, Ok(Outcome::NoSession), "{reason:?}");
+        } else {
+            assert_eq!(waiting.await, Ok(outcome), "{reason:?}");
+        }
+    }
 }
