@@ -21,8 +21,7 @@ async fn a_node_whose_files_are_used_up_answers_probes_and_pushes_to_those_who_a
     let other = Launch::dev(&cluster, "n2").peers([&node]).start().await;
     other.ready().await;
     node.sees_as("n2", "alive").await;
-    let warned = node.process.stderr();
-    assert!(warned.contains("the limit of open files"), "it says so at the start: {warned}");
+    node.process.says("the limit of open files").await;
 
     let mut clients = Vec::new();
     for n in 0..CLIENTS {
@@ -48,6 +47,7 @@ async fn a_node_whose_files_are_used_up_answers_probes_and_pushes_to_those_who_a
     }
     let full = node.metric("pushmesh_accepts_failed_total{reason=\"full\"}").await;
     assert!(full.is_some_and(|full| full > 0.0), "{full:?}");
+    node.process.says("every place for connections is taken").await;
     let lines = node.process.stderr().matches("every place for connections is taken").count();
     assert_eq!(lines, 1, "the log is told once a minute");
 
