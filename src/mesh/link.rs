@@ -31,7 +31,7 @@ use crate::mesh::{Service, anti_entropy, replication};
 use crate::metrics::Metrics;
 use crate::receipt::Answer;
 use crate::replica::Replica;
-use crate::vital::{self, Vitals};
+use crate::vital::{self, Panicked, Vitals};
 
 /// The node at the other end of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -292,7 +292,11 @@ impl Link {
             }
         };
         self.pending.close();
-        tasks.shutdown().await;
+        tasks.abort_all();
+        // One that panicked may be what the peer has closed the connection for, and is known only here.
+        while let Some(ended) = tasks.join_next().await {
+            self.task_ended(ended, &context);
+        }
         debug!(peer = %self.peer.name, %reason, "link closed");
         match reason {
             ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Left.code() => {
@@ -363,8 +367,12 @@ impl Link {
             Ok(MayEnd(false)) => "it ended early".to_owned(),
             Err(Ok(payload)) => vital::said(&*payload).to_owned(),
         };
-        error!(peer = %self.peer.name, "closing the link");
         context.vitals.count("link", &problem);
+        self.fail();
+    }
+
+    fn fail(&self) {
+        error!(peer = %self.peer.name, "closing the link");
         CloseCode::Ended.close(&self.connection);
     }
 
@@ -433,17 +441,18 @@ impl Link {
                     Ok((send, recv)) => (Some(send), recv),
                     Err(_) => return,
                 },
-                Some(ended) = streams.join_next(), if !streams.is_empty() => {
-                    self.task_ended(ended.map(|()| MayEnd(true)), &context);
-                    continue;
-                }
+                Some(_) = streams.join_next(), if !streams.is_empty() => continue,
             };
             let (link, context) = (Arc::clone(&self), Arc::clone(&context));
             let pause = self.conduct.stream(Instant::now());
             streams.spawn(
                 async move {
-                    if let Err(breach) = link.serve_stream(&context, send, recv).await {
-                        link.reject(&context, &breach);
+                    // Counted here: who waits for this task may be gone before it, and with it the connection.
+                    let serve = link.serve_stream(&context, send, recv);
+                    match context.vitals.contained("link", serve).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(breach)) => link.reject(&context, &breach),
+                        Err(Panicked) => link.fail(),
                     }
                 }
                 .in_current_span(),
