@@ -186,7 +186,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let waiting = async {
         while !holds() {
-            sleep(Duration::from_millis(5)).await;
+            sleep(LOOK_EVERY).await;
         }
     };
     within(what, waiting).await;
@@ -243,7 +243,7 @@ async fn a_panic_of_a_fan_out_is_a_fault() {
     let broadcasts = async {
         while node.shared.vitals.fault().is_none() {
             let _ = node.broadcast(Payload::text("all"), None).await;
-            yield_now().await;
+            sleep(LOOK_EVERY).await; // Without a pause the task might never rest, and then the socket is full.
         }
     };
     within("the trap is sprung", broadcasts).await;
@@ -271,7 +271,7 @@ async fn a_panic_of_a_link_ends_the_link_and_it_comes_back() {
         // What comes before the session's task rests is written by that.
         while !counted(&node, "link") {
             let _ = other.push(user("u"), Payload::text("x"), None).await;
-            yield_now().await; // A push to nobody is answered at once, and would let nothing else run.
+            sleep(LOOK_EVERY).await;
         }
     };
     within("the trap is sprung", sprung).await;
@@ -331,3 +331,5 @@ async fn a_node_whose_watch_hangs_is_not_alive_until_it_goes_on() {
 
 /// Far above what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks, and two messages.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
