@@ -235,6 +235,7 @@ mod tests {
         let second = open();
         end(&second);
         let third = open();
+        assert_ne!(first.stamp(), third.stamp(), "its end would take the claim of the other one");
         end(&first);
         assert_eq!(replica.lookup(key).map(|owned| owned.stamp), Some(third.stamp()));
         end(&third);
