@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, warn};
@@ -31,7 +31,7 @@ use crate::mesh::{Service, anti_entropy, replication};
 use crate::metrics::Metrics;
 use crate::receipt::Answer;
 use crate::replica::Replica;
-use crate::vital::{self, Panicked, Vitals};
+use crate::vital::{Panicked, Vitals};
 
 /// The node at the other end of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,8 +87,12 @@ pub(crate) enum LinkEnd {
     Broken,
 }
 
-/// Whether a task may end before its link.
-struct MayEnd(bool);
+/// When the work of a link may end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MayEnd {
+    Before,
+    WithTheLink,
+}
 
 struct Heard {
     datagrams: u64,
@@ -283,20 +287,10 @@ impl Link {
     /// Runs the link until its connection closes, and says who closed it. Requests are sent once it is
     /// [settled](Self::settle).
     pub(crate) async fn run(self: Arc<Self>, context: Arc<LinkContext>) -> LinkEnd {
-        let mut tasks = self.spawn_tasks(&context);
-        let reason = loop {
-            tokio::select! {
-                biased;
-                reason = self.connection.closed() => break reason,
-                Some(ended) = tasks.join_next() => self.task_ended(ended, &context),
-            }
-        };
+        let tasks = self.spawn_tasks(&context);
+        let reason = self.connection.closed().await;
         self.pending.close();
-        tasks.abort_all();
-        // One that panicked may be what the peer has closed the connection for, and is known only here.
-        while let Some(ended) = tasks.join_next().await {
-            self.task_ended(ended, &context);
-        }
+        drop(tasks);
         debug!(peer = %self.peer.name, %reason, "link closed");
         match reason {
             ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Left.code() => {
@@ -307,68 +301,70 @@ impl Link {
         }
     }
 
-    /// The tasks of the link, each of which gives whether it may end before the link.
-    fn spawn_tasks(self: &Arc<Self>, context: &Arc<LinkContext>) -> JoinSet<MayEnd> {
+    /// The tasks of the link.
+    fn spawn_tasks(self: &Arc<Self>, context: &Arc<LinkContext>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let (link, with) = (Arc::clone(self), Arc::clone(context));
-        tasks.spawn(async move {
-            if let Err(breach) = link.outbound.run(&link.connection, link.settled(), || link.is_busy()).await
-            {
-                link.reject(&with, &breach);
-            }
-            MayEnd(false)
-        });
-        let (link, with) = (Arc::clone(self), Arc::clone(context));
-        tasks.spawn(async move {
-            let breach = link.watch_answers().await;
-            link.reject(&with, &breach);
-            MayEnd(false)
-        });
+        let replicate = async move {
+            let breach = replication::follow(&link.connection, &link.peer, &with).await;
+            breach.map_or(Ok(()), Err)
+        };
+        self.spawn(&mut tasks, context, MayEnd::WithTheLink, replicate);
         let link = Arc::clone(self);
-        tasks.spawn(async move {
-            link.send_gossip().await;
-            MayEnd(true) // The link is retired.
-        });
+        let send =
+            async move { link.outbound.run(&link.connection, link.settled(), || link.is_busy()).await };
+        self.spawn(&mut tasks, context, MayEnd::WithTheLink, send);
+        let link = Arc::clone(self);
+        let watch = async move { Err(link.watch_answers().await) };
+        self.spawn(&mut tasks, context, MayEnd::WithTheLink, watch);
         let (link, with) = (Arc::clone(self), Arc::clone(context));
-        tasks.spawn(async move {
-            link.accept_datagrams(&with).await;
-            MayEnd(false)
-        });
+        let accept = async move { link.accept_datagrams(&with).await };
+        self.spawn(&mut tasks, context, MayEnd::WithTheLink, accept);
         let (link, with) = (Arc::clone(self), Arc::clone(context));
         let accept = async move {
             link.accept_streams(with).await;
-            MayEnd(false)
+            Ok(())
         };
-        tasks.spawn(accept.in_current_span());
-        let (link, with) = (Arc::clone(self), Arc::clone(context));
-        let follow = async move {
-            if let Some(breach) = replication::follow(&link.connection, &link.peer, &with).await {
-                link.reject(&with, &breach);
-            }
-            MayEnd(false)
+        self.spawn(&mut tasks, context, MayEnd::WithTheLink, accept);
+        let link = Arc::clone(self);
+        let gossip = async move {
+            link.send_gossip().await; // Until the link is retired.
+            Ok(())
         };
-        tasks.spawn(follow.in_current_span());
+        self.spawn(&mut tasks, context, MayEnd::Before, gossip);
         if self.dialled {
             let (link, with) = (Arc::clone(self), Arc::clone(context));
             let exchange = async move {
                 anti_entropy::exchange(&link, &with).await;
-                MayEnd(true)
+                Ok(())
             };
-            tasks.spawn(exchange.in_current_span());
+            self.spawn(&mut tasks, context, MayEnd::Before, exchange);
         }
         tasks
     }
 
-    /// A task of the link is over. A link that only seems to work would be worse than none.
-    fn task_ended(&self, ended: Result<MayEnd, JoinError>, context: &LinkContext) {
-        let problem = match ended.map_err(JoinError::try_into_panic) {
-            Ok(MayEnd(true)) | Err(Err(_)) => return,
-            Ok(MayEnd(false)) if self.connection.close_reason().is_some() => return,
-            Ok(MayEnd(false)) => "it ended early".to_owned(),
-            Err(Ok(payload)) => vital::said(&*payload).to_owned(),
+    /// Spawns work of the link. Its panic, its breach and its early end are the end of the link: one that only seems
+    /// to work would be worse than none. The task itself sees to that: whoever holds it may be gone before it.
+    fn spawn(
+        self: &Arc<Self>,
+        tasks: &mut JoinSet<()>,
+        context: &Arc<LinkContext>,
+        may_end: MayEnd,
+        work: impl Future<Output = Result<(), Breach>> + Send + 'static,
+    ) {
+        let (link, context) = (Arc::clone(self), Arc::clone(context));
+        let work = async move {
+            match context.vitals.contained("link", work).await {
+                Ok(Ok(())) => {}
+                Ok(Err(breach)) => link.reject(&context, &breach),
+                Err(Panicked) => link.fail(),
+            }
+            if may_end == MayEnd::WithTheLink && link.connection.close_reason().is_none() {
+                context.vitals.count("link", "it ended early");
+                link.fail();
+            }
         };
-        context.vitals.count("link", &problem);
-        self.fail();
+        tasks.spawn(work.in_current_span());
     }
 
     fn fail(&self) {
@@ -398,12 +394,11 @@ impl Link {
         }
     }
 
-    async fn accept_datagrams(&self, context: &LinkContext) {
+    async fn accept_datagrams(&self, context: &LinkContext) -> Result<(), Breach> {
         while let Ok(datagram) = self.connection.read_datagram().await {
-            if let Err(breach) = self.receive_gossip(context, datagram) {
-                return self.reject(context, &breach);
-            }
+            self.receive_gossip(context, datagram)?;
         }
+        Ok(())
     }
 
     fn receive_gossip(&self, context: &LinkContext, message: Bytes) -> Result<(), Breach> {
@@ -443,20 +438,10 @@ impl Link {
                 },
                 Some(_) = streams.join_next(), if !streams.is_empty() => continue,
             };
-            let (link, context) = (Arc::clone(&self), Arc::clone(&context));
             let pause = self.conduct.stream(Instant::now());
-            streams.spawn(
-                async move {
-                    // Counted here: who waits for this task may be gone before it, and with it the connection.
-                    let serve = link.serve_stream(&context, send, recv);
-                    match context.vitals.contained("link", serve).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(breach)) => link.reject(&context, &breach),
-                        Err(Panicked) => link.fail(),
-                    }
-                }
-                .in_current_span(),
-            );
+            let (link, with) = (Arc::clone(&self), Arc::clone(&context));
+            let serve = async move { link.serve_stream(&with, send, recv).await };
+            self.spawn(&mut streams, &context, MayEnd::Before, serve);
             if !pause.is_zero() {
                 sleep(pause).await;
             }

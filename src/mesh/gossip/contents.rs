@@ -35,7 +35,7 @@ fn skip_digest(rest: &mut &[u8]) -> anyhow::Result<()> {
 
 /// The operations of a delta, which come in blocks.
 fn unpack(rest: &mut &[u8]) -> anyhow::Result<Vec<u8>> {
-    let (mut unpacked, mut buffer) = (Vec::new(), vec![0; usize::from(u16::MAX)]);
+    let (mut unpacked, mut buffer) = (Vec::new(), Vec::new());
     loop {
         let block_kind: u8 = take(rest)?;
         if block_kind == NO_MORE_BLOCKS {
@@ -46,7 +46,8 @@ fn unpack(rest: &mut &[u8]) -> anyhow::Result<Vec<u8>> {
         *rest = after;
         match block_kind {
             PACKED => {
-                let len = zstd::bulk::decompress_to_buffer(block, &mut buffer)?;
+                buffer.resize(usize::from(u16::MAX), 0); // Mostly no block is packed.
+                let len = zstd::bulk::decompress_to_buffer(block, &mut buffer[..])?;
                 unpacked.extend_from_slice(&buffer[..len]);
             }
             _ => unpacked.extend_from_slice(block),
