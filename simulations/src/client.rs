@@ -2,6 +2,7 @@
 //! time than everything else.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -199,8 +200,11 @@ impl Reader<'_> {
                     Habit::Plain => text.clone(),
                     Habit::Envelope => envelope::message(&text),
                 };
-                self.clients.world.tell(Event::Said { connection, text });
-                self.send(Message::text(frame)).await;
+                // What does not even get into its own buffer was not said.
+                if self.has_room().await {
+                    self.clients.world.tell(Event::Said { connection, text });
+                    self.send(Message::text(frame)).await;
+                }
                 None
             }
             Some(Order::Blunder(blunder)) => {
@@ -269,6 +273,12 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a frame that is sent now is sent sooner or later, if the connection lasts.
+    async fn has_room(&mut self) -> bool {
+        let ready = poll_fn(|cx| self.socket.poll_ready_unpin(cx));
+        timeout(SEND_TIMEOUT, ready).await.is_ok_and(|ready| ready.is_ok())
     }
 
     /// Sends a frame; a client that can not at once leaves it.

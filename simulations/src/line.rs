@@ -1,23 +1,26 @@
-//! The node's end of a TCP connection: turmoil's stream, which takes now and then only a part of a write,
-//! and the record of what the node has flushed to its clients.
+//! The node's end of a TCP connection: turmoil's stream, which takes now and then only a part of a write and
+//! gives what has arrived some time later, and the record of what the node has flushed to its clients.
 //!
 //! ```text
 //!   node ── write ──► Line ── a part, then nothing for a while ──► turmoil
+//!                      │
+//!   node ◄── read ─────┤◄── late, or with the next write that is taken in part ── turmoil
 //!                      │
 //!                      └── reads along: request ─► 101 ─► frames ─► Event::Flushed
 //! ```
 //!
 //! Turmoil takes a segment whole or not at all. The buffer of a kernel may have room for a part of a frame,
-//! and for the rest only later, or never. What is recorded here is what a node may call delivered.
+//! and for the rest only later, or never. A client's last words may arrive in the moment in which that happens,
+//! which chance alone would bring about too seldom. What is recorded here is what a node may call delivered.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Duration, Sleep, sleep};
 use turmoil::net::TcpStream;
 
 use crate::client::envelope::{self, Envelope};
@@ -34,7 +37,19 @@ pub(crate) struct Line {
     talk: Talk,
     /// Its buffer is full until then.
     full: Option<Pin<Box<Sleep>>>,
+    /// What has arrived and is given later.
+    late: Option<Late>,
     reset: Reset,
+}
+
+/// Bytes of a client that the node does not see yet.
+struct Late {
+    bytes: Vec<u8>,
+    until: Pin<Box<Sleep>>,
+    /// They are there now, because a write was taken in part.
+    due: bool,
+    /// Who waits for them.
+    reader: Waker,
 }
 
 /// Whether the client has let go of its end, as far as it is known here.
@@ -61,7 +76,7 @@ enum Talk {
 impl Line {
     /// The node's end of `stream`.
     pub(crate) fn new(stream: TcpStream, world: Arc<World>) -> Self {
-        Self { stream, world, talk: Talk::Asking(Vec::new()), full: None, reset: Reset::Unknown }
+        Self { stream, world, talk: Talk::Asking(Vec::new()), full: None, late: None, reset: Reset::Unknown }
     }
 
     /// Fails once the client of this connection has let go of its end.
@@ -78,6 +93,34 @@ impl Line {
         Err(ErrorKind::ConnectionReset.into())
     }
 
+    /// Gives what is late, if its time has come. `Ready(false)`: nothing is late.
+    fn give_late(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<bool> {
+        let Some(late) = &mut self.late else { return Poll::Ready(false) };
+        if !late.due && late.until.as_mut().poll(cx).is_pending() {
+            late.reader.clone_from(cx.waker());
+            return Poll::Pending;
+        }
+        late.due = true; // The rest may take another read.
+        let given = late.bytes.len().min(buf.remaining());
+        buf.put_slice(&late.bytes[..given]);
+        late.bytes.drain(..given);
+        if late.bytes.is_empty() {
+            self.late = None;
+        }
+        Poll::Ready(true)
+    }
+
+    /// How much of a write there is room for, and for how long there is none from then on. `None`: for all.
+    fn room(&mut self, len: usize) -> Option<(usize, Duration)> {
+        let mut late = self.late.as_mut().filter(|late| !late.due);
+        let room = self.world.taken_of(len, late.is_some())?;
+        if let Some(late) = &mut late {
+            late.due = true;
+            late.reader.wake_by_ref();
+        }
+        Some(room)
+    }
+
     /// Writes what there is room for.
     fn put(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
@@ -92,10 +135,20 @@ impl AsyncRead for Line {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if ready!(self.give_late(cx, buf)) {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.talk.heard(&buf.filled()[before..]);
-        Poll::Ready(Ok(()))
+        let arrived = &buf.filled()[before..];
+        self.talk.heard(arrived);
+        let Some(late) = self.talk.is_framing().then(|| self.world.late(arrived.len())).flatten() else {
+            return Poll::Ready(Ok(()));
+        };
+        let (bytes, until) = (arrived.to_vec(), Box::pin(sleep(late)));
+        buf.set_filled(before);
+        self.late = Some(Late { bytes, until, due: false, reader: cx.waker().clone() });
+        self.give_late(cx, buf).map(|_| Ok(()))
     }
 }
 
@@ -107,7 +160,7 @@ impl AsyncWrite for Line {
             ready!(full.as_mut().poll(cx));
             self.full = None;
         }
-        let Some((room, pause)) = self.world.taken_of(buf.len()) else { return self.put(cx, buf) };
+        let Some((room, pause)) = self.room(buf.len()) else { return self.put(cx, buf) };
         let written = ready!(self.put(cx, &buf[..room]))?;
         self.full = Some(Box::pin(sleep(pause)));
         self.world.tell(Event::Full { connection, for_ms: pause.as_millis() as u64 });
@@ -131,6 +184,11 @@ impl AsyncWrite for Line {
 }
 
 impl Talk {
+    /// Whether it is a client's, and the handshake is over.
+    fn is_framing(&self) -> bool {
+        matches!(self, Talk::Framing(..))
+    }
+
     /// The node has read this.
     fn heard(&mut self, bytes: &[u8]) {
         let Talk::Asking(request) = self else { return };

@@ -102,9 +102,14 @@ impl World {
     }
 
     /// How much of a write to a client's socket is taken, and for how long nothing is from then
-    /// on. `None`: all of it.
-    pub(crate) fn taken_of(&self, len: usize) -> Option<(usize, Duration)> {
-        self.buffers.lock().expect(NOT_POISONED).taken_of(len)
+    /// on. `None`: all of it. Of one that meets what the client has said last, mostly a part is taken.
+    pub(crate) fn taken_of(&self, len: usize, meets: bool) -> Option<(usize, Duration)> {
+        self.buffers.lock().expect(NOT_POISONED).taken_of(len, meets)
+    }
+
+    /// How late a client's bytes arrive at the most, if they are.
+    pub(crate) fn late(&self, len: usize) -> Option<Duration> {
+        self.buffers.lock().expect(NOT_POISONED).late(len)
     }
 
     /// A client lets go of a socket from which it has not read all: its node's end is reset, which turmoil does
@@ -270,18 +275,28 @@ impl Buffers {
         Self { probability, rng }
     }
 
-    fn taken_of(&mut self, len: usize) -> Option<(usize, Duration)> {
+    fn taken_of(&mut self, len: usize, meets: bool) -> Option<(usize, Duration)> {
         let Self { probability, rng } = self;
-        let part = len > 1 && *probability > 0.0 && rng.random_bool(*probability);
-        // Most of them are read at once, some by a client that is far away.
+        if len <= 1 || *probability == 0.0 {
+            return None;
+        }
+        let part = rng.random_bool(if meets { 0.7 } else { *probability });
+        // Most of them are read at once, some by a client that is far away, and some who leave read nothing.
         part.then(|| {
             let longest_ms = match rng.random_range(0..100) {
                 0..2 => FULL_MS_MAX,
                 2..10 => FULL_MS_MAX / 3,
+                _ if meets => FULL_MS_MAX,
                 _ => FULL_MS_MAX / 100,
             };
             (rng.random_range(1..len), Duration::from_millis(rng.random_range(1..=longest_ms)))
         })
+    }
+
+    fn late(&mut self, len: usize) -> Option<Duration> {
+        let Self { probability, rng } = self;
+        let late = len > 0 && *probability > 0.0 && rng.random_bool(LATE_ARRIVALS);
+        late.then(|| Duration::from_millis(rng.random_range(1..=LATE_ARRIVAL_MS_MAX)))
     }
 }
 
@@ -295,6 +310,10 @@ const RESET_TAKES: Duration = Duration::from_millis(1);
 pub(crate) const EPOCH_MS: u64 = 1_767_225_600_000;
 /// The longest that a task is late, in milliseconds. Guess: a busy machine's scheduler.
 const LATE_MS_MAX: u64 = 20;
+/// How many of the reads bring what a client has sent later.
+const LATE_ARRIVALS: f64 = 0.25;
+/// The longest that it is late, in milliseconds. Guess: a packet that is sent again.
+pub(crate) const LATE_ARRIVAL_MS_MAX: u64 = 100;
 /// How many of the writes are taken in part at most. Guess: one of twenty is far more than in the field.
 const PARTS_MAX: f64 = 0.05;
 /// The longest that a buffer is full, in milliseconds. Source: longer than a close waits for its socket; a third

@@ -1,5 +1,6 @@
 //! A client that neither reads nor answers for longer than the heartbeat's timeout is given up by its
-//! node, and so is its claim.
+//! node, and so is its claim. One whose socket takes bytes, however slowly, is alive, and while frames wait for a socket
+//! nothing is read from it: what the client said before is heard later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +11,15 @@ use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex, node_name};
 use crate::host::{Boot, session_key};
 use crate::plan::LATENCY_MS_MAX;
 use crate::settings::Settings;
+use crate::world::LATE_ARRIVAL_MS_MAX;
 
 /// Watches the claims of silent clients.
 pub(super) struct Silence {
     bound_ms: u64,
+    /// Those that are open or being made.
     open: BTreeMap<ConnectionId, (ClientIndex, NodeIndex)>,
+    /// Until when something may be heard of a socket that has taken a part.
+    heard_until_ms: BTreeMap<ConnectionId, u64>,
     /// Those that have just fallen silent.
     fresh: Vec<ConnectionId>,
     silent: BTreeMap<ConnectionId, Claim>,
@@ -38,9 +43,21 @@ impl Silence {
         // Its last frame may still be on its way, a socket that takes no close has its time, and it may be
         // superseded meanwhile: then its claim lingers.
         let linger_ms = limits::RELEASE_LINGER.as_millis() as u64;
-        let bound_ms = timeout_ms + LATENCY_MS_MAX + close_ms + linger_ms + TICKS_MS;
-        let (open, fresh, silent, due) = Default::default();
-        Self { bound_ms, open, fresh, silent, due, compared: 0 }
+        let bound_ms = timeout_ms + LATENCY_MS_MAX + LATE_ARRIVAL_MS_MAX + close_ms + linger_ms + TICKS_MS;
+        let (open, heard_until_ms, fresh, silent, due) = Default::default();
+        Self { bound_ms, open, heard_until_ms, fresh, silent, due, compared: 0 }
+    }
+
+    /// A socket has taken a part of a frame, and takes nothing more for a while.
+    fn took(&mut self, now_ms: u64, connection: ConnectionId, for_ms: u64) {
+        // A node looks once in that time at what is taken.
+        let looks_ms = limits::BUFFERED_AFTER.as_millis() as u64;
+        let until_ms = now_ms + for_ms.max(looks_ms);
+        self.heard_until_ms.insert(connection, until_ms);
+        if self.silent.contains_key(&connection) {
+            self.due.retain(|(_, silent)| *silent != connection);
+            self.due.insert((until_ms + self.bound_ms, connection));
+        }
     }
 }
 
@@ -49,13 +66,17 @@ impl Checker for Silence {
         "a client that is silent for too long is given up"
     }
 
-    fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
+    fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         match event {
-            Event::Opened { connection, client, node } => _ = self.open.insert(*connection, (*client, *node)),
+            Event::Dialled { connection, client, node, .. } => {
+                self.open.insert(*connection, (*client, *node));
+            }
             Event::Stalled { connection, for_ms } if *for_ms > self.bound_ms => self.fresh.push(*connection),
+            Event::Full { connection, for_ms } => self.took(now_ms, *connection, *for_ms),
             Event::Resumed { connection } => _ = self.silent.remove(connection),
-            Event::Ended { connection, .. } => {
+            Event::Ended { connection, .. } | Event::Refused { connection, .. } => {
                 self.open.remove(connection);
+                self.heard_until_ms.remove(connection);
                 self.silent.remove(connection);
             }
             _ => {}
@@ -72,10 +93,13 @@ impl Checker for Silence {
             own.then_some(Claim { client, node, incarnation, stamp })
         };
         for connection in std::mem::take(&mut self.fresh) {
-            let of = self.open.get(&connection);
-            if let Some(held) = of.and_then(|(client, node)| claim(*client, *node)) {
+            let Some((client, node)) = self.open.get(&connection).copied() else { continue };
+            // The claim may be of a connection after it.
+            let is_last = self.open.range(connection + 1..).all(|(_, (newer, _))| *newer != client);
+            if let Some(held) = claim(client, node).filter(|_| is_last) {
                 self.silent.insert(connection, held);
-                self.due.insert((now_ms + self.bound_ms, connection));
+                let heard_ms = self.heard_until_ms.get(&connection).copied().unwrap_or_default();
+                self.due.insert((now_ms.max(heard_ms) + self.bound_ms, connection));
             }
         }
         while let Some((_, connection)) = self.due.first().copied().filter(|(at, _)| *at <= now_ms) {
@@ -135,7 +159,7 @@ mod tests {
     fn seen(for_ms: u64, ends: bool) -> Result<(), String> {
         let (boot, stamp) = node();
         let mut checker = Silence::new(&Settings::default());
-        checker.event(0, &Event::Opened { connection: 7, client: 0, node: 0 })?;
+        checker.event(0, &Event::Dialled { connection: 7, client: 0, node: 0, resumed: None })?;
         checker.event(0, &Event::Stalled { connection: 7, for_ms })?;
         checker.tick(1, &[Some(boot.clone())])?;
         if ends {
@@ -150,5 +174,27 @@ mod tests {
         assert!(seen(u64::MAX, false).unwrap_err().contains("n1 has it still"));
         assert_eq!(seen(u64::MAX, true), Ok(()));
         assert_eq!(seen(1_000, false), Ok(()), "it went on in time");
+    }
+
+    #[test]
+    fn a_client_whose_socket_takes_a_part_is_given_up_later() {
+        let bound_ms = Silence::new(&Settings::default()).bound_ms;
+        let stalled = (0, Event::Stalled { connection: 7, for_ms: u64::MAX });
+        let full = |at_ms, for_ms| (at_ms, Event::Full { connection: 7, for_ms });
+        let looks_ms = limits::BUFFERED_AFTER.as_millis() as u64;
+        for (events, due_ms) in [
+            (vec![stalled.clone(), full(500, 9)], 500 + looks_ms + bound_ms),
+            (vec![full(0, 4_000), stalled], 4_000 + bound_ms),
+        ] {
+            let (boot, _) = node();
+            let mut checker = Silence::new(&Settings::default());
+            checker.event(0, &Event::Dialled { connection: 7, client: 0, node: 0, resumed: None }).unwrap();
+            for (at_ms, event) in events {
+                checker.event(at_ms, &event).unwrap();
+                checker.tick(at_ms, &[Some(boot.clone())]).unwrap();
+            }
+            assert_eq!(checker.tick(due_ms - 1, &[Some(boot.clone())]), Ok(()));
+            assert!(checker.tick(due_ms, &[Some(boot)]).is_err());
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkers::{CLOSE_MS_MAX, Checker};
 use crate::event::{ConnectionId, Event, NodeIndex};
+use crate::plan::LATENCY_MS_MAX;
+use crate::world::LATE_ARRIVAL_MS_MAX;
 
 /// Watches the messages of clients.
 #[derive(Default)]
@@ -103,9 +105,11 @@ impl Speech {
     }
 }
 
-/// How long a message is on its way at most, and a close that crosses it, in milliseconds. Source: above
-/// every latency that a plan draws.
-const ARRIVES_MS: u64 = 200;
+/// How long a message is on its way at most, and a close that crosses it and its answer, in milliseconds. What a
+/// client sends may be late twice.
+const ARRIVES_MS: u64 = 4 * LATENCY_MS_MAX + 2 * LATE_ARRIVAL_MS_MAX + TICKS_MS;
+/// For tasks to run: some ticks.
+const TICKS_MS: u64 = 10;
 
 #[cfg(test)]
 mod tests {

@@ -179,9 +179,10 @@ impl Plan {
                 _ => Blunder::Nonsense,
             };
             self.add(at, Step::Blunder { client, blunder });
-            let broken = at + rng.random_range(0..GIVEN_UP_MS);
-            if rng.random_bool(0.3) && broken < self.faults_end_ms {
-                self.add(broken, Step::Break { client });
+            // Many read nothing more, and let go before what their node has begun to write is out.
+            if rng.random_bool(0.6) && at + GIVEN_UP_MS < self.faults_end_ms {
+                self.add(at + 1, Step::Stall { client, for_ms: GIVEN_UP_MS });
+                self.add(at + rng.random_range(2..GIVEN_UP_MS), Step::Break { client });
             }
             if rng.random_bool(0.7) {
                 let node = rng.random_range(0..self.nodes);
