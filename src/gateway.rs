@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::debug;
 
 use crate::config::Config;
+use crate::handle::NodeHandle;
 use crate::handler::Handler;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
@@ -76,6 +77,8 @@ pub(crate) struct Gateway {
     /// The same on all nodes.
     pub(crate) resume: Arc<ResumeKey>,
     pub(crate) handler: Arc<dyn Handler>,
+    /// For the handler.
+    pub(crate) handle: NodeHandle,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<Entropy>,
     /// Where the node is in its life.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use crate::handle::NodeHandle;
 use crate::id::{NodeName, SessionKey};
 use crate::push::Payload;
 
@@ -16,19 +17,25 @@ pub struct SessionInfo {
 
 /// Called by the node that holds a session, from that session's own task: a slow handler delays its
 /// own session and no other. Every method has a default that does nothing, so that
-/// `impl Handler for MyType {}` is a valid start.
+/// `impl Handler for MyType {}` is a valid start. `node` is the node that calls, to push with.
+///
+/// This one passes what a device says to all devices of its user, that one included:
 ///
 /// ```
 /// use std::sync::Arc;
 ///
-/// use pushmesh::{Config, Handler, Node, NodeName, Payload, SessionInfo, Wire, async_trait};
+/// use pushmesh::{Config, Handler, Node, NodeHandle, NodeName, Payload, SessionInfo, Target, Wire, async_trait};
 ///
-/// struct Log;
+/// struct Notes;
 ///
 /// #[async_trait]
-/// impl Handler for Log {
-///     async fn on_message(&self, session: &SessionInfo, message: Payload) {
-///         eprintln!("{} sent {} bytes", session.key, message.bytes().len());
+/// impl Handler for Notes {
+///     async fn on_message(&self, node: &NodeHandle, session: &SessionInfo, message: Payload) {
+///         let all = Target::User(session.key.user.clone());
+///         match node.push(all, message, None).await {
+///             Ok(report) => eprintln!("{}: delivered to {} devices", session.key, report.delivered()),
+///             Err(error) => eprintln!("{}: {error}", session.key),
+///         }
 ///     }
 /// }
 ///
@@ -36,7 +43,7 @@ pub struct SessionInfo {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = Config::dev(NodeName::new("n1")?);
 /// let wire = Wire::bind(config.listen, config.mesh_listen).await?;
-/// let node = Node::start_with(config, wire, Arc::new(Log)).await?;
+/// let node = Node::start_with(config, wire, Arc::new(Notes)).await?;
 /// # node.shutdown().await;
 /// # Ok(())
 /// # }
@@ -48,20 +55,20 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// # Errors
     /// The reason that the client is to see.
-    async fn on_connect(&self, session: &SessionInfo) -> Result<(), &'static str> {
-        let _ = session;
+    async fn on_connect(&self, node: &NodeHandle, session: &SessionInfo) -> Result<(), &'static str> {
+        let _ = (node, session);
         Ok(())
     }
 
     /// The client sent a message. Messages of a session arrive in order, one at a time; the next
     /// one is read from the socket when this returns.
-    async fn on_message(&self, session: &SessionInfo, message: Payload) {
-        let _ = (session, message);
+    async fn on_message(&self, node: &NodeHandle, session: &SessionInfo, message: Payload) {
+        let _ = (node, session, message);
     }
 
     /// The session has ended; `code` is the WebSocket close code of docs/PROTOCOL.md.
-    async fn on_disconnect(&self, session: &SessionInfo, code: u16) {
-        let _ = (session, code);
+    async fn on_disconnect(&self, node: &NodeHandle, session: &SessionInfo, code: u16) {
+        let _ = (node, session, code);
     }
 }
 

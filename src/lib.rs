@@ -15,8 +15,8 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits hash host json key push text_file wire ◄─ receipt config token handler metrics vital ◄─ directory membership session
-//!                     ◄─ replica ◄─ mesh ◄─ router ◄─ gateway ◄─ node ◄─ cli internals
+//! id limits hash host json key push text_file wire ◄─ receipt config token metrics vital ◄─ directory membership session
+//!                     ◄─ replica ◄─ mesh ◄─ router ◄─ handle handler ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
 //! The directory, the liveness overlay, the outbox, the heartbeat, the routing decision and the
@@ -36,7 +36,7 @@
 //!
 //! // Clients connect to ws://{node.http_addr()}/v1/ws?user=42
 //! let user = UserId::new("42")?;
-//! let report = node.push(Target::User(user), Payload::text("hello"), None).await?;
+//! let report = node.handle().push(Target::User(user), Payload::text("hello"), None).await?;
 //! assert_eq!(report.delivered(), 0, "nobody is connected yet");
 //!
 //! node.shutdown().await;
@@ -46,6 +46,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod handle;
 pub mod handler;
 pub mod id;
 #[doc(hidden)]
@@ -74,6 +75,7 @@ mod vital;
 
 pub use async_trait::async_trait;
 pub use config::Config;
+pub use handle::NodeHandle;
 pub use handler::{Handler, SessionInfo};
 pub use id::{DeviceId, MessageId, NodeName, SessionKey, UserId};
 pub use mesh::{ClusterKey, ClusterKeyError, HashKey, HashKeyError};

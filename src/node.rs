@@ -19,15 +19,15 @@ use tracing::warn;
 use crate::config::{Config, InvalidConfig};
 use crate::directory::Counts;
 use crate::gateway::{HttpTlsError, NodeStatus, Phase};
+use crate::handle::NodeHandle;
 use crate::handler::{Handler, PushOnly};
-use crate::id::{DeviceId, Incarnation, MessageId, NodeName, UserId};
+use crate::id::{Incarnation, NodeName, UserId};
 use crate::limits;
 use crate::membership::gossip::GossipError;
 use crate::membership::incarnation::IncarnationError;
 use crate::mesh::identity::IdentityError;
-use crate::push::{BroadcastReport, Knowledge, Payload, PushReport, Target};
+use crate::push::Knowledge;
 use crate::replica::Replica;
-use crate::router::Told;
 use crate::token::TokenKeyError;
 pub use crate::vital::Fault;
 use crate::wire::Wire;
@@ -55,6 +55,7 @@ pub struct Node {
     shared: Arc<Shared>,
     http: SocketAddr,
     mesh: SocketAddr,
+    handle: NodeHandle,
     tasks: TaskTracker,
     /// Ends when the last request and the last socket are gone.
     http_face: Option<JoinHandle<()>>,
@@ -84,42 +85,6 @@ pub enum StartError {
     /// Gossip did not start.
     #[error("gossip did not start: {0}")]
     Gossip(String),
-}
-
-/// A payload exceeds the node's limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a payload has at most {max} bytes (--max-payload-bytes), this one has {len}")]
-pub struct PayloadTooLarge {
-    /// Bytes of the payload.
-    pub len: usize,
-    /// The limit.
-    pub max: usize,
-}
-
-/// Why a broadcast was not sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BroadcastError {
-    /// The payload exceeds the node's limit.
-    #[error(transparent)]
-    TooLarge(#[from] PayloadTooLarge),
-    /// The node has not joined its cluster yet, and would miss the sessions at nodes that it has not met.
-    #[error(
-        "this node is joining its cluster and may not know all nodes: wait until it is ready, or use another one"
-    )]
-    NotReady,
-}
-
-/// A node can not tell what there is in its cluster, because it does not know its [`Knowledge::Whole`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotKnown {
-    /// It has not joined yet.
-    #[error(
-        "this node is joining its cluster and does not know yet: wait until it is ready, or ask another one"
-    )]
-    NotReady,
-    /// It reaches no other node.
-    #[error("this node reaches no other node of the cluster, so it can not know: ask another one")]
-    Isolated,
 }
 
 impl From<IdentityError> for StartError {
@@ -221,78 +186,10 @@ impl Node {
         fault
     }
 
-    /// Pushes to one session or to all sessions of a user, wherever they are connected. With an
-    /// `id` of the caller's, repeating the call does not deliver twice.
-    ///
-    /// # Errors
-    /// [`PayloadTooLarge`]; nothing was sent.
-    ///
-    /// # Panics
-    /// On [`Target::All`]: see [`Node::broadcast`].
-    pub async fn push(
-        &self,
-        target: Target,
-        payload: Payload,
-        id: Option<MessageId>,
-    ) -> Result<PushReport, PayloadTooLarge> {
-        assert!(target != Target::All, "a broadcast has a report of its own: call `broadcast`");
-        let payload = self.bounded(payload)?;
-        Ok(self.shared.router.push(target, self.shared.router.message(id, payload)).await)
-    }
-
-    /// Pushes to every session of the cluster.
-    ///
-    /// # Errors
-    /// See [`BroadcastError`]; nothing was sent.
-    pub async fn broadcast(
-        &self,
-        payload: Payload,
-        id: Option<MessageId>,
-    ) -> Result<BroadcastReport, BroadcastError> {
-        let payload = self.bounded(payload)?;
-        if self.knowledge() == Knowledge::Joining {
-            return Err(BroadcastError::NotReady);
-        }
-        Ok(self.shared.router.broadcast(self.shared.router.message(id, payload)).await)
-    }
-
-    fn bounded(&self, payload: Payload) -> Result<Payload, PayloadTooLarge> {
-        let (len, max) = (payload.bytes.len(), self.shared.config.limits.max_payload_bytes);
-        if len > max { Err(PayloadTooLarge { len, max }) } else { Ok(payload) }
-    }
-
-    /// Disconnects one session or all sessions of a user, with close code 4002. `Delivered` means
-    /// closed.
-    ///
-    /// # Panics
-    /// On [`Target::All`]: stop the nodes instead.
-    pub async fn disconnect(&self, target: Target) -> PushReport {
-        assert!(target != Target::All, "nobody disconnects a whole cluster by one call");
-        self.shared.router.disconnect(target).await
-    }
-
-    /// The devices that a user is connected with, and the node that holds each. The name of a device
-    /// is `None` when its node, which alone knows it, did not answer within the push timeout. A node that
-    /// does not know its whole cluster gives those that it knows, and may miss others.
-    ///
-    /// # Errors
-    /// [`NotKnown`] where it knows of none, and that says nothing.
-    pub async fn sessions_of(&self, user: &UserId) -> Result<Vec<(Option<DeviceId>, NodeName)>, NotKnown> {
-        let knowledge = self.knowledge();
-        let sessions = self.shared.replica.user(user);
-        let owners = sessions.iter().map(|(key, owned)| (*key, owned.owner.clone()));
-        let names = self.shared.router.names(owners).await;
-        let found: Vec<_> = sessions
-            .into_iter()
-            .map(|(key, owned)| (names.of(&owned.owner, key), owned.owner))
-            .filter(|(told, _)| *told != Told::Gone)
-            .map(|(told, owner)| (told.names().map(|names| names.device), owner))
-            .collect();
-        match knowledge {
-            Knowledge::Joining if found.is_empty() => Err(NotKnown::NotReady),
-            Knowledge::Isolated if found.is_empty() => Err(NotKnown::Isolated),
-            _ => Ok(found),
-        }
+    /// The node, to push with; see [`NodeHandle`].
+    #[must_use]
+    pub fn handle(&self) -> &NodeHandle {
+        &self.handle
     }
 
     /// Whether a session that this node does not find is nowhere. Ask it before the node: it may come to

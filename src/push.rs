@@ -113,8 +113,6 @@ pub enum Target {
     Session(SessionKey),
     /// All sessions of a user.
     User(UserId),
-    /// Every session of the cluster.
-    All,
 }
 
 /// What a session's owner says about one push to that session.

@@ -21,14 +21,14 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::directory::Owned;
-use crate::id::{MessageId, NodeName, SessionKey, UserId};
+use crate::id::{DeviceId, MessageId, NodeName, SessionKey, UserId};
 use crate::key::Key;
 use crate::limits;
 use crate::membership::member::MemberState;
 use crate::membership::roster::Roster;
 use crate::mesh::{Links, Recipients};
 use crate::metrics::Metrics;
-use crate::push::{BroadcastReport, Message, Outcome, Payload, PushReport, SessionReport, Target};
+use crate::push::{BroadcastReport, Knowledge, Message, Outcome, Payload, PushReport, SessionReport, Target};
 use crate::replica::Replica;
 use crate::session::{OutboxLimits, Registry};
 use crate::wire::Clock;
@@ -100,9 +100,26 @@ impl Router {
     ) -> impl Future<Output = PushReport> + Send + 'static {
         let id = message.id.clone();
         // Before the look-up: what is known only after it was not looked at.
-        let knowledge = self.parts.roster.knowledge();
+        let knowledge = self.knowledge();
         let sessions = self.run(target, Errand::Push(Arc::new(message)));
         async move { PushReport { id, sessions: sessions.await, knowledge } }
+    }
+
+    /// How much of its cluster this node knows.
+    pub(crate) fn knowledge(&self) -> Knowledge {
+        self.parts.roster.knowledge()
+    }
+
+    /// The devices that a user is connected with, as far as their owners tell the names, and the owners.
+    pub(crate) async fn devices(self: &Arc<Self>, user: &UserId) -> Vec<(Option<DeviceId>, NodeName)> {
+        let sessions = self.parts.replica.user(user);
+        let names = self.names(sessions.iter().map(|(key, owned)| (*key, owned.owner.clone()))).await;
+        sessions
+            .into_iter()
+            .map(|(key, owned)| (names.of(&owned.owner, key), owned.owner))
+            .filter(|(told, _)| *told != Told::Gone)
+            .map(|(told, owner)| (told.names().map(|names| names.device), owner))
+            .collect()
     }
 
     /// Closes a session, or all sessions of a user, with 4002. `Delivered` means closed.
@@ -111,7 +128,7 @@ impl Router {
         target: Target,
     ) -> impl Future<Output = PushReport> + Send + 'static {
         let id = self.message(None, Payload::text("")).id;
-        let knowledge = self.parts.roster.knowledge();
+        let knowledge = self.knowledge();
         let sessions = self.run(target, Errand::Disconnect);
         async move { PushReport { id, sessions: sessions.await, knowledge } }
     }
@@ -144,7 +161,6 @@ impl Router {
                 let user = names.user.clone();
                 (Sought { user, session: Some(names) }, sessions.into_iter().collect())
             }
-            Target::All => unreachable!("broadcast is a call of its own"),
         }
     }
 

@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use pushmesh::internals::{Observer, Replica};
 use pushmesh::wire::Wire;
 use pushmesh::{
-    Config, DeviceId, Handler, Node, NodeName, Outcome, Payload, PushReport, SessionInfo, SessionKey, Target,
-    UserId, async_trait,
+    Config, DeviceId, Handler, Node, NodeHandle, NodeName, Outcome, Payload, PushReport, SessionInfo,
+    SessionKey, Target, UserId, async_trait,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -184,7 +184,7 @@ impl Hosts {
             Aim::Client(client) => Target::Session(session_key(client)),
             Aim::User(user) => Target::User(user_id(user)),
             Aim::All => {
-                let answer = match node.broadcast(payload, None).await {
+                let answer = match node.handle().broadcast(payload, None).await {
                     Ok(report) => {
                         let silent = report.nodes.iter().filter(|(_, tally)| tally.is_none());
                         let silent = silent.map(|(node, _)| Answer {
@@ -201,7 +201,7 @@ impl Hosts {
                 return;
             }
         };
-        let answer = match node.push(target, payload, None).await {
+        let answer = match node.handle().push(target, payload, None).await {
             Ok(report) => answered(push, &report),
             Err(error) => Event::Rejected { push, why: error.to_string() },
         };
@@ -217,7 +217,7 @@ struct Application {
 
 #[async_trait]
 impl Handler for Application {
-    async fn on_message(&self, session: &SessionInfo, message: Payload) {
+    async fn on_message(&self, _: &NodeHandle, session: &SessionInfo, message: Payload) {
         let text = String::from_utf8_lossy(message.bytes()).into_owned();
         if let Some(client) = client_of(session.key.device.as_str()) {
             self.world.tell(Event::Heard { node: self.node, client, text });

@@ -35,6 +35,7 @@ use tracing::debug;
 use crate::gateway::envelope;
 use crate::gateway::frames::{FrameKind, Frames};
 use crate::gateway::line::DirectLine;
+use crate::handle::NodeHandle;
 use crate::handler::{Handler, SessionInfo};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -67,6 +68,8 @@ pub(super) struct Setup {
     pub(super) expires_unix_ms: Option<u64>,
     pub(super) timers: HeartbeatTimers,
     pub(super) handler: Arc<dyn Handler>,
+    /// For the handler.
+    pub(super) node: NodeHandle,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) vitals: Vitals,
@@ -135,8 +138,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// The connection of `session` over a socket whose handshake is done.
     pub(super) fn new(socket: WebSocketStream<S>, session: Arc<Session>, setup: Setup) -> Self {
         let opened = Instant::now();
-        let handler = Arc::clone(&setup.handler);
-        let info = setup.info.clone();
+        let Setup { handler, node, info, .. } = &setup;
+        let (handler, node, info) = (Arc::clone(handler), node.clone(), info.clone());
         if let Some(line) = &setup.line {
             let metrics = Arc::clone(&setup.metrics);
             session.lend(Box::new(Direct::new(Arc::clone(line), setup.envelope, metrics)));
@@ -148,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             batch: Vec::new(),
             writer: "task",
             lent: false,
-            handling: Some(call(async move { handler.on_connect(&info).await })),
+            handling: Some(call(async move { handler.on_connect(&node, &info).await })),
             admitted: false,
             heartbeat: Heartbeat::new(setup.timers),
             ping_owed: false,
@@ -185,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Lets the client close its side and tells the handler. The session must be over by now.
     pub(super) async fn end(mut self) {
         let handling = self.handling.take();
-        let Setup { info, handler, vitals, .. } = self.setup;
+        let Setup { info, handler, node, vitals, .. } = self.setup;
         let mut admitted = self.admitted;
         let code = self.code;
         let goodbye = async {
@@ -198,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
             if admitted {
-                let _ = vitals.contained("handler", handler.on_disconnect(&info, code)).await;
+                let _ = vitals.contained("handler", handler.on_disconnect(&node, &info, code)).await;
             }
         };
         let silence = async {

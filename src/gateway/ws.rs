@@ -112,6 +112,7 @@ async fn run(
             idle: timers.idle_timeout,
         },
         handler: Arc::clone(&gateway.handler),
+        node: gateway.handle.clone(),
         clock: Arc::clone(&gateway.clock),
         metrics: Arc::clone(&gateway.metrics),
         vitals: gateway.vitals.clone(),

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::gateway::{Gateway, NodeStatus, Phase};
+use crate::handle::NodeHandle;
 use crate::handler::Handler;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
@@ -59,12 +60,19 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// What pushes from within the program.
+    pub(super) fn handle(&self) -> NodeHandle {
+        let payload_bytes_max = self.config.limits.max_payload_bytes;
+        NodeHandle::new(self.config.name.clone(), payload_bytes_max, Arc::downgrade(&self.router))
+    }
+
     /// The face of this node.
     pub(super) fn gateway(
         self: &Arc<Self>,
         tokens: TokenVerifier,
         resume: ResumeKey,
         handler: Arc<dyn Handler>,
+        handle: NodeHandle,
     ) -> Arc<Gateway> {
         let (shared, liveness) = (Arc::clone(self), Arc::clone(&self.liveness));
         Arc::new(Gateway {
@@ -77,6 +85,7 @@ impl Shared {
             tokens,
             resume: Arc::new(resume),
             handler,
+            handle,
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             phase: self.phase.subscribe(),

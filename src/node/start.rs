@@ -109,7 +109,8 @@ where
         hash_key,
     };
     let (shared, seeds) = parts.connect().await?;
-    front.open(App::new(shared.gateway(tokens, resume, handler)));
+    let handle = shared.handle();
+    front.open(App::new(shared.gateway(tokens, resume, handler, handle.clone())));
     started.all();
     open.disarm();
     tasks.spawn(vitals.vital("watch", Arc::clone(&shared).keep_watch()));
@@ -118,7 +119,7 @@ where
     tasks.spawn(vitals.vital("copies", Arc::clone(&shared.links).keep_copies(entropy, stop)));
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
-    Ok(Node { shared, http, mesh, tasks, http_face: Some(http_face) })
+    Ok(Node { shared, http, mesh, handle, tasks, http_face: Some(http_face) })
 }
 
 /// What runs already while a node starts. Whoever gives up the start drops it, and that is no fault.

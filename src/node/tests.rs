@@ -18,8 +18,11 @@ use crate::session::{CloseReason, OutboxLimits, Session};
 use crate::wire::Wire;
 
 mod faults;
+mod handle;
+mod harness;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+use harness::PATIENCE;
+
 const LIMITS: OutboxLimits = OutboxLimits { messages_max: 9, bytes_max: 99 };
 
 fn name(text: &str) -> NodeName {

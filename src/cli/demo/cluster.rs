@@ -149,7 +149,7 @@ impl Cluster {
     pub(super) async fn push(&self, via: usize, user: &str, text: &str) -> anyhow::Result<Pushed> {
         let (node, user) = (self.node(via)?, UserId::new(user)?);
         let began = Instant::now();
-        let report = node.push(Target::User(user), Payload::text(text), None).await?;
+        let report = node.handle().push(Target::User(user), Payload::text(text), None).await?;
         Ok(Pushed { report, took: began.elapsed() })
     }
 

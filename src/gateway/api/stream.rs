@@ -43,13 +43,12 @@ use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
 use crate::gateway::{Gateway, Phase};
 use crate::limits;
-use crate::push::Target;
 
 pub(super) mod fuzz;
 mod line;
 mod splitter;
 
-use line::Line;
+use line::{Line, Recipients};
 use splitter::{Split, Splitter};
 
 /// `POST /v1/push`
@@ -200,17 +199,20 @@ impl Stream {
     }
 
     fn send(&mut self, number: u64, line: Line) -> BoxFuture<'static, Answered> {
-        if line.to == Target::All
-            && let Err(error) = joined(&self.gateway)
-        {
-            return refused(number, &error);
-        }
-        let payload_bytes = line.payload.bytes.len();
+        let Line { to, payload, id } = line;
+        let payload_bytes = payload.bytes.len();
+        let target = match to {
+            Recipients::Of(target) => Some(target),
+            Recipients::All => match joined(&self.gateway) {
+                Ok(()) => None,
+                Err(error) => return refused(number, &error),
+            },
+        };
         self.window_bytes += payload_bytes;
         let gateway = Arc::clone(&self.gateway);
         let started = Instant::now();
-        let message = gateway.router.message(line.id, line.payload);
-        if line.to == Target::All {
+        let message = gateway.router.message(id, payload);
+        let Some(target) = target else {
             let report = gateway.router.broadcast(message);
             return async move {
                 let report = report.await;
@@ -220,8 +222,8 @@ impl Stream {
                 Answered { json, payload_bytes }
             }
             .boxed();
-        }
-        let report = gateway.router.push(line.to, message);
+        };
+        let report = gateway.router.push(target, message);
         async move {
             let report = report.await;
             note(&gateway, &report, started);

@@ -94,9 +94,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn handle(&mut self, payload: Payload) {
         debug_assert!(self.handling.is_none(), "nothing is read while a handler runs");
         let handler = Arc::clone(&self.setup.handler);
-        let info = self.setup.info.clone();
+        let (node, info) = (self.setup.node.clone(), self.setup.info.clone());
         self.handling = Some(call(async move {
-            handler.on_message(&info, payload).await;
+            handler.on_message(&node, &info, payload).await;
             Ok(())
         }));
     }

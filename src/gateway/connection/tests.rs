@@ -1,7 +1,7 @@
 //! A connection over a pipe, with a client of the library at the other end. Time is virtual.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,19 +44,19 @@ impl Recorder {
 
 #[async_trait]
 impl Handler for Recorder {
-    async fn on_connect(&self, session: &SessionInfo) -> Result<(), &'static str> {
+    async fn on_connect(&self, _: &NodeHandle, session: &SessionInfo) -> Result<(), &'static str> {
         self.note(format!("connect {}", session.key));
         self.refuses.map_or(Ok(()), Err)
     }
 
-    async fn on_message(&self, _: &SessionInfo, message: Payload) {
+    async fn on_message(&self, _: &NodeHandle, _: &SessionInfo, message: Payload) {
         if let Some(gate) = &self.gate {
             gate.notified().await;
         }
         self.note(format!("message {:?}", message.bytes));
     }
 
-    async fn on_disconnect(&self, _: &SessionInfo, code: u16) {
+    async fn on_disconnect(&self, _: &NodeHandle, _: &SessionInfo, code: u16) {
         self.note(format!("disconnect {code}"));
     }
 }
@@ -133,6 +133,7 @@ async fn connect(options: Options) -> Fixture {
         expires_unix_ms: options.expires_unix_ms,
         timers: HeartbeatTimers { interval: seconds(25), timeout: seconds(60), idle: options.idle },
         handler: handler.clone(),
+        node: NodeHandle::new(NodeName::new("n1").unwrap(), 1, Weak::new()),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
         vitals: Vitals::new(Arc::clone(&metrics)),

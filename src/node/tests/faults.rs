@@ -17,10 +17,10 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::Message as Frame;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
+use super::harness::{Client, LOOK_EVERY, connect, until, within};
 use crate::config::Config;
 use crate::id::{DeviceId, NodeName, SessionKey, UserId};
 use crate::node::{Fault, Node};
@@ -31,8 +31,6 @@ use crate::limits;
 use crate::push::Message;
 use crate::session::{DirectWriter, Session, Taken};
 use crate::wire::{TcpFace, Wire};
-
-type Client = WebSocketStream<TcpStream>;
 
 /// A switch that breaks something of a wire.
 type Broken = Arc<AtomicBool>;
@@ -124,12 +122,6 @@ async fn two(name: &str) -> (Fixture, Node, Client) {
     (breaks, other, client)
 }
 
-async fn connect(node: &Node, user: &str) -> Client {
-    let tcp = TcpStream::connect(node.http_addr()).await.unwrap();
-    let url = format!("ws://{}/v1/ws?user={user}&device=d", node.http_addr());
-    client_async(url, tcp).await.unwrap().0
-}
-
 fn session(node: &Node, user: &str) -> Arc<Session> {
     let names = SessionKey::new(UserId::new(user).unwrap(), DeviceId::new("d").unwrap());
     node.shared.registry.get(key(node, &names)).unwrap()
@@ -177,19 +169,6 @@ async fn livez(node: &Node) -> String {
 fn counted(node: &Node, task: &str) -> bool {
     let sample = format!("pushmesh_tasks_failed_total{{task=\"{task}\"}} 1\n");
     node.shared.metrics.render().contains(&sample)
-}
-
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
-}
-
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            sleep(LOOK_EVERY).await;
-        }
-    };
-    within(what, waiting).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -242,7 +221,7 @@ async fn a_panic_of_a_fan_out_is_a_fault() {
     // What comes before the session's task rests is written by that.
     let broadcasts = async {
         while node.shared.vitals.fault().is_none() {
-            let _ = node.broadcast(Payload::text("all"), None).await;
+            let _ = node.handle().broadcast(Payload::text("all"), None).await;
             sleep(LOOK_EVERY).await; // Without a pause the task might never rest, and then the socket is full.
         }
     };
@@ -270,7 +249,7 @@ async fn a_panic_of_a_link_ends_the_link_and_it_comes_back() {
     let sprung = async {
         // What comes before the session's task rests is written by that.
         while !counted(&node, "link") {
-            let _ = other.push(user("u"), Payload::text("x"), None).await;
+            let _ = other.handle().push(user("u"), Payload::text("x"), None).await;
             sleep(LOOK_EVERY).await;
         }
     };
@@ -284,7 +263,7 @@ async fn a_panic_of_a_link_ends_the_link_and_it_comes_back() {
     assert_eq!(node.shared.vitals.fault(), None);
     let pushed = async {
         loop {
-            let report = other.push(user("bystander"), Payload::text("hello"), None).await.unwrap();
+            let report = other.handle().push(user("bystander"), Payload::text("hello"), None).await.unwrap();
             if report.delivered() == 1 {
                 break;
             }
@@ -328,8 +307,3 @@ async fn a_node_whose_watch_hangs_is_not_alive_until_it_goes_on() {
     within("200", back).await;
     node.shutdown().await;
 }
-
-/// Far above what anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Time between two looks, and two messages.
-const LOOK_EVERY: Duration = Duration::from_millis(5);

@@ -17,9 +17,17 @@ use crate::push::{Payload, Target};
 /// A push.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    pub(super) to: Target,
+    pub(super) to: Recipients,
     pub(super) payload: Payload,
     pub(super) id: Option<MessageId>,
+}
+
+/// Whom a line is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Recipients {
+    /// Every session of the cluster.
+    All,
+    Of(Target),
 }
 
 #[derive(Deserialize)]
@@ -52,7 +60,7 @@ fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DeviceId>, D::Erro
 /// Reads a line.
 pub(super) fn parse(line: &Bytes, payload_bytes_max: usize) -> Result<Line, ApiError> {
     let fields: Fields<'_> = json::object(line).map_err(|error| bad("the line", &error))?;
-    let to = target(fields.to)?;
+    let to = recipients(fields.to)?;
     let payload = data::payload(line, fields.data, fields.base64)
         .map_err(|error| ApiError::bad_request(error.to_string()))?;
     if payload.bytes.len() > payload_bytes_max {
@@ -61,18 +69,18 @@ pub(super) fn parse(line: &Bytes, payload_bytes_max: usize) -> Result<Line, ApiE
     Ok(Line { to, payload, id: fields.id })
 }
 
-fn target(to: &RawValue) -> Result<Target, ApiError> {
+fn recipients(to: &RawValue) -> Result<Recipients, ApiError> {
     if to.get() == r#""all""# {
-        return Ok(Target::All);
+        return Ok(Recipients::All);
     }
     if !to.get().starts_with('{') {
         return Err(ApiError::bad_request(r#"`to` is {"user":…}, {"user":…,"device":…} or "all""#));
     }
     let To { user, device } = json::object(to.get().as_bytes()).map_err(|error| bad("`to`", &error))?;
-    Ok(match device {
+    Ok(Recipients::Of(match device {
         Some(device) => Target::Session(SessionKey::new(user, device)),
         None => Target::User(user),
-    })
+    }))
 }
 
 fn bad(what: &str, error: &serde_json::Error) -> ApiError {
@@ -95,10 +103,10 @@ mod tests {
     #[test]
     fn each_kind_of_target_is_read() {
         let to = |text: &str| parse_text(&format!(r#"{{"to":{text},"data":"x"}}"#)).unwrap().to;
-        assert_eq!(to(r#""all""#), Target::All);
-        assert_eq!(to(r#"{"user":"42"}"#), Target::User(user("42")));
+        assert_eq!(to(r#""all""#), Recipients::All);
+        assert_eq!(to(r#"{"user":"42"}"#), Recipients::Of(Target::User(user("42"))));
         let key = SessionKey::new(user("42"), DeviceId::new("phone").unwrap());
-        assert_eq!(to(r#"{"device":"phone", "user":"42"}"#), Target::Session(key));
+        assert_eq!(to(r#"{"device":"phone", "user":"42"}"#), Recipients::Of(Target::Session(key)));
     }
 
     #[test]

@@ -1,0 +1,163 @@
+//! A running node, for whoever pushes from within the same program.
+
+use std::sync::{Arc, Weak};
+
+use crate::id::{DeviceId, MessageId, NodeName, UserId};
+use crate::push::{BroadcastReport, Knowledge, Payload, PushReport, Target};
+use crate::router::Router;
+
+/// A running node: pushes, disconnects, and says who is connected. [`Node::handle`](crate::Node::handle) gives it, and
+/// every method of a [`Handler`](crate::Handler) gets it.
+///
+/// A clone is cheap and is of the same node. A handle keeps no node alive: once the node has stopped, every call fails
+/// with its error for that.
+#[derive(Clone)]
+pub struct NodeHandle(Arc<Inner>);
+
+struct Inner {
+    name: NodeName,
+    payload_bytes_max: usize,
+    router: Weak<Router>,
+}
+
+/// A payload exceeds the node's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a payload has at most {max} bytes (--max-payload-bytes), this one has {len}")]
+pub struct PayloadTooLarge {
+    /// Bytes of the payload.
+    pub len: usize,
+    /// The limit.
+    pub max: usize,
+}
+
+/// The node has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this node has stopped: use another one")]
+pub struct Stopped;
+
+/// Why nothing was pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// The payload exceeds the node's limit.
+    #[error(transparent)]
+    TooLarge(#[from] PayloadTooLarge),
+    /// The node has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why a broadcast was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BroadcastError {
+    /// The payload exceeds the node's limit.
+    #[error(transparent)]
+    TooLarge(#[from] PayloadTooLarge),
+    /// The node has not joined its cluster yet, and would miss the sessions at nodes that it has not met.
+    #[error(
+        "this node is joining its cluster and may not know all nodes: wait until it is ready, or use another one"
+    )]
+    NotReady,
+    /// The node has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// A node can not tell what there is in its cluster, because it does not know its [`Knowledge::Whole`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotKnown {
+    /// It has not joined yet.
+    #[error(
+        "this node is joining its cluster and does not know yet: wait until it is ready, or ask another one"
+    )]
+    NotReady,
+    /// It reaches no other node.
+    #[error("this node reaches no other node of the cluster, so it can not know: ask another one")]
+    Isolated,
+    /// It has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl NodeHandle {
+    /// The node that pushes by way of `router`.
+    pub(crate) fn new(name: NodeName, payload_bytes_max: usize, router: Weak<Router>) -> Self {
+        Self(Arc::new(Inner { name, payload_bytes_max, router }))
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &NodeName {
+        &self.0.name
+    }
+
+    /// Pushes to one session or to all sessions of a user, wherever they are connected. With an
+    /// `id` of the caller's, repeating the call does not deliver twice.
+    ///
+    /// A [`Handler`](crate::Handler) may push to the very session that it is called for, and wait for the report. In
+    /// `on_connect` nothing is written before the method returns, so that the report says
+    /// [`Buffered`](crate::Outcome::Buffered) after a second.
+    ///
+    /// # Errors
+    /// See [`PushError`]; nothing was sent.
+    pub async fn push(
+        &self,
+        target: Target,
+        payload: Payload,
+        id: Option<MessageId>,
+    ) -> Result<PushReport, PushError> {
+        let (router, payload) = (self.router()?, self.bounded(payload)?);
+        Ok(router.push(target, router.message(id, payload)).await)
+    }
+
+    /// Pushes to every session of the cluster.
+    ///
+    /// # Errors
+    /// See [`BroadcastError`]; nothing was sent.
+    pub async fn broadcast(
+        &self,
+        payload: Payload,
+        id: Option<MessageId>,
+    ) -> Result<BroadcastReport, BroadcastError> {
+        let (router, payload) = (self.router()?, self.bounded(payload)?);
+        if router.knowledge() == Knowledge::Joining {
+            return Err(BroadcastError::NotReady);
+        }
+        Ok(router.broadcast(router.message(id, payload)).await)
+    }
+
+    /// Disconnects one session or all sessions of a user, with close code 4002.
+    /// [`Delivered`](crate::Outcome::Delivered) means closed.
+    ///
+    /// # Errors
+    /// [`Stopped`]; nobody was disconnected.
+    pub async fn disconnect(&self, target: Target) -> Result<PushReport, Stopped> {
+        Ok(self.router()?.disconnect(target).await)
+    }
+
+    /// The devices that a user is connected with, and the node that holds each. The name of a device
+    /// is `None` when its node, which alone knows it, did not answer within the push timeout. A node that
+    /// does not know its whole cluster gives those that it knows, and may miss others.
+    ///
+    /// # Errors
+    /// [`NotKnown`] where it knows of none, and that says nothing.
+    pub async fn sessions_of(&self, user: &UserId) -> Result<Vec<(Option<DeviceId>, NodeName)>, NotKnown> {
+        let router = self.router()?;
+        // Before the look-up: what is known only after it was not looked at.
+        let knowledge = router.knowledge();
+        let found = router.devices(user).await;
+        match knowledge {
+            Knowledge::Joining if found.is_empty() => Err(NotKnown::NotReady),
+            Knowledge::Isolated if found.is_empty() => Err(NotKnown::Isolated),
+            _ => Ok(found),
+        }
+    }
+
+    fn router(&self) -> Result<Arc<Router>, Stopped> {
+        self.0.router.upgrade().ok_or(Stopped)
+    }
+
+    fn bounded(&self, payload: Payload) -> Result<Payload, PayloadTooLarge> {
+        let (len, max) = (payload.bytes.len(), self.0.payload_bytes_max);
+        if len > max { Err(PayloadTooLarge { len, max }) } else { Ok(payload) }
+    }
+}

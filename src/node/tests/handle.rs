@@ -1,0 +1,129 @@
+//! What an embedder does with a node: real ones, on real sockets, with handlers that push.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::sleep;
+use tokio_tungstenite::tungstenite::Message as Frame;
+
+use super::harness::{Client, LOOK_EVERY, connect_device, until, within};
+use crate::config::Config;
+use crate::handle::{BroadcastError, NodeHandle, NotKnown, PayloadTooLarge, PushError, Stopped};
+use crate::handler::{Handler, SessionInfo};
+use crate::id::{NodeName, UserId};
+use crate::node::Node;
+use crate::push::{Outcome, Payload, Target};
+use crate::wire::Wire;
+
+/// Tells all devices of a user of one that comes, passes on what one says, and disconnects them all with the first that
+/// goes. Keeps what it was told of that.
+#[derive(Default)]
+struct Room {
+    reports: Mutex<Vec<(NodeName, usize)>>,
+    left: Mutex<Vec<Outcome>>,
+}
+
+#[async_trait]
+impl Handler for Room {
+    async fn on_connect(&self, node: &NodeHandle, session: &SessionInfo) -> Result<(), &'static str> {
+        let greeting = Payload::text(format!("{} is here", session.key.device));
+        let node = node.clone();
+        let user = Target::User(session.key.user.clone());
+        // The session itself is written to once this method has returned.
+        tokio::spawn(async move { node.push(user, greeting, None).await });
+        Ok(())
+    }
+
+    async fn on_message(&self, node: &NodeHandle, session: &SessionInfo, message: Payload) {
+        let report = node.push(Target::User(session.key.user.clone()), message, None).await.unwrap();
+        self.reports.lock().unwrap().push((node.name().clone(), report.delivered()));
+    }
+
+    async fn on_disconnect(&self, node: &NodeHandle, session: &SessionInfo, _: u16) {
+        let report = node.disconnect(Target::User(session.key.user.clone())).await.unwrap();
+        self.left.lock().unwrap().extend(report.sessions.into_iter().map(|session| session.outcome));
+    }
+}
+
+async fn start(name: &str, peers: &[&Node], handler: Arc<Room>) -> Node {
+    let mut config = Config::dev(NodeName::new(name).unwrap());
+    config.peers = peers.iter().map(|peer| peer.mesh_addr().to_string()).collect();
+    config.limits.max_payload_bytes = 64;
+    let wire = Wire::bind(config.listen, config.mesh_listen).await.unwrap();
+    let node = Node::start_with(config, wire, handler).await.unwrap();
+    within("the node is ready", node.ready()).await;
+    node
+}
+
+async fn text(client: &mut Client) -> String {
+    match within("a message", client.next()).await {
+        Some(Ok(Frame::Text(text))) => text.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_handler_pushes_to_the_session_that_it_is_called_for_and_to_others_anywhere() {
+    let room = Arc::new(Room::default());
+    let one = start("one", &[], Arc::clone(&room)).await;
+    let two = start("two", &[&one], Arc::clone(&room)).await;
+    let mut phone = connect_device(&one, "42", "phone").await;
+    assert_eq!(text(&mut phone).await, "phone is here");
+    until("the other node sees it", || two.sessions() == 1).await;
+    let mut tablet = connect_device(&two, "42", "tablet").await;
+    assert_eq!(text(&mut phone).await, "tablet is here");
+    assert_eq!(text(&mut tablet).await, "tablet is here");
+    until("the first node sees both", || one.sessions() == 2).await;
+
+    phone.send(Frame::text("hello")).await.unwrap();
+    assert_eq!(text(&mut phone).await, "hello");
+    assert_eq!(text(&mut tablet).await, "hello");
+    let told = || *room.reports.lock().unwrap() == [(one.name().clone(), 2)];
+    until("the handler has its report", told).await;
+
+    let mut devices = one.handle().sessions_of(&UserId::new("42").unwrap()).await.unwrap();
+    devices.sort();
+    let devices: Vec<_> = devices
+        .into_iter()
+        .map(|(device, node)| (device.map(|device| device.to_string()), node.to_string()))
+        .collect();
+    let expected = [("phone", "one"), ("tablet", "two")];
+    let expected = expected.map(|(device, node)| (Some(device.to_owned()), node.to_owned()));
+    assert_eq!(devices, expected);
+
+    phone.close(None).await.unwrap();
+    let end = async { while let Some(Ok(Frame::Text(_))) = tablet.next().await {} };
+    within("the other device is disconnected as well", end).await;
+    until("the handler knows", || room.left.lock().unwrap().contains(&Outcome::Delivered)).await;
+    two.shutdown().await;
+    one.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_node_can_not_push_and_what_a_node_that_has_stopped_answers_are_errors() {
+    let node = start("alone", &[], Arc::default()).await;
+    let user = UserId::new("42").unwrap();
+    let target = || Target::User(user.clone());
+    let handle = node.handle().clone();
+    let too_large = PayloadTooLarge { len: 65, max: 64 };
+    let large = || Payload::binary(vec![0; 65]);
+    assert_eq!(handle.push(target(), large(), None).await, Err(PushError::TooLarge(too_large)));
+    assert_eq!(handle.broadcast(large(), None).await, Err(BroadcastError::TooLarge(too_large)));
+    assert_eq!(handle.disconnect(target()).await.unwrap().best(), Outcome::NoSession);
+    assert_eq!(handle.sessions_of(&user).await, Ok(Vec::new()));
+
+    node.shutdown().await;
+    let stopped = async {
+        // What the node was doing may end a moment after it.
+        while handle.disconnect(target()).await != Err(Stopped) {
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    within("the node is gone", stopped).await;
+    let payload = || Payload::text("late");
+    assert_eq!(handle.push(target(), payload(), None).await, Err(PushError::Stopped(Stopped)));
+    assert_eq!(handle.broadcast(payload(), None).await, Err(BroadcastError::Stopped(Stopped)));
+    assert_eq!(handle.sessions_of(&user).await, Err(NotKnown::Stopped(Stopped)));
+    assert_eq!(handle.name().as_str(), "alone");
+}
