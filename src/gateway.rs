@@ -14,7 +14,6 @@
 use std::sync::Arc;
 
 use axum::http::{HeaderName, header};
-use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tracing::debug;
 
@@ -50,6 +49,7 @@ mod head;
 mod line;
 mod openapi;
 mod request_id;
+pub mod schema;
 mod serve;
 mod takeover;
 mod tls;
@@ -64,6 +64,7 @@ pub(crate) use tls::{HttpTlsError, server_config};
 
 use auth::ApiKeys;
 use error::ApiError;
+pub(crate) use schema::NodeStatus;
 
 /// What the face of a node works with.
 pub(crate) struct Gateway {
@@ -99,8 +100,7 @@ type Forget = dyn Fn(&NodeName) -> Result<Incarnation, ForgetError> + Send + Syn
 /// ```text
 ///   Joining ──► Ready ──► Draining ──► Stopped
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// It copies the directory. The API answers from what is known, and says where that is not enough; clients
     /// are sent elsewhere.
@@ -123,34 +123,6 @@ impl Phase {
             Phase::Stopped => "stopped",
         }
     }
-}
-
-/// A member, as `GET /v1/nodes` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct NodeStatus {
-    pub(crate) name: String,
-    /// The state in the view of the node that answers.
-    pub(crate) state: String,
-    pub(crate) incarnation: u64,
-    /// The UDP address of its mesh.
-    pub(crate) mesh: String,
-    /// The address of its HTTP face.
-    pub(crate) http: String,
-    pub(crate) zone: Option<String>,
-    /// Sessions that it owns.
-    pub(crate) sessions: u64,
-    /// Round trip of the direct link, where there is one.
-    pub(crate) rtt_us: Option<u64>,
-    /// Since when it is in this state, in Unix milliseconds.
-    pub(crate) since_ms: u64,
-    /// When it was heard last over the direct link, in Unix milliseconds; without a link, when it was
-    /// last counted as alive.
-    pub(crate) heard_ms: u64,
-    /// Whether it says of itself that it is cut off from most of its peers, or starved.
-    pub(crate) degraded: bool,
-    /// Whether it is the node that answers.
-    #[serde(rename = "self")]
-    pub(crate) own: bool,
 }
 
 /// The gateway with what its routes share.

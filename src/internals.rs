@@ -7,6 +7,7 @@ pub use crate::directory::{
     MergeError, Owned, Packed, Position, Record, Row, Shards, SlotId, Slots, Snapshot, SnapshotFrame,
     Standing, Table, View, news,
 };
+pub use crate::gateway::schema;
 pub use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
 pub use crate::membership::effect::Effect;
 pub use crate::membership::incarnation::decide as decide_incarnation;

@@ -167,6 +167,7 @@ impl Outcome {
 
 /// How many sessions met each outcome: the answer to a broadcast, where a list would be too long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Tally {
     /// Sessions that were written to.
     pub delivered: u64,

@@ -94,7 +94,7 @@ fn operations_names_every_metric_and_every_flag_with_its_default() {
 fn protocol_names_every_route_every_error_and_every_close_code() {
     let protocol = text("docs/PROTOCOL.md");
     report(documents::missing_routes(&text("src/gateway/openapi.json"), &protocol));
-    report(documents::missing_errors(&text("src/gateway/error.rs"), &protocol));
+    report(documents::missing_errors(&text("src/gateway/schema/error.rs"), &protocol));
     report(documents::missing_close_codes(&text("src/session/close.rs"), &protocol));
 }
 

@@ -4,11 +4,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pushmesh::Outcome;
-use serde::Deserialize;
+use pushmesh::internals::schema::{
+    Accepted, BroadcastAnswer, DisconnectAnswer, Disconnected, DisconnectedSession, Explanation, LineAnswer,
+    LineRefused, Nodes, Presence, PushAnswer, PushOutcome, PushSession, Refused, Session, SessionPage, Stats,
+    User,
+};
+use pushmesh::{DeviceId, MessageId, NodeName, Outcome};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::ask::{Ask, message_id};
-use crate::event::{Answer, ClientIndex, PushId, client_of};
+use crate::event::{Aim, Answer, ClientIndex, PushId, client_of};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,47 +100,81 @@ pub(crate) struct Fate {
 /// Reads the answer to a call.
 pub(crate) fn read(ask: &Ask, pushes: &[PushId], status: u16, body: &[u8]) -> Reply {
     let read = match ask {
-        Ask::Push(_) | Ask::Repeat { .. } => one(body, ask.message_id(pushes).as_deref()),
+        Ask::Push(_) | Ask::Repeat { .. } => one(ask, pushes, status, body),
         Ask::Batch(_) if status == 200 => lines(body, pushes),
-        Ask::Kick(_) => kicked(body),
+        Ask::Kick(_) => kicked(status, body),
         _ if status != 200 => refused(body),
         Ask::Batch(_) => unreachable!("both cases of its status are above"),
-        Ask::List { .. } => serde_json::from_slice::<List>(body).map_err(odd).and_then(List::read),
-        Ask::Who(_) => serde_json::from_slice::<User>(body).map_err(odd).and_then(User::read),
-        Ask::Explain(_) => serde_json::from_slice::<Explain>(body).map_err(odd).map(Explain::read),
-        Ask::Stats => serde_json::from_slice::<Stats>(body).map_err(odd).map(Stats::read),
-        Ask::Nodes => serde_json::from_slice::<Nodes>(body).map_err(odd).map(Nodes::read),
+        Ask::List { .. } => strict(body).and_then(listed),
+        Ask::Who(_) => strict(body).and_then(present),
+        Ask::Explain(_) => strict(body).map(explained),
+        Ask::Stats => strict(body).map(counted),
+        Ask::Nodes => strict(body).map(members),
     };
     read.unwrap_or_else(|why| Reply::Odd(format!("{why}: {status} {}", String::from_utf8_lossy(body))))
 }
 
-/// An error that says nothing beside its code.
-fn refused(body: &[u8]) -> Result<Reply, String> {
-    let bare: Bare = serde_json::from_slice(body).map_err(odd)?;
-    Ok(Reply::Refused(bare.error.code))
+/// Reads what has all that is documented and nothing else: written again it is the same.
+fn strict<T: Serialize + DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let value: Value = serde_json::from_slice(body).map_err(odd)?;
+    let read = T::deserialize(&value).map_err(odd)?;
+    let written = serde_json::to_value(&read).map_err(odd)?;
+    if written == value { Ok(read) } else { Err(format!("what is documented of it is {written}")) }
 }
 
-fn one(body: &[u8], id: Option<&str>) -> Result<Reply, String> {
-    if let Ok(Reply::Refused(code)) = refused(body) {
-        return Ok(Reply::Refused(code));
+/// An error that says nothing beside its code.
+fn refused(body: &[u8]) -> Result<Reply, String> {
+    let refused: Refused<Value> = serde_json::from_slice(body).map_err(odd)?;
+    let nothing = refused.details.is_none_or(|details| details.as_object().is_some_and(Map::is_empty));
+    if nothing { Ok(Reply::Refused(refused.error.code.to_string())) } else { Err("it says more".to_owned()) }
+}
+
+fn one(ask: &Ask, pushes: &[PushId], status: u16, body: &[u8]) -> Result<Reply, String> {
+    if let Ok(refused) = refused(body) {
+        return Ok(refused);
     }
-    let push: Pushed = serde_json::from_slice(body).map_err(odd)?;
-    Ok(Reply::Pushed(vec![push.read(id)?]))
+    let id = ask.message_id(pushes);
+    let (error, mut fate) = match (ask, status) {
+        (_, 202) => (None, Fate::accepted(strict(body)?, id.as_deref())?),
+        (Ask::Push(Aim::All), 200) => (None, Fate::broadcast(strict(body)?, id.as_deref())?),
+        (Ask::Push(Aim::All), _) => told(body, |answer| Fate::broadcast(answer, id.as_deref()))?,
+        (_, 200) => (None, Fate::pushed(strict(body)?, id.as_deref())?),
+        _ => told(body, |answer| Fate::pushed(answer, id.as_deref()))?,
+    };
+    fate.word = error;
+    Ok(Reply::Pushed(vec![fate]))
+}
+
+/// An error with an answer beside it.
+fn told<T: Serialize + DeserializeOwned, F>(
+    body: &[u8],
+    read: impl Fn(T) -> Result<F, String>,
+) -> Result<(Option<String>, F), String> {
+    let Refused { error, details } = strict::<Refused<T>>(body)?;
+    let details = details.ok_or("an error without what became of it")?;
+    Ok((Some(error.code.to_string()), read(details)?))
 }
 
 fn lines(body: &[u8], pushes: &[PushId]) -> Result<Reply, String> {
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     let mut fates = Vec::new();
     for (index, line) in text.lines().enumerate() {
-        let line: Pushed = serde_json::from_str(line).map_err(odd)?;
-        if line.line != Some(index + 1) {
-            return Err(format!(
-                "line {} is where line {} should be",
-                line.line.unwrap_or_default(),
-                index + 1
-            ));
+        let id = pushes.get(index).map(|push| message_id(*push));
+        let (number, fate) = match strict::<Line>(line.as_bytes())? {
+            Line::Refused(LineRefused { line, error }) => (line, Fate::refused(error.code.to_string())),
+            Line::Broadcast(LineAnswer { line, outcome: None, answer }) => {
+                (line, Fate::broadcast(answer, id.as_deref())?)
+            }
+            Line::Pushed(LineAnswer { line, outcome: Some(outcome), answer }) => {
+                let fate = Fate::pushed(answer, id.as_deref())?;
+                (line, Fate { word: Some(outcome.to_string()), ..fate })
+            }
+            other => return Err(format!("{other:?} has an outcome and counts, or neither")),
+        };
+        if number != index as u64 + 1 {
+            return Err(format!("line {number} is where line {} should be", index + 1));
         }
-        fates.push(line.read(pushes.get(index).map(|push| message_id(*push)).as_deref())?);
+        fates.push(fate);
     }
     // A node that drains ends the stream: the last line is the first that was not taken.
     if fates.last().is_some_and(|last| last.word.as_deref() == Some("not_ready"))
@@ -144,284 +185,158 @@ fn lines(body: &[u8], pushes: &[PushId]) -> Result<Reply, String> {
     if fates.len() == pushes.len() { Ok(Reply::Pushed(fates)) } else { Err("lines are missing".to_owned()) }
 }
 
-fn kicked(body: &[u8]) -> Result<Reply, String> {
-    if let Ok(Reply::Refused(code)) = refused(body) {
-        return Ok(Reply::Refused(code));
+/// An answer of a line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Refused(LineRefused),
+    Broadcast(LineAnswer<BroadcastAnswer>),
+    Pushed(LineAnswer<PushAnswer>),
+}
+
+impl Fate {
+    fn accepted(Accepted { id }: Accepted, expected: Option<&str>) -> Result<Self, String> {
+        same(&id, expected)?;
+        Ok(Self { sessions: Vec::new(), delivered: 0, word: None })
     }
-    let kick: Kick = serde_json::from_slice(body).map_err(odd)?;
-    let sessions = answers(kick.sessions)?;
-    let done = sessions.iter().filter(|answer| answer.outcome == Outcome::Delivered).count();
-    if done != kick.disconnected {
-        return Err(format!("{done} sessions are not {}", kick.disconnected));
+
+    fn refused(code: String) -> Self {
+        Self { sessions: Vec::new(), delivered: 0, word: Some(code) }
+    }
+
+    fn pushed(answer: PushAnswer, expected: Option<&str>) -> Result<Self, String> {
+        let PushAnswer { id, delivered, sessions } = answer;
+        same(&id, expected)?;
+        let answer = |PushSession { device, node, outcome }: PushSession| {
+            let outcome = match outcome.known() {
+                Some(PushOutcome::Delivered) => Outcome::Delivered,
+                Some(PushOutcome::Buffered) => Outcome::Buffered,
+                Some(PushOutcome::IdReused) => Outcome::IdReused,
+                Some(PushOutcome::NoSession) => Outcome::NoSession,
+                Some(PushOutcome::Overloaded) => Outcome::Overloaded,
+                Some(PushOutcome::Interrupted) => Outcome::Interrupted,
+                Some(PushOutcome::Unreachable) => Outcome::Unreachable,
+                Some(PushOutcome::Unknown | PushOutcome::NotReady) | None => {
+                    return Err(format!("{outcome} is no outcome of a session"));
+                }
+            };
+            Ok(at(device.as_ref(), node.as_ref(), outcome))
+        };
+        let sessions: Vec<_> = sessions.into_iter().map(answer).collect::<Result<_, String>>()?;
+        written(sessions.iter().filter(|at| at.outcome == Outcome::Delivered).count() as u64, delivered)?;
+        Ok(Self { sessions, delivered, word: None })
+    }
+
+    fn broadcast(answer: BroadcastAnswer, expected: Option<&str>) -> Result<Self, String> {
+        let BroadcastAnswer { id, total, nodes } = answer;
+        same(&id, expected)?;
+        if nodes.iter().any(|node| node.outcome.known().is_none()) {
+            return Err("a node of a broadcast has another outcome".to_owned());
+        }
+        written(nodes.iter().map(|node| node.tally.delivered).sum(), total.delivered)?;
+        Ok(Self { sessions: Vec::new(), delivered: total.delivered, word: None })
+    }
+}
+
+fn same(id: &MessageId, expected: Option<&str>) -> Result<(), String> {
+    if Some(id.as_str()) == expected { Ok(()) } else { Err(format!("the id is {id} and not {expected:?}")) }
+}
+
+fn written(to: u64, said: u64) -> Result<(), String> {
+    if to == said { Ok(()) } else { Err(format!("{to} sessions were written to, and it says {said}")) }
+}
+
+fn at(device: Option<&DeviceId>, node: Option<&NodeName>, outcome: Outcome) -> Answer {
+    let client = device.and_then(|device| client_of(device.as_str()));
+    Answer { client, node: node.map(NodeName::to_string), outcome }
+}
+
+fn kicked(status: u16, body: &[u8]) -> Result<Reply, String> {
+    if let Ok(refused) = refused(body) {
+        return Ok(refused);
+    }
+    if status == 200 {
+        return disconnected(strict(body)?);
+    }
+    let (_, reply) = told(body, disconnected)?;
+    Ok(reply)
+}
+
+fn disconnected(answer: DisconnectAnswer) -> Result<Reply, String> {
+    let read = |session: DisconnectedSession| {
+        let DisconnectedSession { device, node, outcome } = session;
+        let outcome = match outcome.known() {
+            Some(Disconnected::Disconnected) => Outcome::Delivered,
+            Some(Disconnected::NoSession) => Outcome::NoSession,
+            Some(Disconnected::Overloaded) => Outcome::Overloaded,
+            Some(Disconnected::Interrupted) => Outcome::Interrupted,
+            Some(Disconnected::Unreachable) => Outcome::Unreachable,
+            None => return Err(format!("{outcome} is no outcome of a session")),
+        };
+        Ok(at(device.as_ref(), node.as_ref(), outcome))
+    };
+    let sessions: Vec<_> = answer.sessions.into_iter().map(read).collect::<Result<_, String>>()?;
+    let done = sessions.iter().filter(|answer| answer.outcome == Outcome::Delivered).count() as u64;
+    if done != answer.disconnected {
+        return Err(format!("{done} sessions are not {}", answer.disconnected));
     }
     Ok(Reply::Kicked(sessions))
-}
-
-fn answers(sessions: Vec<Session>) -> Result<Vec<Answer>, String> {
-    let read = |session: Session| {
-        let client = session.device.as_deref().and_then(client_of);
-        Ok(Answer { client, node: session.node, outcome: outcome(&session.outcome)? })
-    };
-    sessions.into_iter().map(read).collect()
-}
-
-/// The outcome of a session with that word.
-fn outcome(word: &str) -> Result<Outcome, String> {
-    Ok(match word {
-        "delivered" | "disconnected" => Outcome::Delivered,
-        "buffered" => Outcome::Buffered,
-        "overloaded" => Outcome::Overloaded,
-        "interrupted" => Outcome::Interrupted,
-        "unreachable" => Outcome::Unreachable,
-        "no_session" => Outcome::NoSession,
-        "id_reused" => Outcome::IdReused,
-        _ => return Err(format!("{word} is no outcome of a session")),
-    })
 }
 
 fn odd(error: serde_json::Error) -> String {
     error.to_string()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fault {
-    code: String,
-    #[serde(rename = "message")]
-    _message: String,
+fn seat(device: Option<&DeviceId>, node: &NodeName) -> Seat {
+    Seat { client: device.and_then(|device| client_of(device.as_str())), node: node.to_string() }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Bare {
-    error: Fault,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Session {
-    device: Option<String>,
-    node: Option<String>,
-    outcome: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kick {
-    disconnected: usize,
-    sessions: Vec<Session>,
-    #[serde(default, rename = "error")]
-    _error: Option<Fault>,
-}
-
-/// The answer to a push, to a broadcast, or to a line.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pushed {
-    line: Option<usize>,
-    outcome: Option<String>,
-    error: Option<Fault>,
-    id: Option<String>,
-    #[serde(default)]
-    delivered: u64,
-    #[serde(default)]
-    sessions: Vec<Session>,
-    #[serde(default, rename = "buffered")]
-    _buffered: u64,
-    #[serde(default, rename = "overloaded")]
-    _overloaded: u64,
-    #[serde(default, rename = "interrupted")]
-    _interrupted: u64,
-    #[serde(default, rename = "id_reused")]
-    _id_reused: u64,
-    nodes: Option<Vec<Tally>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tally {
-    #[serde(rename = "node")]
-    _node: String,
-    outcome: String,
-    delivered: u64,
-    #[serde(rename = "buffered")]
-    _buffered: u64,
-    #[serde(rename = "overloaded")]
-    _overloaded: u64,
-    #[serde(rename = "interrupted")]
-    _interrupted: u64,
-    #[serde(rename = "id_reused")]
-    _id_reused: u64,
-}
-
-impl Pushed {
-    fn read(self, id: Option<&str>) -> Result<Fate, String> {
-        // A line that was not sent off is an error and nothing else.
-        let refused = self.line.is_some() && self.error.is_some() && self.id.is_none();
-        if self.id.as_deref() != id && !refused {
-            return Err(format!("the id is {:?} and not {id:?}", self.id));
+fn listed(page: SessionPage) -> Result<Reply, String> {
+    let read = |session: Session| {
+        if session.user.is_some() != session.device.is_some() {
+            return Err("half of a name".to_owned());
         }
-        let (delivered, word) = (self.delivered, self.error.map(|error| error.code).or(self.outcome));
-        let sessions = answers(self.sessions)?;
-        let written = match &self.nodes {
-            Some(nodes) => nodes.iter().map(|node| node.delivered).sum(),
-            // Both words mean that the call did what it should.
-            None => sessions.iter().filter(|at| at.outcome == Outcome::Delivered).count() as u64,
-        };
-        let answered = |node: &Tally| node.outcome == "answered" || node.outcome == "unreachable";
-        if !self.nodes.iter().flatten().all(answered) {
-            return Err("a node of a broadcast has another outcome".to_owned());
-        }
-        if written != delivered {
-            return Err(format!("{written} sessions were written to, and it says {delivered}"));
-        }
-        Ok(Fate { sessions, delivered, word })
+        Ok(seat(session.device.as_ref(), &session.node))
+    };
+    let sessions = page.sessions.into_iter().map(read).collect::<Result<_, _>>()?;
+    Ok(Reply::Listed { sessions, cursor: page.cursor, unasked: page.unasked.into_iter().collect() })
+}
+
+fn present(user: User) -> Result<Reply, String> {
+    let best = user.sessions.iter().filter_map(|session| session.state.known()).min();
+    if user.state != *best.unwrap_or(&Presence::Offline) || user.online == user.sessions.is_empty() {
+        return Err("the state is not that of the best session".to_owned());
+    }
+    let sessions = user.sessions.iter().map(|at| seat(at.device.as_ref(), &at.node)).collect();
+    Ok(Reply::Present {
+        sessions,
+        state: user.state.to_string(),
+        unasked: user.unasked.into_iter().collect(),
+    })
+}
+
+fn explained(explanation: Explanation) -> Reply {
+    let (rows, ways) = (explanation.rows.len(), explanation.route.len());
+    let winning = explanation.rows.iter().filter(|row| row.wins);
+    Reply::Explained {
+        winning: winning.map(|row| seat(row.device.as_ref(), &row.node)).collect(),
+        rows,
+        ways,
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct List {
-    sessions: Vec<Entry>,
-    cursor: Option<String>,
-    unasked: Vec<String>,
+fn counted(stats: Stats) -> Reply {
+    let nodes = stats.nodes.into_iter().map(|count| (count.node.to_string(), count.sessions)).collect();
+    Reply::Counted { sessions: stats.sessions, users: stats.users, nodes }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    user: Option<String>,
-    device: Option<String>,
-    node: String,
-    #[serde(rename = "since_ms")]
-    _since_ms: u64,
-}
-
-impl List {
-    fn read(self) -> Result<Reply, String> {
-        let seat = |entry: Entry| {
-            if entry.user.is_some() != entry.device.is_some() {
-                return Err("half of a name".to_owned());
-            }
-            Ok(Seat { client: entry.device.as_deref().and_then(client_of), node: entry.node })
-        };
-        let sessions = self.sessions.into_iter().map(seat).collect::<Result<_, _>>()?;
-        Ok(Reply::Listed { sessions, cursor: self.cursor, unasked: self.unasked })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct User {
-    #[serde(rename = "user")]
-    _user: String,
-    online: bool,
-    state: String,
-    #[serde(rename = "as_of_ms")]
-    _as_of_ms: u64,
-    sessions: Vec<Device>,
-    unasked: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Device {
-    device: Option<String>,
-    node: String,
-    #[serde(rename = "incarnation")]
-    _incarnation: u64,
-    #[serde(rename = "since_ms")]
-    _since_ms: u64,
-    state: String,
-    #[serde(rename = "as_of_ms")]
-    _as_of_ms: u64,
-}
-
-impl User {
-    fn read(self) -> Result<Reply, String> {
-        let best = |word: &str| self.sessions.iter().any(|session| session.state == word);
-        let state = ["online", "suspect"].into_iter().find(|word| best(word)).unwrap_or("offline");
-        if state != self.state || self.online == self.sessions.is_empty() {
-            return Err("the state is not that of the best session".to_owned());
-        }
-        let seat = |at: Device| Seat { client: at.device.as_deref().and_then(client_of), node: at.node };
-        let sessions = self.sessions.into_iter().map(seat).collect();
-        Ok(Reply::Present { sessions, state: self.state, unasked: self.unasked })
-    }
-}
-
-/// Not read to the last field: the product has a test of them.
-#[derive(Deserialize)]
-struct Explain {
-    rows: Vec<Row>,
-    route: Vec<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct Row {
-    device: Option<String>,
-    node: String,
-    wins: bool,
-}
-
-impl Explain {
-    fn read(self) -> Reply {
-        let (rows, ways) = (self.rows.len(), self.route.len());
-        let winning = self.rows.into_iter().filter(|row| row.wins);
-        let seat = |row: Row| Seat { client: row.device.as_deref().and_then(client_of), node: row.node };
-        Reply::Explained { winning: winning.map(seat).collect(), rows, ways }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stats {
-    sessions: u64,
-    users: u64,
-    nodes: Vec<Count>,
-    #[serde(rename = "as_of_ms")]
-    _as_of_ms: u64,
-    #[serde(rename = "unasked")]
-    _unasked: Vec<String>,
-    #[serde(rename = "self")]
-    _own: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Count {
-    node: String,
-    sessions: u64,
-}
-
-impl Stats {
-    fn read(self) -> Reply {
-        let nodes = self.nodes.into_iter().map(|count| (count.node, count.sessions)).collect();
-        Reply::Counted { sessions: self.sessions, users: self.users, nodes }
-    }
-}
-
-#[derive(Deserialize)]
-struct Nodes {
-    nodes: Vec<Member>,
-}
-
-#[derive(Deserialize)]
-struct Member {
-    name: String,
-    state: String,
-}
-
-impl Nodes {
-    fn read(self) -> Reply {
-        Reply::Members(self.nodes.into_iter().map(|node| (node.name, node.state)).collect())
-    }
+fn members(nodes: Nodes) -> Reply {
+    Reply::Members(nodes.nodes.into_iter().map(|node| (node.name, node.state)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Aim;
 
     fn pushed(body: &str) -> Reply {
         read(&Ask::Push(Aim::Client(0)), &[7], 200, body.as_bytes())
@@ -444,8 +359,7 @@ mod tests {
     fn lines_are_answered_one_by_one_and_in_their_order() {
         let ask = Ask::Batch(vec![Aim::User(0), Aim::All]);
         let first = r#"{"line":1,"outcome":"no_session","id":"p1","delivered":0,"sessions":[]}"#;
-        let second =
-            r#"{"line":2,"id":"p2","delivered":0,"buffered":0,"overloaded":0,"interrupted":0,"nodes":[]}"#;
+        let second = r#"{"line":2,"id":"p2","delivered":0,"buffered":0,"overloaded":0,"interrupted":0,"id_reused":0,"nodes":[]}"#;
         let read = |body: String| read(&ask, &[1, 2], 200, body.as_bytes());
         assert!(matches!(read(format!("{first}\n{second}\n")), Reply::Pushed(fates) if fates.len() == 2));
         assert!(matches!(read(format!("{second}\n{first}\n")), Reply::Odd(_)));

@@ -9,14 +9,14 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Method, Request, Response, StatusCode};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::timeout;
 
 use super::server::{Body, Server, ServerArgs};
 use crate::config::Secret;
 use crate::config::environment::variable;
-use crate::json::{self, Object};
+use crate::gateway::schema::{ErrorBody, Refused, Word};
+use crate::json;
 use crate::text_file;
 
 /// The flags of every command that calls the API.
@@ -159,30 +159,19 @@ impl Answer {
 
     /// What a body `{"error":{"code","message"}}` says, or as much as can be said without one.
     pub(crate) fn error(&self) -> ApiError {
-        #[derive(Deserialize)]
-        struct WithError {
-            error: Object<ErrorBody>,
-        }
-        match json::object::<WithError>(&self.body) {
-            Ok(WithError { error: Object(error) }) => ApiError { status: self.status, error },
+        match json::object::<Refused<IgnoredAny>>(&self.body) {
+            Ok(Refused { error, .. }) => ApiError { status: self.status, error },
             Err(_) => {
                 let text = String::from_utf8_lossy(&self.body);
                 let first_line: String = text.lines().next().unwrap_or_default().chars().take(200).collect();
                 let code = self.status.canonical_reason().unwrap_or("error").to_lowercase();
-                ApiError { status: self.status, error: ErrorBody { code, message: first_line } }
+                ApiError {
+                    status: self.status,
+                    error: ErrorBody { code: Word::Other(code), message: first_line.into() },
+                }
             }
         }
     }
-}
-
-/// What the API says when it refuses.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct ErrorBody {
-    /// A word for programs.
-    pub(crate) code: String,
-    /// A sentence for people.
-    pub(crate) message: String,
 }
 
 /// The API refused a call.

@@ -5,7 +5,6 @@
 
 use std::str::FromStr;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{ApiArgs, ApiClient};
@@ -14,7 +13,8 @@ use super::output::tell;
 use super::push::Address;
 use super::server::encode;
 use super::table::{Table, age};
-use crate::id::UserId;
+use crate::gateway::schema::{Explanation, Route, Row};
+use crate::id::{DeviceId, UserId};
 use crate::wire::{Clock, SystemClock};
 
 /// The flags of `pushmesh explain`.
@@ -51,57 +51,6 @@ impl FromStr for Subject {
     }
 }
 
-/// The answer. What a newer or older node leaves out is shown empty.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Explanation {
-    user: String,
-    takeover: String,
-    #[serde(rename = "self")]
-    node: String,
-    as_of_ms: Option<u64>,
-    isolated: bool,
-    joining: bool,
-    rows: Vec<Row>,
-    route: Vec<Step>,
-    unasked: Vec<String>,
-}
-
-/// A row of the directory.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Row {
-    device: Option<String>,
-    device_hash: String,
-    node: String,
-    stamp: String,
-    since_ms: Option<u64>,
-    state: String,
-    visible: bool,
-    wins: bool,
-    why: String,
-    member: Option<Member>,
-}
-
-/// How the node sees the owner of a row.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Member {
-    state: String,
-}
-
-/// What a push would do for one device.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Step {
-    device: Option<String>,
-    device_hash: String,
-    node: String,
-    way: String,
-    relays: Vec<String>,
-    why: String,
-}
-
 /// Asks and prints.
 pub(crate) async fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
     let Subject(user) = &args.subject;
@@ -123,7 +72,7 @@ pub(crate) async fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
         (false, true) => ", but it reaches no other node",
         (false, false) => "",
     };
-    tell(format!("pushmesh: {} knows no session of user {user}{doubt}", explanation.node));
+    tell(format!("pushmesh: {} knows no session of user {user}{doubt}", explanation.own));
     Ok(Exit::NoSession)
 }
 
@@ -145,23 +94,23 @@ fn describe(explanation: &Explanation, now_ms: u64) -> Vec<String> {
 }
 
 fn head(explanation: &Explanation, now_ms: u64) -> String {
-    let Explanation { user, takeover, node, as_of_ms, isolated, joining, unasked, .. } = explanation;
-    let as_of = as_of_ms.map(|at| format!(" as of {} ago", age(at, now_ms))).unwrap_or_default();
+    let Explanation { user, takeover, own, as_of_ms, isolated, joining, unasked, .. } = explanation;
+    let as_of = age(*as_of_ms, now_ms);
     let joining = if *joining { ", joining" } else { "" };
     let isolated = if *isolated { ", isolated" } else { "" };
-    let unasked = if unasked.is_empty() { String::new() } else { format!(", unasked {}", unasked.join(" ")) };
-    format!("user {user}, seen by {node}{as_of}, policy {takeover}{joining}{isolated}{unasked}")
+    let unasked: String = unasked.iter().map(|node| format!(" {node}")).collect();
+    let unasked = if unasked.is_empty() { unasked } else { format!(", unasked{unasked}") };
+    format!("user {user}, seen by {own} as of {as_of} ago, policy {takeover}{joining}{isolated}{unasked}")
 }
 
 fn rows(rows: &[Row], now_ms: u64) -> Vec<String> {
     let mut table = Table::new(&["DEVICE", "NODE", "STATE", "CLAIM", "STAMP", "VISIBLE", "WINS", "WHY"]);
     for row in rows {
-        let age = row.since_ms.map(|since| format!(" {}", age(since, now_ms))).unwrap_or_default();
         table.row([
             device(row.device.as_ref(), &row.device_hash),
-            row.node.clone(),
+            row.node.to_string(),
             row.member.as_ref().map(|member| member.state.clone()).unwrap_or_default(),
-            format!("{}{age}", row.state),
+            format!("{} {}", row.state, age(row.since_ms, now_ms)),
             row.stamp.clone(),
             yes(row.visible),
             yes(row.wins),
@@ -171,14 +120,15 @@ fn rows(rows: &[Row], now_ms: u64) -> Vec<String> {
     table.take_lines()
 }
 
-fn route(steps: &[Step]) -> Vec<String> {
+fn route(steps: &[Route]) -> Vec<String> {
     let mut table = Table::new(&["DEVICE", "NODE", "WAY", "WHY"]);
     for step in steps {
-        let relays = if step.relays.is_empty() { "" } else { " over " };
+        let relays: String = step.relays.iter().map(|relay| format!(" {relay}")).collect();
+        let over = if relays.is_empty() { "" } else { " over" };
         table.row([
             device(step.device.as_ref(), &step.device_hash),
-            step.node.clone(),
-            format!("{}{relays}{}", step.way, step.relays.join(" ")),
+            step.node.to_string(),
+            format!("{}{over}{relays}", step.way),
             step.why.clone(),
         ]);
     }
@@ -186,8 +136,8 @@ fn route(steps: &[Step]) -> Vec<String> {
 }
 
 /// The name of a device, or its hash where only its owner knows the name and did not tell.
-fn device(name: Option<&String>, hash: &str) -> String {
-    name.cloned().unwrap_or_else(|| format!("#{hash}"))
+fn device(name: Option<&DeviceId>, hash: &str) -> String {
+    name.map_or_else(|| format!("#{hash}"), DeviceId::to_string)
 }
 
 fn yes(yes: bool) -> String {
@@ -199,14 +149,15 @@ mod tests {
     use super::*;
 
     const ANSWER: &str = r#"{"user":"42","hash":"aa","takeover":"exclusive-device","self":"n1","as_of_ms":60000,
-        "isolated":false,"later":1,
+        "isolated":false,"joining":false,"later":1,
         "rows":[
           {"device":"phone","device_hash":"0b","node":"n2","incarnation":7,"stamp":"131072","since_ms":2000,
            "state":"connected","visible":true,"wins":true,"why":"the only visible claim of this device",
            "section":{"version":3,"hash":"cc","sessions":1},
            "member":{"state":"alive","since_ms":1,"heard_ms":2}},
           {"device":null,"device_hash":"0c","node":"n3","incarnation":8,"stamp":"65536","since_ms":1000,
-           "state":"connected","visible":false,"wins":false,"why":"n3 is dead for this node","member":null}],
+           "state":"connected","visible":false,"wins":false,"why":"n3 is dead for this node",
+           "section":{"version":null,"hash":null,"sessions":0},"member":null}],
         "route":[
           {"device":"phone","device_hash":"0b","node":"n2","way":"direct","relays":[],"why":"the link is up"},
           {"device":null,"device_hash":"0d","node":"n4","way":"relay","relays":["n5","n6"],"why":"no link"}],
@@ -232,17 +183,26 @@ mod tests {
         assert_eq!(described(ANSWER), expected);
     }
 
+    /// An answer without rows, changed.
+    fn empty(changes: &[(&str, &str)]) -> String {
+        let answer = r#"{"user":"7","hash":"aa","takeover":"one-per-user","self":"n1","as_of_ms":62000,"isolated":false,
+            "joining":false,"rows":[],"route":[],"unasked":[]}"#;
+        changes.iter().fold(answer.to_owned(), |answer, (field, value)| {
+            let (from, to) = (format!(r#""{field}":"#), format!(r#""{field}":{value},"was-{field}":"#));
+            answer.replace(&from, &to)
+        })
+    }
+
     #[test]
     fn a_user_without_rows_is_one_line_and_rows_without_a_route_say_so() {
-        let nobody = r#"{"user":"7","self":"n1","as_of_ms":62000,"takeover":"one-per-user","isolated":true}"#;
-        assert_eq!(
-            described(nobody),
-            ["user 7, seen by n1 as of 0s ago, policy one-per-user, isolated"],
-            "what is left out is empty"
-        );
-        let joining = described(r#"{"user":"7","self":"n1","takeover":"one-per-user","joining":true}"#);
-        assert_eq!(joining, ["user 7, seen by n1, policy one-per-user, joining"]);
-        let hidden = described(r#"{"user":"7","self":"n1","rows":[{"node":"n2"}]}"#);
+        let isolated = described(&empty(&[("isolated", "true")]));
+        assert_eq!(isolated, ["user 7, seen by n1 as of 0s ago, policy one-per-user, isolated"]);
+        let joining = described(&empty(&[("joining", "true")]));
+        assert_eq!(joining, ["user 7, seen by n1 as of 0s ago, policy one-per-user, joining"]);
+        let row = r#"[{"device":null,"device_hash":"0c","node":"n2","incarnation":1,"stamp":"1","since_ms":1,
+            "state":"connected","visible":false,"wins":false,"why":"hidden",
+            "section":{"version":null,"hash":null,"sessions":0},"member":null}]"#;
+        let hidden = described(&empty(&[("rows", row)]));
         assert_eq!(hidden.last().unwrap(), "no route: none of these claims is visible");
     }
 

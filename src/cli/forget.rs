@@ -2,11 +2,10 @@
 //!
 //! The node that is asked forgets it, and no other: who is dead is each node's own verdict.
 
-use serde::Deserialize;
-
 use super::client::{ApiArgs, ApiClient};
 use super::exit::Exit;
 use super::print_line;
+use crate::gateway::schema::Forgotten;
 use crate::id::NodeName;
 
 /// The flags of `pushmesh forget`.
@@ -21,14 +20,6 @@ pub(crate) struct ForgetArgs {
 
 fn name(text: &str) -> Result<NodeName, String> {
     NodeName::new(text).map_err(|error| error.to_string())
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Forgotten {
-    node: String,
-    incarnation: u64,
-    isolated: bool,
 }
 
 /// Asks and prints.

@@ -8,15 +8,18 @@ use std::str::FromStr;
 use anyhow::Context;
 use bytes::Bytes;
 use clap::ValueEnum;
-use serde::Deserialize;
+use hyper::StatusCode;
+use serde::de::IgnoredAny;
 
-use super::client::{Answer, ApiArgs, ApiClient, ErrorBody};
+use super::client::{Answer, ApiArgs, ApiClient};
 use super::exit::Exit;
 use super::output::tell;
 use super::server::encode;
 use super::table::{Table, thousands};
-use crate::id::{DeviceId, MessageId, UserId};
+use crate::gateway::schema::{Accepted, BroadcastAnswer, ErrorBody, NodeOutcome, PushAnswer, Refused};
+use crate::id::{DeviceId, MessageId, NodeName, UserId};
 use crate::json;
+use crate::push::Tally;
 
 mod lines;
 #[cfg(test)]
@@ -138,12 +141,12 @@ pub(crate) async fn run(args: PushArgs) -> anyhow::Result<Exit> {
     let content_type = if args.binary { "application/octet-stream" } else { "text/plain; charset=utf-8" };
     let headers: Vec<_> = args.id.iter().map(|id| ("idempotency-key", id.as_str())).collect();
     let answer = api.post(&to.path(args.wait), content_type, &headers, body).await?;
-    let report: Report = json::object(&answer.body).unwrap_or_default();
-    let exit = judge(&answer, &report, to);
+    let report = Report::of(&answer, to);
+    let exit = judge(&answer, &report);
     if args.json {
         super::print_line(&answer.body)?;
     } else {
-        for line in describe(&answer, &report) {
+        for line in describe(&report) {
             super::print_line(line)?;
         }
     }
@@ -159,56 +162,57 @@ fn read_stdin() -> anyhow::Result<Bytes> {
     Ok(Bytes::from(data))
 }
 
-/// What the API says became of a push or a broadcast. Absent fields are empty.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// What the API says became of a push or a broadcast.
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Report {
-    id: String,
-    delivered: u64,
-    buffered: u64,
-    overloaded: u64,
-    interrupted: u64,
-    id_reused: u64,
-    sessions: Vec<SessionOutcome>,
-    nodes: Vec<NodeOutcome>,
     error: Option<ErrorBody>,
+    /// What is known, also beside an error.
+    what: Option<What>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct SessionOutcome {
-    device: Option<String>,
-    node: Option<String>,
-    outcome: String,
+#[derive(Debug, PartialEq, Eq)]
+enum What {
+    Accepted(Accepted),
+    Pushed(PushAnswer),
+    Broadcast(BroadcastAnswer),
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeOutcome {
-    node: String,
-    outcome: String,
-    delivered: u64,
+impl Report {
+    /// Reads an answer. One that is nothing of ours is an empty report.
+    fn of(answer: &Answer, to: &Address) -> Self {
+        let body = &answer.body;
+        let what = match (answer.status, to) {
+            (StatusCode::ACCEPTED, _) => json::object(body).ok().map(What::Accepted),
+            (_, Address::All) => json::object(body).ok().map(What::Broadcast),
+            _ => json::object(body).ok().map(What::Pushed),
+        };
+        let refused = json::object::<Refused<IgnoredAny>>(body).ok();
+        Self { error: refused.map(|refused| refused.error), what }
+    }
 }
 
 /// The exit code: the best outcome among a user's sessions; of a broadcast, whether all nodes
 /// answered and somebody was reached.
-fn judge(answer: &Answer, report: &Report, to: &Address) -> Exit {
+fn judge(answer: &Answer, report: &Report) -> Exit {
     if let Some(error) = &report.error {
-        return by_word(&error.code);
+        return by_word(&error.code.to_string());
     }
-    if !answer.status.is_success() {
-        return Exit::Error;
-    }
-    if answer.status == hyper::StatusCode::ACCEPTED {
-        return Exit::Done;
-    }
-    let silent = report.nodes.iter().any(|node| node.outcome == "unreachable");
-    let unsure = report.buffered + report.overloaded + report.interrupted + report.id_reused > 0;
-    match to {
-        Address::All if silent => Exit::NotDelivered,
-        _ if report.delivered > 0 => Exit::Done,
-        Address::All if !unsure => Exit::NoSession,
-        _ => Exit::NotDelivered,
+    match &report.what {
+        _ if !answer.status.is_success() => Exit::Error,
+        Some(What::Accepted(_)) => Exit::Done,
+        Some(What::Pushed(push)) if push.delivered > 0 => Exit::Done,
+        Some(What::Pushed(_)) => Exit::NotDelivered,
+        Some(What::Broadcast(broadcast)) => {
+            let Tally { delivered, buffered, overloaded, interrupted, id_reused } = broadcast.total;
+            let silent = broadcast.nodes.iter().any(|node| node.outcome == NodeOutcome::Unreachable);
+            match delivered {
+                _ if silent => Exit::NotDelivered,
+                0 if buffered + overloaded + interrupted + id_reused == 0 => Exit::NoSession,
+                0 => Exit::NotDelivered,
+                _ => Exit::Done,
+            }
+        }
+        None => Exit::Error,
     }
 }
 
@@ -224,46 +228,50 @@ fn by_word(word: &str) -> Exit {
 }
 
 /// A sentence and, where there is more than one place, a table.
-fn describe(answer: &Answer, report: &Report) -> Vec<String> {
-    let mut lines = Vec::new();
-    if answer.status == hyper::StatusCode::ACCEPTED {
-        lines.push(format!("accepted, id {}", report.id));
-    } else if !report.nodes.is_empty() {
-        let others = [
-            (report.buffered, "buffered"),
-            (report.overloaded, "overloaded"),
-            (report.interrupted, "interrupted"),
-            (report.id_reused, "refused, as the id is another message's"),
-        ];
-        let others: String = others
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, word)| format!(", {} {word}", thousands(*count)))
-            .collect();
-        lines.push(format!(
-            "delivered to {} sessions{others}, id {}",
-            thousands(report.delivered),
-            report.id
-        ));
-        let mut table = Table::new(&["NODE", "OUTCOME", ">DELIVERED"]);
-        for node in &report.nodes {
-            table.row([node.node.clone(), node.outcome.clone(), thousands(node.delivered)]);
-        }
-        lines.extend(table.take_lines());
-    } else if !report.sessions.is_empty() {
-        let total = report.sessions.len();
-        lines.push(format!("delivered to {} of {total} sessions, id {}", report.delivered, report.id));
-        let mut table = Table::new(&["DEVICE", "NODE", "OUTCOME"]);
-        for session in &report.sessions {
-            let node = session.node.clone().unwrap_or_default();
-            let device = session.device.clone().unwrap_or_default();
-            table.row([device, node, session.outcome.clone()]);
-        }
-        lines.extend(table.take_lines());
-    } else if answer.status.is_success() {
-        lines.push(format!("delivered to {} sessions, id {}", thousands(report.delivered), report.id));
+fn describe(report: &Report) -> Vec<String> {
+    match &report.what {
+        None => Vec::new(),
+        Some(What::Accepted(accepted)) => vec![format!("accepted, id {}", accepted.id)],
+        // The error says that there is nobody.
+        Some(What::Pushed(push)) if push.sessions.is_empty() => Vec::new(),
+        Some(What::Pushed(push)) => describe_push(push),
+        Some(What::Broadcast(broadcast)) => describe_broadcast(broadcast),
     }
-    lines
+}
+
+fn describe_push(push: &PushAnswer) -> Vec<String> {
+    let total = push.sessions.len();
+    let mut table = Table::new(&["DEVICE", "NODE", "OUTCOME"]);
+    for session in &push.sessions {
+        table.row([
+            session.device.as_ref().map(DeviceId::to_string).unwrap_or_default(),
+            session.node.as_ref().map(NodeName::to_string).unwrap_or_default(),
+            session.outcome.to_string(),
+        ]);
+    }
+    let head = format!("delivered to {} of {total} sessions, id {}", push.delivered, push.id);
+    std::iter::once(head).chain(table.take_lines()).collect()
+}
+
+fn describe_broadcast(broadcast: &BroadcastAnswer) -> Vec<String> {
+    let Tally { delivered, buffered, overloaded, interrupted, id_reused } = broadcast.total;
+    let others = [
+        (buffered, "buffered"),
+        (overloaded, "overloaded"),
+        (interrupted, "interrupted"),
+        (id_reused, "refused, as the id is another message's"),
+    ];
+    let others: String = others
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!(", {} {word}", thousands(*count)))
+        .collect();
+    let mut table = Table::new(&["NODE", "OUTCOME", ">DELIVERED"]);
+    for node in &broadcast.nodes {
+        table.row([node.node.to_string(), node.outcome.to_string(), thousands(node.tally.delivered)]);
+    }
+    let head = format!("delivered to {} sessions{others}, id {}", thousands(delivered), broadcast.id);
+    std::iter::once(head).chain(table.take_lines()).collect()
 }
 
 /// Counts by word, in alphabetical order.

@@ -3,7 +3,6 @@
 //! The list comes in pages and is printed as it comes, so that a cluster with a million sessions
 //! needs no memory here. It is no snapshot: who connects or leaves meanwhile may be in it or not.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{ApiArgs, ApiClient};
@@ -12,8 +11,9 @@ use super::output::tell;
 use super::progress::Progress;
 use super::server::encode;
 use super::table::{Table, age};
-use crate::id::UserId;
-use crate::json::Object;
+use crate::gateway::schema::{Session, SessionPage, User, UserSession};
+use crate::id::{DeviceId, UserId};
+use crate::json::{self, Object};
 use crate::limits;
 use crate::wire::{Clock, SystemClock};
 
@@ -33,26 +33,6 @@ pub(crate) struct SessionsArgs {
     json: bool,
 }
 
-/// A page of `GET /v1/sessions`, and with `cursor` absent also the answer of `GET /v1/users/{user}`.
-#[derive(Debug, Deserialize)]
-struct Page {
-    sessions: Vec<Box<RawValue>>,
-    #[serde(default)]
-    cursor: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct SessionRow {
-    #[serde(default)]
-    user: Option<String>,
-    #[serde(default)]
-    device: Option<String>,
-    #[serde(default)]
-    node: Option<String>,
-    #[serde(default)]
-    since_ms: Option<u64>,
-}
-
 /// Asks page by page and prints.
 pub(crate) async fn run(args: SessionsArgs) -> anyhow::Result<Exit> {
     let api = ApiClient::new(&args.api)?;
@@ -62,16 +42,14 @@ pub(crate) async fn run(args: SessionsArgs) -> anyhow::Result<Exit> {
     let mut count = 0;
     let mut cursor: Option<String> = None;
     loop {
-        let Object(page): Object<Page> =
-            api.get(&path(args.user.as_ref(), cursor.as_deref(), limit - count)).await?;
-        let left = usize::try_from(limit - count).unwrap_or(usize::MAX);
-        let sessions = &page.sessions[..page.sessions.len().min(left)];
-        printer.print(sessions)?;
+        let (mut sessions, next) = ask(&api, args.user.as_ref(), cursor.as_deref(), limit - count).await?;
+        sessions.truncate(usize::try_from(limit - count).unwrap_or(usize::MAX));
+        printer.print(&sessions)?;
         count += sessions.len() as u64;
         progress.at(count);
         // A server that repeats its cursor would otherwise keep us here for ever.
-        let repeats = page.cursor.is_some() && page.cursor == cursor;
-        cursor = page.cursor;
+        let repeats = next.is_some() && next == cursor;
+        cursor = next;
         if cursor.is_none() || repeats || count >= limit {
             break;
         }
@@ -84,6 +62,22 @@ pub(crate) async fn run(args: SessionsArgs) -> anyhow::Result<Exit> {
         }
         _ => Ok(Exit::Done),
     }
+}
+
+/// A page, or all sessions of a user, each as it came.
+async fn ask(
+    api: &ApiClient,
+    user: Option<&UserId>,
+    cursor: Option<&str>,
+    left: u64,
+) -> anyhow::Result<(Vec<Box<RawValue>>, Option<String>)> {
+    let path = path(user, cursor, left);
+    if user.is_some() {
+        let Object(user): Object<User<Box<RawValue>>> = api.get(&path).await?;
+        return Ok((user.sessions, None));
+    }
+    let Object(page): Object<SessionPage<Box<RawValue>>> = api.get(&path).await?;
+    Ok((page.sessions, page.cursor))
 }
 
 fn path(user: Option<&UserId>, cursor: Option<&str>, left: u64) -> String {
@@ -100,13 +94,14 @@ fn path(user: Option<&UserId>, cursor: Option<&str>, left: u64) -> String {
 /// Prints pages, as a table or as they are.
 struct Printer {
     table: Option<Table>,
-    user: String,
+    /// Whose sessions they are, if all are of one user.
+    user: Option<UserId>,
 }
 
 impl Printer {
     fn new(json: bool, user: Option<&UserId>) -> Self {
         let table = (!json).then(|| Table::new(&["USER", "DEVICE", "NODE", ">SINCE"]));
-        Self { table, user: user.map(UserId::to_string).unwrap_or_default() }
+        Self { table, user: user.cloned() }
     }
 
     fn print(&mut self, sessions: &[Box<RawValue>]) -> anyhow::Result<()> {
@@ -121,16 +116,24 @@ impl Printer {
             return Ok(sessions.iter().map(|session| session.get().to_owned()).collect());
         };
         for session in sessions {
-            let session: SessionRow = crate::json::object(session.get().as_bytes())?;
+            let session = read(session, self.user.as_ref())?;
             table.row([
-                session.user.unwrap_or_else(|| self.user.clone()),
-                session.device.unwrap_or_default(),
-                session.node.unwrap_or_default(),
-                session.since_ms.map(|since| age(since, now_ms)).unwrap_or_default(),
+                session.user.as_ref().map(UserId::to_string).unwrap_or_default(),
+                session.device.as_ref().map(DeviceId::to_string).unwrap_or_default(),
+                session.node.to_string(),
+                age(session.since_ms, now_ms),
             ]);
         }
         Ok(table.take_lines())
     }
+}
+
+/// A session of a page, or one of `user`.
+fn read(session: &RawValue, user: Option<&UserId>) -> serde_json::Result<Session> {
+    let text = session.get().as_bytes();
+    let Some(user) = user.cloned() else { return json::object(text) };
+    let UserSession { device, node, since_ms, .. } = json::object(text)?;
+    Ok(Session { user: Some(user), device, node, since_ms })
 }
 
 #[cfg(test)]
@@ -138,24 +141,29 @@ mod tests {
     use super::*;
 
     const PAGE: &str = r#"{"sessions":[{"user":"42","device":"phone","node":"n2","since_ms":1000,"x":1},
-        {"device":"tablet","node":null}],"cursor":"a/b="}"#;
+        {"user":null,"device":null,"node":"n3","since_ms":2000}],"cursor":"a/b=","unasked":["n3"]}"#;
+    const USER: &str = r#"{"user":"7","online":true,"state":"online","as_of_ms":1,"unasked":[],"sessions":[
+        {"device":"tablet","node":"n1","incarnation":1,"since_ms":1000,"state":"online","as_of_ms":1}]}"#;
 
     #[test]
     fn sessions_are_a_table_or_the_json_that_came() {
-        let page: Page = serde_json::from_str(PAGE).unwrap();
-        let user = UserId::new("7").unwrap();
-        let lines = Printer::new(false, Some(&user)).lines(&page.sessions, 3_000).unwrap();
-        let expected = ["USER  DEVICE  NODE  SINCE", "42    phone   n2       2s", "7     tablet"];
-        assert_eq!(lines, expected);
+        let page: SessionPage<Box<RawValue>> = serde_json::from_str(PAGE).unwrap();
+        let lines = Printer::new(false, None).lines(&page.sessions, 3_000).unwrap();
+        assert_eq!(
+            lines,
+            ["USER  DEVICE  NODE  SINCE", "42    phone   n2       2s", "              n3       1s"]
+        );
         let lines = Printer::new(true, None).lines(&page.sessions, 3_000).unwrap();
-        assert_eq!(lines[1], r#"{"device":"tablet","node":null}"#);
+        assert_eq!(lines[1], r#"{"user":null,"device":null,"node":"n3","since_ms":2000}"#);
+        let user: User<Box<RawValue>> = serde_json::from_str(USER).unwrap();
+        let lines = Printer::new(false, Some(&user.user)).lines(&user.sessions, 3_000).unwrap();
+        assert_eq!(lines, ["USER  DEVICE  NODE  SINCE", "7     tablet  n1       2s"]);
     }
 
     #[test]
     fn paths_ask_for_no_more_than_is_left_and_encode_what_they_carry() {
-        let page: Page = serde_json::from_str(PAGE).unwrap();
         assert_eq!(path(None, None, u64::MAX), "/v1/sessions?limit=1000");
-        assert_eq!(path(None, page.cursor.as_deref(), 7), "/v1/sessions?limit=7&cursor=a%2Fb%3D");
+        assert_eq!(path(None, Some("a/b="), 7), "/v1/sessions?limit=7&cursor=a%2Fb%3D");
         assert_eq!(path(Some(&UserId::new("a b").unwrap()), None, 7), "/v1/users/a%20b");
     }
 }

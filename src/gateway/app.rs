@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::bounds::{check_head, check_place};
-use crate::gateway::error::ErrorCode;
+use crate::gateway::schema::ErrorCode;
 use crate::gateway::{Face, Gateway, Phase, head, request_id, routes};
 
 /// The HTTP face of a node.
@@ -51,7 +51,7 @@ impl App {
                 Err(error) => error.into_response(),
             };
             let status = response.status();
-            let code = response.extensions().get::<ErrorCode>().map(|code| code.0);
+            let code = response.extensions().get::<ErrorCode>().map(|code| code.as_str());
             debug!(status = status.as_u16(), code, "answered");
             gateway.metrics.api_requests.with(class(status.as_u16())).increment(1);
             response.headers_mut().insert(request_id::NAME, id);

@@ -9,26 +9,24 @@ use std::borrow::Cow;
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
+use crate::gateway::schema::{ErrorBody, ErrorCode, Refused};
 use crate::id::IdError;
 
 /// An error answer.
 #[derive(Debug, Clone)]
 pub(super) struct ApiError {
     status: StatusCode,
-    code: &'static str,
+    code: ErrorCode,
     message: Cow<'static, str>,
     headers: Vec<(HeaderName, &'static str)>,
     details: Map<String, Value>,
 }
 
-/// The code of an error, left on its response for metrics.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ErrorCode(pub(super) &'static str);
-
 impl ApiError {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+    fn new(status: StatusCode, code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status, code, message: message.into(), headers: Vec::new(), details: Map::new() }
     }
 
@@ -37,8 +35,11 @@ impl ApiError {
         self
     }
 
-    /// Adds fields beside `error`.
-    pub(super) fn with_details(mut self, details: Map<String, Value>) -> Self {
+    /// Adds the fields of an answer beside `error`.
+    pub(super) fn with_details(mut self, details: &impl Serialize) -> Self {
+        let Ok(Value::Object(details)) = serde_json::to_value(details) else {
+            unreachable!("an answer of texts and numbers is an object");
+        };
         debug_assert!(!details.contains_key("error"), "the error itself must stay readable");
         self.details = details;
         self
@@ -46,45 +47,49 @@ impl ApiError {
 
     /// The code.
     pub(super) fn code(&self) -> &'static str {
-        self.code
+        self.code.as_str()
     }
 
-    /// `{"code","message"}`, also for the lines of a stream.
-    pub(super) fn to_value(&self) -> Value {
-        json!({ "code": self.code, "message": self.message })
+    /// Code and message, also for the lines of a stream.
+    pub(super) fn body(&self) -> ErrorBody {
+        ErrorBody { code: self.code.into(), message: self.message.clone() }
     }
 
     /// 400: the request can not be understood.
     pub(super) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, message)
     }
 
     /// 400: the resume token is not one of this user and this cluster.
     pub(super) fn bad_resume(message: String) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_resume", message)
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadResume, message)
     }
 
     /// 401: no or wrong credentials.
     pub(super) fn unauthorized(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
             .with_header(header::WWW_AUTHENTICATE, "Bearer")
     }
 
     /// 403: credentials are good, but not for this.
     pub(super) fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message)
     }
 
     /// 404: no such route.
     pub(super) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "no such route: GET /openapi.json lists them all")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            ErrorCode::NotFound,
+            "no such route: GET /openapi.json lists them all",
+        )
     }
 
     /// 404: nobody to deliver to.
     pub(super) fn no_session() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            "no_session",
+            ErrorCode::NoSession,
             "no session is connected for this target: keep the message and send it when the client is back",
         )
     }
@@ -93,7 +98,7 @@ impl ApiError {
     pub(super) fn no_node() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            "no_node",
+            ErrorCode::NoNode,
             "this node knows no such member, dead or alive, or has forgotten it already: GET /v1/nodes lists them",
         )
     }
@@ -102,7 +107,7 @@ impl ApiError {
     pub(super) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
+            ErrorCode::MethodNotAllowed,
             "this route does not have that method: use one of the Allow header",
         )
     }
@@ -116,7 +121,7 @@ impl ApiError {
     pub(super) fn session_exists() -> Self {
         Self::new(
             StatusCode::CONFLICT,
-            "session_exists",
+            ErrorCode::SessionExists,
             "this device is connected already, and with --takeover reject-newer it stays: wait until it is gone, \
              or pass the resume token of its welcome as ?resume=",
         )
@@ -126,7 +131,7 @@ impl ApiError {
     pub(super) fn not_dead(is: &str) -> Self {
         Self::new(
             StatusCode::CONFLICT,
-            "not_dead",
+            ErrorCode::NotDead,
             format!(
                 "only a dead member is forgotten, and {is}: stop it, or wait until GET /v1/nodes calls it dead"
             ),
@@ -137,7 +142,7 @@ impl ApiError {
     pub(super) fn id_reused() -> Self {
         Self::new(
             StatusCode::CONFLICT,
-            "id_reused",
+            ErrorCode::IdReused,
             "another message was pushed to this session with the same id, so this one was not written: give each message \
              an id of its own, and send it again only unchanged",
         )
@@ -147,7 +152,7 @@ impl ApiError {
     pub(super) fn payload_too_large(bytes_max: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "payload_too_large",
+            ErrorCode::PayloadTooLarge,
             format!("a payload has at most {bytes_max} bytes: send less, or raise --max-payload-bytes"),
         )
     }
@@ -156,7 +161,7 @@ impl ApiError {
     pub(super) fn line_too_large(bytes_max: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "payload_too_large",
+            ErrorCode::PayloadTooLarge,
             format!("a line has at most {bytes_max} bytes: send less, or raise --max-payload-bytes"),
         )
     }
@@ -165,7 +170,7 @@ impl ApiError {
     pub(super) fn uri_too_long(bytes_max: usize) -> Self {
         Self::new(
             StatusCode::URI_TOO_LONG,
-            "uri_too_long",
+            ErrorCode::UriTooLong,
             format!(
                 "path and query have at most {bytes_max} bytes: shorten them, and pass a long token as Authorization header"
             ),
@@ -176,7 +181,7 @@ impl ApiError {
     pub(super) fn unsupported_encoding() -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_encoding",
+            ErrorCode::UnsupportedEncoding,
             "bodies are taken as they are, because clients get them so: send it without Content-Encoding",
         )
         .with_header(header::ACCEPT_ENCODING, "identity")
@@ -184,7 +189,7 @@ impl ApiError {
 
     /// 426: `/v1/ws` without a WebSocket handshake.
     pub(super) fn upgrade_required(message: &'static str) -> Self {
-        Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
+        Self::new(StatusCode::UPGRADE_REQUIRED, ErrorCode::UpgradeRequired, message)
             .with_header(header::UPGRADE, "websocket")
             .with_header(header::CONNECTION, "upgrade")
             .with_header(header::SEC_WEBSOCKET_VERSION, "13")
@@ -194,7 +199,7 @@ impl ApiError {
     pub(super) fn too_many_sessions(sessions_max: usize) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
-            "too_many_sessions",
+            ErrorCode::TooManySessions,
             format!(
                 "a user has at most {sessions_max} sessions: close one, or connect with the device of one to take it over"
             ),
@@ -205,7 +210,7 @@ impl ApiError {
     pub(super) fn headers_too_large(bytes_max: usize) -> Self {
         Self::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "headers_too_large",
+            ErrorCode::HeadersTooLarge,
             format!("all headers together have at most {bytes_max} bytes: send fewer or shorter ones"),
         )
     }
@@ -214,7 +219,7 @@ impl ApiError {
     pub(super) fn unsupported_transfer_encoding() -> Self {
         Self::new(
             StatusCode::NOT_IMPLEMENTED,
-            "unsupported_transfer_encoding",
+            ErrorCode::UnsupportedTransferEncoding,
             "`chunked` is the only transfer coding that is understood: send the body with it alone, or with a \
              Content-Length",
         )
@@ -224,7 +229,7 @@ impl ApiError {
     pub(super) fn interrupted() -> Self {
         Self::new(
             StatusCode::BAD_GATEWAY,
-            "interrupted",
+            ErrorCode::Interrupted,
             "the client's connection broke during the write, so it may or may not have the message: \
              send it again with the same Idempotency-Key",
         )
@@ -232,20 +237,20 @@ impl ApiError {
 
     /// 503: a queue or a bound is full.
     pub(super) fn overloaded(message: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded, message)
             .with_header(header::RETRY_AFTER, "1")
     }
 
     /// 503: the node has failed, or hangs.
     pub(super) fn not_alive(message: String) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_alive", message)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::NotAlive, message)
     }
 
     /// 503: the node does not take clients now.
     pub(super) fn not_ready(phase: &str) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "not_ready",
+            ErrorCode::NotReady,
             format!("this node is {phase}: try again in a second, or use another node"),
         )
         .with_header(header::RETRY_AFTER, "1")
@@ -260,7 +265,7 @@ impl ApiError {
     pub(super) fn isolated() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "isolated",
+            ErrorCode::Isolated,
             "this node reaches no other node of the cluster, so it can not know: ask another node",
         )
         .with_header(header::RETRY_AFTER, "1")
@@ -270,7 +275,7 @@ impl ApiError {
     pub(super) fn unreachable() -> Self {
         Self::new(
             StatusCode::GATEWAY_TIMEOUT,
-            "unreachable",
+            ErrorCode::Unreachable,
             "the node that holds the session did not answer in time, so the client may or may not have the \
              message: send it again with the same Idempotency-Key",
         )
@@ -285,20 +290,21 @@ impl From<IdError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut body = Map::new();
-        body.insert("error".to_owned(), self.to_value());
-        body.extend(self.details);
-        let mut response = (self.status, Json(Value::Object(body))).into_response();
+        let details = (!self.details.is_empty()).then_some(self.details);
+        let body = Refused { error: ErrorBody { code: self.code.into(), message: self.message }, details };
+        let mut response = (self.status, Json(body)).into_response();
         for (name, value) in self.headers {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
-        response.extensions_mut().insert(ErrorCode(self.code));
+        response.extensions_mut().insert(self.code); // For metrics.
         response
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     async fn body(error: ApiError) -> (StatusCode, axum::http::HeaderMap, Value) {
@@ -349,8 +355,8 @@ mod tests {
 
     #[tokio::test]
     async fn details_stand_beside_the_error() {
-        let details = json!({ "id": "m1", "sessions": [] }).as_object().unwrap().clone();
-        let (_, _, body) = body(ApiError::no_session().with_details(details)).await;
+        let details = json!({ "id": "m1", "sessions": [] });
+        let (_, _, body) = body(ApiError::no_session().with_details(&details)).await;
         assert_eq!(body["error"]["code"], "no_session");
         assert_eq!(body["id"], "m1");
     }

@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 use axum::extract::Request;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, json};
 
 use crate::gateway::error::ApiError;
+use crate::gateway::schema::{Ready, ReadyPhase};
 use crate::gateway::{App, Phase, request_id};
 use crate::wire::Entropy;
 
@@ -47,8 +47,7 @@ impl Front {
         let mut response = match request.uri().path() {
             "/livez" if probe => "ok".into_response(),
             "/readyz" if probe => {
-                let phase = ("phase".to_owned(), json!(Phase::Joining));
-                refusal.with_details(Map::from_iter([phase])).into_response()
+                refusal.with_details(&Ready { phase: ReadyPhase::Joining.into() }).into_response()
             }
             _ => refusal.into_response(),
         };
@@ -61,7 +60,7 @@ impl Front {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -1,5 +1,5 @@
-//! The description of the API for programs: `openapi.json`, written by hand and tested against the
-//! table of routes.
+//! The description of the API for programs: `openapi.json`. Its calls are written by hand and tested against the table of
+//! routes; its schemas are made of the types of the answers (`schema/described.rs`).
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -121,5 +121,9 @@ mod tests {
             ("node", node.as_str()),
         ];
         check(&document, &ids);
+        let types = [("UserId", user), ("DeviceId", device), ("MessageId", message), ("NodeName", node)];
+        for (name, pattern) in &types {
+            assert_eq!(document["components"]["schemas"][name]["pattern"], *pattern, "{name}");
+        }
     }
 }

@@ -35,13 +35,9 @@ pub(crate) fn missing_routes(openapi: &str, document: &str) -> Vec<String> {
 
 /// Error codes that are not described.
 pub(crate) fn missing_errors(errors: &str, document: &str) -> Vec<String> {
-    let source = Source::new("src/gateway/error.rs", errors);
-    let codes = source.product.match_indices("StatusCode::").filter_map(|(at, _)| {
-        // `StatusCode::NAME, "code"`: the literal is blanked in the code and still in the text.
-        let rest = &errors[at + "StatusCode::".len()..];
-        let rest = rest[rest.bytes().take_while(|byte| is_word(*byte)).count()..].strip_prefix(',')?;
-        rest.trim_start().strip_prefix('"')?.split('"').next()
-    });
+    let source = Source::new("src/gateway/schema/error.rs", errors);
+    let list = source.product.find("codes! {\n").unwrap_or(source.product.len());
+    let codes = literals(&errors[list..], &source.product[list..]);
     missing("error code", codes.map(|code| format!("`{code}`")), document)
 }
 
@@ -172,8 +168,7 @@ mod tests {
 
     #[test]
     fn an_error_code_that_is_not_described_is_found() {
-        let errors = "Self::new(StatusCode::BAD_REQUEST, \"bad_request\", m);\nSelf::new(\n    StatusCode::NOT_FOUND,\n\
-                      \x20   \"not_found\",\n    m)";
+        let errors = "let other = \"x\";\ncodes! {\n    /// Bad.\n    Bad = \"bad_request\",\n    Gone = \"not_found\",\n}";
         assert!(missing_errors(errors, "`bad_request` `not_found`").is_empty());
         assert_eq!(missing_errors(errors, "`bad_request`").len(), 1);
     }

@@ -28,6 +28,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::ListenArgs;
 use crate::cli::client::{Answer, ApiError};
 use crate::cli::server::{Server, encode};
+use crate::gateway::schema::ErrorCode;
 
 /// An open connection.
 pub(super) struct Socket {
@@ -72,7 +73,7 @@ impl Refused {
 
     /// Whether it is the resume token that is not wanted.
     pub(super) fn of_resume(&self) -> bool {
-        self.error.error.code == "bad_resume"
+        self.error.error.code == ErrorCode::BadResume
     }
 }
 

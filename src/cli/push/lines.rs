@@ -3,6 +3,7 @@
 //! The file goes to `POST /v1/push` as it is; nothing is parsed or held here but one answer line.
 //! The answers come in the order of the lines.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -20,12 +21,14 @@ use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
 use super::{Counts, by_word};
-use crate::cli::client::{ApiClient, ErrorBody};
+use crate::cli::client::ApiClient;
 use crate::cli::exit::Exit;
 use crate::cli::output::{print_line, tell};
 use crate::cli::progress::Progress;
 use crate::cli::server::Body;
 use crate::cli::table::thousands;
+use crate::gateway::schema::{BroadcastAnswer, LineAnswer, LineRefused, PushAnswer, Word};
+use crate::id::MessageId;
 use crate::json;
 
 /// Streams the file, prints failures (with `json`: every answer) and a summary.
@@ -35,7 +38,7 @@ pub(super) async fn run(api: &ApiClient, path: &Path, json: bool) -> anyhow::Res
     let mut progress = Progress::new("messages", json);
     let mut tally = Tally::default();
     while let Some(line) = answers.next().await? {
-        let answer: LineAnswer = json::object(&line).context("an answer line is not what was expected")?;
+        let answer: Line = json::object(&line).context("an answer line is not what was expected")?;
         if json {
             print_line(&line)?;
         } else if let Some(problem) = tally.problem(&answer) {
@@ -137,26 +140,41 @@ impl Lines {
 }
 
 /// One answer of `POST /v1/push`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct LineAnswer {
-    line: u64,
-    id: Option<String>,
-    delivered: u64,
-    id_reused: u64,
-    outcome: Option<String>,
-    error: Option<ErrorBody>,
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Line {
+    Refused(LineRefused),
+    Broadcast(LineAnswer<BroadcastAnswer>),
+    Pushed(LineAnswer<PushAnswer>),
 }
 
-impl LineAnswer {
+impl Line {
+    fn number(&self) -> u64 {
+        match self {
+            Line::Refused(refused) => refused.line,
+            Line::Broadcast(answer) => answer.line,
+            Line::Pushed(answer) => answer.line,
+        }
+    }
+
+    fn id(&self) -> Option<&MessageId> {
+        match self {
+            Line::Refused(_) => None,
+            Line::Broadcast(answer) => Some(&answer.answer.id),
+            Line::Pushed(answer) => Some(&answer.answer.id),
+        }
+    }
+
     /// The word that decides: the error's code, the outcome, or whether anybody got it.
-    fn word(&self) -> &str {
-        match (&self.error, &self.outcome) {
-            (Some(error), _) => &error.code,
-            (None, Some(outcome)) => outcome,
-            (None, None) if self.delivered > 0 => "delivered",
-            (None, None) if self.id_reused > 0 => "id_reused",
-            (None, None) => "no_session",
+    fn word(&self) -> Cow<'_, str> {
+        match self {
+            Line::Refused(refused) => refused.error.code.to_string().into(),
+            Line::Broadcast(answer) => match answer.answer.total {
+                total if total.delivered > 0 => "delivered".into(),
+                total if total.id_reused > 0 => "id_reused".into(),
+                _ => "no_session".into(),
+            },
+            Line::Pushed(answer) => answer.outcome.as_ref().map(Word::to_string).unwrap_or_default().into(),
         }
     }
 }
@@ -170,21 +188,24 @@ pub(super) struct Tally {
 
 impl Tally {
     /// A sentence about a line that was not delivered, for the first few of them.
-    pub(super) fn problem(&self, answer: &LineAnswer) -> Option<String> {
+    pub(super) fn problem(&self, answer: &Line) -> Option<String> {
         let failed = self.lines - self.counts.get("delivered").copied().unwrap_or(0);
         let word = answer.word();
-        if by_word(word) == Exit::Done || failed >= PROBLEMS_SHOWN {
+        if by_word(&word) == Exit::Done || failed >= PROBLEMS_SHOWN {
             return None;
         }
-        let id = answer.id.as_ref().map(|id| format!(" (id {id})")).unwrap_or_default();
-        let message = answer.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
-        Some(format!("line {}{id}: {word}{message}", answer.line))
+        let id = answer.id().map(|id| format!(" (id {id})")).unwrap_or_default();
+        let message = match answer {
+            Line::Refused(refused) => format!(": {}", refused.error.message),
+            Line::Broadcast(_) | Line::Pushed(_) => String::new(),
+        };
+        Some(format!("line {}{id}: {word}{message}", answer.number()))
     }
 
     /// Counts one answer.
-    pub(super) fn add(&mut self, answer: &LineAnswer) {
+    pub(super) fn add(&mut self, answer: &Line) {
         self.lines += 1;
-        *self.counts.entry(answer.word().to_owned()).or_default() += 1;
+        *self.counts.entry(answer.word().into_owned()).or_default() += 1;
     }
 
     /// One line for people.

@@ -10,7 +10,7 @@ use clap::{Args, Command, FromArgMatches};
 use futures_util::StreamExt;
 use tokio::net::TcpListener;
 
-use super::lines::{LineAnswer, Tally};
+use super::lines::{Line, Tally};
 use super::*;
 
 /// Runs `pushmesh push` against a server that has one route.
@@ -69,7 +69,8 @@ async fn lines_are_answered_while_they_are_sent() {
                 answers += &format!("{head},\"sessions\":[{session}]}}\n");
             }
             if line == LINES {
-                answers += r#"{"error":{"code":"no_session","message":"the last, without newline"}}"#;
+                answers +=
+                    r#"{"line":1,"error":{"code":"no_session","message":"the last, without newline"}}"#;
             }
             Ok::<_, axum::Error>(answers)
         }))
@@ -97,8 +98,8 @@ async fn a_refused_stream_says_why() {
 fn answered(status: u16, body: &str, to: &str) -> (Exit, Vec<String>) {
     let status = hyper::StatusCode::from_u16(status).unwrap();
     let answer = Answer { status, body: Bytes::from(body.to_owned()) };
-    let report = serde_json::from_str(body).unwrap();
-    (judge(&answer, &report, &to.parse().unwrap()), describe(&answer, &report))
+    let report = Report::of(&answer, &to.parse().unwrap());
+    (judge(&answer, &report), describe(&report))
 }
 
 /// As above, with one body that is far larger than the buffers of a socket.
@@ -178,8 +179,9 @@ fn exit_codes_tell_outcomes_apart() {
 fn a_broadcast_is_done_when_every_node_answered_and_somebody_was_there() {
     let body = |delivered: u64, overloaded: u64, outcome: &str| {
         format!(
-            r#"{{"id":"m","delivered":{delivered},"buffered":0,"overloaded":{overloaded},"interrupted":0,
-            "nodes":[{{"node":"n1","outcome":"{outcome}","delivered":{delivered}}}]}}"#
+            r#"{{"id":"m","delivered":{delivered},"buffered":0,"overloaded":{overloaded},"interrupted":0,"id_reused":0,
+            "nodes":[{{"node":"n1","outcome":"{outcome}","delivered":{delivered},"buffered":0,"overloaded":{overloaded},
+            "interrupted":0,"id_reused":0}}]}}"#
         )
     };
     assert_eq!(answered(200, &body(3, 1, "answered"), "all").0, Exit::Done);
@@ -192,10 +194,10 @@ fn a_broadcast_is_done_when_every_node_answered_and_somebody_was_there() {
 
 #[test]
 fn a_stream_of_lines_ends_with_the_worst_outcome_and_a_summary() {
-    let answer = |text: &str| serde_json::from_str::<LineAnswer>(text).unwrap();
-    let delivered = answer(r#"{"line":1,"id":"a","delivered":2,"outcome":"delivered"}"#);
+    let answer = |text: &str| serde_json::from_str::<Line>(text).unwrap();
+    let delivered = answer(r#"{"line":1,"id":"a","delivered":2,"outcome":"delivered","sessions":[]}"#);
     let nobody = answer(r#"{"line":2,"error":{"code":"no_session","message":"not connected"}}"#);
-    let full = answer(r#"{"line":3,"delivered":0,"outcome":"overloaded"}"#);
+    let full = answer(r#"{"line":3,"id":"c","delivered":0,"outcome":"overloaded","sessions":[]}"#);
     let broken = answer(r#"{"line":4,"error":{"code":"invalid","message":"no data"}}"#);
     let mut tally = Tally::default();
     assert_eq!(tally.exit(), Exit::Done);

@@ -1,82 +1,17 @@
 //! Why a user is where this node says it is: every row that it holds, and the way that a push would
 //! take.
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
 use super::contact::Contacts;
 use crate::directory::{Known, Standing};
 use crate::gateway::Gateway;
 use crate::gateway::caller::Caller;
+use crate::gateway::schema::{self, Explanation, Route, Row};
 use crate::gateway::url::UserPath;
-use crate::id::{DeviceId, NodeName, UserId};
 use crate::push::Knowledge;
 use crate::router::{Names, Told, Way};
-
-#[derive(Serialize)]
-struct Explanation {
-    user: UserId,
-    /// The user as the directory keeps it.
-    hash: String,
-    takeover: String,
-    /// The node that answers.
-    #[serde(rename = "self")]
-    own: NodeName,
-    as_of_ms: u64,
-    isolated: bool,
-    joining: bool,
-    rows: Vec<RowEntry>,
-    route: Vec<RouteEntry>,
-    unasked: BTreeSet<String>,
-}
-
-/// One row of the directory.
-#[derive(Serialize)]
-struct RowEntry {
-    device: Option<DeviceId>,
-    device_hash: String,
-    node: NodeName,
-    incarnation: u64,
-    /// Text, because it has 64 bits.
-    stamp: String,
-    since_ms: u64,
-    state: &'static str,
-    visible: bool,
-    wins: bool,
-    why: String,
-    section: SectionEntry,
-    member: Option<MemberEntry>,
-}
-
-/// Where the copy of the row's section stands here.
-#[derive(Serialize)]
-struct SectionEntry {
-    version: Option<u64>,
-    hash: Option<String>,
-    sessions: u64,
-}
-
-/// How this node sees the row's owner.
-#[derive(Serialize)]
-struct MemberEntry {
-    state: String,
-    since_ms: u64,
-    heard_ms: u64,
-}
-
-/// What a push to the user would do now.
-#[derive(Serialize)]
-struct RouteEntry {
-    device: Option<DeviceId>,
-    device_hash: String,
-    node: NodeName,
-    way: &'static str,
-    relays: Vec<NodeName>,
-    why: String,
-}
 
 /// `GET /v1/explain/users/{user}`
 pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
@@ -103,16 +38,16 @@ pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
     Json(answer).into_response()
 }
 
-fn entry(gateway: &Gateway, row: &Known, all: &[Known], names: &Names, contacts: &Contacts) -> RowEntry {
+fn entry(gateway: &Gateway, row: &Known, all: &[Known], names: &Names, contacts: &Contacts) -> Row {
     let Known { key, claim, holder, wins } = row;
     let head = gateway.replica.head(&holder.owner);
-    let member = contacts.get(&holder.owner).map(|node| MemberEntry {
+    let member = contacts.get(&holder.owner).map(|node| schema::Owner {
         state: node.state.clone(),
         since_ms: node.since_ms,
         heard_ms: node.heard_ms,
     });
     let told = names.of(&holder.owner, *key);
-    RowEntry {
+    Row {
         why: why(row, all, &told),
         device: told.names().map(|names| names.device),
         device_hash: key.device.to_string(),
@@ -120,10 +55,10 @@ fn entry(gateway: &Gateway, row: &Known, all: &[Known], names: &Names, contacts:
         incarnation: holder.incarnation.0,
         stamp: claim.stamp.raw().to_string(),
         since_ms: claim.stamp.unix_ms(),
-        state: claim.state.as_str(),
+        state: claim.state.as_str().to_owned(),
         visible: holder.standing.is_seen(),
         wins: *wins,
-        section: SectionEntry {
+        section: schema::Copy {
             version: head.map(|head| head.digest.position.version),
             hash: head.map(|head| format!("{:016x}", head.digest.hash)),
             sessions: gateway.replica.len_of(&holder.owner),
@@ -166,28 +101,30 @@ fn why(row: &Known, all: &[Known], told: &Told) -> String {
     }
 }
 
-fn route(gateway: &Gateway, row: &Known, names: &Names) -> RouteEntry {
+fn route(gateway: &Gateway, row: &Known, names: &Names) -> Route {
     let node = row.holder.owner.clone();
     let way = gateway.router.way(&node);
     let (word, why) = match &way {
-        Way::Here => ("here", "this node holds the connection".to_owned()),
-        Way::Direct { awaited: true } => ("direct", format!("the link to {node} is up")),
-        Way::Direct { awaited: false } => {
-            ("direct", format!("{node} is suspect: sent, and answered `unreachable` without waiting"))
-        }
+        Way::Here => (schema::Way::Here, "this node holds the connection".to_owned()),
+        Way::Direct { awaited: true } => (schema::Way::Direct, format!("the link to {node} is up")),
+        Way::Direct { awaited: false } => (
+            schema::Way::Direct,
+            format!("{node} is suspect: sent, and answered `unreachable` without waiting"),
+        ),
         Way::Relay(_) => {
-            ("relay", format!("no link to {node}, but gossip hears it: asked over another node"))
+            (schema::Way::Relay, format!("no link to {node}, but gossip hears it: asked over another node"))
         }
-        Way::Nowhere => {
-            ("nowhere", format!("neither this node nor, as far as it knows, another reaches {node}"))
-        }
+        Way::Nowhere => (
+            schema::Way::Nowhere,
+            format!("neither this node nor, as far as it knows, another reaches {node}"),
+        ),
     };
     let relays = if let Way::Relay(relays) = way { relays } else { Vec::new() };
-    RouteEntry {
+    Route {
         device: names.of(&node, row.key).names().map(|names| names.device),
         device_hash: row.key.device.to_string(),
         node,
-        way: word,
+        way: word.into(),
         relays,
         why,
     }

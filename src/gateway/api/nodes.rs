@@ -2,16 +2,16 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
+use crate::gateway::schema::{Forgotten, Nodes};
 use crate::gateway::url::NodePath;
 use crate::membership::overlay::ForgetError;
 
 /// `GET /v1/nodes`
 pub(super) async fn list(caller: Caller) -> Response {
-    Json(json!({ "nodes": (caller.gateway.nodes)() })).into_response()
+    Json(Nodes { nodes: (caller.gateway.nodes)() }).into_response()
 }
 
 /// `DELETE /v1/nodes/{node}`
@@ -23,5 +23,5 @@ pub(super) async fn forget(caller: Caller, NodePath(node): NodePath) -> Result<R
     })?;
     gateway.metrics.members_forgotten.increment(1);
     let isolated = gateway.roster.isolated();
-    Ok(Json(json!({ "node": node, "incarnation": incarnation.0, "isolated": isolated })).into_response())
+    Ok(Json(Forgotten { node, incarnation: incarnation.0, isolated }).into_response())
 }

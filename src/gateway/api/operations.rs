@@ -9,9 +9,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, json};
 
 use crate::gateway::error::ApiError;
+use crate::gateway::schema::{Ready, ReadyPhase};
 use crate::gateway::{Face, Phase};
 use crate::limits;
 
@@ -32,15 +32,16 @@ pub(super) async fn live(State(face): State<Arc<Face>>) -> Result<&'static str, 
 pub(super) async fn ready(State(face): State<Arc<Face>>) -> Result<Response, ApiError> {
     let gateway = &face.gateway;
     let (phase, isolated) = (*gateway.phase.borrow(), gateway.roster.isolated());
-    let (word, ready) = match phase {
+    let (shown, ready) = match phase {
         // A survivor has to go on serving, and nobody can tell it from a node that is cut off.
-        Phase::Ready if isolated => ("isolated", !gateway.config.isolated_not_ready),
-        _ => (phase.as_str(), phase == Phase::Ready),
+        Phase::Ready if isolated => (ReadyPhase::Isolated, !gateway.config.isolated_not_ready),
+        _ => (ReadyPhase::from(phase), phase == Phase::Ready),
     };
+    let answer = Ready { phase: shown.into() };
     if ready {
-        return Ok(Json(json!({ "phase": word })).into_response());
+        return Ok(Json(answer).into_response());
     }
-    Err(ApiError::not_ready(word).with_details(Map::from_iter([("phase".to_owned(), json!(word))])))
+    Err(ApiError::not_ready(&answer.phase.to_string()).with_details(&answer))
 }
 
 /// `GET /metrics`: the text format of Prometheus.

@@ -8,17 +8,16 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::contact::joined;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
+use crate::gateway::schema::{Accepted, BroadcastAnswer, PushAnswer};
 use crate::gateway::url::{FromQuery, Params, Query, SessionPath, UserPath};
 use crate::gateway::{Gateway, body};
-use crate::id::{DeviceId, MessageId, NodeName};
-use crate::push::{BroadcastReport, Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target};
+use crate::id::MessageId;
+use crate::push::{Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target};
 
 /// The parameters of a push.
 pub(super) struct PushParams {
@@ -87,13 +86,12 @@ pub(super) async fn broadcast(
     };
     if params.wait == Wait::None {
         tokio::spawn(answer);
-        return Ok(accepted(&id));
+        return Ok(accepted(id));
     }
-    let report = answer.await;
-    let answer = BroadcastAnswer::from(&report);
+    let answer = BroadcastAnswer::from(answer.await);
     let Tally { delivered, buffered, id_reused, .. } = answer.total;
     if id_reused > 0 && delivered + buffered == 0 {
-        return Err(ApiError::id_reused().with_details(details(&answer)));
+        return Err(ApiError::id_reused().with_details(&answer));
     }
     Ok(Json(answer).into_response())
 }
@@ -113,18 +111,19 @@ async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> R
     if wait == Wait::None {
         // Somebody has to follow the session if it moved.
         tokio::spawn(answer);
-        return Ok(accepted(&id));
+        return Ok(accepted(id));
     }
     let report = answer.await;
-    let answer = PushAnswer::from(&report);
-    match refusal(&report.best()) {
+    let refusal = refusal(&report.best());
+    let answer = PushAnswer::from(report);
+    match refusal {
         None => Ok(Json(answer).into_response()),
-        Some(error) => Err(error.with_details(details(&answer))),
+        Some(error) => Err(error.with_details(&answer)),
     }
 }
 
-fn accepted(id: &MessageId) -> Response {
-    (StatusCode::ACCEPTED, Json(json!({ "id": id }))).into_response()
+fn accepted(id: MessageId) -> Response {
+    (StatusCode::ACCEPTED, Json(Accepted { id })).into_response()
 }
 
 /// Counts a push that was answered.
@@ -189,83 +188,9 @@ fn payload(headers: &HeaderMap, bytes: Bytes) -> Result<Payload, ApiError> {
     Ok(Payload { kind: PayloadKind::Text, bytes })
 }
 
-/// What happened at one session.
-#[derive(Serialize)]
-pub(super) struct SessionAnswer<'a> {
-    /// `null` when its owner did not answer, or has no such session.
-    device: Option<&'a DeviceId>,
-    node: Option<&'a NodeName>,
-    outcome: &'static str,
-}
-
-/// What happened to a push.
-#[derive(Serialize)]
-pub(super) struct PushAnswer<'a> {
-    id: &'a MessageId,
-    delivered: usize,
-    sessions: Vec<SessionAnswer<'a>>,
-}
-
-impl<'a> From<&'a PushReport> for PushAnswer<'a> {
-    fn from(report: &'a PushReport) -> Self {
-        let sessions = report
-            .sessions
-            .iter()
-            .map(|session| SessionAnswer {
-                device: session.device.as_ref(),
-                node: session.node.as_ref(),
-                outcome: session.outcome.as_str(),
-            })
-            .collect();
-        Self { id: &report.id, delivered: report.delivered(), sessions }
-    }
-}
-
-/// An answer as fields beside an error.
-fn details(answer: &impl Serialize) -> Map<String, Value> {
-    match serde_json::to_value(answer) {
-        Ok(Value::Object(details)) => details,
-        _ => unreachable!("a struct of texts and numbers is an object"),
-    }
-}
-
-/// What happened to a broadcast.
-#[derive(Serialize)]
-pub(super) struct BroadcastAnswer<'a> {
-    id: &'a MessageId,
-    #[serde(flatten)]
-    total: Tally,
-    nodes: Vec<NodeAnswer<'a>>,
-}
-
-#[derive(Serialize)]
-struct NodeAnswer<'a> {
-    node: &'a NodeName,
-    outcome: &'static str,
-    #[serde(flatten)]
-    tally: Tally,
-}
-
-impl<'a> From<&'a BroadcastReport> for BroadcastAnswer<'a> {
-    fn from(report: &'a BroadcastReport) -> Self {
-        let nodes = report
-            .nodes
-            .iter()
-            .map(|(node, tally)| NodeAnswer {
-                node,
-                outcome: if tally.is_some() { "answered" } else { "unreachable" },
-                tally: tally.unwrap_or_default(),
-            })
-            .collect();
-        Self { id: &report.id, total: report.total(), nodes }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::push::{Knowledge, SessionReport};
-
     fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, header::HeaderValue::from_static(value))])
     }
@@ -305,34 +230,5 @@ mod tests {
         assert_eq!(code(Outcome::Unknown), Some("isolated"));
         assert_eq!(code(Outcome::NotReady), Some("not_ready"));
         assert_eq!(code(Outcome::IdReused), Some("id_reused"));
-    }
-
-    #[test]
-    fn the_answers_have_the_documented_fields() {
-        let id = MessageId::new("m1").unwrap();
-        let node = NodeName::new("n1").unwrap();
-        let session = SessionReport {
-            device: Some(DeviceId::new("phone").unwrap()),
-            node: Some(node.clone()),
-            outcome: Outcome::Delivered,
-        };
-        let report = PushReport { id: id.clone(), sessions: vec![session], knowledge: Knowledge::Whole };
-        let expected = json!({
-            "id": "m1", "delivered": 1,
-            "sessions": [{ "device": "phone", "node": "n1", "outcome": "delivered" }],
-        });
-        assert_eq!(serde_json::to_value(PushAnswer::from(&report)).unwrap(), expected);
-
-        let tally = Tally { delivered: 2, buffered: 1, ..Tally::default() };
-        let report =
-            BroadcastReport { id, nodes: vec![(node, Some(tally)), (NodeName::new("n2").unwrap(), None)] };
-        let expected = json!({
-            "id": "m1", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0, "id_reused": 0,
-            "nodes": [
-                { "node": "n1", "outcome": "answered", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0, "id_reused": 0 },
-                { "node": "n2", "outcome": "unreachable", "delivered": 0, "buffered": 0, "overloaded": 0, "interrupted": 0, "id_reused": 0 },
-            ],
-        });
-        assert_eq!(serde_json::to_value(BroadcastAnswer::from(&report)).unwrap(), expected);
     }
 }

@@ -4,19 +4,16 @@
 //! last key of a page, so that it stays good when sessions come and go, and at any node. The names are
 //! asked of the owners.
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
 
 use super::contact::{Contacts, informed};
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
+use crate::gateway::schema::{Session, SessionPage};
 use crate::gateway::url::{FromQuery, Params, Query};
-use crate::id::{DeviceId, NodeName, UserId};
 use crate::key::Key;
 use crate::limits;
 use crate::router::Told;
@@ -41,22 +38,6 @@ impl FromQuery for ListParams {
     }
 }
 
-#[derive(Serialize)]
-struct ListAnswer {
-    sessions: Vec<SessionEntry>,
-    cursor: Option<String>,
-    unasked: BTreeSet<String>,
-}
-
-#[derive(Serialize)]
-struct SessionEntry {
-    /// `null`, as is the device, when the owner did not answer.
-    user: Option<UserId>,
-    device: Option<DeviceId>,
-    node: NodeName,
-    since_ms: u64,
-}
-
 /// `GET /v1/sessions`
 pub(super) async fn list(caller: Caller, Params(params): Params<ListParams>) -> Result<Response, ApiError> {
     let ListParams { limit, after } = params;
@@ -74,11 +55,11 @@ pub(super) async fn list(caller: Caller, Params(params): Params<ListParams>) -> 
         .filter(|(told, _)| *told != Told::Gone)
         .map(|(told, owned)| {
             let (user, device) = told.names().map(|names| (names.user, names.device)).unzip();
-            SessionEntry { user, device, node: owned.owner, since_ms: owned.stamp.unix_ms() }
+            Session { user, device, node: owned.owner, since_ms: owned.stamp.unix_ms() }
         })
         .collect();
     let unasked = Contacts::now(gateway).unasked(names.unasked);
-    Ok(Json(ListAnswer { sessions, cursor, unasked }).into_response())
+    Ok(Json(SessionPage { sessions, cursor, unasked }).into_response())
 }
 
 fn read_limit(text: &str) -> Result<usize, ApiError> {

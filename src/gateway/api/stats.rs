@@ -4,30 +4,12 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
 use super::contact::{Contacts, informed};
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
+use crate::gateway::schema::{NodeSessions, Stats};
 use crate::id::NodeName;
-
-#[derive(Serialize)]
-struct StatsAnswer {
-    sessions: u64,
-    users: u64,
-    nodes: Vec<NodeCount>,
-    as_of_ms: u64,
-    unasked: BTreeSet<String>,
-    /// The node that answers.
-    #[serde(rename = "self")]
-    own: NodeName,
-}
-
-#[derive(Serialize)]
-struct NodeCount {
-    node: NodeName,
-    sessions: u64,
-}
 
 /// `GET /v1/stats`
 pub(super) async fn show(caller: Caller) -> Result<Response, ApiError> {
@@ -41,8 +23,8 @@ pub(super) async fn show(caller: Caller) -> Result<Response, ApiError> {
         counts.by_node.entry(name).or_default();
     }
     let contacts = Contacts::now(gateway);
-    let nodes = counts.by_node.into_iter().map(|(node, sessions)| NodeCount { node, sessions }).collect();
-    let answer = StatsAnswer {
+    let nodes = counts.by_node.into_iter().map(|(node, sessions)| NodeSessions { node, sessions }).collect();
+    let answer = Stats {
         sessions: counts.sessions,
         users: counts.users,
         nodes,

@@ -31,16 +31,16 @@ use futures_util::stream::{FuturesOrdered, poll_fn};
 use futures_util::{FutureExt, StreamExt};
 use http_body_util::BodyExt;
 use serde::Serialize;
-use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::contact::joined;
-use super::push::{BroadcastAnswer, PushAnswer, note, note_broadcast};
+use super::push::{note, note_broadcast};
 use crate::gateway::body::STALL_MAX;
 use crate::gateway::bounds::InFlight;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
+use crate::gateway::schema::{BroadcastAnswer, LineAnswer, LineRefused, PushAnswer, PushOutcome};
 use crate::gateway::{Gateway, Phase};
 use crate::limits;
 
@@ -172,7 +172,7 @@ impl Stream {
     /// Says why nothing is taken any more, from which line on.
     async fn say_goodbye(&mut self, why: &ApiError) -> Result<(), Gone> {
         let line = self.splitter.next_number();
-        self.ready.extend_from_slice(&encode(&json!({ "line": line, "error": why.to_value() })));
+        self.ready.extend_from_slice(&encode(&LineRefused { line, error: why.body() }));
         self.ready.extend_from_slice(b"\n");
         self.hand_over().await
     }
@@ -217,7 +217,7 @@ impl Stream {
             return async move {
                 let report = report.await;
                 note_broadcast(&gateway, started);
-                let answer = BroadcastAnswer::from(&report);
+                let answer = BroadcastAnswer::from(report);
                 let json = encode(&LineAnswer { line: number, outcome: None, answer });
                 Answered { json, payload_bytes }
             }
@@ -227,8 +227,8 @@ impl Stream {
         async move {
             let report = report.await;
             note(&gateway, &report, started);
-            let outcome = Some(report.best().as_str());
-            let json = encode(&LineAnswer { line: number, outcome, answer: PushAnswer::from(&report) });
+            let outcome = Some(PushOutcome::from(&report.best()).into());
+            let json = encode(&LineAnswer { line: number, outcome, answer: PushAnswer::from(report) });
             Answered { json, payload_bytes }
         }
         .boxed()
@@ -258,24 +258,13 @@ impl Stream {
 
 /// The answer of a line that was not sent off.
 fn refused(number: u64, error: &ApiError) -> BoxFuture<'static, Answered> {
-    let json = encode(&json!({ "line": number, "error": error.to_value() }));
+    let json = encode(&LineRefused { line: number, error: error.body() });
     ready(Answered { json, payload_bytes: 0 }).boxed()
 }
 
 /// Waits until the node lets everybody go.
 async fn draining(phase: &mut watch::Receiver<Phase>) -> Phase {
     phase.wait_for(|phase| *phase >= Phase::Draining).await.map_or(Phase::Stopped, |phase| *phase)
-}
-
-/// The answer of a line that was understood.
-#[derive(Serialize)]
-struct LineAnswer<T> {
-    line: u64,
-    /// The most favourable outcome; none for a broadcast, whose answer has counts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
-    #[serde(flatten)]
-    answer: T,
 }
 
 fn encode(answer: &impl Serialize) -> Vec<u8> {

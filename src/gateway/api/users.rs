@@ -1,53 +1,16 @@
 //! One user: is it online, and where; and: let it go.
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde_json::json;
 
 use super::contact::{Contacts, informed};
 use super::push::refusal;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
+use crate::gateway::schema::{DisconnectAnswer, Presence, User, UserSession};
 use crate::gateway::url::{SessionPath, UserPath};
-use crate::id::{DeviceId, NodeName, UserId};
-use crate::push::{Outcome, PushReport, Target};
+use crate::push::{PushReport, Target};
 use crate::router::Told;
-
-#[derive(Serialize)]
-struct UserAnswer {
-    user: UserId,
-    online: bool,
-    state: Presence,
-    as_of_ms: u64,
-    sessions: Vec<SessionEntry>,
-    unasked: BTreeSet<String>,
-}
-
-/// What is known of a user, or of one of its sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Presence {
-    /// A node that is there holds a connection.
-    Online,
-    /// The node that held a connection was not heard lately.
-    Suspect,
-    /// No node holds a connection.
-    Offline,
-}
-
-#[derive(Serialize)]
-struct SessionEntry {
-    /// `null` when the owner did not answer.
-    device: Option<DeviceId>,
-    node: NodeName,
-    incarnation: u64,
-    since_ms: u64,
-    state: Presence,
-    as_of_ms: u64,
-}
 
 /// `GET /v1/users/{user}`
 pub(super) async fn show(caller: Caller, UserPath(user): UserPath) -> Result<Response, ApiError> {
@@ -59,9 +22,9 @@ pub(super) async fn show(caller: Caller, UserPath(user): UserPath) -> Result<Res
         .into_iter()
         .map(|(key, owned)| (names.of(&owned.owner, key), owned))
         .filter(|(told, _)| *told != Told::Gone)
-        .map(|(told, owned)| SessionEntry {
+        .map(|(told, owned)| UserSession {
             device: told.names().map(|names| names.device),
-            state: if contacts.in_doubt(&owned.owner) { Presence::Suspect } else { Presence::Online },
+            state: if contacts.in_doubt(&owned.owner) { Presence::Suspect } else { Presence::Online }.into(),
             as_of_ms: contacts.get(&owned.owner).map_or(owned.stamp.unix_ms(), |node| node.heard_ms),
             node: owned.owner,
             incarnation: owned.incarnation.0,
@@ -71,11 +34,11 @@ pub(super) async fn show(caller: Caller, UserPath(user): UserPath) -> Result<Res
     if sessions.is_empty() {
         informed(gateway)?;
     }
-    let state = sessions.iter().map(|session| session.state).min().unwrap_or(Presence::Offline);
-    let answer = UserAnswer {
+    let state = sessions.iter().filter_map(|session| session.state.known()).min().copied();
+    let answer = User {
         user,
         online: !sessions.is_empty(),
-        state,
+        state: state.unwrap_or(Presence::Offline).into(),
         as_of_ms: contacts.as_of_ms(),
         sessions,
         unasked: contacts.unasked(names.unasked),
@@ -97,29 +60,18 @@ pub(super) async fn disconnect_session(
 }
 
 fn answer(report: &PushReport) -> Result<Response, ApiError> {
-    let sessions: Vec<_> = report
-        .sessions
-        .iter()
-        .map(|session| {
-            let outcome = match &session.outcome {
-                Outcome::Delivered => "disconnected",
-                other => other.as_str(),
-            };
-            json!({ "device": session.device, "node": session.node, "outcome": outcome })
-        })
-        .collect();
-    let details = json!({ "disconnected": report.delivered(), "sessions": sessions });
+    let answer = DisconnectAnswer::from(report);
     match refusal(&report.best()) {
-        None => Ok(Json(details).into_response()),
-        Some(error) => Err(error.with_details(details.as_object().cloned().unwrap_or_default())),
+        None => Ok(Json(answer).into_response()),
+        Some(error) => Err(error.with_details(&answer)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::MessageId;
-    use crate::push::{Knowledge, SessionReport};
+    use crate::id::{DeviceId, MessageId};
+    use crate::push::{Knowledge, Outcome, SessionReport};
 
     fn report(outcomes: &[Outcome]) -> PushReport {
         let session = |outcome: &Outcome| SessionReport {

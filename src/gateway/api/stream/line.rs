@@ -93,7 +93,7 @@ mod tests {
 
     fn parse_text(text: &str) -> Result<Line, String> {
         let line = Bytes::copy_from_slice(text.as_bytes());
-        parse(&line, 8).map_err(|error| error.to_value().to_string())
+        parse(&line, 8).map_err(|error| serde_json::to_string(&error.body()).unwrap())
     }
 
     fn user(text: &str) -> UserId {
