@@ -3,26 +3,34 @@
 //! Each node has a recorder of its own, so that several nodes in one process (the demo, a test, a
 //! simulation) do not add up in one global. Every metric is registered here once, with its help
 //! text, in the table below, and is a handle afterwards: counting is one atomic addition. Names are
-//! `pushmesh_<noun>_<unit>[_total]`; labels come from lists that are fixed here.
+//! `pushmesh_<noun>_<unit>[_total]`; a [`label`] is a type with all its values.
 
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::push::{Outcome, Tally};
 
+pub(crate) mod label;
+
+use label::{
+    ClientError, Closed, Credential, Direction, Label, Lookup, Member, NotAccepted, Offence, PulledFrom,
+    Pushed, Refusal, Refused, RelayStep, StatusClass, Task, Writer,
+};
+
 /// Writes the struct of all metrics and its constructor from one table, so that a metric's name,
 /// labels, help text and field can not drift apart.
 macro_rules! metrics {
-    ($($field:ident: $kind:ident($name:literal $(, $label:literal, $values:expr)?), $help:literal;)*) => {
+    ($($field:ident: $kind:ident($name:literal $(, $label:literal, $values:ident)?), $help:literal;)*) => {
         /// All metrics of a node.
         pub(crate) struct Metrics {
             handle: PrometheusHandle,
             push_seconds: Histogram,
             push_samples: AtomicU64,
-            $(#[doc = $help] pub(crate) $field: metrics!(@type $kind),)*
+            $(#[doc = $help] pub(crate) $field: metrics!(@type $kind $($values)?),)*
         }
 
         impl Metrics {
@@ -40,19 +48,19 @@ macro_rules! metrics {
                         "Time from a push's arrival at this node's API to its answer.",
                     ),
                     push_samples: AtomicU64::new(0),
-                    $($field: registrar.$kind($name, $help $(, $label, $values)?),)*
+                    $($field: registrar.$kind($name, $help $(, $label, PhantomData::<$values>)?),)*
                 }
             }
         }
     };
     (@type counter) => { Counter };
-    (@type counters) => { Counters };
+    (@type counters $values:ident) => { Counters<$values> };
     (@type gauge) => { Gauge };
-    (@type gauges) => { Gauges };
+    (@type gauges $values:ident) => { Gauges<$values> };
 }
 
 metrics! {
-    pushes: counters("pushmesh_pushes_total", "outcome", &OUTCOMES),
+    pushes: counters("pushmesh_pushes_total", "outcome", Pushed),
         "Sessions that pushes through this node were for, by what became of the push there; a node that did not answer a broadcast counts as one, and so does a user without session.";
     broadcasts: counter("pushmesh_broadcasts_total"),
         "Broadcasts that this node's API answered.";
@@ -63,24 +71,24 @@ metrics! {
         "Sessions that this node claims in the directory.";
     connections_opened: counter("pushmesh_connections_opened_total"),
         "WebSocket connections that became a session.";
-    connections_closed: counters("pushmesh_connections_closed_total", "reason", &CLOSE_REASONS),
+    connections_closed: counters("pushmesh_connections_closed_total", "reason", Closed),
         "Sessions that ended, by reason.";
-    connections_refused: counters("pushmesh_connections_refused_total", "reason", &REFUSALS),
+    connections_refused: counters("pushmesh_connections_refused_total", "reason", Refused),
         "WebSocket connections that were refused, by the code of the answer.";
-    messages_written: counters("pushmesh_messages_written_total", "how", &WRITES),
+    messages_written: counters("pushmesh_messages_written_total", "how", Writer),
         "Messages to clients: written at once by whoever brought them, begun so and finished by the session's task, or by the task.";
     client_messages: counter("pushmesh_client_messages_total"),
         "Messages received from clients.";
     client_acks: counter("pushmesh_client_acks_total"),
         "Acknowledgements received from clients of the pushmesh.v1 subprotocol.";
-    client_errors: counters("pushmesh_client_errors_total", "code", &CLIENT_ERRORS),
+    client_errors: counters("pushmesh_client_errors_total", "code", ClientError),
         "What clients sent that the protocol does not allow, by code.";
 
-    api_requests: counters("pushmesh_api_requests_total", "status", &STATUS_CLASSES),
+    api_requests: counters("pushmesh_api_requests_total", "status", StatusClass),
         "HTTP requests answered, WebSocket upgrades among them, by class of status.";
-    accepts_failed: counters("pushmesh_accepts_failed_total", "reason", &ACCEPT_FAILURES),
+    accepts_failed: counters("pushmesh_accepts_failed_total", "reason", NotAccepted),
         "TCP connections for which there was no place: one request was answered, or the operating system refused to accept.";
-    auth_failures: counters("pushmesh_auth_failures_total", "kind", &AUTH_FAILURES),
+    auth_failures: counters("pushmesh_auth_failures_total", "kind", Credential),
         "Requests with missing or wrong credentials, by what was wrong.";
 
     takeovers: counter("pushmesh_takeovers_total"),
@@ -94,24 +102,24 @@ metrics! {
         "Dials to peers that failed.";
     mesh_handshakes: gauge("pushmesh_mesh_handshakes"),
         "Handshakes that others began with this node and that are under way.";
-    mesh_handshakes_refused: counters("pushmesh_mesh_handshakes_refused_total", "reason", &HANDSHAKE_REFUSALS),
+    mesh_handshakes_refused: counters("pushmesh_mesh_handshakes_refused_total", "reason", Refusal),
         "Mesh connections that this node or its peer refused, by reason; crossing dials and other normal ends are none.";
     mesh_retries: counter("pushmesh_mesh_retries_total"),
         "First packets of strangers that were answered by asking for a proof of their address, because others were under way.";
-    mesh_frames_refused: counters("pushmesh_mesh_frames_refused_total", "kind", &FRAME_REFUSALS),
+    mesh_frames_refused: counters("pushmesh_mesh_frames_refused_total", "kind", Offence),
         "What peers did on their links that the protocol does not allow, by kind; the link was closed for it.";
-    mesh_requests: counters("pushmesh_mesh_requests_total", "direction", &DIRECTIONS),
+    mesh_requests: counters("pushmesh_mesh_requests_total", "direction", Direction),
         "Requests between nodes: pushes, disconnects, yields and questions for names.";
-    mesh_relayed: counters("pushmesh_mesh_relayed_total", "step", &RELAY_STEPS),
+    mesh_relayed: counters("pushmesh_mesh_relayed_total", "step", RelayStep),
         "Requests over a third node: asked by this node, passed on, or refused for want of a link.";
     mesh_overloaded: counter("pushmesh_mesh_overloaded_total"),
         "Requests to peers refused because a queue of the link was full.";
 
-    peer_lookups: counters("pushmesh_peer_lookups_total", "result", &LOOKUPS),
+    peer_lookups: counters("pushmesh_peer_lookups_total", "result", Lookup),
         "Look-ups of the names of peers, by whether addresses were found.";
     gossip_refused: counter("pushmesh_gossip_refused_total"),
         "Gossip messages dropped: malformed, too long, or more than fit.";
-    members: gauges("pushmesh_members", "state", &MEMBER_STATES),
+    members: gauges("pushmesh_members", "state", Member),
         "Members known to this node, itself included, by state.";
 
     members_forgotten: counter("pushmesh_members_forgotten_total"),
@@ -121,9 +129,9 @@ metrics! {
     isolated: gauge("pushmesh_isolated"),
         "1 while this node knows at least two others and hears none.";
 
-    directory_deltas: counters("pushmesh_directory_deltas_total", "direction", &DIRECTIONS),
+    directory_deltas: counters("pushmesh_directory_deltas_total", "direction", Direction),
         "Directory deltas exchanged with peers.";
-    directory_snapshots: counters("pushmesh_directory_snapshots_total", "direction", &DIRECTIONS),
+    directory_snapshots: counters("pushmesh_directory_snapshots_total", "direction", Direction),
         "Directory snapshots exchanged with peers.";
     directory_outdated: counter("pushmesh_directory_snapshots_outdated_total"),
         "Snapshots that were not used, because the copy had become as new before they were complete.";
@@ -131,16 +139,16 @@ metrics! {
         "Copies of sections whose hash differed at the same version, replaced by a snapshot.";
     directory_accusations_ignored: counter("pushmesh_directory_accusations_ignored_total"),
         "Times that a peer called a copy of this node wrong and was not listened to, because it had done so too often.";
-    directory_digests: counters("pushmesh_directory_digests_total", "direction", &DIRECTIONS),
+    directory_digests: counters("pushmesh_directory_digests_total", "direction", Direction),
         "Questions about where all sections stand, exchanged with peers.";
-    directory_pulls: counters("pushmesh_directory_pulls_total", "from", &PULLED_FROM),
+    directory_pulls: counters("pushmesh_directory_pulls_total", "from", PulledFrom),
         "Sections fetched after a comparison of digests, from the owner or from a third node.";
     directory_refused: counter("pushmesh_directory_refused_total"),
         "Newer sections offered by a third node that are of a boot which is no member here.";
     directory_swept: counter("pushmesh_directory_swept_rows_total"),
         "Rows removed because their section was replaced or its owner is gone.";
 
-    tasks_failed: counters("pushmesh_tasks_failed_total", "task", &TASKS),
+    tasks_failed: counters("pushmesh_tasks_failed_total", "task", Task),
         "Tasks that panicked or ended early, by what they were for: a defect.";
     log_lines_dropped: counter("pushmesh_log_lines_dropped_total"),
         "Lines of the log, and of stdout, that this process could not write.";
@@ -149,17 +157,18 @@ metrics! {
 impl Metrics {
     /// What became of a push at one of the sessions it was for.
     pub(crate) fn pushed(&self, outcome: &Outcome) {
-        self.pushes.with(outcome.as_str()).increment(1);
+        self.pushes.with(outcome.into()).increment(1);
     }
 
     /// What became of a broadcast at one node, `None` where the node did not answer.
     pub(crate) fn broadcast(&self, tally: Option<&Tally>) {
         let Some(tally) = tally else { return self.pushed(&Outcome::Unreachable) };
-        self.pushes.with("delivered").increment(tally.delivered);
-        self.pushes.with("buffered").increment(tally.buffered);
-        self.pushes.with("overloaded").increment(tally.overloaded);
-        self.pushes.with("interrupted").increment(tally.interrupted);
-        self.pushes.with("id_reused").increment(tally.id_reused);
+        let Tally { delivered, buffered, overloaded, interrupted, id_reused } = tally;
+        self.pushes.with(Pushed::Delivered).increment(*delivered);
+        self.pushes.with(Pushed::Buffered).increment(*buffered);
+        self.pushes.with(Pushed::Overloaded).increment(*overloaded);
+        self.pushes.with(Pushed::Interrupted).increment(*interrupted);
+        self.pushes.with(Pushed::IdReused).increment(*id_reused);
     }
 
     /// A push of this node's API was answered after `elapsed`.
@@ -172,21 +181,6 @@ impl Metrics {
         }
     }
 
-    /// A frame of a peer was refused; see [`FRAME_REFUSALS`] for the kinds.
-    pub(crate) fn mesh_frames_refused(&self, kind: &str) {
-        self.mesh_frames_refused.with(kind).increment(1);
-    }
-
-    /// A directory delta was `sent` or `received`.
-    pub(crate) fn directory_deltas(&self, direction: &str) {
-        self.directory_deltas.with(direction).increment(1);
-    }
-
-    /// A directory snapshot was `sent` or `received`.
-    pub(crate) fn directory_snapshots(&self, direction: &str) {
-        self.directory_snapshots.with(direction).increment(1);
-    }
-
     /// All metrics in the text format of Prometheus.
     pub(crate) fn render(&self) -> String {
         self.log_lines_dropped.absolute(LOG_LINES_DROPPED.load(Ordering::Relaxed));
@@ -195,26 +189,40 @@ impl Metrics {
 }
 
 /// One counter for each value of a label.
-pub(crate) struct Counters {
-    known: Vec<(&'static str, Counter)>,
-    other: Counter,
-}
+pub(crate) struct Counters<L>(Vec<Counter>, PhantomData<L>);
 
-impl Counters {
-    /// The counter of that value; values that are not in the list share one, called `other`.
-    pub(crate) fn with(&self, value: &str) -> &Counter {
-        self.known.iter().find(|(known, _)| *known == value).map_or(&self.other, |(_, counter)| counter)
+impl<L: Label> Counters<L> {
+    /// The counter of that value.
+    pub(crate) fn with(&self, value: L) -> &Counter {
+        &self.0[value.index()]
     }
 }
 
 /// One gauge for each value of a label.
-pub(crate) struct Gauges(Vec<(&'static str, Gauge)>);
+pub(crate) struct Gauges<L>(Vec<Gauge>, PhantomData<L>);
 
-impl Gauges {
+impl<L: Label> Gauges<L> {
     /// Sets the gauge of each value to what `count` says of it.
-    pub(crate) fn set_each(&self, count: impl Fn(&'static str) -> usize) {
-        for (value, gauge) in &self.0 {
-            gauge.set(count(value) as f64);
+    pub(crate) fn set_each(&self, count: impl Fn(L) -> usize) {
+        for (gauge, value) in self.0.iter().zip(L::ALL) {
+            gauge.set(count(*value) as f64);
+        }
+    }
+}
+
+impl From<&Outcome> for Pushed {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered => Pushed::Delivered,
+            Outcome::Buffered => Pushed::Buffered,
+            // The router follows those that moved; one that it could not follow is gone.
+            Outcome::NoSession | Outcome::Moved { .. } => Pushed::NoSession,
+            Outcome::Overloaded => Pushed::Overloaded,
+            Outcome::Interrupted => Pushed::Interrupted,
+            Outcome::Unreachable => Pushed::Unreachable,
+            Outcome::Unknown => Pushed::Unknown,
+            Outcome::NotReady => Pushed::NotReady,
+            Outcome::IdReused => Pushed::IdReused,
         }
     }
 }
@@ -228,19 +236,16 @@ impl Registrar<'_> {
         self.0.register_counter(&Key::from_static_name(name), &METADATA)
     }
 
-    fn counters(
+    fn counters<L: Label>(
         &self,
         name: &'static str,
         help: &'static str,
         label: &'static str,
-        values: &[&'static str],
-    ) -> Counters {
+        values: PhantomData<L>,
+    ) -> Counters<L> {
         self.0.describe_counter(name.into(), None, help.into());
-        let counter = |value| self.0.register_counter(&labelled(name, label, value), &METADATA);
-        Counters {
-            known: values.iter().map(|value| (*value, counter(*value))).collect(),
-            other: counter("other"),
-        }
+        let counter = |value: &L| self.0.register_counter(&labelled(name, label, value.as_str()), &METADATA);
+        Counters(L::ALL.iter().map(counter).collect(), values)
     }
 
     fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
@@ -248,16 +253,16 @@ impl Registrar<'_> {
         self.0.register_gauge(&Key::from_static_name(name), &METADATA)
     }
 
-    fn gauges(
+    fn gauges<L: Label>(
         &self,
         name: &'static str,
         help: &'static str,
         label: &'static str,
-        values: &[&'static str],
-    ) -> Gauges {
+        values: PhantomData<L>,
+    ) -> Gauges<L> {
         self.0.describe_gauge(name.into(), None, help.into());
-        let gauge = |value| self.0.register_gauge(&labelled(name, label, value), &METADATA);
-        Gauges(values.iter().map(|value| (*value, gauge(*value))).collect())
+        let gauge = |value: &L| self.0.register_gauge(&labelled(name, label, value.as_str()), &METADATA);
+        Gauges(L::ALL.iter().map(gauge).collect(), values)
     }
 
     fn histogram(&self, name: &'static str, help: &'static str) -> Histogram {
@@ -271,7 +276,7 @@ impl Registrar<'_> {
 pub(crate) static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
 fn labelled(name: &'static str, label: &'static str, value: &'static str) -> Key {
-    Key::from_parts(name, vec![Label::from_static_parts(label, value)])
+    Key::from_parts(name, vec![metrics::Label::from_static_parts(label, value)])
 }
 
 static METADATA: Metadata<'static> = Metadata::new("pushmesh", Level::INFO, None);
@@ -283,114 +288,6 @@ const PUSH_SECONDS_BUCKETS: [f64; 13] =
 
 /// Samples of a histogram that may wait to be folded: 32 KiB of them.
 const UPKEEP_SAMPLES: u64 = 4_096;
-
-/// What a look-up of a name comes to.
-const LOOKUPS: [&str; 2] = ["found", "failed"];
-/// See [`Outcome::as_str`](crate::push::Outcome::as_str).
-const OUTCOMES: [&str; 9] = [
-    "delivered",
-    "buffered",
-    "no_session",
-    "overloaded",
-    "interrupted",
-    "unreachable",
-    "unknown",
-    "not_ready",
-    "id_reused",
-];
-
-/// What a task is for. Without the first six the node stops; of the others each ends what it was for.
-const TASKS: [&str; 13] = [
-    "http",
-    "mesh",
-    "watch",
-    "copies",
-    "seeds",
-    "fan-out",
-    "quic",
-    "handshake",
-    "dial",
-    "link",
-    "pull",
-    "session",
-    "handler",
-];
-
-/// See [`CloseReason::as_str`](crate::session::CloseReason::as_str).
-const CLOSE_REASONS: [&str; 13] = [
-    "failed",
-    "excluded",
-    "client_gone",
-    "idle",
-    "policy",
-    "heartbeat_timeout",
-    "too_big",
-    "restarting",
-    "try_later",
-    "superseded",
-    "kicked",
-    "token_expired",
-    "slow_consumer",
-];
-
-/// Codes of the error bodies that refuse a WebSocket, and `full` for those closed with 1013.
-const REFUSALS: [&str; 11] = [
-    "bad_resume",
-    "session_exists",
-    "full",
-    "not_ready",
-    "unauthorized",
-    "forbidden",
-    "too_many_sessions",
-    "overloaded",
-    "upgrade_required",
-    "bad_request",
-    "upgrade_failed",
-];
-
-/// Codes of the `error` envelope, and what breaks a connection.
-const CLIENT_ERRORS: [&str; 6] =
-    ["bad_message", "unknown_type", "binary", "too_big", "invalid_utf8", "protocol_error"];
-
-/// `full`: no place was free. `error`: the operating system refused.
-const ACCEPT_FAILURES: [&str; 2] = ["full", "error"];
-
-const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-
-/// What was wrong with a credential; the last six are
-/// [`TokenError::reason`](crate::token::TokenError::reason) with the prefix `token_`.
-const AUTH_FAILURES: [&str; 12] = [
-    "resume",
-    "key_missing",
-    "key_wrong",
-    "origin",
-    "token_missing",
-    "token_malformed",
-    "token_algorithm",
-    "token_header",
-    "token_signature",
-    "token_expired",
-    "token_lifetime",
-    "token_claims",
-];
-
-/// See [`Refusal::as_str`](crate::mesh::Refusal::as_str).
-const HANDSHAKE_REFUSALS: [&str; 8] =
-    ["identity", "version", "takeover", "hash_key", "stale", "flood", "unfinished", "protocol"];
-
-/// See [`CodecError::kind`](crate::mesh::CodecError::kind) and [`Offence::kind`](crate::mesh::Offence::kind).
-const FRAME_REFUSALS: [&str; 8] =
-    ["codec", "oversize", "version", "answer", "unasked", "flood", "silent", "stalled"];
-
-const PULLED_FROM: [&str; 2] = ["owner", "relay"];
-
-const WRITES: [&str; 3] = ["at_once", "begun", "task"];
-const RELAY_STEPS: [&str; 3] = ["asked", "passed_on", "refused"];
-
-const DIRECTIONS: [&str; 2] = ["sent", "received"];
-
-/// See [`MemberState::as_str`](crate::membership::member::MemberState::as_str).
-const MEMBER_STATES: [&str; 7] = ["alive", "unreachable", "suspect", "dead", "purged", "superseded", "left"];
 
 #[cfg(test)]
 mod tests {
@@ -417,10 +314,17 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_is_not_in_the_list_is_counted_as_other() {
+    fn each_value_of_a_label_has_a_series_of_its_own() {
         let metrics = Metrics::new();
-        metrics.pushes.with("made up by a caller").increment(2);
-        assert!(metrics.render().contains("pushmesh_pushes_total{outcome=\"other\"} 2"));
+        for task in Task::ALL {
+            metrics.tasks_failed.with(*task).increment(1 + task.index() as u64);
+        }
+        let text = metrics.render();
+        for task in Task::ALL {
+            let series =
+                format!("pushmesh_tasks_failed_total{{task=\"{}\"}} {}\n", task.as_str(), 1 + task.index());
+            assert!(text.contains(&series), "{series} is not in {text}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::config::{AuthConfig, Secret};
 use crate::id::{DeviceId, IdError, UserId};
+use crate::metrics::label::Credential;
 
 pub(crate) mod fuzz;
 mod provider;
@@ -173,16 +174,16 @@ pub(crate) enum TokenError {
 }
 
 impl TokenError {
-    /// A short word for metrics and for scripts.
-    pub(crate) fn reason(&self) -> &'static str {
+    /// As metrics call it.
+    pub(crate) fn label(&self) -> Credential {
         match self {
-            TokenError::Malformed => "malformed",
-            TokenError::Algorithm => "algorithm",
-            TokenError::Header { .. } => "header",
-            TokenError::Signature => "signature",
-            TokenError::Expired { .. } => "expired",
-            TokenError::Lifetime { .. } => "lifetime",
-            TokenError::Claims { .. } => "claims",
+            TokenError::Malformed => Credential::TokenMalformed,
+            TokenError::Algorithm => Credential::TokenAlgorithm,
+            TokenError::Header { .. } => Credential::TokenHeader,
+            TokenError::Signature => Credential::TokenSignature,
+            TokenError::Expired { .. } => Credential::TokenExpired,
+            TokenError::Lifetime { .. } => Credential::TokenLifetime,
+            TokenError::Claims { .. } => Credential::TokenClaims,
         }
     }
 }

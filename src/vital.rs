@@ -22,6 +22,7 @@ use tracing::error;
 use crate::id::Incarnation;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::metrics::label::{Label as _, Task};
 
 /// Why a running node has to stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,7 +128,7 @@ impl Vitals {
     /// The work of a task that lives as long as the node.
     pub(crate) fn vital(
         &self,
-        task: &'static str,
+        task: Task,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
         let vitals = self.clone();
@@ -138,7 +139,7 @@ impl Vitals {
             };
             if !vitals.0.stopping.load(Ordering::Acquire) && vitals.fault().is_none() {
                 vitals.0.metrics.tasks_failed.with(task).increment(1);
-                vitals.fail(Fault::Task { task, problem });
+                vitals.fail(Fault::Task { task: task.as_str(), problem });
             }
         }
     }
@@ -149,7 +150,7 @@ impl Vitals {
     /// [`Panicked`].
     pub(crate) async fn contained<T>(
         &self,
-        task: &'static str,
+        task: Task,
         work: impl Future<Output = T>,
     ) -> Result<T, Panicked> {
         AssertUnwindSafe(work).catch_unwind().await.map_err(|payload| {
@@ -159,9 +160,9 @@ impl Vitals {
     }
 
     /// A task has failed, and what it was for ends.
-    pub(crate) fn count(&self, task: &'static str, problem: &str) {
+    pub(crate) fn count(&self, task: Task, problem: &str) {
         self.0.metrics.tasks_failed.with(task).increment(1);
-        error!(task, problem, "a task failed, and what it was for ends");
+        error!(task = task.as_str(), problem, "a task failed, and what it was for ends");
     }
 
     /// The watch over the members runs.
@@ -218,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn the_panic_of_a_vital_task_is_a_fault_that_says_what_it_said() {
         let (vitals, metrics) = vitals();
-        tokio::spawn(vitals.vital("watch", async { panic!("on {}", "purpose") }));
+        tokio::spawn(vitals.vital(Task::Watch, async { panic!("on {}", "purpose") }));
         let problem = "on purpose".to_owned();
         let fault = timeout(Duration::from_secs(9), vitals.failed()).await.expect("it is a fault");
         assert_eq!(fault, Fault::Task { task: "watch", problem });
@@ -228,12 +229,12 @@ mod tests {
     #[tokio::test]
     async fn the_early_end_of_a_vital_task_is_a_fault_and_its_end_after_the_stop_is_none() {
         let (vitals, metrics) = vitals();
-        vitals.vital("mesh", async {}).await;
+        vitals.vital(Task::Mesh, async {}).await;
         assert_eq!(vitals.fault(), Some(Fault::Task { task: "mesh", problem: "it ended early".to_owned() }));
         assert!(failed(&metrics, "mesh"));
         let (vitals, metrics) = self::vitals();
         vitals.stop();
-        vitals.vital("mesh", async {}).await;
+        vitals.vital(Task::Mesh, async {}).await;
         assert_eq!(vitals.fault(), None);
         assert!(!failed(&metrics, "mesh"));
     }
@@ -241,10 +242,10 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_is_dropped_has_not_failed() {
         let (vitals, metrics) = vitals();
-        let task = tokio::spawn(vitals.vital("mesh", std::future::pending()));
+        let task = tokio::spawn(vitals.vital(Task::Mesh, std::future::pending()));
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
-        drop(vitals.vital("mesh", std::future::pending()));
+        drop(vitals.vital(Task::Mesh, std::future::pending()));
         assert_eq!(vitals.fault(), None);
         assert!(!failed(&metrics, "mesh"));
     }
@@ -253,7 +254,7 @@ mod tests {
     async fn of_several_faults_the_first_one_stands() {
         let (vitals, _) = vitals();
         vitals.fail(Fault::Superseded { known: Incarnation(2) });
-        vitals.vital("mesh", async {}).await;
+        vitals.vital(Task::Mesh, async {}).await;
         vitals.fail(Fault::Gossip("it ended".to_owned()));
         assert_eq!(vitals.failed().await, Fault::Superseded { known: Incarnation(2) });
     }
@@ -261,13 +262,13 @@ mod tests {
     #[tokio::test]
     async fn the_panic_of_a_contained_task_is_counted_and_is_no_fault() {
         let (vitals, metrics) = vitals();
-        assert_eq!(vitals.contained("link", async { 7 }).await, Ok(7));
+        assert_eq!(vitals.contained(Task::Link, async { 7 }).await, Ok(7));
         let lock = Mutex::new(0);
         let work = async {
             *lock.lock().unwrap() += 1;
             std::panic::panic_any(7)
         };
-        assert_eq!(vitals.contained::<()>("link", work).await, Err(Panicked));
+        assert_eq!(vitals.contained::<()>(Task::Link, work).await, Err(Panicked));
         assert_eq!(*lock.lock().unwrap_or_else(PoisonError::into_inner), 1);
         assert_eq!(vitals.fault(), None);
         assert!(failed(&metrics, "link"));

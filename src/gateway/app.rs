@@ -14,6 +14,7 @@ use tracing::{Instrument, debug, debug_span};
 use crate::gateway::bounds::{check_head, check_place};
 use crate::gateway::schema::ErrorCode;
 use crate::gateway::{Face, Gateway, Phase, head, request_id, routes};
+use crate::metrics::label::StatusClass;
 
 /// The HTTP face of a node.
 pub(crate) struct App {
@@ -66,12 +67,12 @@ impl App {
     }
 }
 
-fn class(status: u16) -> &'static str {
+fn class(status: u16) -> StatusClass {
     match status / 100 {
-        1 => "1xx",
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        _ => "5xx",
+        1 => StatusClass::Informational,
+        2 => StatusClass::Success,
+        3 => StatusClass::Redirection,
+        4 => StatusClass::ClientError,
+        _ => StatusClass::ServerError,
     }
 }

@@ -15,6 +15,7 @@ use crate::gateway::url::{FromQuery, Query};
 use crate::gateway::{Face, Gateway};
 use crate::id::{DeviceId, SessionKey, Stamp, UserId};
 use crate::metrics::Metrics;
+use crate::metrics::label::Credential;
 use crate::token::{ResumeKey, Resumed, TokenVerifier};
 
 /// The API keys of a node.
@@ -32,16 +33,19 @@ impl ApiKeys {
     }
 
     /// Whether a caller with these headers may use the API; else what to count and what to say.
-    fn check(&self, headers: &HeaderMap) -> Result<(), (&'static str, &'static str)> {
+    fn check(&self, headers: &HeaderMap) -> Result<(), (Credential, &'static str)> {
         if self.dev {
             return Ok(());
         }
         let Some(key) = bearer(headers) else {
-            return Err(("key_missing", "the API needs a key: send it as `Authorization: Bearer KEY`"));
+            return Err((
+                Credential::KeyMissing,
+                "the API needs a key: send it as `Authorization: Bearer KEY`",
+            ));
         };
         if !self.accepts(key) {
             return Err((
-                "key_wrong",
+                Credential::KeyWrong,
                 "the API key is not one of this node's: compare it with --api-key-file",
             ));
         }
@@ -133,7 +137,7 @@ impl Admission<'_> {
         if self.auth.origins.is_empty() || sent.is_some_and(|sent| listed(&sent)) {
             return Ok(());
         }
-        self.count("origin");
+        self.count(Credential::Origin);
         Err(ApiError::forbidden("this origin may not connect: add it with --origin"))
     }
 
@@ -164,7 +168,7 @@ impl Admission<'_> {
     /// What a resume token of `user` says, if it is of the device that is named, or none is.
     fn resumed(&self, user: &UserId, named: Option<DeviceId>, token: &str) -> Result<Resumed, ApiError> {
         let resumed = self.resume.verify(user, token).map_err(|error| {
-            self.count("resume");
+            self.count(Credential::Resume);
             ApiError::bad_resume(error.to_string())
         })?;
         if named.is_some_and(|named| named != resumed.device) {
@@ -181,7 +185,7 @@ impl Admission<'_> {
         named: Option<&str>,
     ) -> Result<(UserId, Option<DeviceId>, Option<u64>), ApiError> {
         let token = self.tokens.verify(token, self.now_ms).map_err(|error| {
-            self.count(&format!("token_{}", error.reason()));
+            self.count(error.label());
             ApiError::unauthorized(error.to_string())
         })?;
         if named.is_some_and(|named| named != token.user.as_str()) {
@@ -203,11 +207,11 @@ impl Admission<'_> {
                 "a client needs a signed token: pass it as ?token= or as `Authorization: Bearer TOKEN`"
             }
         };
-        self.count("token_missing");
+        self.count(Credential::TokenMissing);
         Err(ApiError::unauthorized(message))
     }
 
-    fn count(&self, kind: &str) {
+    fn count(&self, kind: Credential) {
         self.metrics.auth_failures.with(kind).increment(1);
     }
 }

@@ -39,6 +39,7 @@ use crate::handle::NodeHandle;
 use crate::handler::{Handler, SessionInfo};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::metrics::label::{Task, Writer};
 use crate::session::{CloseReason, Heartbeat, HeartbeatTimers, Outgoing, Session, Work};
 use crate::token::ResumeKey;
 use crate::vital::{self, Vitals};
@@ -86,7 +87,7 @@ pub(super) struct Connection<S> {
     /// The messages whose frames are being written.
     batch: Vec<Outgoing>,
     /// By whom: as the metric of written messages calls it.
-    writer: &'static str,
+    writer: Writer,
     /// Whether others may be writing to the socket.
     lent: bool,
     /// The handler's call that is running.
@@ -149,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             session,
             frames: Frames::default(),
             batch: Vec::new(),
-            writer: "task",
+            writer: Writer::Task,
             lent: false,
             handling: Some(call(async move { handler.on_connect(&node, &info).await })),
             admitted: false,
@@ -197,11 +198,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     // Before the client was let in this is `on_connect`, whose answer counts.
                     Ok(()) => admitted = true,
                     Err(Unhandled::Refused(_)) => admitted = false,
-                    Err(Unhandled::Panicked(problem)) => vitals.count("handler", &problem),
+                    Err(Unhandled::Panicked(problem)) => vitals.count(Task::Handler, &problem),
                 }
             }
             if admitted {
-                let _ = vitals.contained("handler", handler.on_disconnect(&node, &info, code)).await;
+                let _ = vitals.contained(Task::Handler, handler.on_disconnect(&node, &info, code)).await;
             }
         };
         let silence = async {
@@ -290,7 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.frames.push(kind, payload);
         }
         self.batch = batch;
-        self.writer = "task";
+        self.writer = Writer::Task;
         self.lent = false;
     }
 
@@ -302,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.frames = rest;
         }
         self.batch = vec![begun];
-        self.writer = "begun";
+        self.writer = Writer::Begun;
         self.lent = false;
     }
 
@@ -335,7 +336,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Err(Unhandled::Refused(reason)) => _ = self.session.close(CloseReason::Policy(reason)),
             Err(Unhandled::Panicked(problem)) => {
-                self.setup.vitals.count("handler", &problem);
+                self.setup.vitals.count(Task::Handler, &problem);
                 self.session.close(CloseReason::Failed);
             }
         }

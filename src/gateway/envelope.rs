@@ -15,6 +15,7 @@ use crate::gateway::frames::FrameKind;
 use crate::handler::SessionInfo;
 use crate::id::{DeviceId, MessageId, NodeName, Stamp, UserId};
 use crate::json;
+use crate::metrics::label::{ClientError, Label as _};
 use crate::push::{Message, Payload, PayloadKind};
 
 /// The name in `Sec-WebSocket-Protocol`.
@@ -87,7 +88,7 @@ pub(super) fn pong() -> Bytes {
 
 /// What is wrong with a client's frame.
 pub(super) fn error(bad: &BadFrame) -> Bytes {
-    Outbound::Error { code: bad.code, message: bad.message }.encode()
+    Outbound::Error { code: bad.code.as_str(), message: bad.message }.encode()
 }
 
 /// What a client says.
@@ -104,7 +105,7 @@ pub(super) enum Inbound {
 /// A frame that is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BadFrame {
-    pub(super) code: &'static str,
+    pub(super) code: ClientError,
     message: &'static str,
 }
 
@@ -131,12 +132,15 @@ pub(super) fn parse(text: &Bytes) -> Result<Inbound, BadFrame> {
         "ack" if frame.id.is_some() => Ok(Inbound::Ack),
         "ack" => Err(bad_message("an ack names the `id` of a message")),
         "ping" => Ok(Inbound::Ping),
-        _ => Err(BadFrame { code: "unknown_type", message: "the types are `message`, `ack` and `ping`" }),
+        _ => Err(BadFrame {
+            code: ClientError::UnknownType,
+            message: "the types are `message`, `ack` and `ping`",
+        }),
     }
 }
 
 fn bad_message(message: &'static str) -> BadFrame {
-    BadFrame { code: "bad_message", message }
+    BadFrame { code: ClientError::BadMessage, message }
 }
 
 #[cfg(test)]
@@ -150,7 +154,7 @@ mod tests {
     }
 
     fn parse_text(text: &str) -> Result<Inbound, &'static str> {
-        parse(&Bytes::copy_from_slice(text.as_bytes())).map_err(|bad| bad.code)
+        parse(&Bytes::copy_from_slice(text.as_bytes())).map_err(|bad| bad.code.as_str())
     }
 
     #[test]

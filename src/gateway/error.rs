@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::gateway::schema::{ErrorBody, ErrorCode, Refused};
 use crate::id::IdError;
+use crate::metrics::label;
 
 /// An error answer.
 #[derive(Debug, Clone)]
@@ -46,8 +47,25 @@ impl ApiError {
     }
 
     /// The code.
+    #[cfg(test)]
     pub(super) fn code(&self) -> &'static str {
         self.code.as_str()
+    }
+
+    /// As the metric of refused WebSockets calls it.
+    pub(super) fn label(&self) -> label::Refused {
+        match self.code {
+            ErrorCode::BadResume => label::Refused::BadResume,
+            ErrorCode::SessionExists => label::Refused::SessionExists,
+            ErrorCode::NotReady => label::Refused::NotReady,
+            ErrorCode::Unauthorized => label::Refused::Unauthorized,
+            ErrorCode::Forbidden => label::Refused::Forbidden,
+            ErrorCode::TooManySessions => label::Refused::TooManySessions,
+            ErrorCode::Overloaded => label::Refused::Overloaded,
+            ErrorCode::UpgradeRequired => label::Refused::UpgradeRequired,
+            ErrorCode::BadRequest => label::Refused::BadRequest,
+            _ => label::Refused::Other,
+        }
     }
 
     /// Code and message, also for the lines of a stream.

@@ -40,6 +40,7 @@ use tracing::{Instrument, debug, debug_span, warn};
 use crate::gateway::line::Line;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::metrics::label::NotAccepted;
 use crate::wire::Seldom;
 
 mod arrival;
@@ -106,7 +107,7 @@ where
             accepted = listener.accept() => accepted,
             Ok(()) = terms.accepts_failed.changed() => {
                 let before = std::mem::replace(&mut failed, *terms.accepts_failed.borrow_and_update());
-                terms.metrics.accepts_failed.with("error").increment(failed - before);
+                terms.metrics.accepts_failed.with(NotAccepted::Error).increment(failed - before);
                 continue;
             }
             () = stop.cancelled() => break,
@@ -116,7 +117,7 @@ where
             () = stop.cancelled() => break,
         };
         if slot.spare {
-            terms.metrics.accepts_failed.with("full").increment(1);
+            terms.metrics.accepts_failed.with(NotAccepted::Full).increment(1);
             if told.due() {
                 let all = terms.shares.all();
                 warn!(

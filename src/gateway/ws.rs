@@ -28,6 +28,7 @@ use crate::gateway::url;
 use crate::gateway::{Face, Gateway, Phase};
 use crate::handler::SessionInfo;
 use crate::limits;
+use crate::metrics::label::{Refused, Task};
 use crate::router::{Held, Lease};
 use crate::session::{CloseReason, HeartbeatTimers, Session};
 
@@ -39,7 +40,7 @@ pub(super) async fn open(State(face): State<Arc<Face>>, request: Request) -> Res
     match accept(&face, request).await {
         Ok(response) => response,
         Err(error) => {
-            face.gateway.metrics.connections_refused.with(error.code()).increment(1);
+            face.gateway.metrics.connections_refused.with(error.label()).increment(1);
             error.into_response()
         }
     }
@@ -71,7 +72,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
         run(&gateway, upgrade, asked, line, lease, client.expires_unix_ms).await;
         drop(slot);
     };
-    tokio::spawn(async move { vitals.contained("session", session.instrument(span)).await });
+    tokio::spawn(async move { vitals.contained(Task::Session, session.instrument(span)).await });
     Ok(response)
 }
 
@@ -95,7 +96,7 @@ async fn run(
     let upgraded = upgrade.socket(gateway.config.limits.max_client_message_bytes);
     let upgraded = until_taken(upgraded, lease.session(), asked);
     let Ok(Ok(socket)) = timeout(limits::HTTP_HEADER_TIMEOUT, upgraded).await else {
-        gateway.metrics.connections_refused.with("upgrade_failed").increment(1);
+        gateway.metrics.connections_refused.with(Refused::UpgradeFailed).increment(1);
         debug!("the client left during the handshake, or does not take the answer");
         return;
     };
@@ -148,7 +149,7 @@ fn farewell(face: &Face, upgrade: Upgrade, slot: Option<ConnectionSlot>) -> Resu
         ));
     };
     let gateway = &face.gateway;
-    gateway.metrics.connections_refused.with("full").increment(1);
+    gateway.metrics.connections_refused.with(Refused::Full).increment(1);
     let response = upgrade.response();
     let retry_ms = gateway.entropy.between(limits::RETRY_MS.0, limits::RETRY_MS.1);
     let message_bytes_max = gateway.config.limits.max_client_message_bytes;

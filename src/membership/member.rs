@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Incarnation, NodeName};
+use crate::metrics::label::{Label as _, Member};
 
 /// How this node judges a member. The rules stand in [`overlay`](crate::membership::overlay).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,14 +36,18 @@ impl MemberState {
     /// The name, as in the API, in logs and as a metric label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
+        self.label().as_str()
+    }
+
+    fn label(self) -> Member {
         match self {
-            Self::Alive => "alive",
-            Self::Unreachable => "unreachable",
-            Self::Suspect => "suspect",
-            Self::Dead => "dead",
-            Self::Purged => "purged",
-            Self::Superseded => "superseded",
-            Self::Left => "left",
+            Self::Alive => Member::Alive,
+            Self::Unreachable => Member::Unreachable,
+            Self::Suspect => Member::Suspect,
+            Self::Dead => Member::Dead,
+            Self::Purged => Member::Purged,
+            Self::Superseded => Member::Superseded,
+            Self::Left => Member::Left,
         }
     }
 

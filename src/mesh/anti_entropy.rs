@@ -27,6 +27,7 @@ use crate::mesh::frame::Digests;
 use crate::mesh::lane::DIRECTORY_PRIORITY;
 use crate::mesh::link::{Link, LinkContext};
 use crate::mesh::replication;
+use crate::metrics::label::{Direction, PulledFrom, Task};
 use crate::wire::Entropy;
 
 /// Exchanges digests with one random peer in each interval and sweeps what is over, until `stop`.
@@ -79,7 +80,7 @@ async fn ask(
     let digests = asked.iter().map(|(owner, digest)| (owner.clone(), *digest)).collect();
     write_frame(&mut send, &Digests(digests)).await?;
     let _ = send.finish(); // Fails on a closed stream only, and then so does the answer.
-    context.metrics.directory_digests.with("sent").increment(1);
+    context.metrics.directory_digests.with(Direction::Sent).increment(1);
     let answer = FrameReader::answers(recv).next::<Digests>().await?;
     Ok(answer.map(|(Digests(digests), _)| digests).unwrap_or_default())
 }
@@ -94,7 +95,7 @@ pub(crate) async fn answer(
     mut stream: quinn::SendStream,
     Digests(theirs): Digests,
 ) -> Result<(), CodecError> {
-    context.metrics.directory_digests.with("received").increment(1);
+    context.metrics.directory_digests.with(Direction::Received).increment(1);
     let theirs = theirs.into_iter().collect();
     let ours = context.replica.heads().into_iter().collect();
     write_frame(&mut stream, &Digests(directory::news(&ours, &theirs))).await?;
@@ -158,10 +159,10 @@ fn pull(link: &Arc<Link>, context: &Arc<LinkContext>, owner: &NodeName, theirs: 
         context
             .metrics
             .directory_pulls
-            .with(if owner == link.peer().name { "owner" } else { "relay" })
+            .with(if owner == link.peer().name { PulledFrom::Owner } else { PulledFrom::Relay })
             .increment(1);
         let pulling = replication::pull(link.connection(), &owner, incarnation, &context);
-        let pulled = context.vitals.contained("pull", pulling).await;
+        let pulled = context.vitals.contained(Task::Pull, pulling).await;
         context.pulling.lock().expect(NOT_POISONED).remove(&owner);
         if let Ok(Err(replication::TakeError::Breach(breach))) = &pulled {
             link.reject(&context, breach);

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::limits;
+use crate::metrics::label::Offence;
 
 /// Version of everything that crosses the mesh. Nodes of different versions refuse each other.
 pub(crate) const PROTOCOL_VERSION: u8 = 4;
@@ -100,13 +101,13 @@ pub(crate) enum CodecError {
 }
 
 impl CodecError {
-    /// The word for metrics.
-    pub(crate) fn kind(&self) -> &'static str {
+    /// What metrics call it; `None` for a stream that broke.
+    pub(crate) fn offence(&self) -> Option<Offence> {
         match self {
-            CodecError::Oversize { .. } => "oversize",
-            CodecError::Header(_) | CodecError::Truncated => "codec",
-            CodecError::Preface { .. } => "version",
-            CodecError::Broken(_) => "broken",
+            CodecError::Oversize { .. } => Some(Offence::Oversize),
+            CodecError::Header(_) | CodecError::Truncated => Some(Offence::Codec),
+            CodecError::Preface { .. } => Some(Offence::Version),
+            CodecError::Broken(_) => None,
         }
     }
 }
@@ -256,12 +257,13 @@ impl FrameReader {
     /// each other. The scenario digest-overflow meets it.
     ///
     /// # Errors
-    /// [`CodecError::Broken`], also for a longer stream.
+    /// [`CodecError`]: it broke, or is longer.
     pub(crate) async fn rest(mut self, bytes_max: usize) -> Result<Bytes, CodecError> {
         let mut bytes = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
-            if bytes.len() + chunk.len() > bytes_max {
-                return Err(CodecError::Broken(format!("it is longer than {bytes_max} bytes")));
+            let len = bytes.len() + chunk.len();
+            if len > bytes_max {
+                return Err(CodecError::Oversize { part: "stream", len, max: bytes_max });
             }
             bytes.extend_from_slice(&chunk);
         }

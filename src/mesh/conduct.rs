@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::limits;
 use crate::mesh::bucket::Bucket;
 use crate::mesh::codec::CodecError;
+use crate::metrics::label::Offence;
 
 /// Why a link is closed by the end that did nothing wrong.
 #[derive(Debug, thiserror::Error)]
@@ -40,21 +41,16 @@ pub(crate) enum Breach {
 }
 
 impl Breach {
-    /// The word for metrics.
-    pub(crate) fn kind(&self) -> &'static str {
+    /// What metrics call it; `None` for a stream that broke with its link, which is no offence of the peer's.
+    pub(crate) fn offence(&self) -> Option<Offence> {
         match self {
-            Self::Codec(error) => error.kind(),
-            Self::Unasked => "unasked",
-            Self::Answer => "answer",
-            Self::Flood(_) => "flood",
-            Self::Silent => "silent",
-            Self::Stalled | Self::Mute => "stalled",
+            Self::Codec(error) => error.offence(),
+            Self::Unasked => Some(Offence::Unasked),
+            Self::Answer => Some(Offence::Answer),
+            Self::Flood(_) => Some(Offence::Flood),
+            Self::Silent => Some(Offence::Silent),
+            Self::Stalled | Self::Mute => Some(Offence::Stalled),
         }
-    }
-
-    /// A stream that broke with its link is no offence of the peer's.
-    pub(crate) fn is_offence(&self) -> bool {
-        !matches!(self, Self::Codec(CodecError::Broken(_)))
     }
 }
 
@@ -188,7 +184,9 @@ mod tests {
 
     #[test]
     fn a_stream_that_broke_with_its_link_is_no_offence() {
-        assert!(!Breach::Codec(CodecError::Broken(String::new())).is_offence());
-        assert!(Breach::Codec(CodecError::Truncated).is_offence() && Breach::Unasked.is_offence());
+        assert!(Breach::Codec(CodecError::Broken(String::new())).offence().is_none());
+        assert!(
+            Breach::Codec(CodecError::Truncated).offence().is_some() && Breach::Unasked.offence().is_some()
+        );
     }
 }

@@ -27,6 +27,7 @@ use crate::mesh::frame::{
 use crate::mesh::gossip::{GossipSend, GossipTransport};
 use crate::mesh::handshake::checked;
 use crate::mesh::identity;
+use crate::metrics::label::Offence;
 use crate::replica::{Arriving, Replica};
 
 /// A stream of frames. The first byte says of which, the second where it is cut in two.
@@ -159,7 +160,7 @@ where
 }
 
 /// The frames of a stream, and how it went wrong, if it did.
-fn read<H: DeserializeOwned>(pieces: &[&[u8]]) -> (Vec<(H, Bytes)>, Option<&'static str>) {
+fn read<H: DeserializeOwned>(pieces: &[&[u8]]) -> (Vec<(H, Bytes)>, Option<Offence>) {
     let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
     for piece in pieces {
         decoder.feed(piece);
@@ -167,11 +168,11 @@ fn read<H: DeserializeOwned>(pieces: &[&[u8]]) -> (Vec<(H, Bytes)>, Option<&'sta
             match decoder.next() {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
-                Err(error) => return (frames, Some(error.kind())),
+                Err(error) => return (frames, error.offence()),
             }
         }
     }
-    (frames, (!decoder.is_empty()).then_some("truncated"))
+    (frames, (!decoder.is_empty()).then_some(Offence::Codec))
 }
 
 /// A node without peers.

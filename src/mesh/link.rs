@@ -29,6 +29,7 @@ use crate::mesh::outbound::Outbound;
 use crate::mesh::receipts::{Expected, Pending};
 use crate::mesh::{Service, anti_entropy, replication};
 use crate::metrics::Metrics;
+use crate::metrics::label::Task;
 use crate::receipt::Answer;
 use crate::replica::Replica;
 use crate::vital::{Panicked, Vitals};
@@ -354,13 +355,13 @@ impl Link {
     ) {
         let (link, context) = (Arc::clone(self), Arc::clone(context));
         let work = async move {
-            match context.vitals.contained("link", work).await {
+            match context.vitals.contained(Task::Link, work).await {
                 Ok(Ok(())) => {}
                 Ok(Err(breach)) => link.reject(&context, &breach),
                 Err(Panicked) => link.fail(),
             }
             if may_end == MayEnd::WithTheLink && link.connection.close_reason().is_none() {
-                context.vitals.count("link", "it ended early");
+                context.vitals.count(Task::Link, "it ended early");
                 link.fail();
             }
         };
@@ -499,8 +500,10 @@ impl Link {
 
     /// Closes the link for what the peer has done.
     pub(crate) fn reject(&self, context: &LinkContext, breach: &Breach) {
-        if breach.is_offence() && self.connection.close_reason().is_none() {
-            context.metrics.mesh_frames_refused(breach.kind());
+        if let Some(offence) = breach.offence()
+            && self.connection.close_reason().is_none()
+        {
+            context.metrics.mesh_frames_refused.with(offence).increment(1);
             context.offenders.note(&self.peer.name, Instant::now());
             warn!(peer = %self.peer.name, error = %breach, "a peer broke the protocol; closing the link");
             CloseCode::Protocol.close(&self.connection);

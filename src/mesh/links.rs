@@ -34,6 +34,7 @@ use crate::mesh::notice::Notice;
 use crate::mesh::refusal::Refusal;
 use crate::mesh::{KnownMember, Service, anti_entropy};
 use crate::metrics::Metrics;
+use crate::metrics::label::Task;
 use crate::replica::Replica;
 use crate::vital::Vitals;
 use crate::wire::Entropy;
@@ -245,7 +246,7 @@ impl Links {
         }
         let links = Arc::clone(self);
         self.tasks.spawn(async move {
-            if links.vitals.contained("dial", links.dial_now(addr, expected)).await.is_err() {
+            if links.vitals.contained(Task::Dial, links.dial_now(addr, expected)).await.is_err() {
                 links.dialled(addr, None, Duration::ZERO); // Or it would never be dialled again.
             }
         });
@@ -405,7 +406,7 @@ impl Links {
             next.settle();
         });
         self.spawn_for(&Arc::clone(&link), async move {
-            let run = links.vitals.contained("link", Arc::clone(&link).run(context)).await;
+            let run = links.vitals.contained(Task::Link, Arc::clone(&link).run(context)).await;
             links.closed(&link, run.unwrap_or(LinkEnd::Broken));
             if run.is_err() {
                 CloseCode::Ended.close(link.connection());
@@ -417,7 +418,7 @@ impl Links {
     fn spawn_for(&self, link: &Arc<Link>, work: impl Future<Output = ()> + Send + 'static) {
         let (vitals, link) = (self.vitals.clone(), Arc::clone(link));
         self.tasks.spawn(async move {
-            if vitals.contained("link", work).await.is_err() {
+            if vitals.contained(Task::Link, work).await.is_err() {
                 CloseCode::Ended.close(link.connection());
             }
         });

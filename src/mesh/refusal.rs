@@ -8,43 +8,9 @@ use quinn::{Connection, ConnectionError};
 use crate::mesh::codec::CodecError;
 use crate::mesh::endpoint::CloseCode;
 use crate::mesh::handshake::HandshakeError;
-
-/// Why a connection was refused, at whichever end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// By its certificate: a wrong key, authority, cluster or name.
-    Identity,
-    /// It speaks another protocol or version.
-    Version,
-    /// Its takeover policy is another one.
-    Takeover,
-    /// Its hash key is another one.
-    HashKey,
-    /// It is a boot that is over.
-    Stale,
-    /// Too many handshakes were under way.
-    Flood,
-    /// It was begun and not brought to its end in time.
-    Unfinished,
-    /// It was greeted wrongly.
-    Protocol,
-}
+pub(crate) use crate::metrics::label::Refusal;
 
 impl Refusal {
-    /// The word for metrics.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::Version => "version",
-            Self::Takeover => "takeover",
-            Self::HashKey => "hash_key",
-            Self::Stale => "stale",
-            Self::Flood => "flood",
-            Self::Unfinished => "unfinished",
-            Self::Protocol => "protocol",
-        }
-    }
-
     /// What the end of a connection means; `None` for an end that is as it should be.
     pub(crate) fn of_connection(error: &ConnectionError) -> Option<Self> {
         match error {

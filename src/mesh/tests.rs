@@ -317,6 +317,15 @@ async fn streams_that_say_nothing_end_the_link() {
 }
 
 #[tokio::test]
+async fn a_gossip_message_that_is_longer_than_any_ends_the_link() {
+    let victim = victim(true);
+    let evil = Member::link(&victim, "evil").await;
+    let mut gossip = evil.open(StreamKind::Gossip).await;
+    let _ = gossip.write_all(&vec![0; limits::GOSSIP_BYTES_MAX + 1]).await; // It may be cut off before.
+    cut_off(&victim, &evil, "oversize").await;
+}
+
+#[tokio::test]
 async fn gossip_without_end_ends_the_link_and_leaves_room_for_others() {
     let mut victim = victim(true);
     let evil = Member::link(&victim, "evil").await;

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 
+use crate::metrics::label::Task;
 use crate::vital::Vitals;
 
 /// A runtime whose timers are rarely moved. A task of QUIC that panics is counted: the end of the endpoint
@@ -37,7 +38,7 @@ impl Runtime for LazyTimers {
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
         let vitals = self.vitals.clone();
         self.runtime.spawn(Box::pin(async move {
-            let _ = vitals.contained("quic", future).await;
+            let _ = vitals.contained(Task::Quic, future).await;
         }));
     }
 

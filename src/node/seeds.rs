@@ -27,6 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
 use crate::limits;
+use crate::metrics::label::Lookup;
 use crate::node::shared::Shared;
 use crate::wire::Resolver;
 
@@ -122,7 +123,7 @@ impl Seeds {
             tokio::select! {
                 () = shared.stop.cancelled() => return,
                 Some((place, found)) = self.lookups.next(), if !self.lookups.is_empty() => {
-                    shared.metrics.peer_lookups.with(if found.is_ok() { "found" } else { "failed" }).increment(1);
+                    shared.metrics.peer_lookups.with(if found.is_ok() { Lookup::Found } else { Lookup::Failed }).increment(1);
                     self.found(place, found);
                     greet(&self.names[place].addrs);
                 }

@@ -14,6 +14,7 @@ use crate::membership::overlay::Observation;
 use crate::membership::roster::Roster;
 use crate::mesh::{KnownMember, Link, Links, Peer, Request, Service};
 use crate::metrics::Metrics;
+use crate::metrics::label::Direction;
 use crate::node::liveness::Liveness;
 use crate::router::{Errand, Owner, relay};
 use crate::vital::{Fault, Vitals};
@@ -87,7 +88,7 @@ impl Service for NodeService {
     }
 
     fn request(&self, link: &Arc<Link>, request: Request, payload: Bytes) {
-        self.metrics.mesh_requests.with("received").increment(1);
+        self.metrics.mesh_requests.with(Direction::Received).increment(1);
         if let Some(to) = request.relay_to.clone().filter(|to| *to != self.me) {
             let Some(links) = self.links.upgrade() else { return };
             return relay(&links, &self.metrics, self.push_timeout, link, &to, request, payload);

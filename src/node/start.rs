@@ -24,6 +24,7 @@ use crate::mesh::gossip::GossipTransport;
 use crate::mesh::identity::Identity;
 use crate::mesh::{GossipOut, Links, endpoint};
 use crate::metrics::Metrics;
+use crate::metrics::label::Task;
 use crate::node::liveness::Liveness;
 use crate::node::readiness::JoinTerms;
 use crate::node::seeds::Seeds;
@@ -75,7 +76,7 @@ where
         config.takeover,
     );
     let tasks = TaskTracker::new();
-    tasks.spawn(vitals.vital("mesh", Arc::clone(&links).accept()));
+    tasks.spawn(vitals.vital(Task::Mesh, Arc::clone(&links).accept()));
     let front = Front::new(Arc::clone(&entropy));
     let shares = shares(&config, &wire.files);
     let terms = Terms {
@@ -92,7 +93,7 @@ where
     let answering = Arc::clone(&front);
     let answer = move |request| Arc::clone(&answering).answer(request);
     let http_face = gateway::serve(wire.tcp, terms, answer, stop_http.clone());
-    let http_face = tasks.spawn(vitals.vital("http", http_face));
+    let http_face = tasks.spawn(vitals.vital(Task::Http, http_face));
     let started = Started { vitals: vitals.clone(), links: Some(Arc::clone(&links)) };
     let parts = Parts {
         config: Arc::new(config),
@@ -113,10 +114,10 @@ where
     front.open(App::new(shared.gateway(tokens, resume, handler, handle.clone())));
     started.all();
     open.disarm();
-    tasks.spawn(vitals.vital("watch", Arc::clone(&shared).keep_watch()));
-    tasks.spawn(vitals.vital("seeds", seeds.keep_looking(Arc::clone(&shared))));
+    tasks.spawn(vitals.vital(Task::Watch, Arc::clone(&shared).keep_watch()));
+    tasks.spawn(vitals.vital(Task::Seeds, seeds.keep_looking(Arc::clone(&shared))));
     let (entropy, stop) = (Arc::clone(&shared.entropy), shared.stop.clone());
-    tasks.spawn(vitals.vital("copies", Arc::clone(&shared.links).keep_copies(entropy, stop)));
+    tasks.spawn(vitals.vital(Task::Copies, Arc::clone(&shared.links).keep_copies(entropy, stop)));
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
     Ok(Node { shared, http, mesh, handle, tasks, http_face: Some(http_face) })

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::id::{DeviceId, NodeName};
 use crate::limits;
 use crate::mesh::{Link, Recipients, Refused};
+use crate::metrics::label::{Direction, RelayStep};
 use crate::push::{Outcome, Tally};
 use crate::receipt::Answer;
 use crate::router::route::{self, Wanted, Way};
@@ -145,7 +146,7 @@ impl Router {
             return match self.request(link, Some(owner.clone()), recipients.clone(), errand) {
                 Err(outcome) => Pending::Settled(outcome),
                 Ok(asked) => {
-                    self.parts.metrics.mesh_relayed.with("asked").increment(1);
+                    self.parts.metrics.mesh_relayed.with(RelayStep::Asked).increment(1);
                     let (owner, errand) = (owner.clone(), errand.clone());
                     Pending::Relayed(Relayed { asked, owner, recipients, errand, others: relays })
                 }
@@ -161,7 +162,7 @@ impl Router {
         recipients: Recipients,
         errand: &Errand,
     ) -> Result<Asked, Outcome> {
-        self.parts.metrics.mesh_requests.with("sent").increment(1);
+        self.parts.metrics.mesh_requests.with(Direction::Sent).increment(1);
         let sent = link.request(relay_to, recipients, errand.action(), errand.payload());
         sent.map(|answer| Asked { answer, link, at: Instant::now() }).map_err(|refused| match refused {
             Refused::Closed => Outcome::Unreachable,

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::coop::consume_budget;
 
 use crate::limits;
+use crate::metrics::label::Task;
 use crate::push::{Message, Outcome};
 use crate::receipt::{Answer, Reply, gather_tally};
 use crate::session::Registry;
@@ -41,7 +42,7 @@ impl Fanout {
     pub(super) fn new(registry: Arc<Registry>, vitals: &Vitals) -> Self {
         let part = |part| {
             let (sender, broadcasts) = channel(limits::FANOUT_MESSAGES_MAX);
-            tokio::spawn(vitals.vital("fan-out", run(Arc::clone(&registry), part, broadcasts)));
+            tokio::spawn(vitals.vital(Task::FanOut, run(Arc::clone(&registry), part, broadcasts)));
             sender
         };
         let parts = (0..PARTS).map(part).collect();

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use crate::id::NodeName;
 use crate::mesh::{Link, Links, Refused, Request};
 use crate::metrics::Metrics;
+use crate::metrics::label::RelayStep;
 use crate::receipt::Answer;
 
 /// Passes a request on to the node `to`, and its answer back over the link `from`. What is passed on
@@ -24,7 +25,7 @@ pub(crate) fn relay(
 ) {
     let Request { seq, recipients, action, .. } = request;
     let Some(target) = links.get(to) else {
-        metrics.mesh_relayed.with("refused").increment(1);
+        metrics.mesh_relayed.with(RelayStep::Refused).increment(1);
         return from.answer(seq, Answer::NotRelayed);
     };
     // It may have to wait in the lane, and a few bytes would pin all of the buffer that they were read into.
@@ -33,12 +34,12 @@ pub(crate) fn relay(
     let answer = match target.request(None, recipients, action, payload) {
         Ok(answer) => answer,
         Err(refused) => {
-            metrics.mesh_relayed.with("refused").increment(1);
+            metrics.mesh_relayed.with(RelayStep::Refused).increment(1);
             let full = refused == Refused::Overloaded;
             return from.answer(seq, if full { Answer::Overloaded } else { Answer::NotRelayed });
         }
     };
-    metrics.mesh_relayed.with("passed_on").increment(1);
+    metrics.mesh_relayed.with(RelayStep::PassedOn).increment(1);
     let from = Arc::clone(from);
     tokio::spawn(async move {
         // It ends with either link, and nobody waits for it longer than for a push.

@@ -1,6 +1,7 @@
 //! Why a session ends: the close codes that clients see, and what becomes of what is still queued.
 
 use crate::id::{NodeName, Stamp};
+use crate::metrics::label::{Closed, Label as _};
 use crate::push::Outcome;
 
 /// Why a session ends.
@@ -81,22 +82,27 @@ impl CloseReason {
         }
     }
 
-    /// A word for logs and metrics.
+    /// A word for logs.
     pub(crate) fn as_str(&self) -> &'static str {
+        self.label().as_str()
+    }
+
+    /// As logs and metrics call it.
+    pub(crate) fn label(&self) -> Closed {
         match self {
-            CloseReason::ClientGone => "client_gone",
-            CloseReason::Idle => "idle",
-            CloseReason::Policy(_) => "policy",
-            CloseReason::HeartbeatTimeout => "heartbeat_timeout",
-            CloseReason::TooBig => "too_big",
-            CloseReason::Restarting { .. } => "restarting",
-            CloseReason::TryLater { .. } => "try_later",
-            CloseReason::Superseded { .. } => "superseded",
-            CloseReason::Excluded => "excluded",
-            CloseReason::Kicked => "kicked",
-            CloseReason::TokenExpired => "token_expired",
-            CloseReason::SlowConsumer => "slow_consumer",
-            CloseReason::Failed => "failed",
+            CloseReason::ClientGone => Closed::ClientGone,
+            CloseReason::Idle => Closed::Idle,
+            CloseReason::Policy(_) => Closed::Policy,
+            CloseReason::HeartbeatTimeout => Closed::HeartbeatTimeout,
+            CloseReason::TooBig => Closed::TooBig,
+            CloseReason::Restarting { .. } => Closed::Restarting,
+            CloseReason::TryLater { .. } => Closed::TryLater,
+            CloseReason::Superseded { .. } => Closed::Superseded,
+            CloseReason::Excluded => Closed::Excluded,
+            CloseReason::Kicked => Closed::Kicked,
+            CloseReason::TokenExpired => Closed::TokenExpired,
+            CloseReason::SlowConsumer => Closed::SlowConsumer,
+            CloseReason::Failed => Closed::Failed,
         }
     }
 

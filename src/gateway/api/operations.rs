@@ -14,6 +14,7 @@ use crate::gateway::error::ApiError;
 use crate::gateway::schema::{Ready, ReadyPhase};
 use crate::gateway::{Face, Phase};
 use crate::limits;
+use crate::metrics::label::Label as _;
 
 /// `GET /livez`: the node works. Takes no lock of the node, because it is asked when something hangs.
 pub(super) async fn live(State(face): State<Arc<Face>>) -> Result<&'static str, ApiError> {
@@ -53,7 +54,7 @@ pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Response {
     metrics.isolated.set(f64::from(u8::from(gateway.roster.isolated())));
     metrics.sessions_owned.set(gateway.replica.own_len() as f64);
     let nodes = (gateway.nodes)();
-    metrics.members.set_each(|state| nodes.iter().filter(|node| node.state == state).count());
+    metrics.members.set_each(|state| nodes.iter().filter(|node| node.state == state.as_str()).count());
     metrics.mesh_links.set(nodes.iter().filter(|node| node.rtt_us.is_some()).count() as f64);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
 }

@@ -23,14 +23,14 @@ fn any_of_the_api_keys_is_accepted_and_nothing_else() {
     for refused in ["Bearer", "Bearer ", "Bearer firs", "Bearer firstsecond", "Basic first", "first"] {
         assert!(keys(false).check(&headers(header::AUTHORIZATION, refused)).is_err(), "{refused}");
     }
-    assert_eq!(keys(false).check(&HeaderMap::new()).unwrap_err().0, "key_missing");
+    assert_eq!(keys(false).check(&HeaderMap::new()).unwrap_err().0, Credential::KeyMissing);
     assert!(keys(true).check(&HeaderMap::new()).is_ok(), "development needs no key");
 }
 
 #[test]
 fn a_node_without_api_keys_accepts_none() {
     let keys = ApiKeys::new(&AuthConfig::default());
-    assert_eq!(keys.check(&headers(header::AUTHORIZATION, "Bearer x")).unwrap_err().0, "key_wrong");
+    assert_eq!(keys.check(&headers(header::AUTHORIZATION, "Bearer x")).unwrap_err().0, Credential::KeyWrong);
 }
 
 struct Case {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::gateway::envelope;
 use crate::gateway::line::DirectLine;
 use crate::metrics::Metrics;
+use crate::metrics::label::Writer;
 use crate::push::Message;
 use crate::session::{DirectWriter, Taken};
 
@@ -28,7 +29,7 @@ impl DirectWriter for Direct {
         let taken = self.line.write(kind, payload);
         // Of one that is begun the task counts the rest.
         if taken == Taken::All {
-            self.metrics.messages_written.with("at_once").increment(1);
+            self.metrics.messages_written.with(Writer::AtOnce).increment(1);
         }
         taken
     }

@@ -15,6 +15,7 @@ use tracing::debug;
 
 use super::Connection;
 use crate::limits;
+use crate::metrics::label::{ClientError, Label as _};
 use crate::session::CloseReason;
 
 /// Why and how a connection ends.
@@ -23,11 +24,11 @@ pub(super) enum Ending {
     /// We close.
     Close(CloseReason),
     /// The client sent what is not a WebSocket frame, or not text: close with this code and word.
-    Fail(u16, &'static str),
+    Fail(u16, ClientError),
     /// The client closed; the library's answer is under way.
     Answer,
     /// The client closed as it must not; the library's answer, with this code, is under way. The word is for metrics.
-    Refuse(u16, &'static str),
+    Refuse(u16, ClientError),
     /// The socket is gone, or takes nothing any more.
     Broken,
 }
@@ -37,9 +38,9 @@ impl Ending {
     pub(super) fn of(error: &Error) -> Self {
         match error {
             Error::Capacity(_) => Ending::Close(CloseReason::TooBig),
-            Error::Utf8(_) => Ending::Fail(1007, "invalid_utf8"),
+            Error::Utf8(_) => Ending::Fail(1007, ClientError::InvalidUtf8),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ending::Broken,
-            Error::Protocol(_) => Ending::Fail(1002, "protocol_error"),
+            Error::Protocol(_) => Ending::Fail(1002, ClientError::ProtocolError),
             _ => Ending::Broken,
         }
     }
@@ -48,16 +49,16 @@ impl Ending {
     pub(super) fn reason(&self) -> CloseReason {
         match self {
             Ending::Close(reason) => reason.clone(),
-            Ending::Fail(_, what) | Ending::Refuse(_, what) => CloseReason::Policy(what),
+            Ending::Fail(_, what) | Ending::Refuse(_, what) => CloseReason::Policy(what.as_str()),
             Ending::Answer | Ending::Broken => CloseReason::ClientGone,
         }
     }
 
     /// The word for metrics, if the client did what the protocol does not allow.
-    pub(super) fn error_code(&self) -> Option<&'static str> {
+    pub(super) fn error_code(&self) -> Option<ClientError> {
         match self {
-            Ending::Close(CloseReason::TooBig) => Some("too_big"),
-            Ending::Fail(_, what) | Ending::Refuse(_, what) => Some(what),
+            Ending::Close(CloseReason::TooBig) => Some(ClientError::TooBig),
+            Ending::Fail(_, what) | Ending::Refuse(_, what) => Some(*what),
             _ => None,
         }
     }
@@ -68,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn finish(&mut self, ending: Ending) {
         self.session.close(ending.reason()); // The first reason stands.
         let reason = self.session.closing().unwrap_or_else(|| ending.reason());
-        self.setup.metrics.connections_closed.with(reason.as_str()).increment(1);
+        self.setup.metrics.connections_closed.with(reason.label()).increment(1);
         self.code = match &ending {
             Ending::Fail(code, _) | Ending::Refuse(code, _) => *code,
             Ending::Close(reason) => reason.code(),
@@ -79,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let ending = if whole { ending } else { Ending::Broken };
         let text = match ending {
             Ending::Close(reason) => reason.text(),
-            Ending::Fail(_, what) => what.to_owned(),
+            Ending::Fail(_, what) => what.as_str().to_owned(),
             Ending::Answer | Ending::Refuse(..) => return self.answer().await,
             Ending::Broken => {
                 self.broken = true;

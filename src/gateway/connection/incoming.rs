@@ -13,6 +13,7 @@ use super::ending::Ending;
 use super::{Connection, call};
 use crate::gateway::envelope::{self, Inbound};
 use crate::gateway::frames::FrameKind;
+use crate::metrics::label::ClientError;
 use crate::push::{Payload, PayloadKind};
 use crate::session::CloseReason;
 
@@ -28,7 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(Ok(Frame::Binary(bytes))) => self.message(Payload { kind: PayloadKind::Binary, bytes }),
             Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => {}
             Some(Ok(Frame::Close(Some(close)))) if is_refused(&close) => {
-                let ending = Ending::Refuse(1002, "protocol_error");
+                let ending = Ending::Refuse(1002, ClientError::ProtocolError);
                 self.failed(&ending);
                 return ControlFlow::Break(ending);
             }
@@ -66,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn enveloped(&mut self, payload: &Payload) {
         if payload.kind == PayloadKind::Binary {
-            self.setup.metrics.client_errors.with("binary").increment(1);
+            self.setup.metrics.client_errors.with(ClientError::Binary).increment(1);
             self.session.close(CloseReason::Policy("pushmesh.v1 has text frames only"));
             return;
         }

@@ -16,6 +16,7 @@ use crate::mesh::handshake::{self, HandshakeError, Opening};
 use crate::mesh::identity::IdentityError;
 use crate::mesh::links::Links;
 use crate::mesh::refusal::Refusal;
+use crate::metrics::label::Task;
 
 impl Links {
     /// Accepts connections until the endpoint closes. Probes are answered at once, handshakes once
@@ -33,7 +34,7 @@ impl Links {
                     let (vitals, shake) =
                         (self.vitals.clone(), Arc::clone(&self).shake_hands(incoming, place));
                     // Should it panic, whoever dialled finds the connection closed.
-                    self.tasks.spawn(async move { vitals.contained("handshake", shake).await });
+                    self.tasks.spawn(async move { vitals.contained(Task::Handshake, shake).await });
                 }
                 Verdict::Validate => {
                     self.metrics.mesh_retries.increment(1);
@@ -124,7 +125,7 @@ impl Links {
     /// Counts a connection that was refused, and logs one now and then.
     pub(super) fn refused(&self, refusal: Option<Refusal>, from: SocketAddr, error: &dyn std::fmt::Display) {
         let Some(refusal) = refusal else { return };
-        self.metrics.mesh_handshakes_refused.with(refusal.as_str()).increment(1);
+        self.metrics.mesh_handshakes_refused.with(refusal).increment(1);
         if let Some(count) = self.refusals.due(Instant::now()) {
             info!(%from, %error, count, "connections to the mesh were refused; the last one is named");
         }
@@ -134,7 +135,7 @@ impl Links {
     pub(super) fn disagreed(&self, peer: &NodeName, addr: SocketAddr, error: &HandshakeError) {
         let reason =
             if matches!(error, HandshakeError::OtherHashKey) { Refusal::HashKey } else { Refusal::Takeover };
-        self.metrics.mesh_handshakes_refused.with(reason.as_str()).increment(1);
+        self.metrics.mesh_handshakes_refused.with(reason).increment(1);
         if self.disagreements.told(peer, &error.to_string(), Instant::now()) {
             warn!(%peer, %addr, %error, "a node of this cluster is not linked: its settings differ");
         }

@@ -17,6 +17,7 @@ use crate::mesh::codec::{CodecError, write_frame};
 use crate::mesh::frame::{SectionFrame, Subscribe};
 use crate::mesh::lane::{DIRECTORY_PRIORITY, SNAPSHOT_PRIORITY};
 use crate::mesh::link::{Link, LinkContext};
+use crate::metrics::label::Direction;
 use crate::replica::Replica;
 
 /// Sends a section: this node's own for as long as somebody follows it, a copy of another's once.
@@ -59,7 +60,7 @@ pub(crate) async fn serve(
                 }
             }
             Some(delta) => {
-                context.metrics.directory_deltas("sent");
+                context.metrics.directory_deltas.with(Direction::Sent).increment(1);
                 cursor = delta.end();
                 write_frame(&mut stream, &SectionFrame::Delta(delta)).await?;
                 sent = Some(Instant::now());
@@ -104,7 +105,7 @@ async fn send_snapshot(
     // The peer's own place first: one that does not read holds up no other.
     let _own = link.snapshot().acquire().await.expect(NEVER_CLOSED);
     let _permit = context.snapshots_sent.acquire().await.expect(NEVER_CLOSED);
-    context.metrics.directory_snapshots("sent");
+    context.metrics.directory_snapshots.with(Direction::Sent).increment(1);
     let _ = stream.set_priority(SNAPSHOT_PRIORITY);
     'whole: loop {
         let Some(head) = replica.head(owner) else { return Ok(None) };

@@ -17,6 +17,7 @@ use crate::mesh::conduct::Breach;
 use crate::mesh::frame::{SectionFrame, Subscribe};
 use crate::mesh::link::{LinkContext, Peer};
 use crate::mesh::notice::Notice;
+use crate::metrics::label::Direction;
 use crate::replica::Arriving;
 
 /// Follows the peer's own section for as long as the connection lives. Returns what the peer did that ends the link.
@@ -33,7 +34,7 @@ pub(crate) async fn follow(connection: &Connection, peer: &Peer, context: &LinkC
             {
                 return None;
             }
-            Err(TakeError::Breach(breach)) if breach.is_offence() => return Some(breach),
+            Err(TakeError::Breach(breach)) if breach.offence().is_some() => return Some(breach),
             Err(TakeError::Merge(diverged @ MergeError::Diverged { .. })) => {
                 context.metrics.directory_diverged.increment(1);
                 if let Some(count) = notice.due(Instant::now()) {
@@ -148,7 +149,7 @@ impl<'a> Taker<'a> {
             SectionFrame::Delta(delta) => match &mut self.arriving {
                 Some((arriving, _)) => arriving.mend(&delta).map(|()| Vec::new())?,
                 None => {
-                    metrics.directory_deltas("received");
+                    metrics.directory_deltas.with(Direction::Received).increment(1);
                     let lost = replica.merge_delta(owner, delta)?;
                     bounded_entries(replica.len_of(owner))?;
                     lost
@@ -189,7 +190,7 @@ impl<'a> Taker<'a> {
             }
             SectionFrame::Snapshot(SnapshotFrame::End { digest, count }) => match self.arriving.take() {
                 Some((arriving, _permit)) => {
-                    metrics.directory_snapshots("received");
+                    metrics.directory_snapshots.with(Direction::Received).increment(1);
                     let held = replica.head(owner).map(|held| held.digest.position);
                     if held.is_some_and(|held| held >= digest.position) {
                         metrics.directory_outdated.increment(1);
