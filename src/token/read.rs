@@ -11,7 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::{AUDIENCE, TokenError};
 use crate::json;
@@ -96,28 +97,46 @@ pub(super) struct Claimed {
 
 /// A `null` is there, too.
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(from).map(Some)
+    value(from).map(Some)
+}
+
+/// A value, as its text has it: [`Value`] itself takes an object with a key of its library's own for what it holds. Of
+/// objects, and of lists in a list, it is only said that they are such.
+fn value<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+    let raw = Box::<RawValue>::deserialize(from)?;
+    let inner = |item: &RawValue| match item.get().as_bytes() {
+        [b'{', ..] => Ok(Value::Object(Map::new())),
+        [b'[', ..] => Ok(Value::Array(Vec::new())),
+        _ => serde_json::from_str(item.get()),
+    };
+    let read = if raw.get().starts_with('[') {
+        let list = serde_json::from_str::<Vec<&RawValue>>(raw.get());
+        list.and_then(|list| list.into_iter().map(inner).collect())
+    } else {
+        inner(&raw)
+    };
+    read.map_err(D::Error::custom)
 }
 
 fn sub<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    text("sub", Value::deserialize(from)?)
+    text("sub", value(from)?)
 }
 
 fn device<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    text("device", Value::deserialize(from)?).map(Some)
+    text("device", value(from)?).map(Some)
 }
 
 fn exp<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    numeric_date("exp", &Value::deserialize(from)?)
+    numeric_date("exp", &value(from)?)
 }
 
 fn nbf<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    numeric_date("nbf", &Value::deserialize(from)?).map(Some)
+    numeric_date("nbf", &value(from)?).map(Some)
 }
 
 /// One text or a list of texts, of which one is ours.
 fn aud<'de, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
-    let aud = Value::deserialize(from)?;
+    let aud = value(from)?;
     let listed = match &aud {
         Value::Array(list) if list.iter().all(Value::is_string) => list.as_slice(),
         Value::String(_) => std::slice::from_ref(&aud),

@@ -361,3 +361,15 @@ fn keys_of_another_kind_are_refused_with_a_way_out() {
     assert_eq!(sign_eddsa(&Secret::new(public), &claims()), Err(TokenKeyError::Private));
     assert!(TokenKeyError::Private.to_string().contains("openssl genpkey -algorithm ed25519"));
 }
+
+#[test]
+fn an_object_with_the_key_of_a_library_is_no_text_and_no_number() {
+    let held = |text: &str| serde_json::json!({ "$serde_json::private::RawValue": text });
+    let texts = ["sub", "aud", "device"].map(|name| (name, held("\"pushmesh\"")));
+    let numbers = ["exp", "nbf"].map(|name| (name, held("1")));
+    let list = ("aud", serde_json::json!(["pushmesh", held("\"x\"")]));
+    for (name, value) in texts.into_iter().chain(numbers).chain([list]) {
+        let found = with(name, value.clone());
+        assert!(matches!(found, Err(TokenError::Claims { .. })), "{name} {value}: {found:?}");
+    }
+}
