@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use pushmesh::internals::schema::{
-    Accepted, BroadcastAnswer, DisconnectAnswer, Disconnected, DisconnectedSession, Explanation, LineAnswer,
-    LineRefused, Nodes, Presence, PushAnswer, PushOutcome, PushSession, Refused, Session, SessionPage, Stats,
-    User,
+    Accepted, AnyLine, BroadcastAnswer, DisconnectAnswer, Disconnected, DisconnectedSession, Explanation,
+    LineAnswer, LineRefused, Nodes, Presence, PushAnswer, PushOutcome, PushSession, Refused, Session,
+    SessionPage, Stats, User,
 };
 use pushmesh::{DeviceId, MessageId, NodeName, Outcome};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ask::{Ask, message_id};
@@ -124,7 +124,7 @@ fn strict<T: Serialize + DeserializeOwned>(body: &[u8]) -> Result<T, String> {
 
 /// An error that says nothing beside its code.
 fn refused(body: &[u8]) -> Result<Reply, String> {
-    let refused: Refused<Value> = serde_json::from_slice(body).map_err(odd)?;
+    let refused: Refused<Value> = strict(body)?;
     let nothing = refused.details.is_none_or(|details| details.as_object().is_some_and(Map::is_empty));
     if nothing { Ok(Reply::Refused(refused.error.code.to_string())) } else { Err("it says more".to_owned()) }
 }
@@ -160,12 +160,12 @@ fn lines(body: &[u8], pushes: &[PushId]) -> Result<Reply, String> {
     let mut fates = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let id = pushes.get(index).map(|push| message_id(*push));
-        let (number, fate) = match strict::<Line>(line.as_bytes())? {
-            Line::Refused(LineRefused { line, error }) => (line, Fate::refused(error.code.to_string())),
-            Line::Broadcast(LineAnswer { line, outcome: None, answer }) => {
+        let (number, fate) = match strict::<AnyLine>(line.as_bytes())? {
+            AnyLine::Refused(LineRefused { line, error }) => (line, Fate::refused(error.code.to_string())),
+            AnyLine::Broadcast(LineAnswer { line, outcome: None, answer }) => {
                 (line, Fate::broadcast(answer, id.as_deref())?)
             }
-            Line::Pushed(LineAnswer { line, outcome: Some(outcome), answer }) => {
+            AnyLine::Pushed(LineAnswer { line, outcome: Some(outcome), answer }) => {
                 let fate = Fate::pushed(answer, id.as_deref())?;
                 (line, Fate { word: Some(outcome.to_string()), ..fate })
             }
@@ -183,15 +183,6 @@ fn lines(body: &[u8], pushes: &[PushId]) -> Result<Reply, String> {
         fates.resize(fates.len().max(pushes.len()), last);
     }
     if fates.len() == pushes.len() { Ok(Reply::Pushed(fates)) } else { Err("lines are missing".to_owned()) }
-}
-
-/// An answer of a line.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Refused(LineRefused),
-    Broadcast(LineAnswer<BroadcastAnswer>),
-    Pushed(LineAnswer<PushAnswer>),
 }
 
 impl Fate {
@@ -374,6 +365,12 @@ mod tests {
         let behind = refused.replace("\"line\":2", "\"line\":3");
         let answer = read(format!("{first}\n{second}\n{behind}\n"));
         assert!(matches!(answer, Reply::Pushed(fates) if fates.len() == 2 && word(&fates).is_none()));
+    }
+
+    #[test]
+    fn an_error_that_says_what_is_not_documented_is_odd() {
+        let body = r#"{"error":{"code":"isolated","message":"…","later":1}}"#;
+        assert!(matches!(read(&Ask::Stats, &[], 503, body.as_bytes()), Reply::Odd(_)));
     }
 
     #[test]

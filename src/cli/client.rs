@@ -9,14 +9,15 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Method, Request, Response, StatusCode};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::server::{Body, Server, ServerArgs};
 use crate::config::Secret;
 use crate::config::environment::variable;
-use crate::gateway::schema::{ErrorBody, Refused, Word};
-use crate::json;
+use crate::gateway::schema::{ErrorBody, Word};
+use crate::json::{self, Object};
 use crate::text_file;
 
 /// The flags of every command that calls the API.
@@ -157,11 +158,21 @@ impl Answer {
         if self.status.is_success() { Ok(self) } else { Err(self.error()) }
     }
 
+    /// The error in the body, if it is one of the API.
+    pub(crate) fn refusal(&self) -> Option<ErrorBody> {
+        #[derive(Deserialize)]
+        struct WithError {
+            error: Object<ErrorBody>,
+        }
+        let WithError { error: Object(error) } = json::object(&self.body).ok()?;
+        Some(error)
+    }
+
     /// What a body `{"error":{"code","message"}}` says, or as much as can be said without one.
     pub(crate) fn error(&self) -> ApiError {
-        match json::object::<Refused<IgnoredAny>>(&self.body) {
-            Ok(Refused { error, .. }) => ApiError { status: self.status, error },
-            Err(_) => {
+        match self.refusal() {
+            Some(error) => ApiError { status: self.status, error },
+            None => {
                 let text = String::from_utf8_lossy(&self.body);
                 let first_line: String = text.lines().next().unwrap_or_default().chars().take(200).collect();
                 let code = self.status.canonical_reason().unwrap_or("error").to_lowercase();

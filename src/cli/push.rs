@@ -9,14 +9,13 @@ use anyhow::Context;
 use bytes::Bytes;
 use clap::ValueEnum;
 use hyper::StatusCode;
-use serde::de::IgnoredAny;
 
 use super::client::{Answer, ApiArgs, ApiClient};
 use super::exit::Exit;
 use super::output::tell;
 use super::server::encode;
 use super::table::{Table, thousands};
-use crate::gateway::schema::{Accepted, BroadcastAnswer, ErrorBody, NodeOutcome, PushAnswer, Refused};
+use crate::gateway::schema::{Accepted, BroadcastAnswer, ErrorBody, NodeOutcome, PushAnswer};
 use crate::id::{DeviceId, MessageId, NodeName, UserId};
 use crate::json;
 use crate::push::Tally;
@@ -186,8 +185,7 @@ impl Report {
             (_, Address::All) => json::object(body).ok().map(What::Broadcast),
             _ => json::object(body).ok().map(What::Pushed),
         };
-        let refused = json::object::<Refused<IgnoredAny>>(body).ok();
-        Self { error: refused.map(|refused| refused.error), what }
+        Self { error: answer.refusal(), what }
     }
 }
 

@@ -25,8 +25,8 @@ pub use presence::{
     User, UserSession,
 };
 pub use push::{
-    Accepted, BroadcastAnswer, BroadcastNode, LineAnswer, LineRefused, NodeOutcome, PushAnswer, PushOutcome,
-    PushSession,
+    Accepted, AnyLine, BroadcastAnswer, BroadcastNode, LineAnswer, LineRefused, NodeOutcome, PushAnswer,
+    PushOutcome, PushSession,
 };
 
 /// A word of a set that may grow.

@@ -3,7 +3,6 @@
 //! The file goes to `POST /v1/push` as it is; nothing is parsed or held here but one answer line.
 //! The answers come in the order of the lines.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -15,7 +14,6 @@ use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
-use serde::Deserialize;
 use tokio::io::AsyncRead;
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
@@ -27,7 +25,7 @@ use crate::cli::output::{print_line, tell};
 use crate::cli::progress::Progress;
 use crate::cli::server::Body;
 use crate::cli::table::thousands;
-use crate::gateway::schema::{BroadcastAnswer, LineAnswer, LineRefused, PushAnswer, Word};
+use crate::gateway::schema::{AnyLine, Word};
 use crate::id::MessageId;
 use crate::json;
 
@@ -38,7 +36,7 @@ pub(super) async fn run(api: &ApiClient, path: &Path, json: bool) -> anyhow::Res
     let mut progress = Progress::new("messages", json);
     let mut tally = Tally::default();
     while let Some(line) = answers.next().await? {
-        let answer: Line = json::object(&line).context("an answer line is not what was expected")?;
+        let answer: AnyLine = json::object(&line).context("an answer line is not what was expected")?;
         if json {
             print_line(&line)?;
         } else if let Some(problem) = tally.problem(&answer) {
@@ -139,43 +137,25 @@ impl Lines {
     }
 }
 
-/// One answer of `POST /v1/push`.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Line {
-    Refused(LineRefused),
-    Broadcast(LineAnswer<BroadcastAnswer>),
-    Pushed(LineAnswer<PushAnswer>),
+/// The number of the line that is answered, and the id that it travels with.
+fn named(answer: &AnyLine) -> (u64, Option<&MessageId>) {
+    match answer {
+        AnyLine::Refused(refused) => (refused.line, None),
+        AnyLine::Broadcast(answer) => (answer.line, Some(&answer.answer.id)),
+        AnyLine::Pushed(answer) => (answer.line, Some(&answer.answer.id)),
+    }
 }
 
-impl Line {
-    fn number(&self) -> u64 {
-        match self {
-            Line::Refused(refused) => refused.line,
-            Line::Broadcast(answer) => answer.line,
-            Line::Pushed(answer) => answer.line,
-        }
-    }
-
-    fn id(&self) -> Option<&MessageId> {
-        match self {
-            Line::Refused(_) => None,
-            Line::Broadcast(answer) => Some(&answer.answer.id),
-            Line::Pushed(answer) => Some(&answer.answer.id),
-        }
-    }
-
-    /// The word that decides: the error's code, the outcome, or whether anybody got it.
-    fn word(&self) -> Cow<'_, str> {
-        match self {
-            Line::Refused(refused) => refused.error.code.to_string().into(),
-            Line::Broadcast(answer) => match answer.answer.total {
-                total if total.delivered > 0 => "delivered".into(),
-                total if total.id_reused > 0 => "id_reused".into(),
-                _ => "no_session".into(),
-            },
-            Line::Pushed(answer) => answer.outcome.as_ref().map(Word::to_string).unwrap_or_default().into(),
-        }
+/// The word that decides: the error's code, the outcome, or whether anybody got it.
+fn word(answer: &AnyLine) -> String {
+    match answer {
+        AnyLine::Refused(refused) => refused.error.code.to_string(),
+        AnyLine::Broadcast(answer) => match answer.answer.total {
+            total if total.delivered > 0 => "delivered".to_owned(),
+            total if total.id_reused > 0 => "id_reused".to_owned(),
+            _ => "no_session".to_owned(),
+        },
+        AnyLine::Pushed(answer) => answer.outcome.as_ref().map(Word::to_string).unwrap_or_default(),
     }
 }
 
@@ -188,24 +168,25 @@ pub(super) struct Tally {
 
 impl Tally {
     /// A sentence about a line that was not delivered, for the first few of them.
-    pub(super) fn problem(&self, answer: &Line) -> Option<String> {
+    pub(super) fn problem(&self, answer: &AnyLine) -> Option<String> {
         let failed = self.lines - self.counts.get("delivered").copied().unwrap_or(0);
-        let word = answer.word();
+        let word = word(answer);
+        let (line, id) = named(answer);
         if by_word(&word) == Exit::Done || failed >= PROBLEMS_SHOWN {
             return None;
         }
-        let id = answer.id().map(|id| format!(" (id {id})")).unwrap_or_default();
+        let id = id.map(|id| format!(" (id {id})")).unwrap_or_default();
         let message = match answer {
-            Line::Refused(refused) => format!(": {}", refused.error.message),
-            Line::Broadcast(_) | Line::Pushed(_) => String::new(),
+            AnyLine::Refused(refused) => format!(": {}", refused.error.message),
+            AnyLine::Broadcast(_) | AnyLine::Pushed(_) => String::new(),
         };
-        Some(format!("line {}{id}: {word}{message}", answer.number()))
+        Some(format!("line {line}{id}: {word}{message}"))
     }
 
     /// Counts one answer.
-    pub(super) fn add(&mut self, answer: &Line) {
+    pub(super) fn add(&mut self, answer: &AnyLine) {
         self.lines += 1;
-        *self.counts.entry(answer.word().into_owned()).or_default() += 1;
+        *self.counts.entry(word(answer)).or_default() += 1;
     }
 
     /// One line for people.

@@ -10,7 +10,7 @@ use clap::{Args, Command, FromArgMatches};
 use futures_util::StreamExt;
 use tokio::net::TcpListener;
 
-use super::lines::{Line, Tally};
+use super::lines::Tally;
 use super::*;
 
 /// Runs `pushmesh push` against a server that has one route.
@@ -194,7 +194,7 @@ fn a_broadcast_is_done_when_every_node_answered_and_somebody_was_there() {
 
 #[test]
 fn a_stream_of_lines_ends_with_the_worst_outcome_and_a_summary() {
-    let answer = |text: &str| serde_json::from_str::<Line>(text).unwrap();
+    let answer = |text: &str| serde_json::from_str::<crate::gateway::schema::AnyLine>(text).unwrap();
     let delivered = answer(r#"{"line":1,"id":"a","delivered":2,"outcome":"delivered","sessions":[]}"#);
     let nobody = answer(r#"{"line":2,"error":{"code":"no_session","message":"not connected"}}"#);
     let full = answer(r#"{"line":3,"id":"c","delivered":0,"outcome":"overloaded","sessions":[]}"#);

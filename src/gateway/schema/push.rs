@@ -168,6 +168,18 @@ pub struct LineRefused {
     pub error: ErrorBody,
 }
 
+/// Any answer of a stream, for its readers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AnyLine {
+    /// It was not sent off, or the node ends the stream.
+    Refused(LineRefused),
+    /// It was to all.
+    Broadcast(LineAnswer<BroadcastAnswer>),
+    /// It was to a user or a device.
+    Pushed(LineAnswer<PushAnswer>),
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{json, to_value};
