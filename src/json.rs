@@ -9,14 +9,16 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 /// Reads the object whose text is `text`.
 ///
 /// # Errors
-/// It is not JSON, not an object, or an object with other fields than `T` has.
+/// It is not JSON, not an object, or an object with other fields than `T` has. Text that is not UTF-8 is no JSON, also
+/// where it stands in a field that is ignored (RFC 8259 section 8.1).
 pub(crate) fn object<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
-    serde_json::from_slice(text).map(|Object(fields)| fields)
+    let text = str::from_utf8(text).map_err(|_| serde_json::Error::custom("it is not UTF-8"))?;
+    serde_json::from_str(text).map(|Object(fields)| fields)
 }
 
 /// A value that is read from an object and from nothing else.
@@ -83,6 +85,16 @@ mod tests {
         assert!(refusal(r#"{"name":"a","rest":1,"inner":[]}"#).contains("expected an object"));
         for other in ["7", "\"a\"", "null", "true", "", "{}x"] {
             refusal(other);
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_no_json_even_in_a_field_that_is_ignored() {
+        let read = |text: &[u8]| object::<Inner>(text).map_err(|error| error.to_string());
+        assert!(read(br#"{"number":7,"ignored":"a"}"#).is_ok());
+        for text in [&b"{\"ignored\":\"\xff\"}"[..], b"{\"ignored\":[{\"\xc3\":1}]}", b"{\"\xed\xa0\x80\":1}"]
+        {
+            assert!(read(text).unwrap_err().contains("not UTF-8"), "{text:?}");
         }
     }
 

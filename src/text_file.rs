@@ -24,6 +24,9 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
     if let Some(text) = bytes.strip_prefix(UTF_8_MARK) {
         bytes = text.to_owned();
     }
+    if bytes.starts_with(UTF_8_MARK) {
+        return Err(invalid("it begins with two byte order marks: save it again without".to_owned()));
+    }
     if UTF_16_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
         return Err(invalid("it is in UTF-16: save it as UTF-8".to_owned()));
     }
@@ -54,7 +57,7 @@ mod tests {
     fn a_byte_order_mark_is_cut_once_and_only_at_the_beginning() {
         assert_eq!(read_of(b"key\n"), Ok("key\n".to_owned()));
         assert_eq!(read_of(b"\xef\xbb\xbfkey\n"), Ok("key\n".to_owned()));
-        assert_eq!(read_of(b"\xef\xbb\xbf\xef\xbb\xbfkey"), Ok("\u{feff}key".to_owned()));
+        assert!(read_of(b"\xef\xbb\xbf\xef\xbb\xbfkey").unwrap_err().contains("two byte order marks"));
         assert_eq!(read_of(b"a\xef\xbb\xbf"), Ok("a\u{feff}".to_owned()));
         assert_eq!(read_of(b"\xef\xbb\xbf"), Ok(String::new()));
     }

@@ -463,6 +463,27 @@ fn origins_are_brought_into_the_form_that_browsers_send_or_refused() {
 }
 
 #[test]
+fn a_list_that_is_given_and_empty_is_refused() {
+    for nothing in ["", " ", ",", " , "] {
+        for flag in ["origin", "peer"] {
+            let raw = from_flags(&["--dev", "--name=n1", &format!("--{flag}={nothing}")]).unwrap();
+            refused(raw, &format!("--{flag}: "), "give a value, or leave it out");
+            let raw = from_toml(&format!("dev = true\nname = \"n1\"\n{flag} = {nothing:?}\n")).unwrap();
+            refused(raw, &format!("--{flag}: "), "give a value, or leave it out");
+        }
+        let files = Files::new();
+        let nothing: Vec<PathBuf> = nothing.split(',').map(PathBuf::from).collect();
+        let raw = RawConfig { jwt_secret_file: nothing.clone(), ..files.production() };
+        refused(raw, "--jwt-secret-file: ", "give a value, or leave it out");
+        let raw = RawConfig { jwt_public_key_file: nothing, ..files.production() };
+        refused(raw, "--jwt-public-key-file: ", "give a value, or leave it out");
+    }
+    let some = from_flags(&["--dev", "--name=n1", "--origin=https://a.example,"]).unwrap();
+    assert_eq!(validate(some).unwrap().auth.origins.len(), 1, "an empty item beside others says nothing");
+    assert!(validate(from_toml("dev = true\nname = \"n1\"\norigin = []\n").unwrap()).is_ok());
+}
+
+#[test]
 fn a_missing_file_names_itself() {
     let message = RawConfig::from_toml(Path::new("/nowhere/node.toml")).unwrap_err().to_string();
     assert!(message.starts_with("--config: can not read /nowhere/node.toml: "), "{message}");

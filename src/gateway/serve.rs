@@ -47,6 +47,7 @@ mod arrival;
 mod linger;
 mod pace;
 mod places;
+mod refused;
 
 use arrival::Arrival;
 use linger::{has_more, linger};
@@ -54,6 +55,7 @@ use pace::{HeadTimer, Pace, Paced};
 use places::Places;
 pub(crate) use places::Shares;
 pub(super) use places::{ConnectionSlot, Crowded};
+use refused::RefusedUpgrade;
 
 /// How connections are served.
 pub(crate) struct Terms {
@@ -172,7 +174,7 @@ where
             tokio::select! {
                 // Nobody else gets in before it is gone.
                 _ = timeout(SPARE_TIMEOUT, served) => {}
-                () = places.is_wanted(&pace) => debug!("it said nothing, and others wait"),
+                () = places.is_wanted(&pace) => debug!("it keeps the node waiting, and others wait"),
             }
         };
         tokio::spawn(connection.instrument(debug_span!("connection", %peer)));
@@ -210,6 +212,7 @@ where
     ) {
         let line = Line::new(io);
         let direct = line.direct();
+        let refused = RefusedUpgrade::default();
         let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
             pace.next_request();
             if slot.spare {
@@ -219,8 +222,9 @@ where
                 request.extensions_mut().insert(Arc::clone(&direct));
             }
             let opens = is_websocket(&request);
+            let asked = RefusedUpgrade::asked(request.extensions());
             let answer = (self.answer)(Arrival::body(request, &pace));
-            let (pace, direct) = (&pace, &direct);
+            let (pace, direct, refused) = (&pace, &direct, &refused);
             async move {
                 let mut response = if opens {
                     // A session is for a client that is there.
@@ -231,6 +235,8 @@ where
                 } else {
                     answer.await
                 };
+                pace.set_at_work(false);
+                refused.answered(asked, response.status());
                 if pace.is_unread() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -265,9 +271,15 @@ where
         if let Err(error) = ended {
             debug!(%error, "a connection ended with an error");
         }
-        let Some(parts) = connection.into_parts() else { return pace.release() };
-        let mut line = parts.io.into_inner();
-        let sending = malformed || pace.is_unread() || !parts.read_buf.is_empty() || has_more(&mut line);
+        let (io, read): (TokioIo<Line<I>>, _) = match connection.into_parts() {
+            Some(parts) => (parts.io, parts.read_buf),
+            None => match refused.socket() {
+                Some(socket) => socket,
+                None => return pace.release(),
+            },
+        };
+        let mut line = io.into_inner();
+        let sending = malformed || pace.is_unread() || !read.is_empty() || has_more(&mut line);
         if sending && !pace.is_stalled() {
             tokio::select! {
                 () = linger(&mut line) => {}

@@ -1,6 +1,9 @@
 //! A node whose operating system lets it open few files.
 
 use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::harness::{Launch, Node, Plain, Streams, alone, eventually, same, unique};
 
@@ -59,6 +62,40 @@ async fn a_node_whose_files_are_used_up_answers_probes_and_pushes_to_those_who_a
     assert_eq!(other.push("v", "hello").await.json["delivered"], 1);
     assert_eq!(client.next_text().await, "hello");
 }
+
+/// How callers keep a node waiting: a part of a head, a body that does not come, a refusal of what is not sent to its
+/// end, answers that are not read.
+const SLOW: [&str; 5] = [
+    "G",
+    "POST /v1/push HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+    "POST /v1/users/u/push HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n",
+    "POST /nowhere HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 9\r\n\r\n",
+    "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\nGET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_keeps_a_node_waiting_does_not_keep_out_a_probe() {
+    let _alone = alone().await;
+    let node = limited(&unique(), 64).await;
+    let mut client = node.connect("v", Some("d")).await;
+    for begin in SLOW {
+        let mut crowd = Vec::new();
+        for _ in 0..CROWD {
+            let mut caller = Plain::open(&node).await;
+            caller.send(begin).await;
+            crowd.push(caller);
+        }
+        let asked = Instant::now();
+        assert_eq!(ask(&node, "/livez").await, 200, "{begin}");
+        // Without making room it is 15 to 30 s. How long it takes exactly is a matter of the unit tests.
+        assert!(asked.elapsed() < Duration::from_secs(8), "{begin}: {:?}", asked.elapsed());
+        assert_eq!(node.push("v", begin).await.json["delivered"], 1);
+        assert_eq!(client.next_text().await, begin);
+    }
+}
+
+/// Twice as many as the node has places.
+const CROWD: usize = 80;
 
 /// A client that connects as well as it can.
 async fn handshake(node: &Node, n: usize) -> Plain {

@@ -3,6 +3,7 @@
 //! Each group of settings has a function. The first problem ends the work: an operator fixes one
 //! thing at a time, and later problems are often its consequences.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 
 use super::{ConfigError, RawConfig, files};
@@ -138,7 +139,7 @@ impl RawConfig {
 
     fn peers(&self) -> Result<Vec<String>, ConfigError> {
         let mut peers = Vec::new();
-        for peer in self.peer.iter().map(|peer| peer.trim()).filter(|peer| !peer.is_empty()) {
+        for peer in given("peer", &self.peer)? {
             let is_dialable = match peer.parse::<SocketAddr>() {
                 Ok(addr) => addr.port() != 0 && !addr.ip().is_unspecified(),
                 Err(_) => peer.rsplit_once(':').is_some_and(|(host, port)| {
@@ -229,12 +230,7 @@ impl RawConfig {
     }
 
     fn auth(&self, dev: bool) -> Result<AuthConfig, ConfigError> {
-        let origins = self
-            .origin
-            .iter()
-            .filter(|o| !o.trim().is_empty())
-            .map(|o| origin(o))
-            .collect::<Result<_, _>>()?;
+        let origins = given("origin", &self.origin)?.map(|text| origin(text)).collect::<Result<_, _>>()?;
         let max_token_lifetime = self.max_token_lifetime.unwrap_or(limits::TOKEN_LIFETIME_MAX);
         if dev {
             return Ok(AuthConfig { dev, origins, max_token_lifetime, ..AuthConfig::default() });
@@ -246,13 +242,12 @@ impl RawConfig {
                          or use --dev for a try on this machine",
             });
         };
-        let given = |path: &&std::path::PathBuf| !path.as_os_str().is_empty();
         let mut jwt_secrets = Vec::new();
-        for path in self.jwt_secret_file.iter().filter(given) {
+        for path in given("jwt-secret-file", &self.jwt_secret_file)? {
             jwt_secrets.push(files::secret("jwt-secret-file", path, files::JWT_SECRET_BYTES_MIN)?);
         }
         let mut jwt_public_keys_pem = Vec::new();
-        for path in self.jwt_public_key_file.iter().filter(given) {
+        for path in given("jwt-public-key-file", &self.jwt_public_key_file)? {
             jwt_public_keys_pem.push(files::ed25519_public_key("jwt-public-key-file", path)?);
         }
         if jwt_secrets.is_empty() && jwt_public_keys_pem.is_empty() {
@@ -291,6 +286,19 @@ fn cluster_key(key: Secret) -> Result<MeshIdentity, ConfigError> {
         });
     }
     Ok(MeshIdentity::ClusterKey(key))
+}
+
+/// The items of a list. Those that are empty do not count, but a list of nothing else was meant to say something.
+fn given<'a, T: AsRef<OsStr>>(
+    flag: &'static str,
+    items: &'a [T],
+) -> Result<impl Iterator<Item = &'a T>, ConfigError> {
+    let is_given = |item: &&T| !item.as_ref().as_encoded_bytes().trim_ascii().is_empty();
+    if !items.is_empty() && !items.iter().any(|item| is_given(&item)) {
+        let problem = "it is given and empty: give a value, or leave it out".to_owned();
+        return Err(ConfigError::Value { flag, problem });
+    }
+    Ok(items.iter().filter(is_given))
 }
 
 /// An origin in the form that browsers send.

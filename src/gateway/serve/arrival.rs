@@ -1,4 +1,4 @@
-//! The body of a request, which tells when nobody read it to its end.
+//! The body of a request, which tells when nobody read it to its end, and whether the caller is waited for.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,17 +18,20 @@ pub(super) struct Arrival {
     asks: bool,
     /// It was read to its end.
     ended: bool,
+    /// It is not as HTTP has it, and whatever follows can not be understood.
+    broken: bool,
 }
 
 impl Arrival {
     /// The body of a request, as the routes take it.
     pub(super) fn body(request: Request<Incoming>, pace: &Arc<Pace>) -> Request<axum::body::Body> {
+        pace.set_at_work(true);
         let asks = request.headers().contains_key(header::EXPECT);
         request.map(|body| {
             if body.is_end_stream() {
                 return axum::body::Body::empty();
             }
-            axum::body::Body::new(Self { body, pace: Arc::clone(pace), asks, ended: false })
+            axum::body::Body::new(Self { body, pace: Arc::clone(pace), asks, ended: false, broken: false })
         })
     }
 
@@ -41,7 +44,7 @@ impl Arrival {
     }
 
     fn is_read(&self) -> bool {
-        self.ended || self.body.is_end_stream()
+        !self.broken && (self.ended || self.body.is_end_stream())
     }
 }
 
@@ -53,8 +56,11 @@ impl Body for Arrival {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.pace.set_at_work(frame.is_ready());
+        let frame = ready!(frame);
         self.ended = frame.is_none();
+        self.broken |= matches!(frame, Some(Err(_)));
         Poll::Ready(frame)
     }
 
@@ -76,5 +82,6 @@ impl Drop for Arrival {
         if !self.is_read() {
             self.pace.leave_unread();
         }
+        self.pace.set_at_work(true);
     }
 }

@@ -8,7 +8,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -30,6 +30,10 @@ pub(super) struct Pace {
     stalled: AtomicBool,
     /// HTTP is over on this connection: it is a WebSocket.
     released: AtomicBool,
+    /// The caller has sent its request and waits for the answer: the node is at work.
+    at_work: AtomicBool,
+    /// Reads and writes so far that moved bytes. It wraps.
+    moves: AtomicU32,
 }
 
 impl Pace {
@@ -54,8 +58,23 @@ impl Pace {
     }
 
     /// Whether something of a request has arrived.
-    pub(super) fn has_begun(&self) -> bool {
+    fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the node, and not the caller, that has to do something next.
+    pub(super) fn set_at_work(&self, at_work: bool) {
+        self.at_work.store(at_work, Ordering::Relaxed);
+    }
+
+    /// How often bytes have moved so far; none while the node is at work and the caller waits for it.
+    pub(super) fn moves(&self) -> Option<u32> {
+        (!self.at_work.load(Ordering::Relaxed)).then(|| self.moves.load(Ordering::Relaxed))
+    }
+
+    /// Bytes have moved. Only the connection's task says so, one after the other.
+    fn moved(&self) {
+        self.moves.store(self.moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// From now on the connection may be as slow as it likes.
@@ -81,6 +100,7 @@ impl<I> Paced<I> {
     /// What a write came to; one that waits for too long is an error.
     fn judge(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() || self.pace.released.load(Ordering::Relaxed) {
+            self.pace.moved();
             self.stall = None;
             return written;
         }
@@ -101,6 +121,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.pace.begun.store(true, Ordering::Relaxed);
+            self.pace.moved();
         }
         read
     }

@@ -9,11 +9,11 @@
 //! WebSockets stay for long and would take everything, so that nobody could push to them: they get what the API and
 //! the spare places leave.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::pace::Pace;
 use crate::limits;
@@ -66,8 +66,37 @@ pub(super) struct Places {
     regular: Share,
     spare: Share,
     late: Share,
-    /// Somebody waits for a spare place.
+    /// Somebody waits for a spare place, and has waited for as long as one has to be patient.
     wanted: Notify,
+    patience: Mutex<Patience>,
+}
+
+/// How long the next caller waits before others have to make room for it. Each time it is over it is halved, so that a
+/// crowd of callers that say nothing passes quickly; after a calm time it is whole again.
+struct Patience {
+    last: Duration,
+    over: Option<Instant>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { last: PATIENCE_MAX, over: None }
+    }
+}
+
+impl Patience {
+    /// How long to wait.
+    fn now(&mut self) -> Duration {
+        if self.over.is_some_and(|over| over.elapsed() >= CALM_AFTER) {
+            *self = Self::default();
+        }
+        self.last
+    }
+
+    /// Somebody has waited for so long.
+    fn is_over(&mut self) {
+        *self = Self { last: (self.last / 2).max(PATIENCE_MIN), over: Some(Instant::now()) };
+    }
 }
 
 /// Connections of one kind.
@@ -99,20 +128,29 @@ impl Places {
             spare: Share::new(shares.spare),
             late: Share::new(LATE_CONNECTIONS),
             wanted: Notify::new(),
+            patience: Mutex::default(),
         }
     }
 
     /// A place for a connection that was accepted. When all are taken it gets a spare one; when those are taken too,
-    /// whoever has one and says nothing has to go.
+    /// whoever has one and keeps the node waiting has to go.
     pub(super) async fn take(&self) -> ConnectionSlot {
         loop {
+            let patience = self.patience().now();
             tokio::select! {
                 biased;
                 permit = self.regular.take() => return ConnectionSlot::new(permit, false),
                 permit = self.spare.take() => return ConnectionSlot::new(permit, true),
-                () = sleep(SPARE_SILENCE_MAX) => self.wanted.notify_waiters(),
+                () = sleep(patience) => {
+                    self.patience().is_over();
+                    self.wanted.notify_waiters();
+                }
             }
         }
+    }
+
+    fn patience(&self) -> std::sync::MutexGuard<'_, Patience> {
+        self.patience.lock().expect("no panic happens under this lock")
     }
 
     /// The same after the stop.
@@ -120,13 +158,18 @@ impl Places {
         ConnectionSlot::new(self.late.take().await, true)
     }
 
-    /// Waits until another connection wants the spare place of one that says nothing.
+    /// Waits until another connection wants the spare place of one that keeps the node waiting: it sends and takes
+    /// nothing, or takes too long over all of it. One whose request the node works on stays.
     pub(super) async fn is_wanted(&self, pace: &Pace) {
+        let (mut seen, mut slow) = (0, 0);
         loop {
             self.wanted.notified().await;
-            if !pace.has_begun() {
+            let Some(moves) = pace.moves() else { continue };
+            slow += 1;
+            if moves == seen || slow == SLOW_MAX {
                 return;
             }
+            seen = moves;
         }
     }
 
@@ -160,8 +203,16 @@ const API_CONNECTIONS: usize = limits::API_REQUESTS_MAX;
 const SPARE_CONNECTIONS: usize = 16;
 /// Connections after the stop. Guess: the same.
 const LATE_CONNECTIONS: usize = 16;
-/// How long a spare connection may say nothing while others wait for its place. Guess: a request comes with its connection.
-const SPARE_SILENCE_MAX: Duration = Duration::from_millis(50);
+/// How long others wait for a spare place before one that says nothing makes room. Guess: a request comes with its
+/// connection, and a part that is held back until the one before is acknowledged comes 40 ms later.
+const PATIENCE_MAX: Duration = Duration::from_millis(100);
+/// The same in a crowd. Arithmetic: 100 callers in three places pass in a third of a second.
+const PATIENCE_MIN: Duration = Duration::from_millis(10);
+/// How long nobody has waited when the crowd has passed. Guess.
+const CALM_AFTER: Duration = Duration::from_secs(1);
+/// How often a spare connection is asked to make room before it has to, though bytes move on it. Guess: a second, as
+/// for its head; a tenth of it in a crowd.
+const SLOW_MAX: u32 = 10;
 const NEVER_CLOSED: &str = "the places are never closed";
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ fn answers(waits: Arc<Notify>) -> impl Fn(Request) -> BoxFuture<'static, Respons
         }),
     );
     let app = app.route("/refused", post(|| async { (StatusCode::UNAUTHORIZED, "refused") }));
+    let app = app.route("/body", post(|body: String| async { body }));
     let app = app.route("/much", get(|| async { "x".repeat(MUCH_BYTES) }));
     move |request| {
         let app = app.clone();
@@ -207,6 +208,73 @@ async fn when_all_places_are_taken_others_get_one_request_each_and_wait_their_tu
     answer(&mut kept, "now").await;
 }
 
+/// What callers do that keep a node waiting.
+const SLOW: [&str; 6] = [
+    "G",
+    "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n",
+    "POST /body HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+    "POST /refused HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+    "POST /refused HTTP/1.1\r\nhost: x\r\nupgrade: h2c\r\ncontent-length: 9\r\n\r\n",
+    "GET /much HTTP/1.1\r\nhost: x\r\n\r\nGET /much HTTP/1.1\r\nhost: x\r\n\r\n",
+];
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_keeps_the_node_waiting_passes_quickly() {
+    for begin in SLOW {
+        let fixture = start_with(None, Shares::new(0, Some(4)));
+        let started = Instant::now();
+        let mut crowd = Vec::new();
+        for _ in 0..60 {
+            let mut caller = fixture.open().await;
+            caller.write_all(begin.as_bytes()).await.unwrap();
+            crowd.push(caller);
+        }
+        let mut other = fixture.open().await;
+        ask(&mut other, "/now").await;
+        assert!(answer_to_end(&mut other).await.ends_with("now"), "{begin}");
+        // Each holds the one spare place for twice the patience.
+        assert!(started.elapsed() < Duration::from_millis(1_500), "{begin}: {:?}", started.elapsed());
+        drop(crowd);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_trickles_passes_as_well() {
+    let fixture = start_with(None, Shares::new(0, Some(4)));
+    let mut kept = fixture.open().await;
+    ask(&mut kept, "/now").await;
+    answer(&mut kept, "now").await;
+    let started = Instant::now();
+    for _ in 0..10 {
+        let mut caller = fixture.open().await;
+        tokio::spawn(async move {
+            while caller.write_all(b"G").await.is_ok() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+    }
+    let mut other = fixture.open().await;
+    ask(&mut other, "/now").await;
+    assert!(answer_to_end(&mut other).await.ends_with("now"));
+    assert!(started.elapsed() < 2 * SPARE_HEAD_TIMEOUT, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_node_in_a_spare_place_keeps_it_and_gets_its_answer() {
+    let fixture = start_with(None, Shares::new(0, Some(4)));
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        kept.push(fixture.open().await);
+    }
+    let mut patient = fixture.open().await;
+    ask(&mut patient, "/later").await;
+    let others = [fixture.open().await, fixture.open().await];
+    sleep(Duration::from_secs(2)).await;
+    fixture.gate.notify_one();
+    assert!(answer_to_end(&mut patient).await.ends_with("later"));
+    drop(others);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_sends_its_head_too_slowly_is_dropped() {
     let fixture = start(None);
@@ -264,6 +332,10 @@ async fn what_follows_a_refusal_is_read_so_that_the_refusal_arrives() {
         "POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
         "POST /refused HTTP/1.1\r\nhost: x\r\nbad header: 1\r\n\r\n",
         "NONSENSE\r\n\r\n",
+        "POST /refused HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 1000000\r\n\r\n",
+        "POST /nowhere HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\ncontent-length: 1000000\r\n\r\n",
+        "CONNECT x:443 HTTP/1.1\r\nhost: x:443\r\ncontent-length: 1000000\r\n\r\n",
+        "CONNECT x:443 HTTP/1.1\r\nhost: x:443\r\n\r\n",
     ] {
         let fixture = start(None);
         let mut client = fixture.open().await;
@@ -303,6 +375,19 @@ async fn a_caller_that_asks_before_it_sends_is_told_without_having_to() {
     client.write_all(head.as_bytes()).await.unwrap();
     let text = answer(&mut client, "refused").await;
     assert!(text.starts_with("HTTP/1.1 401") && text.contains("connection: close"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_no_http_ends_the_connection_and_the_answer_says_so() {
+    let head = "POST /body HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    for broken in ["xyz\r\n", "2\r\nhi;\r\n", "2\r\nhi\r\n0\r\nbad trailer\r\n\r\n"] {
+        let fixture = start(None);
+        let mut client = fixture.open().await;
+        client.write_all(format!("{head}{broken}").as_bytes()).await.unwrap();
+        client.write_all(b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let text = answer_to_end(&mut client).await;
+        assert!(text.starts_with("HTTP/1.1 4") && text.contains("connection: close"), "{broken:?}: {text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
