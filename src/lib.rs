@@ -16,7 +16,7 @@
 //!
 //! ```text
 //! id limits hash host json key push text_file wire ◄─ receipt config token metrics vital ◄─ directory membership session
-//!                     ◄─ replica ◄─ mesh ◄─ router ◄─ handle handler ◄─ gateway ◄─ node ◄─ cli internals
+//!                     ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
 //! The directory, the liveness overlay, the outbox, the heartbeat, the routing decision and the
@@ -67,6 +67,7 @@ mod mesh;
 mod metrics;
 mod receipt;
 mod replica;
+mod replication;
 mod router;
 mod session;
 mod text_file;

@@ -32,13 +32,15 @@ use crate::token::TokenKeyError;
 pub use crate::vital::Fault;
 use crate::wire::Wire;
 
+mod company;
 mod drain;
 mod liveness;
+mod members;
 mod observer;
+mod owners;
 mod readiness;
 mod returned;
 mod seeds;
-mod service;
 mod shared;
 mod start;
 #[cfg(test)]

@@ -11,6 +11,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/layers.rs"]
@@ -26,6 +28,11 @@ use source::Source;
 fn modules_use_only_what_stands_to_their_left_in_the_layer_rule() {
     let layers = layers::Layers::read(&text("src/lib.rs"));
     report(sources(&["src"]).iter().flat_map(|source| layers.violations(source)));
+}
+
+#[test]
+fn no_files_of_the_product_use_each_other_in_a_circle() {
+    report(circles::Circles::read("src", &sources(&["src"])).violations());
 }
 
 #[test]

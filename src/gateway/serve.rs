@@ -174,7 +174,7 @@ where
             tokio::select! {
                 // Nobody else gets in before it is gone.
                 _ = timeout(SPARE_TIMEOUT, served) => {}
-                () = places.is_wanted(&pace) => debug!("it keeps the node waiting, and others wait"),
+                () = pace.has_to_go(&places) => debug!("it keeps the node waiting, and others wait"),
             }
         };
         tokio::spawn(connection.instrument(debug_span!("connection", %peer)));

@@ -21,51 +21,6 @@ use crate::metrics::label::Offence;
 /// Version of everything that crosses the mesh. Nodes of different versions refuse each other.
 pub(crate) const PROTOCOL_VERSION: u8 = 4;
 
-/// What a stream carries; its first byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum StreamKind {
-    /// Bidirectional: who are you.
-    Hello = 1,
-    /// Bidirectional: which incarnation of my name do you know.
-    Probe = 2,
-    /// Requests.
-    Lane = 3,
-    /// Receipts.
-    Receipts = 4,
-    /// One gossip message that exceeds a datagram.
-    Gossip = 5,
-    /// Bidirectional: subscribe to a section that the accepting node holds.
-    Section = 6,
-    /// Bidirectional: compare where all sections stand.
-    Digests = 7,
-}
-
-impl StreamKind {
-    fn from_byte(byte: u8) -> Option<Self> {
-        Some(match byte {
-            1 => Self::Hello,
-            2 => Self::Probe,
-            3 => Self::Lane,
-            4 => Self::Receipts,
-            5 => Self::Gossip,
-            6 => Self::Section,
-            7 => Self::Digests,
-            _ => return None,
-        })
-    }
-
-    /// Bytes of the largest payload on a stream of this kind: only a push has one.
-    fn payload_bytes_max(self) -> usize {
-        if self == Self::Lane { limits::FRAME_PAYLOAD_BYTES_MAX } else { 0 }
-    }
-
-    /// The two bytes that open a stream of this kind.
-    pub(crate) fn preface(self) -> [u8; 2] {
-        [self as u8, PROTOCOL_VERSION]
-    }
-}
-
 /// Why bytes from a peer are not a frame. The link is of no use after it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CodecError {
@@ -214,23 +169,27 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    /// Reads the stream's kind.
+    /// Reads the first two bytes of a stream, and returns the first: its kind.
     ///
     /// # Errors
-    /// [`CodecError::Preface`] and [`CodecError::Broken`].
-    pub(crate) async fn open(mut stream: RecvStream) -> Result<(StreamKind, Self), CodecError> {
+    /// [`CodecError::Preface`]: the second byte is another version. [`CodecError::Broken`].
+    pub(crate) async fn open(mut stream: RecvStream) -> Result<(u8, Self), CodecError> {
         let mut preface = [0; 2];
         stream.read_exact(&mut preface).await.map_err(|error| CodecError::Broken(error.to_string()))?;
         let [kind, version] = preface;
-        match StreamKind::from_byte(kind) {
-            Some(known) if version == PROTOCOL_VERSION => {
-                Ok((known, Self { stream, decoder: Decoder::with_payloads(known.payload_bytes_max()) }))
-            }
-            _ => Err(CodecError::Preface { kind, version }),
+        if version != PROTOCOL_VERSION {
+            return Err(CodecError::Preface { kind, version });
         }
+        Ok((kind, Self::answers(stream)))
     }
 
-    /// Reads the answering half of a bidirectional stream, which has no preface.
+    /// Allows payloads of so many bytes beside the headers.
+    pub(crate) fn with_payloads(mut self, bytes_max: usize) -> Self {
+        self.decoder.payload_bytes_max = bytes_max;
+        self
+    }
+
+    /// Reads frames without payloads from a stream that has no preface, or whose preface is read.
     pub(crate) fn answers(stream: RecvStream) -> Self {
         Self { stream, decoder: Decoder::with_payloads(0) }
     }

@@ -7,7 +7,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::limits;
 use crate::mesh::bucket::Bucket;
@@ -52,6 +52,14 @@ impl Breach {
             Self::Stalled | Self::Mute => Some(Offence::Stalled),
         }
     }
+}
+
+/// What a stream has to bring soon after its opening.
+///
+/// # Errors
+/// [`Breach::Silent`], and what the reading itself found.
+pub(crate) async fn soon<T>(reading: impl Future<Output = Result<T, CodecError>>) -> Result<T, Breach> {
+    Ok(timeout(limits::STREAM_SILENCE_MAX, reading).await.map_err(|_| Breach::Silent)??)
 }
 
 /// What the peer at the other end of one link has done lately.

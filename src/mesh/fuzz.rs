@@ -14,41 +14,15 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
-use crate::config::{Takeover, Tuning};
-use crate::directory::SnapshotFrame;
-use crate::id::{ClusterName, DeviceId, Incarnation, NodeName, SessionKey, UserId};
-use crate::key::KeyHasher;
+use crate::id::{ClusterName, Incarnation, NodeName};
 use crate::membership::gossip::{Gossip, GossipConfig};
 use crate::membership::member::{Advert, AdvertState};
 use crate::mesh::codec::{Decoder, encode};
-use crate::mesh::frame::{
-    Digests, Hello, HelloAnswer, Probe, ProbeAnswer, Receipts, Request, SectionFrame, Subscribe,
-};
+use crate::mesh::frame::Hello;
 use crate::mesh::gossip::{GossipSend, GossipTransport};
 use crate::mesh::handshake::checked;
 use crate::mesh::identity;
 use crate::metrics::label::Offence;
-use crate::replica::{Arriving, Replica};
-
-/// A stream of frames. The first byte says of which, the second where it is cut in two.
-pub(crate) fn codec(data: &[u8]) {
-    let [kind, cut, stream @ ..] = data else { return };
-    match kind % 8 {
-        0 => {
-            for (request, _) in frames::<Request>(stream, *cut) {
-                // What a link answers is bounded by this.
-                let _ = request.recipients.check();
-            }
-        }
-        1 => _ = frames::<Receipts>(stream, *cut),
-        2 => _ = frames::<Subscribe>(stream, *cut),
-        3 => _ = frames::<Digests>(stream, *cut),
-        4 => _ = frames::<SectionFrame>(stream, *cut),
-        5 => _ = frames::<HelloAnswer>(stream, *cut),
-        6 => _ = frames::<Probe>(stream, *cut),
-        _ => _ = frames::<ProbeAnswer>(stream, *cut),
-    }
-}
 
 /// The first frame of a link.
 pub(crate) fn hello(data: &[u8]) {
@@ -63,57 +37,6 @@ pub(crate) fn hello(data: &[u8]) {
 /// A certificate in DER.
 pub(crate) fn certificate(data: &[u8]) {
     identity::fuzz::certificate(data);
-}
-
-/// The frames of one subscription, merged into a directory. The first byte says under which policy.
-pub(crate) fn section(data: &[u8]) {
-    let [policy, stream @ ..] = data else { return };
-    let takeover = match policy % 4 {
-        0 => Takeover::ExclusiveDevice,
-        1 => Takeover::RejectNewer,
-        2 => Takeover::OnePerUser,
-        _ => Takeover::MaxPerUser(2),
-    };
-    let (owner, hasher) = (name("peer"), KeyHasher::new(&[0; 32]));
-    let names = SessionKey::new(
-        UserId::new("u").expect("a letter is a user"),
-        DeviceId::new("d").expect("a letter is a device"),
-    );
-    let key = hasher.key(&names);
-    let replica = Replica::new(name(ME), Incarnation(1), hasher, takeover, Tuning::default());
-    let _ = replica.claim(key, 5, None, None, |_| {});
-    let mut arriving: Option<Arriving<'_>> = None;
-    for (frame, _) in frames::<SectionFrame>(stream, 0) {
-        let merged = match frame {
-            SectionFrame::Head(_) => Ok(Vec::new()),
-            SectionFrame::Delta(delta) => match &mut arriving {
-                Some(arriving) => arriving.mend(&delta).map(|()| Vec::new()),
-                None => replica.merge_delta(&owner, delta),
-            },
-            SectionFrame::Snapshot(SnapshotFrame::Begin(position)) => {
-                arriving = None;
-                replica.begin(&owner, position).map(|begun| {
-                    arriving = begun;
-                    Vec::new()
-                })
-            }
-            SectionFrame::Snapshot(SnapshotFrame::Chunk(entries)) => {
-                if let Some(arriving) = &mut arriving {
-                    arriving.fill(&entries.0);
-                }
-                Ok(Vec::new())
-            }
-            SectionFrame::Snapshot(SnapshotFrame::End { digest, count }) => {
-                arriving.take().map_or(Ok(Vec::new()), |arriving| arriving.end(digest, count))
-            }
-        };
-        // A subscription ends with its first error.
-        if merged.is_err() {
-            break;
-        }
-    }
-    assert_eq!(replica.own_len(), 1, "nobody writes this node's section but itself");
-    let _ = (replica.counts(), replica.audit(), replica.page(None, 9));
 }
 
 /// A gossip message of a member, taken in by a node's gossip, which must outlive it.
@@ -142,7 +65,7 @@ pub(crate) fn gossip(data: &[u8]) {
 
 /// Cuts the frames out of a stream that arrives at once and in two pieces. Both have to be the same, and each
 /// frame has to survive being sent on.
-fn frames<H>(stream: &[u8], cut: u8) -> Vec<(H, Bytes)>
+pub(crate) fn frames<H>(stream: &[u8], cut: u8) -> Vec<(H, Bytes)>
 where
     H: Serialize + DeserializeOwned + PartialEq + Debug,
 {
@@ -203,9 +126,10 @@ impl GossipSend for Nowhere {
     fn send(&self, _: SocketAddr, _: Bytes) {}
 }
 
-fn name(text: &str) -> NodeName {
+/// The name of a node.
+pub(crate) fn name(text: &str) -> NodeName {
     NodeName::new(text).expect("a word is a name")
 }
 
 /// The node that reads.
-const ME: &str = "me";
+pub(crate) const ME: &str = "me";

@@ -33,6 +33,7 @@ use tracing::debug;
 
 use crate::limits;
 
+pub(crate) mod carrier;
 mod contents;
 
 /// Takes gossip messages to peers.

@@ -10,8 +10,9 @@ use tokio::time::timeout;
 
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
-use crate::mesh::codec::{CodecError, FrameReader, StreamKind, bounded_list, write_frame};
+use crate::mesh::codec::{CodecError, PROTOCOL_VERSION, bounded_list, write_frame};
 use crate::mesh::frame::{Hello, HelloAnswer, Probe, ProbeAnswer, Settings};
+use crate::mesh::stream::{HELLO, Inbound, PROBE, StreamKind};
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +95,7 @@ pub(crate) async fn greet(
     proven: &NodeName,
     hello: &Hello,
 ) -> Result<Hello, HandshakeError> {
-    match ask(connection, StreamKind::Hello, hello).await? {
+    match ask(connection, HELLO, hello).await? {
         HelloAnswer::Welcome(peer) => {
             let peer = checked(peer, proven)?;
             agree(&hello.settings, &peer.settings)?;
@@ -130,7 +131,7 @@ pub(crate) fn agree(ours: &Settings, theirs: &Settings) -> Result<(), HandshakeE
 /// # Errors
 /// See [`HandshakeError`].
 pub(crate) async fn probe(connection: &Connection, name: &NodeName) -> Result<ProbeAnswer, HandshakeError> {
-    ask(connection, StreamKind::Probe, &Probe { name: name.clone() }).await
+    ask(connection, PROBE, &Probe { name: name.clone() }).await
 }
 
 async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
@@ -139,11 +140,10 @@ async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
     question: &Q,
 ) -> Result<A, HandshakeError> {
     let exchange = async {
-        let (mut send, recv) = connection.open_bi().await.map_err(|e| CodecError::Broken(e.to_string()))?;
-        send.write_all(&kind.preface()).await.map_err(|e| CodecError::Broken(e.to_string()))?;
+        let (mut send, mut answers) = kind.ask(connection).await?;
         write_frame(&mut send, question).await?;
         let _ = send.finish(); // Fails on a stream that is gone, and then so does the read.
-        FrameReader::answers(recv).next().await?.map(|(answer, _)| answer).ok_or(HandshakeError::Unexpected)
+        answers.next().await?.map(|(answer, _)| answer).ok_or(HandshakeError::Unexpected)
     };
     timeout(limits::HELLO_TIMEOUT, exchange).await.map_err(|_| HandshakeError::Timeout)?
 }
@@ -155,13 +155,19 @@ async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
 pub(crate) async fn opening(connection: &Connection, proven: &NodeName) -> Result<Opening, HandshakeError> {
     let exchange = async {
         let (send, recv) = connection.accept_bi().await.map_err(|e| CodecError::Broken(e.to_string()))?;
-        let (kind, mut reader) = FrameReader::open(recv).await?;
+        let kinds = |byte| [HELLO, PROBE].into_iter().find(|kind| kind.byte == byte);
+        let (kind, Inbound { mut reader, answer }) =
+            Inbound::open(recv, Some(send), kinds).await.map_err(|error| match error {
+                CodecError::Preface { version: PROTOCOL_VERSION, .. } => HandshakeError::Unexpected,
+                error => error.into(),
+            })?;
+        let send = answer.ok_or(HandshakeError::Unexpected)?;
         match kind {
-            StreamKind::Hello => {
+            HELLO => {
                 let (hello, _) = reader.next().await?.ok_or(HandshakeError::Unexpected)?;
                 Ok(Opening::Link(checked(hello, proven)?, send))
             }
-            StreamKind::Probe => {
+            PROBE => {
                 let (probe, _): (Probe, _) = reader.next().await?.ok_or(HandshakeError::Unexpected)?;
                 if probe.name == *proven {
                     Ok(Opening::Probe(probe, send))

@@ -6,10 +6,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
-use quinn::{Connection, SendStream};
 
 use crate::limits;
-use crate::mesh::codec::StreamKind;
 
 /// The queue of one stream. It takes no memory while nothing waits.
 pub(crate) struct Lane(Mutex<State>);
@@ -82,33 +80,10 @@ pub(crate) fn give_back<T>(queue: &mut VecDeque<T>) {
     }
 }
 
-/// Opens a stream of this kind for writing.
-///
-/// # Errors
-/// The link is gone.
-pub(crate) async fn open_stream(
-    connection: &Connection,
-    kind: StreamKind,
-    priority: i32,
-) -> Result<SendStream, quinn::WriteError> {
-    let mut stream = connection.open_uni().await?;
-    let _ = stream.set_priority(priority); // Fails on a closed stream only, and then so does the write.
-    stream.write_all(&kind.preface()).await?;
-    Ok(stream)
-}
-
 /// Room that an empty queue keeps. Guess: what waits together in a link that is in use; some kilobytes.
 const KEPT_MAX: usize = 64;
 /// Frames written at once. Guess.
 const CHUNKS_MAX: usize = 256;
-/// Gossip over directory over pushes over snapshots.
-pub(crate) const GOSSIP_PRIORITY: i32 = 30;
-/// See [`GOSSIP_PRIORITY`].
-pub(crate) const DIRECTORY_PRIORITY: i32 = 20;
-/// See [`GOSSIP_PRIORITY`].
-pub(crate) const PUSH_PRIORITY: i32 = 10;
-/// See [`GOSSIP_PRIORITY`].
-pub(crate) const SNAPSHOT_PRIORITY: i32 = 0;
 
 #[cfg(test)]
 mod tests {

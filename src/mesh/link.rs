@@ -1,38 +1,29 @@
-//! The QUIC connection that is in use to one peer, and all the streams on it.
+//! The QUIC connection that is in use to one peer: what is sent on it, and what is known of it.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, ConnectionError, RecvStream, SendStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at, sleep, timeout};
+use quinn::Connection;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, warn};
+use tracing::warn;
 
-use crate::hash;
-use crate::id::{Incarnation, NodeName, SessionKey, UserId};
+use crate::id::{Incarnation, NodeName};
 use crate::limits;
-use crate::mesh::codec::{CodecError, FrameReader, StreamKind, encode};
 use crate::mesh::conduct::{Breach, Conduct};
 use crate::mesh::endpoint::CloseCode;
-use crate::mesh::frame::{Action, Digests, Receipts, Recipients, Request, Subscribe};
-use crate::mesh::lane::{GOSSIP_PRIORITY, open_stream};
+use crate::mesh::frame::Receipt;
 use crate::mesh::mailbox::Mailbox;
-use crate::mesh::notice::Notice;
 use crate::mesh::offenders::Offenders;
 use crate::mesh::outbound::Outbound;
-use crate::mesh::receipts::{Expected, Pending};
-use crate::mesh::{Service, anti_entropy, replication};
+use crate::mesh::receipts::{Expected, Pending, Refused};
 use crate::metrics::Metrics;
-use crate::metrics::label::Task;
 use crate::receipt::Answer;
-use crate::replica::Replica;
-use crate::vital::{Panicked, Vitals};
+use crate::vital::Vitals;
 
 /// The node at the other end of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,15 +36,12 @@ pub(crate) struct Peer {
     pub(crate) mesh: SocketAddr,
 }
 
-/// A request that was not sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
-    /// A queue of the link is full.
-    #[error("the link's queue is full")]
-    Overloaded,
-    /// The link is gone.
-    #[error("the link is closed")]
-    Closed,
+/// What all links of a node share.
+pub(crate) struct LinkShared {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) vitals: Vitals,
+    /// Peers that were cut off lately.
+    pub(crate) offenders: Offenders,
 }
 
 /// The link to one peer.
@@ -68,79 +56,19 @@ pub(crate) struct Link {
     owed: AtomicUsize,
     gossip: Arc<Mailbox<Bytes>>,
     conduct: Conduct,
-    /// One snapshot at a time is sent to the peer, so that none takes the places of all.
-    snapshot: Semaphore,
+    /// One bulk transfer at a time goes to the peer, so that none takes the places of all.
+    bulk: Semaphore,
     /// Requests may be sent: none is in flight any more on the links that came before.
     settled: CancellationToken,
     /// Another connection to the peer is in use: nothing new is sent here.
     retired: CancellationToken,
     heard: Mutex<Heard>,
-}
-
-/// How a link ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LinkEnd {
-    /// The peer said that it left the cluster.
-    PeerLeft,
-    /// This node closed it: it stops, or the peer broke the protocol.
-    ClosedHere,
-    /// The peer or the path is gone.
-    Broken,
-}
-
-/// When the work of a link may end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum MayEnd {
-    Before,
-    WithTheLink,
+    shared: Arc<LinkShared>,
 }
 
 struct Heard {
     datagrams: u64,
     at: Instant,
-}
-
-/// What the tasks of a link work with.
-pub(crate) struct LinkContext {
-    pub(crate) service: Arc<dyn Service>,
-    pub(crate) replica: Arc<Replica>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) vitals: Vitals,
-    pub(crate) gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
-    /// Peers that were cut off lately.
-    pub(crate) offenders: Offenders,
-    /// Snapshots that may be sent now.
-    pub(crate) snapshots_sent: Semaphore,
-    /// Snapshots that may be received now.
-    pub(crate) snapshots_received: Semaphore,
-    /// The sections that are being pulled.
-    pub(crate) pulling: Mutex<BTreeSet<NodeName>>,
-    /// Of copies that are found to be wrong.
-    pub(crate) wrong: Notice,
-}
-
-impl LinkContext {
-    /// What the tasks of all links of a node share.
-    pub(crate) fn new(
-        service: Arc<dyn Service>,
-        replica: Arc<Replica>,
-        metrics: Arc<Metrics>,
-        vitals: Vitals,
-        gossip_inbox: mpsc::Sender<(SocketAddr, Bytes)>,
-    ) -> Self {
-        Self {
-            service,
-            replica,
-            metrics,
-            vitals,
-            gossip_inbox,
-            offenders: Offenders::default(),
-            snapshots_sent: Semaphore::new(limits::SNAPSHOTS_MAX),
-            snapshots_received: Semaphore::new(limits::SNAPSHOTS_MAX),
-            pulling: Mutex::new(BTreeSet::new()),
-            wrong: Notice::new(limits::REFUSALS_LOGGED_EVERY),
-        }
-    }
 }
 
 impl Link {
@@ -151,6 +79,7 @@ impl Link {
         connection: Connection,
         dialled: bool,
         gossip: Arc<Mailbox<Bytes>>,
+        shared: Arc<LinkShared>,
     ) -> Self {
         let since = Instant::now();
         Self {
@@ -163,10 +92,11 @@ impl Link {
             owed: AtomicUsize::new(0),
             gossip,
             conduct: Conduct::new(),
-            snapshot: Semaphore::new(1),
+            bulk: Semaphore::new(1),
             settled: CancellationToken::new(),
             retired: CancellationToken::new(),
             heard: Mutex::new(Heard { datagrams: 0, at: since }),
+            shared,
         }
     }
 
@@ -200,6 +130,11 @@ impl Link {
         self.retired.cancel();
     }
 
+    /// Ends when another connection to the peer is in use.
+    pub(crate) async fn retired(&self) {
+        self.retired.cancelled().await;
+    }
+
     /// Ends when no request waits for its receipt.
     pub(crate) async fn idle(&self) {
         self.pending.idle().await;
@@ -220,9 +155,24 @@ impl Link {
         &self.conduct
     }
 
-    /// The place of the one snapshot that is sent to the peer.
-    pub(crate) fn snapshot(&self) -> &Semaphore {
-        &self.snapshot
+    /// The place of the one bulk transfer to the peer.
+    pub(crate) fn bulk(&self) -> &Semaphore {
+        &self.bulk
+    }
+
+    /// The gossip that waits for the peer.
+    pub(crate) fn gossip(&self) -> &Mailbox<Bytes> {
+        &self.gossip
+    }
+
+    /// What is to be told of the tasks of the link.
+    pub(crate) fn vitals(&self) -> &Vitals {
+        &self.shared.vitals
+    }
+
+    /// Receipts that have come.
+    pub(crate) fn answered(&self) -> u64 {
+        self.pending.answered()
     }
 
     /// Requests that wait for their receipt.
@@ -250,30 +200,48 @@ impl Link {
         heard.at
     }
 
-    /// Queues a request for the peer, or for `relay_to` by way of it; what it asks for happens in the
-    /// order of these calls for each user. The receiver fails when the link breaks before the answer.
+    /// Queues a request for the peer, whose header `encode` makes with its number. Requests of one lane arrive in the
+    /// order of these calls. The receiver fails when the link breaks before the answer.
     ///
     /// # Errors
     /// [`Refused`]: nothing was queued.
     pub(crate) fn request(
         &self,
-        relay_to: Option<NodeName>,
-        recipients: Recipients,
-        action: Action,
+        lane: usize,
+        expected: Expected,
+        encode: impl FnOnce(u64) -> Bytes,
         payload: Bytes,
     ) -> Result<oneshot::Receiver<Answer>, Refused> {
-        let lane = match &recipients {
-            Recipients::Session(SessionKey { user, .. }) | Recipients::Devices { user, .. } => lane_of(user),
-            Recipients::All | Recipients::Keys(_) => 0,
-        };
-        let (seq, answer) = self.pending.register(Expected::of(&recipients, relay_to.is_some()))?;
-        let header = encode(&Request { seq, relay_to, recipients, action }, payload.len());
-        if self.outbound.request(lane, header, payload) {
+        let (seq, answer) = self.pending.register(expected)?;
+        if self.outbound.request(lane, encode(seq), payload) {
             Ok(answer)
         } else {
             self.pending.cancel(seq);
             Err(Refused::Overloaded)
         }
+    }
+
+    /// A request of the peer has come, which is to be answered.
+    ///
+    /// # Errors
+    /// [`Breach::Flood`]: too many are not answered yet.
+    pub(crate) fn owe(&self) -> Result<(), Breach> {
+        // The peer counts a request for at least as long as it is counted here.
+        let owed = self.owed.fetch_add(1, Ordering::Relaxed);
+        if owed >= limits::PENDING_MAX { Err(Breach::Flood("requests at once")) } else { Ok(()) }
+    }
+
+    /// Ends when the receipts that wait are few enough to take more requests.
+    pub(crate) async fn room(&self) {
+        self.outbound.room().await;
+    }
+
+    /// A receipt of the peer has come.
+    ///
+    /// # Errors
+    /// [`Breach::Unasked`] and [`Breach::Answer`].
+    pub(crate) fn complete(&self, receipt: Receipt) -> Result<(), Breach> {
+        self.pending.complete(receipt)
     }
 
     /// Sends the answer to the peer's request `seq`.
@@ -285,241 +253,28 @@ impl Link {
         }
     }
 
-    /// Runs the link until its connection closes, and says who closed it. Requests are sent once it is
-    /// [settled](Self::settle).
-    pub(crate) async fn run(self: Arc<Self>, context: Arc<LinkContext>) -> LinkEnd {
-        let tasks = self.spawn_tasks(&context);
-        let reason = self.connection.closed().await;
+    /// Writes requests and receipts until the link breaks.
+    ///
+    /// # Errors
+    /// [`Breach::Stalled`]: the peer takes nothing any more.
+    pub(crate) async fn write(&self) -> Result<(), Breach> {
+        self.outbound.run(&self.connection, self.settled(), || self.is_busy()).await
+    }
+
+    /// The connection is closed: nobody is answered any more.
+    pub(crate) fn end(&self) {
         self.pending.close();
-        drop(tasks);
-        debug!(peer = %self.peer.name, %reason, "link closed");
-        match reason {
-            ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Left.code() => {
-                LinkEnd::PeerLeft
-            }
-            ConnectionError::LocallyClosed => LinkEnd::ClosedHere,
-            _ => LinkEnd::Broken,
-        }
-    }
-
-    /// The tasks of the link.
-    fn spawn_tasks(self: &Arc<Self>, context: &Arc<LinkContext>) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
-        let (link, with) = (Arc::clone(self), Arc::clone(context));
-        let replicate = async move {
-            let breach = replication::follow(&link.connection, &link.peer, &with).await;
-            breach.map_or(Ok(()), Err)
-        };
-        self.spawn(&mut tasks, context, MayEnd::WithTheLink, replicate);
-        let link = Arc::clone(self);
-        let send =
-            async move { link.outbound.run(&link.connection, link.settled(), || link.is_busy()).await };
-        self.spawn(&mut tasks, context, MayEnd::WithTheLink, send);
-        let link = Arc::clone(self);
-        let watch = async move { Err(link.watch_answers().await) };
-        self.spawn(&mut tasks, context, MayEnd::WithTheLink, watch);
-        let (link, with) = (Arc::clone(self), Arc::clone(context));
-        let accept = async move { link.accept_datagrams(&with).await };
-        self.spawn(&mut tasks, context, MayEnd::WithTheLink, accept);
-        let (link, with) = (Arc::clone(self), Arc::clone(context));
-        let accept = async move {
-            link.accept_streams(with).await;
-            Ok(())
-        };
-        self.spawn(&mut tasks, context, MayEnd::WithTheLink, accept);
-        let link = Arc::clone(self);
-        let gossip = async move {
-            link.send_gossip().await; // Until the link is retired.
-            Ok(())
-        };
-        self.spawn(&mut tasks, context, MayEnd::Before, gossip);
-        if self.dialled {
-            let (link, with) = (Arc::clone(self), Arc::clone(context));
-            let exchange = async move {
-                anti_entropy::exchange(&link, &with).await;
-                Ok(())
-            };
-            self.spawn(&mut tasks, context, MayEnd::Before, exchange);
-        }
-        tasks
-    }
-
-    /// Spawns work of the link. Its panic, its breach and its early end are the end of the link: one that only seems
-    /// to work would be worse than none. The task itself sees to that: whoever holds it may be gone before it.
-    fn spawn(
-        self: &Arc<Self>,
-        tasks: &mut JoinSet<()>,
-        context: &Arc<LinkContext>,
-        may_end: MayEnd,
-        work: impl Future<Output = Result<(), Breach>> + Send + 'static,
-    ) {
-        let (link, context) = (Arc::clone(self), Arc::clone(context));
-        let work = async move {
-            match context.vitals.contained(Task::Link, work).await {
-                Ok(Ok(())) => {}
-                Ok(Err(breach)) => link.reject(&context, &breach),
-                Err(Panicked) => link.fail(),
-            }
-            if may_end == MayEnd::WithTheLink && link.connection.close_reason().is_none() {
-                context.vitals.count(Task::Link, "it ended early");
-                link.fail();
-            }
-        };
-        tasks.spawn(work.in_current_span());
-    }
-
-    fn fail(&self) {
-        error!(peer = %self.peer.name, "closing the link");
-        CloseCode::Ended.close(&self.connection);
-    }
-
-    async fn send_gossip(&self) {
-        loop {
-            // The mailbox is the peer's, not the link's: one that is retired must not empty it.
-            let message = tokio::select! {
-                message = self.gossip.pop() => message,
-                () = self.retired.cancelled() => return,
-            };
-            let fits = self.connection.max_datagram_size().is_some_and(|max| message.len() <= max);
-            if fits {
-                let _ = self.connection.send_datagram(message); // Gossip repeats itself.
-                continue;
-            }
-            let send = async {
-                let mut stream = open_stream(&self.connection, StreamKind::Gossip, GOSSIP_PRIORITY).await?;
-                stream.write_chunk(message).await?;
-                let _ = stream.finish();
-                Ok::<_, quinn::WriteError>(())
-            };
-            let _ = timeout(limits::GOSSIP_DEADLINE, send).await; // A late round is worth nothing.
-        }
-    }
-
-    async fn accept_datagrams(&self, context: &LinkContext) -> Result<(), Breach> {
-        while let Ok(datagram) = self.connection.read_datagram().await {
-            self.receive_gossip(context, datagram)?;
-        }
-        Ok(())
-    }
-
-    fn receive_gossip(&self, context: &LinkContext, message: Bytes) -> Result<(), Breach> {
-        let within = self.conduct.gossip(Instant::now())?;
-        if !within || context.gossip_inbox.try_send((self.peer.mesh, message)).is_err() {
-            context.metrics.gossip_refused.increment(1);
-        }
-        Ok(())
-    }
-
-    /// Ends when the peer has answered nothing for too long, although it was asked.
-    async fn watch_answers(&self) -> Breach {
-        let (mut answered, mut since) = (0, Instant::now());
-        let mut looks = interval_at(since + ANSWERS_LOOK, ANSWERS_LOOK);
-        loop {
-            let now = looks.tick().await;
-            let answers = self.pending.answered();
-            if self.pending.len() == 0 || answers != answered {
-                (answered, since) = (answers, now);
-            } else if now.saturating_duration_since(since) >= limits::ANSWER_SILENCE_MAX {
-                return Breach::Mute;
-            }
-        }
-    }
-
-    async fn accept_streams(self: Arc<Self>, context: Arc<LinkContext>) {
-        let mut streams = JoinSet::new();
-        loop {
-            let (send, recv) = tokio::select! {
-                uni = self.connection.accept_uni() => match uni {
-                    Ok(recv) => (None, recv),
-                    Err(_) => return,
-                },
-                bi = self.connection.accept_bi() => match bi {
-                    Ok((send, recv)) => (Some(send), recv),
-                    Err(_) => return,
-                },
-                Some(_) = streams.join_next(), if !streams.is_empty() => continue,
-            };
-            let pause = self.conduct.stream(Instant::now());
-            let (link, with) = (Arc::clone(&self), Arc::clone(&context));
-            let serve = async move { link.serve_stream(&with, send, recv).await };
-            self.spawn(&mut streams, &context, MayEnd::Before, serve);
-            if !pause.is_zero() {
-                sleep(pause).await;
-            }
-        }
-    }
-
-    async fn serve_stream(
-        self: &Arc<Self>,
-        context: &Arc<LinkContext>,
-        send: Option<SendStream>,
-        recv: RecvStream,
-    ) -> Result<(), Breach> {
-        let (kind, mut reader) = soon(FrameReader::open(recv)).await?;
-        match (kind, send) {
-            (StreamKind::Lane, None) => {
-                self.conduct.lane()?;
-                while let Some((request, payload)) = reader.next::<Request>().await? {
-                    request.recipients.check()?;
-                    // The peer counts a request for at least as long as it is counted here.
-                    if self.owed.fetch_add(1, Ordering::Relaxed) >= limits::PENDING_MAX {
-                        return Err(Breach::Flood("requests at once"));
-                    }
-                    context.service.request(self, request, payload);
-                    self.outbound.room().await;
-                }
-                Ok(())
-            }
-            (StreamKind::Receipts, None) => {
-                self.conduct.receipts()?;
-                while let Some((Receipts(receipts), _)) = reader.next().await? {
-                    receipts.into_iter().try_for_each(|receipt| self.pending.complete(receipt))?;
-                }
-                Ok(())
-            }
-            (StreamKind::Gossip, None) => {
-                let message = soon(reader.rest(limits::GOSSIP_BYTES_MAX)).await?;
-                self.receive_gossip(context, message)
-            }
-            (StreamKind::Section, Some(send)) => {
-                let Some((subscribe, _)) = soon(reader.next::<Subscribe>()).await? else { return Ok(()) };
-                Ok(replication::serve(self, context, send, subscribe).await?)
-            }
-            (StreamKind::Digests, Some(send)) => {
-                let Some((digests, _)) = soon(reader.next::<Digests>()).await? else { return Ok(()) };
-                self.conduct.digests(Instant::now())?;
-                // Whoever does not read the answer keeps a stream of its own, and nothing of this node.
-                let answer = anti_entropy::answer(self, context, send, digests);
-                timeout(limits::DIGEST_INTERVAL, answer).await.unwrap_or(Ok(())).map_err(Breach::from)
-            }
-            (kind, _) => {
-                Err(CodecError::Header(format!("a stream of kind {kind:?} is not expected here")).into())
-            }
-        }
     }
 
     /// Closes the link for what the peer has done.
-    pub(crate) fn reject(&self, context: &LinkContext, breach: &Breach) {
+    pub(crate) fn reject(&self, breach: &Breach) {
         if let Some(offence) = breach.offence()
             && self.connection.close_reason().is_none()
         {
-            context.metrics.mesh_frames_refused.with(offence).increment(1);
-            context.offenders.note(&self.peer.name, Instant::now());
+            self.shared.metrics.mesh_frames_refused.with(offence).increment(1);
+            self.shared.offenders.note(&self.peer.name, Instant::now());
             warn!(peer = %self.peer.name, error = %breach, "a peer broke the protocol; closing the link");
             CloseCode::Protocol.close(&self.connection);
         }
     }
-}
-
-/// What a stream has to bring soon after its opening.
-async fn soon<T>(reading: impl Future<Output = Result<T, CodecError>>) -> Result<T, Breach> {
-    Ok(timeout(limits::STREAM_SILENCE_MAX, reading).await.map_err(|_| Breach::Silent)??)
-}
-
-/// Time between two looks at whether a peer answers.
-const ANSWERS_LOOK: Duration = Duration::from_secs(5);
-
-/// All requests for one user share a lane, so that they arrive in order.
-fn lane_of(user: &UserId) -> usize {
-    hash::bucket(user.as_str(), limits::LANES)
 }

@@ -23,10 +23,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::limits;
-use crate::mesh::codec::{StreamKind, encode};
+use crate::mesh::codec::encode;
 use crate::mesh::conduct::Breach;
-use crate::mesh::lane::{Lane, PUSH_PRIORITY, open_stream};
+use crate::mesh::lane::Lane;
 use crate::mesh::receipts::Answers;
+use crate::mesh::stream::{LANE, RECEIPTS, StreamKind};
 use crate::receipt::Answer;
 
 /// What waits to be sent over one link.
@@ -140,9 +141,9 @@ impl Streams {
     async fn open(connection: &Connection) -> Result<Self, WriteError> {
         let mut lanes = Vec::new();
         for _ in 0..limits::LANES {
-            lanes.push(Stream::open(connection, StreamKind::Lane).await?);
+            lanes.push(Stream::open(connection, LANE).await?);
         }
-        Ok(Self { lanes, answers: Stream::open(connection, StreamKind::Receipts).await? })
+        Ok(Self { lanes, answers: Stream::open(connection, RECEIPTS).await? })
     }
 
     /// Writes what waits, as far as the streams take it. Returns whether one of them takes no more for
@@ -208,7 +209,7 @@ struct Stream {
 
 impl Stream {
     async fn open(connection: &Connection, kind: StreamKind) -> Result<Self, WriteError> {
-        let send = open_stream(connection, kind, PUSH_PRIORITY).await?;
+        let send = kind.open(connection).await?;
         Ok(Self { send, chunks: Vec::new(), bytes: 0, written: 0 })
     }
 

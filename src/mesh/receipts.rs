@@ -8,10 +8,20 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::limits;
 use crate::mesh::conduct::Breach;
-use crate::mesh::frame::{Receipt, Receipts, Recipients};
+use crate::mesh::frame::{Receipt, Receipts};
 use crate::mesh::lane::give_back;
-use crate::mesh::link::Refused;
 use crate::receipt::Answer;
+
+/// A request that was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// A queue of the link is full.
+    #[error("the link's queue is full")]
+    Overloaded,
+    /// The link is gone.
+    #[error("the link is closed")]
+    Closed,
+}
 
 /// The requests of this node that a peer has not answered yet. Whoever waits is woken outside of the lock.
 pub(crate) struct Pending {
@@ -34,38 +44,32 @@ struct Waiting {
 /// What fits a request as its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Expected {
-    kind: Kind,
+    pub(crate) kind: AnswerKind,
     /// The request names a further hop, so that it may not have got there.
-    relayed: bool,
+    pub(crate) relayed: bool,
 }
 
+/// The kinds of answers, with how many items are in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum AnswerKind {
+    /// One outcome.
     Outcome,
+    /// Counts.
     Tally,
+    /// Outcomes with names.
     Named(usize),
+    /// Names.
     Sessions(usize),
 }
 
 impl Expected {
-    /// Of a request for these.
-    pub(crate) fn of(recipients: &Recipients, relayed: bool) -> Self {
-        let kind = match recipients {
-            Recipients::Session(_) => Kind::Outcome,
-            Recipients::Devices { devices, .. } => Kind::Named(devices.len()),
-            Recipients::All => Kind::Tally,
-            Recipients::Keys(keys) => Kind::Sessions(keys.0.len()),
-        };
-        Self { kind, relayed }
-    }
-
     /// Whether this answers it.
     pub(crate) fn fits(self, answer: &Answer) -> bool {
         match answer {
-            Answer::Outcomes(list) => self.kind == Kind::Outcome && list.len() == 1,
-            Answer::Tally(_) => self.kind == Kind::Tally,
-            Answer::Named(list) => self.kind == Kind::Named(list.len()),
-            Answer::Sessions(list) => self.kind == Kind::Sessions(list.len()),
+            Answer::Outcomes(list) => self.kind == AnswerKind::Outcome && list.len() == 1,
+            Answer::Tally(_) => self.kind == AnswerKind::Tally,
+            Answer::Named(list) => self.kind == AnswerKind::Named(list.len()),
+            Answer::Sessions(list) => self.kind == AnswerKind::Sessions(list.len()),
             Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded => self.relayed,
         }
     }
@@ -272,24 +276,10 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::directory::Packed;
-    use crate::id::{DeviceId, SessionKey, UserId};
-    use crate::key::{DeviceHash, KeyHasher};
     use crate::push::{Outcome, Tally};
     use crate::receipt::NamedOutcome;
 
-    fn recipients() -> [Recipients; 4] {
-        let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
-        let keys = vec![KeyHasher::new(&[0; 32]).key(&names); 2];
-        let devices = vec![DeviceHash(1), DeviceHash(2)];
-        let user = names.user.clone();
-        [
-            Recipients::Session(names),
-            Recipients::All,
-            Recipients::Devices { user, devices },
-            Recipients::Keys(Packed(keys)),
-        ]
-    }
+    const TALLY: Expected = Expected { kind: AnswerKind::Tally, relayed: false };
 
     fn named(count: usize) -> Answer {
         Answer::Named(vec![NamedOutcome { device: None, outcome: Outcome::Delivered }; count])
@@ -312,17 +302,18 @@ mod tests {
             .chain([Answer::NotRelayed, Answer::Unanswered, Answer::Overloaded])
             .filter(|a| !right.contains(a));
         let every: Vec<_> = right.iter().cloned().chain(wrong).collect();
-        for (asked, recipients) in recipients().iter().enumerate() {
+        let kinds = [AnswerKind::Outcome, AnswerKind::Tally, AnswerKind::Named(2), AnswerKind::Sessions(2)];
+        for (asked, kind) in kinds.into_iter().enumerate() {
             for relayed in [false, true] {
                 for (at, answer) in every.iter().enumerate() {
                     let hop = matches!(answer, Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded);
                     let fits = at == asked || hop && relayed;
                     let pending = Pending::new();
-                    let (seq, mut receiver) = pending.register(Expected::of(recipients, relayed)).unwrap();
+                    let (seq, mut receiver) = pending.register(Expected { kind, relayed }).unwrap();
                     let receipt = Receipt { seq, answer: answer.clone() };
                     match pending.complete(receipt) {
-                        Ok(()) => assert!(fits, "{recipients:?}, {answer:?}"),
-                        Err(Breach::Answer) => assert!(!fits, "{recipients:?}, {answer:?}"),
+                        Ok(()) => assert!(fits, "{kind:?}, {answer:?}"),
+                        Err(Breach::Answer) => assert!(!fits, "{kind:?}, {answer:?}"),
                         Err(other) => panic!("{other}"),
                     }
                     assert_eq!(receiver.try_recv().is_ok(), fits);
@@ -337,7 +328,7 @@ mod tests {
         let pending = Pending::new();
         let receipt = |seq| Receipt { seq, answer: Answer::Tally(Tally::default()) };
         assert!(matches!(pending.complete(receipt(0)), Err(Breach::Unasked)));
-        let (seq, _receiver) = pending.register(Expected::of(&Recipients::All, false)).unwrap();
+        let (seq, _receiver) = pending.register(TALLY).unwrap();
         assert!(pending.complete(receipt(seq)).is_ok());
         assert!(matches!(pending.complete(receipt(seq)), Err(Breach::Unasked)));
         pending.close();
@@ -366,7 +357,7 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_is_told_at_once_and_the_request_stays_under_way() {
         let pending = Pending::new();
-        let (seq, answer) = pending.register(Expected::of(&Recipients::All, false)).unwrap();
+        let (seq, answer) = pending.register(TALLY).unwrap();
         pending.give_up();
         assert!(answer.await.is_err());
         assert_eq!(pending.len(), 1, "a later link must not overtake it");
@@ -374,7 +365,7 @@ mod tests {
         let receipt = Receipt { seq, answer: Answer::Tally(Tally::default()) };
         assert!(pending.complete(receipt).is_ok(), "it was asked for");
         assert!(pending.idle().now_or_never().is_some());
-        let (seq, answer) = pending.register(Expected::of(&Recipients::All, false)).unwrap();
+        let (seq, answer) = pending.register(TALLY).unwrap();
         let receipt = Receipt { seq, answer: Answer::Tally(Tally::default()) };
         assert!(pending.complete(receipt).is_ok());
         assert_eq!(answer.await, Ok(Answer::Tally(Tally::default())), "what is asked later is waited for");
@@ -402,7 +393,7 @@ mod tests {
         ];
         for end in ends {
             let curious = Arc::new(Curious { pending: Pending::new(), woken: AtomicBool::new(false) });
-            let (seq, mut answer) = curious.pending.register(Expected::of(&Recipients::All, false)).unwrap();
+            let (seq, mut answer) = curious.pending.register(TALLY).unwrap();
             let waker = Waker::from(Arc::clone(&curious));
             assert!(answer.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
             end(&curious.pending, seq);

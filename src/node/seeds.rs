@@ -28,6 +28,7 @@ use tracing::{debug, info, warn};
 
 use crate::limits;
 use crate::metrics::label::Lookup;
+use crate::node::company::Company;
 use crate::node::shared::Shared;
 use crate::wire::Resolver;
 
@@ -52,28 +53,6 @@ struct Name {
     addrs: Vec<SocketAddr>,
     /// The last look-up failed, and that was said.
     failed: bool,
-}
-
-/// Whom a node misses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Company {
-    /// It hears all that it knows.
-    Complete,
-    /// Somebody.
-    Partial,
-    /// Everybody: it hears nobody.
-    None,
-}
-
-impl Company {
-    /// Time between two look-ups.
-    fn lookup_every(self) -> Duration {
-        match self {
-            Company::Complete => limits::LOOKUP_WELL_EVERY,
-            Company::Partial => limits::LOOKUP_MISSING_EVERY,
-            Company::None => limits::LOOKUP_ALONE_EVERY,
-        }
-    }
 }
 
 impl Seeds {

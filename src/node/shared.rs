@@ -22,10 +22,11 @@ use crate::membership::member::{Advert, AdvertState, MemberState, bucket};
 use crate::membership::roster::Roster;
 use crate::mesh::{Links, PROTOCOL_VERSION};
 use crate::metrics::Metrics;
+use crate::node::company::Company;
 use crate::node::liveness::Liveness;
 use crate::node::readiness::Ready;
-use crate::node::seeds::Company;
 use crate::replica::Replica;
+use crate::replication::Replication;
 use crate::router::Router;
 use crate::session::Registry;
 use crate::token::{ResumeKey, TokenVerifier};
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) started_ms: u64,
     pub(super) entropy: Arc<Entropy>,
     pub(super) replica: Arc<Replica>,
+    pub(super) replication: Arc<Replication>,
     pub(super) registry: Arc<Registry>,
     pub(super) roster: Arc<Roster>,
     pub(super) links: Arc<Links>,
@@ -146,7 +148,7 @@ impl Shared {
         let members = self.liveness.is_poisoned() || self.roster.is_poisoned();
         let parts = [
             ("the list of members", members),
-            ("the directory", self.replica.is_poisoned()),
+            ("the directory", self.replica.is_poisoned() || self.replication.is_poisoned()),
             ("the list of sessions", self.registry.is_poisoned()),
             ("the list of links", self.links.is_poisoned()),
         ];

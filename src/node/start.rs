@@ -20,19 +20,23 @@ use crate::limits;
 use crate::membership::gossip::{Gossip, GossipConfig};
 use crate::membership::incarnation::{self, IncarnationFile};
 use crate::membership::roster::Roster;
+use crate::mesh::carried::Carried;
 use crate::mesh::gossip::GossipTransport;
+use crate::mesh::gossip::carrier::GossipCarrier;
 use crate::mesh::identity::Identity;
-use crate::mesh::{GossipOut, Links, endpoint};
+use crate::mesh::{GossipOut, LaneStreams, Links, ReceiptStreams, endpoint};
 use crate::metrics::Metrics;
 use crate::metrics::label::Task;
 use crate::node::liveness::Liveness;
+use crate::node::members::NodeMembers;
+use crate::node::owners::NodeOwners;
 use crate::node::readiness::JoinTerms;
 use crate::node::seeds::Seeds;
-use crate::node::service::NodeService;
 use crate::node::shared::{Shared, http_stop_timeout};
 use crate::node::{Node, StartError};
 use crate::replica::Replica;
-use crate::router::{Owner, Router, RouterParts};
+use crate::replication::Replication;
+use crate::router::{Owner, Requests, Router, RouterParts};
 use crate::session::{OutboxLimits, Registry};
 use crate::token::{ResumeKey, TokenVerifier};
 use crate::vital::Vitals;
@@ -117,7 +121,12 @@ where
     tasks.spawn(vitals.vital(Task::Watch, Arc::clone(&shared).keep_watch()));
     tasks.spawn(vitals.vital(Task::Seeds, seeds.keep_looking(Arc::clone(&shared))));
     let (entropy, stop) = (Arc::clone(&shared.entropy), shared.stop.clone());
-    tasks.spawn(vitals.vital(Task::Copies, Arc::clone(&shared.links).keep_copies(entropy, stop)));
+    tasks.spawn(
+        vitals.vital(
+            Task::Copies,
+            Arc::clone(&shared.replication).run(Arc::clone(&shared.links), entropy, stop),
+        ),
+    );
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
     Ok(Node { shared, http, mesh, handle, tasks, http_face: Some(http_face) })
@@ -186,18 +195,18 @@ impl Parts {
             Arc::clone(&replica),
             Arc::downgrade(&router),
         ));
-        let service = NodeService {
+        let owners = NodeOwners { liveness: Arc::clone(&liveness), roster: Arc::clone(&roster) };
+        let replication = Replication::new(Arc::clone(&replica), Arc::new(owners), self.vitals.clone());
+        let (gossip_in, gossip_out) = mpsc::channel(limits::GOSSIP_INBOX);
+        let carried = self.carried(&replication, owner, gossip_in);
+        let members = NodeMembers {
             me: name.clone(),
             liveness: Arc::clone(&liveness),
             roster: Arc::clone(&roster),
-            owner: Arc::clone(&owner),
             links: Arc::downgrade(&self.links),
-            metrics: Arc::clone(&self.metrics),
-            push_timeout: self.config.timers.push_timeout,
             vitals: self.vitals.clone(),
         };
-        let (gossip_in, gossip_out) = mpsc::channel(limits::GOSSIP_INBOX);
-        self.links.start(incarnation, Arc::new(service), Arc::clone(&replica), gossip_in);
+        self.links.start(incarnation, Arc::new(members), carried);
         let (gossip, gossip_rejected) =
             self.start_gossip(incarnation, seeds.literal().to_vec(), gossip_out).await?;
         let shared = Shared {
@@ -207,6 +216,7 @@ impl Parts {
             clock: self.clock,
             entropy: self.entropy,
             replica,
+            replication,
             registry,
             roster,
             links: self.links,
@@ -223,6 +233,29 @@ impl Parts {
             stop: CancellationToken::new(),
         };
         Ok((Arc::new(shared), seeds))
+    }
+
+    /// All that the links carry. A new kind of streams adds a line here, and a file for its handler.
+    fn carried(
+        &self,
+        replication: &Arc<Replication>,
+        owner: Arc<Owner>,
+        gossip: mpsc::Sender<(SocketAddr, Bytes)>,
+    ) -> Carried {
+        let requests = Requests {
+            me: self.config.name.clone(),
+            owner,
+            links: Arc::downgrade(&self.links),
+            metrics: Arc::clone(&self.metrics),
+            push_timeout: self.config.timers.push_timeout,
+        };
+        let gossip = Arc::new(GossipCarrier::new(gossip, Arc::clone(&self.metrics)));
+        let carried = Carried::new(Arc::clone(&gossip))
+            .streams(Arc::new(LaneStreams(Arc::new(requests))))
+            .streams(Arc::new(ReceiptStreams))
+            .streams(Arc::clone(&gossip))
+            .task(gossip);
+        replication.register(carried)
     }
 
     async fn start_gossip(

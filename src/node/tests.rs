@@ -20,6 +20,7 @@ use crate::wire::Wire;
 mod faults;
 mod handle;
 mod harness;
+mod hostile;
 
 use harness::PATIENCE;
 

@@ -7,10 +7,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::id::{DeviceId, NodeName};
 use crate::limits;
-use crate::mesh::{Link, Recipients, Refused};
+use crate::mesh::{Link, Refused};
 use crate::metrics::label::{Direction, RelayStep};
 use crate::push::{Outcome, Tally};
 use crate::receipt::Answer;
+use crate::router::frame::{self, Recipients};
 use crate::router::route::{self, Wanted, Way};
 use crate::router::{Errand, Router};
 
@@ -163,7 +164,7 @@ impl Router {
         errand: &Errand,
     ) -> Result<Asked, Outcome> {
         self.parts.metrics.mesh_requests.with(Direction::Sent).increment(1);
-        let sent = link.request(relay_to, recipients, errand.action(), errand.payload());
+        let sent = frame::request(&link, relay_to, recipients, errand.action(), errand.payload());
         sent.map(|answer| Asked { answer, link, at: Instant::now() }).map_err(|refused| match refused {
             Refused::Closed => Outcome::Unreachable,
             Refused::Overloaded => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::id::{NodeName, Stamp};
-use crate::mesh::Action;
 use crate::push::{Message, Payload};
+use crate::router::frame::Action;
 
 /// Something to do at one or more sessions.
 #[derive(Debug, Clone)]

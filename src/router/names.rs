@@ -10,9 +10,9 @@ use crate::directory::Packed;
 use crate::id::{NodeName, SessionKey};
 use crate::key::Key;
 use crate::limits;
-use crate::mesh::Recipients;
 use crate::receipt::Answer;
 use crate::router::attempt::Patience;
+use crate::router::frame::Recipients;
 use crate::router::{Errand, Router, route};
 
 /// What owners told about the names of their sessions.

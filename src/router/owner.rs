@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::id::{NodeName, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
-use crate::mesh::Recipients;
 use crate::push::{Outcome, Tally};
 use crate::receipt::{Answer, Reply, gather, gather_named};
 use crate::replica::Replica;
 use crate::router::Errand;
 use crate::router::fanout::Fanout;
+use crate::router::frame::Recipients;
 use crate::session::{CloseReason, Registry, Session};
 use crate::vital::Vitals;
 

@@ -7,14 +7,15 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::id::NodeName;
-use crate::mesh::{Link, Links, Refused, Request};
+use crate::mesh::{Link, Links, Refused};
 use crate::metrics::Metrics;
 use crate::metrics::label::RelayStep;
 use crate::receipt::Answer;
+use crate::router::frame::{self, Request};
 
 /// Passes a request on to the node `to`, and its answer back over the link `from`. What is passed on
 /// names no further hop, so that requests can not circle.
-pub(crate) fn relay(
+pub(super) fn relay(
     links: &Links,
     metrics: &Metrics,
     push_timeout: Duration,
@@ -31,7 +32,7 @@ pub(crate) fn relay(
     // It may have to wait in the lane, and a few bytes would pin all of the buffer that they were read into.
     let payload = if payload.len() < COPIED_BELOW { Bytes::copy_from_slice(&payload) } else { payload };
     // Queued before this returns: requests for one user stay in their order.
-    let answer = match target.request(None, recipients, action, payload) {
+    let answer = match frame::request(&target, None, recipients, action, payload) {
         Ok(answer) => answer,
         Err(refused) => {
             metrics.mesh_relayed.with(RelayStep::Refused).increment(1);

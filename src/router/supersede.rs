@@ -21,9 +21,9 @@ use crate::config::Takeover;
 use crate::directory::{Lost, Owned};
 use crate::id::NodeName;
 use crate::limits;
-use crate::mesh::Recipients;
 use crate::push::Outcome;
 use crate::router::attempt::Patience;
+use crate::router::frame::Recipients;
 use crate::router::{Errand, Router};
 use crate::session::{CloseReason, Session};
 

@@ -125,5 +125,5 @@ fn digests(boot: &Boot) -> Digests {
     boot.store.directory().heads().map(|(owner, head)| (owner.clone(), head.digest)).collect()
 }
 
-/// As in the product's `take.rs`.
+/// As in the product's `follower.rs`.
 const PULL_SILENCE_MAX: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! How sections travel in the fast level: the loops of the product's `mesh/replication`, cut where they
+//! How sections travel in the fast level: the loops of the product's `replication/`, cut where they
 //! wait.
 //!
 //! A stream has an order and loses nothing, as QUIC's, unless the run is an unreliable one: then frames
@@ -387,7 +387,7 @@ impl Cluster {
     }
 }
 
-/// As in the product's `take.rs`.
+/// As in the product's `follower.rs`.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(100);
 /// How much later a frame arrives whose packet was lost. Source: QUIC's first probe, and some more.
 const RETRANSMISSION: Duration = Duration::from_millis(300);

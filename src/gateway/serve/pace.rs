@@ -67,8 +67,23 @@ impl Pace {
         self.at_work.store(at_work, Ordering::Relaxed);
     }
 
+    /// Ends when the connection has to make room for those who want its spare place, because it keeps the node waiting:
+    /// it sends and takes nothing, or takes too long over all of it. One whose request the node works on stays.
+    pub(super) async fn has_to_go(&self, places: &Places) {
+        let (mut seen, mut slow) = (0, 0);
+        loop {
+            places.wanted().await;
+            let Some(moves) = self.moves() else { continue };
+            slow += 1;
+            if moves == seen || slow == SLOW_MAX {
+                return;
+            }
+            seen = moves;
+        }
+    }
+
     /// How often bytes have moved so far; none while the node is at work and the caller waits for it.
-    pub(super) fn moves(&self) -> Option<u32> {
+    fn moves(&self) -> Option<u32> {
         (!self.at_work.load(Ordering::Relaxed)).then(|| self.moves.load(Ordering::Relaxed))
     }
 
@@ -221,6 +236,9 @@ impl Future for HeadWait {
     }
 }
 
+/// How often a spare connection is asked to make room before it has to, though bytes move on it. Guess: a second, as
+/// for its head; a tenth of it in a crowd.
+const SLOW_MAX: u32 = 10;
 /// How long a connection may be idle when there is no room for others. Source: as long as a head may take.
 const MAKE_ROOM_AFTER: Duration = limits::HTTP_HEADER_TIMEOUT;
 

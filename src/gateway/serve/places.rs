@@ -15,7 +15,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
-use super::pace::Pace;
 use crate::limits;
 
 /// How many connections there may be, by what they are for.
@@ -158,19 +157,9 @@ impl Places {
         ConnectionSlot::new(self.late.take().await, true)
     }
 
-    /// Waits until another connection wants the spare place of one that keeps the node waiting: it sends and takes
-    /// nothing, or takes too long over all of it. One whose request the node works on stays.
-    pub(super) async fn is_wanted(&self, pace: &Pace) {
-        let (mut seen, mut slow) = (0, 0);
-        loop {
-            self.wanted.notified().await;
-            let Some(moves) = pace.moves() else { continue };
-            slow += 1;
-            if moves == seen || slow == SLOW_MAX {
-                return;
-            }
-            seen = moves;
-        }
+    /// Waits until somebody has waited for a spare place for as long as one has to be patient.
+    pub(super) async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Whether there is no place for one more.
@@ -210,9 +199,6 @@ const PATIENCE_MAX: Duration = Duration::from_millis(100);
 const PATIENCE_MIN: Duration = Duration::from_millis(10);
 /// How long nobody has waited when the crowd has passed. Guess.
 const CALM_AFTER: Duration = Duration::from_secs(1);
-/// How often a spare connection is asked to make room before it has to, though bytes move on it. Guess: a second, as
-/// for its head; a tenth of it in a crowd.
-const SLOW_MAX: u32 = 10;
 const NEVER_CLOSED: &str = "the places are never closed";
 
 #[cfg(test)]

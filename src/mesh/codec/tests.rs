@@ -9,6 +9,8 @@ use crate::key::{Key, KeyHasher};
 use crate::mesh::frame::*;
 use crate::push::{Outcome, PayloadKind, Tally};
 use crate::receipt::{Answer, NamedOutcome};
+use crate::replication::frame::*;
+use crate::router::frame::*;
 
 fn names() -> SessionKey {
     SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap())

@@ -77,10 +77,10 @@ impl Links {
         let failed = |error: HandshakeError| AnswerError::Handshake { peer: proven.clone(), error };
         match handshake::opening(connection, &proven).await.map_err(failed)? {
             Opening::Probe(probe, stream) => {
-                let service = self.context.get().map(|context| &context.service);
-                let members = service.map(|service| service.members()).unwrap_or_default().into_iter();
+                let known = self.started.get().map(|started| &started.members);
+                let members = known.map(|known| known.members()).unwrap_or_default().into_iter();
                 let answer = ProbeAnswer {
-                    known: service.and_then(|service| service.incarnation_of(&probe.name)),
+                    known: known.and_then(|known| known.incarnation_of(&probe.name)),
                     members: members.filter(|m| m.name != probe.name).map(|m| m.mesh).collect(),
                 };
                 handshake::answer_probe(stream, &answer).await.map_err(|error| failed(error.into()))?;
@@ -90,7 +90,7 @@ impl Links {
                 let mut incarnation = self.incarnation.subscribe();
                 let started = incarnation.wait_for(Option::is_some).await.is_ok();
                 debug_assert!(started, "this node holds the sender");
-                let known = self.context().service.superseding(&hello.name, hello.incarnation);
+                let known = self.members().superseding(&hello.name, hello.incarnation);
                 if let Some(known) = known {
                     handshake::refuse(stream, known).await.map_err(|error| failed(error.into()))?;
                     CloseCode::Stale.close(connection);
@@ -98,7 +98,7 @@ impl Links {
                     self.refused(Some(Refusal::Stale), connection.remote_address(), &stale);
                     return Ok(());
                 }
-                if self.context().offenders.barred(&hello.name, Instant::now()) {
+                if self.shared.offenders.barred(&hello.name, Instant::now()) {
                     return Err(failed(HandshakeError::Barred));
                 }
                 if let Err(error) = handshake::agree(&self.settings, &hello.settings) {
@@ -112,7 +112,7 @@ impl Links {
                     // This node itself, which dialled one of its addresses, or another process of
                     // its name. Of two processes the one that started later stays.
                     if self.incarnation.borrow().is_some_and(|own| hello.incarnation > own) {
-                        self.context().service.superseded(hello.incarnation);
+                        self.members().superseded(hello.incarnation);
                     }
                     return Ok(());
                 }

@@ -1,38 +1,28 @@
-//! What the mesh asks of this node, passed on to the part that knows.
+//! What the mesh asks and tells the membership of this node.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::directory::Lost;
 use crate::id::{Incarnation, NodeName};
 use crate::membership::member::MemberState;
 use crate::membership::overlay::Observation;
 use crate::membership::roster::Roster;
-use crate::mesh::{KnownMember, Link, Links, Peer, Request, Service};
-use crate::metrics::Metrics;
-use crate::metrics::label::Direction;
+use crate::mesh::{KnownMember, Links, Members, Peer};
 use crate::node::liveness::Liveness;
-use crate::router::{Errand, Owner, relay};
 use crate::vital::{Fault, Vitals};
 
-/// The node, as its mesh sees it.
-pub(crate) struct NodeService {
+/// The members, as the mesh of this node sees them.
+pub(crate) struct NodeMembers {
     pub(crate) me: NodeName,
     pub(crate) liveness: Arc<Liveness>,
     pub(crate) roster: Arc<Roster>,
-    pub(crate) owner: Arc<Owner>,
-    /// Weak, because the links hold this service.
+    /// Weak, because the links hold this.
     pub(crate) links: Weak<Links>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) push_timeout: Duration,
     pub(crate) vitals: Vitals,
 }
 
-impl Service for NodeService {
+impl Members for NodeMembers {
     fn members(&self) -> Vec<KnownMember> {
         let members = self.roster.members();
         let alive = members.iter().filter(|(_, entry)| entry.state == MemberState::Alive);
@@ -85,32 +75,5 @@ impl Service for NodeService {
 
     fn superseded(&self, known: Incarnation) {
         self.vitals.fail(Fault::Superseded { known });
-    }
-
-    fn request(&self, link: &Arc<Link>, request: Request, payload: Bytes) {
-        self.metrics.mesh_requests.with(Direction::Received).increment(1);
-        if let Some(to) = request.relay_to.clone().filter(|to| *to != self.me) {
-            let Some(links) = self.links.upgrade() else { return };
-            return relay(&links, &self.metrics, self.push_timeout, link, &to, request, payload);
-        }
-        let (link, seq) = (Arc::clone(link), request.seq);
-        let errand = Errand::received(request.action, payload);
-        self.owner.execute(&request.recipients, &errand, move |answer| link.answer(seq, answer));
-    }
-
-    fn section_synced(&self, owner: &NodeName) {
-        self.liveness.section_synced(owner);
-    }
-
-    fn is_stale(&self, owner: &NodeName) -> bool {
-        self.roster.stale(owner, self.liveness.now())
-    }
-
-    fn admits(&self, owner: &NodeName, incarnation: Incarnation) -> bool {
-        self.roster.admits(owner, incarnation)
-    }
-
-    fn lost(&self, lost: Vec<Lost>) {
-        self.liveness.supersede(lost);
     }
 }

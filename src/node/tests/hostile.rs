@@ -1,28 +1,39 @@
 //! A member that does what no working node does, over real QUIC on loopback and with the right key. Whatever it tries,
 //! its link ends, it is counted, and who keeps to the protocol is served beside it.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use quinn::{Connection, ConnectionError, Runtime, SendStream, TokioRuntime};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::codec::{FrameReader, StreamKind, encode, write_frame};
-use super::endpoint::CloseCode;
-use super::frame::{Digests, Hello, Receipt, Receipts, SectionFrame, Settings, Subscribe};
-use super::identity::Identity;
-use super::*;
 use crate::config::{Takeover, Tuning};
-use crate::directory::{Claim, ClaimState, Delta, Digest, Entry, Packed, Position, SnapshotFrame};
-use crate::id::{ClusterName, DeviceId, SessionKey, Stamp, UserId};
+use crate::directory::{Claim, ClaimState, Delta, Digest, Entry, Lost, Packed, Position, SnapshotFrame};
+use crate::id::{ClusterName, DeviceId, Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, KeyHasher};
 use crate::limits;
+use crate::mesh::carried::Carried;
+use crate::mesh::codec::{CodecError, FrameReader, encode, write_frame};
+use crate::mesh::endpoint::{self, CloseCode};
+use crate::mesh::frame::{Hello, Receipt, Receipts, Settings};
+use crate::mesh::gossip::carrier::GossipCarrier;
+use crate::mesh::handshake;
+use crate::mesh::identity::Identity;
+use crate::mesh::stream::{GOSSIP, LANE, RECEIPTS, StreamKind};
+use crate::mesh::{
+    ClusterKey, KnownMember, LaneStreams, Link, Links, Members, Peer, ReceiptStreams, Refused, RequestHandler,
+};
 use crate::metrics::Metrics;
 use crate::push::{Outcome, Tally};
 use crate::receipt::{Answer, NamedOutcome};
 use crate::replica::Replica;
+use crate::replication::frame::{DIGESTS, Digests, SECTION, SectionFrame, Subscribe};
+use crate::replication::{Owners, Replication};
+use crate::router::frame::{Action, Recipients, Request, request};
 use crate::vital::Vitals;
 use crate::wire::Entropy;
 
@@ -32,7 +43,7 @@ struct Quiet {
     answers: bool,
 }
 
-impl Service for Quiet {
+impl Members for Quiet {
     fn members(&self) -> Vec<KnownMember> {
         Vec::new()
     }
@@ -46,6 +57,13 @@ impl Service for Quiet {
     fn link_down(&self, _: &Peer, _: bool) {}
     fn dial_ended(&self, _: SocketAddr, _: Option<&NodeName>, _: Option<&NodeName>) {}
     fn superseded(&self, _: Incarnation) {}
+}
+
+impl RequestHandler for Quiet {
+    type Request = Request;
+    fn check(&self, request: &Request) -> Result<(), CodecError> {
+        request.recipients.check()
+    }
     fn request(&self, link: &Arc<Link>, request: Request, _: Bytes) {
         if self.answers {
             let answer = match request.recipients {
@@ -54,6 +72,12 @@ impl Service for Quiet {
             };
             link.answer(request.seq, answer);
         }
+    }
+}
+
+impl Owners for Quiet {
+    fn peers(&self) -> usize {
+        0
     }
     fn section_synced(&self, _: &NodeName) {}
     fn is_stale(&self, _: &NodeName) -> bool {
@@ -101,9 +125,17 @@ fn victim(answers: bool) -> Victim {
     let (takeover, hasher) = (Takeover::default(), KeyHasher::new(&[0; 32]));
     let replica = Arc::new(Replica::new(me.clone(), Incarnation(1), hasher, takeover, Tuning::default()));
     let vitals = Vitals::new(Arc::clone(&metrics));
-    let links = Links::new(me, addr, endpoint, identity, vitals, entropy, takeover);
+    let links = Links::new(me, addr, endpoint, identity, vitals.clone(), entropy, takeover);
     let (inbox, gossip) = mpsc::channel(limits::GOSSIP_INBOX);
-    links.start(Incarnation(1), Arc::new(Quiet { answers }), Arc::clone(&replica), inbox);
+    let quiet = Arc::new(Quiet { answers });
+    let carrier = Arc::new(GossipCarrier::new(inbox, Arc::clone(&metrics)));
+    let carried = Carried::new(Arc::clone(&carrier))
+        .streams(Arc::new(LaneStreams(Arc::clone(&quiet))))
+        .streams(Arc::new(ReceiptStreams))
+        .streams(Arc::clone(&carrier))
+        .task(carrier);
+    let replication = Replication::new(Arc::clone(&replica), Arc::clone(&quiet) as _, vitals);
+    links.start(Incarnation(1), quiet, replication.register(carried));
     tokio::spawn(Arc::clone(&links).accept());
     Victim { links, metrics, replica, addr, gossip }
 }
@@ -165,7 +197,7 @@ impl Member {
         loop {
             let stream = self.connection.accept_uni().await.unwrap();
             let (found, reader) = FrameReader::open(stream).await.unwrap();
-            if found == kind {
+            if found == kind.byte {
                 return reader;
             }
             std::mem::forget(reader); // A stream that is dropped is stopped, and the victim would notice.
@@ -177,7 +209,7 @@ impl Member {
         loop {
             let (send, recv) = self.connection.accept_bi().await.unwrap();
             let (kind, mut reader) = FrameReader::open(recv).await.unwrap();
-            if kind == StreamKind::Section && reader.next::<Subscribe>().await.unwrap().is_some() {
+            if kind == SECTION.byte && reader.next::<Subscribe>().await.unwrap().is_some() {
                 return send;
             }
         }
@@ -199,9 +231,9 @@ async fn cut_off(victim: &Victim, member: &Member, kind: &str) {
     // Another member asks, and is answered.
     let honest = Member::link(victim, "honest").await;
     let asked = Request { seq: 7, relay_to: None, recipients: Recipients::All, action: Action::Disconnect };
-    let mut lane = honest.open(StreamKind::Lane).await;
+    let mut lane = honest.open(LANE).await;
     write_frame(&mut lane, &asked).await.unwrap();
-    let mut receipts = honest.accept(StreamKind::Receipts).await;
+    let mut receipts = honest.accept(RECEIPTS).await;
     let (Receipts(found), _) = within("a receipt", receipts.next()).await.unwrap().unwrap();
     assert_eq!(found, [Receipt { seq: 7, answer: Answer::Tally(Tally::default()) }]);
 }
@@ -225,7 +257,7 @@ fn names() -> SessionKey {
 async fn a_receipt_that_nobody_asked_for_ends_the_link() {
     let victim = victim(true);
     let evil = Member::link(&victim, "evil").await;
-    write_frame(&mut evil.open(StreamKind::Receipts).await, &tally(0)).await.unwrap();
+    write_frame(&mut evil.open(RECEIPTS).await, &tally(0)).await.unwrap();
     cut_off(&victim, &evil, "unasked").await;
 }
 
@@ -247,13 +279,13 @@ async fn a_receipt_that_is_no_answer_ends_the_link_and_whoever_asked_learns_it()
         let evil = Member::link(&victim, "evil").await;
         let link = victim.link_to(&name("evil")).await;
         let asked = format!("{recipients:?} {relay_to:?}");
-        let answer = link.request(relay_to, recipients, Action::Disconnect, Bytes::new()).unwrap();
-        let mut lane = evil.accept(StreamKind::Lane).await;
+        let answer = request(&link, relay_to, recipients, Action::Disconnect, Bytes::new()).unwrap();
+        let mut lane = evil.accept(LANE).await;
         let request = within("the request", lane.next::<Request>());
         // It may be in any of the lanes: the first request of a link has the number 0 in each.
         let _ = timeout(Duration::from_millis(50), request).await;
         let receipts = Receipts(vec![Receipt { seq: 0, answer: wrong }]);
-        write_frame(&mut evil.open(StreamKind::Receipts).await, &receipts).await.unwrap();
+        write_frame(&mut evil.open(RECEIPTS).await, &receipts).await.unwrap();
         assert!(within(&asked, answer).await.is_err(), "{asked}");
         cut_off(&victim, &evil, "answer").await;
     }
@@ -261,7 +293,7 @@ async fn a_receipt_that_is_no_answer_ends_the_link_and_whoever_asked_learns_it()
 
 #[tokio::test]
 async fn more_lanes_or_streams_of_receipts_than_a_link_has_end_it() {
-    for (kind, allowed) in [(StreamKind::Lane, limits::LANES), (StreamKind::Receipts, 1)] {
+    for (kind, allowed) in [(LANE, limits::LANES), (RECEIPTS, 1)] {
         let victim = victim(true);
         let evil = Member::link(&victim, "evil").await;
         let mut streams = Vec::new();
@@ -276,7 +308,7 @@ async fn more_lanes_or_streams_of_receipts_than_a_link_has_end_it() {
 async fn more_requests_at_once_than_a_node_may_have_end_the_link() {
     let victim = victim(false);
     let evil = Member::link(&victim, "evil").await;
-    let mut lane = evil.open(StreamKind::Lane).await;
+    let mut lane = evil.open(LANE).await;
     for seq in 0..=limits::PENDING_MAX as u64 {
         let request =
             Request { seq, relay_to: None, recipients: Recipients::All, action: Action::Disconnect };
@@ -301,7 +333,7 @@ async fn streams_that_say_nothing_end_the_link() {
                 true => evil.connection.open_bi().await.unwrap().0,
                 false => evil.connection.open_uni().await.unwrap(),
             };
-            stream.write_all(&[StreamKind::Digests as u8]).await.unwrap();
+            stream.write_all(&[DIGESTS.byte]).await.unwrap();
             streams.push(stream);
         }
         let reason = within("the end", evil.connection.closed()).await;
@@ -309,7 +341,7 @@ async fn streams_that_say_nothing_end_the_link() {
         drop(streams);
     }
     let evil = Member::link(&victim, "other-evil").await;
-    let mut gossip = evil.open(StreamKind::Gossip).await;
+    let mut gossip = evil.open(GOSSIP).await;
     gossip.write_all(b"and so on").await.unwrap();
     let reason = within("the end of a message without one", evil.connection.closed()).await;
     assert!(matches!(reason, ConnectionError::ApplicationClosed(_)), "{reason}");
@@ -320,7 +352,7 @@ async fn streams_that_say_nothing_end_the_link() {
 async fn a_gossip_message_that_is_longer_than_any_ends_the_link() {
     let victim = victim(true);
     let evil = Member::link(&victim, "evil").await;
-    let mut gossip = evil.open(StreamKind::Gossip).await;
+    let mut gossip = evil.open(GOSSIP).await;
     let _ = gossip.write_all(&vec![0; limits::GOSSIP_BYTES_MAX + 1]).await; // It may be cut off before.
     cut_off(&victim, &evil, "oversize").await;
 }
@@ -346,11 +378,11 @@ async fn gossip_without_end_ends_the_link_and_leaves_room_for_others() {
 
 #[tokio::test]
 async fn only_a_push_has_a_payload() {
-    for kind in [StreamKind::Receipts, StreamKind::Digests] {
+    for kind in [RECEIPTS, DIGESTS] {
         let victim = victim(true);
         let evil = Member::link(&victim, "evil").await;
         let mut stream = match kind {
-            StreamKind::Digests => evil.open_both_ways(kind).await.0,
+            DIGESTS => evil.open_both_ways(kind).await.0,
             _ => evil.open(kind).await,
         };
         stream.write_all(&encode(&tally(0), 1)).await.unwrap();
@@ -366,7 +398,7 @@ async fn comparisons_without_pause_end_the_link() {
         let mut streams = Vec::new();
         while evil.connection.close_reason().is_none() {
             let Ok((mut send, recv)) = evil.connection.open_bi().await else { break };
-            let _ = send.write_all(&StreamKind::Digests.preface()).await;
+            let _ = send.write_all(&DIGESTS.preface()).await;
             let _ = write_frame(&mut send, &Digests(Vec::new())).await;
             let _ = send.finish();
             streams.push(recv);
@@ -388,7 +420,7 @@ async fn a_peer_that_takes_no_requests_is_cut_off() {
     let mut answers = Vec::new();
     loop {
         let (recipients, action) = (Recipients::Session(names()), Action::Disconnect);
-        match link.request(None, recipients, action, payload.clone()) {
+        match request(&link, None, recipients, action, payload.clone()) {
             Ok(answer) => answers.push(answer),
             Err(refused) => break assert_eq!(refused, Refused::Overloaded),
         }
@@ -403,7 +435,7 @@ async fn a_peer_that_takes_no_requests_is_cut_off() {
 async fn names_that_a_peer_does_not_take_are_not_gathered_without_bound() {
     let victim = victim(true);
     let evil = Member::link(&victim, "evil").await;
-    let mut lane = evil.open(StreamKind::Lane).await;
+    let mut lane = evil.open(LANE).await;
     let key = KeyHasher::new(&[0; 32]).key(&names());
     let ask = async {
         for seq in 0.. {
@@ -537,7 +569,7 @@ async fn dials_that_cross_or_end_are_no_refusals_and_what_is_wrong_is_counted_by
     let silent = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
     let (other, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
     let (mut stream, _answer) = other.open_bi().await.unwrap();
-    stream.write_all(&StreamKind::Digests.preface()).await.unwrap();
+    stream.write_all(&DIGESTS.preface()).await.unwrap();
     for (takeover, keys_check) in [("reject-newer", identity.keys_check()), ("exclusive-device", 1)] {
         let (connection, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
         let settings = Settings { takeover: takeover.to_owned(), keys_check };
@@ -556,7 +588,7 @@ async fn a_peer_that_is_cut_off_again_and_again_is_not_linked_for_a_while() {
     let victim = victim(true);
     for _ in 0..limits::OFFENCES_MAX {
         let evil = Member::link(&victim, "evil").await;
-        write_frame(&mut evil.open(StreamKind::Receipts).await, &tally(0)).await.unwrap();
+        write_frame(&mut evil.open(RECEIPTS).await, &tally(0)).await.unwrap();
         within("the end", evil.connection.closed()).await;
     }
     let identity = identity("evil");

@@ -21,22 +21,15 @@ use tracing::{debug, error};
 use crate::directory::{self, Digest, Finding};
 use crate::id::NodeName;
 use crate::limits;
-use crate::mesh::Links;
-use crate::mesh::codec::{CodecError, FrameReader, StreamKind, write_frame};
-use crate::mesh::frame::Digests;
-use crate::mesh::lane::DIRECTORY_PRIORITY;
-use crate::mesh::link::{Link, LinkContext};
-use crate::mesh::replication;
+use crate::mesh::codec::{CodecError, write_frame};
+use crate::mesh::{Link, Links};
 use crate::metrics::label::{Direction, PulledFrom, Task};
+use crate::replication::frame::{DIGESTS, Digests};
+use crate::replication::{Replication, follower};
 use crate::wire::Entropy;
 
 /// Exchanges digests with one random peer in each interval and sweeps what is over, until `stop`.
-pub(crate) async fn run(
-    links: Arc<Links>,
-    context: Arc<LinkContext>,
-    entropy: Arc<Entropy>,
-    stop: CancellationToken,
-) {
+pub(crate) async fn run(with: &Arc<Replication>, links: &Links, entropy: &Entropy, stop: &CancellationToken) {
     let mut tick = interval(limits::DIGEST_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -44,23 +37,23 @@ pub(crate) async fn run(
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let swept = context.replica.sweep().await;
-        context.metrics.directory_swept.increment(swept as u64);
+        let swept = with.replica.sweep().await;
+        with.metrics.directory_swept.increment(swept as u64);
         let linked = links.all();
         if let Some(last) = linked.len().checked_sub(1) {
             let chosen = entropy.between(0, last as u64) as usize;
-            exchange(&linked[chosen], &context).await;
+            exchange(with, &linked[chosen]).await;
         }
     }
 }
 
 /// Compares all digests with the peer at the other end, and fetches what is newer there.
-pub(crate) async fn exchange(link: &Arc<Link>, context: &Arc<LinkContext>) {
-    let asked = context.replica.heads().into_iter().collect();
-    match timeout(limits::DIGEST_INTERVAL, ask(link, context, &asked)).await {
+pub(crate) async fn exchange(with: &Arc<Replication>, link: &Arc<Link>) {
+    let asked = with.replica.heads().into_iter().collect();
+    match timeout(limits::DIGEST_INTERVAL, ask(with, link, &asked)).await {
         Ok(Ok(answer)) => {
             for (owner, theirs) in answer {
-                consider(link, context, &owner, asked.get(&owner), &theirs, true);
+                consider(with, link, &owner, asked.get(&owner), &theirs, true);
             }
         }
         Ok(Err(failed)) => debug!(peer = %link.peer().name, error = %failed, "no exchange of digests"),
@@ -69,19 +62,16 @@ pub(crate) async fn exchange(link: &Arc<Link>, context: &Arc<LinkContext>) {
 }
 
 async fn ask(
+    with: &Replication,
     link: &Link,
-    context: &LinkContext,
     asked: &directory::Digests,
 ) -> Result<Vec<(NodeName, Digest)>, CodecError> {
-    let broken = |error: &dyn std::fmt::Display| CodecError::Broken(error.to_string());
-    let (mut send, recv) = link.connection().open_bi().await.map_err(|e| broken(&e))?;
-    let _ = send.set_priority(DIRECTORY_PRIORITY);
-    send.write_all(&StreamKind::Digests.preface()).await.map_err(|e| broken(&e))?;
+    let (mut send, mut answers) = DIGESTS.ask(link.connection()).await?;
     let digests = asked.iter().map(|(owner, digest)| (owner.clone(), *digest)).collect();
     write_frame(&mut send, &Digests(digests)).await?;
     let _ = send.finish(); // Fails on a closed stream only, and then so does the answer.
-    context.metrics.directory_digests.with(Direction::Sent).increment(1);
-    let answer = FrameReader::answers(recv).next::<Digests>().await?;
+    with.metrics.directory_digests.with(Direction::Sent).increment(1);
+    let answer = answers.next::<Digests>().await?;
     Ok(answer.map(|(Digests(digests), _)| digests).unwrap_or_default())
 }
 
@@ -90,82 +80,81 @@ async fn ask(
 /// # Errors
 /// The stream broke.
 pub(crate) async fn answer(
+    with: &Arc<Replication>,
     link: &Arc<Link>,
-    context: &Arc<LinkContext>,
     mut stream: quinn::SendStream,
     Digests(theirs): Digests,
 ) -> Result<(), CodecError> {
-    context.metrics.directory_digests.with(Direction::Received).increment(1);
+    with.metrics.directory_digests.with(Direction::Received).increment(1);
     let theirs = theirs.into_iter().collect();
-    let ours = context.replica.heads().into_iter().collect();
+    let ours = with.replica.heads().into_iter().collect();
     write_frame(&mut stream, &Digests(directory::news(&ours, &theirs))).await?;
     let _ = stream.finish();
     for (owner, digest) in &theirs {
-        consider(link, context, owner, ours.get(owner), digest, false);
+        consider(with, link, owner, ours.get(owner), digest, false);
     }
     Ok(())
 }
 
 /// Does what one digest of a peer asks for.
 fn consider(
+    with: &Arc<Replication>,
     link: &Arc<Link>,
-    context: &Arc<LinkContext>,
     owner: &NodeName,
     held: Option<&Digest>,
     theirs: &Digest,
     answered: bool,
 ) {
-    if owner == context.replica.me() {
+    if owner == with.replica.me() {
         return; // Nobody knows this node's own section better.
     }
     let direct = *owner == link.peer().name;
-    let distrusted = direct && context.replica.is_distrusted(owner);
+    let distrusted = direct && with.replica.is_distrusted(owner);
     match Finding::of(held, theirs, direct, answered, distrusted) {
         Finding::Nothing => {}
         Finding::Wrong if !link.conduct().accuses(Instant::now()) => {
-            context.metrics.directory_accusations_ignored.increment(1);
+            with.metrics.directory_accusations_ignored.increment(1);
         }
         Finding::Wrong => {
             let held = held.expect("only what is held is found to be wrong");
-            if context.replica.distrust(owner, held) {
-                context.metrics.directory_diverged.increment(1);
-                if let Some(count) = context.wrong.due(Instant::now()) {
+            if with.replica.distrust(owner, held) {
+                with.metrics.directory_diverged.increment(1);
+                if let Some(count) = with.wrong.due(Instant::now()) {
                     error!(%owner, peer = %link.peer().name, version = held.position.version, count,
                         "a copy of a section is wrong and is pulled again");
                 }
             }
             // Between two copies nobody knows which one is wrong: only the owner does.
             if direct {
-                pull(link, context, owner, theirs);
+                pull(with, link, owner, theirs);
             }
         }
-        Finding::Mend => pull(link, context, owner, theirs),
-        Finding::Newer if !context.service.is_stale(owner) => {}
-        Finding::Newer if context.service.admits(owner, theirs.position.incarnation) => {
-            pull(link, context, owner, theirs);
+        Finding::Mend => pull(with, link, owner, theirs),
+        Finding::Newer if !with.owners.is_stale(owner) => {}
+        Finding::Newer if with.owners.admits(owner, theirs.position.incarnation) => {
+            pull(with, link, owner, theirs);
         }
-        Finding::Newer => context.metrics.directory_refused.increment(1),
+        Finding::Newer => with.metrics.directory_refused.increment(1),
     }
 }
 
 /// Fetches a section in the background, unless that is going on.
-fn pull(link: &Arc<Link>, context: &Arc<LinkContext>, owner: &NodeName, theirs: &Digest) {
-    if !context.pulling.lock().expect(NOT_POISONED).insert(owner.clone()) {
+fn pull(with: &Arc<Replication>, link: &Arc<Link>, owner: &NodeName, theirs: &Digest) {
+    if !with.pulling.lock().expect(NOT_POISONED).insert(owner.clone()) {
         return;
     }
-    let (link, context) = (Arc::clone(link), Arc::clone(context));
+    let (with, link) = (Arc::clone(with), Arc::clone(link));
     let (owner, incarnation) = (owner.clone(), theirs.position.incarnation);
     tokio::spawn(async move {
-        context
-            .metrics
+        with.metrics
             .directory_pulls
             .with(if owner == link.peer().name { PulledFrom::Owner } else { PulledFrom::Relay })
             .increment(1);
-        let pulling = replication::pull(link.connection(), &owner, incarnation, &context);
-        let pulled = context.vitals.contained(Task::Pull, pulling).await;
-        context.pulling.lock().expect(NOT_POISONED).remove(&owner);
-        if let Ok(Err(replication::TakeError::Breach(breach))) = &pulled {
-            link.reject(&context, breach);
+        let pulling = follower::pull(&with, &link, &owner, incarnation);
+        let pulled = with.vitals.contained(Task::Pull, pulling).await;
+        with.pulling.lock().expect(NOT_POISONED).remove(&owner);
+        if let Ok(Err(follower::TakeError::Breach(breach))) = &pulled {
+            link.reject(breach);
         }
         if let Ok(Err(failed)) = pulled {
             debug!(%owner, peer = %link.peer().name, error = %failed, "a section could not be pulled");

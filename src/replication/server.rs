@@ -13,24 +13,25 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::directory::{Entry, Packed, Position, Record, SnapshotFrame};
 use crate::id::NodeName;
 use crate::limits;
+use crate::mesh::Link;
 use crate::mesh::codec::{CodecError, write_frame};
-use crate::mesh::frame::{SectionFrame, Subscribe};
-use crate::mesh::lane::{DIRECTORY_PRIORITY, SNAPSHOT_PRIORITY};
-use crate::mesh::link::{Link, LinkContext};
+use crate::mesh::stream::{DIRECTORY_PRIORITY, SNAPSHOT_PRIORITY};
 use crate::metrics::label::Direction;
 use crate::replica::Replica;
+use crate::replication::Replication;
+use crate::replication::frame::{SectionFrame, Subscribe};
 
 /// Sends a section: this node's own for as long as somebody follows it, a copy of another's once.
 ///
 /// # Errors
 /// The stream broke.
 pub(crate) async fn serve(
+    with: &Replication,
     link: &Link,
-    context: &LinkContext,
     mut stream: SendStream,
     subscribe: Subscribe,
 ) -> Result<(), CodecError> {
-    let replica = &context.replica;
+    let replica = &with.replica;
     let changes_max = replica.tuning().delta_changes;
     let Subscribe { owner, position, follow } = subscribe;
     let follow = follow && owner == *replica.me();
@@ -44,7 +45,7 @@ pub(crate) async fn serve(
     loop {
         version.borrow_and_update();
         match replica.delta_since(&owner, cursor, changes_max) {
-            None => match send_snapshot(link, context, &owner, &mut stream).await? {
+            None => match send_snapshot(with, link, &owner, &mut stream).await? {
                 Some(at) => cursor = at,
                 None => return Ok(()),
             },
@@ -52,7 +53,7 @@ pub(crate) async fn serve(
                 if !follow {
                     return Ok(());
                 }
-                let window = window(context.service.members().len());
+                let window = window(with.owners.peers());
                 let full = cursor.version + changes_max as u64;
                 let flush = sent.map_or_else(Instant::now, |sent| sent + window);
                 if !gather(&mut version, full, flush, &mut stream).await {
@@ -60,7 +61,7 @@ pub(crate) async fn serve(
                 }
             }
             Some(delta) => {
-                context.metrics.directory_deltas.with(Direction::Sent).increment(1);
+                with.metrics.directory_deltas.with(Direction::Sent).increment(1);
                 cursor = delta.end();
                 write_frame(&mut stream, &SectionFrame::Delta(delta)).await?;
                 sent = Some(Instant::now());
@@ -96,16 +97,16 @@ fn window(peers: usize) -> Duration {
 
 /// Sends a snapshot and returns where it ends; `None` when the section is not here any more.
 async fn send_snapshot(
+    with: &Replication,
     link: &Link,
-    context: &LinkContext,
     owner: &NodeName,
     stream: &mut SendStream,
 ) -> Result<Option<Position>, CodecError> {
-    let replica = &context.replica;
+    let replica = &with.replica;
     // The peer's own place first: one that does not read holds up no other.
-    let _own = link.snapshot().acquire().await.expect(NEVER_CLOSED);
-    let _permit = context.snapshots_sent.acquire().await.expect(NEVER_CLOSED);
-    context.metrics.directory_snapshots.with(Direction::Sent).increment(1);
+    let _own = link.bulk().acquire().await.expect(NEVER_CLOSED);
+    let _permit = with.snapshots_sent.acquire().await.expect(NEVER_CLOSED);
+    with.metrics.directory_snapshots.with(Direction::Sent).increment(1);
     let _ = stream.set_priority(SNAPSHOT_PRIORITY);
     'whole: loop {
         let Some(head) = replica.head(owner) else { return Ok(None) };

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use quinn::Connection;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, error, warn};
@@ -12,31 +11,33 @@ use crate::directory::{Digest, MergeError, Position, SnapshotFrame};
 use crate::id::{Incarnation, NodeName};
 use crate::key::Key;
 use crate::limits;
-use crate::mesh::codec::{CodecError, FrameReader, StreamKind, bounded_list, write_frame};
+use crate::mesh::Link;
+use crate::mesh::codec::{CodecError, bounded_list, write_frame};
 use crate::mesh::conduct::Breach;
-use crate::mesh::frame::{SectionFrame, Subscribe};
-use crate::mesh::link::{LinkContext, Peer};
 use crate::mesh::notice::Notice;
 use crate::metrics::label::Direction;
 use crate::replica::Arriving;
+use crate::replication::Replication;
+use crate::replication::frame::{SECTION, SectionFrame, Subscribe};
 
 /// Follows the peer's own section for as long as the connection lives. Returns what the peer did that ends the link.
-pub(crate) async fn follow(connection: &Connection, peer: &Peer, context: &LinkContext) -> Option<Breach> {
+pub(crate) async fn follow(with: &Replication, link: &Link) -> Option<Breach> {
+    let peer = link.peer();
     let notice = Notice::new(limits::REFUSALS_LOGGED_EVERY);
     let mut pause = limits::SUBSCRIBE_AGAIN_MIN;
     loop {
         let since = Instant::now();
-        let taker = Taker::new(&peer.name, peer.incarnation, context, true);
-        match taker.run(connection, true).await {
+        let taker = Taker::new(with, &peer.name, peer.incarnation, true);
+        match taker.run(link, true).await {
             Ok(()) => debug!(peer = %peer.name, "the section's stream ended, subscribing again"),
             Err(TakeError::Breach(Breach::Codec(CodecError::Broken(_))))
-                if connection.close_reason().is_some() =>
+                if link.connection().close_reason().is_some() =>
             {
                 return None;
             }
             Err(TakeError::Breach(breach)) if breach.offence().is_some() => return Some(breach),
             Err(TakeError::Merge(diverged @ MergeError::Diverged { .. })) => {
-                context.metrics.directory_diverged.increment(1);
+                with.metrics.directory_diverged.increment(1);
                 if let Some(count) = notice.due(Instant::now()) {
                     error!(peer = %peer.name, error = %diverged, count, "a copy of a section is wrong and is pulled again");
                 }
@@ -60,12 +61,12 @@ pub(crate) async fn follow(connection: &Connection, peer: &Peer, context: &LinkC
 /// # Errors
 /// [`TakeError`]; what was complete until then is merged.
 pub(crate) async fn pull(
-    connection: &Connection,
+    with: &Replication,
+    link: &Link,
     owner: &NodeName,
     incarnation: Incarnation,
-    context: &LinkContext,
 ) -> Result<(), TakeError> {
-    Taker::new(owner, incarnation, context, false).run(connection, false).await
+    Taker::new(with, owner, incarnation, false).run(link, false).await
 }
 
 /// Why a section could not be taken.
@@ -85,7 +86,7 @@ pub(crate) enum TakeError {
 struct Taker<'a> {
     owner: &'a NodeName,
     incarnation: Incarnation,
-    context: &'a LinkContext,
+    with: &'a Replication,
     /// Whether it is the owner that sends.
     direct: bool,
     /// What was held when the subscription was sent, so before it was answered.
@@ -100,12 +101,12 @@ struct Taker<'a> {
 }
 
 impl<'a> Taker<'a> {
-    fn new(owner: &'a NodeName, incarnation: Incarnation, context: &'a LinkContext, direct: bool) -> Self {
-        let subscribed = context.replica.head(owner).map(|head| head.digest);
+    fn new(with: &'a Replication, owner: &'a NodeName, incarnation: Incarnation, direct: bool) -> Self {
+        let subscribed = with.replica.head(owner).map(|head| head.digest);
         Self {
             owner,
             incarnation,
-            context,
+            with,
             direct,
             subscribed,
             head: None,
@@ -115,14 +116,11 @@ impl<'a> Taker<'a> {
         }
     }
 
-    async fn run(mut self, connection: &Connection, follow: bool) -> Result<(), TakeError> {
+    async fn run(mut self, link: &Link, follow: bool) -> Result<(), TakeError> {
         let position = self.subscribed.map_or(Position::default(), |held| held.position);
-        let broken = |error: String| Breach::Codec(CodecError::Broken(error));
-        let (mut send, recv) = connection.open_bi().await.map_err(|e| broken(e.to_string()))?;
-        send.write_all(&StreamKind::Section.preface()).await.map_err(|e| broken(e.to_string()))?;
+        let (mut send, mut reader) = SECTION.ask(link.connection()).await.map_err(Breach::from)?;
         let subscribe = Subscribe { owner: self.owner.clone(), position, follow };
         write_frame(&mut send, &subscribe).await.map_err(Breach::from)?;
-        let mut reader = FrameReader::answers(recv);
         loop {
             let next = reader.next::<SectionFrame>();
             // A snapshot holds a place that others wait for.
@@ -140,7 +138,7 @@ impl<'a> Taker<'a> {
     }
 
     async fn take(&mut self, frame: SectionFrame) -> Result<(), TakeError> {
-        let (replica, owner, metrics) = (&self.context.replica, self.owner, &self.context.metrics);
+        let (replica, owner, metrics) = (&self.with.replica, self.owner, &self.with.metrics);
         let lost = match frame {
             SectionFrame::Head(digest) => {
                 self.begin(&digest)?;
@@ -164,7 +162,7 @@ impl<'a> Taker<'a> {
                 // read, and so holds back the sender.
                 self.arriving = None;
                 (self.filled, self.complete_by) = ((None, 0), None);
-                let permit = self.context.snapshots_received.acquire().await.expect(NEVER_CLOSED);
+                let permit = self.with.snapshots_received.acquire().await.expect(NEVER_CLOSED);
                 let arriving = replica.begin(owner, position)?;
                 if arriving.is_none() {
                     metrics.directory_outdated.increment(1);
@@ -202,7 +200,7 @@ impl<'a> Taker<'a> {
             },
         };
         if !lost.is_empty() {
-            self.context.service.lost(lost);
+            self.with.owners.lost(lost);
         }
         self.report();
         Ok(())
@@ -213,7 +211,7 @@ impl<'a> Taker<'a> {
         if self.direct {
             // Only a clock that was set back lets a boot start over under a used incarnation.
             if let Some(held) = self.subscribed.filter(|held| held.contradicts(digest)) {
-                self.context.replica.distrust(self.owner, &held);
+                self.with.replica.distrust(self.owner, &held);
                 let version = held.position.version;
                 return Err(MergeError::Diverged { owner: self.owner.clone(), version });
             }
@@ -226,17 +224,17 @@ impl<'a> Taker<'a> {
     /// asked because the owner is not reached.
     fn report(&mut self) {
         let Some(head) = self.head else { return };
-        let held = self.context.replica.head(self.owner);
+        let held = self.with.replica.head(self.owner);
         if held.is_some_and(|held| held.digest.position >= head) {
             self.head = None;
             if self.direct {
                 // What a third node holds may be as old as what was held here.
-                let lost = self.context.replica.prove(self.owner, self.incarnation);
+                let lost = self.with.replica.prove(self.owner, self.incarnation);
                 if !lost.is_empty() {
-                    self.context.service.lost(lost);
+                    self.with.owners.lost(lost);
                 }
             }
-            self.context.service.section_synced(self.owner);
+            self.with.owners.section_synced(self.owner);
         }
     }
 }

@@ -1,0 +1,158 @@
+//! A link at work: its tasks, the streams that the peer opens, and how it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{ConnectionError, RecvStream, SendStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at, sleep};
+use tracing::{Instrument, debug, error};
+
+use crate::limits;
+use crate::mesh::carried::Carried;
+use crate::mesh::conduct::{Breach, soon};
+use crate::mesh::endpoint::CloseCode;
+use crate::mesh::link::Link;
+use crate::mesh::stream::Inbound;
+use crate::metrics::label::Task;
+use crate::vital::Panicked;
+
+/// How a link ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkEnd {
+    /// The peer said that it left the cluster.
+    PeerLeft,
+    /// This node closed it: it stops, or the peer broke the protocol.
+    ClosedHere,
+    /// The peer or the path is gone.
+    Broken,
+}
+
+/// Runs a link until its connection closes, and says who closed it. Requests are sent once it is
+/// [settled](Link::settle).
+pub(crate) async fn run(link: Arc<Link>, carried: Arc<Carried>) -> LinkEnd {
+    let tasks = Running { link: Arc::clone(&link), carried }.spawn_tasks();
+    let reason = link.connection().closed().await;
+    link.end();
+    drop(tasks);
+    debug!(peer = %link.peer().name, %reason, "link closed");
+    match reason {
+        ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Left.code() => {
+            LinkEnd::PeerLeft
+        }
+        ConnectionError::LocallyClosed => LinkEnd::ClosedHere,
+        _ => LinkEnd::Broken,
+    }
+}
+
+/// A link and what it carries.
+#[derive(Clone)]
+struct Running {
+    link: Arc<Link>,
+    carried: Arc<Carried>,
+}
+
+impl Running {
+    /// The tasks of the link.
+    fn spawn_tasks(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let link = Arc::clone(&self.link);
+        self.spawn(&mut tasks, true, async move { link.write().await });
+        let link = Arc::clone(&self.link);
+        self.spawn(&mut tasks, true, async move { Err(watch_answers(&link).await) });
+        let running = self.clone();
+        self.spawn(&mut tasks, true, async move { running.accept_datagrams().await });
+        let running = self.clone();
+        self.spawn(&mut tasks, true, async move { running.accept_streams().await });
+        for task in self.carried.tasks() {
+            let (task, link) = (Arc::clone(task), Arc::clone(&self.link));
+            self.spawn(&mut tasks, task.lasts(), async move { task.run(&link).await });
+        }
+        tasks
+    }
+
+    /// Spawns work of the link. Its panic, its breach, and its early end where it `lasts`, are the end of the link: one
+    /// that only seems to work would be worse than none. The task itself sees to that: whoever holds it may be gone
+    /// before it.
+    fn spawn(
+        &self,
+        tasks: &mut JoinSet<()>,
+        lasts: bool,
+        work: impl Future<Output = Result<(), Breach>> + Send + 'static,
+    ) {
+        let link = Arc::clone(&self.link);
+        let work = async move {
+            let vitals = link.vitals();
+            match vitals.contained(Task::Link, work).await {
+                Ok(Ok(())) => {}
+                Ok(Err(breach)) => link.reject(&breach),
+                Err(Panicked) => fail(&link),
+            }
+            if lasts && link.connection().close_reason().is_none() {
+                vitals.count(Task::Link, "it ended early");
+                fail(&link);
+            }
+        };
+        tasks.spawn(work.in_current_span());
+    }
+
+    async fn accept_datagrams(&self) -> Result<(), Breach> {
+        while let Ok(datagram) = self.link.connection().read_datagram().await {
+            self.carried.datagrams().receive(&self.link, datagram)?;
+        }
+        Ok(())
+    }
+
+    async fn accept_streams(&self) -> Result<(), Breach> {
+        let mut streams = JoinSet::new();
+        let connection = self.link.connection();
+        loop {
+            let (send, recv) = tokio::select! {
+                uni = connection.accept_uni() => match uni {
+                    Ok(recv) => (None, recv),
+                    Err(_) => return Ok(()),
+                },
+                bi = connection.accept_bi() => match bi {
+                    Ok((send, recv)) => (Some(send), recv),
+                    Err(_) => return Ok(()),
+                },
+                Some(_) = streams.join_next(), if !streams.is_empty() => continue,
+            };
+            let pause = self.link.conduct().stream(Instant::now());
+            let running = self.clone();
+            self.spawn(&mut streams, false, async move { running.serve(send, recv).await });
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+        }
+    }
+
+    async fn serve(&self, send: Option<SendStream>, recv: RecvStream) -> Result<(), Breach> {
+        let (kind, stream) = soon(Inbound::open(recv, send, |byte| self.carried.kind(byte))).await?;
+        let handler = self.carried.handler(kind).expect("a kind that is known has a handler");
+        handler.serve(&self.link, stream).await
+    }
+}
+
+fn fail(link: &Link) {
+    error!(peer = %link.peer().name, "closing the link");
+    CloseCode::Ended.close(link.connection());
+}
+
+/// Ends when the peer has answered nothing for too long, although it was asked.
+async fn watch_answers(link: &Link) -> Breach {
+    let (mut answered, mut since) = (0, Instant::now());
+    let mut looks = interval_at(since + ANSWERS_LOOK, ANSWERS_LOOK);
+    loop {
+        let now = looks.tick().await;
+        let answers = link.answered();
+        if link.pending() == 0 || answers != answered {
+            (answered, since) = (answers, now);
+        } else if now.saturating_duration_since(since) >= limits::ANSWER_SILENCE_MAX {
+            return Breach::Mute;
+        }
+    }
+}
+
+/// Time between two looks at whether a peer answers.
+const ANSWERS_LOOK: Duration = Duration::from_secs(5);

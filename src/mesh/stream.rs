@@ -1,0 +1,114 @@
+//! The kinds of streams that a link carries.
+//!
+//! The first byte of a stream is its kind. The mesh itself opens hellos, probes, lanes, receipts and gossip; who uses
+//! another kind describes it here in one constant of its own and registers a
+//! [`StreamHandler`](crate::mesh::carried::StreamHandler) for it. docs/PROTOCOL.md lists all kinds.
+
+use quinn::{Connection, RecvStream, SendStream};
+
+use crate::limits;
+use crate::mesh::codec::{CodecError, FrameReader, PROTOCOL_VERSION};
+
+/// A kind of streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamKind {
+    /// The first byte of the stream.
+    pub(crate) byte: u8,
+    /// What logs call it.
+    pub(crate) name: &'static str,
+    /// Whether the accepting side answers on the stream.
+    pub(crate) both_ways: bool,
+    /// Bytes of the largest payload beside a frame's header; 0 where frames are headers alone.
+    pub(crate) payload_bytes_max: usize,
+    /// Which streams of a link are written first: those with the larger number.
+    pub(crate) priority: i32,
+}
+
+impl StreamKind {
+    /// The two bytes that open a stream of this kind.
+    pub(crate) fn preface(self) -> [u8; 2] {
+        [self.byte, PROTOCOL_VERSION]
+    }
+
+    /// Opens a stream that only this node writes.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub(crate) async fn open(self, connection: &Connection) -> Result<SendStream, quinn::WriteError> {
+        let mut stream = connection.open_uni().await?;
+        let _ = stream.set_priority(self.priority); // Fails on a closed stream only, and then so does the write.
+        stream.write_all(&self.preface()).await?;
+        Ok(stream)
+    }
+
+    /// Opens a stream that the peer answers.
+    ///
+    /// # Errors
+    /// [`CodecError::Broken`]: the link is gone.
+    pub(crate) async fn ask(self, connection: &Connection) -> Result<(SendStream, FrameReader), CodecError> {
+        let broken = |error: &dyn std::fmt::Display| CodecError::Broken(error.to_string());
+        let (mut send, recv) = connection.open_bi().await.map_err(|error| broken(&error))?;
+        let _ = send.set_priority(self.priority);
+        send.write_all(&self.preface()).await.map_err(|error| broken(&error))?;
+        Ok((send, FrameReader::answers(recv)))
+    }
+}
+
+/// A stream that the peer has opened, behind its first bytes.
+pub(crate) struct Inbound {
+    /// What the peer sends.
+    pub(crate) reader: FrameReader,
+    /// Where it is answered, if it is of a kind that is.
+    pub(crate) answer: Option<SendStream>,
+}
+
+impl Inbound {
+    /// Reads the kind of a stream; `kinds` knows those that are expected.
+    ///
+    /// # Errors
+    /// [`CodecError`]: the kind or its version is unknown, or it does not go both ways.
+    pub(crate) async fn open(
+        recv: RecvStream,
+        answer: Option<SendStream>,
+        kinds: impl Fn(u8) -> Option<StreamKind>,
+    ) -> Result<(StreamKind, Self), CodecError> {
+        let (byte, reader) = FrameReader::open(recv).await?;
+        let unknown = CodecError::Preface { kind: byte, version: PROTOCOL_VERSION };
+        let kind = kinds(byte).ok_or(unknown)?;
+        if kind.both_ways != answer.is_some() {
+            let name = kind.name;
+            return Err(CodecError::Header(format!("a stream of kind {name} is not expected here")));
+        }
+        Ok((kind, Self { reader: reader.with_payloads(kind.payload_bytes_max), answer }))
+    }
+}
+
+/// Bidirectional: who are you. The first stream of a connection.
+pub(crate) const HELLO: StreamKind = both_ways(1, "hello", 0);
+/// Bidirectional: which incarnation of my name do you know. The first stream of a connection.
+pub(crate) const PROBE: StreamKind = both_ways(2, "probe", 0);
+/// Requests.
+pub(crate) const LANE: StreamKind =
+    StreamKind { payload_bytes_max: limits::FRAME_PAYLOAD_BYTES_MAX, ..one_way(3, "lane", PUSH_PRIORITY) };
+/// Receipts.
+pub(crate) const RECEIPTS: StreamKind = one_way(4, "receipts", PUSH_PRIORITY);
+/// One gossip message that exceeds a datagram.
+pub(crate) const GOSSIP: StreamKind = one_way(5, "gossip", GOSSIP_PRIORITY);
+
+const fn one_way(byte: u8, name: &'static str, priority: i32) -> StreamKind {
+    StreamKind { byte, name, both_ways: false, payload_bytes_max: 0, priority }
+}
+
+/// A kind whose streams are answered, and whose frames have no payload.
+pub(crate) const fn both_ways(byte: u8, name: &'static str, priority: i32) -> StreamKind {
+    StreamKind { byte, name, both_ways: true, payload_bytes_max: 0, priority }
+}
+
+/// Gossip over directory over pushes over snapshots.
+pub(crate) const GOSSIP_PRIORITY: i32 = 30;
+/// See [`GOSSIP_PRIORITY`].
+pub(crate) const DIRECTORY_PRIORITY: i32 = 20;
+/// See [`GOSSIP_PRIORITY`].
+pub(crate) const PUSH_PRIORITY: i32 = 10;
+/// See [`GOSSIP_PRIORITY`].
+pub(crate) const SNAPSHOT_PRIORITY: i32 = 0;

@@ -1,0 +1,138 @@
+//! The headers of requests: what one node asks another to do at its sessions.
+//!
+//! The order of variants and fields is the wire format (docs/PROTOCOL.md): new ones go to the end, and a change that an
+//! older node would misread needs a new protocol version. Golden frames in `mesh/codec/tests.rs` guard it.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::directory::Packed;
+use crate::hash;
+use crate::id::{MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::key::{DeviceHash, Key};
+use crate::limits;
+use crate::mesh::codec::{CodecError, bounded_list, encode};
+use crate::mesh::{AnswerKind, Expected, Link, Refused};
+use crate::push::PayloadKind;
+use crate::receipt::Answer;
+
+/// Sends a request to the peer at the other end of `link`, or to `relay_to` by way of it. What it asks for happens in the
+/// order of these calls for each user. The receiver fails when the link breaks before the answer.
+///
+/// # Errors
+/// [`Refused`]: nothing was sent.
+pub(crate) fn request(
+    link: &Link,
+    relay_to: Option<NodeName>,
+    recipients: Recipients,
+    action: Action,
+    payload: Bytes,
+) -> Result<oneshot::Receiver<Answer>, Refused> {
+    let (lane, expected) = (recipients.lane(), recipients.expected(relay_to.is_some()));
+    let len = payload.len();
+    let header = |seq| encode(&Request { seq, relay_to, recipients, action }, len);
+    link.request(lane, expected, header, payload)
+}
+
+/// Something to do at sessions of the receiving node. The payload of a push follows the header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// Number of the request on its link and in its direction; the receipt repeats it.
+    pub(crate) seq: u64,
+    /// The node that is meant, when it is not the receiving one: pass it on, if there is a link. Only
+    /// the first receiver does.
+    pub(crate) relay_to: Option<NodeName>,
+    /// At which sessions.
+    pub(crate) recipients: Recipients,
+    /// What.
+    pub(crate) action: Action,
+}
+
+/// The sessions that a request is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Recipients {
+    /// One session by its names; the receipt has its outcome.
+    Session(SessionKey),
+    /// These devices of one user; the receipt has the name and the outcome of each, in this order.
+    Devices {
+        /// The user.
+        user: UserId,
+        /// The devices.
+        devices: Vec<DeviceHash>,
+    },
+    /// All sessions of the receiving node; the receipt has counts.
+    All,
+    /// These sessions; only for [`Action::Describe`].
+    Keys(Packed<Key>),
+}
+
+impl Recipients {
+    /// Checks that the receipt will fit a frame.
+    ///
+    /// # Errors
+    /// [`CodecError::Oversize`].
+    pub(crate) fn check(&self) -> Result<(), CodecError> {
+        let (part, len, max) = match self {
+            Recipients::Session(_) | Recipients::All => return Ok(()),
+            Recipients::Devices { devices, .. } => {
+                ("devices", devices.len(), limits::SESSIONS_PER_USER_CEILING)
+            }
+            Recipients::Keys(keys) => ("keys", keys.0.len(), limits::SESSIONS_PAGE_MAX + 1),
+        };
+        bounded_list(part, len, max)
+    }
+
+    /// What fits a request for them as its answer.
+    pub(crate) fn expected(&self, relayed: bool) -> Expected {
+        let kind = match self {
+            Recipients::Session(_) => AnswerKind::Outcome,
+            Recipients::Devices { devices, .. } => AnswerKind::Named(devices.len()),
+            Recipients::All => AnswerKind::Tally,
+            Recipients::Keys(keys) => AnswerKind::Sessions(keys.0.len()),
+        };
+        Expected { kind, relayed }
+    }
+
+    /// The lane of a request for them: all requests for one user share a lane, so that they arrive in order.
+    fn lane(&self) -> usize {
+        match self {
+            Recipients::Session(SessionKey { user, .. }) | Recipients::Devices { user, .. } => {
+                hash::bucket(user.as_str(), limits::LANES)
+            }
+            Recipients::All | Recipients::Keys(_) => 0,
+        }
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Action {
+    /// Write the payload to the sockets.
+    Push {
+        /// Identity of the push.
+        id: MessageId,
+        /// Whether the caller chose the id, so that a repetition must not be delivered twice.
+        idempotent: bool,
+        /// How to frame the payload.
+        kind: PayloadKind,
+    },
+    /// Close the connections, with 4002.
+    Disconnect,
+    /// Let go of the sessions, with 4001: they were claimed elsewhere.
+    Yield {
+        /// Who has claimed them.
+        owner: NodeName,
+        /// With which stamp.
+        stamp: Stamp,
+        /// Whether it is another session of the user that was claimed, and excludes these.
+        excluded: bool,
+    },
+    /// Tell the names of the sessions.
+    Describe,
+    /// Say whether the session is there that was claimed with this very stamp, and is not closing.
+    Confirm {
+        /// Its stamp.
+        stamp: Stamp,
+    },
+}

@@ -1,0 +1,44 @@
+//! Requests of peers: done at this node's sessions, or passed on for a peer that does not reach their target.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::id::NodeName;
+use crate::mesh::codec::CodecError;
+use crate::mesh::{Link, Links, RequestHandler};
+use crate::metrics::Metrics;
+use crate::metrics::label::Direction;
+use crate::router::frame::Request;
+use crate::router::relay::relay;
+use crate::router::{Errand, Owner};
+
+/// Serves the requests of peers.
+pub(crate) struct Requests {
+    pub(crate) me: NodeName,
+    pub(crate) owner: Arc<Owner>,
+    /// Weak, because the links hold this.
+    pub(crate) links: Weak<Links>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) push_timeout: Duration,
+}
+
+impl RequestHandler for Requests {
+    type Request = Request;
+
+    fn check(&self, request: &Request) -> Result<(), CodecError> {
+        request.recipients.check()
+    }
+
+    fn request(&self, link: &Arc<Link>, request: Request, payload: Bytes) {
+        self.metrics.mesh_requests.with(Direction::Received).increment(1);
+        if let Some(to) = request.relay_to.clone().filter(|to| *to != self.me) {
+            let Some(links) = self.links.upgrade() else { return };
+            return relay(&links, &self.metrics, self.push_timeout, link, &to, request, payload);
+        }
+        let (link, seq) = (Arc::clone(link), request.seq);
+        let errand = Errand::received(request.action, payload);
+        self.owner.execute(&request.recipients, &errand, move |answer| link.answer(seq, answer));
+    }
+}

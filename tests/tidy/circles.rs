@@ -1,0 +1,230 @@
+//! Files that use each other in a circle: none can be understood, or changed, without the others.
+//!
+//! A file uses another one when it takes a name from it by a path that begins with `crate::` or `super::`, itself or by
+//! way of a `pub use`. What a file declares (`mod`) and hands on (`pub use`) is no use of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::source::{Source, is_word};
+
+/// Which file uses which, by the paths of their modules.
+pub(crate) struct Circles(BTreeMap<String, BTreeSet<String>>);
+
+impl Circles {
+    /// Reads the files of one crate, which lie in the folder `root`.
+    pub(crate) fn read(root: &str, sources: &[Source]) -> Self {
+        let product: Vec<_> = sources.iter().filter(|source| !source.is_test()).collect();
+        let modules: BTreeSet<_> = product.iter().map(|source| module(root, source)).collect();
+        let mut handed_on = BTreeMap::new();
+        for source in &product {
+            let own = module(root, source);
+            for path in statements(&source.product, true).iter().flat_map(|tree| paths(tree)) {
+                let name = path.rsplit("::").next().unwrap_or_default();
+                handed_on.insert(join(&own, name), absolute(&own, &path));
+            }
+        }
+        let uses = product.iter().map(|source| {
+            let own = module(root, source);
+            let named = statements(&source.product, false).into_iter().flat_map(|tree| paths(&tree));
+            let inline = inline(&source.product);
+            let used = named.chain(inline).filter_map(|path| from_above(&own, &path));
+            let used = used.filter_map(|path| file_of(&path, &modules, &handed_on));
+            let used = used.filter(|used| *used != own).collect();
+            (own, used)
+        });
+        Self(uses.collect())
+    }
+
+    /// The circles, each as one line.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        let reached: BTreeMap<_, _> = self.0.keys().map(|file| (file, self.reached_from(file))).collect();
+        let mut told = BTreeSet::new();
+        let mut violations = Vec::new();
+        for (file, reaches) in &reached {
+            if !reaches.contains(*file) || told.contains(*file) {
+                continue;
+            }
+            let back = |other: &&String| reached.get(other).is_some_and(|reaches| reaches.contains(*file));
+            let circle: Vec<_> = reaches.iter().filter(back).cloned().collect();
+            violations.push(format!("{} use each other in a circle", circle.join(", ")));
+            told.extend(circle);
+        }
+        violations
+    }
+
+    fn reached_from(&self, file: &str) -> BTreeSet<String> {
+        let (mut reached, mut next) = (BTreeSet::new(), vec![file]);
+        while let Some(file) = next.pop() {
+            for used in self.0.get(file).into_iter().flatten() {
+                if reached.insert(used.clone()) {
+                    next.push(used);
+                }
+            }
+        }
+        reached
+    }
+}
+
+/// `mesh::link` for `src/mesh/link.rs`.
+fn module(root: &str, source: &Source) -> String {
+    let path = source.path.trim_start_matches(root).trim_start_matches('/').trim_end_matches(".rs");
+    match path {
+        "lib" | "main" => String::new(),
+        path => path.replace('/', "::"),
+    }
+}
+
+fn join(module: &str, name: &str) -> String {
+    if module.is_empty() { name.to_owned() } else { format!("{module}::{name}") }
+}
+
+/// A path that begins at the root of the crate or above `module`, without that beginning.
+fn from_above(module: &str, path: &str) -> Option<String> {
+    if let Some(path) = path.strip_prefix("crate::") {
+        return Some(path.to_owned());
+    }
+    let (mut above, mut path) = (module, path.strip_prefix("super::")?);
+    loop {
+        above = above.rsplit_once("::").map_or("", |(above, _)| above);
+        match path.strip_prefix("super::") {
+            Some(rest) => path = rest,
+            None => return Some(join(above, path)),
+        }
+    }
+}
+
+/// A path as it is from the root of the crate, without `crate::`.
+fn absolute(module: &str, path: &str) -> String {
+    match path.strip_prefix("crate::") {
+        Some(path) => path.to_owned(),
+        None => join(module, path.trim_start_matches("self::")),
+    }
+}
+
+/// The file that a path leads to: the longest beginning of it that is a file, or is handed on from another one.
+fn file_of(path: &str, files: &BTreeSet<String>, handed_on: &BTreeMap<String, String>) -> Option<String> {
+    let mut path = path.to_owned();
+    let mut end = path.len();
+    // A name that is handed on several times is found in the end; one that leads to itself is not.
+    for _ in 0..64 {
+        let beginning = &path[..end];
+        if files.contains(beginning) {
+            return Some(beginning.to_owned());
+        }
+        match handed_on.get(beginning) {
+            Some(further) => {
+                path = format!("{further}{}", &path[end..]);
+                end = path.len();
+            }
+            None => end = beginning.rfind("::")?,
+        }
+    }
+    None
+}
+
+/// The trees of `use` statements: those that hand on, or those that do not.
+fn statements(code: &str, handing_on: bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("use ") {
+        let line = code[..at].rsplit('\n').next().unwrap_or_default().trim();
+        let hands_on = line.starts_with("pub");
+        if (line.is_empty() || hands_on) && hands_on == handing_on {
+            let tree = code[at + "use ".len()..].split(';').next().unwrap_or_default();
+            found.push(tree.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+    }
+    found
+}
+
+/// The paths of a tree: `a::{b, c::d}` has `a::b` and `a::c::d`.
+fn paths(tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some((before, rest)) = tree.split_once('{') else {
+        let path = tree.split(" as ").next().unwrap_or_default();
+        return vec![path.trim_end_matches("::self").trim_end_matches("::*").to_owned()];
+    };
+    let inside = rest.rsplit_once('}').map_or(rest, |(inside, _)| inside);
+    let (mut items, mut depth) = (vec![String::new()], 0);
+    for char in inside.chars() {
+        match char {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                items.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        items.last_mut().expect("there is one").push(char);
+    }
+    let items = items.iter().filter(|item| !item.trim().is_empty());
+    items.flat_map(|item| paths(&format!("{}{}", before.trim(), item.trim()))).collect()
+}
+
+/// The paths within code that begin with `crate::` or `super::`.
+fn inline(code: &str) -> Vec<String> {
+    let begins =
+        ["crate::", "super::"].into_iter().flat_map(|begin| code.match_indices(begin)).map(|(at, _)| at);
+    let begins =
+        begins.filter(|at| *at == 0 || !is_word(code.as_bytes()[at - 1]) && !code[..*at].ends_with("::"));
+    begins
+        .map(|at| {
+            let rest = &code[at..];
+            let end = rest.find(|char: char| !(char.is_alphanumeric() || "_:".contains(char)));
+            rest[..end.unwrap_or(rest.len())].trim_end_matches(':').to_owned()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn violations(files: &[(&str, &str)]) -> Vec<String> {
+        let sources: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
+        Circles::read("src", &sources).violations()
+    }
+
+    #[test]
+    fn a_circle_is_found_through_groups_inline_paths_and_names_that_are_handed_on() {
+        let circles = [
+            [("src/a.rs", "use crate::b::X;"), ("src/b.rs", "use crate::a::Y;"), ("src/c.rs", "")],
+            [
+                ("src/a.rs", "use crate::{c::Z, b::{X, W}};"),
+                ("src/b.rs", "fn f() { crate::a::g() }"),
+                ("src/c.rs", ""),
+            ],
+            [
+                ("src/a.rs", "use crate::c::X;"),
+                ("src/b.rs", "use crate::a::Y;"),
+                ("src/c.rs", "pub(crate) use crate::b::X;"),
+            ],
+        ];
+        for files in circles {
+            assert_eq!(violations(&files), ["a, b use each other in a circle"], "{files:?}");
+        }
+        let nested = [
+            ("src/m/a.rs", "use super::b::X;"),
+            ("src/m/b.rs", "fn f() { super::super::m::a::g() }"),
+            ("src/c.rs", ""),
+        ];
+        assert_eq!(violations(&nested), ["m::a, m::b use each other in a circle"]);
+        let three = [
+            ("src/a.rs", "use crate::b::X;"),
+            ("src/b.rs", "use crate::c::X;"),
+            ("src/c.rs", "use crate::a::X;"),
+        ];
+        assert_eq!(violations(&three), ["a, b, c use each other in a circle"]);
+    }
+
+    #[test]
+    fn a_use_in_one_direction_in_a_test_or_of_a_declaration_is_no_circle() {
+        for files in [
+            [("src/a.rs", "use crate::b::X;"), ("src/b.rs", "#[cfg(test)]\nmod tests { use crate::a::Y; }")],
+            [("src/a.rs", "mod b;\npub(crate) use b::X;"), ("src/a/b.rs", "use crate::a::c;")],
+            [("src/a.rs", "use crate::b::X;"), ("src/b.rs", "// use crate::a::Y;\nuse crate::b::Z;")],
+        ] {
+            assert_eq!(violations(&files), [""; 0], "{files:?}");
+        }
+    }
+}
