@@ -14,6 +14,8 @@ pub use crate::membership::incarnation::decide as decide_incarnation;
 pub use crate::membership::member::{Advert, AdvertState, GossipView, MemberState};
 pub use crate::membership::overlay::{Change, Member, Observation, Overlay, OverlayTimers};
 pub use crate::membership::roster::{Roster, RosterEntry};
+pub use crate::mesh::contest::{InUse, Newcomer};
+pub use crate::mesh::dials::backoff;
 pub use crate::node::{Inside, Observer, Returned};
 pub use crate::replica::{Arriving, Claimed, Held, Replica};
 

@@ -1,30 +1,46 @@
-//! Which of two links to the same boot of a peer stays. Both ends decide alike, without asking.
+//! Which of two links to the same peer stays: that to the later boot of it. Of two to the same boot both ends keep the same
+//! one, without asking.
 //!
 //! Two nodes that dial each other at the same time get two links. The one stays that the node with the smaller name
 //! opened. When one end opens again, its old link is of no use to it, and the new one replaces it.
 
 use std::time::Duration;
 
+use crate::id::Incarnation;
 use crate::limits;
 
-/// A link in use, when another one to the same boot of the peer comes up.
+/// A link in use, when another one to the same peer comes up.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct InUse {
+pub struct InUse {
+    /// The peer's boot.
+    pub incarnation: Incarnation,
     /// Its connection is closed.
-    pub(crate) closed: bool,
+    pub closed: bool,
     /// This node opened it.
-    pub(crate) dialled: bool,
+    pub dialled: bool,
     /// How long it has been up.
-    pub(crate) age: Duration,
+    pub age: Duration,
     /// How long nothing has come from the peer.
-    pub(crate) silence: Duration,
+    pub silence: Duration,
+}
+
+/// The link that comes up.
+#[derive(Debug, Clone, Copy)]
+pub struct Newcomer {
+    /// The peer's boot.
+    pub incarnation: Incarnation,
+    /// This node opened it.
+    pub dialled: bool,
 }
 
 impl InUse {
-    /// Whether it stays in use. `dialled`: this node opened the other one. `smaller`: this node's name is the smaller
-    /// one of the two.
-    pub(crate) fn stays(self, dialled: bool, smaller: bool) -> bool {
-        if self.closed || self.dialled == dialled {
+    /// Whether it stays in use. `smaller`: this node's name is the smaller one of the two.
+    #[must_use]
+    pub fn stays(self, newcomer: Newcomer, smaller: bool) -> bool {
+        if self.incarnation != newcomer.incarnation {
+            return self.incarnation > newcomer.incarnation;
+        }
+        if self.closed || self.dialled == newcomer.dialled {
             return false; // The opener opened again, so that its old one is of no use to it.
         }
         if self.silence > FRESH || self.age > DIALS_CROSS {
@@ -48,19 +64,33 @@ mod tests {
 
     #[test]
     fn of_two_links_both_sides_keep_the_same_one() {
-        let held = |dialled| InUse { closed: false, dialled, age: FRESH, silence: FRESH };
+        let incarnation = Incarnation(5);
+        let held = |dialled| InUse { incarnation, closed: false, dialled, age: FRESH, silence: FRESH };
+        let new = |dialled| Newcomer { incarnation, dialled };
         for smaller in [false, true] {
             // Dials that crossed: the one that the smaller name opened stays, whichever was first.
-            assert!(held(smaller).stays(!smaller, smaller));
-            assert!(!held(!smaller).stays(smaller, smaller));
+            assert!(held(smaller).stays(new(!smaller), smaller));
+            assert!(!held(!smaller).stays(new(smaller), smaller));
             for dialled in [false, true] {
-                let new = !dialled;
-                assert!(!held(dialled).stays(dialled, smaller), "it was opened again");
-                assert!(!InUse { closed: true, ..held(dialled) }.stays(new, smaller));
+                let other = new(!dialled);
+                assert!(!held(dialled).stays(new(dialled), smaller), "it was opened again");
+                assert!(!InUse { closed: true, ..held(dialled) }.stays(other, smaller));
                 let silence = FRESH + Duration::from_millis(1);
-                assert!(!InUse { silence, ..held(dialled) }.stays(new, smaller));
+                assert!(!InUse { silence, ..held(dialled) }.stays(other, smaller));
                 let age = DIALS_CROSS + Duration::from_millis(1);
-                assert!(!InUse { age, ..held(dialled) }.stays(new, smaller), "the peer does not hear it");
+                assert!(!InUse { age, ..held(dialled) }.stays(other, smaller), "the peer does not hear it");
+            }
+        }
+    }
+
+    #[test]
+    fn the_link_to_the_later_boot_stays_whatever_else_is_so() {
+        for (closed, dialled) in [(false, false), (false, true), (true, false), (true, true)] {
+            let (age, silence) = (Duration::ZERO, Duration::ZERO);
+            let held = InUse { incarnation: Incarnation(5), closed, dialled, age, silence };
+            for smaller in [false, true] {
+                assert!(held.stays(Newcomer { incarnation: Incarnation(4), dialled }, smaller));
+                assert!(!held.stays(Newcomer { incarnation: Incarnation(6), dialled }, smaller));
             }
         }
     }

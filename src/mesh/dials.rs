@@ -75,7 +75,9 @@ fn jittered(pause: Duration, thousandths: u64) -> Duration {
     pause.saturating_mul(thousandths) / 1_000
 }
 
-fn backoff(failures: u32) -> Duration {
+/// The pause behind so many failures in a row: it doubles up to its bound.
+#[must_use]
+pub fn backoff(failures: u32) -> Duration {
     if failures == 0 {
         return Duration::ZERO;
     }

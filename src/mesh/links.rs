@@ -22,7 +22,7 @@ use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::mesh::admission::Admission;
 use crate::mesh::carried::Carried;
-use crate::mesh::contest::InUse;
+use crate::mesh::contest::{InUse, Newcomer};
 use crate::mesh::dials::Dials;
 use crate::mesh::endpoint::CloseCode;
 use crate::mesh::frame::{Hello, KnownMember, Settings};
@@ -259,17 +259,15 @@ impl Links {
 
     /// Whether the link in use is kept when another one to the same peer comes up.
     fn keeps(&self, held: &Link, new: &Link) -> bool {
-        let (old, newer) = (held.peer().incarnation, new.peer().incarnation);
-        if old != newer {
-            return old > newer;
-        }
         let in_use = InUse {
+            incarnation: held.peer().incarnation,
             closed: held.connection().close_reason().is_some(),
             dialled: held.dialled(),
             age: held.since().elapsed(),
             silence: held.heard().elapsed(),
         };
-        in_use.stays(new.dialled(), self.me < held.peer().name)
+        let newcomer = Newcomer { incarnation: new.peer().incarnation, dialled: new.dialled() };
+        in_use.stays(newcomer, self.me < held.peer().name)
     }
 
     /// Keeps a connection for what is in flight on it, then closes it.

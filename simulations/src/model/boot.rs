@@ -77,6 +77,8 @@ pub(super) struct Link {
     pub(super) incarnation: Incarnation,
     /// Whether this end opened it.
     pub(super) dialled: bool,
+    /// Since when it is up.
+    pub(super) since: Duration,
     /// When the last packet came.
     heard: Duration,
     /// When the next keep-alive comes that is on its way.
@@ -130,7 +132,7 @@ impl Link {
         dialled: bool,
         now: Duration,
     ) -> Self {
-        Self { id, peer, incarnation, dialled, heard: now, coming: now, told: now }
+        Self { id, peer, incarnation, dialled, since: now, heard: now, coming: now, told: now }
     }
 
     /// A packet arrives `at` that time.

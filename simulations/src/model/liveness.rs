@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use pushmesh::internals::{
-    Advert, AdvertState, Change, Effect, GossipView, Member, MemberState, Observation,
+    Advert, AdvertState, Change, Effect, GossipView, InUse, Member, MemberState, Newcomer, Observation,
+    backoff,
 };
 use pushmesh::limits;
 use rand::Rng;
@@ -176,7 +177,7 @@ impl Cluster {
     pub(super) fn dialled(&mut self, boot: &mut Boot, to: NodeIndex, open: bool) -> bool {
         let now = self.now;
         let reached = open && self.reaches(boot.node, to) && !boot.left;
-        let fresh = |link: &Link| now.saturating_sub(link.heard(now)) <= FRESH;
+        let fresh = |link: &Link| now.saturating_sub(link.heard(now)) <= limits::LINK_FRESH;
         let linked = boot.links.get(&to).is_some_and(fresh);
         let mut failed = !reached;
         if reached && !linked {
@@ -259,16 +260,17 @@ impl Cluster {
     }
 }
 
-/// As `Links::keeps`: whether the link in use is kept when another one to the same peer comes up.
+/// Whether the link in use is kept when another one to the same peer comes up.
 fn keeps(boot: &Boot, peer: &Boot, dialled: bool, now: Duration) -> bool {
     let Some(held) = boot.links.get(&peer.node) else { return false };
-    if held.incarnation != peer.incarnation {
-        return held.incarnation > peer.incarnation;
-    }
-    if held.dialled == dialled || now.saturating_sub(held.heard(now)) > FRESH || held.peer != peer.id {
-        return false;
-    }
-    held.dialled == (boot.name < peer.name)
+    let in_use = InUse {
+        incarnation: held.incarnation,
+        closed: held.peer != peer.id,
+        dialled: held.dialled,
+        age: now.saturating_sub(held.since),
+        silence: now.saturating_sub(held.heard(now)),
+    };
+    in_use.stays(Newcomer { incarnation: peer.incarnation, dialled }, boot.name < peer.name)
 }
 
 /// As `Liveness::left_and_empty`.
@@ -283,15 +285,6 @@ fn left_and_empty(boot: &Boot) -> Vec<Observation> {
             incarnation: member.incarnation(),
         })
         .collect()
-}
-
-/// As in the product's `links.rs`.
-fn backoff(failures: u32) -> Duration {
-    if failures == 0 {
-        return Duration::ZERO;
-    }
-    let doubled = limits::DIAL_BACKOFF_MIN.saturating_mul(1 << failures.min(10).saturating_sub(1));
-    doubled.min(limits::DIAL_BACKOFF_MAX)
 }
 
 /// The advert of a node that left; what others say is never looked at.
@@ -316,8 +309,6 @@ pub(super) fn is_alive(member: &Member) -> bool {
     member.state() == MemberState::Alive
 }
 
-/// As in the product's `links.rs`.
-const FRESH: Duration = Duration::from_millis(2 * limits::LINK_KEEP_ALIVE.as_millis() as u64);
 /// In a large run all is said again in one of so many rounds.
 const REPEATED_EVERY: u32 = 5;
 /// Peers of a round of gossip. Source: chitchat's.
