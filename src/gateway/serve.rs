@@ -31,7 +31,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -44,12 +44,14 @@ use crate::metrics::label::NotAccepted;
 use crate::wire::Seldom;
 
 mod arrival;
+mod handshakes;
 mod linger;
 mod pace;
 mod places;
 mod refused;
 
 use arrival::Arrival;
+use handshakes::Handshakes;
 use linger::{has_more, linger};
 use pace::{HeadTimer, Pace, Paced};
 use places::Places;
@@ -74,7 +76,7 @@ pub(crate) struct Terms {
 /// What the connections share.
 struct Server<A> {
     tls: Option<TlsAcceptor>,
-    handshakes: Semaphore,
+    handshakes: Handshakes,
     keep_alive: Duration,
     places: Arc<Places>,
     answer: A,
@@ -95,7 +97,7 @@ where
     let places = Arc::new(Places::new(terms.shares));
     let server = Arc::new(Server {
         tls: terms.tls.map(TlsAcceptor::from),
-        handshakes: Semaphore::new(limits::TLS_HANDSHAKES_MAX),
+        handshakes: Handshakes::new(),
         keep_alive: terms.keep_alive,
         places: Arc::clone(&places),
         answer,
@@ -188,17 +190,15 @@ where
     ) {
         let io = Paced::new(io, Arc::clone(&pace));
         let Some(acceptor) = &self.tls else { return self.http(io, pace, slot).await };
-        let handshake = async {
-            let _place = self.handshakes.acquire().await.expect("the handshakes are never closed");
-            acceptor.accept(io).await
-        };
+        let handshake = self.handshakes.run(&pace, acceptor.accept(io));
         let handshake = tokio::select! {
             handshake = timeout(limits::TLS_HANDSHAKE_TIMEOUT, handshake) => handshake,
             () = self.stop.cancelled() => return,
         };
         match handshake {
-            Ok(Ok(stream)) => self.http(stream, pace, slot).await,
-            Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
+            Ok(Some(Ok(stream))) => self.http(stream, pace, slot).await,
+            Ok(Some(Err(error))) => debug!(%error, "a TLS handshake failed"),
+            Ok(None) => debug!("a TLS handshake did not go on, and others wait"),
             Err(_) => debug!("a TLS handshake took too long"),
         }
     }

@@ -83,7 +83,7 @@ impl Pace {
     }
 
     /// How often bytes have moved so far; none while the node is at work and the caller waits for it.
-    fn moves(&self) -> Option<u32> {
+    pub(super) fn moves(&self) -> Option<u32> {
         (!self.at_work.load(Ordering::Relaxed)).then(|| self.moves.load(Ordering::Relaxed))
     }
 

@@ -488,3 +488,21 @@ async fn a_tls_handshake_that_does_not_come_is_dropped_and_others_are_served_mea
     answer(&mut client, "now").await;
     assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0, "it is closed after a while");
 }
+
+#[tokio::test(start_paused = true)]
+async fn as_many_callers_as_may_shake_hands_and_do_not_keep_nobody_out() {
+    let (server, connector) = tls();
+    let fixture = start(Some(server));
+    let mut silent = Vec::new();
+    for _ in 0..2 * limits::TLS_HANDSHAKES_MAX {
+        let mut caller = fixture.open().await;
+        // The beginning of a record, so that it is not only those who say nothing at all.
+        caller.write_all(&[22, 3, 1]).await.unwrap();
+        silent.push(caller);
+    }
+    let started = Instant::now();
+    let mut client = connector.connect(localhost(), fixture.open().await).await.unwrap();
+    ask(&mut client, "/now").await;
+    answer(&mut client, "now").await;
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
