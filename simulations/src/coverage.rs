@@ -117,8 +117,8 @@ impl Coverage {
                         let reused = reused.filter(|at| at.outcome == Outcome::IdReused).count();
                         self.count("outcome: id_reused", reused as u64);
                     }
-                    Reply::Listed { unasked, .. } | Reply::Present { unasked, .. } => {
-                        self.count("call: a node could not be asked", u64::from(!unasked.is_empty()));
+                    Reply::Listed { silent, .. } | Reply::Present { silent, .. } => {
+                        self.count("call: a node could not be asked", u64::from(!silent.is_empty()));
                     }
                     _ => {}
                 }

@@ -31,7 +31,7 @@ pub(crate) enum Reply {
         /// What continues the list.
         cursor: Option<String>,
         /// The nodes that could not be asked.
-        unasked: Vec<String>,
+        silent: Vec<String>,
     },
     /// A user.
     Present {
@@ -40,7 +40,7 @@ pub(crate) enum Reply {
         /// The word for the best of them.
         state: String,
         /// The nodes that could not be asked.
-        unasked: Vec<String>,
+        silent: Vec<String>,
     },
     /// What is held of a user.
     Explained {
@@ -290,7 +290,7 @@ fn listed(page: SessionPage) -> Result<Reply, String> {
         Ok(seat(session.device.as_ref(), &session.node))
     };
     let sessions = page.sessions.into_iter().map(read).collect::<Result<_, _>>()?;
-    Ok(Reply::Listed { sessions, cursor: page.cursor, unasked: page.unasked.into_iter().collect() })
+    Ok(Reply::Listed { sessions, cursor: page.cursor, silent: page.silent.into_iter().collect() })
 }
 
 fn present(user: User) -> Result<Reply, String> {
@@ -299,11 +299,7 @@ fn present(user: User) -> Result<Reply, String> {
         return Err("the state is not that of the best session".to_owned());
     }
     let sessions = user.sessions.iter().map(|at| seat(at.device.as_ref(), &at.node)).collect();
-    Ok(Reply::Present {
-        sessions,
-        state: user.state.to_string(),
-        unasked: user.unasked.into_iter().collect(),
-    })
+    Ok(Reply::Present { sessions, state: user.state.to_string(), silent: user.silent.into_iter().collect() })
 }
 
 fn explained(explanation: Explanation) -> Reply {

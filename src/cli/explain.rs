@@ -94,13 +94,13 @@ fn describe(explanation: &Explanation, now_ms: u64) -> Vec<String> {
 }
 
 fn head(explanation: &Explanation, now_ms: u64) -> String {
-    let Explanation { user, takeover, own, as_of_ms, isolated, joining, unasked, .. } = explanation;
+    let Explanation { user, takeover, own, as_of_ms, isolated, joining, silent, .. } = explanation;
     let as_of = age(*as_of_ms, now_ms);
     let joining = if *joining { ", joining" } else { "" };
     let isolated = if *isolated { ", isolated" } else { "" };
-    let unasked: String = unasked.iter().map(|node| format!(" {node}")).collect();
-    let unasked = if unasked.is_empty() { unasked } else { format!(", unasked{unasked}") };
-    format!("user {user}, seen by {own} as of {as_of} ago, policy {takeover}{joining}{isolated}{unasked}")
+    let silent: String = silent.iter().map(|node| format!(" {node}")).collect();
+    let silent = if silent.is_empty() { silent } else { format!(", silent{silent}") };
+    format!("user {user}, seen by {own} as of {as_of} ago, policy {takeover}{joining}{isolated}{silent}")
 }
 
 fn rows(rows: &[Row], now_ms: u64) -> Vec<String> {
@@ -161,7 +161,7 @@ mod tests {
         "route":[
           {"device":"phone","device_hash":"0b","node":"n2","way":"direct","relays":[],"why":"the link is up"},
           {"device":null,"device_hash":"0d","node":"n4","way":"relay","relays":["n5","n6"],"why":"no link"}],
-        "unasked":["n3","n4"]}"#;
+        "silent":["n3","n4"]}"#;
 
     fn described(answer: &str) -> Vec<String> {
         describe(&serde_json::from_str(answer).unwrap(), 62_000)
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn an_explanation_is_a_line_and_two_tables() {
         let expected = [
-            "user 42, seen by n1 as of 2s ago, policy exclusive-device, unasked n3 n4",
+            "user 42, seen by n1 as of 2s ago, policy exclusive-device, silent n3 n4",
             "",
             "DEVICE  NODE  STATE  CLAIM            STAMP   VISIBLE  WINS  WHY",
             "phone   n2    alive  connected 1m 0s  131072  yes      yes   the only visible claim of this device",
@@ -186,7 +186,7 @@ mod tests {
     /// An answer without rows, changed.
     fn empty(changes: &[(&str, &str)]) -> String {
         let answer = r#"{"user":"7","hash":"aa","takeover":"one-per-user","self":"n1","as_of_ms":62000,"isolated":false,
-            "joining":false,"rows":[],"route":[],"unasked":[]}"#;
+            "joining":false,"rows":[],"route":[],"silent":[]}"#;
         changes.iter().fold(answer.to_owned(), |answer, (field, value)| {
             let (from, to) = (format!(r#""{field}":"#), format!(r#""{field}":{value},"was-{field}":"#));
             answer.replace(&from, &to)

@@ -141,8 +141,8 @@ mod tests {
     use super::*;
 
     const PAGE: &str = r#"{"sessions":[{"user":"42","device":"phone","node":"n2","since_ms":1000,"x":1},
-        {"user":null,"device":null,"node":"n3","since_ms":2000}],"cursor":"a/b=","unasked":["n3"]}"#;
-    const USER: &str = r#"{"user":"7","online":true,"state":"online","as_of_ms":1,"unasked":[],"sessions":[
+        {"user":null,"device":null,"node":"n3","since_ms":2000}],"cursor":"a/b=","silent":["n3"]}"#;
+    const USER: &str = r#"{"user":"7","online":true,"state":"online","as_of_ms":1,"silent":[],"sessions":[
         {"device":"tablet","node":"n1","incarnation":1,"since_ms":1000,"state":"online","as_of_ms":1}]}"#;
 
     #[test]

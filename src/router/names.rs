@@ -20,7 +20,7 @@ use crate::router::{Errand, Router, route};
 pub(crate) struct Names {
     told: BTreeMap<(NodeName, Key), Option<SessionKey>>,
     /// The owners that did not answer.
-    pub(crate) unasked: BTreeSet<NodeName>,
+    pub(crate) silent: BTreeSet<NodeName>,
 }
 
 /// What the owner of a session says of it.
@@ -83,7 +83,7 @@ impl Router {
                     names.told.extend(told.map(|(key, told)| ((owner.clone(), key), told)));
                 }
                 _ => {
-                    names.unasked.insert(owner);
+                    names.silent.insert(owner);
                 }
             }
         }

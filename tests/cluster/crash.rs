@@ -80,7 +80,7 @@ async fn no_answer_about_others_waits_for_a_node_that_was_just_killed_and_none_f
     assert_eq!((answer.status, &answer.json["sessions"]), (200, &expected), "{answer:?}");
     assert!(took < OTHERS_WAIT_MAX, "the others' answer waited {took:?}");
     let (answer, took) = user;
-    assert_eq!(answer.json["unasked"], json!(["n2"]), "{answer:?}");
+    assert_eq!(answer.json["silent"], json!(["n2"]), "{answer:?}");
     assert!(took < OTHERS_WAIT_MAX, "the names waited {took:?}");
     let (answer, took) = broadcast;
     assert_eq!((answer.status, &answer.json["delivered"]), (200, &json!(1)), "{answer:?}");

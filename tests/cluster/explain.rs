@@ -61,7 +61,7 @@ async fn every_claim_is_shown_with_what_it_counts_for_and_the_way_of_a_push() {
             "{answer}"
         );
         assert!(text(&row(&answer, "n1"), "why").contains("only visible claim"), "{answer}");
-        assert_eq!(answer["unasked"], json!(["n2"]), "{answer}");
+        assert_eq!(answer["silent"], json!(["n2"]), "{answer}");
     }
 }
 

@@ -30,7 +30,7 @@ async fn a_node_without_its_peers_says_isolated_serves_its_own_clients_and_recov
     assert_eq!(node.push("own", "still here").await.json["delivered"], 1);
     assert_eq!(own.next_text().await, "still here");
     let user = node.get("/v1/users/own").await.json;
-    assert_eq!((&user["state"], &user["unasked"]), (&json!("online"), &json!(["n2", "n3"])), "{user}");
+    assert_eq!((&user["state"], &user["silent"]), (&json!("online"), &json!(["n2", "n3"])), "{user}");
     let user = node.get("/v1/users/far").await.json;
     assert_eq!((&user["state"], &user["sessions"][0]["node"]), (&json!("suspect"), &json!("n2")), "{user}");
     assert_eq!(node.push("far", "x").await.error(), (504, "unreachable"));
@@ -41,7 +41,7 @@ async fn a_node_without_its_peers_says_isolated_serves_its_own_clients_and_recov
     let nodes = pushmesh(&["nodes", "--url", &url]).await.stdout;
     assert!(nodes.contains("n1*   alive (degraded)"), "{nodes}");
     let explained = pushmesh(&["explain", "--url", &url, "user/nobody"]).await;
-    assert!(explained.code == 3 && explained.stdout.contains(", isolated, unasked n2 n3"), "{explained:?}");
+    assert!(explained.code == 3 && explained.stdout.contains(", isolated, silent n2 n3"), "{explained:?}");
 
     others.iter().for_each(|other| other.process.signal("CONT"));
     cluster.settled().await;

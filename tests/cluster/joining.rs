@@ -76,7 +76,7 @@ async fn a_node_is_not_ready_while_the_sessions_of_one_member_are_missing() {
     for user in ["u27", "u28"] {
         eventually("the other sections are here", async || {
             let answer = node.get(&format!("/v1/users/{user}")).await;
-            same((answer.status, answer.json["unasked"].clone()), (200, json!(["n3"]))).map(|_| ())
+            same((answer.status, answer.json["silent"].clone()), (200, json!(["n3"]))).map(|_| ())
         })
         .await;
     }

@@ -14,7 +14,7 @@ async fn a_user_is_online_at_every_node_with_the_boot_that_holds_it() {
     cluster.shows("u", &[("d", "n2")]).await;
     for node in cluster.nodes() {
         let answer = presence(node, "u").await;
-        assert_eq!((&answer["state"], &answer["unasked"]), (&json!("online"), &json!([])), "{answer}");
+        assert_eq!((&answer["state"], &answer["silent"]), (&json!("online"), &json!([])), "{answer}");
         let session = &answer["sessions"][0];
         assert_eq!(session["state"], "online", "{answer}");
         assert_eq!(session["incarnation"], cluster.node(1).incarnation, "{answer}");
@@ -56,7 +56,7 @@ async fn the_user_of_a_stopped_node_is_suspect_then_offline_and_online_again_whe
 
     let (one, two) = tokio::join!(suspected(others[0]), suspected(others[1]));
     for answer in [one, two] {
-        assert_eq!((&answer["online"], &answer["unasked"]), (&json!(true), &json!(["n2"])), "{answer}");
+        assert_eq!((&answer["online"], &answer["silent"]), (&json!(true), &json!(["n2"])), "{answer}");
         let session = &answer["sessions"][0];
         assert_eq!((&session["device"], &session["node"]), (&Value::Null, &json!("n2")), "{answer}");
         assert_eq!(session["incarnation"], cluster.node(1).incarnation, "{answer}");
@@ -64,7 +64,7 @@ async fn the_user_of_a_stopped_node_is_suspect_then_offline_and_online_again_whe
     }
     for node in others {
         becomes(node, "u", "offline").await;
-        assert_eq!(presence(node, "u").await["unasked"], json!(["n2"]), "a dead node may hold it still");
+        assert_eq!(presence(node, "u").await["silent"], json!(["n2"]), "a dead node may hold it still");
     }
 
     cluster.node(1).process.signal("CONT");
@@ -72,7 +72,7 @@ async fn the_user_of_a_stopped_node_is_suspect_then_offline_and_online_again_whe
     cluster.shows("u", &[("d", "n2")]).await;
     for node in others {
         let answer = presence(node, "u").await;
-        assert_eq!((&answer["state"], &answer["unasked"]), (&json!("online"), &json!([])), "{answer}");
+        assert_eq!((&answer["state"], &answer["silent"]), (&json!("online"), &json!([])), "{answer}");
     }
 }
 

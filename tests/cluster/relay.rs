@@ -29,7 +29,7 @@ async fn a_third_node_passes_on_pushes_and_sections_while_a_path_is_cut() {
     assert!(relayed(three, "passed_on").await >= 1.0);
     assert_eq!(relayed(one, "passed_on").await + relayed(two, "passed_on").await, 0.0);
     let user = one.get("/v1/users/before").await.json;
-    assert_eq!((&user["state"], &user["unasked"]), (&json!("online"), &json!([])), "{user}");
+    assert_eq!((&user["state"], &user["silent"]), (&json!("online"), &json!([])), "{user}");
     assert_eq!(user["sessions"][0]["device"], "d", "its owner is asked over n3");
 
     let pulled = one.metric(PULLS).await.unwrap_or_default();

@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn offline() -> Reply {
-        Reply::Present { sessions: Vec::new(), state: "offline".to_owned(), unasked: Vec::new() }
+        Reply::Present { sessions: Vec::new(), state: "offline".to_owned(), silent: Vec::new() }
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
         let (joins, joined) = ((7, Stage::Joins), (7, Stage::HasJoined));
         assert!(seen(joins, joins, 200, offline()).is_err());
         assert!(seen(joins, joins, 404, Reply::Kicked(Vec::new())).is_err());
-        let online = Reply::Present { sessions: Vec::new(), state: "online".to_owned(), unasked: Vec::new() };
+        let online = Reply::Present { sessions: Vec::new(), state: "online".to_owned(), silent: Vec::new() };
         assert_eq!(seen(joins, joins, 200, online), Ok(()), "what it knows it may say");
         assert_eq!(seen(joins, joins, 503, Reply::Refused("not_ready".to_owned())), Ok(()));
         assert_eq!(seen(joined, joined, 200, offline()), Ok(()));

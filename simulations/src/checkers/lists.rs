@@ -127,14 +127,14 @@ impl Settled {
     fn exact(&self, asked: &Asked, reply: &Reply) -> Result<(), String> {
         let told: BTreeSet<_> = asked.seats.iter().cloned().collect();
         match (&asked.ask, reply) {
-            (Ask::List { .. }, Reply::Listed { unasked, .. }) => {
+            (Ask::List { .. }, Reply::Listed { silent, .. }) => {
                 same(&told, &self.seats(|_| true))?;
-                self.all_asked(unasked)
+                self.all_asked(silent)
             }
-            (Ask::Who(user), Reply::Present { unasked, state, .. }) => {
+            (Ask::Who(user), Reply::Present { silent, state, .. }) => {
                 let expected = self.seats(|client| user_of(client) == *user);
                 same(&told, &expected)?;
-                self.all_asked(unasked)?;
+                self.all_asked(silent)?;
                 same(state.as_str(), if expected.is_empty() { "offline" } else { "online" })
             }
             (Ask::Explain(user), Reply::Explained { rows, ways, .. }) => {
@@ -170,8 +170,8 @@ impl Settled {
     }
 
     /// Whether every node that there is was asked; one that was replaced can not be.
-    fn all_asked(&self, unasked: &[String]) -> Result<(), String> {
-        let left: Vec<_> = unasked.iter().filter(|name| self.names.contains(name)).collect();
+    fn all_asked(&self, silent: &[String]) -> Result<(), String> {
+        let left: Vec<_> = silent.iter().filter(|name| self.names.contains(name)).collect();
         same(&left, &Vec::new())
     }
 
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn listed(sessions: Vec<Seat>, cursor: Option<&str>) -> Reply {
-        Reply::Listed { sessions, cursor: cursor.map(str::to_owned), unasked: Vec::new() }
+        Reply::Listed { sessions, cursor: cursor.map(str::to_owned), silent: Vec::new() }
     }
 
     /// Clients 0 and 3 are at the nodes n1 and n2.
@@ -240,7 +240,7 @@ mod tests {
             seen(
                 true,
                 Ask::Who(0),
-                vec![Reply::Present { sessions, state: state.to_owned(), unasked: Vec::new() }],
+                vec![Reply::Present { sessions, state: state.to_owned(), silent: Vec::new() }],
             )
         };
         assert_eq!(who("online"), Ok(()));

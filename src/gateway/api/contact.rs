@@ -39,10 +39,10 @@ impl Contacts {
         counted.map(|node| node.heard_ms).min().unwrap_or_default()
     }
 
-    /// The members whose sessions can not be known now, and those that `silent` names.
-    pub(super) fn unasked(&self, silent: BTreeSet<NodeName>) -> BTreeSet<String> {
+    /// The members whose sessions can not be known now, and those that have not answered.
+    pub(super) fn silent(&self, unanswered: BTreeSet<NodeName>) -> BTreeSet<String> {
         let doubted = self.members.values().filter(|node| matches!(node.state.as_str(), "suspect" | "dead"));
-        let unheard = silent.iter().chain(&self.awaited).map(NodeName::to_string);
+        let unheard = unanswered.iter().chain(&self.awaited).map(NodeName::to_string);
         doubted.map(|node| node.name.clone()).chain(unheard).collect()
     }
 }

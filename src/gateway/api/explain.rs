@@ -33,7 +33,7 @@ pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
         joining: gateway.roster.knowledge() == Knowledge::Joining,
         rows,
         route,
-        unasked: contacts.unasked(names.unasked),
+        silent: contacts.silent(names.silent),
     };
     Json(answer).into_response()
 }

@@ -58,8 +58,8 @@ pub(super) async fn list(caller: Caller, Params(params): Params<ListParams>) -> 
             Session { user, device, node: owned.owner, since_ms: owned.stamp.unix_ms() }
         })
         .collect();
-    let unasked = Contacts::now(gateway).unasked(names.unasked);
-    Ok(Json(SessionPage { sessions, cursor, unasked }).into_response())
+    let silent = Contacts::now(gateway).silent(names.silent);
+    Ok(Json(SessionPage { sessions, cursor, silent }).into_response())
 }
 
 fn read_limit(text: &str) -> Result<usize, ApiError> {

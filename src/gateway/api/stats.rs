@@ -29,7 +29,7 @@ pub(super) async fn show(caller: Caller) -> Result<Response, ApiError> {
         users: counts.users,
         nodes,
         as_of_ms: contacts.as_of_ms(),
-        unasked: contacts.unasked(BTreeSet::new()),
+        silent: contacts.silent(BTreeSet::new()),
         own,
     };
     Ok(Json(answer).into_response())

@@ -41,7 +41,7 @@ pub(super) async fn show(caller: Caller, UserPath(user): UserPath) -> Result<Res
         state: state.unwrap_or(Presence::Offline).into(),
         as_of_ms: contacts.as_of_ms(),
         sessions,
-        unasked: contacts.unasked(names.unasked),
+        silent: contacts.silent(names.silent),
     };
     Ok(Json(answer).into_response())
 }

@@ -31,9 +31,9 @@ pub struct Explanation {
     pub rows: Vec<Row>,
     /// What a push to the user would do now, for each device.
     pub route: Vec<Route>,
-    /// The nodes that could not be asked: members that are suspect or dead, owners that did not answer, and while this
+    /// The nodes that did not answer: members that are suspect or dead, owners that did not answer in time, and while this
     /// node joins, those whose sessions it has yet to copy.
-    pub unasked: BTreeSet<String>,
+    pub silent: BTreeSet<String>,
 }
 
 /// One row of the directory.

@@ -24,9 +24,9 @@ pub struct User<T = UserSession> {
     pub as_of_ms: u64,
     /// Its sessions.
     pub sessions: Vec<T>,
-    /// The nodes that could not be asked: members that are suspect or dead, owners that did not answer, and while this
+    /// The nodes that did not answer: members that are suspect or dead, owners that did not answer in time, and while this
     /// node joins, those whose sessions it has yet to copy.
-    pub unasked: BTreeSet<String>,
+    pub silent: BTreeSet<String>,
 }
 
 /// What is known of a user, or of one of its sessions.
@@ -72,7 +72,7 @@ pub struct SessionPage<T = Session> {
     #[cfg_attr(test, schema(required))]
     pub cursor: Option<String>,
     /// The nodes that could not be asked: members that are suspect or dead, and owners that did not answer.
-    pub unasked: BTreeSet<String>,
+    pub silent: BTreeSet<String>,
 }
 
 /// A session of anybody.
@@ -105,7 +105,7 @@ pub struct Stats {
     /// dead.
     pub as_of_ms: u64,
     /// The nodes that could not be asked: members that are suspect or dead.
-    pub unasked: BTreeSet<String>,
+    pub silent: BTreeSet<String>,
     /// The node that answers.
     #[serde(rename = "self")]
     pub own: NodeName,
