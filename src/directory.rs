@@ -50,7 +50,7 @@ pub use section::Head;
 pub use slot::{Holder, SlotId, Slots, Standing};
 pub use snapshot::{Snapshot, SnapshotFrame};
 pub use table::{Row, Table};
-pub use view::{Counts, Known, Lost, Owned, View};
+pub use view::{Counts, Known, Lost, Owned, Rival, View};
 
 use section::{Copy, Recent};
 

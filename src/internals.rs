@@ -4,7 +4,7 @@
 
 pub use crate::directory::{
     Claim, ClaimState, Counts, Delta, Digest, Digests, Directory, Entry, Finding, Head, Holder, Known, Lost,
-    MergeError, Owned, Packed, Position, Record, Row, Shards, SlotId, Slots, Snapshot, SnapshotFrame,
+    MergeError, Owned, Packed, Position, Record, Rival, Row, Shards, SlotId, Slots, Snapshot, SnapshotFrame,
     Standing, Table, View, news,
 };
 pub use crate::gateway::schema;

@@ -204,7 +204,13 @@ fn the_later_claim_wins_and_only_the_loser_is_told() {
     let lost = a.pull(&b, &name("b"), 64);
     assert_eq!(
         lost,
-        [Lost { key: key(1), stamp: first, winner: name("b"), winner_stamp: second, excluded: false }]
+        [Lost {
+            key: key(1),
+            stamp: first,
+            winner: name("b"),
+            winner_stamp: second,
+            rival: Rival::SameDevice
+        }]
     );
     assert_eq!(b.pull(&a, &name("a"), 64), []);
     assert_eq!(a.owner_of(key(1)).as_deref(), Some("b"));

@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Takeover;
 use crate::directory::{Claim, ClaimState, Holder, Row, SlotId, Slots, Table};
 use crate::id::{Incarnation, NodeName, Stamp};
@@ -37,8 +39,17 @@ pub struct Lost {
     pub winner: NodeName,
     /// With which stamp.
     pub winner_stamp: Stamp,
-    /// Whether that claim is of another session of the user.
-    pub excluded: bool,
+    /// Of which session that claim is.
+    pub rival: Rival,
+}
+
+/// The session whose claim takes the place of another one. Its order is a part of the mesh's wire format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rival {
+    /// One of the same device.
+    SameDevice,
+    /// Another one of the user, beside which the policy leaves no room.
+    OtherDevice,
 }
 
 /// Exact numbers of what is visible.
@@ -207,7 +218,7 @@ impl View {
             .filter(own)
             .filter_map(|mine| {
                 let winner = winners.iter().find(|row| row.key == mine.key)?;
-                self.beats(winner, mine).then(|| self.lost_to(mine, winner, false))
+                self.beats(winner, mine).then(|| self.lost_to(mine, winner, Rival::SameDevice))
             })
             .collect();
         if let Some(sessions_max) = sessions_max(self.takeover) {
@@ -215,7 +226,9 @@ impl View {
             let newest = winners.first().copied();
             let excluded = winners.iter().skip(sessions_max).filter(|row| own(row));
             lost.extend(
-                excluded.zip(newest.into_iter().cycle()).map(|(mine, by)| self.lost_to(mine, by, true)),
+                excluded
+                    .zip(newest.into_iter().cycle())
+                    .map(|(mine, by)| self.lost_to(mine, by, Rival::OtherDevice)),
             );
         }
         lost
@@ -245,14 +258,14 @@ impl View {
         winners.into_iter().map(|(row, owned)| (row.key.device, owned)).collect()
     }
 
-    fn lost_to(&self, mine: &Row, winner: &Row, excluded: bool) -> Lost {
+    fn lost_to(&self, mine: &Row, winner: &Row, rival: Rival) -> Lost {
         let holder = self.slots.get(winner.slot).expect("a row that wins has a holder");
         Lost {
             key: mine.key,
             stamp: mine.claim().stamp,
             winner: holder.owner.clone(),
             winner_stamp: winner.claim().stamp,
-            excluded,
+            rival,
         }
     }
 

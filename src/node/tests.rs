@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{Config, Takeover};
-use crate::directory::{ClaimState, Lost, Owned};
+use crate::directory::{ClaimState, Lost, Owned, Rival};
 use crate::id::{ClusterName, DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::node::Node;
 use crate::push::{Message, Outcome, Payload};
@@ -113,7 +113,7 @@ async fn a_second_session_of_a_key_is_looked_at_while_the_first_one_is_disputed(
             stamp: session.stamp(),
             winner: shown.owner.clone(),
             winner_stamp: shown.stamp,
-            excluded: false,
+            rival: Rival::SameDevice,
         };
         b.shared.router.supersede(vec![lost.clone(), lost]);
     };

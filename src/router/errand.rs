@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::directory::Rival;
 use crate::id::{NodeName, Stamp};
 use crate::push::{Message, Payload};
 use crate::router::frame::Action;
@@ -21,8 +22,8 @@ pub(crate) enum Errand {
         owner: NodeName,
         /// With which stamp.
         stamp: Stamp,
-        /// Whether it is another session of the user that was claimed, and excludes these.
-        excluded: bool,
+        /// Which session was claimed.
+        rival: Rival,
     },
     /// Tell the names of the sessions.
     Describe,
@@ -46,7 +47,7 @@ impl Errand {
                 Errand::Push(Arc::new(Message::slice(id, idempotent, Payload { kind, bytes: payload })))
             }
             Action::Disconnect => Errand::Disconnect,
-            Action::Yield { owner, stamp, excluded } => Errand::Yield { owner, stamp, excluded },
+            Action::Yield { owner, stamp, rival } => Errand::Yield { owner, stamp, rival },
             Action::Describe => Errand::Describe,
             Action::Confirm { stamp } => Errand::Confirm { stamp },
         }
@@ -61,8 +62,8 @@ impl Errand {
                 kind: message.payload.kind,
             },
             Errand::Disconnect => Action::Disconnect,
-            Errand::Yield { owner, stamp, excluded } => {
-                Action::Yield { owner: owner.clone(), stamp: *stamp, excluded: *excluded }
+            Errand::Yield { owner, stamp, rival } => {
+                Action::Yield { owner: owner.clone(), stamp: *stamp, rival: *rival }
             }
             Errand::Describe => Action::Describe,
             Errand::Confirm { stamp } => Action::Confirm { stamp: *stamp },

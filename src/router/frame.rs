@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::directory::Packed;
+use crate::directory::{Packed, Rival};
 use crate::hash;
 use crate::id::{MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
@@ -125,8 +125,8 @@ pub(crate) enum Action {
         owner: NodeName,
         /// With which stamp.
         stamp: Stamp,
-        /// Whether it is another session of the user that was claimed, and excludes these.
-        excluded: bool,
+        /// Which session was claimed.
+        rival: Rival,
     },
     /// Tell the names of the sessions.
     Describe,

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::debug;
 
 use crate::config::Takeover;
+use crate::directory::Rival;
 use crate::id::{NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::limits;
@@ -90,7 +91,8 @@ impl Router {
         }
         if !displaced.is_empty() {
             let yields = displaced.into_iter().map(|(device, owner, _)| {
-                self.make_yield(owner, &user, device, claimed.stamp, device != key.device)
+                let rival = if device == key.device { Rival::SameDevice } else { Rival::OtherDevice };
+                self.make_yield(owner, &user, device, claimed.stamp, rival)
             });
             let deadline = Instant::now() + limits::TAKEOVER_TIMEOUT;
             // Each of them gives up at its own deadline, in the same tick: which came first says nothing.
@@ -109,7 +111,7 @@ impl Router {
         let held = self.parts.replica.lookup(key);
         let Some(held) = held.filter(|held| Some(held.stamp) == resumed) else { return };
         let above = Stamp::next(self.parts.clock.now_ms(), resumed);
-        let yields = self.make_yield(held.owner, &names.user, key.device, above, false);
+        let yields = self.make_yield(held.owner, &names.user, key.device, above, Rival::SameDevice);
         // Should it not answer, its claim is known to be of the same client all the same.
         let _ = timeout(limits::TAKEOVER_TIMEOUT, yields).await;
     }
@@ -122,14 +124,14 @@ impl Router {
         user: &UserId,
         device: DeviceHash,
         stamp: Stamp,
-        excluded: bool,
+        rival: Rival,
     ) {
         let deadline = Instant::now() + limits::TAKEOVER_TIMEOUT;
         for _ in 0..=limits::HOPS_MAX {
             if owner == self.parts.me {
                 return;
             }
-            let pending = self.request_yield(&owner, user, device, stamp, excluded);
+            let pending = self.request_yield(&owner, user, device, stamp, rival);
             owner = match self.outcomes(pending, 1, Patience::until(deadline)).await.pop() {
                 Some((_, Outcome::Moved { owner: next, .. })) if next != owner => next,
                 _ => return,
@@ -143,14 +145,14 @@ impl Router {
         user: &UserId,
         device: DeviceHash,
         stamp: Stamp,
-        excluded: bool,
+        rival: Rival,
     ) -> Pending {
         // Nobody waits for a peer that may be gone: the stamp decides.
         match self.parts.roster.state(owner) {
             Some(MemberState::Alive | MemberState::Unreachable) => {
                 let recipients = Recipients::Devices { user: user.clone(), devices: vec![device] };
                 let claimant = self.parts.me.clone();
-                self.send(owner, recipients, &Errand::Yield { owner: claimant, stamp, excluded })
+                self.send(owner, recipients, &Errand::Yield { owner: claimant, stamp, rival })
             }
             _ => Pending::Settled(Outcome::Unreachable),
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::directory::Rival;
 use crate::id::{NodeName, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::push::{Outcome, Tally};
@@ -10,6 +11,7 @@ use crate::replica::Replica;
 use crate::router::Errand;
 use crate::router::fanout::Fanout;
 use crate::router::frame::Recipients;
+use crate::router::supersede::close_reason;
 use crate::session::{CloseReason, Registry, Session};
 use crate::vital::Vitals;
 
@@ -87,8 +89,8 @@ impl Owner {
     fn serve(&self, session: &Arc<Session>, errand: &Errand, reply: Reply) {
         match errand {
             Errand::Push(message) => session.offer(message, reply),
-            Errand::Yield { owner, stamp, excluded } => {
-                reply.answer(self.make_yield(session, owner, *stamp, *excluded));
+            Errand::Yield { owner, stamp, rival } => {
+                reply.answer(self.make_yield(session, owner, *stamp, *rival));
             }
             Errand::Disconnect => {
                 let first = session.close(CloseReason::Kicked);
@@ -104,8 +106,8 @@ impl Owner {
         }
     }
 
-    fn make_yield(&self, session: &Arc<Session>, owner: &NodeName, stamp: Stamp, excluded: bool) -> Outcome {
-        let yielded = self.registry.yield_to(session.key(), owner, stamp, excluded);
+    fn make_yield(&self, session: &Arc<Session>, owner: &NodeName, stamp: Stamp, rival: Rival) -> Outcome {
+        let yielded = self.registry.yield_to(session.key(), owner, stamp, close_reason(rival, owner, stamp));
         // It may have been superseded by a third node, which has to let go as well.
         match session.closing() {
             Some(CloseReason::Superseded { owner: third, stamp }) if yielded && third != *owner => {

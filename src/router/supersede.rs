@@ -18,8 +18,8 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Takeover;
-use crate::directory::{Lost, Owned};
-use crate::id::NodeName;
+use crate::directory::{Lost, Owned, Rival};
+use crate::id::{NodeName, Stamp};
 use crate::limits;
 use crate::push::Outcome;
 use crate::router::attempt::Patience;
@@ -30,11 +30,11 @@ use crate::session::{CloseReason, Session};
 impl Router {
     /// Closes the sessions that other claims exclude, or makes the others let go.
     pub(crate) fn supersede(self: &Arc<Self>, lost: Vec<Lost>) {
-        for Lost { key, stamp, winner, winner_stamp, excluded } in lost {
+        for Lost { key, stamp, winner, winner_stamp, rival } in lost {
             let registry = &self.parts.registry;
             let disputed = match self.parts.replica.takeover() {
                 Takeover::RejectNewer => registry.get(key).filter(|session| session.stamp() == stamp),
-                _ => registry.supersede(key, stamp, &winner, winner_stamp, excluded),
+                _ => registry.supersede(key, stamp, winner_stamp, close_reason(rival, &winner, winner_stamp)),
             };
             disputed.into_iter().for_each(|session| self.dispute(session));
         }
@@ -82,7 +82,7 @@ impl Router {
     /// Asks the owner of an earlier connection of the same client to let go.
     async fn insist(&self, session: &Session, owner: NodeName) {
         let (user, device) = (&session.names().user, session.key().device);
-        let yields = self.make_yield(owner, user, device, session.stamp(), false);
+        let yields = self.make_yield(owner, user, device, session.stamp(), Rival::SameDevice);
         // Should it not answer, it is asked again.
         let _ = timeout(limits::TAKEOVER_TIMEOUT, yields).await;
     }
@@ -96,5 +96,13 @@ impl Router {
         if let Some((_, Outcome::Delivered)) = self.outcomes(asked, 1, patience).await.pop() {
             session.close(CloseReason::Superseded { owner, stamp });
         }
+    }
+}
+
+/// Why a session is closed that the claim of `owner` takes the place of.
+pub(super) fn close_reason(rival: Rival, owner: &NodeName, stamp: Stamp) -> CloseReason {
+    match rival {
+        Rival::SameDevice => CloseReason::Superseded { owner: owner.clone(), stamp },
+        Rival::OtherDevice => CloseReason::Excluded,
     }
 }

@@ -106,14 +106,14 @@ impl Registry {
     }
 
     /// Makes room for the claim `(stamp, owner)` of another node, if it is greater than that of the
-    /// session of `key`. Returns whether that node may count on it: there is no session here that
-    /// would deliver any more. `excluded`: the claim is of another session of the user.
-    pub(crate) fn yield_to(&self, key: Key, owner: &NodeName, stamp: Stamp, excluded: bool) -> bool {
+    /// session of `key`, which is closed with `reason` then. Returns whether that node may count on it: there is no
+    /// session here that would deliver any more.
+    pub(crate) fn yield_to(&self, key: Key, owner: &NodeName, stamp: Stamp, reason: CloseReason) -> bool {
         let Some(session) = self.get(key) else { return true };
         if (stamp, owner) <= (session.stamp(), &self.me) {
             return false;
         }
-        session.close(reason(owner, stamp, excluded));
+        session.close(reason);
         true
     }
 
@@ -123,15 +123,14 @@ impl Registry {
         &self,
         key: Key,
         stamp: Stamp,
-        winner: &NodeName,
         winner_stamp: Stamp,
-        excluded: bool,
+        reason: CloseReason,
     ) -> Option<Arc<Session>> {
         let session = self.get(key).filter(|session| session.stamp() == stamp)?;
         if session.succeeds(winner_stamp) {
             return Some(session);
         }
-        session.close(reason(winner, winner_stamp, excluded));
+        session.close(reason);
         None
     }
 
@@ -163,11 +162,6 @@ impl Registry {
     }
 }
 
-/// Why a session ends that the claim of `owner` takes the place of.
-fn reason(owner: &NodeName, stamp: Stamp, excluded: bool) -> CloseReason {
-    if excluded { CloseReason::Excluded } else { CloseReason::Superseded { owner: owner.clone(), stamp } }
-}
-
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::AcqRel);
@@ -183,6 +177,10 @@ mod tests {
     use crate::id::{DeviceId, UserId};
     use crate::key::KeyHasher;
     use crate::session::OutboxLimits;
+
+    fn superseded(owner: &str, stamp: Stamp) -> CloseReason {
+        CloseReason::Superseded { owner: name(owner), stamp }
+    }
 
     fn name(text: &str) -> NodeName {
         NodeName::new(text).unwrap()
@@ -202,7 +200,7 @@ mod tests {
 
     fn lose(registry: &Registry, session: &Session, stamp: u64, winner_stamp: u64) {
         let (stamp, winner_stamp) = (Stamp::from_raw(stamp), Stamp::from_raw(winner_stamp));
-        registry.supersede(session.key(), stamp, &name("b"), winner_stamp, false);
+        registry.supersede(session.key(), stamp, winner_stamp, superseded("b", winner_stamp));
     }
 
     #[test]
@@ -257,17 +255,37 @@ mod tests {
         let registry = Registry::new(name("b"), 9);
         let held = session(5);
         registry.insert(&held);
-        assert!(!registry.yield_to(held.key(), &name("c"), Stamp::from_raw(4), false));
+        assert!(!registry.yield_to(
+            held.key(),
+            &name("c"),
+            Stamp::from_raw(4),
+            superseded("c", Stamp::from_raw(4))
+        ));
         assert!(
-            !registry.yield_to(held.key(), &name("a"), Stamp::from_raw(5), false),
+            !registry.yield_to(
+                held.key(),
+                &name("a"),
+                Stamp::from_raw(5),
+                superseded("a", Stamp::from_raw(5))
+            ),
             "a tie goes to the greater name"
         );
         assert!(
-            !registry.yield_to(held.key(), &name("b"), Stamp::from_raw(5), false),
+            !registry.yield_to(
+                held.key(),
+                &name("b"),
+                Stamp::from_raw(5),
+                superseded("b", Stamp::from_raw(5))
+            ),
             "a claim does not beat itself"
         );
         assert_eq!(held.closing(), None);
-        assert!(registry.yield_to(held.key(), &name("c"), Stamp::from_raw(5), false));
+        assert!(registry.yield_to(
+            held.key(),
+            &name("c"),
+            Stamp::from_raw(5),
+            superseded("c", Stamp::from_raw(5))
+        ));
         assert!(held.closing().is_some());
     }
 

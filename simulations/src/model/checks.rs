@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::config::Takeover;
 use pushmesh::id::{Incarnation, Stamp};
-use pushmesh::internals::{Change, Key, Known, Lost, MemberState, Standing};
+use pushmesh::internals::{Change, Key, Known, Lost, MemberState, Rival, Standing};
 use pushmesh::limits;
 
 use crate::event::NodeIndex;
@@ -45,10 +45,10 @@ impl Cluster {
     pub(super) fn check_lost(&mut self, boot: &Boot, lost: &Lost) {
         self.count("checked: lost sessions");
         let winner = index_of(&lost.winner);
-        let made = self.history.was_claimed(lost.key, winner, lost.winner_stamp, lost.excluded);
+        let made = self.history.was_claimed(lost.key, winner, lost.winner_stamp, lost.rival);
         let (mine, theirs) = ((lost.stamp, &boot.name), (lost.winner_stamp, &lost.winner));
         let wins = match self.plan.takeover {
-            _ if lost.excluded => lost.winner_stamp >= lost.stamp,
+            _ if lost.rival == Rival::OtherDevice => lost.winner_stamp >= lost.stamp,
             Takeover::RejectNewer => theirs < mine,
             _ => theirs > mine,
         };

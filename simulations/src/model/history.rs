@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::id::{Incarnation, Stamp};
-use pushmesh::internals::{Key, Position};
+use pushmesh::internals::{Key, Position, Rival};
 
 use crate::event::NodeIndex;
 use crate::model::boot::BootId;
@@ -93,9 +93,9 @@ impl History {
             || self.boots.get(&(owner, incarnation)).is_some_and(|boots| boots.len() > 1)
     }
 
-    /// Whether that claim was ever made, of this key or, if `any_device`, of the same user.
-    pub(super) fn was_claimed(&self, key: Key, node: NodeIndex, stamp: Stamp, any_device: bool) -> bool {
-        if !any_device {
+    /// Whether that claim was ever made, by the session that `rival` says: of this key, or any of its user.
+    pub(super) fn was_claimed(&self, key: Key, node: NodeIndex, stamp: Stamp, rival: Rival) -> bool {
+        if rival == Rival::SameDevice {
             return self.claims.contains(&(key, node, stamp));
         }
         let of_user = self.claims.iter().filter(|(held, ..)| held.user == key.user);

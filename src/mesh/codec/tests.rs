@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::directory::{Claim, ClaimState, Delta, Digest, Entry, Packed, Position, SnapshotFrame};
+use crate::directory::{Claim, ClaimState, Delta, Digest, Entry, Packed, Position, Rival, SnapshotFrame};
 use crate::id::{DeviceId, Incarnation, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{Key, KeyHasher};
 use crate::mesh::frame::*;
@@ -100,8 +100,13 @@ fn golden_frames_still_decode() {
     };
     golden(&describe, b"", include_str!("golden/describe.hex").trim());
     let owner = NodeName::new("n1").unwrap();
-    let action = Action::Yield { owner, stamp: claim().stamp, excluded: false };
-    golden(&Request { action, ..push_request() }, b"", include_str!("golden/yield.hex").trim());
+    for (rival, hex) in [
+        (Rival::SameDevice, include_str!("golden/yield.hex")),
+        (Rival::OtherDevice, include_str!("golden/yield_other.hex")),
+    ] {
+        let action = Action::Yield { owner: owner.clone(), stamp: claim().stamp, rival };
+        golden(&Request { action, ..push_request() }, b"", hex.trim());
+    }
     let action = Action::Confirm { stamp: claim().stamp };
     golden(&Request { action, ..push_request() }, b"", include_str!("golden/confirm.hex").trim());
     let moved = Outcome::Moved { owner: NodeName::new("n3").unwrap(), stamp: claim().stamp };
