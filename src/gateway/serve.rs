@@ -49,14 +49,15 @@ mod linger;
 mod pace;
 mod places;
 mod refused;
+mod room;
 
 use arrival::Arrival;
 use handshakes::Handshakes;
 use linger::{has_more, linger};
 use pace::{HeadTimer, Pace, Paced};
-use places::Places;
 pub(crate) use places::Shares;
 pub(super) use places::{ConnectionSlot, Crowded};
+use places::{Places, Seat};
 use refused::RefusedUpgrade;
 
 /// How connections are served.
@@ -116,11 +117,12 @@ where
             }
             () = stop.cancelled() => break,
         };
-        let slot = tokio::select! {
-            slot = places.take() => slot,
+        let pace = Arc::default();
+        let seat = tokio::select! {
+            seat = places.take(&pace) => seat,
             () = stop.cancelled() => break,
         };
-        if slot.spare {
+        if matches!(seat, Seat::Spare(_)) {
             terms.metrics.accepts_failed.with(NotAccepted::Full).increment(1);
             if told.due() {
                 let all = terms.shares.all();
@@ -130,22 +132,35 @@ where
                 );
             }
         }
-        server.spawn(io, peer, slot);
+        server.spawn(io, peer, pace, seat);
     }
     let deadline = Instant::now() + terms.stop_timeout;
     let before = timeout_at(deadline, places.all_gone());
     tokio::pin!(before);
+    let mut waiting = None;
     let in_time = loop {
-        let late = async { (places.take_late().await, listener.accept().await) };
+        let late = async {
+            let (_, pace) = match &mut waiting {
+                Some(waiting) => waiting,
+                none => none.insert((listener.accept().await, Arc::default())),
+            };
+            places.take_late(pace).await
+        };
         tokio::select! {
             gone = &mut before => break gone.is_ok(),
-            (slot, (io, peer)) = late => server.spawn(io, peer, slot),
+            seat = late => {
+                if let Some(((io, peer), pace)) = waiting.take() {
+                    server.spawn(io, peer, pace, seat);
+                }
+            }
         }
     };
     // Who waits in the kernel's backlog would be reset.
-    while let Some((io, peer)) = listener.accept().now_or_never() {
-        let Some(slot) = places.take_late().now_or_never() else { break };
-        server.spawn(io, peer, slot);
+    while let Some(((io, peer), pace)) =
+        waiting.take().or_else(|| listener.accept().now_or_never().map(|accepted| (accepted, Arc::default())))
+    {
+        let Some(seat) = places.take_late(&pace).now_or_never() else { break };
+        server.spawn(io, peer, pace, seat);
     }
     drop(listener); // Whoever comes now is refused by the kernel at once.
     // Whether these are answered in time is no reason to wait longer.
@@ -163,20 +178,18 @@ where
         self: &Arc<Self>,
         io: I,
         peer: SocketAddr,
-        slot: ConnectionSlot,
+        pace: Arc<Pace>,
+        seat: Seat,
     ) {
-        let (server, spare) = (Arc::clone(self), slot.spare);
+        let server = Arc::clone(self);
         let connection = async move {
-            let pace = Arc::new(Pace::default());
-            let places = Arc::clone(&server.places);
-            let served = server.connection(io, Arc::clone(&pace), slot);
-            if !spare {
-                return served.await;
-            }
-            tokio::select! {
-                // Nobody else gets in before it is gone.
-                _ = timeout(SPARE_TIMEOUT, served) => {}
-                () = pace.has_to_go(&places) => debug!("it keeps the node waiting, and others wait"),
+            match seat {
+                Seat::Regular(slot) => server.connection(io, pace, Some(slot)).await,
+                Seat::Spare(place) => tokio::select! {
+                    // Nobody else gets in before it is gone.
+                    _ = timeout(SPARE_TIMEOUT, server.connection(io, pace, None)) => {}
+                    () = place.has_to_go() => debug!("it keeps the node waiting, and others wait"),
+                },
             }
         };
         tokio::spawn(connection.instrument(debug_span!("connection", %peer)));
@@ -186,7 +199,7 @@ where
         self: Arc<Self>,
         io: I,
         pace: Arc<Pace>,
-        slot: ConnectionSlot,
+        slot: Option<ConnectionSlot>,
     ) {
         let io = Paced::new(io, Arc::clone(&pace));
         let Some(acceptor) = &self.tls else { return self.http(io, pace, slot).await };
@@ -208,22 +221,25 @@ where
         &self,
         io: I,
         pace: Arc<Pace>,
-        slot: ConnectionSlot,
+        slot: Option<ConnectionSlot>,
     ) {
         let line = Line::new(io);
         let direct = line.direct();
         let refused = RefusedUpgrade::default();
         let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
-            pace.next_request();
-            if slot.spare {
-                request.extensions_mut().insert(Crowded);
-            } else if request.headers().contains_key(header::UPGRADE) {
-                request.extensions_mut().insert(slot.clone());
-                request.extensions_mut().insert(Arc::clone(&direct));
+            pace.leave_nothing();
+            match &slot {
+                None => _ = request.extensions_mut().insert(Crowded),
+                Some(slot) if request.headers().contains_key(header::UPGRADE) => {
+                    request.extensions_mut().insert(slot.clone());
+                    request.extensions_mut().insert(Arc::clone(&direct));
+                }
+                Some(_) => {}
             }
             let opens = is_websocket(&request);
             let asked = RefusedUpgrade::asked(request.extensions());
-            let answer = (self.answer)(Arrival::body(request, &pace));
+            let (request, rest) = Arrival::body(request, &pace);
+            let answer = (self.answer)(request);
             let (pace, direct, refused) = (&pace, &direct, &refused);
             async move {
                 let mut response = if opens {
@@ -235,6 +251,9 @@ where
                 } else {
                     answer.await
                 };
+                if rest.skim().await {
+                    pace.leave_nothing();
+                }
                 pace.set_at_work(false);
                 refused.answered(asked, response.status());
                 if pace.is_unread() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -243,14 +262,14 @@ where
                 Ok::<_, Infallible>(response)
             }
         });
-        let (idle, head) = match slot.spare {
-            true => (SPARE_HEAD_TIMEOUT, SPARE_HEAD_TIMEOUT),
-            false => (self.keep_alive, limits::HTTP_HEADER_TIMEOUT),
+        let (idle, head) = match slot {
+            None => (SPARE_HEAD_TIMEOUT, SPARE_HEAD_TIMEOUT),
+            Some(_) => (self.keep_alive, limits::HTTP_HEADER_TIMEOUT),
         };
         let timer = HeadTimer { pace: Arc::clone(&pace), idle, head, places: Arc::clone(&self.places) };
         let mut connection = http1::Builder::new()
             .timer(timer)
-            .keep_alive(!slot.spare)
+            .keep_alive(slot.is_some())
             .header_read_timeout(limits::HTTP_HEADER_TIMEOUT)
             .half_close(true)
             .writev(false)

@@ -1,19 +1,24 @@
 //! The body of a request, which tells when nobody read it to its end, and whether the caller is waited for.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 
 use axum::http::{Request, header};
 use bytes::Bytes;
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::task::yield_now;
 
 use super::pace::Pace;
 
 /// A body as it arrives.
 pub(super) struct Arrival {
-    body: Incoming,
+    /// Until it is dropped.
+    body: Option<Incoming>,
     pace: Arc<Pace>,
+    rest: Arc<Rest>,
     /// The caller waits for a word before it sends.
     asks: bool,
     /// It was read to its end.
@@ -22,29 +27,55 @@ pub(super) struct Arrival {
     broken: bool,
 }
 
+/// What nobody has read of a body.
+#[derive(Default)]
+pub(super) struct Rest(Mutex<Option<Incoming>>);
+
+impl Rest {
+    /// Reads what is there already, and tells whether that was the rest of it: a small body that nobody wants costs no
+    /// connection.
+    pub(super) async fn skim(&self) -> bool {
+        let rest = self.0.lock().expect("no panic happens under this lock").take();
+        let Some(mut body) = rest else { return false };
+        let (mut left, mut yielded) = (SKIM_BYTES_MAX, false);
+        loop {
+            match body.frame().now_or_never() {
+                None if yielded => return false,
+                // The connection brings a part whenever it has its turn.
+                None => yield_now().await,
+                Some(None) => return true,
+                Some(Some(Err(_))) => return false,
+                Some(Some(Ok(frame))) => {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    let Some(fewer) = left.checked_sub(bytes) else { return false };
+                    left = fewer;
+                    yielded = false;
+                    continue;
+                }
+            }
+            yielded = true;
+        }
+    }
+}
+
 impl Arrival {
-    /// The body of a request, as the routes take it.
-    pub(super) fn body(request: Request<Incoming>, pace: &Arc<Pace>) -> Request<axum::body::Body> {
+    /// The body of a request, as the routes take it, and what they leave of it.
+    pub(super) fn body(
+        request: Request<Incoming>,
+        pace: &Arc<Pace>,
+    ) -> (Request<axum::body::Body>, Arc<Rest>) {
+        pace.set_known();
         pace.set_at_work(true);
         let asks = request.headers().contains_key(header::EXPECT);
-        request.map(|body| {
+        let rest = Arc::new(Rest::default());
+        let request = request.map(|body| {
             if body.is_end_stream() {
                 return axum::body::Body::empty();
             }
-            axum::body::Body::new(Self { body, pace: Arc::clone(pace), asks, ended: false, broken: false })
-        })
-    }
-
-    /// Reads what is there already: a small body that nobody wants costs no connection.
-    fn skim(&mut self) {
-        let mut cx = Context::from_waker(Waker::noop());
-        while !self.is_read() && matches!(Pin::new(&mut *self).poll_frame(&mut cx), Poll::Ready(Some(Ok(_))))
-        {
-        }
-    }
-
-    fn is_read(&self) -> bool {
-        !self.broken && (self.ended || self.body.is_end_stream())
+            let (pace, rest) = (Arc::clone(pace), Arc::clone(&rest));
+            axum::body::Body::new(Self { body: Some(body), pace, rest, asks, ended: false, broken: false })
+        });
+        (request, rest)
     }
 }
 
@@ -56,7 +87,8 @@ impl Body for Arrival {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(cx);
         self.pace.set_at_work(frame.is_ready());
         let frame = ready!(frame);
         self.ended = frame.is_none();
@@ -65,23 +97,26 @@ impl Body for Arrival {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(Incoming::size_hint).unwrap_or_default()
     }
 }
 
 impl Drop for Arrival {
     fn drop(&mut self) {
-        // Reading would tell a caller that asks to go on.
-        if !self.asks {
-            self.skim();
-        }
-        if !self.is_read() {
+        if self.broken || !(self.ended || self.is_end_stream()) {
             self.pace.leave_unread();
+            // Reading would tell a caller that asks to go on.
+            if !self.asks && !self.broken {
+                *self.rest.0.lock().expect("no panic happens under this lock") = self.body.take();
+            }
         }
         self.pace.set_at_work(true);
     }
 }
+
+/// Bytes that are read though nobody wants them. Source: what hyper has read with the head, at most.
+const SKIM_BYTES_MAX: usize = crate::limits::HTTP_BUFFER_BYTES;

@@ -32,13 +32,15 @@ pub(super) struct Pace {
     released: AtomicBool,
     /// The caller has sent its request and waits for the answer: the node is at work.
     at_work: AtomicBool,
+    /// A head was read, or something was answered.
+    known: AtomicBool,
     /// Reads and writes so far that moved bytes. It wraps.
     moves: AtomicU32,
 }
 
 impl Pace {
-    /// A new request: what was said about the body of the one before is over.
-    pub(super) fn next_request(&self) {
+    /// Nothing is left of the last request.
+    pub(super) fn leave_nothing(&self) {
         self.unread.store(false, Ordering::Relaxed);
     }
 
@@ -67,24 +69,24 @@ impl Pace {
         self.at_work.store(at_work, Ordering::Relaxed);
     }
 
-    /// Ends when the connection has to make room for those who want its spare place, because it keeps the node waiting:
-    /// it sends and takes nothing, or takes too long over all of it. One whose request the node works on stays.
-    pub(super) async fn has_to_go(&self, places: &Places) {
-        let (mut seen, mut slow) = (0, 0);
-        loop {
-            places.wanted().await;
-            let Some(moves) = self.moves() else { continue };
-            slow += 1;
-            if moves == seen || slow == SLOW_MAX {
-                return;
-            }
-            seen = moves;
-        }
+    /// Whether it is.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.at_work.load(Ordering::Relaxed)
     }
 
-    /// How often bytes have moved so far; none while the node is at work and the caller waits for it.
-    pub(super) fn moves(&self) -> Option<u32> {
-        (!self.at_work.load(Ordering::Relaxed)).then(|| self.moves.load(Ordering::Relaxed))
+    /// The head of a request was read, or the node has answered something.
+    pub(super) fn set_known(&self) {
+        self.known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there was more than bytes that may be anything.
+    pub(super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    /// Reads and writes so far that moved bytes. It wraps.
+    pub(super) fn moves(&self) -> u32 {
+        self.moves.load(Ordering::Relaxed)
     }
 
     /// Bytes have moved. Only the connection's task says so, one after the other.
@@ -115,6 +117,7 @@ impl<I> Paced<I> {
     /// What a write came to; one that waits for too long is an error.
     fn judge(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() || self.pace.released.load(Ordering::Relaxed) {
+            self.pace.set_known();
             self.pace.moved();
             self.stall = None;
             return written;
@@ -236,9 +239,6 @@ impl Future for HeadWait {
     }
 }
 
-/// How often a spare connection is asked to make room before it has to, though bytes move on it. Guess: a second, as
-/// for its head; a tenth of it in a crowd.
-const SLOW_MAX: u32 = 10;
 /// How long a connection may be idle when there is no room for others. Source: as long as a head may take.
 const MAKE_ROOM_AFTER: Duration = limits::HTTP_HEADER_TIMEOUT;
 

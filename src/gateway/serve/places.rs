@@ -9,12 +9,12 @@
 //! WebSockets stay for long and would take everything, so that nobody could push to them: they get what the API and
 //! the spare places leave.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::pace::Pace;
+use super::room::{Place, Room};
 use crate::limits;
 
 /// How many connections there may be, by what they are for.
@@ -41,148 +41,81 @@ impl Shares {
     }
 }
 
-/// The place of a connection among those that may be open. In the extensions of a request for another
-/// protocol: what outlives the request keeps a clone.
+/// The place of a connection for as long as it likes. In the extensions of a request for another protocol: what
+/// outlives the request keeps a clone.
 #[derive(Clone)]
 pub(in crate::gateway) struct ConnectionSlot {
     _permit: Arc<OwnedSemaphorePermit>,
-    /// All places are taken: there is time for one request.
-    pub(super) spare: bool,
-}
-
-impl ConnectionSlot {
-    fn new(permit: OwnedSemaphorePermit, spare: bool) -> Self {
-        Self { _permit: Arc::new(permit), spare }
-    }
 }
 
 /// In the extensions of a request for which there is no place: it must not stay.
 #[derive(Clone, Copy)]
 pub(in crate::gateway) struct Crowded;
 
+/// Where a connection that was accepted found a place.
+pub(super) enum Seat {
+    Regular(ConnectionSlot),
+    /// There is time for one request.
+    Spare(Place),
+}
+
 /// The places that are free.
 pub(super) struct Places {
-    regular: Share,
-    spare: Share,
-    late: Share,
-    /// Somebody waits for a spare place, and has waited for as long as one has to be patient.
-    wanted: Notify,
-    patience: Mutex<Patience>,
-}
-
-/// How long the next caller waits before others have to make room for it. Each time it is over it is halved, so that a
-/// crowd of callers that say nothing passes quickly; after a calm time it is whole again.
-struct Patience {
-    last: Duration,
-    over: Option<Instant>,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { last: PATIENCE_MAX, over: None }
-    }
-}
-
-impl Patience {
-    /// How long to wait.
-    fn now(&mut self) -> Duration {
-        if self.over.is_some_and(|over| over.elapsed() >= CALM_AFTER) {
-            *self = Self::default();
-        }
-        self.last
-    }
-
-    /// Somebody has waited for so long.
-    fn is_over(&mut self) {
-        *self = Self { last: (self.last / 2).max(PATIENCE_MIN), over: Some(Instant::now()) };
-    }
-}
-
-/// Connections of one kind.
-struct Share {
-    free: Arc<Semaphore>,
-    all: u32,
-}
-
-impl Share {
-    fn new(connections: usize) -> Self {
-        let all = u32::try_from(connections.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
-        Self { free: Arc::new(Semaphore::new(all as usize)), all }
-    }
-
-    async fn take(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.free).acquire_owned().await.expect(NEVER_CLOSED)
-    }
-
-    async fn all(&self) {
-        let _all = self.free.acquire_many(self.all).await.expect(NEVER_CLOSED);
-    }
+    regular: Arc<Semaphore>,
+    regular_all: u32,
+    spare: Arc<Room>,
+    late: Arc<Room>,
 }
 
 impl Places {
     pub(super) fn new(shares: Shares) -> Self {
-        let regular = Share::new(shares.websockets.saturating_add(shares.api));
+        let regular = shares.websockets.saturating_add(shares.api).min(Semaphore::MAX_PERMITS);
+        let regular_all = u32::try_from(regular).unwrap_or(u32::MAX);
         Self {
-            regular,
-            spare: Share::new(shares.spare),
-            late: Share::new(LATE_CONNECTIONS),
-            wanted: Notify::new(),
-            patience: Mutex::default(),
+            regular: Arc::new(Semaphore::new(regular_all as usize)),
+            regular_all,
+            spare: Arc::new(Room::new(shares.spare)),
+            late: Arc::new(Room::new(LATE_CONNECTIONS)),
         }
     }
 
-    /// A place for a connection that was accepted. When all are taken it gets a spare one; when those are taken too,
-    /// whoever has one and keeps the node waiting has to go.
-    pub(super) async fn take(&self) -> ConnectionSlot {
-        loop {
-            let patience = self.patience().now();
-            tokio::select! {
-                biased;
-                permit = self.regular.take() => return ConnectionSlot::new(permit, false),
-                permit = self.spare.take() => return ConnectionSlot::new(permit, true),
-                () = sleep(patience) => {
-                    self.patience().is_over();
-                    self.wanted.notify_waiters();
-                }
+    /// A place for a connection that was accepted. When all are taken it gets a spare one.
+    pub(super) async fn take(&self, pace: &Arc<Pace>) -> Seat {
+        tokio::select! {
+            biased;
+            permit = Arc::clone(&self.regular).acquire_owned() => {
+                Seat::Regular(ConnectionSlot { _permit: Arc::new(permit.expect(NEVER_CLOSED)) })
             }
+            place = self.spare.enter(pace) => Seat::Spare(place),
         }
-    }
-
-    fn patience(&self) -> std::sync::MutexGuard<'_, Patience> {
-        self.patience.lock().expect("no panic happens under this lock")
     }
 
     /// The same after the stop.
-    pub(super) async fn take_late(&self) -> ConnectionSlot {
-        ConnectionSlot::new(self.late.take().await, true)
-    }
-
-    /// Waits until somebody has waited for a spare place for as long as one has to be patient.
-    pub(super) async fn wanted(&self) {
-        self.wanted.notified().await;
+    pub(super) async fn take_late(&self, pace: &Arc<Pace>) -> Seat {
+        Seat::Spare(self.late.enter(pace).await)
     }
 
     /// Whether there is no place for one more.
     pub(super) fn are_taken(&self) -> bool {
-        self.regular.free.available_permits() == 0
+        self.regular.available_permits() == 0
     }
 
     /// Takes all that are free.
     #[cfg(test)]
     pub(super) fn take_all(&self) -> OwnedSemaphorePermit {
-        let free = u32::try_from(self.regular.free.available_permits()).unwrap();
-        Arc::clone(&self.regular.free).try_acquire_many_owned(free).unwrap()
+        let free = u32::try_from(self.regular.available_permits()).unwrap();
+        Arc::clone(&self.regular).try_acquire_many_owned(free).unwrap()
     }
 
     /// Waits until all connections are gone that came before the stop.
     pub(super) async fn all_gone(&self) {
-        self.regular.all().await;
-        self.spare.all().await;
+        let _all = self.regular.acquire_many(self.regular_all).await.expect(NEVER_CLOSED);
+        self.spare.empty().await;
     }
 
     /// Waits until those are gone that came after it.
     pub(super) async fn late_gone(&self) {
-        self.late.all().await;
+        self.late.empty().await;
     }
 }
 
@@ -192,13 +125,6 @@ const API_CONNECTIONS: usize = limits::API_REQUESTS_MAX;
 const SPARE_CONNECTIONS: usize = 16;
 /// Connections after the stop. Guess: the same.
 const LATE_CONNECTIONS: usize = 16;
-/// How long others wait for a spare place before one that says nothing makes room. Guess: a request comes with its
-/// connection, and a part that is held back until the one before is acknowledged comes 40 ms later.
-const PATIENCE_MAX: Duration = Duration::from_millis(100);
-/// The same in a crowd. Arithmetic: 100 callers in three places pass in a third of a second.
-const PATIENCE_MIN: Duration = Duration::from_millis(10);
-/// How long nobody has waited when the crowd has passed. Guess.
-const CALM_AFTER: Duration = Duration::from_secs(1);
 const NEVER_CLOSED: &str = "the places are never closed";
 
 #[cfg(test)]
