@@ -222,6 +222,21 @@ impl Directory {
         before.is_some()
     }
 
+    /// The claim of `key` with `stamp` has yielded: it is released soon. Returns whether that is new.
+    pub fn yielded(&mut self, key: Key, stamp: Stamp, shards: &mut impl Shards) -> bool {
+        let yielded = Claim { stamp, state: ClaimState::Yielded };
+        let before = shards.with(key.user, |view| {
+            let held =
+                view.claim_of(key, SlotId::OWN).filter(|held| held.stamp == stamp && *held != yielded)?;
+            view.put(Row::new(key, yielded, SlotId::OWN));
+            Some(held)
+        });
+        if before.is_some() {
+            self.write(key, before, Some(yielded));
+        }
+        before.is_some()
+    }
+
     fn write(&mut self, key: Key, before: Option<Claim>, after: Option<Claim>) {
         self.own.replace(&key, before, after);
         self.own.digest.position.version += 1;

@@ -229,6 +229,12 @@ impl Stamp {
         Self(if counted < self.0 { counted.saturating_add(COUNTER + 1) } else { counted })
     }
 
+    /// The next one: above this, and above no other that is.
+    #[must_use]
+    pub fn after(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     /// Below every stamp of a claim.
     pub const ZERO: Self = Self(0);
 

@@ -128,8 +128,7 @@ impl Replica {
         let mut directory = self.lock();
         let mut shards = &*self.shards;
         if self.takeover == Takeover::RejectNewer {
-            let held = self.lookup(key);
-            if held.is_some_and(|held| Some(held.stamp) != resumed) {
+            if self.lookup(key).is_some_and(|held| !held.admits(resumed)) {
                 return Err(Held);
             }
         }
@@ -147,6 +146,18 @@ impl Replica {
     pub fn release(&self, key: Key, stamp: Stamp) {
         let mut directory = self.lock();
         if directory.release(key, stamp, &mut &*self.shards) {
+            self.publish(directory);
+        }
+    }
+
+    /// This node's claim with that stamp has yielded to another connection of its client. Only where older claims win
+    /// does that say anything: elsewhere the other claim is above it anyway.
+    pub fn yielded(&self, key: Key, stamp: Stamp) {
+        if self.takeover != Takeover::RejectNewer {
+            return;
+        }
+        let mut directory = self.lock();
+        if directory.yielded(key, stamp, &mut &*self.shards) {
             self.publish(directory);
         }
     }

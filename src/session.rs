@@ -116,8 +116,13 @@ impl Session {
         self.stamp
     }
 
+    /// The session of the same client before this one, as it has proven.
+    pub(crate) fn succeeds(&self) -> Option<Stamp> {
+        self.succeeds
+    }
+
     /// Whether a claim with this stamp is of an earlier connection of the same client.
-    pub(crate) fn succeeds(&self, stamp: Stamp) -> bool {
+    pub(crate) fn is_after(&self, stamp: Stamp) -> bool {
         self.succeeds.is_some_and(|succeeded| stamp <= succeeded)
     }
 

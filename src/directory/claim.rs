@@ -27,15 +27,15 @@ pub enum ClaimState {
     Connected = 0,
     /// No socket, but the session is kept for a resume.
     Parked = 1,
-    /// The owner is stopping and will close the socket.
-    Draining = 2,
+    /// The owner has let go of it for another connection of its client, and releases it soon.
+    Yielded = 2,
 }
 
 impl ClaimState {
     /// The state of this byte, if it is one.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Connected, Self::Parked, Self::Draining].into_iter().find(|state| *state as u8 == byte)
+        [Self::Connected, Self::Parked, Self::Yielded].into_iter().find(|state| *state as u8 == byte)
     }
 
     /// The word in the API.
@@ -44,7 +44,7 @@ impl ClaimState {
         match self {
             Self::Connected => "connected",
             Self::Parked => "parked",
-            Self::Draining => "draining",
+            Self::Yielded => "yielded",
         }
     }
 }

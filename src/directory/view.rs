@@ -1,7 +1,7 @@
 //! Who owns what, over all sections: the index that every push reads.
 //!
 //! `View(key) = max by (stamp, node name, incarnation)` over the rows whose slot is seen. Under
-//! `reject-newer` it is the minimum: there the older claim stays. Which sessions a node has to let go of
+//! `reject-newer` it is the minimum: there the older claim stays, unless it has yielded. Which sessions a node has to let go of
 //! is judged by the rows of proven slots alone ([`View::lost`]). A view is one shard of the whole:
 //! [`replica`](crate::replica) spreads the users over several.
 
@@ -81,6 +81,19 @@ pub struct View {
     table: Table,
     slots: Arc<Slots>,
     takeover: Takeover,
+}
+
+impl Owned {
+    /// Whether under `reject-newer` the client may take its place that brings the stamp of an earlier session: it is
+    /// that very session. Of one that has yielded the client may be the one for which it did.
+    #[must_use]
+    pub fn admits(&self, resumed: Option<Stamp>) -> bool {
+        match self.state {
+            ClaimState::Yielded => resumed >= Some(self.stamp),
+            // Equal and not at least: a later claim of the same device may have been one that lost.
+            ClaimState::Connected | ClaimState::Parked => resumed == Some(self.stamp),
+        }
+    }
 }
 
 impl View {
@@ -277,9 +290,14 @@ impl View {
 
     /// Whether of two visible rows of one key `a` wins: strictly, so that none beats itself.
     fn beats(&self, a: &Row, b: &Row) -> bool {
-        match self.takeover {
-            Takeover::RejectNewer => self.rank(a) < self.rank(b),
-            _ => self.rank(a) > self.rank(b),
+        if self.takeover != Takeover::RejectNewer {
+            return self.rank(a) > self.rank(b);
+        }
+        match [a, b].map(|row| row.claim().state == ClaimState::Yielded) {
+            [false, false] => self.rank(a) < self.rank(b),
+            // Of those that have yielded the last one knows best where the session went.
+            [true, true] => self.rank(a) > self.rank(b),
+            [a_has, b_has] => a_has < b_has,
         }
     }
 

@@ -10,6 +10,7 @@
 //! them stays then is decided where sessions are claimed, and nobody is closed here.
 
 use crate::config::Takeover;
+use crate::directory::Owned;
 use crate::gateway::Gateway;
 use crate::gateway::error::ApiError;
 use crate::id::{SessionKey, Stamp};
@@ -25,15 +26,15 @@ pub(super) fn admit(gateway: &Gateway, key: &SessionKey, resumed: Option<Stamp>)
 struct Shown {
     /// Its sessions.
     sessions: usize,
-    /// The stamp of the session of the same device, if there is one.
-    device: Option<Stamp>,
+    /// The session of the same device, if there is one.
+    device: Option<Owned>,
 }
 
 fn shown(gateway: &Gateway, key: &SessionKey) -> Shown {
     let sessions = gateway.replica.user(&key.user);
     let device = gateway.replica.hasher().device(&key.device);
-    let device = sessions.iter().find(|(held, _)| held.device == device);
-    Shown { sessions: sessions.len(), device: device.map(|(_, owned)| owned.stamp) }
+    let held = sessions.iter().find(|(held, _)| held.device == device);
+    Shown { sessions: sessions.len(), device: held.map(|(_, owned)| owned.clone()) }
 }
 
 fn check(
@@ -45,8 +46,7 @@ fn check(
     debug_assert!(shown.device.is_none() || shown.sessions > 0, "a session that is shown counts");
     match policy {
         Takeover::OnePerUser | Takeover::MaxPerUser(_) => Ok(()),
-        // Equal and not at least: a later claim of the same device may have been one that lost.
-        Takeover::RejectNewer if shown.device.is_some() && shown.device != resumed => {
+        Takeover::RejectNewer if shown.device.as_ref().is_some_and(|held| !held.admits(resumed)) => {
             Err(ApiError::session_exists())
         }
         Takeover::ExclusiveDevice | Takeover::RejectNewer => {
@@ -61,6 +61,8 @@ fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::ClaimState;
+    use crate::id::{Incarnation, NodeName};
 
     const MOST: usize = 2;
 
@@ -70,7 +72,22 @@ mod tests {
         device: Option<u64>,
         resumed: Option<u64>,
     ) -> Option<&'static str> {
-        let shown = Shown { sessions, device: device.map(Stamp::from_raw) };
+        decide_of(policy, sessions, device.map(|stamp| (stamp, ClaimState::Connected)), resumed)
+    }
+
+    fn decide_of(
+        policy: Takeover,
+        sessions: usize,
+        device: Option<(u64, ClaimState)>,
+        resumed: Option<u64>,
+    ) -> Option<&'static str> {
+        let device = device.map(|(stamp, state)| Owned {
+            owner: NodeName::new("n1").unwrap(),
+            incarnation: Incarnation(1),
+            stamp: Stamp::from_raw(stamp),
+            state,
+        });
+        let shown = Shown { sessions, device };
         check(policy, MOST, &shown, resumed.map(Stamp::from_raw)).err().map(|error| error.code())
     }
 
@@ -96,6 +113,15 @@ mod tests {
         }
         assert_eq!(decide(Takeover::RejectNewer, 1, Some(5), Some(5)), None);
         assert_eq!(decide(Takeover::RejectNewer, 1, None, Some(5)), None, "it is gone");
+    }
+
+    #[test]
+    fn a_session_that_has_yielded_is_of_the_client_for_which_it_did() {
+        let yielded = |resumed| decide_of(Takeover::RejectNewer, 1, Some((5, ClaimState::Yielded)), resumed);
+        assert_eq!(yielded(None), Some("session_exists"));
+        assert_eq!(yielded(Some(4)), Some("session_exists"));
+        assert_eq!(yielded(Some(5)), None, "its new connection may have failed");
+        assert_eq!(yielded(Some(6)), None, "its new claim is not known here yet");
     }
 
     #[test]

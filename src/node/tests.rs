@@ -13,6 +13,7 @@ use crate::id::{ClusterName, DeviceId, MessageId, NodeName, SessionKey, Stamp, U
 use crate::node::Node;
 use crate::push::{Message, Outcome, Payload};
 use crate::receipt::{Answer, Reply, gather};
+use crate::replica::Held;
 use crate::router::Lease;
 use crate::session::{CloseReason, OutboxLimits, Session};
 use crate::wire::Wire;
@@ -56,8 +57,12 @@ async fn pair(cluster: &str) -> [Node; 2] {
 
 /// The session `u/d`, opened at a node.
 async fn open(node: &Node, resumed: Option<Stamp>) -> Lease {
+    try_open(node, resumed).await.unwrap()
+}
+
+async fn try_open(node: &Node, resumed: Option<Stamp>) -> Result<Lease, Held> {
     let permit = node.shared.registry.permit().unwrap();
-    node.shared.router.open(names(), resumed, permit).await.unwrap()
+    node.shared.router.open(names(), resumed, permit).await
 }
 
 /// Waits until a node shows that claim.
@@ -127,6 +132,52 @@ async fn a_second_session_of_a_key_is_looked_at_while_the_first_one_is_disputed(
     let superseded = CloseReason::Superseded { owner: name("a"), stamp: shown.stamp };
     assert_eq!(second.closing(), Some(superseded));
     assert_eq!(held.session().closing(), None);
+}
+
+#[tokio::test]
+async fn what_a_resumed_session_leaves_behind_stands_for_no_token() {
+    let [a, b] = pair("left-behind").await;
+    // It is closed soon, and its claim is released after that.
+    let first = open(&a, None).await;
+    let token = |lease: &Lease| Some(lease.session().stamp());
+    shows(&b, first.session().stamp()).await;
+    let second = open(&b, token(&first)).await;
+    assert_eq!(second.session().closing(), None);
+    for node in [&a, &b] {
+        shows(node, second.session().stamp()).await;
+        for stale in [None, token(&first)] {
+            assert!(try_open(node, stale).await.is_err(), "{stale:?}");
+        }
+    }
+    assert_eq!(second.session().closing(), None, "nobody else has its token");
+    let third = open(&a, token(&second)).await;
+    for node in [&a, &b] {
+        shows(node, third.session().stamp()).await;
+        assert!(try_open(node, token(&second)).await.is_err());
+    }
+    let fourth = open(&a, token(&third)).await;
+    assert_eq!((third.session().closing().is_some(), fourth.session().closing()), (true, None));
+}
+
+#[tokio::test]
+async fn a_token_ends_its_own_session_and_no_later_one_that_is_not_shown_yet() {
+    let [a, b] = pair("not-shown").await;
+    let first = open(&a, None).await;
+    let stamp = first.session().stamp();
+    shows(&b, stamp).await;
+    let later = newer(&b, stamp);
+    assert!(b.shared.registry.insert(&later).is_none());
+    let key = later.key();
+    a.shared.router.end_earlier(name("b"), &names(), key, stamp).await;
+    assert_eq!(later.closing(), None);
+    b.shared.router.end_earlier(name("a"), &names(), key, stamp).await;
+    let superseded = CloseReason::Superseded { owner: name("b"), stamp: stamp.after() };
+    assert_eq!(first.session().closing(), Some(superseded));
+    let until = Instant::now() + PATIENCE;
+    while shows(&b, stamp).await.state != ClaimState::Yielded {
+        assert!(Instant::now() < until, "what has yielded is told to others");
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// A reply whose caller looks whether the directory's lock is free when it is answered.

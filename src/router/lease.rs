@@ -53,8 +53,12 @@ impl Router {
     ) -> Result<Lease, Held> {
         let parts = &self.parts;
         let key = parts.replica.hasher().key(&names);
-        if parts.replica.takeover() == Takeover::RejectNewer {
-            self.end_earlier(&names, key, resumed).await;
+        let rejects = parts.replica.takeover() == Takeover::RejectNewer;
+        if let Some(earlier) = resumed.filter(|_| rejects)
+            && let Some(held) = parts.replica.lookup(key).filter(|held| held.admits(resumed))
+        {
+            // Should it not answer, its claim is known to be of the same client all the same.
+            self.end_earlier(held.owner, &names, key, earlier).await;
         }
         // Whoever made the last session of this node yield told who owns the key now, perhaps
         // before the directory shows it.
@@ -89,10 +93,12 @@ impl Router {
                 displaced.push((key.device, owner, stamp));
             }
         }
-        if !displaced.is_empty() {
+        // Where older claims win only the client's own earlier session makes room, and not whatever is below the claim.
+        let below = if rejects { resumed.map(Stamp::after) } else { Some(claimed.stamp) };
+        if let Some(below) = below.filter(|_| !displaced.is_empty()) {
             let yields = displaced.into_iter().map(|(device, owner, _)| {
                 let rival = if device == key.device { Rival::SameDevice } else { Rival::OtherDevice };
-                self.make_yield(owner, &user, device, claimed.stamp, rival)
+                self.make_yield(owner, &user, device, below, rival)
             });
             let deadline = Instant::now() + limits::TAKEOVER_TIMEOUT;
             // Each of them gives up at its own deadline, in the same tick: which came first says nothing.
@@ -105,14 +111,10 @@ impl Router {
         Ok(lease)
     }
 
-    /// Under `reject-newer` a session that is held is opened again only by the client that holds it: its
-    /// earlier connection ends first.
-    async fn end_earlier(&self, names: &SessionKey, key: Key, resumed: Option<Stamp>) {
-        let held = self.parts.replica.lookup(key);
-        let Some(held) = held.filter(|held| Some(held.stamp) == resumed) else { return };
-        let above = Stamp::next(self.parts.clock.now_ms(), resumed);
-        let yields = self.make_yield(held.owner, &names.user, key.device, above, Rival::SameDevice);
-        // Should it not answer, its claim is known to be of the same client all the same.
+    /// Asks the owner of an earlier session of the same client to end it. What is later than `earlier` is not the
+    /// client's that has proven that one, and stays.
+    pub(crate) async fn end_earlier(&self, owner: NodeName, names: &SessionKey, key: Key, earlier: Stamp) {
+        let yields = self.make_yield(owner, &names.user, key.device, earlier.after(), Rival::SameDevice);
         let _ = timeout(limits::TAKEOVER_TIMEOUT, yields).await;
     }
 

@@ -108,6 +108,9 @@ impl Owner {
 
     fn make_yield(&self, session: &Arc<Session>, owner: &NodeName, stamp: Stamp, rival: Rival) -> Outcome {
         let yielded = self.registry.yield_to(session.key(), owner, stamp, close_reason(rival, owner, stamp));
+        if yielded && rival == Rival::SameDevice {
+            self.replica.yielded(session.key(), session.stamp());
+        }
         // It may have been superseded by a third node, which has to let go as well.
         match session.closing() {
             Some(CloseReason::Superseded { owner: third, stamp }) if yielded && third != *owner => {

@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::config::Takeover;
 use crate::directory::{Lost, Owned, Rival};
@@ -61,12 +61,13 @@ impl Router {
 
     async fn settle_dispute(&self, session: &Session) {
         while let Some(held) = self.rival(session) {
-            if session.succeeds(held.stamp) {
-                self.insist(session, held.owner.clone()).await;
+            if let Some(earlier) = session.succeeds().filter(|_| session.is_after(held.stamp)) {
+                // Should its owner not answer, it is asked again.
+                self.end_earlier(held.owner.clone(), session.names(), session.key(), earlier).await;
             }
             // Whoever let go releases its claim only then, and what was released before shows by then.
             sleep(limits::RELEASE_LINGER).await;
-            if !session.succeeds(held.stamp) && self.rival(session).as_ref() == Some(&held) {
+            if !session.is_after(held.stamp) && self.rival(session).as_ref() == Some(&held) {
                 self.give_way(session, held).await;
             }
         }
@@ -79,14 +80,6 @@ impl Router {
         (!is_own).then_some(held)
     }
 
-    /// Asks the owner of an earlier connection of the same client to let go.
-    async fn insist(&self, session: &Session, owner: NodeName) {
-        let (user, device) = (&session.names().user, session.key().device);
-        let yields = self.make_yield(owner, user, device, session.stamp(), Rival::SameDevice);
-        // Should it not answer, it is asked again.
-        let _ = timeout(limits::TAKEOVER_TIMEOUT, yields).await;
-    }
-
     /// Closes the session if the owner of the older claim has the session of that very claim.
     pub(crate) async fn give_way(&self, session: &Session, held: Owned) {
         let Owned { owner, stamp, .. } = held;
@@ -95,6 +88,7 @@ impl Router {
         let patience = Patience::until(Instant::now() + self.parts.push_timeout);
         if let Some((_, Outcome::Delivered)) = self.outcomes(asked, 1, patience).await.pop() {
             session.close(CloseReason::Superseded { owner, stamp });
+            self.parts.replica.yielded(session.key(), session.stamp());
         }
     }
 }

@@ -127,7 +127,7 @@ impl Registry {
         reason: CloseReason,
     ) -> Option<Arc<Session>> {
         let session = self.get(key).filter(|session| session.stamp() == stamp)?;
-        if session.succeeds(winner_stamp) {
+        if session.is_after(winner_stamp) {
             return Some(session);
         }
         session.close(reason);

@@ -156,6 +156,38 @@ async fn a_device_that_is_connected_stays_where_newer_ones_are_rejected() {
     let _free_again = cluster.node(0).connect("u", Some("d")).await;
 }
 
+#[tokio::test]
+async fn where_newer_ones_are_rejected_the_last_token_counts_and_none_before_it() {
+    let cluster = Cluster::start_with(3, &["--takeover", "reject-newer"]).await;
+    let (_first, welcome) = join(cluster.node(0), "device", "d").await;
+    let (mut tokens, mut clients) = (vec![text(&welcome, "resume").to_owned()], Vec::new());
+    cluster.shows("u", &[("d", "n1")]).await;
+    for (hop, at) in [1, 0, 0, 2, 1, 1, 2].into_iter().enumerate() {
+        let (client, welcome) = join(cluster.node(at), "resume", tokens.last().expect("there is one")).await;
+        tokens.push(text(&welcome, "resume").to_owned());
+        let session = &welcome["session"];
+        for node in cluster.nodes() {
+            eventually("the session is the one that counts", async || {
+                let rows = node.get("/v1/explain/users/u").await.json["rows"].clone();
+                let wins = |row: &&Value| row["wins"] == true && row["stamp"] == *session;
+                if rows.as_array().into_iter().flatten().any(|row| wins(&row)) { Ok(()) } else { Err(rows) }
+            })
+            .await;
+            for stale in &tokens[..tokens.len() - 1] {
+                let answer = node.dial().user("u").query("resume", stale).refused().await;
+                assert_eq!(answer.error(), (409, "session_exists"), "hop {hop} at {}", node.name);
+            }
+        }
+        clients.push(client);
+    }
+    let (mut last, gone) = (clients.pop().expect("there is one"), clients);
+    assert_eq!(cluster.node(0).push("u", "still here").await.json["delivered"], 1);
+    assert_eq!(last.next_json().await["data"], "still here");
+    for mut client in gone {
+        assert_eq!(client.closed().await, (4001, "superseded".to_owned()));
+    }
+}
+
 /// The stamps of all claims of the user that a node shows.
 async fn claims(node: &Node) -> Vec<Value> {
     let rows = node.get("/v1/explain/users/u").await.json["rows"].clone();

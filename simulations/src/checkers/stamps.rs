@@ -1,5 +1,5 @@
 //! A new claim is above all that its node knew of the key, and the visible one is that of the greatest
-//! rank among the rows that are shown (under `reject-newer` of the smallest).
+//! rank among the rows that are shown (under `reject-newer` of the smallest that has not yielded).
 //!
 //! So a view goes back to an older claim only while that is still there: the loser lingers, or an owner
 //! that was dead is shown again. That is as far as the protocol promises it. Stamps of an owner need not
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
 use pushmesh::config::Takeover;
-use pushmesh::internals::{Known, Position, Standing};
+use pushmesh::internals::{ClaimState, Known, Position, Standing};
 
 use crate::checkers::Checker;
 use crate::event::{ClientIndex, Event, user_of};
@@ -59,8 +59,11 @@ impl Stamps {
         }
     }
 
-    fn wins(&self, shown: &[Rank], visible: Option<&Rank>) -> Result<(), String> {
-        let best = if self.oldest_wins { shown.iter().min() } else { shown.iter().max() };
+    fn wins(&self, shown: &[(Rank, ClaimState)], visible: Option<&Rank>) -> Result<(), String> {
+        let ranks = || shown.iter().map(|(rank, _)| rank);
+        let stays = |(rank, state)| (state != ClaimState::Yielded).then_some(rank);
+        let oldest = shown.iter().map(|(rank, state)| (rank, *state)).filter_map(stays).min();
+        let best = oldest.filter(|_| self.oldest_wins).or_else(|| ranks().max());
         if best == visible { Ok(()) } else { Err(format!("{visible:?} is seen among {shown:?}")) }
     }
 }
@@ -121,7 +124,7 @@ impl Checker for Stamps {
                     .map_err(|what| format!("client {client} at {me}: {what}"))?;
                 rises((me, boot.incarnation), &before, &all)
                     .map_err(|what| format!("client {client} at {me}: {what}"))?;
-                let shown: Vec<_> = seen.map(rank).collect();
+                let shown: Vec<_> = seen.map(|row| (rank(row), row.claim.state)).collect();
                 let owned = boot.replica.lookup(key);
                 let visible = owned.map(|owned| (owned.stamp.raw(), owned.owner, owned.incarnation.0));
                 self.compared += 1;
@@ -191,12 +194,22 @@ mod tests {
         let rows = [row(7, "a"), row(7, "b"), row(3, "c")];
         let wins = |takeover, at: Option<usize>| {
             let settings = Settings { takeover, ..Settings::default() };
-            Stamps::new(&settings).wins(&rows, at.map(|at| &rows[at]))
+            let rows = rows.each_ref().map(|row| (row.clone(), ClaimState::Connected));
+            Stamps::new(&settings).wins(&rows, at.map(|at| &rows[at].0))
         };
         assert_eq!(wins(Takeover::ExclusiveDevice, Some(1)), Ok(()));
         assert_eq!(wins(Takeover::RejectNewer, Some(2)), Ok(()));
         for wrong in [Some(0), Some(2), None] {
             assert!(wins(Takeover::ExclusiveDevice, wrong).is_err(), "{wrong:?}");
         }
+        let rejecting = Settings { takeover: Takeover::RejectNewer, ..Settings::default() };
+        let yields = |states: [ClaimState; 3], at: usize| {
+            let rows: Vec<_> = rows.iter().cloned().zip(states).collect();
+            Stamps::new(&rejecting).wins(&rows, Some(&rows[at].0))
+        };
+        let (connected, yielded) = (ClaimState::Connected, ClaimState::Yielded);
+        assert_eq!(yields([connected, connected, yielded], 0), Ok(()));
+        assert_eq!(yields([yielded; 3], 1), Ok(()));
+        assert!(yields([connected, connected, yielded], 2).is_err());
     }
 }
