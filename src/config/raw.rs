@@ -50,6 +50,7 @@ pub struct RawConfig {
     pub dev: Option<bool>,
     /// Directory that keeps this node's incarnation across restarts [default: none, the clock decides]
     #[arg(long, env = "PUSHMESH_DATA_DIR", value_name = "DIR")]
+    #[serde(deserialize_with = "parse::de_path")]
     pub data_dir: Option<PathBuf>,
     /// Failure domain of this node, shown to operators
     #[arg(long, env = "PUSHMESH_ZONE", value_name = "NAME")]
@@ -88,23 +89,29 @@ pub struct RawConfig {
     pub isolated_not_ready: Option<bool>,
     /// File with the cluster key of `pushmesh keygen`; or PUSHMESH_CLUSTER_KEY holds the key itself
     #[arg(long, env = "PUSHMESH_CLUSTER_KEY_FILE", value_name = "FILE", help_heading = MESH)]
+    #[serde(deserialize_with = "parse::de_path")]
     pub cluster_key_file: Option<PathBuf>,
     /// PEM certificates of your own authority for the mesh, instead of a cluster key
     #[arg(long, env = "PUSHMESH_MESH_TLS_CA", value_name = "FILE", help_heading = MESH)]
+    #[serde(deserialize_with = "parse::de_path")]
     pub mesh_tls_ca: Option<PathBuf>,
     /// PEM certificate chain of this node for the mesh, named in a URI SAN pushmesh://CLUSTER/NAME
     #[arg(long, env = "PUSHMESH_MESH_TLS_CERT", value_name = "FILE", help_heading = MESH)]
+    #[serde(deserialize_with = "parse::de_path")]
     pub mesh_tls_cert: Option<PathBuf>,
     /// PEM private key of this node for the mesh
     #[arg(long, env = "PUSHMESH_MESH_TLS_KEY", value_name = "FILE", help_heading = MESH)]
+    #[serde(deserialize_with = "parse::de_path")]
     pub mesh_tls_key: Option<PathBuf>,
     /// File with the hash key of `pushmesh keygen --kind hash`, the same on all nodes, with --mesh-tls-*; or
     /// PUSHMESH_HASH_KEY holds the key itself
     #[arg(long, env = "PUSHMESH_HASH_KEY_FILE", value_name = "FILE", help_heading = MESH)]
+    #[serde(deserialize_with = "parse::de_path")]
     pub hash_key_file: Option<PathBuf>,
 
     /// File with the API keys of backends, one a line; # starts a comment
     #[arg(long, env = "PUSHMESH_API_KEY_FILE", value_name = "FILE", help_heading = ACCESS)]
+    #[serde(deserialize_with = "parse::de_path")]
     pub api_key_file: Option<PathBuf>,
     /// File with a secret of client tokens signed with HS256; repeat it to accept several
     #[arg(long, env = "PUSHMESH_JWT_SECRET_FILE", value_name = "FILE", value_delimiter = ',',
@@ -128,9 +135,11 @@ pub struct RawConfig {
     pub max_token_lifetime: Option<Duration>,
     /// PEM certificate chain for https and wss; plain http and ws without
     #[arg(long, env = "PUSHMESH_TLS_CERT", value_name = "FILE", help_heading = ACCESS)]
+    #[serde(deserialize_with = "parse::de_path")]
     pub tls_cert: Option<PathBuf>,
     /// PEM private key for https and wss
     #[arg(long, env = "PUSHMESH_TLS_KEY", value_name = "FILE", help_heading = ACCESS)]
+    #[serde(deserialize_with = "parse::de_path")]
     pub tls_key: Option<PathBuf>,
 
     /// WebSocket connections of this node [default: 100000]

@@ -484,6 +484,23 @@ fn a_list_that_is_given_and_empty_is_refused() {
 }
 
 #[test]
+fn a_path_that_is_given_and_empty_is_refused() {
+    for line in [
+        "data-dir",
+        "cluster-key-file",
+        "mesh-tls-ca",
+        "hash-key-file",
+        "api-key-file",
+        "tls-cert",
+        "tls-key",
+    ] {
+        let error = from_toml(&format!("{line} = \"\"\n")).unwrap_err().to_string();
+        assert!(error.ends_with("line 1: a path is not empty; leave the line out"), "{error}");
+        assert!(from_flags(&[&format!("--{line}=")]).is_err(), "{line}");
+    }
+}
+
+#[test]
 fn a_missing_file_names_itself() {
     let message = RawConfig::from_toml(Path::new("/nowhere/node.toml")).unwrap_err().to_string();
     assert!(message.starts_with("--config: can not read /nowhere/node.toml: "), "{message}");

@@ -4,6 +4,7 @@
 //! same texts and refuse the others in the same words.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::Error;
@@ -31,6 +32,16 @@ pub(super) fn de_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<D
 /// [`Takeover`] for serde.
 pub(super) fn de_takeover<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Takeover>, D::Error> {
     String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// A path for serde. The folder or file without a name is none.
+pub(super) fn de_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    match PathBuf::deserialize(from)? {
+        path if path.as_os_str().is_empty() => {
+            Err(D::Error::custom("a path is not empty; leave the line out"))
+        }
+        path => Ok(Some(path)),
+    }
 }
 
 /// A list for serde: a TOML array, or one text with commas as in the environment.
