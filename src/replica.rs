@@ -127,10 +127,9 @@ impl Replica {
     ) -> Result<Claimed, Held> {
         let mut directory = self.lock();
         let mut shards = &*self.shards;
-        if self.takeover == Takeover::RejectNewer {
-            if self.lookup(key).is_some_and(|held| !held.admits(resumed)) {
-                return Err(Held);
-            }
+        let rejects = self.takeover == Takeover::RejectNewer;
+        if rejects && self.lookup(key).is_some_and(|held| !held.admits(resumed)) {
+            return Err(Held);
         }
         let stamp = directory.next_stamp(key, now_ms, seen.max(resumed), &mut shards);
         let mut displaced = self.read(key.user).displaced(key);

@@ -297,7 +297,7 @@ impl View {
             [false, false] => self.rank(a) < self.rank(b),
             // Of those that have yielded the last one knows best where the session went.
             [true, true] => self.rank(a) > self.rank(b),
-            [a_has, b_has] => a_has < b_has,
+            [a_has, _] => !a_has,
         }
     }
 

@@ -45,6 +45,7 @@ use crate::wire::Seldom;
 
 mod arrival;
 mod handshakes;
+mod head_timer;
 mod linger;
 mod pace;
 mod places;
@@ -53,8 +54,9 @@ mod room;
 
 use arrival::Arrival;
 use handshakes::Handshakes;
+use head_timer::HeadTimer;
 use linger::{has_more, linger};
-use pace::{HeadTimer, Pace, Paced};
+use pace::{Pace, Paced};
 pub(crate) use places::Shares;
 pub(super) use places::{ConnectionSlot, Crowded};
 use places::{Places, Seat};

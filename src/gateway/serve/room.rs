@@ -95,8 +95,8 @@ impl Drop for Place {
 struct Crowd {
     guests: Vec<Guest>,
     next_id: u64,
-    strangers: Patience<STRANGER_MAX, STRANGER_MIN>,
-    known: Patience<KNOWN_MAX, KNOWN_MIN>,
+    strangers: Patience<STRANGER_MAX>,
+    known: Patience<KNOWN_MAX>,
     /// When somebody had to go.
     shown_out: Option<Instant>,
 }
@@ -127,32 +127,24 @@ impl Crowd {
             (self.strangers, self.known, self.shown_out) = Default::default();
         }
         self.guests.iter_mut().for_each(Guest::tick);
-        let inside = || self.guests.iter().filter(|guest| !guest.leave.is_cancelled());
-        let Patience { ticks } = self.strangers;
-        let gone =
-            inside().filter(|guest| !guest.pace.is_known() && guest.slow >= ticks).take(places.div_ceil(4));
-        let gone: Vec<_> = gone.map(|guest| guest.leave.clone()).collect();
-        if !gone.is_empty() {
-            self.strangers.shorten();
-            return self.show_out(gone);
+        let inside = self.guests.iter().filter(|guest| !guest.leave.is_cancelled());
+        let (mut known, mut strangers): (Vec<_>, Vec<_>) = inside.partition(|guest| guest.pace.is_known());
+        strangers.retain(|guest| guest.slow >= self.strangers.ticks);
+        strangers.truncate(places.div_ceil(STRANGERS_PART));
+        let patience = self.known.ticks;
+        known.retain(|guest| guest.still >= patience || guest.slow >= SLOW_FACTOR * patience);
+        known.sort_by_key(|guest| Reverse(guest.still));
+        known.truncate(places.div_ceil(KNOWN_PART));
+        let leaving = if strangers.is_empty() { &known } else { &strangers };
+        if leaving.is_empty() {
+            return;
         }
-        let Patience { ticks } = self.known;
-        let mut slow: Vec<_> = inside()
-            .filter(|guest| {
-                guest.pace.is_known() && (guest.still >= ticks || guest.slow >= SLOW_FACTOR * ticks)
-            })
-            .collect();
-        slow.sort_by_key(|guest| Reverse(guest.still));
-        let gone: Vec<_> = slow.iter().take(places.div_ceil(8)).map(|guest| guest.leave.clone()).collect();
-        if !gone.is_empty() {
-            self.known.shorten();
-            self.show_out(gone);
+        leaving.iter().for_each(|guest| guest.leave.cancel());
+        match strangers.is_empty() {
+            true => self.known.shorten(),
+            false => self.strangers.shorten(),
         }
-    }
-
-    fn show_out(&mut self, guests: Vec<CancellationToken>) {
         self.shown_out = Some(Instant::now());
-        guests.iter().for_each(CancellationToken::cancel);
     }
 }
 
@@ -167,34 +159,110 @@ impl Guest {
 }
 
 /// How many ticks one may keep the node waiting.
-struct Patience<const MAX: u32, const MIN: u32> {
+struct Patience<const MAX: u32> {
     ticks: u32,
 }
 
-impl<const MAX: u32, const MIN: u32> Default for Patience<MAX, MIN> {
+impl<const MAX: u32> Default for Patience<MAX> {
     fn default() -> Self {
         Self { ticks: MAX }
     }
 }
 
-impl<const MAX: u32, const MIN: u32> Patience<MAX, MIN> {
+impl<const MAX: u32> Patience<MAX> {
     fn shorten(&mut self) {
-        self.ticks = (self.ticks / 2).max(MIN);
+        self.ticks = (self.ticks / 2).max(1);
     }
 }
 
-/// What is counted. Arithmetic: with four places or more, a crowd of 100 passes in a second.
+/// What is counted. Arithmetic: eight places that are shown out one by one are held for 80 ms in the worst of crowds.
 const TICK: Duration = Duration::from_millis(10);
 /// Ticks for a stranger. Guess: a request comes with its connection, and a part of it that is held back until the one
 /// before is acknowledged comes 40 ms later.
 const STRANGER_MAX: u32 = 10;
-/// The same in a crowd.
-const STRANGER_MIN: u32 = 1;
 /// Ticks for one that is known, without a byte. Guess: longer than any sane round trip.
 const KNOWN_MAX: u32 = 50;
-/// The same in a crowd of them. With eight places it is longer: they go one by one.
-const KNOWN_MIN: u32 = 2;
 /// How many times as long one that is known may take with all of it. Guess: a handshake, a body and an answer.
 const SLOW_FACTOR: u32 = 3;
+/// The part of the places whose strangers go in one tick. Guess: a crowd of them passes twice as fast as one of others.
+const STRANGERS_PART: usize = 4;
+/// The same of those that are known.
+const KNOWN_PART: usize = 8;
 /// How long nobody had to go when the crowd has passed. Guess.
 const CALM_AFTER: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACES: usize = 4;
+
+    struct Inside(Arc<Pace>, CancellationToken);
+
+    impl Inside {
+        fn enter(crowd: &mut Crowd, known: bool) -> Self {
+            let inside = Self(Arc::default(), CancellationToken::new());
+            if known {
+                inside.0.set_known();
+            }
+            crowd.enter(Arc::clone(&inside.0), inside.1.clone());
+            inside
+        }
+    }
+
+    /// Ticks until one of these has to go, and which; those that `moves` names move between them.
+    fn first_to_go(crowd: &mut Crowd, inside: &[Inside], moves: &[usize]) -> (u32, Vec<usize>) {
+        for ticks in 1..1_000 {
+            moves.iter().for_each(|index| inside[*index].0.moved());
+            crowd.tick(PLACES);
+            let gone: Vec<_> = (0..inside.len()).filter(|index| inside[*index].1.is_cancelled()).collect();
+            if !gone.is_empty() {
+                return (ticks, gone);
+            }
+        }
+        (1_000, Vec::new())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_go_first_whatever_they_send_and_in_the_order_in_which_they_came() {
+        let mut crowd = Crowd::default();
+        let inside = [true, false, false, true].map(|known| Inside::enter(&mut crowd, known));
+        assert_eq!(first_to_go(&mut crowd, &inside, &[1, 2]), (STRANGER_MAX, vec![1]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_those_that_are_known_the_one_goes_that_has_kept_still_for_the_longest() {
+        let mut crowd = Crowd::default();
+        let inside = [true; 3].map(|known| Inside::enter(&mut crowd, known));
+        inside[0].0.set_at_work(true);
+        for _ in 0..KNOWN_MAX - 1 {
+            crowd.tick(PLACES);
+        }
+        inside[1].0.moved();
+        assert_eq!(first_to_go(&mut crowd, &inside, &[]), (1, vec![2]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_trickles_has_its_time_in_all_and_for_whom_the_node_works_stays() {
+        let mut crowd = Crowd::default();
+        let inside = [true; 2].map(|known| Inside::enter(&mut crowd, known));
+        inside[0].0.set_at_work(true);
+        assert_eq!(first_to_go(&mut crowd, &inside, &[1]), (SLOW_FACTOR * KNOWN_MAX, vec![1]));
+        assert_eq!(first_to_go(&mut crowd, &inside[..1], &[]), (1_000, vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_that_goes_halves_the_time_of_its_kind_until_a_calm_second() {
+        let mut crowd = Crowd::default();
+        let mut next = |known| {
+            let inside = [Inside::enter(&mut crowd, known)];
+            let (ticks, _) = first_to_go(&mut crowd, &inside, &[]);
+            crowd.guests.clear();
+            ticks
+        };
+        assert_eq!([next(false), next(false), next(false), next(false), next(false)], [10, 5, 2, 1, 1]);
+        assert_eq!([next(true), next(true)], [50, 25]);
+        sleep(CALM_AFTER).await;
+        assert_eq!([next(false), next(true)], [10, 50]);
+    }
+}
