@@ -16,6 +16,7 @@ use crate::limits;
 
 mod check;
 pub(crate) mod environment;
+mod mesh_version;
 mod origin;
 mod raw;
 mod takeover;
@@ -24,6 +25,7 @@ mod tests;
 mod tuning;
 
 pub use check::{InvalidConfig, Problem};
+pub use mesh_version::{MeshVersion, MeshVersionError};
 pub use origin::{Origin, OriginError};
 pub use raw::{ConfigError, RawConfig};
 pub use takeover::{Takeover, TakeoverError};
@@ -42,6 +44,8 @@ pub struct Config {
     pub mesh_listen: SocketAddr,
     /// The mesh address that peers are told, where it differs (NAT, containers).
     pub mesh_advertise: Option<SocketAddr>,
+    /// The newest version of the mesh protocol that this node speaks. Default: the newest that it knows.
+    pub mesh_version: MeshVersion,
     /// The HTTP address shown to operators, where it differs from `listen`.
     pub http_advertise: Option<SocketAddr>,
     /// Mesh addresses of some other nodes: `host:port` with a DNS name or a literal address. All addresses
@@ -208,6 +212,7 @@ impl Config {
             listen: loopback,
             mesh_listen: loopback,
             mesh_advertise: None,
+            mesh_version: MeshVersion::default(),
             http_advertise: None,
             peers: Vec::new(),
             allow_alone: false,

@@ -42,8 +42,8 @@ mod requests;
 mod running;
 pub(crate) mod stream;
 mod timer;
+pub(crate) mod version;
 
-pub(crate) use codec::PROTOCOL_VERSION;
 pub(crate) use frame::KnownMember;
 pub use identity::{ClusterKey, ClusterKeyError, HashKey, HashKeyError};
 pub(crate) use link::{Link, Peer};

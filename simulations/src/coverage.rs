@@ -41,6 +41,7 @@ impl Coverage {
         let usual = Settings::default();
         self.count(format!("policy: {}", settings.takeover), 1);
         self.count("settings: small outbox", u64::from(settings.outbox_messages < usual.outbox_messages));
+        self.count("settings: two versions", u64::from(settings.mixed_versions));
         self.count("settings: short heartbeat", u64::from(settings.is_watchful()));
         self.count("settings: small TCP window", u64::from(settings.tcp_segments < usual.tcp_segments));
     }
@@ -260,6 +261,7 @@ const REQUIRED: &[&str] = &[
     "push: to a session or a user over HTTP",
     "settings: small TCP window",
     "settings: small outbox",
+    "settings: two versions",
 ];
 
 /// The cases that only a long swarm has to meet. Measured: each happens in one of thirty runs or more.

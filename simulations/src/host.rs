@@ -1,6 +1,7 @@
 //! A host that runs one shipped node, and its backend: pushes enter through the node's own API.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::{fs, io};
 
@@ -54,6 +55,8 @@ pub(crate) struct Hosts {
     disks: Option<TempDir>,
     /// How often each node was replaced by one with another name.
     replaced: Mutex<Vec<usize>>,
+    /// How many boots there were.
+    begun: AtomicUsize,
     boots: Mutex<Vec<Option<Boot>>>,
 }
 
@@ -65,7 +68,7 @@ impl Hosts {
     pub(crate) fn new(world: Arc<World>, nodes: usize, settings: Settings) -> io::Result<Arc<Self>> {
         let (boots, replaced) = (Mutex::new(vec![None; nodes]), Mutex::new(vec![0; nodes]));
         let disks = settings.disks.then(TempDir::new).transpose()?;
-        Ok(Arc::new(Self { world, settings, disks, replaced, boots }))
+        Ok(Arc::new(Self { world, settings, disks, replaced, begun: AtomicUsize::new(0), boots }))
     }
 
     /// A node that does not run comes back with an empty disk. Returns whether there was anything on it.
@@ -157,7 +160,7 @@ impl Hosts {
         config.data_dir = self.disk(index);
         config.listen = wire.http_addr()?;
         config.mesh_listen = wire.mesh_addr()?;
-        self.settings.apply(&mut config);
+        self.settings.apply(&mut config, self.begun.fetch_add(1, Ordering::Relaxed));
         Ok(config)
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use pushmesh::Config;
-use pushmesh::config::{Takeover, Tuning};
+use pushmesh::config::{MeshVersion, Takeover, Tuning};
 use pushmesh::limits;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) disks: bool,
     /// A node whose peers are silent is soon ready alone.
     pub(crate) allow_alone: bool,
+    /// Every second boot speaks no newer version of the mesh protocol than the one before, as in a rolling upgrade.
+    pub(crate) mixed_versions: bool,
     /// Segments that a TCP socket holds before its writer has to wait.
     pub(crate) tcp_segments: usize,
 }
@@ -54,6 +56,7 @@ impl Settings {
         settings.disks = rng.random_bool(0.5);
         settings.tuning = tuning(&mut rng);
         settings.allow_alone = entropy::stream(seed, "joining").random_bool(0.5);
+        settings.mixed_versions = entropy::stream(seed, "versions").random_bool(0.5);
         settings
     }
 
@@ -67,8 +70,11 @@ impl Settings {
         self.tcp_segments == TCP_SEGMENTS_SMALL
     }
 
-    /// Configures a node.
-    pub(crate) fn apply(&self, config: &mut Config) {
+    /// Configures a node for this boot of all that a run has.
+    pub(crate) fn apply(&self, config: &mut Config, boot: usize) {
+        if self.mixed_versions && boot.is_multiple_of(2) {
+            config.mesh_version = MeshVersion::V4;
+        }
         config.takeover = self.takeover;
         config.allow_alone = self.allow_alone;
         config.tuning = self.tuning;
@@ -88,6 +94,7 @@ impl Default for Settings {
             tuning: Tuning::default(),
             disks: false,
             allow_alone: false,
+            mixed_versions: false,
             tcp_segments: TCP_SEGMENTS,
         }
     }

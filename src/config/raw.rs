@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
-use crate::config::{Config, Takeover};
+use crate::config::{Config, MeshVersion, Takeover};
 
 mod bounds;
 mod duration;
@@ -70,6 +70,10 @@ pub struct RawConfig {
           help_heading = MESH)]
     #[serde(deserialize_with = "parse::de_addr")]
     pub mesh_advertise: Option<SocketAddr>,
+    /// The newest version of the mesh protocol to speak: 5 or 4 [default: 5]
+    #[arg(long, env = "PUSHMESH_MESH_VERSION", value_name = "N", help_heading = MESH)]
+    #[serde(deserialize_with = "parse::de_mesh_version")]
+    pub mesh_version: Option<MeshVersion>,
     /// Mesh address of another node, host:port; repeat it or separate by commas. A few are enough
     #[arg(long, env = "PUSHMESH_PEER", value_name = "HOST:PORT", value_delimiter = ',', help_heading = MESH)]
     #[serde(deserialize_with = "parse::de_list")]
@@ -228,7 +232,7 @@ impl RawConfig {
         }
         layered! {
             cluster name listen dev data_dir zone http_advertise
-            mesh_listen mesh_advertise peer allow_alone expect isolated_not_ready
+            mesh_listen mesh_advertise mesh_version peer allow_alone expect isolated_not_ready
             cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key hash_key_file
             api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key
             max_connections max_sessions_per_user takeover max_payload_bytes max_client_message_bytes

@@ -116,6 +116,7 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
             f if ["timeout", "interval", "lifetime", "alive"].iter().any(|end| f.ends_with(end)) => "\"1s\"",
             f if f.starts_with("max-") || f.starts_with("outbox-") => "1",
             "takeover" => "\"reject-newer\"",
+            "mesh-version" => "4",
             _ => "\"x\"",
         };
         let of_file = from_toml(&format!("{flag} = {value}\n")).unwrap_or_else(|e| panic!("--{flag}: {e}"));

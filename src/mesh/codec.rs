@@ -15,11 +15,9 @@ use quinn::{RecvStream, SendStream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::config::MeshVersion;
 use crate::limits;
 use crate::metrics::label::Offence;
-
-/// Version of everything that crosses the mesh. Nodes of different versions refuse each other.
-pub(crate) const PROTOCOL_VERSION: u8 = 4;
 
 /// Why bytes from a peer are not a frame. The link is of no use after it.
 #[derive(Debug, thiserror::Error)]
@@ -37,15 +35,16 @@ pub(crate) enum CodecError {
     /// The header is not what it should be.
     #[error("a frame header does not decode: {0}")]
     Header(String),
-    /// The stream's first bytes are of no known kind or of another version.
-    #[error(
-        "a stream opens with kind {kind} and version {version}, this node speaks version {PROTOCOL_VERSION}"
-    )]
-    Preface {
-        /// First byte.
-        kind: u8,
-        /// Second byte.
-        version: u8,
+    /// A stream opens with a kind that is not known.
+    #[error("a stream opens with kind {0}, which is not known")]
+    Kind(u8),
+    /// A stream opens with another version than the link's.
+    #[error("a stream opens with version {found}, the link speaks version {agreed}")]
+    Version {
+        /// The second byte of the stream.
+        found: u8,
+        /// On which both ends have agreed.
+        agreed: MeshVersion,
     },
     /// The stream ended inside a frame.
     #[error("a stream ended inside a frame")]
@@ -61,7 +60,7 @@ impl CodecError {
         match self {
             CodecError::Oversize { .. } => Some(Offence::Oversize),
             CodecError::Header(_) | CodecError::Truncated => Some(Offence::Codec),
-            CodecError::Preface { .. } => Some(Offence::Version),
+            CodecError::Kind(_) | CodecError::Version { .. } => Some(Offence::Version),
             CodecError::Broken(_) => None,
         }
     }
@@ -172,13 +171,13 @@ impl FrameReader {
     /// Reads the first two bytes of a stream, and returns the first: its kind.
     ///
     /// # Errors
-    /// [`CodecError::Preface`]: the second byte is another version. [`CodecError::Broken`].
-    pub(crate) async fn open(mut stream: RecvStream) -> Result<(u8, Self), CodecError> {
+    /// [`CodecError::Version`]: the second byte is another one than was `agreed`. [`CodecError::Broken`].
+    pub(crate) async fn open(mut stream: RecvStream, agreed: MeshVersion) -> Result<(u8, Self), CodecError> {
         let mut preface = [0; 2];
         stream.read_exact(&mut preface).await.map_err(|error| CodecError::Broken(error.to_string()))?;
-        let [kind, version] = preface;
-        if version != PROTOCOL_VERSION {
-            return Err(CodecError::Preface { kind, version });
+        let [kind, found] = preface;
+        if found != agreed.number() {
+            return Err(CodecError::Version { found, agreed });
         }
         Ok((kind, Self::answers(stream)))
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use quinn::{AsyncUdpSocket, Connection, Endpoint, Runtime, VarInt};
 use tokio::time::timeout;
 
+use crate::config::MeshVersion;
 use crate::id::NodeName;
 use crate::limits;
 use crate::mesh::identity::{Identity, IdentityError, SERVER_NAME};
@@ -62,7 +63,7 @@ pub(crate) enum DialError {
     Identity(#[from] IdentityError),
 }
 
-/// Opens the endpoint on the wire's socket. `seeds` decide all its random choices and those of its dials.
+/// Opens the endpoint on the wire's socket, which speaks no version above `newest`. `seeds` decide all its random choices and those of its dials.
 ///
 /// # Errors
 /// Those of the socket.
@@ -70,16 +71,17 @@ pub(crate) fn open(
     udp: Arc<dyn AsyncUdpSocket>,
     runtime: Arc<dyn Runtime>,
     identity: &Identity,
+    newest: MeshVersion,
     seeds: [[u8; 32]; 2],
     vitals: Vitals,
 ) -> io::Result<Endpoint> {
     let mut endpoint = Endpoint::new_with_abstract_socket(
         identity.endpoint_config(seeds[0]),
-        Some(identity.server_config()),
+        Some(identity.server_config(newest)),
         udp,
         Arc::new(LazyTimers { runtime, vitals }),
     )?;
-    endpoint.set_default_client_config(identity.client_config(seeds[1]));
+    endpoint.set_default_client_config(identity.client_config(newest, seeds[1]));
     Ok(endpoint)
 }
 

@@ -1,9 +1,9 @@
 //! The headers of the mesh's own frames: hellos, probes and receipts.
 //!
 //! Requests are in `router/frame.rs`, sections and digests in `replication/frame.rs`.
-//! The order of variants and fields is the wire format (docs/PROTOCOL.md): new ones go to the end,
-//! and a change that an older node would misread needs a new protocol version. Golden frames in
-//! `codec/tests.rs` guard it.
+//! The order of variants and fields is the wire format (docs/PROTOCOL.md). A change that a node of the version
+//! before would misread needs a new version, and the former shape stays in a module with its number. Golden frames
+//! in `codec/tests.rs` guard both.
 
 use std::net::SocketAddr;
 
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Incarnation, NodeName};
 use crate::receipt::Answer;
+
+pub(crate) mod v4;
 
 /// The first frame of a link, in both directions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,25 @@ pub(crate) struct Hello {
     pub(crate) members: Vec<KnownMember>,
     /// What has to be the same at both ends.
     pub(crate) settings: Settings,
+    /// What the sender knows beyond the version.
+    pub(crate) features: Features,
+}
+
+/// What a node may or may not know within one version, one bit each. Of a link those of both ends count, so that
+/// nobody is sent what it does not know; bits that are not known are ignored. None is given yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Features(pub(crate) u64);
+
+impl Features {
+    /// No feature.
+    pub(crate) const NONE: Self = Self(0);
+    /// Those of this build.
+    pub(crate) const OWN: Self = Self::NONE;
+
+    /// Those that both have.
+    pub(crate) fn shared_with(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
 }
 
 /// What all nodes of a cluster must have alike: without it they would close each other's sessions, or not find

@@ -8,11 +8,13 @@
 use quinn::{Connection, SendStream};
 use tokio::time::timeout;
 
+use crate::config::MeshVersion;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
-use crate::mesh::codec::{CodecError, PROTOCOL_VERSION, bounded_list, write_frame};
-use crate::mesh::frame::{Hello, HelloAnswer, Probe, ProbeAnswer, Settings};
+use crate::mesh::codec::{CodecError, FrameReader, bounded_list, write_frame};
+use crate::mesh::frame::{Hello, HelloAnswer, Probe, ProbeAnswer, Settings, v4};
 use crate::mesh::stream::{HELLO, Inbound, PROBE, StreamKind};
+use crate::mesh::version;
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -80,13 +82,20 @@ impl HandshakeError {
 
 /// What an accepted connection is for.
 pub(crate) enum Opening {
-    /// The peer wants a link; it waits for [`welcome`] or [`refuse`].
-    Link(Hello, SendStream),
+    /// The peer wants a link; it waits for [`welcome`], [`refuse`] or [`disagree`].
+    Link(Hello, Asked),
     /// The peer only asked, and has to be answered with [`answer_probe`].
     Probe(Probe, SendStream),
 }
 
-/// Says hello on a dialled connection to the node `proven`.
+/// Where a hello is answered.
+pub(crate) struct Asked {
+    stream: SendStream,
+    /// In which version.
+    pub(crate) version: MeshVersion,
+}
+
+/// Says hello on a dialled connection to the node `proven`. Returns what it says, and which version the link has.
 ///
 /// # Errors
 /// See [`HandshakeError`].
@@ -94,12 +103,19 @@ pub(crate) async fn greet(
     connection: &Connection,
     proven: &NodeName,
     hello: &Hello,
-) -> Result<Hello, HandshakeError> {
-    match ask(connection, HELLO, hello).await? {
+) -> Result<(Hello, MeshVersion), HandshakeError> {
+    let version = agreed(connection)?;
+    let answer = match version {
+        MeshVersion::V4 => {
+            ask::<_, v4::HelloAnswer>(connection, HELLO, &v4::Hello::from(hello.clone())).await?.into()
+        }
+        MeshVersion::V5 => ask(connection, HELLO, hello).await?,
+    };
+    match answer {
         HelloAnswer::Welcome(peer) => {
             let peer = checked(peer, proven)?;
             agree(&hello.settings, &peer.settings)?;
-            Ok(peer)
+            Ok((peer, version))
         }
         HelloAnswer::StaleIncarnation { known } => Err(HandshakeError::Stale { known }),
         HelloAnswer::Disagreed(theirs) => {
@@ -107,6 +123,11 @@ pub(crate) async fn greet(
             Err(HandshakeError::Unexpected)
         }
     }
+}
+
+/// TLS refuses whoever has no version in common, so that there is always one.
+fn agreed(connection: &Connection) -> Result<MeshVersion, HandshakeError> {
+    version::of(connection).ok_or(HandshakeError::Unexpected)
 }
 
 /// Whether two nodes may be linked by their settings.
@@ -140,7 +161,7 @@ async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
     question: &Q,
 ) -> Result<A, HandshakeError> {
     let exchange = async {
-        let (mut send, mut answers) = kind.ask(connection).await?;
+        let (mut send, mut answers) = kind.ask(connection, agreed(connection)?).await?;
         write_frame(&mut send, question).await?;
         let _ = send.finish(); // Fails on a stream that is gone, and then so does the read.
         answers.next().await?.map(|(answer, _)| answer).ok_or(HandshakeError::Unexpected)
@@ -153,24 +174,28 @@ async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
 /// # Errors
 /// See [`HandshakeError`].
 pub(crate) async fn opening(connection: &Connection, proven: &NodeName) -> Result<Opening, HandshakeError> {
+    let version = agreed(connection)?;
     let exchange = async {
         let (send, recv) = connection.accept_bi().await.map_err(|e| CodecError::Broken(e.to_string()))?;
         let kinds = |byte| [HELLO, PROBE].into_iter().find(|kind| kind.byte == byte);
         let (kind, Inbound { mut reader, answer }) =
-            Inbound::open(recv, Some(send), kinds).await.map_err(|error| match error {
-                CodecError::Preface { version: PROTOCOL_VERSION, .. } => HandshakeError::Unexpected,
+            Inbound::open(recv, Some(send), version, kinds).await.map_err(|error| match error {
+                CodecError::Kind(_) => HandshakeError::Unexpected,
                 error => error.into(),
             })?;
-        let send = answer.ok_or(HandshakeError::Unexpected)?;
+        let stream = answer.ok_or(HandshakeError::Unexpected)?;
         match kind {
             HELLO => {
-                let (hello, _) = reader.next().await?.ok_or(HandshakeError::Unexpected)?;
-                Ok(Opening::Link(checked(hello, proven)?, send))
+                let hello = match version {
+                    MeshVersion::V4 => first::<v4::Hello>(&mut reader).await?.into(),
+                    MeshVersion::V5 => first(&mut reader).await?,
+                };
+                Ok(Opening::Link(checked(hello, proven)?, Asked { stream, version }))
             }
             PROBE => {
-                let (probe, _): (Probe, _) = reader.next().await?.ok_or(HandshakeError::Unexpected)?;
+                let probe: Probe = first(&mut reader).await?;
                 if probe.name == *proven {
-                    Ok(Opening::Probe(probe, send))
+                    Ok(Opening::Probe(probe, stream))
                 } else {
                     Err(HandshakeError::Name { claimed: probe.name, proven: proven.clone() })
                 }
@@ -181,12 +206,16 @@ pub(crate) async fn opening(connection: &Connection, proven: &NodeName) -> Resul
     timeout(limits::HELLO_TIMEOUT, exchange).await.map_err(|_| HandshakeError::Timeout)?
 }
 
+async fn first<H: serde::de::DeserializeOwned>(reader: &mut FrameReader) -> Result<H, HandshakeError> {
+    reader.next().await?.map(|(frame, _)| frame).ok_or(HandshakeError::Unexpected)
+}
+
 /// Accepts a link.
 ///
 /// # Errors
 /// The connection broke.
-pub(crate) async fn welcome(mut stream: SendStream, hello: Hello) -> Result<(), CodecError> {
-    write_frame(&mut stream, &HelloAnswer::Welcome(hello)).await?;
+pub(crate) async fn welcome(asked: Asked, hello: Hello) -> Result<(), CodecError> {
+    let mut stream = answer(asked, HelloAnswer::Welcome(hello)).await?;
     let _ = stream.finish();
     Ok(())
 }
@@ -195,9 +224,8 @@ pub(crate) async fn welcome(mut stream: SendStream, hello: Hello) -> Result<(), 
 ///
 /// # Errors
 /// The connection broke.
-pub(crate) async fn refuse(mut stream: SendStream, known: Incarnation) -> Result<(), CodecError> {
-    write_frame(&mut stream, &HelloAnswer::StaleIncarnation { known }).await?;
-    finish(stream).await;
+pub(crate) async fn refuse(asked: Asked, known: Incarnation) -> Result<(), CodecError> {
+    finish(answer(asked, HelloAnswer::StaleIncarnation { known }).await?).await;
     Ok(())
 }
 
@@ -205,10 +233,18 @@ pub(crate) async fn refuse(mut stream: SendStream, known: Incarnation) -> Result
 ///
 /// # Errors
 /// The connection broke.
-pub(crate) async fn disagree(mut stream: SendStream, ours: Settings) -> Result<(), CodecError> {
-    write_frame(&mut stream, &HelloAnswer::Disagreed(ours)).await?;
-    finish(stream).await;
+pub(crate) async fn disagree(asked: Asked, ours: Settings) -> Result<(), CodecError> {
+    finish(answer(asked, HelloAnswer::Disagreed(ours)).await?).await;
     Ok(())
+}
+
+async fn answer(asked: Asked, answer: HelloAnswer) -> Result<SendStream, CodecError> {
+    let Asked { mut stream, version } = asked;
+    match version {
+        MeshVersion::V4 => write_frame(&mut stream, &v4::HelloAnswer::from(answer)).await?,
+        MeshVersion::V5 => write_frame(&mut stream, &answer).await?,
+    }
+    Ok(stream)
 }
 
 /// Answers a probe.
@@ -242,14 +278,16 @@ const TAKEOVER_CHARS_SHOWN: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::frame::KnownMember;
+    use crate::mesh::frame::{Features, KnownMember};
 
     #[test]
     fn a_peer_that_calls_itself_other_than_its_certificate_is_refused() {
         let name = |text: &str| NodeName::new(text).unwrap();
         let mesh = "127.0.0.1:7400".parse().unwrap();
         let (members, settings) = (Vec::new(), settings("reject-newer", 1));
-        let hello = Hello { name: name("n2"), incarnation: Incarnation(1), mesh, members, settings };
+        let features = Features::NONE;
+        let hello =
+            Hello { name: name("n2"), incarnation: Incarnation(1), mesh, members, settings, features };
         assert!(checked(hello.clone(), &name("n2")).is_ok());
         let known = KnownMember { name: name("n3"), incarnation: Incarnation(1), mesh };
         let members = vec![known; limits::PEERS_MAX + 1];

@@ -23,9 +23,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use webpki::EndEntityCert;
 
-use crate::config::{Config, MeshIdentity};
+use crate::config::{Config, MeshIdentity, MeshVersion};
 use crate::id::{ClusterName, NodeName};
 use crate::limits;
+use crate::mesh::version;
 use crate::wire::{Clock, SystemClock};
 
 mod certificate;
@@ -167,14 +168,14 @@ impl Identity {
 
     /// For the links that this node dials, with [`SERVER_NAME`] as the name of the server. `seed` decides their
     /// first connection ids, and must be a new one for every boot of a name, in a simulation too.
-    pub(crate) fn client_config(&self, seed: [u8; 32]) -> quinn::ClientConfig {
+    pub(crate) fn client_config(&self, newest: MeshVersion, seed: [u8; 32]) -> quinn::ClientConfig {
         let mut tls = rustls::ClientConfig::builder_with_details(provider(), Arc::new(self.time))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("ring has TLS 1.3")
             .dangerous() // Only in that the rule is ours: every certificate is verified.
             .with_custom_certificate_verifier(self.verifier.clone())
             .with_client_cert_resolver(self.certified.clone());
-        tls.alpn_protocols = vec![ALPN.to_vec()];
+        tls.alpn_protocols = version::protocols(newest);
         // Every handshake proves both identities anew, and costs the same number of bytes.
         tls.resumption = Resumption::disabled();
         let tls = QuicClientConfig::try_from(tls).expect("ring has the cipher suite of QUIC's first packets");
@@ -186,13 +187,13 @@ impl Identity {
     }
 
     /// For the links that peers dial.
-    pub(crate) fn server_config(&self) -> quinn::ServerConfig {
+    pub(crate) fn server_config(&self, newest: MeshVersion) -> quinn::ServerConfig {
         let mut tls = rustls::ServerConfig::builder_with_details(provider(), Arc::new(self.time))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("ring has TLS 1.3")
             .with_client_cert_verifier(self.verifier.clone())
             .with_cert_resolver(self.certified.clone());
-        tls.alpn_protocols = vec![ALPN.to_vec()];
+        tls.alpn_protocols = version::protocols(newest);
         tls.send_tls13_tickets = 0;
         tls.session_storage = Arc::new(NoServerSessionStorage {});
         let tls = QuicServerConfig::try_from(tls).expect("ring has the cipher suite of QUIC's first packets");
@@ -333,9 +334,6 @@ fn certificates(flag: &'static str, pem: &str) -> Result<Vec<CertificateDer<'sta
 
 /// The server name to dial with. Nobody looks at it: nodes are known by their certificate.
 pub(crate) const SERVER_NAME: &str = "pushmesh";
-
-/// Protocol of the mesh in TLS (ALPN); the number is that of an incompatible protocol.
-const ALPN: &[u8] = b"pushmesh/4";
 
 /// Purposes of a node's own keys in [`Root::derive`].
 const PURPOSE_NODE: &str = "node";

@@ -12,11 +12,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::config::MeshVersion;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::mesh::conduct::{Breach, Conduct};
 use crate::mesh::endpoint::CloseCode;
-use crate::mesh::frame::Receipt;
+use crate::mesh::frame::{Features, Receipt};
 use crate::mesh::mailbox::Mailbox;
 use crate::mesh::offenders::Offenders;
 use crate::mesh::outbound::Outbound;
@@ -48,6 +49,8 @@ pub(crate) struct LinkShared {
 pub(crate) struct Link {
     peer: Peer,
     connection: Connection,
+    version: MeshVersion,
+    features: Features,
     dialled: bool,
     since: Instant,
     outbound: Outbound,
@@ -77,6 +80,7 @@ impl Link {
     pub(crate) fn new(
         peer: Peer,
         connection: Connection,
+        (version, features): (MeshVersion, Features),
         dialled: bool,
         gossip: Arc<Mailbox<Bytes>>,
         shared: Arc<LinkShared>,
@@ -85,6 +89,8 @@ impl Link {
         Self {
             peer,
             connection,
+            version,
+            features,
             dialled,
             since,
             outbound: Outbound::new(),
@@ -103,6 +109,16 @@ impl Link {
     /// Who is at the other end.
     pub(crate) fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// What is spoken on it.
+    pub(crate) fn version(&self) -> MeshVersion {
+        self.version
+    }
+
+    /// What both ends know beyond the version.
+    pub(crate) fn features(&self) -> Features {
+        self.features
     }
 
     /// Whether this node opened the connection.
@@ -258,7 +274,7 @@ impl Link {
     /// # Errors
     /// [`Breach::Stalled`]: the peer takes nothing any more.
     pub(crate) async fn write(&self) -> Result<(), Breach> {
-        self.outbound.run(&self.connection, self.settled(), || self.is_busy()).await
+        self.outbound.run(&self.connection, self.version, self.settled(), || self.is_busy()).await
     }
 
     /// The connection is closed: nobody is answered any more.

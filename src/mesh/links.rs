@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::config::Takeover;
+use crate::config::{MeshVersion, Takeover};
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::mesh::admission::Admission;
@@ -25,7 +25,7 @@ use crate::mesh::carried::Carried;
 use crate::mesh::contest::{InUse, Newcomer};
 use crate::mesh::dials::Dials;
 use crate::mesh::endpoint::CloseCode;
-use crate::mesh::frame::{Hello, KnownMember, Settings};
+use crate::mesh::frame::{Features, Hello, KnownMember, Settings};
 use crate::mesh::identity::Identity;
 use crate::mesh::link::{Link, LinkShared, Peer};
 use crate::mesh::links::disagreements::Disagreements;
@@ -181,6 +181,7 @@ impl Links {
             mesh: self.advertise,
             members: self.members().members(),
             settings: self.settings.clone(),
+            features: Features::OWN,
         }
     }
 
@@ -197,12 +198,19 @@ impl Links {
     }
 
     /// Puts a connection into use, unless the one that is in use wins against it.
-    fn establish(self: &Arc<Self>, connection: Connection, hello: Hello, dialled: bool) {
-        let Hello { name, incarnation, mesh, members, settings: _ } = hello;
+    fn establish(
+        self: &Arc<Self>,
+        connection: Connection,
+        version: MeshVersion,
+        hello: Hello,
+        dialled: bool,
+    ) {
+        let Hello { name, incarnation, mesh, members, settings: _, features } = hello;
+        let spoken = (version, features.shared_with(Features::OWN));
         let peer = Peer { name, incarnation, mesh };
         self.disagreements.over(&peer.name);
         let (mailbox, shared) = (self.mailbox(mesh), Arc::clone(&self.shared));
-        let link = Arc::new(Link::new(peer.clone(), connection, dialled, mailbox, shared));
+        let link = Arc::new(Link::new(peer.clone(), connection, spoken, dialled, mailbox, shared));
         let carried = Arc::clone(&self.started().carried);
         let replaced = {
             let mut by_name = self.by_name.write().expect(NOT_POISONED);
@@ -226,7 +234,7 @@ impl Links {
             None => {}
         }
         if fresh {
-            info!(peer = %peer.name, incarnation = %peer.incarnation, addr = %peer.mesh, "link up");
+            info!(peer = %peer.name, incarnation = %peer.incarnation, addr = %peer.mesh, %version, features = link.features().0, "link up");
         }
         let links = Arc::clone(self);
         self.members().link_up(&peer, members);

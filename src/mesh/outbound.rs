@@ -22,6 +22,7 @@ use quinn::{Connection, SendStream, WriteError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use crate::config::MeshVersion;
 use crate::limits;
 use crate::mesh::codec::encode;
 use crate::mesh::conduct::Breach;
@@ -73,10 +74,11 @@ impl Outbound {
     pub(crate) async fn run(
         &self,
         connection: &Connection,
+        version: MeshVersion,
         before: impl Future<Output = ()>,
         busy: impl Fn() -> bool,
     ) -> Result<(), Breach> {
-        let Ok(mut streams) = Streams::open(connection).await else { return Ok(()) };
+        let Ok(mut streams) = Streams::open(connection, version).await else { return Ok(()) };
         let mut before = pin!(before);
         let mut may_send = false;
         let mut stall = Stall::default();
@@ -138,12 +140,12 @@ struct Streams {
 }
 
 impl Streams {
-    async fn open(connection: &Connection) -> Result<Self, WriteError> {
+    async fn open(connection: &Connection, version: MeshVersion) -> Result<Self, WriteError> {
         let mut lanes = Vec::new();
         for _ in 0..limits::LANES {
-            lanes.push(Stream::open(connection, LANE).await?);
+            lanes.push(Stream::open(connection, version, LANE).await?);
         }
-        Ok(Self { lanes, answers: Stream::open(connection, RECEIPTS).await? })
+        Ok(Self { lanes, answers: Stream::open(connection, version, RECEIPTS).await? })
     }
 
     /// Writes what waits, as far as the streams take it. Returns whether one of them takes no more for
@@ -208,8 +210,12 @@ struct Stream {
 }
 
 impl Stream {
-    async fn open(connection: &Connection, kind: StreamKind) -> Result<Self, WriteError> {
-        let send = kind.open(connection).await?;
+    async fn open(
+        connection: &Connection,
+        version: MeshVersion,
+        kind: StreamKind,
+    ) -> Result<Self, WriteError> {
+        let send = kind.open(connection, version).await?;
         Ok(Self { send, chunks: Vec::new(), bytes: 0, written: 0 })
     }
 

@@ -47,7 +47,7 @@ impl Refusal {
             HandshakeError::OtherHashKey => Some(Self::HashKey),
             HandshakeError::Stale { .. } | HandshakeError::PeerIsStale { .. } => Some(Self::Stale),
             HandshakeError::Myself => None,
-            HandshakeError::Codec(CodecError::Preface { .. }) => Some(Self::Version),
+            HandshakeError::Codec(CodecError::Kind(_) | CodecError::Version { .. }) => Some(Self::Version),
             // A connection that was closed meanwhile says why.
             HandshakeError::Codec(CodecError::Broken(_)) | HandshakeError::Unexpected => {
                 connection.close_reason().map_or(Some(Self::Protocol), |reason| Self::of_connection(&reason))

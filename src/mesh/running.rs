@@ -128,7 +128,8 @@ impl Running {
     }
 
     async fn serve(&self, send: Option<SendStream>, recv: RecvStream) -> Result<(), Breach> {
-        let (kind, stream) = soon(Inbound::open(recv, send, |byte| self.carried.kind(byte))).await?;
+        let (kind, stream) =
+            soon(Inbound::open(recv, send, self.link.version(), |byte| self.carried.kind(byte))).await?;
         let handler = self.carried.handler(kind).expect("a kind that is known has a handler");
         handler.serve(&self.link, stream).await
     }

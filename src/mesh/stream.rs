@@ -6,8 +6,9 @@
 
 use quinn::{Connection, RecvStream, SendStream};
 
+use crate::config::MeshVersion;
 use crate::limits;
-use crate::mesh::codec::{CodecError, FrameReader, PROTOCOL_VERSION};
+use crate::mesh::codec::{CodecError, FrameReader};
 
 /// A kind of streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,18 +27,22 @@ pub(crate) struct StreamKind {
 
 impl StreamKind {
     /// The two bytes that open a stream of this kind.
-    pub(crate) fn preface(self) -> [u8; 2] {
-        [self.byte, PROTOCOL_VERSION]
+    pub(crate) fn preface(self, version: MeshVersion) -> [u8; 2] {
+        [self.byte, version.number()]
     }
 
-    /// Opens a stream that only this node writes.
+    /// Opens a stream that only this node writes, on a connection with this version.
     ///
     /// # Errors
     /// The link is gone.
-    pub(crate) async fn open(self, connection: &Connection) -> Result<SendStream, quinn::WriteError> {
+    pub(crate) async fn open(
+        self,
+        connection: &Connection,
+        version: MeshVersion,
+    ) -> Result<SendStream, quinn::WriteError> {
         let mut stream = connection.open_uni().await?;
         let _ = stream.set_priority(self.priority); // Fails on a closed stream only, and then so does the write.
-        stream.write_all(&self.preface()).await?;
+        stream.write_all(&self.preface(version)).await?;
         Ok(stream)
     }
 
@@ -45,11 +50,15 @@ impl StreamKind {
     ///
     /// # Errors
     /// [`CodecError::Broken`]: the link is gone.
-    pub(crate) async fn ask(self, connection: &Connection) -> Result<(SendStream, FrameReader), CodecError> {
+    pub(crate) async fn ask(
+        self,
+        connection: &Connection,
+        version: MeshVersion,
+    ) -> Result<(SendStream, FrameReader), CodecError> {
         let broken = |error: &dyn std::fmt::Display| CodecError::Broken(error.to_string());
         let (mut send, recv) = connection.open_bi().await.map_err(|error| broken(&error))?;
         let _ = send.set_priority(self.priority);
-        send.write_all(&self.preface()).await.map_err(|error| broken(&error))?;
+        send.write_all(&self.preface(version)).await.map_err(|error| broken(&error))?;
         Ok((send, FrameReader::answers(recv)))
     }
 }
@@ -63,18 +72,18 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
-    /// Reads the kind of a stream; `kinds` knows those that are expected.
+    /// Reads the kind of a stream of a connection with this version; `kinds` knows those that are expected.
     ///
     /// # Errors
     /// [`CodecError`]: the kind or its version is unknown, or it does not go both ways.
     pub(crate) async fn open(
         recv: RecvStream,
         answer: Option<SendStream>,
+        version: MeshVersion,
         kinds: impl Fn(u8) -> Option<StreamKind>,
     ) -> Result<(StreamKind, Self), CodecError> {
-        let (byte, reader) = FrameReader::open(recv).await?;
-        let unknown = CodecError::Preface { kind: byte, version: PROTOCOL_VERSION };
-        let kind = kinds(byte).ok_or(unknown)?;
+        let (byte, reader) = FrameReader::open(recv, version).await?;
+        let kind = kinds(byte).ok_or(CodecError::Kind(byte))?;
         if kind.both_ways != answer.is_some() {
             let name = kind.name;
             return Err(CodecError::Header(format!("a stream of kind {name} is not expected here")));

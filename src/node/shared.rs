@@ -20,7 +20,7 @@ use crate::membership::gossip::Gossip;
 use crate::membership::incarnation::IncarnationFile;
 use crate::membership::member::{Advert, AdvertState, MemberState, bucket};
 use crate::membership::roster::Roster;
-use crate::mesh::{Links, PROTOCOL_VERSION};
+use crate::mesh::Links;
 use crate::metrics::Metrics;
 use crate::node::company::Company;
 use crate::node::liveness::Liveness;
@@ -224,7 +224,7 @@ impl Shared {
         };
         Advert {
             state,
-            protocol: u16::from(PROTOCOL_VERSION),
+            protocol: u16::from(config.mesh_version.number()),
             mesh,
             http: http.to_owned(),
             zone: config.zone.clone(),

@@ -68,7 +68,8 @@ where
     let http_shown = format!("{scheme}://{}", config.http_advertise.unwrap_or(http));
     let vitals = Vitals::new(Arc::clone(&metrics));
     let seeds = [entropy.seed(), entropy.seed()];
-    let endpoint = endpoint::open(wire.udp, wire.runtime, &identity, seeds, vitals.clone())?;
+    let endpoint =
+        endpoint::open(wire.udp, wire.runtime, &identity, config.mesh_version, seeds, vitals.clone())?;
     let hash_key = identity.shared_key("session keys");
     let links = Links::new(
         config.name.clone(),

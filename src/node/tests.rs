@@ -22,6 +22,7 @@ mod faults;
 mod handle;
 mod harness;
 mod hostile;
+mod versions;
 
 use harness::PATIENCE;
 

@@ -66,7 +66,7 @@ async fn ask(
     link: &Link,
     asked: &directory::Digests,
 ) -> Result<Vec<(NodeName, Digest)>, CodecError> {
-    let (mut send, mut answers) = DIGESTS.ask(link.connection()).await?;
+    let (mut send, mut answers) = DIGESTS.ask(link.connection(), link.version()).await?;
     let digests = asked.iter().map(|(owner, digest)| (owner.clone(), *digest)).collect();
     write_frame(&mut send, &Digests(digests)).await?;
     let _ = send.finish(); // Fails on a closed stream only, and then so does the answer.

@@ -118,7 +118,8 @@ impl<'a> Taker<'a> {
 
     async fn run(mut self, link: &Link, follow: bool) -> Result<(), TakeError> {
         let position = self.subscribed.map_or(Position::default(), |held| held.position);
-        let (mut send, mut reader) = SECTION.ask(link.connection()).await.map_err(Breach::from)?;
+        let (mut send, mut reader) =
+            SECTION.ask(link.connection(), link.version()).await.map_err(Breach::from)?;
         let subscribe = Subscribe { owner: self.owner.clone(), position, follow };
         write_frame(&mut send, &subscribe).await.map_err(Breach::from)?;
         loop {

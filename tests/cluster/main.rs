@@ -39,3 +39,4 @@ mod slow;
 mod stream;
 mod takeover;
 mod tls;
+mod upgrade;

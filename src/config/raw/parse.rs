@@ -11,7 +11,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::duration;
-use crate::config::Takeover;
+use crate::config::{MeshVersion, Takeover};
 
 /// Reads an IP address with a port.
 pub(super) fn addr(text: &str) -> Result<SocketAddr, String> {
@@ -32,6 +32,21 @@ pub(super) fn de_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<D
 /// [`Takeover`] for serde.
 pub(super) fn de_takeover<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Takeover>, D::Error> {
     String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// [`MeshVersion`] for serde: a number, or its text.
+pub(super) fn de_mesh_version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<MeshVersion>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected the number of a version")]
+    enum Version {
+        Number(u8),
+        Text(String),
+    }
+    let text = match Version::deserialize(from)? {
+        Version::Number(number) => number.to_string(),
+        Version::Text(text) => text,
+    };
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// A path for serde. The folder or file without a name is none.

@@ -63,6 +63,7 @@ impl RawConfig {
             mesh_identity: self.mesh_identity(dev, around)?,
             auth: self.auth(dev)?,
             tls: self.http_tls()?,
+            mesh_version: self.mesh_version.unwrap_or_default(),
             takeover: self.takeover.unwrap_or_default(),
             tuning: Tuning::default(),
             limits: self.limits(),

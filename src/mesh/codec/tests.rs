@@ -31,6 +31,7 @@ fn hello() -> Hello {
             mesh: "[::1]:7401".parse().unwrap(),
         }],
         settings: settings(),
+        features: Features(0x21),
     }
 }
 
@@ -73,11 +74,27 @@ where
 #[test]
 fn golden_frames_still_decode() {
     golden(&hello(), b"", include_str!("golden/hello.hex").trim());
-    golden(&HelloAnswer::Welcome(hello()), b"", include_str!("golden/welcome.hex").trim());
-    let stale = HelloAnswer::StaleIncarnation { known: Incarnation(9) };
-    golden(&stale, b"", include_str!("golden/stale.hex").trim());
-    let disagreed = HelloAnswer::Disagreed(settings());
-    golden(&disagreed, b"", include_str!("golden/disagreed.hex").trim());
+    golden(&v4::Hello::from(hello()), b"", include_str!("golden/v4/hello.hex").trim());
+    for (answer, hex, hex_v4) in [
+        (
+            HelloAnswer::Welcome(hello()),
+            include_str!("golden/welcome.hex"),
+            include_str!("golden/v4/welcome.hex"),
+        ),
+        (
+            HelloAnswer::StaleIncarnation { known: Incarnation(9) },
+            include_str!("golden/stale.hex"),
+            include_str!("golden/stale.hex"),
+        ),
+        (
+            HelloAnswer::Disagreed(settings()),
+            include_str!("golden/disagreed.hex"),
+            include_str!("golden/disagreed.hex"),
+        ),
+    ] {
+        golden(&answer, b"", hex.trim());
+        golden(&v4::HelloAnswer::from(answer), b"", hex_v4.trim());
+    }
     golden(&Probe { name: NodeName::new("n1").unwrap() }, b"", include_str!("golden/probe.hex").trim());
     let answer = ProbeAnswer {
         known: Some(Incarnation(9)),

@@ -69,7 +69,7 @@ impl LinkTask for GossipCarrier {
                 continue;
             }
             let send = async {
-                let mut stream = GOSSIP.open(connection).await?;
+                let mut stream = GOSSIP.open(connection, link.version()).await?;
                 stream.write_chunk(message).await?;
                 let _ = stream.finish();
                 Ok::<_, quinn::WriteError>(())

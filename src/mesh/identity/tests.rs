@@ -40,7 +40,7 @@ fn endpoint_at(addr: SocketAddr, identity: &Identity) -> Endpoint {
     static BOOTS: AtomicU8 = AtomicU8::new(0);
     let seed = [BOOTS.fetch_add(1, Ordering::Relaxed); 32];
     let socket = UdpSocket::bind(addr).unwrap();
-    let server = Some(identity.server_config());
+    let server = Some(identity.server_config(MeshVersion::V5));
     Endpoint::new(identity.endpoint_config(seed), server, socket, Arc::new(TokioRuntime)).unwrap()
 }
 
@@ -57,7 +57,8 @@ async fn accept(endpoint: &Endpoint) -> Result<Connection, ConnectionError> {
 async fn link(server: &Identity, client: &Identity) -> (Connection, Connection, [Endpoint; 2]) {
     let (accepting, dialing) = (endpoint_at(loopback(), server), endpoint_at(loopback(), client));
     let addr = accepting.local_addr().unwrap();
-    let dial = dialing.connect_with(client.client_config([7; 32]), addr, SERVER_NAME).unwrap();
+    let dial =
+        dialing.connect_with(client.client_config(MeshVersion::V5, [7; 32]), addr, SERVER_NAME).unwrap();
     let (accepted, dialed) = within(async { tokio::join!(accept(&accepting), dial) }).await;
     (accepted.unwrap(), dialed.unwrap(), [accepting, dialing])
 }
@@ -110,12 +111,13 @@ async fn refused_impostor(client: &Identity, certified: &Identity) -> String {
         .unwrap()
         .with_no_client_auth()
         .with_cert_resolver(certified.certified.clone());
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.alpn_protocols = version::protocols(MeshVersion::V5);
     let tls = QuicServerConfig::try_from(tls).unwrap();
     let accepting = Endpoint::server(quinn::ServerConfig::with_crypto(Arc::new(tls)), loopback()).unwrap();
     let dialing = endpoint_at(loopback(), client);
     let addr = accepting.local_addr().unwrap();
-    let dial = dialing.connect_with(client.client_config([7; 32]), addr, SERVER_NAME).unwrap();
+    let dial =
+        dialing.connect_with(client.client_config(MeshVersion::V5, [7; 32]), addr, SERVER_NAME).unwrap();
     let (_, dialed) = within(async { tokio::join!(accept(&accepting), dial) }).await;
     dialed.expect_err("the client believed an impostor").to_string()
 }
@@ -136,7 +138,7 @@ fn intruder(certified: Option<&Identity>) -> quinn::ClientConfig {
         Some(identity) => builder.with_client_cert_resolver(identity.certified.clone()),
         None => builder.with_no_client_auth(),
     };
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.alpn_protocols = version::protocols(MeshVersion::V5);
     quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
 }
 

@@ -86,13 +86,13 @@ impl Links {
                 handshake::answer_probe(stream, &answer).await.map_err(|error| failed(error.into()))?;
                 CloseCode::Probed.close(connection);
             }
-            Opening::Link(hello, stream) => {
+            Opening::Link(hello, asked) => {
                 let mut incarnation = self.incarnation.subscribe();
                 let started = incarnation.wait_for(Option::is_some).await.is_ok();
                 debug_assert!(started, "this node holds the sender");
                 let known = self.members().superseding(&hello.name, hello.incarnation);
                 if let Some(known) = known {
-                    handshake::refuse(stream, known).await.map_err(|error| failed(error.into()))?;
+                    handshake::refuse(asked, known).await.map_err(|error| failed(error.into()))?;
                     CloseCode::Stale.close(connection);
                     let stale = HandshakeError::PeerIsStale { known };
                     self.refused(Some(Refusal::Stale), connection.remote_address(), &stale);
@@ -103,11 +103,12 @@ impl Links {
                 }
                 if let Err(error) = handshake::agree(&self.settings, &hello.settings) {
                     // It may be gone already; the reason is told here all the same.
-                    let _ = handshake::disagree(stream, self.settings.clone()).await;
+                    let _ = handshake::disagree(asked, self.settings.clone()).await;
                     CloseCode::Disagreed.close(connection);
                     return Err(failed(error));
                 }
-                handshake::welcome(stream, self.hello()).await.map_err(|error| failed(error.into()))?;
+                let version = asked.version;
+                handshake::welcome(asked, self.hello()).await.map_err(|error| failed(error.into()))?;
                 if hello.name == self.me {
                     // This node itself, which dialled one of its addresses, or another process of
                     // its name. Of two processes the one that started later stays.
@@ -116,7 +117,7 @@ impl Links {
                     }
                     return Ok(());
                 }
-                self.establish(connection.clone(), hello, false);
+                self.establish(connection.clone(), version, hello, false);
             }
         }
         Ok(())

@@ -90,18 +90,18 @@ impl Links {
             if self.shared.offenders.barred(&name, Instant::now()) {
                 return Err(HandshakeError::Barred);
             }
-            let hello = handshake::greet(&connection, &name, &self.hello()).await?;
+            let (hello, version) = handshake::greet(&connection, &name, &self.hello()).await?;
             if name == self.me {
                 return Err(HandshakeError::Myself);
             }
             match self.members().superseding(&name, hello.incarnation) {
                 Some(known) => Err(HandshakeError::PeerIsStale { known }),
-                None => Ok(hello),
+                None => Ok((hello, version)),
             }
         };
         match greeted.await {
-            Ok(hello) => {
-                self.establish(connection, hello, true);
+            Ok((hello, version)) => {
+                self.establish(connection, version, hello, true);
                 Ok(name)
             }
             Err(error) => {

@@ -11,7 +11,7 @@ use quinn::{Connection, ConnectionError, Runtime, SendStream, TokioRuntime};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::config::{Takeover, Tuning};
+use crate::config::{MeshVersion, Takeover, Tuning};
 use crate::directory::{Claim, ClaimState, Delta, Digest, Entry, Lost, Packed, Position, SnapshotFrame};
 use crate::id::{ClusterName, DeviceId, Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, KeyHasher};
@@ -19,7 +19,7 @@ use crate::limits;
 use crate::mesh::carried::Carried;
 use crate::mesh::codec::{CodecError, FrameReader, encode, write_frame};
 use crate::mesh::endpoint::{self, CloseCode};
-use crate::mesh::frame::{Hello, Receipt, Receipts, Settings};
+use crate::mesh::frame::{Features, Hello, Receipt, Receipts, Settings};
 use crate::mesh::gossip::carrier::GossipCarrier;
 use crate::mesh::handshake;
 use crate::mesh::identity::Identity;
@@ -36,6 +36,9 @@ use crate::replication::{Owners, Replication};
 use crate::router::frame::{Action, Recipients, Request, request};
 use crate::vital::Vitals;
 use crate::wire::Entropy;
+
+/// The version of all links here.
+const VERSION: MeshVersion = MeshVersion::V5;
 
 /// A node without sessions.
 struct Quiet {
@@ -107,6 +110,12 @@ fn identity(of: &str) -> Identity {
     Identity::from_cluster_key(&ClusterName::new("shop").unwrap(), &name(of), &key).unwrap()
 }
 
+/// What a boot of that node says first. It knows every feature that there may ever be.
+fn hello(of: &str, boot: u64, mesh: SocketAddr, settings: Settings) -> Hello {
+    let (members, features) = (Vec::new(), Features(u64::MAX));
+    Hello { name: name(of), incarnation: Incarnation(boot), mesh, members, settings, features }
+}
+
 /// An endpoint of that node, with seeds that no other one of the process has.
 fn endpoint(identity: &Identity) -> quinn::Endpoint {
     static BOOTS: AtomicU8 = AtomicU8::new(0);
@@ -114,7 +123,7 @@ fn endpoint(identity: &Identity) -> quinn::Endpoint {
     let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     let udp = TokioRuntime.wrap_udp_socket(socket).unwrap();
     let vitals = Vitals::new(Arc::new(Metrics::new()));
-    endpoint::open(udp, Arc::new(TokioRuntime), identity, [[boot; 32], [!boot; 32]], vitals).unwrap()
+    endpoint::open(udp, Arc::new(TokioRuntime), identity, VERSION, [[boot; 32], [!boot; 32]], vitals).unwrap()
 }
 
 fn victim(answers: bool) -> Victim {
@@ -174,21 +183,21 @@ impl Member {
         let (connection, _) = endpoint::dial(endpoint, identity, victim.addr).await.unwrap();
         let settings =
             Settings { takeover: Takeover::default().to_string(), keys_check: identity.keys_check() };
-        let (mesh, members) = (endpoint.local_addr().unwrap(), Vec::new());
-        let hello = Hello { name: name(of), incarnation: Incarnation(5), mesh, members, settings };
+        let mesh = endpoint.local_addr().unwrap();
+        let hello = hello(of, 5, mesh, settings);
         handshake::greet(&connection, &name("n1"), &hello).await.unwrap();
         connection
     }
 
     async fn open(&self, kind: StreamKind) -> SendStream {
         let mut stream = self.connection.open_uni().await.unwrap();
-        stream.write_all(&kind.preface()).await.unwrap();
+        stream.write_all(&kind.preface(VERSION)).await.unwrap();
         stream
     }
 
     async fn open_both_ways(&self, kind: StreamKind) -> (SendStream, FrameReader) {
         let (mut stream, answers) = self.connection.open_bi().await.unwrap();
-        stream.write_all(&kind.preface()).await.unwrap();
+        stream.write_all(&kind.preface(VERSION)).await.unwrap();
         (stream, FrameReader::answers(answers))
     }
 
@@ -196,7 +205,7 @@ impl Member {
     async fn accept(&self, kind: StreamKind) -> FrameReader {
         loop {
             let stream = self.connection.accept_uni().await.unwrap();
-            let (found, reader) = FrameReader::open(stream).await.unwrap();
+            let (found, reader) = FrameReader::open(stream, VERSION).await.unwrap();
             if found == kind.byte {
                 return reader;
             }
@@ -208,7 +217,7 @@ impl Member {
     async fn subscribed(&self) -> SendStream {
         loop {
             let (send, recv) = self.connection.accept_bi().await.unwrap();
-            let (kind, mut reader) = FrameReader::open(recv).await.unwrap();
+            let (kind, mut reader) = FrameReader::open(recv, VERSION).await.unwrap();
             if kind == SECTION.byte && reader.next::<Subscribe>().await.unwrap().is_some() {
                 return send;
             }
@@ -391,6 +400,25 @@ async fn only_a_push_has_a_payload() {
 }
 
 #[tokio::test]
+async fn a_stream_of_another_version_than_was_agreed_ends_the_link() {
+    for other in [MeshVersion::V4.number(), VERSION.number() + 1, 0] {
+        let victim = victim(true);
+        let evil = Member::link(&victim, "evil").await;
+        let mut stream = evil.connection.open_uni().await.unwrap();
+        stream.write_all(&[LANE.byte, other]).await.unwrap();
+        cut_off(&victim, &evil, "version").await;
+    }
+}
+
+#[tokio::test]
+async fn features_that_are_not_known_are_ignored() {
+    let victim = victim(true);
+    let _later = Member::link(&victim, "later").await;
+    let link = victim.link_to(&name("later")).await;
+    assert_eq!((link.version(), link.features()), (VERSION, Features::OWN));
+}
+
+#[tokio::test]
 async fn comparisons_without_pause_end_the_link() {
     let victim = victim(true);
     let evil = Member::link(&victim, "evil").await;
@@ -398,7 +426,7 @@ async fn comparisons_without_pause_end_the_link() {
         let mut streams = Vec::new();
         while evil.connection.close_reason().is_none() {
             let Ok((mut send, recv)) = evil.connection.open_bi().await else { break };
-            let _ = send.write_all(&DIGESTS.preface()).await;
+            let _ = send.write_all(&DIGESTS.preface(VERSION)).await;
             let _ = write_frame(&mut send, &Digests(Vec::new())).await;
             let _ = send.finish();
             streams.push(recv);
@@ -569,12 +597,12 @@ async fn dials_that_cross_or_end_are_no_refusals_and_what_is_wrong_is_counted_by
     let silent = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
     let (other, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
     let (mut stream, _answer) = other.open_bi().await.unwrap();
-    stream.write_all(&DIGESTS.preface()).await.unwrap();
+    stream.write_all(&DIGESTS.preface(VERSION)).await.unwrap();
     for (takeover, keys_check) in [("reject-newer", identity.keys_check()), ("exclusive-device", 1)] {
         let (connection, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
         let settings = Settings { takeover: takeover.to_owned(), keys_check };
-        let (mesh, members) = (endpoint.local_addr().unwrap(), Vec::new());
-        let hello = Hello { name: name("evil"), incarnation: Incarnation(5), mesh, members, settings };
+        let mesh = endpoint.local_addr().unwrap();
+        let hello = hello("evil", 5, mesh, settings);
         let refused = handshake::greet(&connection, &name("n1"), &hello).await.unwrap_err();
         assert!(refused.is_disagreement(), "{refused}");
     }
@@ -595,8 +623,8 @@ async fn a_peer_that_is_cut_off_again_and_again_is_not_linked_for_a_while() {
     let endpoint = endpoint(&identity);
     let (connection, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
     let settings = Settings { takeover: Takeover::default().to_string(), keys_check: identity.keys_check() };
-    let (mesh, members) = (endpoint.local_addr().unwrap(), Vec::new());
-    let hello = Hello { name: name("evil"), incarnation: Incarnation(6), mesh, members, settings };
+    let mesh = endpoint.local_addr().unwrap();
+    let hello = hello("evil", 6, mesh, settings);
     assert!(handshake::greet(&connection, &name("n1"), &hello).await.is_err());
     let reason = within("the end of a handshake", connection.closed()).await;
     assert!(

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub(crate) struct Launch {
     roots: Option<RootCertStore>,
     /// What stands before its mesh address.
     gate: Option<Arc<Gate>>,
+    program: Option<PathBuf>,
 }
 
 /// A running node; dropping it kills it.
@@ -53,7 +55,7 @@ impl Launch {
         let args = ["node", "--cluster", cluster, "--name", name, "--mesh-listen", "127.0.0.1:0"];
         let args = args.map(str::to_owned).to_vec();
         let (name, listen) = (name.to_owned(), "127.0.0.1:0".to_owned());
-        Self { name, listen, args, key: None, roots: None, gate: None }
+        Self { name, listen, args, key: None, roots: None, gate: None, program: None }
     }
 
     /// The same in `--dev`.
@@ -92,6 +94,12 @@ impl Launch {
         self
     }
 
+    /// Of another build.
+    pub(crate) fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
+    }
+
     /// Puts a gate before its mesh address.
     pub(crate) fn behind(mut self, gate: Gate) -> Self {
         self.gate = Some(Arc::new(gate));
@@ -111,6 +119,7 @@ impl Launch {
             self.args.extend(["--mesh-advertise".to_owned(), gate.addr.to_string()]);
         }
         self.args.extend(["--listen".to_owned(), self.listen]);
+        streams.program = self.program;
         streams.stdout = streams.stdout.or_else(|| Some(Stdio::piped()));
         let (process, stdout) = Process::start_on(&self.args, env, streams);
         let mut stdout = stdout.map(|stdout| {

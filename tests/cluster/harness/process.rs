@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
@@ -31,6 +32,8 @@ pub(crate) struct Streams {
     pub(crate) stderr: Option<Stdio>,
     /// A line of the shell that starts it, as `exec "$0" "$@"`.
     pub(crate) shell: Option<String>,
+    /// Another program than the one that is tested.
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// A process that ended by itself.
@@ -76,12 +79,12 @@ impl Process {
         let file = || NamedTempFile::new().expect("a temporary file can be made");
         let (stdout, stderr) = (file(), file());
         let sink = |file: &NamedTempFile| Stdio::from(file.reopen().expect("the file was just made"));
-        let binary = env!("CARGO_BIN_EXE_pushmesh");
+        let binary = streams.program.unwrap_or_else(|| env!("CARGO_BIN_EXE_pushmesh").into());
         let mut command = match &streams.shell {
             None => Command::new(binary),
             Some(setup) => {
                 let mut shell = Command::new("sh");
-                shell.args(["-c", setup, binary]);
+                shell.args(["-c", setup]).arg(binary);
                 shell
             }
         };

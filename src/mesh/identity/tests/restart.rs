@@ -32,7 +32,7 @@ fn link_processes(dialing: &Process, identity: &Identity, accepting: &Process) -
     let endpoint = accepting.endpoint.clone();
     let accepted = accepting.runtime.spawn(async move { accept(&endpoint).await.unwrap() });
     dialing.runtime.block_on(async {
-        let config = identity.client_config([7; 32]);
+        let config = identity.client_config(MeshVersion::V5, [7; 32]);
         let dial = dialing.endpoint.connect_with(config, accepting.addr(), SERVER_NAME).unwrap();
         let (dialed, accepted) = within(async { tokio::join!(dial, accepted) }).await;
         let (dialed, accepted) = (dialed.unwrap(), accepted.unwrap());
