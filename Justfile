@@ -34,6 +34,10 @@ sim-swarm *ARGS: (sim "swarm" ARGS)
 # Repeat the runs that once failed: all of them, or the seeds and names that are given
 sim-replay *ARGS: (sim "replay" ARGS)
 
+# Upgrade a cluster node by node from another build: `just upgrade-from path/to/pushmesh`
+upgrade-from PROGRAM:
+    PUSHMESH_PREVIOUS={{PROGRAM}} cargo test --test cluster upgrade
+
 # Make a seed that fails small: `just sim-shrink --seed 7`
 sim-shrink *ARGS: (sim "shrink" ARGS)
 

@@ -51,6 +51,7 @@ mod pace;
 mod places;
 mod refused;
 mod room;
+mod stage;
 
 use arrival::Arrival;
 use handshakes::Handshakes;
@@ -61,6 +62,7 @@ pub(crate) use places::Shares;
 pub(super) use places::{ConnectionSlot, Crowded};
 use places::{Places, Seat};
 use refused::RefusedUpgrade;
+use stage::Stage;
 
 /// How connections are served.
 pub(crate) struct Terms {
@@ -205,6 +207,7 @@ where
     ) {
         let io = Paced::new(io, Arc::clone(&pace));
         let Some(acceptor) = &self.tls else { return self.http(io, pace, slot).await };
+        pace.set_stage(Stage::Hello);
         let handshake = self.handshakes.run(&pace, acceptor.accept(io));
         let handshake = tokio::select! {
             handshake = timeout(limits::TLS_HANDSHAKE_TIMEOUT, handshake) => handshake,
@@ -256,7 +259,7 @@ where
                 if rest.skim().await {
                     pace.leave_nothing();
                 }
-                pace.set_at_work(false);
+                pace.set_stage(Stage::Answered);
                 refused.answered(asked, response.status());
                 if pace.is_unread() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -12,6 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::task::yield_now;
 
 use super::pace::Pace;
+use super::stage::Stage;
 
 /// A body as it arrives.
 pub(super) struct Arrival {
@@ -64,8 +65,7 @@ impl Arrival {
         request: Request<Incoming>,
         pace: &Arc<Pace>,
     ) -> (Request<axum::body::Body>, Arc<Rest>) {
-        pace.set_known();
-        pace.set_at_work(true);
+        pace.set_stage(Stage::Working);
         let asks = request.headers().contains_key(header::EXPECT);
         let rest = Arc::new(Rest::default());
         let request = request.map(|body| {
@@ -89,7 +89,7 @@ impl Body for Arrival {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(cx);
-        self.pace.set_at_work(frame.is_ready());
+        self.pace.set_stage(if frame.is_ready() { Stage::Working } else { Stage::Body });
         let frame = ready!(frame);
         self.ended = frame.is_none();
         self.broken |= matches!(frame, Some(Err(_)));
@@ -114,7 +114,7 @@ impl Drop for Arrival {
                 *self.rest.0.lock().expect("no panic happens under this lock") = self.body.take();
             }
         }
-        self.pace.set_at_work(true);
+        self.pace.set_stage(Stage::Working);
     }
 }
 

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::stage::{Now, Stage};
 use crate::limits;
 
 /// What the parts of one connection tell each other about it.
@@ -26,10 +27,7 @@ pub(super) struct Pace {
     stalled: AtomicBool,
     /// HTTP is over on this connection: it is a WebSocket.
     released: AtomicBool,
-    /// The caller has sent its request and waits for the answer: the node is at work.
-    at_work: AtomicBool,
-    /// A head was read, or something was answered.
-    known: AtomicBool,
+    stage: Now,
     /// Reads and writes so far that moved bytes. It wraps.
     moves: AtomicU32,
 }
@@ -57,6 +55,7 @@ impl Pace {
 
     /// The wait for a request begins.
     pub(super) fn wait_for_request(&self) {
+        self.set_stage(Stage::Head);
         self.begun.store(false, Ordering::Relaxed);
     }
 
@@ -70,24 +69,24 @@ impl Pace {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Whether it is the node, and not the caller, that has to do something next.
-    pub(super) fn set_at_work(&self, at_work: bool) {
-        self.at_work.store(at_work, Ordering::Relaxed);
+    /// For whom the connection waits.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage.get()
     }
 
-    /// Whether it is.
-    pub(super) fn is_at_work(&self) -> bool {
-        self.at_work.load(Ordering::Relaxed)
+    /// From now on it waits for this.
+    pub(super) fn set_stage(&self, stage: Stage) {
+        self.stage.set(stage);
     }
 
-    /// The head of a request was read, or the node has answered something.
-    pub(super) fn set_known(&self) {
-        self.known.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether there was more than bytes that may be anything.
-    pub(super) fn is_known(&self) -> bool {
-        self.known.load(Ordering::Relaxed)
+    /// Something was written to the caller.
+    fn wrote(&self) {
+        match self.stage() {
+            Stage::Hello => self.set_stage(Stage::Shaking),
+            Stage::Head => self.set_stage(Stage::Answered), // That it is none.
+            Stage::Shaking | Stage::Working | Stage::Body | Stage::Answered => {}
+        }
+        self.moved();
     }
 
     /// Reads and writes so far that moved bytes. It wraps.
@@ -123,8 +122,7 @@ impl<I> Paced<I> {
     /// What a write came to; one that waits for too long is an error.
     fn judge(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() || self.pace.released.load(Ordering::Relaxed) {
-            self.pace.set_known();
-            self.pace.moved();
+            self.pace.wrote();
             self.stall = None;
             return written;
         }

@@ -1,15 +1,15 @@
 //! Room for a few connections at once. Who waits for a place shows out those who keep the node waiting.
 //!
-//! ```text
-//!   stranger ── the node answers, or has read a head ──► known
-//!   goes after 0.1 s,                                    goes after 0.5 s without a byte, or 1.5 s in all;
-//!   whatever it sends                                    never while the node works on its request
-//! ```
+//! | the node waits for | until the connection has to go |
+//! |---|---|
+//! | the beginning of TLS, a head | 0.1 s, whatever bytes come |
+//! | the rest of TLS, a body, that an answer is read | 0.5 s without a byte, 1.5 s in all |
+//! | itself | never |
 //!
 //! Time counts in [`TICK`]s in which somebody waited for a place: a busy node does not blame its callers, and nobody
-//! is shown out for whom there is room. Strangers go first, of each kind those who have kept still for the longest, a
-//! few in each tick. Whenever one had to go, the next has half the time, so that a crowd passes quickly; after a calm
-//! second all is as before.
+//! is shown out for whom there is room. A few go in each tick, first those who have kept still for the longest. Whenever
+//! somebody had to go, the time of that [`Stage`] is halved, so that a crowd passes quickly and those at other stages are
+//! none of it; after a calm second all is as before.
 
 use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
+use super::stage::Stage;
 
 /// The places and who has them.
 pub(super) struct Room {
@@ -95,10 +96,7 @@ impl Drop for Place {
 struct Crowd {
     guests: Vec<Guest>,
     next_id: u64,
-    strangers: Patience<STRANGER_MAX>,
-    known: Patience<KNOWN_MAX>,
-    /// When somebody had to go.
-    shown_out: Option<Instant>,
+    patience: Patience,
 }
 
 struct Guest {
@@ -107,87 +105,107 @@ struct Guest {
     leave: CancellationToken,
     /// What had moved by the last tick.
     moves: u32,
+    /// At which stage it was then.
+    stage: Stage,
     /// Ticks in a row in which nothing moved.
     still: u32,
-    /// Ticks in all in which the node waited for it.
+    /// Ticks in all at this stage.
     slow: u32,
 }
 
 impl Crowd {
     fn enter(&mut self, pace: Arc<Pace>, leave: CancellationToken) -> u64 {
         self.next_id += 1;
-        let id = self.next_id;
-        self.guests.push(Guest { id, pace, leave, moves: 0, still: 0, slow: 0 });
+        let (id, stage) = (self.next_id, pace.stage());
+        self.guests.push(Guest { id, pace, leave, moves: 0, stage, still: 0, slow: 0 });
         id
     }
 
     /// Somebody has waited for one tick more, where there are so many places.
     fn tick(&mut self, places: usize) {
-        if self.shown_out.is_some_and(|at| at.elapsed() >= CALM_AFTER) {
-            (self.strangers, self.known, self.shown_out) = Default::default();
-        }
+        self.patience.recover();
         self.guests.iter_mut().for_each(Guest::tick);
-        let inside = self.guests.iter().filter(|guest| !guest.leave.is_cancelled());
-        let (mut known, mut strangers): (Vec<_>, Vec<_>) = inside.partition(|guest| guest.pace.is_known());
-        strangers.retain(|guest| guest.slow >= self.strangers.ticks);
-        strangers.truncate(places.div_ceil(STRANGERS_PART));
-        let patience = self.known.ticks;
-        known.retain(|guest| guest.still >= patience || guest.slow >= SLOW_FACTOR * patience);
-        known.sort_by_key(|guest| Reverse(guest.still));
-        known.truncate(places.div_ceil(KNOWN_PART));
-        let leaving = if strangers.is_empty() { &known } else { &strangers };
-        if leaving.is_empty() {
-            return;
+        for stage in Stage::ALL {
+            let ticks = self.patience.of(stage);
+            let here = self.guests.iter().filter(|guest| guest.stage == stage && guest.goes(ticks));
+            let mut going: Vec<_> = here.collect();
+            going.sort_by_key(|guest| Reverse(guest.still));
+            going.truncate(places.div_ceil(part(stage)));
+            if !going.is_empty() {
+                going.iter().for_each(|guest| guest.leave.cancel());
+                self.patience.shorten(stage);
+            }
         }
-        leaving.iter().for_each(|guest| guest.leave.cancel());
-        match strangers.is_empty() {
-            true => self.known.shorten(),
-            false => self.strangers.shorten(),
-        }
-        self.shown_out = Some(Instant::now());
     }
 }
 
 impl Guest {
     fn tick(&mut self) {
-        let moves = self.pace.moves();
-        let waited_for = !self.pace.is_at_work();
-        self.still = if waited_for && moves == self.moves { self.still + 1 } else { 0 };
-        self.slow += u32::from(waited_for);
-        self.moves = moves;
+        let (moves, stage) = (self.pace.moves(), self.pace.stage());
+        if stage != self.stage {
+            (self.still, self.slow) = (0, 0);
+        } else {
+            self.still = if moves == self.moves || stage.is_strange() { self.still + 1 } else { 0 };
+            self.slow += 1;
+        }
+        (self.moves, self.stage) = (moves, stage);
+    }
+
+    /// Whether it has to go at a stage with so much patience.
+    fn goes(&self, ticks: u32) -> bool {
+        let slow = self.still >= ticks || self.slow >= SLOW_FACTOR * ticks;
+        slow && self.stage != Stage::Working && !self.leave.is_cancelled()
     }
 }
 
-/// How many ticks one may keep the node waiting.
-struct Patience<const MAX: u32> {
-    ticks: u32,
+/// How many ticks one may keep the node waiting, at each stage.
+struct Patience {
+    ticks: [u32; Stage::ALL.len()],
+    /// When somebody had to go.
+    shortened: Option<Instant>,
 }
 
-impl<const MAX: u32> Default for Patience<MAX> {
+impl Default for Patience {
     fn default() -> Self {
-        Self { ticks: MAX }
+        let ticks = Stage::ALL.map(|stage| if stage.is_strange() { STRANGE_TICKS } else { KNOWN_TICKS });
+        Self { ticks, shortened: None }
     }
 }
 
-impl<const MAX: u32> Patience<MAX> {
-    fn shorten(&mut self) {
-        self.ticks = (self.ticks / 2).max(1);
+impl Patience {
+    fn of(&self, stage: Stage) -> u32 {
+        self.ticks[stage as usize]
+    }
+
+    fn shorten(&mut self, stage: Stage) {
+        let ticks = &mut self.ticks[stage as usize];
+        *ticks = (*ticks / 2).max(1);
+        self.shortened = Some(Instant::now());
+    }
+
+    /// It is whole again once nobody had to go for a while.
+    fn recover(&mut self) {
+        if self.shortened.is_some_and(|at| at.elapsed() >= CALM_AFTER) {
+            *self = Self::default();
+        }
     }
 }
 
-/// What is counted. Arithmetic: eight places that are shown out one by one are held for 80 ms in the worst of crowds.
+/// The part of the places from which connections of a stage go in one tick. Guess: whoever shakes hands waits for a round
+/// trip, and others wait for less.
+fn part(stage: Stage) -> usize {
+    if stage == Stage::Shaking { 8 } else { 4 }
+}
+
+/// What is counted. Arithmetic: in the worst of crowds one is inside for 40 ms, and for 80 ms while it shakes hands.
 const TICK: Duration = Duration::from_millis(10);
-/// Ticks for a stranger. Guess: a request comes with its connection, and a part of it that is held back until the one
-/// before is acknowledged comes 40 ms later.
-const STRANGER_MAX: u32 = 10;
-/// Ticks for one that is known, without a byte. Guess: longer than any sane round trip.
-const KNOWN_MAX: u32 = 50;
-/// How many times as long one that is known may take with all of it. Guess: a handshake, a body and an answer.
+/// Ticks for what may be anything. Guess: a request comes with its connection, and a part of it that is held back until
+/// the one before is acknowledged comes 40 ms later.
+const STRANGE_TICKS: u32 = 10;
+/// Ticks for a caller of whom something is known, without a byte. Guess: longer than any sane round trip.
+const KNOWN_TICKS: u32 = 50;
+/// How many times as long it may take in all. Guess: a body in some parts.
 const SLOW_FACTOR: u32 = 3;
-/// The part of the places whose strangers go in one tick. Guess: a crowd of them passes twice as fast as one of others.
-const STRANGERS_PART: usize = 4;
-/// The same of those that are known.
-const KNOWN_PART: usize = 8;
 /// How long nobody had to go when the crowd has passed. Guess.
 const CALM_AFTER: Duration = Duration::from_secs(1);
 
@@ -200,11 +218,9 @@ mod tests {
     struct Inside(Arc<Pace>, CancellationToken);
 
     impl Inside {
-        fn enter(crowd: &mut Crowd, known: bool) -> Self {
+        fn enter(crowd: &mut Crowd, stage: Stage) -> Self {
             let inside = Self(Arc::default(), CancellationToken::new());
-            if known {
-                inside.0.set_known();
-            }
+            inside.0.set_stage(stage);
             crowd.enter(Arc::clone(&inside.0), inside.1.clone());
             inside
         }
@@ -226,16 +242,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn strangers_go_first_whatever_they_send_and_in_the_order_in_which_they_came() {
         let mut crowd = Crowd::default();
-        let inside = [true, false, false, true].map(|known| Inside::enter(&mut crowd, known));
-        assert_eq!(first_to_go(&mut crowd, &inside, &[1, 2]), (STRANGER_MAX, vec![1]));
+        let stages = [Stage::Body, Stage::Head, Stage::Head, Stage::Answered];
+        let inside = stages.map(|stage| Inside::enter(&mut crowd, stage));
+        assert_eq!(first_to_go(&mut crowd, &inside, &[1, 2]), (STRANGE_TICKS, vec![1]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn of_those_that_are_known_the_one_goes_that_has_kept_still_for_the_longest() {
         let mut crowd = Crowd::default();
-        let inside = [true; 3].map(|known| Inside::enter(&mut crowd, known));
-        inside[0].0.set_at_work(true);
-        for _ in 0..KNOWN_MAX - 1 {
+        let inside = [Stage::Working, Stage::Body, Stage::Body].map(|stage| Inside::enter(&mut crowd, stage));
+        for _ in 0..KNOWN_TICKS - 1 {
             crowd.tick(PLACES);
         }
         inside[1].0.moved();
@@ -245,24 +261,35 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_trickles_has_its_time_in_all_and_for_whom_the_node_works_stays() {
         let mut crowd = Crowd::default();
-        let inside = [true; 2].map(|known| Inside::enter(&mut crowd, known));
-        inside[0].0.set_at_work(true);
-        assert_eq!(first_to_go(&mut crowd, &inside, &[1]), (SLOW_FACTOR * KNOWN_MAX, vec![1]));
+        let inside = [Stage::Working, Stage::Body].map(|stage| Inside::enter(&mut crowd, stage));
+        assert_eq!(first_to_go(&mut crowd, &inside, &[1]), (SLOW_FACTOR * KNOWN_TICKS, vec![1]));
         assert_eq!(first_to_go(&mut crowd, &inside[..1], &[]), (1_000, vec![]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_that_goes_halves_the_time_of_its_kind_until_a_calm_second() {
+    async fn who_goes_on_to_the_next_stage_begins_anew() {
         let mut crowd = Crowd::default();
-        let mut next = |known| {
-            let inside = [Inside::enter(&mut crowd, known)];
+        let inside = [Inside::enter(&mut crowd, Stage::Shaking)];
+        for _ in 0..KNOWN_TICKS - 1 {
+            crowd.tick(PLACES);
+        }
+        inside[0].0.set_stage(Stage::Head);
+        assert_eq!(first_to_go(&mut crowd, &inside, &[]), (1 + STRANGE_TICKS, vec![0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_that_goes_halves_the_time_of_its_stage_until_a_calm_second() {
+        let mut crowd = Crowd::default();
+        let mut next = |stage| {
+            let inside = [Inside::enter(&mut crowd, stage)];
             let (ticks, _) = first_to_go(&mut crowd, &inside, &[]);
             crowd.guests.clear();
             ticks
         };
-        assert_eq!([next(false), next(false), next(false), next(false), next(false)], [10, 5, 2, 1, 1]);
-        assert_eq!([next(true), next(true)], [50, 25]);
+        assert_eq!([(); 5].map(|()| next(Stage::Head)), [10, 5, 2, 1, 1]);
+        assert_eq!([(); 2].map(|()| next(Stage::Body)), [50, 25]);
+        assert_eq!(next(Stage::Shaking), 50, "those are another crowd");
         sleep(CALM_AFTER).await;
-        assert_eq!([next(false), next(true)], [10, 50]);
+        assert_eq!([Stage::Head, Stage::Body].map(next), [10, 50]);
     }
 }

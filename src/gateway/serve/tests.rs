@@ -280,6 +280,28 @@ fn silent_crowd(pipes: &mpsc::Sender<DuplexStream>, callers: usize) {
     }
 }
 
+/// The same of callers that shake hands, begin a request and do not go on.
+fn stalling_crowd(
+    pipes: &mpsc::Sender<DuplexStream>,
+    connector: &tokio_rustls::TlsConnector,
+    callers: usize,
+) {
+    for _ in 0..callers {
+        let (pipes, connector) = (pipes.clone(), connector.clone());
+        tokio::spawn(async move {
+            loop {
+                let (server, client) = tokio::io::duplex(16 << 10);
+                let Ok(()) = pipes.send(server).await else { return };
+                let Ok(mut client) = connector.connect(localhost(), client).await else { continue };
+                let begun = b"POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc";
+                if client.write_all(begun).await.is_ok() {
+                    let _ = client.read(&mut [0]).await;
+                }
+            }
+        });
+    }
+}
+
 /// A connection over a network with this round trip. The first bytes come with it.
 fn far(pipes: &mpsc::Sender<DuplexStream>, round_trip: Duration) -> DuplexStream {
     let (near, mut end) = tokio::io::duplex(16 << 10);
@@ -313,10 +335,13 @@ async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin
 
 #[tokio::test(start_paused = true)]
 async fn callers_from_afar_get_in_over_tls_whether_there_is_a_crowd_or_not() {
-    for (silent, round_trip) in [(0, 400), (0, 200), (60, 200), (60, 60)] {
+    for (silent, stalling, round_trip) in
+        [(0, 0, 400), (0, 0, 200), (60, 0, 200), (60, 0, 60), (0, 30, 200), (20, 20, 100)]
+    {
         let (server, connector) = tls();
         let (fixture, kept) = crowded(Some(server)).await;
         silent_crowd(&fixture.pipes, silent);
+        stalling_crowd(&fixture.pipes, &connector, stalling);
         let calls = (0..8).map(|_| {
             let (connector, pipe) =
                 (connector.clone(), far(&fixture.pipes, Duration::from_millis(round_trip)));
@@ -331,7 +356,7 @@ async fn callers_from_afar_get_in_over_tls_whether_there_is_a_crowd_or_not() {
         let calls = futures_util::future::join_all(calls).await;
         assert!(
             calls.iter().all(|answered| matches!(answered, Ok(true))),
-            "{silent} {round_trip}: {calls:?}"
+            "{silent} {stalling} {round_trip}: {calls:?}"
         );
         drop(kept);
     }
