@@ -5,6 +5,8 @@
 
 #![expect(missing_docs, reason = "criterion's macro makes a public function")]
 
+use std::sync::Arc;
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pushmesh::internals::{Entry, Key, Packed, Replica, SnapshotFrame};
 use pushmesh::{SessionKey, UserId};
@@ -89,7 +91,7 @@ fn next_chunk(replica: &Replica, after: &mut Option<Key>) -> Vec<Entry> {
 }
 
 /// Returns the replica, because nobody wants to measure how it is dropped.
-fn take(taker: Replica, peer: &Peer, entries: &[Entry]) -> Replica {
+fn take(taker: Arc<Replica>, peer: &Peer, entries: &[Entry]) -> Arc<Replica> {
     peer.send(&taker, entries);
     taker
 }

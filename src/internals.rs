@@ -18,6 +18,9 @@ pub use crate::mesh::contest::{InUse, Newcomer};
 pub use crate::mesh::dials::backoff;
 pub use crate::node::{Inside, Observer, Returned};
 pub use crate::replica::{Arriving, Claimed, Held, Replica};
+pub use crate::replication::frame::{SectionFrame, Subscribe};
+pub use crate::replication::serving::{Serving, Step};
+pub use crate::replication::taking::{Change as CopyChange, Refused, Taken, Taking};
 
 mod fuzz;
 

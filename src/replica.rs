@@ -53,8 +53,8 @@ pub struct Claimed {
 pub struct Held;
 
 /// A snapshot that is arriving; given up when dropped before its end.
-pub struct Arriving<'a> {
-    replica: &'a Replica,
+pub struct Arriving {
+    replica: Arc<Replica>,
     snapshot: Option<Snapshot>,
 }
 
@@ -141,12 +141,14 @@ impl Replica {
         Ok(Claimed { stamp, excluded, displaced, lost })
     }
 
-    /// Releases this node's claim with that stamp, if it still stands.
-    pub fn release(&self, key: Key, stamp: Stamp) {
+    /// Releases this node's claim with that stamp. Returns whether it still stood.
+    pub fn release(&self, key: Key, stamp: Stamp) -> bool {
         let mut directory = self.lock();
-        if directory.release(key, stamp, &mut &*self.shards) {
+        let released = directory.release(key, stamp, &mut &*self.shards);
+        if released {
             self.publish(directory);
         }
+        released
     }
 
     /// This node's claim with that stamp has yielded to another connection of its client. Only where older claims win
@@ -248,9 +250,13 @@ impl Replica {
     ///
     /// # Errors
     /// See [`Directory::begin`].
-    pub fn begin(&self, owner: &NodeName, position: Position) -> Result<Option<Arriving<'_>>, MergeError> {
+    pub fn begin(
+        self: &Arc<Self>,
+        owner: &NodeName,
+        position: Position,
+    ) -> Result<Option<Arriving>, MergeError> {
         let snapshot = self.lock().begin(owner, position, &mut &*self.shards)?;
-        Ok(snapshot.map(|snapshot| Arriving { replica: self, snapshot: Some(snapshot) }))
+        Ok(snapshot.map(|snapshot| Arriving { replica: Arc::clone(self), snapshot: Some(snapshot) }))
     }
 
     /// Hides or shows what `owner` claimed in that boot. Returns whether what is shown is still to be
@@ -378,7 +384,7 @@ impl Replica {
     }
 }
 
-impl Arriving<'_> {
+impl Arriving {
     /// Writes the entries of a chunk.
     pub fn fill(&mut self, entries: &[Entry]) {
         let snapshot = self.snapshot.as_mut().expect(UNTIL_ITS_END);
@@ -408,7 +414,7 @@ impl Arriving<'_> {
     }
 }
 
-impl Drop for Arriving<'_> {
+impl Drop for Arriving {
     fn drop(&mut self) {
         if let Some(snapshot) = self.snapshot.take() {
             finally(|| self.replica.lock().give_up(snapshot, &mut &*self.replica.shards));

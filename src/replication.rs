@@ -9,7 +9,8 @@
 //! ```
 //!
 //! [`server`] is the holder's side: an owner that is followed for as long as the link lives, or any node that serves
-//! its exact copy once. [`follower`] is the taker's side. [`digests`] finds which section is to be pulled from whom.
+//! its exact copy once. [`follower`] is the taker's side. Both carry a core without I/O, [`serving`] and [`taking`].
+//! [`digests`] finds which section is to be pulled from whom.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -37,6 +38,8 @@ mod follower;
 pub(crate) mod frame;
 pub(crate) mod fuzz;
 mod server;
+pub(crate) mod serving;
+pub(crate) mod taking;
 
 use frame::{DIGESTS, Digests, SECTION, Subscribe};
 

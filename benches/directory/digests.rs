@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use pushmesh::NodeName;
 use pushmesh::id::Stamp;
@@ -57,7 +58,7 @@ fn measure(table: &mut Table, members: usize) -> Result<(), Failure> {
 }
 
 /// The directory of a cluster whose nodes hold one session each.
-fn known(members: usize) -> Result<Replica, Failure> {
+fn known(members: usize) -> Result<Arc<Replica>, Failure> {
     let replica = empty();
     for member in 1..members {
         let key = replica.hasher().key(&session(member as u64));

@@ -4,6 +4,8 @@
 //! program. What the kernel gives the process for them is told beside it; it is more where freed
 //! memory was not given back.
 
+use std::sync::Arc;
+
 use pushmesh::internals::Replica;
 
 use crate::ALLOCATOR;
@@ -35,7 +37,7 @@ pub(crate) fn run() -> Result<Vec<Table>, Failure> {
 }
 
 /// While a snapshot replaces a copy both are there, and until the next sweep.
-fn replaced(table: &mut Table, replica: &Replica, held: usize) -> Result<(), Failure> {
+fn replaced(table: &mut Table, replica: &Arc<Replica>, held: usize) -> Result<(), Failure> {
     let mut peer = Peer::new(1, MILLION, replica.hasher().clone());
     let _ = peer.delta(1); // Newer than what is held.
     let entries = peer.entries();

@@ -177,7 +177,7 @@ fn claims(table: &mut Table, replica: &Replica, sessions: u64) {
     let before = thread_cpu();
     let stamps: Vec<_> = keys.iter().map(|key| claim_key(replica, *key)).collect();
     let claimed = thread_cpu();
-    keys.iter().zip(stamps).for_each(|(key, stamp)| replica.release(*key, stamp));
+    keys.iter().zip(stamps).for_each(|(key, stamp)| _ = replica.release(*key, stamp));
     let released = thread_cpu();
     let rate = |spent: Duration| format!("{:.2} M/s", CLAIMS as f64 / spent.as_secs_f64() / 1e6);
     table.tell("claims", rate(claimed - before));

@@ -5,6 +5,7 @@
 //! would send. A peer knows what it claims, so that its deltas carry the hash that a merge checks.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use pushmesh::config::{Takeover, Tuning};
 use pushmesh::id::{Incarnation, Stamp};
@@ -71,7 +72,7 @@ impl Peer {
     }
 
     /// Gives the replica a copy of its section, as a snapshot does. `entries` are all that it claims.
-    pub(crate) fn send(&self, replica: &Replica, entries: &[Entry]) {
+    pub(crate) fn send(&self, replica: &Arc<Replica>, entries: &[Entry]) {
         let arriving = replica.begin(&self.name, self.digest.position).expect("nobody holds a later one");
         let mut arriving = arriving.expect("nobody holds one as new");
         entries.chunks(CHUNK_ENTRIES).for_each(|chunk| arriving.fill(chunk));
@@ -145,12 +146,13 @@ impl Peer {
 }
 
 /// A node's directory that holds nothing yet.
-pub(crate) fn empty() -> Replica {
-    Replica::new(name("n1"), BOOT, KeyHasher::new(&[7; 32]), Takeover::default(), Tuning::default())
+pub(crate) fn empty() -> Arc<Replica> {
+    let hasher = KeyHasher::new(&[7; 32]);
+    Arc::new(Replica::new(name("n1"), BOOT, hasher, Takeover::default(), Tuning::default()))
 }
 
 /// A directory of that many sessions, and the peers that hold two thirds of them.
-pub(crate) fn filled(sessions: u64) -> (Replica, Vec<Peer>) {
+pub(crate) fn filled(sessions: u64) -> (Arc<Replica>, Vec<Peer>) {
     let replica = empty();
     (0..sessions).step_by(OWNERS).for_each(|number| claim(&replica, number));
     let peers = (1..OWNERS as u64).map(|rest| Peer::new(rest, sessions, replica.hasher().clone()));

@@ -27,4 +27,3 @@ mod queue;
 mod replication;
 mod run;
 mod sessions;
-mod store;

@@ -17,13 +17,13 @@ pub(crate) const DIGESTS: StreamKind = both_ways(7, "digests", DIRECTORY_PRIORIT
 /// Asks the accepting node for a section, from a position on: its own as long as the stream lives, a
 /// copy of another's once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Subscribe {
+pub struct Subscribe {
     /// Whose section.
-    pub(crate) owner: NodeName,
+    pub owner: NodeName,
     /// What the subscriber holds already.
-    pub(crate) position: Position,
+    pub position: Position,
     /// Whether to go on with what is written from then on.
-    pub(crate) follow: bool,
+    pub follow: bool,
 }
 
 /// Where sections stand that the sender would serve. The answer has only those that are newer there
@@ -33,7 +33,7 @@ pub(crate) struct Digests(pub(crate) Vec<(NodeName, Digest)>);
 
 /// What a subscriber is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum SectionFrame {
+pub enum SectionFrame {
     /// Where the section stands now; the first frame.
     Head(Digest),
     /// Some writes.

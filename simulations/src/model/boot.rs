@@ -1,16 +1,16 @@
 //! One boot of a node: its directory, its overlay and its links.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
-use pushmesh::internals::{Digests, Key, Overlay, Position, Returned, Roster};
+use pushmesh::internals::{Digests, Key, Overlay, Position, Replica, Returned, Roster};
 
 use crate::event::NodeIndex;
 use crate::model::gossip::{GossipId, Heartbeats};
-use crate::model::replication::{Serving, Taker};
-use crate::model::store::Store;
+use crate::model::replication::{Follower, Server};
 
 /// Number of a boot, in the order in which they happened.
 pub(super) type BootId = usize;
@@ -34,7 +34,7 @@ pub(super) struct Boot {
     /// When it began.
     pub(super) since: Duration,
     /// Its directory.
-    pub(super) store: Store,
+    pub(super) replica: Arc<Replica>,
     /// Whom it sees.
     pub(super) overlay: Overlay,
     /// The same for its readers; made anew when it is needed.
@@ -50,9 +50,9 @@ pub(super) struct Boot {
     /// What it knows of the addresses that it dials.
     pub(super) dials: BTreeMap<NodeIndex, Dial>,
     /// The sections that it takes.
-    pub(super) takers: BTreeMap<StreamId, Taker>,
+    pub(super) followers: BTreeMap<StreamId, Follower>,
     /// The sections that it sends.
-    pub(super) servings: BTreeMap<StreamId, Serving>,
+    pub(super) servers: BTreeMap<StreamId, Server>,
     /// The sections that it pulls.
     pub(super) pulling: BTreeSet<NodeIndex>,
     /// The digests that it has asked with, the number of the question, and when.

@@ -33,7 +33,7 @@ impl Cluster {
 
     /// A section says what its owner did.
     pub(super) fn check_own(&mut self, boot: &Boot) {
-        let own = boot.store.directory().own();
+        let own = boot.replica.head(&boot.name).expect("a node has its own section");
         let (version, rows) = (self.history.version(boot.id), self.history.now(boot.id));
         if own.digest.position.version != version || own.len != rows.len() as u64 {
             let what = format!("{} is at {own:?}, and has written {version} times: {rows:?}", boot.name);
@@ -56,7 +56,7 @@ impl Cluster {
             let what = format!("{} lost {lost:?}; that claim was made: {made}", boot.name);
             self.fail("a session is lost only to a claim that wins", what);
         }
-        let known = boot.store.known(lost.key.user);
+        let known = boot.replica.known(lost.key.user);
         // The very claim may be gone by now: later writes of the same delta have replaced it.
         let mut of_winner = known.iter().filter(|known| known.holder.owner == lost.winner);
         if of_winner.any(|known| known.holder.standing == Standing::Unproven) {
@@ -68,7 +68,7 @@ impl Cluster {
     /// A node took something of a section; `much` when it may have changed more than some rows.
     pub(super) fn took(&mut self, boot: &mut Boot, owner: NodeIndex, much: bool) {
         let name = &self.names[owner];
-        if let Some(head) = boot.store.directory().head(name) {
+        if let Some(head) = boot.replica.head(name) {
             let at = head.digest.position;
             let seen = boot.seen.entry(owner).or_default();
             if at < seen.stood && !self.history.is_ambiguous(owner, at.incarnation) {
@@ -91,7 +91,7 @@ impl Cluster {
         let mut sections = vec![Rows::new(); self.plan.nodes];
         let mut standings = BTreeSet::new();
         for user in 0..self.plan.users {
-            for known in boot.store.known(user_hash(user)) {
+            for known in boot.replica.known(user_hash(user)) {
                 let (holder, node) = (&known.holder, index_of(&known.holder.owner));
                 if holder.standing != Standing::Filling {
                     sections[node].push((known.key, known.claim.stamp));
@@ -100,20 +100,20 @@ impl Cluster {
             }
         }
         self.count("checked: views");
-        let directory = boot.store.directory();
-        for (owner, head) in directory.heads() {
-            let node = index_of(owner);
+        for (owner, digest) in boot.replica.heads() {
+            let node = index_of(&owner);
+            let len = boot.replica.len_of(&owner);
             let mut rows = std::mem::take(&mut sections[node]);
             rows.sort_unstable();
-            if !self.history.held(node, head.digest.position, &rows) || head.len != rows.len() as u64 {
-                let (me, at) = (&boot.name, head.digest.position);
-                let what = format!("{me} shows of {owner} at {at:?} {rows:?}, and has {}", head.len);
+            if !self.history.held(node, digest.position, &rows) || len != rows.len() as u64 {
+                let (me, at) = (&boot.name, digest.position);
+                let what = format!("{me} shows of {owner} at {at:?} {rows:?}, and has {len}");
                 return self.fail("a copy is what its owner held there", what);
             }
         }
         // What is left is of sections that the node does not serve: only wrong copies may show rows.
         for (node, rows) in sections.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            if !directory.is_distrusted(&self.names[node]) {
+            if !boot.replica.is_distrusted(&self.names[node]) {
                 let what = format!("{} shows {rows:?} of {}", boot.name, self.names[node]);
                 return self.fail("what is forgotten is not shown", what);
             }
@@ -212,9 +212,10 @@ impl Cluster {
         for boot in &boots {
             self.sees_all(boot, boots.len())?;
             for other in &boots {
-                let (owner, own) = (&other.name, other.store.directory().own());
-                if boot.store.directory().head(owner) != Some(own) {
-                    let held = boot.store.directory().head(owner);
+                let (owner, own) =
+                    (&other.name, other.replica.head(&other.name).expect("a node has its own section"));
+                if boot.replica.head(owner) != Some(own) {
+                    let held = boot.replica.head(owner);
                     return Err(format!("{} holds {held:?} of {owner}, which is at {own:?}", boot.name));
                 }
             }
@@ -233,7 +234,7 @@ impl Cluster {
             }
         }
         for boot in &boots {
-            let shown = boot.store.visible();
+            let shown = boot.replica.page(None, usize::MAX).into_iter();
             let shown = shown.map(|(key, owned)| (key, (index_of(&owned.owner), owned.stamp)));
             let shown: BTreeMap<_, _> = shown.collect();
             if shown != sessions {

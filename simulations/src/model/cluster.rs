@@ -1,12 +1,15 @@
 //! The cluster of the fast level: all boots, what is on its way between them, and the loop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pushmesh::NodeName;
+use pushmesh::config::Tuning;
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{
-    Digest, Digests, Key, MemberState, Overlay, OverlayTimers, Position, Returned, Roster, decide_incarnation,
+    Digest, Digests, Key, KeyHasher, MemberState, Overlay, OverlayTimers, Position, Replica, Returned,
+    Roster, Subscribe, decide_incarnation,
 };
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -22,7 +25,6 @@ use crate::model::plan::{Plan, Step};
 use crate::model::queue::Queue;
 use crate::model::replication::Frame;
 use crate::model::sessions::Client;
-use crate::model::store::Store;
 use crate::network::Weather;
 
 /// Something that is due.
@@ -72,7 +74,7 @@ pub(super) enum Message {
     /// The answer.
     GossipBack(Table),
     /// A stream of a section begins.
-    Subscribe { stream: StreamId, owner: NodeIndex, position: Position, follow: bool },
+    Subscribe { stream: StreamId, subscribe: Subscribe },
     /// A part of it.
     Frame { stream: StreamId, frame: Frame },
     /// Nobody reads that stream.
@@ -301,11 +303,11 @@ impl Cluster {
                 }
             }
             Message::GossipBack(table) => boot.heard.merge(now, self.plan.bounds.gossip_lost_after, &table),
-            Message::Subscribe { stream, owner, position, follow } => {
-                self.subscribed(boot, from, link, (stream, owner, position, follow));
+            Message::Subscribe { stream, subscribe } => {
+                self.subscribed(boot, from, link, stream, subscribe);
             }
             Message::Frame { stream, frame } => self.take(boot, from, stream, frame),
-            Message::Stop { stream } => _ = boot.servings.remove(&stream),
+            Message::Stop { stream } => _ = boot.servers.remove(&stream),
             Message::Question { number, digests } => self.answer(boot, from, number, &digests),
             Message::Answer { number, news } => self.answered(boot, from, number, &news),
             Message::Yield { key, stamp } => self.yields(boot, from, key, stamp),
@@ -406,15 +408,15 @@ impl Cluster {
     fn corrupt(&mut self, node: NodeIndex, owner: NodeIndex) {
         let name = self.names[owner].clone();
         let Some(boot) = self.running(node).and_then(|id| self.boots[id].as_deref_mut()) else { return };
-        let Some(head) = boot.store.directory().head(&name) else { return };
-        let Some(mut entries) = boot.store.chunk(&name, None, usize::MAX) else { return };
+        let Some(head) = boot.replica.head(&name) else { return };
+        let Some(mut entries) = boot.replica.chunk(&name, None, usize::MAX) else { return };
         let Position { incarnation, version } = head.digest.position;
         let position = Position { incarnation, version: version + self.choice.random_range(1..4) };
         entries.pop();
         let hash = entries.iter().fold(0, |hash, entry| hash ^ entry.claim.hash(&entry.key));
-        if let Ok(Some(mut snapshot)) = boot.store.begin(&name, position) {
-            boot.store.fill(&mut snapshot, &entries);
-            let ended = boot.store.end(snapshot, Digest { position, hash }, entries.len() as u64);
+        if let Ok(Some(mut snapshot)) = boot.replica.begin(&name, position) {
+            snapshot.fill(&entries);
+            let ended = snapshot.end(Digest { position, hash }, entries.len() as u64);
             self.history.forge(owner, incarnation);
             if ended.is_ok() {
                 self.count("fault: copy made wrong");
@@ -467,6 +469,15 @@ impl Cluster {
             self.identities.push(identity);
         }
         let bounds = &self.plan.bounds;
+        let tuning = Tuning {
+            change_ring: bounds.ring_changes,
+            delta_changes: bounds.delta_changes,
+            snapshot_chunk_entries: bounds.chunk_entries,
+            ..Tuning::default()
+        };
+        // Keys are drawn, not hashed.
+        let hasher = KeyHasher::new(&[0; 32]);
+        let replica = Replica::new(name.clone(), incarnation, hasher, self.plan.takeover, tuning);
         let timers = OverlayTimers { purge_after: bounds.purge_after, ..OverlayTimers::default() };
         Boot {
             id,
@@ -474,7 +485,7 @@ impl Cluster {
             incarnation,
             gossip_id,
             since: self.now,
-            store: Store::new(name.clone(), incarnation, bounds.ring_changes, self.plan.takeover),
+            replica: Arc::new(replica),
             overlay: Overlay::new(name.clone(), incarnation, timers),
             name,
             roster: Roster::default(),
@@ -483,8 +494,8 @@ impl Cluster {
             heard: Heartbeats::default(),
             links: Default::default(),
             dials: Default::default(),
-            takers: Default::default(),
-            servings: Default::default(),
+            followers: Default::default(),
+            servers: Default::default(),
             pulling: Default::default(),
             asked: None,
             sessions: Default::default(),

@@ -1,9 +1,11 @@
 //! Anti-entropy in the fast level: the product's findings, and what it does for each.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use pushmesh::NodeName;
-use pushmesh::internals::{Digest, Digests, Finding, news};
+use pushmesh::internals::{Digest, Digests, Finding, Replica, news};
 use pushmesh::limits;
 use rand::Rng;
 
@@ -14,12 +16,12 @@ use crate::model::cluster::{Cluster, Message, index_of};
 impl Cluster {
     /// Compares with a random peer, and sweeps.
     pub(super) fn compare(&mut self, boot: &mut Boot) {
-        boot.store.sweep();
+        sweep(&boot.replica);
         let now = self.now;
         boot.asked.take_if(|(_, _, at)| now - *at > limits::DIGEST_INTERVAL);
         // A pull that brings nothing is given up.
         let silent = |heard: Duration| now - heard > PULL_SILENCE_MAX;
-        let silent: Vec<_> = (boot.takers.iter())
+        let silent: Vec<_> = (boot.followers.iter())
             .filter(|(_, taker)| !taker.follow && silent(taker.heard))
             .map(|(stream, _)| *stream)
             .collect();
@@ -79,13 +81,13 @@ impl Cluster {
         }
         let of = index_of(owner);
         let direct = of == peer;
-        let distrusted = direct && boot.store.directory().is_distrusted(owner);
+        let distrusted = direct && boot.replica.is_distrusted(owner);
         let incarnation = theirs.position.incarnation;
         match Finding::of(held, theirs, direct, answered, distrusted) {
             Finding::Nothing => {}
             Finding::Wrong => {
                 if let Some(held) = held
-                    && boot.store.distrust(owner, held)
+                    && boot.replica.distrust(owner, held)
                 {
                     self.count("directory: a wrong copy found");
                     if !self.history.is_ambiguous(of, incarnation) {
@@ -121,8 +123,14 @@ impl Cluster {
     }
 }
 
+/// Lets nobody else run in between: the fast level has no tasks.
+fn sweep(replica: &Replica) {
+    let mut sweep = pin!(replica.sweep());
+    while sweep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {}
+}
+
 fn digests(boot: &Boot) -> Digests {
-    boot.store.directory().heads().map(|(owner, head)| (owner.clone(), head.digest)).collect()
+    boot.replica.heads().into_iter().collect()
 }
 
 /// As in the product's `follower.rs`.

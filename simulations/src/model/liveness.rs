@@ -65,7 +65,7 @@ impl Cluster {
         let due = boot.returned.due(since_start);
         self.changed(boot, changes);
         for (member, incarnation) in due {
-            let lost = boot.store.prove(&member, incarnation);
+            let lost = boot.replica.prove(&member, incarnation);
             self.supersede(boot, lost);
         }
         let unheard: Vec<_> = boot.overlay.unheard().map(|member| index_of(member.name())).collect();
@@ -106,17 +106,17 @@ impl Cluster {
             let Change { name, incarnation, to, .. } = change;
             match Effect::of(to) {
                 Effect::Show => {
-                    if boot.store.set_hidden(&name, incarnation, false) {
+                    if boot.replica.set_hidden(&name, incarnation, false) {
                         self.count("directory: a member is back, its claims unproven");
                         boot.returned.shown(&name, incarnation, self.now - boot.since);
                     }
                 }
                 Effect::Hide => {
-                    boot.store.set_hidden(&name, incarnation, true);
+                    boot.replica.set_hidden(&name, incarnation, true);
                     boot.returned.hidden(&name);
                 }
                 Effect::Forget { over } => {
-                    boot.store.discard(&name, incarnation, over);
+                    boot.replica.discard(&name, incarnation, over);
                     boot.returned.hidden(&name);
                 }
             }
@@ -247,9 +247,13 @@ impl Cluster {
     }
 
     fn end_streams(&mut self, boot: &mut Boot, link: u64) {
-        boot.servings.retain(|_, serving| serving.link != link);
-        let ended: Vec<_> =
-            boot.takers.iter().filter(|(_, taker)| taker.link == link).map(|(stream, _)| *stream).collect();
+        boot.servers.retain(|_, serving| serving.link != link);
+        let ended: Vec<_> = boot
+            .followers
+            .iter()
+            .filter(|(_, taker)| taker.link == link)
+            .map(|(stream, _)| *stream)
+            .collect();
         ended.into_iter().for_each(|stream| self.broken(boot, stream));
     }
 
@@ -277,7 +281,7 @@ fn keeps(boot: &Boot, peer: &Boot, dialled: bool, now: Duration) -> bool {
 fn left_and_empty(boot: &Boot) -> Vec<Observation> {
     let said_left =
         |member: &&Member| member.advert().is_some_and(|advert| advert.state == AdvertState::Left);
-    let empty = |member: &&Member| boot.store.directory().len_of(member.name()) == 0;
+    let empty = |member: &&Member| boot.replica.len_of(member.name()) == 0;
     let empty = boot.overlay.members().filter(said_left).filter(empty);
     empty
         .map(|member| Observation::SectionEmpty {

@@ -49,9 +49,9 @@ impl Cluster {
     }
 
     fn claim(&mut self, boot: &mut Boot, key: Key, seen: Option<Stamp>) -> Option<Stamp> {
-        let known = boot.store.known(key.user);
+        let known = boot.replica.known(key.user);
         let wall_ms = self.wall_ms(boot.node);
-        let Ok(claimed) = boot.store.claim(key, wall_ms, seen) else {
+        let Ok(claimed) = boot.replica.claim(key, wall_ms, seen, None, |_| {}) else {
             self.count("session: refused, because an older one stays");
             return None;
         };
@@ -67,7 +67,8 @@ impl Cluster {
         }
         self.wrote(boot);
         self.supersede(boot, claimed.lost);
-        for (key, owned) in claimed.displaced {
+        for (device, owned) in claimed.displaced {
+            let key = Key { device, ..key };
             let state = boot.overlay.members().find(|member| *member.name() == owned.owner);
             let state = state.map(|member| member.state());
             if matches!(state, Some(MemberState::Alive | MemberState::Unreachable)) {
@@ -95,7 +96,7 @@ impl Cluster {
 
     /// A session is over: its claim is released.
     pub(super) fn release(&mut self, boot: &mut Boot, key: Key, stamp: Stamp) {
-        let released = boot.store.release(key, stamp);
+        let released = boot.replica.release(key, stamp);
         if released != self.history.release(boot.id, key, stamp) {
             let what = format!("{} released {key:?} with {stamp:?}: {released}", boot.name);
             self.fail("a node releases its own claim, by its stamp", what);
