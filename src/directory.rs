@@ -31,6 +31,7 @@ mod comparison;
 mod delta;
 mod digest;
 mod entry;
+pub mod policy;
 mod ring;
 mod section;
 mod slot;

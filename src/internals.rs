@@ -2,6 +2,7 @@
 //!
 //! Nothing here is part of the crate's contract: it changes with every version, without notice.
 
+pub use crate::directory::policy;
 pub use crate::directory::{
     Claim, ClaimState, Counts, Delta, Digest, Digests, Directory, Entry, Finding, Head, Holder, Known, Lost,
     MergeError, Owned, Packed, Position, Record, Rival, Row, Shards, SlotId, Slots, Snapshot, SnapshotFrame,

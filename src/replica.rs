@@ -152,15 +152,17 @@ impl Replica {
     }
 
     /// This node's claim with that stamp has yielded to another connection of its client. Only where older claims win
-    /// does that say anything: elsewhere the other claim is above it anyway.
-    pub fn yielded(&self, key: Key, stamp: Stamp) {
+    /// does that say anything: elsewhere the other claim is above it anyway. Returns whether the section says so from now on.
+    pub fn yielded(&self, key: Key, stamp: Stamp) -> bool {
         if self.takeover != Takeover::RejectNewer {
-            return;
+            return false;
         }
         let mut directory = self.lock();
-        if directory.yielded(key, stamp, &mut &*self.shards) {
+        let new = directory.yielded(key, stamp, &mut &*self.shards);
+        if new {
             self.publish(directory);
         }
+        new
     }
 
     /// How many slots are in use: this node, each copy, and what waits to be swept.
@@ -299,7 +301,12 @@ impl Replica {
     /// The visible sessions of a user, ordered by device.
     #[must_use]
     pub fn user(&self, user: &UserId) -> Vec<(Key, Owned)> {
-        let user = self.hasher.user(user);
+        self.sessions_of(self.hasher.user(user))
+    }
+
+    /// The same of the user with this hash.
+    #[must_use]
+    pub fn sessions_of(&self, user: UserHash) -> Vec<(Key, Owned)> {
         self.read(user).user(user)
     }
 

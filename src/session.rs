@@ -121,11 +121,6 @@ impl Session {
         self.succeeds
     }
 
-    /// Whether a claim with this stamp is of an earlier connection of the same client.
-    pub(crate) fn is_after(&self, stamp: Stamp) -> bool {
-        self.succeeds.is_some_and(|succeeded| stamp <= succeeded)
-    }
-
     /// Whether this call is the first to ask who stays of this session and another one, since the last
     /// time that was settled.
     pub(crate) fn begin_dispute(&self) -> bool {

@@ -31,7 +31,6 @@ use crate::network::Weather;
 use crate::panics;
 use crate::plan::{Ailment, Identity, Plan, Size, Step};
 use crate::population::Population;
-use crate::settings::sessions_max;
 use crate::steps::Steps;
 use crate::trace::Trace;
 use crate::world::{EPOCH_MS, World};
@@ -149,7 +148,7 @@ impl Run<'_> {
         }
         let clients = Clients::new(Arc::clone(&world), settings.clone());
         let (rng, exclusive) =
-            (entropy::stream(seed, "population"), sessions_max(settings.takeover).is_some());
+            (entropy::stream(seed, "population"), settings.takeover.sessions_max().is_some());
         let population = Population::new(Arc::clone(&clients), rng, plan.nodes, exclusive);
         let backends = Backends::new(Arc::clone(&world));
         let calling = Arc::clone(&backends);

@@ -127,15 +127,6 @@ fn tuning(rng: &mut StdRng) -> Tuning {
     tuning
 }
 
-/// The most sessions of one user that a policy lets live, where it says so.
-pub(crate) fn sessions_max(takeover: Takeover) -> Option<usize> {
-    match takeover {
-        Takeover::OnePerUser => Some(1),
-        Takeover::MaxPerUser(sessions) => Some(sessions),
-        Takeover::ExclusiveDevice | Takeover::RejectNewer => None,
-    }
-}
-
 /// Upper bound of a small outbox, in messages. Guess: a burst of a plan is longer.
 const OUTBOX_SMALL_MAX: usize = 32;
 /// TCP segments that wait at one socket: more than a run writes to a client that does not read.

@@ -24,6 +24,18 @@ pub enum Takeover {
     MaxPerUser(usize),
 }
 
+impl Takeover {
+    /// How many sessions it leaves to a user, if it says so.
+    #[must_use]
+    pub fn sessions_max(self) -> Option<usize> {
+        match self {
+            Takeover::OnePerUser => Some(1),
+            Takeover::MaxPerUser(max) => Some(max),
+            Takeover::ExclusiveDevice | Takeover::RejectNewer => None,
+        }
+    }
+}
+
 impl fmt::Display for Takeover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

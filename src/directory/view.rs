@@ -83,19 +83,6 @@ pub struct View {
     takeover: Takeover,
 }
 
-impl Owned {
-    /// Whether under `reject-newer` the client may take its place that brings the stamp of an earlier session: it is
-    /// that very session. Of one that has yielded the client may be the one for which it did.
-    #[must_use]
-    pub fn admits(&self, resumed: Option<Stamp>) -> bool {
-        match self.state {
-            ClaimState::Yielded => resumed >= Some(self.stamp),
-            // Equal and not at least: a later claim of the same device may have been one that lost.
-            ClaimState::Connected | ClaimState::Parked => resumed == Some(self.stamp),
-        }
-    }
-}
-
 impl View {
     /// A view of users that agree in the upper `skipped_bits` of their hash.
     #[must_use]
@@ -166,7 +153,7 @@ impl View {
     /// claim has to exceed. Where the sessions of a user exclude each other it is the user's.
     #[must_use]
     pub fn stamp(&self, key: Key) -> Option<Stamp> {
-        let of_user = sessions_max(self.takeover).is_some();
+        let of_user = self.takeover.sessions_max().is_some();
         let rows = self.table.user(key.user).filter(|row| of_user || row.key == key);
         rows.filter(|row| !self.slots.is_retired(row.slot)).map(|row| row.claim().stamp).max()
     }
@@ -234,7 +221,7 @@ impl View {
                 self.beats(winner, mine).then(|| self.lost_to(mine, winner, Rival::SameDevice))
             })
             .collect();
-        if let Some(sessions_max) = sessions_max(self.takeover) {
+        if let Some(sessions_max) = self.takeover.sessions_max() {
             winners.sort_unstable_by(|a, b| self.rank(b).cmp(&self.rank(a)).then(a.key.cmp(&b.key)));
             let newest = winners.first().copied();
             let excluded = winners.iter().skip(sessions_max).filter(|row| own(row));
@@ -261,7 +248,7 @@ impl View {
     pub fn displaced(&self, key: Key) -> Vec<(DeviceHash, Owned)> {
         let mut winners: Vec<_> = self.winners(self.table.user(key.user)).collect();
         winners.sort_by(|a, b| self.rank(b.0).cmp(&self.rank(a.0)).then(a.0.key.cmp(&b.0.key)));
-        let others_max = sessions_max(self.takeover).map_or(usize::MAX, |max| max - 1);
+        let others_max = self.takeover.sessions_max().map_or(usize::MAX, |max| max - 1);
         let mut others = 0;
         winners.retain(|(row, _)| {
             let same = row.key == key;
@@ -331,14 +318,5 @@ impl View {
             }
             Some(best)
         })
-    }
-}
-
-/// How many sessions the policy leaves to a user, if it says so.
-fn sessions_max(takeover: Takeover) -> Option<usize> {
-    match takeover {
-        Takeover::OnePerUser => Some(1),
-        Takeover::MaxPerUser(max) => Some(max),
-        Takeover::ExclusiveDevice | Takeover::RejectNewer => None,
     }
 }

@@ -169,9 +169,9 @@ async fn a_token_ends_its_own_session_and_no_later_one_that_is_not_shown_yet() {
     let later = newer(&b, stamp);
     assert!(b.shared.registry.insert(&later).is_none());
     let key = later.key();
-    a.shared.router.end_earlier(name("b"), &names(), key, stamp).await;
+    a.shared.router.end_earlier(name("b"), &names(), key, stamp.after()).await;
     assert_eq!(later.closing(), None);
-    b.shared.router.end_earlier(name("a"), &names(), key, stamp).await;
+    b.shared.router.end_earlier(name("a"), &names(), key, stamp.after()).await;
     let superseded = CloseReason::Superseded { owner: name("b"), stamp: stamp.after() };
     assert_eq!(first.session().closing(), Some(superseded));
     let until = Instant::now() + PATIENCE;

@@ -16,8 +16,8 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::debug;
 
-use crate::config::Takeover;
 use crate::directory::Rival;
+use crate::directory::policy::{self, Ask, Claiming};
 use crate::id::{NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::limits;
@@ -53,12 +53,13 @@ impl Router {
     ) -> Result<Lease, Held> {
         let parts = &self.parts;
         let key = parts.replica.hasher().key(&names);
-        let rejects = parts.replica.takeover() == Takeover::RejectNewer;
-        if let Some(earlier) = resumed.filter(|_| rejects)
-            && let Some(held) = parts.replica.lookup(key).filter(|held| held.admits(resumed))
+        let policy = parts.replica.takeover();
+        let held = parts.replica.lookup(key);
+        if let Some(below) = policy::below_earlier(policy, held.as_ref(), resumed)
+            && let Some(held) = held
         {
             // Should it not answer, its claim is known to be of the same client all the same.
-            self.end_earlier(held.owner, &names, key, earlier).await;
+            self.end_earlier(held.owner, &names, key, below).await;
         }
         // Whoever made the last session of this node yield told who owns the key now, perhaps
         // before the directory shows it.
@@ -84,20 +85,11 @@ impl Router {
         };
         parts.metrics.takeovers.increment(claimed.excluded as u64);
         self.supersede(claimed.lost);
-        let mut displaced: Vec<_> =
-            claimed.displaced.into_iter().map(|(device, owned)| (device, owned.owner, owned.stamp)).collect();
-        if let Some((owner, stamp)) = yielded {
-            // The greater claim of the key is the one to ask.
-            displaced.retain(|(device, _, shown)| *device != key.device || *shown >= stamp);
-            if !displaced.iter().any(|(device, ..)| *device == key.device) && owner != parts.me {
-                displaced.push((key.device, owner, stamp));
-            }
-        }
-        // Where older claims win only the client's own earlier session makes room, and not whatever is below the claim.
-        let below = if rejects { resumed.map(Stamp::after) } else { Some(claimed.stamp) };
-        if let Some(below) = below.filter(|_| !displaced.is_empty()) {
-            let yields = displaced.into_iter().map(|(device, owner, _)| {
-                let rival = if device == key.device { Rival::SameDevice } else { Rival::OtherDevice };
+        let (me, device, stamp) = (&parts.me, key.device, claimed.stamp);
+        let claiming = Claiming { me, device, stamp, resumed, yielded: yielded.as_ref() };
+        let asked = policy::asked_after(policy, claiming, claimed.displaced);
+        if !asked.is_empty() {
+            let yields = asked.into_iter().map(|Ask { owner, device, below, rival }| {
                 self.make_yield(owner, &user, device, below, rival)
             });
             let deadline = Instant::now() + limits::TAKEOVER_TIMEOUT;
@@ -111,10 +103,9 @@ impl Router {
         Ok(lease)
     }
 
-    /// Asks the owner of an earlier session of the same client to end it. What is later than `earlier` is not the
-    /// client's that has proven that one, and stays.
-    pub(crate) async fn end_earlier(&self, owner: NodeName, names: &SessionKey, key: Key, earlier: Stamp) {
-        let yields = self.make_yield(owner, &names.user, key.device, earlier.after(), Rival::SameDevice);
+    /// Asks the owner of an earlier session of the same client to end it, if it is below that stamp.
+    pub(crate) async fn end_earlier(&self, owner: NodeName, names: &SessionKey, key: Key, below: Stamp) {
+        let yields = self.make_yield(owner, &names.user, key.device, below, Rival::SameDevice);
         let _ = timeout(limits::TAKEOVER_TIMEOUT, yields).await;
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::directory::Rival;
+use crate::directory::policy;
 use crate::id::{NodeName, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::push::{Outcome, Tally};
@@ -107,17 +108,19 @@ impl Owner {
     }
 
     fn make_yield(&self, session: &Arc<Session>, owner: &NodeName, stamp: Stamp, rival: Rival) -> Outcome {
-        let yielded = self.registry.yield_to(session.key(), owner, stamp, close_reason(rival, owner, stamp));
-        if yielded && rival == Rival::SameDevice {
+        if !policy::yields(self.replica.takeover(), (session.stamp(), &self.me), (stamp, owner)) {
+            return Outcome::NoSession;
+        }
+        session.close(close_reason(rival, owner, stamp));
+        if rival == Rival::SameDevice {
             self.replica.yielded(session.key(), session.stamp());
         }
         // It may have been superseded by a third node, which has to let go as well.
         match session.closing() {
-            Some(CloseReason::Superseded { owner: third, stamp }) if yielded && third != *owner => {
+            Some(CloseReason::Superseded { owner: third, stamp }) if third != *owner => {
                 Outcome::Moved { owner: third, stamp }
             }
-            _ if yielded => Outcome::Delivered,
-            _ => Outcome::NoSession,
+            _ => Outcome::Delivered,
         }
     }
 

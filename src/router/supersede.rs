@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
-use crate::config::Takeover;
+use crate::directory::policy::{self, Fate, Standing};
 use crate::directory::{Lost, Owned, Rival};
 use crate::id::{NodeName, Stamp};
 use crate::limits;
@@ -31,12 +31,12 @@ impl Router {
     /// Closes the sessions that other claims exclude, or makes the others let go.
     pub(crate) fn supersede(self: &Arc<Self>, lost: Vec<Lost>) {
         for Lost { key, stamp, winner, winner_stamp, rival } in lost {
-            let registry = &self.parts.registry;
-            let disputed = match self.parts.replica.takeover() {
-                Takeover::RejectNewer => registry.get(key).filter(|session| session.stamp() == stamp),
-                _ => registry.supersede(key, stamp, winner_stamp, close_reason(rival, &winner, winner_stamp)),
-            };
-            disputed.into_iter().for_each(|session| self.dispute(session));
+            let held = self.parts.registry.get(key).filter(|session| session.stamp() == stamp);
+            let Some(session) = held else { continue };
+            match policy::fate(self.parts.replica.takeover(), session.succeeds(), winner_stamp) {
+                Fate::Closes => _ = session.close(close_reason(rival, &winner, winner_stamp)),
+                Fate::Disputed => self.dispute(session),
+            }
         }
     }
 
@@ -52,7 +52,7 @@ impl Router {
                 router.settle_dispute(&session).await;
                 session.end_dispute();
                 // An older claim that was found before the end of the dispute was left to this task.
-                if router.rival(&session).is_none() || !session.begin_dispute() {
+                if router.standing(&session) == Standing::Undisputed || !session.begin_dispute() {
                     return;
                 }
             }
@@ -60,24 +60,30 @@ impl Router {
     }
 
     async fn settle_dispute(&self, session: &Session) {
-        while let Some(held) = self.rival(session) {
-            if let Some(earlier) = session.succeeds().filter(|_| session.is_after(held.stamp)) {
+        loop {
+            match self.standing(session) {
+                Standing::Undisputed => return,
                 // Should its owner not answer, it is asked again.
-                self.end_earlier(held.owner.clone(), session.names(), session.key(), earlier).await;
-            }
-            // Whoever let go releases its claim only then, and what was released before shows by then.
-            sleep(limits::RELEASE_LINGER).await;
-            if !session.is_after(held.stamp) && self.rival(session).as_ref() == Some(&held) {
-                self.give_way(session, held).await;
+                Standing::Insists(held, below) => {
+                    self.end_earlier(held.owner, session.names(), session.key(), below).await;
+                    sleep(limits::RELEASE_LINGER).await;
+                }
+                Standing::Doubtful(held) => {
+                    sleep(limits::RELEASE_LINGER).await;
+                    if self.standing(session) == Standing::Doubtful(held.clone()) {
+                        self.give_way(session, held).await;
+                    }
+                }
             }
         }
     }
 
-    /// The older claim that stands against a session which is not closing.
-    fn rival(&self, session: &Session) -> Option<Owned> {
-        let held = self.parts.replica.lookup(session.key()).filter(|_| session.closing().is_none())?;
-        let is_own = held.stamp == session.stamp() && held.owner == self.parts.me;
-        (!is_own).then_some(held)
+    fn standing(&self, session: &Session) -> Standing {
+        if session.closing().is_some() {
+            return Standing::Undisputed;
+        }
+        let held = self.parts.replica.lookup(session.key());
+        policy::standing(&self.parts.me, session.stamp(), session.succeeds(), held)
     }
 
     /// Closes the session if the owner of the older claim has the session of that very claim.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
 
-use crate::id::{NodeName, SessionKey, Stamp};
+use crate::id::{NodeName, SessionKey};
 use crate::key::Key;
 use crate::session::{CloseReason, Session};
 
@@ -105,35 +105,6 @@ impl Registry {
         self.get(key).filter(|session| session.names() == names)
     }
 
-    /// Makes room for the claim `(stamp, owner)` of another node, if it is greater than that of the
-    /// session of `key`, which is closed with `reason` then. Returns whether that node may count on it: there is no
-    /// session here that would deliver any more.
-    pub(crate) fn yield_to(&self, key: Key, owner: &NodeName, stamp: Stamp, reason: CloseReason) -> bool {
-        let Some(session) = self.get(key) else { return true };
-        if (stamp, owner) <= (session.stamp(), &self.me) {
-            return false;
-        }
-        session.close(reason);
-        true
-    }
-
-    /// Closes the session that lost its claim, as the directory has decided. What a client has proven
-    /// about its own earlier connection stands above that: then the session stays, and is returned.
-    pub(crate) fn supersede(
-        &self,
-        key: Key,
-        stamp: Stamp,
-        winner_stamp: Stamp,
-        reason: CloseReason,
-    ) -> Option<Arc<Session>> {
-        let session = self.get(key).filter(|session| session.stamp() == stamp)?;
-        if session.is_after(winner_stamp) {
-            return Some(session);
-        }
-        session.close(reason);
-        None
-    }
-
     /// Whether a panic has left it half changed. It is usable for as long as a node takes to stop.
     pub(crate) fn is_poisoned(&self) -> bool {
         self.sessions.iter().any(Mutex::is_poisoned)
@@ -174,33 +145,19 @@ const SHARDS: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{DeviceId, UserId};
+    use crate::id::{DeviceId, Stamp, UserId};
     use crate::key::KeyHasher;
     use crate::session::OutboxLimits;
-
-    fn superseded(owner: &str, stamp: Stamp) -> CloseReason {
-        CloseReason::Superseded { owner: name(owner), stamp }
-    }
 
     fn name(text: &str) -> NodeName {
         NodeName::new(text).unwrap()
     }
 
     fn session(stamp: u64) -> Arc<Session> {
-        successor(stamp, None)
-    }
-
-    fn successor(stamp: u64, succeeds: Option<u64>) -> Arc<Session> {
         let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
         let key = KeyHasher::new(&[0; 32]).key(&names);
         let limits = OutboxLimits { messages_max: 1, bytes_max: 1 };
-        let succeeds = succeeds.map(Stamp::from_raw);
-        Arc::new(Session::new(names, key, Stamp::from_raw(stamp), succeeds, limits))
-    }
-
-    fn lose(registry: &Registry, session: &Session, stamp: u64, winner_stamp: u64) {
-        let (stamp, winner_stamp) = (Stamp::from_raw(stamp), Stamp::from_raw(winner_stamp));
-        registry.supersede(session.key(), stamp, winner_stamp, superseded("b", winner_stamp));
+        Arc::new(Session::new(names, key, Stamp::from_raw(stamp), None, limits))
     }
 
     #[test]
@@ -248,58 +205,6 @@ mod tests {
         assert!(registry.get_named(held.key(), held.names()).is_some());
         let other = SessionKey::new(UserId::new("v").unwrap(), DeviceId::new("d").unwrap());
         assert!(registry.get_named(held.key(), &other).is_none());
-    }
-
-    #[test]
-    fn a_session_yields_to_a_strictly_greater_claim_only() {
-        let registry = Registry::new(name("b"), 9);
-        let held = session(5);
-        registry.insert(&held);
-        assert!(!registry.yield_to(
-            held.key(),
-            &name("c"),
-            Stamp::from_raw(4),
-            superseded("c", Stamp::from_raw(4))
-        ));
-        assert!(
-            !registry.yield_to(
-                held.key(),
-                &name("a"),
-                Stamp::from_raw(5),
-                superseded("a", Stamp::from_raw(5))
-            ),
-            "a tie goes to the greater name"
-        );
-        assert!(
-            !registry.yield_to(
-                held.key(),
-                &name("b"),
-                Stamp::from_raw(5),
-                superseded("b", Stamp::from_raw(5))
-            ),
-            "a claim does not beat itself"
-        );
-        assert_eq!(held.closing(), None);
-        assert!(registry.yield_to(
-            held.key(),
-            &name("c"),
-            Stamp::from_raw(5),
-            superseded("c", Stamp::from_raw(5))
-        ));
-        assert!(held.closing().is_some());
-    }
-
-    #[test]
-    fn only_the_session_whose_claim_lost_is_closed() {
-        let registry = Registry::new(name("a"), 9);
-        let held = successor(5, Some(3));
-        registry.insert(&held);
-        lose(&registry, &held, 4, 9);
-        assert_eq!(held.closing(), None, "an earlier claim of the key lost");
-        lose(&registry, &held, 5, 3);
-        assert_eq!(held.closing(), None, "the client's own earlier connection is no rival");
-        lose(&registry, &held, 5, 4);
-        assert!(held.closing().is_some());
     }
 
     #[test]

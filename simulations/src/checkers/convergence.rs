@@ -8,7 +8,6 @@ use pushmesh::internals::{Digest, Key, Owned};
 use crate::checkers::contents;
 use crate::event::{ClientIndex, ConnectionId, NodeIndex, node_name, user_of};
 use crate::host::{Boot, session_key};
-use crate::settings::sessions_max;
 
 /// The connections that are open, with their nodes, by client.
 pub(crate) type Connected = BTreeMap<ClientIndex, BTreeMap<ConnectionId, NodeIndex>>;
@@ -29,7 +28,7 @@ pub(crate) fn converged(
     for node in core {
         let boot = boots[*node].as_ref().ok_or_else(|| format!("{} does not run", node_name(*node)))?;
         views.insert(*node, View::of(boot, connected));
-        let most = sessions_max(boot.replica.takeover()).unwrap_or(usize::MAX);
+        let most = boot.replica.takeover().sessions_max().unwrap_or(usize::MAX);
         within(most, connected)?;
     }
     agree(&views, connected)?;

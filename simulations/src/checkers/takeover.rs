@@ -14,7 +14,7 @@ use pushmesh::config::Takeover as Policy;
 
 use crate::checkers::Checker;
 use crate::event::{ClientIndex, ConnectionId, End, Event, user_of};
-use crate::settings::{Settings, sessions_max};
+use crate::settings::Settings;
 
 /// Watches who is closed for whom.
 pub(super) struct Takeover {
@@ -51,7 +51,7 @@ impl Takeover {
 
     /// Whether one of two clients may take the other one's place.
     fn excludes(&self, one: ClientIndex, other: ClientIndex) -> bool {
-        one == other || (sessions_max(self.policy).is_some() && user_of(one) == user_of(other))
+        one == other || (self.policy.sessions_max().is_some() && user_of(one) == user_of(other))
     }
 
     fn ended(&mut self, connection: ConnectionId, now_ms: u64, taken: bool) {

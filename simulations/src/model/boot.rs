@@ -11,6 +11,7 @@ use pushmesh::internals::{Digests, Key, Overlay, Position, Replica, Returned, Ro
 use crate::event::NodeIndex;
 use crate::model::gossip::{GossipId, Heartbeats};
 use crate::model::replication::{Follower, Server};
+use crate::model::sessions::Opening;
 
 /// Number of a boot, in the order in which they happened.
 pub(super) type BootId = usize;
@@ -59,6 +60,8 @@ pub(super) struct Boot {
     pub(super) asked: Option<(u64, Digests, Duration)>,
     /// Its sessions.
     pub(super) sessions: BTreeMap<Key, Session>,
+    /// The clients that wait until their earlier session has ended.
+    pub(super) openings: BTreeMap<u64, Opening>,
     /// How often it judged its members.
     pub(super) rounds: u32,
     /// It stops, and said so.
@@ -102,8 +105,12 @@ pub(super) struct Dial {
 pub(super) struct Session {
     /// The stamp of its claim.
     pub(super) stamp: Stamp,
-    /// It is over: with this stamp somebody else has the session.
-    pub(super) superseded: Option<Stamp>,
+    /// It is over: this node has the session, with this stamp.
+    pub(super) superseded: Option<(NodeIndex, Stamp)>,
+    /// The stamp of the session of the same client before it, as it has proven.
+    pub(super) succeeds: Option<Stamp>,
+    /// It is being settled whether it stays.
+    pub(super) disputed: bool,
 }
 
 /// What a boot has seen of another node.

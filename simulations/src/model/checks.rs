@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::config::Takeover;
 use pushmesh::id::{Incarnation, Stamp};
-use pushmesh::internals::{Change, Key, Known, Lost, MemberState, Rival, Standing};
+use pushmesh::internals::{Change, ClaimState, Key, Known, Lost, MemberState, Position, Rival, Standing};
 use pushmesh::limits;
 
 use crate::event::NodeIndex;
@@ -49,7 +49,8 @@ impl Cluster {
         let (mine, theirs) = ((lost.stamp, &boot.name), (lost.winner_stamp, &lost.winner));
         let wins = match self.plan.takeover {
             _ if lost.rival == Rival::OtherDevice => lost.winner_stamp >= lost.stamp,
-            Takeover::RejectNewer => theirs < mine,
+            // One that has yielded loses against every other one.
+            Takeover::RejectNewer => theirs < mine || self.has_yielded(boot, lost),
             _ => theirs > mine,
         };
         if !made || !wins {
@@ -62,6 +63,23 @@ impl Cluster {
         if of_winner.any(|known| known.holder.standing == Standing::Unproven) {
             let what = format!("{} lost {lost:?}, and holds {known:?}", boot.name);
             self.fail("a session is lost only to a claim that is proven", what);
+        }
+    }
+
+    fn has_yielded(&self, boot: &Boot, lost: &Lost) -> bool {
+        let known = boot.replica.known(lost.key.user);
+        let own = known.iter().find(|known| known.key == lost.key && known.holder.owner == boot.name);
+        own.is_some_and(|own| own.claim.state == ClaimState::Yielded)
+    }
+
+    /// A copy has reached where its sender stood when it was asked: from now on its claims count as of today.
+    pub(super) fn check_synced(&mut self, boot: &Boot, owner: NodeIndex, stood: Position) {
+        self.count("checked: copies that caught up");
+        let held = boot.replica.head(&self.names[owner]).map(|head| head.digest.position);
+        if held.is_none_or(|held| held < stood) {
+            let what =
+                format!("{} holds {held:?} of {}, which stood at {stood:?}", boot.name, self.names[owner]);
+            self.fail("a copy that has caught up is as new as its sender was", what);
         }
     }
 
@@ -226,7 +244,7 @@ impl Cluster {
                 }
             }
         }
-        if let Some(most) = most_of_a_user(self.plan.takeover) {
+        if let Some(most) = self.plan.takeover.sessions_max() {
             let mut users = BTreeMap::<_, usize>::new();
             sessions.keys().for_each(|key| *users.entry(key.user).or_default() += 1);
             if users.values().any(|count| *count > most) {
@@ -259,14 +277,6 @@ impl Cluster {
             return Err(format!("{} sees {alive} alive, doubts itself: {doubts}", boot.name));
         }
         Ok(())
-    }
-}
-
-fn most_of_a_user(takeover: Takeover) -> Option<usize> {
-    match takeover {
-        Takeover::OnePerUser => Some(1),
-        Takeover::MaxPerUser(most) => Some(most),
-        Takeover::ExclusiveDevice | Takeover::RejectNewer => None,
     }
 }
 

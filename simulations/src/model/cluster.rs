@@ -8,7 +8,7 @@ use pushmesh::NodeName;
 use pushmesh::config::Tuning;
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{
-    Digest, Digests, Key, KeyHasher, MemberState, Overlay, OverlayTimers, Position, Replica, Returned,
+    Digest, Digests, Key, KeyHasher, MemberState, Overlay, OverlayTimers, Owned, Position, Replica, Returned,
     Roster, Subscribe, decide_incarnation,
 };
 use rand::Rng;
@@ -53,6 +53,10 @@ pub(super) enum Event {
     Pump { boot: BootId, stream: StreamId },
     /// A session that was superseded is released.
     Release { boot: BootId, key: Key, stamp: Stamp },
+    /// A client has waited for the end of its earlier session for long enough.
+    Claims { boot: BootId, number: u64 },
+    /// A dispute is looked at again.
+    Disputed { boot: BootId, key: Key, stamp: Stamp, doubt: Option<Owned> },
     /// A boot that left closes its links.
     Farewell(BootId),
 }
@@ -83,8 +87,14 @@ pub(super) enum Message {
     Question { number: u64, digests: Digests },
     /// The news about them.
     Answer { number: u64, news: Vec<(NodeName, Digest)> },
-    /// The session was claimed with that stamp.
-    Yield { key: Key, stamp: Stamp },
+    /// The session ends, if it is below that stamp. With a number it is answered.
+    Yield { key: Key, below: Stamp, number: u64 },
+    /// It has ended, or who is to be asked next.
+    Yielded { number: u64, next: Option<NodeIndex> },
+    /// Is the session there that was claimed with that stamp? It stands against `mine`.
+    Confirm { key: Key, stamp: Stamp, mine: Stamp },
+    /// It is.
+    Confirmed { key: Key, stamp: Stamp, mine: Stamp },
     /// The sender left.
     Goodbye,
 }
@@ -212,7 +222,9 @@ impl Cluster {
             | Event::Broken { boot, .. }
             | Event::Resubscribe { boot, .. }
             | Event::Pump { boot, .. }
-            | Event::Release { boot, .. } => *boot,
+            | Event::Release { boot, .. }
+            | Event::Claims { boot, .. }
+            | Event::Disputed { boot, .. } => *boot,
             Event::Deliver(delivery) => delivery.to,
         };
         // It is out of its place while it works, so that it and the rest can be changed.
@@ -271,6 +283,8 @@ impl Cluster {
             }
             Event::Pump { stream, .. } => self.pump(boot, stream),
             Event::Release { key, stamp, .. } => self.release(boot, key, stamp),
+            Event::Claims { number, .. } => self.claims(boot, number),
+            Event::Disputed { key, stamp, doubt, .. } => self.disputed(boot, key, stamp, doubt),
             Event::Farewell(_) => {
                 let peers: Vec<_> = boot.links.keys().copied().collect();
                 peers.into_iter().for_each(|peer| self.send(boot, peer, Message::Goodbye));
@@ -310,7 +324,10 @@ impl Cluster {
             Message::Stop { stream } => _ = boot.servers.remove(&stream),
             Message::Question { number, digests } => self.answer(boot, from, number, &digests),
             Message::Answer { number, news } => self.answered(boot, from, number, &news),
-            Message::Yield { key, stamp } => self.yields(boot, from, key, stamp),
+            Message::Yield { key, below, number } => self.yields(boot, from, key, below, number),
+            Message::Yielded { number, next } => self.yielded(boot, number, next),
+            Message::Confirm { key, stamp, mine } => self.confirm(boot, from, key, stamp, mine),
+            Message::Confirmed { key, stamp, mine } => self.confirmed(boot, from, key, stamp, mine),
             Message::Goodbye => self.link_down(boot, from, true),
         }
     }
@@ -344,7 +361,7 @@ impl Cluster {
     fn step(&mut self, step: Step) {
         self.tell(|_| format!("{step:?}"));
         match step {
-            Step::Open { user, device, node, resumed } => self.open(user, device, node, resumed),
+            Step::Open { user, device, node, token } => self.open(user, device, node, token),
             Step::Close { user, device } => self.close(user, device),
             Step::Weather(weather) => {
                 self.count("fault: weather");
@@ -499,6 +516,7 @@ impl Cluster {
             pulling: Default::default(),
             asked: None,
             sessions: Default::default(),
+            openings: Default::default(),
             rounds: 0,
             left: false,
             seen: Default::default(),
@@ -627,6 +645,9 @@ impl Message {
             Message::Answer { .. } => 7,
             Message::Yield { .. } => 8,
             Message::Goodbye => 9,
+            Message::Yielded { .. } => 10,
+            Message::Confirm { .. } => 11,
+            Message::Confirmed { .. } => 12,
         }
     }
 }

@@ -205,7 +205,7 @@ pub(crate) fn repeat(seed: u64, nodes: Option<usize>) -> String {
 }
 
 /// Cases that a long series of runs has to meet: what is never met is not checked.
-const REQUIRED: [&str; 14] = [
+const REQUIRED: [&str; 19] = [
     "directory: snapshot used",
     "directory: gap pulled",
     "directory: relay used",
@@ -217,6 +217,11 @@ const REQUIRED: [&str; 14] = [
     "member: purged",
     "member: an old boot refused",
     "session: takeover lost",
+    "session: asks for the end of its earlier one",
+    "session: resumed",
+    "session: disputed",
+    "session: insists",
+    "session: gives way",
     "fault: node slept",
     "fault: clock set back",
     "fault: copy made wrong",

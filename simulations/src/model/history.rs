@@ -46,6 +46,11 @@ impl History {
         stands
     }
 
+    /// A boot says of a claim that it has yielded.
+    pub(super) fn yielded(&mut self, boot: BootId, key: Key, stamp: Stamp) {
+        self.write(boot, key, Some(stamp));
+    }
+
     fn write(&mut self, boot: BootId, key: Key, stamp: Option<Stamp>) {
         let states = self.lives.get_mut(&boot).expect("a boot that writes has begun");
         let mut rows = states.last().cloned().unwrap_or_default();

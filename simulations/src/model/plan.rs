@@ -57,11 +57,22 @@ pub(super) struct Bounds {
 }
 
 /// One thing that is done to the world.
+/// Which resume token a client shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token {
+    /// None.
+    None,
+    /// That of its last session.
+    Last,
+    /// That of the session before the last.
+    Former,
+}
+
+/// What happens to the nodes, their network and their clients.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
-    /// A client connects to a node, or to another one while it is connected. `resumed`: it shows the token
-    /// of its last session.
-    Open { user: u64, device: u64, node: NodeIndex, resumed: bool },
+    /// A client connects to a node, or to another one while it is connected.
+    Open { user: u64, device: u64, node: NodeIndex, token: Token },
     /// A client goes.
     Close { user: u64, device: u64 },
     /// The network gets worse or better.
@@ -154,16 +165,21 @@ impl Plan {
             let node = rng.random_range(0..self.nodes);
             match rng.random_range(0..10) {
                 0..7 => {
-                    // Under reject-newer a token decides who may stay; the larger simulation has that.
-                    let resumed = self.takeover != Takeover::RejectNewer && rng.random_bool(0.3);
-                    self.add(at, Step::Open { user, device, node, resumed });
+                    let token = match rng.random_range(0..10) {
+                        0..3 => Token::Last,
+                        // Where a token decides who may stay it matters which one it is.
+                        3..6 if self.takeover == Takeover::RejectNewer => Token::Last,
+                        6 => Token::Former,
+                        _ => Token::None,
+                    };
+                    self.add(at, Step::Open { user, device, node, token });
                 }
                 7..9 => self.add(at, Step::Close { user, device }),
                 _ => {
                     // One that flaps runs over what its node remembers.
                     for beat in 0..rng.random_range(3..12) {
                         let at = at + Duration::from_millis(20 * beat);
-                        self.add(at, Step::Open { user, device, node, resumed: false });
+                        self.add(at, Step::Open { user, device, node, token: Token::None });
                         self.add(at + Duration::from_millis(10), Step::Close { user, device });
                     }
                 }

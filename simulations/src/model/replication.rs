@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pushmesh::id::Incarnation;
 use pushmesh::internals::{
-    CopyChange, MergeError, Refused, SectionFrame, Serving, SnapshotFrame, Step, Subscribe, Taking,
+    CopyChange, MergeError, Position, Refused, SectionFrame, Serving, SnapshotFrame, Step, Subscribe, Taking,
 };
 use pushmesh::limits;
 use rand::Rng;
@@ -56,6 +56,8 @@ pub(super) struct Follower {
     /// Whether it goes on. As in the product only a stream of the owner does.
     pub(super) follow: bool,
     taking: Taking,
+    /// Where the sender stood at the start, for the checkers.
+    stood: Position,
     /// When the last frame came.
     pub(super) heard: Duration,
 }
@@ -75,7 +77,8 @@ impl Cluster {
         let stream = self.streams;
         let taking = Taking::new(&boot.replica, self.names[owner].clone(), incarnation, follow);
         let subscribe = taking.subscribe(follow);
-        let follower = Follower { from, link, owner, incarnation, follow, taking, heard: self.now };
+        let (stood, heard) = (Position::default(), self.now);
+        let follower = Follower { from, link, owner, incarnation, follow, taking, stood, heard };
         boot.followers.insert(stream, follower);
         self.transfers += u64::from(self.is_current(owner, incarnation));
         self.send(boot, from, Message::Subscribe { stream, subscribe });
@@ -207,12 +210,18 @@ impl Cluster {
         };
         follower.heard = self.now;
         let Frame::Section(frame) = frame else { return self.end_taking(boot, follower) };
+        if let SectionFrame::Head(digest) = &frame {
+            follower.stood = digest.position;
+        }
         let ended = matches!(frame, SectionFrame::Snapshot(SnapshotFrame::End { .. }));
         let owner = follower.owner;
         match follower.taking.take(frame) {
             Ok(taken) => {
                 if matches!(taken.change, CopyChange::Replaced | CopyChange::Outdated) {
                     self.count("directory: snapshot used");
+                }
+                if taken.synced {
+                    self.check_synced(boot, owner, follower.stood);
                 }
                 self.supersede(boot, taken.lost);
                 boot.followers.insert(stream, follower);

@@ -1,22 +1,26 @@
-//! Clients of the fast level, and what a node does with their sessions: as the product's `router/lease`,
-//! `router/supersede` and `session/registry`, without sockets.
+//! Clients of the fast level, and what a node does with their sessions: the product's rules (`policy`), in the order of
+//! its `router/lease` and `router/supersede`, over messages of the model and without sockets.
 //!
-//! Left out: under `reject-newer` a resume token, and whom it lets stay.
+//! Left out: relays, and the bound on a user's sessions.
 
+use pushmesh::config::Takeover;
 use pushmesh::id::Stamp;
-use pushmesh::internals::{DeviceHash, Key, Lost, MemberState, UserHash};
-use pushmesh::limits;
+use pushmesh::internals::policy::{self, Ask, Claiming, Fate, Standing};
+use pushmesh::internals::{DeviceHash, Key, Lost, MemberState, Owned, UserHash};
+use pushmesh::{NodeName, limits};
 
 use crate::event::NodeIndex;
 use crate::model::boot::{Boot, BootId, Session};
 use crate::model::cluster::{Cluster, Event, Message, index_of};
-use crate::model::plan::DEVICES;
+use crate::model::plan::{DEVICES, Token};
 
 /// One device of one user.
 #[derive(Default)]
 pub(super) struct Client {
     /// Its last session: where, and with which stamp.
     session: Option<(BootId, Stamp)>,
+    /// The stamp of the one before.
+    former: Option<Stamp>,
 }
 
 impl Client {
@@ -24,6 +28,24 @@ impl Client {
     pub(super) fn all(users: u64) -> Vec<Self> {
         (0..users * DEVICES).map(|_| Self::default()).collect()
     }
+
+    fn token(&self, token: Token) -> Option<Stamp> {
+        match token {
+            Token::None => None,
+            Token::Last => self.session.map(|(_, stamp)| stamp),
+            Token::Former => self.former,
+        }
+    }
+}
+
+/// A client that waits until its earlier session has ended.
+pub(super) struct Opening {
+    user: u64,
+    device: u64,
+    token: Option<Stamp>,
+    below: Stamp,
+    /// How often the session was followed.
+    hops: u8,
 }
 
 /// The hash of a user, spread as hashes are.
@@ -31,56 +53,111 @@ pub(super) fn user_hash(user: u64) -> UserHash {
     UserHash { high: (user + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), low: user }
 }
 
+fn key_of(user: u64, device: u64) -> Key {
+    Key { user: user_hash(user), device: DeviceHash(device) }
+}
+
 impl Cluster {
     /// A client connects to a node.
-    pub(super) fn open(&mut self, user: u64, device: u64, node: NodeIndex, resumed: bool) {
+    pub(super) fn open(&mut self, user: u64, device: u64, node: NodeIndex, token: Token) {
         let Some(id) = self.running(node) else { return };
         let Some(mut boot) = self.boots[id].take() else { return };
         if !boot.left {
-            let key = Key { user: user_hash(user), device: DeviceHash(device) };
-            let client = (user * DEVICES + device) as usize;
-            let token = self.clients[client].session.filter(|_| resumed).map(|(_, stamp)| stamp);
-            let yielded = boot.sessions.get(&key).and_then(|session| session.superseded);
-            if let Some(stamp) = self.claim(&mut boot, key, yielded.max(token)) {
-                self.clients[client].session = Some((id, stamp));
-            }
+            let token = self.clients[(user * DEVICES + device) as usize].token(token);
+            self.admit(&mut boot, user, device, token);
         }
         self.boots[id] = Some(boot);
     }
 
-    fn claim(&mut self, boot: &mut Boot, key: Key, seen: Option<Stamp>) -> Option<Stamp> {
+    fn admit(&mut self, boot: &mut Boot, user: u64, device: u64, token: Option<Stamp>) {
+        let (key, takeover) = (key_of(user, device), self.plan.takeover);
+        let shown = boot.replica.sessions_of(key.user);
+        if policy::admit(takeover, usize::MAX, &shown, key.device, token).is_err() {
+            return self.count("session: refused, because an older one stays");
+        }
+        let held = boot.replica.lookup(key);
+        let below = policy::below_earlier(takeover, held.as_ref(), token);
+        let opening = below.map(|below| Opening { user, device, token, below, hops: 0 });
+        if let (Some(opening), Some(held)) = (opening, held.filter(|held| held.owner != boot.name)) {
+            self.streams += 1;
+            let number = self.streams;
+            self.count("session: asks for the end of its earlier one");
+            self.ask_to_yield(boot, &held.owner, Message::Yield { key, below: opening.below, number });
+            boot.openings.insert(number, opening);
+            // Should nobody answer, its claim is known to be of the same client all the same.
+            let claims = Event::Claims { boot: boot.id, number };
+            return self.queue.put(self.now + limits::TAKEOVER_TIMEOUT, claims);
+        }
+        self.claim(boot, user, device, token);
+    }
+
+    /// A client has waited for the end of its earlier session for long enough.
+    pub(super) fn claims(&mut self, boot: &mut Boot, number: u64) {
+        if let Some(Opening { user, device, token, .. }) = boot.openings.remove(&number) {
+            self.claim(boot, user, device, token);
+        }
+    }
+
+    /// The answer to a question: whether another node has to be asked.
+    pub(super) fn yielded(&mut self, boot: &mut Boot, number: u64, next: Option<NodeIndex>) {
+        let Some(opening) = boot.openings.get_mut(&number) else { return };
+        match next.filter(|next| *next != boot.node && opening.hops < limits::HOPS_MAX) {
+            Some(next) => {
+                opening.hops += 1;
+                let (key, below) = (key_of(opening.user, opening.device), opening.below);
+                let owner = self.names[next].clone();
+                self.ask_to_yield(boot, &owner, Message::Yield { key, below, number });
+            }
+            None => self.claims(boot, number),
+        }
+    }
+
+    fn claim(&mut self, boot: &mut Boot, user: u64, device: u64, token: Option<Stamp>) {
+        let key = key_of(user, device);
         let known = boot.replica.known(key.user);
         let wall_ms = self.wall_ms(boot.node);
-        let Ok(claimed) = boot.replica.claim(key, wall_ms, seen, None, |_| {}) else {
-            self.count("session: refused, because an older one stays");
-            return None;
+        let yielded = boot.sessions.get(&key).and_then(|session| session.superseded);
+        let seen = yielded.map(|(_, stamp)| stamp);
+        let Ok(claimed) = boot.replica.claim(key, wall_ms, seen, token, |_| {}) else {
+            return self.count("session: refused, because an older one stays");
         };
         let stamp = claimed.stamp;
         self.history.claim(boot.id, boot.node, key, stamp);
         self.check_claim(boot, key, stamp, &known);
         self.check_own(boot);
-        self.count("session: opened");
-        let older = boot.sessions.insert(key, Session { stamp, superseded: None });
+        self.count(if token.is_some() { "session: resumed" } else { "session: opened" });
+        let client = &mut self.clients[(user * DEVICES + device) as usize];
+        client.former = client.session.replace((boot.id, stamp)).map(|(_, stamp)| stamp);
+        let session = Session { stamp, succeeds: token, superseded: None, disputed: false };
+        let older = boot.sessions.insert(key, session);
         if let Some(older) = older.filter(|older| older.superseded.is_none()) {
             let release = Event::Release { boot: boot.id, key, stamp: older.stamp };
             self.queue.put(self.now + limits::RELEASE_LINGER, release);
         }
         self.wrote(boot);
         self.supersede(boot, claimed.lost);
-        for (device, owned) in claimed.displaced {
+        let yielded = yielded.map(|(owner, stamp)| (self.names[owner].clone(), stamp));
+        let (me, device) = (&boot.name.clone(), key.device);
+        let claiming = Claiming { me, device, stamp, resumed: token, yielded: yielded.as_ref() };
+        for Ask { owner, device, below, .. } in
+            policy::asked_after(self.plan.takeover, claiming, claimed.displaced)
+        {
             let key = Key { device, ..key };
-            let state = boot.overlay.members().find(|member| *member.name() == owned.owner);
-            let state = state.map(|member| member.state());
-            if matches!(state, Some(MemberState::Alive | MemberState::Unreachable)) {
-                self.send(boot, index_of(&owned.owner), Message::Yield { key, stamp });
-            }
+            self.ask_to_yield(boot, &owner, Message::Yield { key, below, number: 0 });
         }
-        Some(stamp)
+    }
+
+    /// Nobody waits for a peer that may be gone.
+    fn ask_to_yield(&mut self, boot: &mut Boot, owner: &NodeName, message: Message) {
+        let state = boot.overlay.members().find(|member| member.name() == owner);
+        if matches!(state.map(|member| member.state()), Some(MemberState::Alive | MemberState::Unreachable)) {
+            self.send(boot, index_of(owner), message);
+        }
     }
 
     /// A client goes.
     pub(super) fn close(&mut self, user: u64, device: u64) {
-        let key = Key { user: user_hash(user), device: DeviceHash(device) };
+        let key = key_of(user, device);
         let Some((id, stamp)) = self.clients[(user * DEVICES + device) as usize].session else { return };
         let asleep = self.boots[id].as_deref().is_none_or(|boot| !self.is_awake(boot.node));
         if asleep {
@@ -115,24 +192,124 @@ impl Cluster {
         for lost in lost {
             self.check_lost(boot, &lost);
             self.count("session: takeover lost");
-            self.end_session(boot, lost.key, lost.stamp, lost.winner_stamp);
+            let Lost { key, stamp, winner, winner_stamp, .. } = lost;
+            let Some(session) = live(boot, key, stamp) else { continue };
+            match policy::fate(self.plan.takeover, session.succeeds, winner_stamp) {
+                Fate::Closes => self.end_session(boot, key, stamp, (index_of(&winner), winner_stamp)),
+                Fate::Disputed if !std::mem::replace(&mut session.disputed, true) => {
+                    self.count("session: disputed");
+                    self.settle(boot, key, stamp);
+                }
+                Fate::Disputed => {}
+            }
         }
     }
 
-    fn end_session(&mut self, boot: &mut Boot, key: Key, stamp: Stamp, winner: Stamp) {
-        let session = boot.sessions.get_mut(&key).filter(|held| held.stamp == stamp);
-        let Some(session) = session.filter(|held| held.superseded.is_none()) else { return };
+    /// Looks at a dispute, and again after a while.
+    fn settle(&mut self, boot: &mut Boot, key: Key, stamp: Stamp) {
+        let doubt = match self.standing(boot, key, stamp) {
+            Some(Standing::Undisputed) => {
+                live(boot, key, stamp).into_iter().for_each(|session| session.disputed = false);
+                return;
+            }
+            Some(Standing::Insists(held, below)) => {
+                self.count("session: insists");
+                self.ask_to_yield(boot, &held.owner, Message::Yield { key, below, number: 0 });
+                None
+            }
+            Some(Standing::Doubtful(held)) => Some(held),
+            None => return,
+        };
+        let again = Event::Disputed { boot: boot.id, key, stamp, doubt };
+        self.queue.put(self.now + limits::RELEASE_LINGER, again);
+    }
+
+    /// A dispute has lasted for a while.
+    pub(super) fn disputed(&mut self, boot: &mut Boot, key: Key, stamp: Stamp, doubt: Option<Owned>) {
+        if let Some(held) = doubt
+            && self.standing(boot, key, stamp) == Some(Standing::Doubtful(held.clone()))
+        {
+            let confirm = Message::Confirm { key, stamp: held.stamp, mine: stamp };
+            self.send(boot, index_of(&held.owner), confirm);
+        }
+        self.settle(boot, key, stamp);
+    }
+
+    fn standing(&self, boot: &mut Boot, key: Key, stamp: Stamp) -> Option<Standing> {
+        let held = boot.replica.lookup(key);
+        let succeeds = live(boot, key, stamp)?.succeeds;
+        Some(policy::standing(&boot.name, stamp, succeeds, held))
+    }
+
+    /// A peer asks whether that very session is here.
+    pub(super) fn confirm(&mut self, boot: &mut Boot, from: NodeIndex, key: Key, stamp: Stamp, mine: Stamp) {
+        if live(boot, key, stamp).is_some() {
+            self.send(boot, from, Message::Confirmed { key, stamp, mine });
+        }
+    }
+
+    /// It is: the one here gives way.
+    pub(super) fn confirmed(
+        &mut self,
+        boot: &mut Boot,
+        from: NodeIndex,
+        key: Key,
+        stamp: Stamp,
+        mine: Stamp,
+    ) {
+        if live(boot, key, mine).is_some() {
+            self.count("session: gives way");
+            self.end_session(boot, key, mine, (from, stamp));
+            self.say_yielded(boot, key, mine);
+        }
+    }
+
+    fn end_session(&mut self, boot: &mut Boot, key: Key, stamp: Stamp, winner: (NodeIndex, Stamp)) {
+        let Some(session) = live(boot, key, stamp) else { return };
         session.superseded = Some(winner);
+        if session.succeeds.is_some_and(|earlier| winner.1 <= earlier) {
+            let what = format!("{} ends {key:?} with {stamp:?} for {winner:?}", boot.name);
+            self.fail("no session ends for an earlier one of its own client", what);
+        }
         let release = Event::Release { boot: boot.id, key, stamp };
         self.queue.put(self.now + limits::RELEASE_LINGER, release);
     }
 
-    /// Another node has claimed a session that may be here.
-    pub(super) fn yields(&mut self, boot: &mut Boot, owner: NodeIndex, key: Key, stamp: Stamp) {
-        let Some(held) = boot.sessions.get(&key).map(|session| session.stamp) else { return };
-        if (stamp, &self.names[owner]) > (held, &boot.name) {
-            self.count("session: yielded");
-            self.end_session(boot, key, held, stamp);
+    fn say_yielded(&mut self, boot: &mut Boot, key: Key, stamp: Stamp) {
+        if boot.replica.yielded(key, stamp) {
+            self.history.yielded(boot.id, key, stamp);
+            self.check_own(boot);
+            self.wrote(boot);
         }
     }
+
+    /// Another node has claimed a session that may be here, or is about to.
+    pub(super) fn yields(&mut self, boot: &mut Boot, from: NodeIndex, key: Key, below: Stamp, number: u64) {
+        let held = boot.sessions.get(&key).map(|session| (session.stamp, session.superseded));
+        let next = match held {
+            Some((stamp, before))
+                if policy::yields(self.plan.takeover, (stamp, &boot.name), (below, &self.names[from])) =>
+            {
+                self.count("session: yielded");
+                if self.plan.takeover == Takeover::RejectNewer && stamp >= below {
+                    let what =
+                        format!("{} ends {key:?} with {stamp:?} for what is below {below:?}", boot.name);
+                    self.fail("a token ends its own session and no later one", what);
+                }
+                self.end_session(boot, key, stamp, (from, below));
+                self.say_yielded(boot, key, stamp);
+                before.map(|(third, _)| third).filter(|third| *third != from)
+            }
+            Some(_) => None,
+            None => boot.replica.lookup(key).map(|owned| index_of(&owned.owner)),
+        };
+        if number != 0 {
+            self.send(boot, from, Message::Yielded { number, next: next.filter(|next| *next != boot.node) });
+        }
+    }
+}
+
+/// The session of a key that was claimed with that stamp, if it is not over.
+fn live(boot: &mut Boot, key: Key, stamp: Stamp) -> Option<&mut Session> {
+    boot.sessions.get_mut(&key).filter(|held| held.stamp == stamp && held.superseded.is_none())
 }
