@@ -40,7 +40,7 @@ mod bounds;
 mod caller;
 mod connection;
 mod data;
-mod envelope;
+mod dialect;
 mod error;
 mod frames;
 mod front;

@@ -66,6 +66,7 @@ pub struct Message {
     /// What the client receives.
     pub payload: Payload,
     fingerprint: OnceLock<u64>,
+    encoded: OnceLock<Bytes>,
     /// The same message in memory of its own, where the payload is a slice of a larger buffer: made when
     /// somebody has to keep it for longer.
     own: Option<OnceLock<Arc<Message>>>,
@@ -74,7 +75,8 @@ pub struct Message {
 impl Message {
     /// A message that nobody has looked at yet, whose payload pins no more memory than it has.
     pub(crate) fn new(id: MessageId, idempotent: bool, payload: Payload) -> Self {
-        Self { id, idempotent, payload, fingerprint: OnceLock::new(), own: None }
+        let (fingerprint, encoded) = Default::default();
+        Self { id, idempotent, payload, fingerprint, encoded, own: None }
     }
 
     /// The same, whose payload is a slice of the buffer that it was read into: a few bytes may pin all of it.
@@ -89,10 +91,16 @@ impl Message {
         let copy = || {
             let Payload { kind, bytes } = &self.payload;
             let payload = Payload { kind: *kind, bytes: Bytes::copy_from_slice(bytes) };
-            let fingerprint = self.fingerprint.clone();
-            Arc::new(Self { fingerprint, ..Self::new(self.id.clone(), self.idempotent, payload) })
+            let (fingerprint, encoded) = (self.fingerprint.clone(), self.encoded.clone());
+            Arc::new(Self { fingerprint, encoded, ..Self::new(self.id.clone(), self.idempotent, payload) })
         };
         Arc::clone(own.get_or_init(copy))
+    }
+
+    /// The message as clients get it that do not get the payload as it is. It is made once, however many sessions
+    /// ask; there is one such dialect.
+    pub(crate) fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.encoded.get_or_init(|| encode(self)).clone()
     }
 
     /// What tells the payload from another one, without keeping it: a hash of its bytes and of how they are framed. It

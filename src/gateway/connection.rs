@@ -17,7 +17,7 @@
 //!
 //! What is decided elsewhere: which messages there are and when there are too many
 //! ([`session`](crate::session)), when to ping ([`Heartbeat`]), how frames look
-//! ([`envelope`](crate::gateway::envelope)).
+//! ([`dialect`](crate::gateway::dialect)).
 
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
@@ -32,8 +32,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tracing::debug;
 
-use crate::gateway::envelope;
-use crate::gateway::frames::{FrameKind, Frames};
+use crate::gateway::dialect::Dialect;
+use crate::gateway::frames::Frames;
 use crate::gateway::line::DirectLine;
 use crate::handle::NodeHandle;
 use crate::handler::{Handler, SessionInfo};
@@ -61,9 +61,9 @@ use timers::{Due, arm};
 /// What a connection has to know.
 pub(super) struct Setup {
     pub(super) info: SessionInfo,
-    /// Whether the client speaks `pushmesh.v1`.
-    pub(super) envelope: bool,
-    /// Signs what a client of `pushmesh.v1` comes back with.
+    /// What the client speaks.
+    pub(super) dialect: &'static dyn Dialect,
+    /// Signs what the client comes back with, if its dialect has that.
     pub(super) resume: Arc<ResumeKey>,
     /// When the client's token expires.
     pub(super) expires_unix_ms: Option<u64>,
@@ -143,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (handler, node, info) = (Arc::clone(handler), node.clone(), info.clone());
         if let Some(line) = &setup.line {
             let metrics = Arc::clone(&setup.metrics);
-            session.lend(Box::new(Direct::new(Arc::clone(line), setup.envelope, metrics)));
+            session.lend(Box::new(Direct::new(Arc::clone(line), setup.dialect, metrics)));
         }
         Self {
             socket,
@@ -287,7 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn write(&mut self, batch: Vec<Outgoing>) {
         debug_assert!(self.batch.is_empty(), "one batch is written at a time");
         for outgoing in &batch {
-            let (kind, payload) = envelope::frame(&outgoing.message, self.setup.envelope);
+            let (kind, payload) = self.setup.dialect.message(&outgoing.message);
             self.frames.push(kind, payload);
         }
         self.batch = batch;
@@ -326,11 +326,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.admitted = true;
                 self.due.stall = None;
                 self.setup.metrics.connections_opened.increment(1);
-                if self.setup.envelope {
-                    let (info, stamp) = (&self.setup.info, self.session.stamp());
-                    let resume = self.setup.resume.sign(&info.key, stamp);
-                    let welcome = envelope::welcome(info, stamp, &resume);
-                    self.frames.push(FrameKind::Text, welcome);
+                let Setup { dialect, info, resume, .. } = &self.setup;
+                if let Some((kind, welcome)) = dialect.welcome(info, self.session.stamp(), resume) {
+                    self.frames.push(kind, welcome);
                 }
                 self.pay_ping();
             }

@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use crate::gateway::api::{self, ListParams};
 use crate::gateway::auth::ConnectParams;
-use crate::gateway::envelope::{self, Inbound};
+use crate::gateway::dialect::v1::{self, Inbound};
 use crate::gateway::url::{Params, SessionPath, UserPath};
 use crate::id::{DeviceId, MessageId, UserId};
 use crate::push::{Message, PayloadKind};
@@ -28,10 +28,10 @@ use crate::push::{Message, PayloadKind};
 pub(crate) fn envelope(data: &[u8]) {
     let text = Bytes::copy_from_slice(data);
     // What it carries is the same when it is pushed on.
-    if let Ok(Inbound::Message(payload)) = envelope::parse(&text) {
+    if let Ok(Inbound::Message(payload)) = v1::parse(&text) {
         let (kind, bytes) = (payload.kind, payload.bytes.clone());
         let id = MessageId::new("m").expect("a letter is an id");
-        let pushed = envelope::message(&Message::new(id, false, payload));
+        let pushed = v1::message(&Message::new(id, false, payload));
         let value: Value = serde_json::from_slice(&pushed).expect("an envelope is JSON");
         let carried = match kind {
             PayloadKind::Text => value["data"].as_str().map(|text| text.as_bytes().to_vec()),

@@ -21,6 +21,16 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
     check_coding(request)
 }
 
+/// Whether a header that is a list of tokens has one that is `wanted`.
+pub(super) fn lists(headers: &HeaderMap, name: HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|listed| wanted(listed.trim()))
+}
+
 /// A request that HTTP/1.0 has made may be without a host; every other one has one, and it is one.
 fn check_host<B>(request: &Request<B>) -> Result<(), ApiError> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
@@ -110,6 +120,8 @@ const SINGLE: [HeaderName; 6] = [
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn refusal(method: &str, uri: &str, headers: &[(&str, &str)]) -> Option<&'static str> {
@@ -191,5 +203,18 @@ mod tests {
         assert_eq!(coded(&["gzip", "chunked"]), unknown);
         assert_eq!(coded(&["identity, chunked"]), unknown);
         assert_eq!(coded(&["chunked, chunked"]), Some("bad_request"));
+    }
+
+    #[test]
+    fn a_listed_token_is_found_in_any_place_and_compared_as_its_header_asks() {
+        let headers = HeaderMap::from_iter([
+            (header::CONNECTION, HeaderValue::from_static("keep-alive")),
+            (header::UPGRADE, HeaderValue::from_static("h2c, WebSocket")),
+        ]);
+        let any_case = |token: &str| token.eq_ignore_ascii_case("websocket");
+        assert!(lists(&headers, header::UPGRADE, any_case));
+        assert!(!lists(&headers, header::CONNECTION, any_case));
+        assert!(!lists(&headers, header::UPGRADE, |token| token == "websocket"));
+        assert!(lists(&headers, header::UPGRADE, |token| token == "WebSocket"));
     }
 }

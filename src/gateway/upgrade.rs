@@ -8,7 +8,7 @@
 
 use axum::body::{Body, HttpBody};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -19,8 +19,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::gateway::envelope::SUBPROTOCOL;
+use crate::gateway::dialect::{self, Dialect};
 use crate::gateway::error::ApiError;
+use crate::gateway::head::lists;
 
 /// The socket of a client.
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -29,8 +30,8 @@ pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 pub(super) struct Upgrade {
     accept: String,
     pending: OnUpgrade,
-    /// Whether the client offered [`SUBPROTOCOL`].
-    pub(super) envelope: bool,
+    /// What the client speaks.
+    pub(super) dialect: &'static dyn Dialect,
 }
 
 impl Upgrade {
@@ -61,11 +62,11 @@ impl Upgrade {
             ));
         }
         let accept = derive_accept_key(key.as_bytes());
-        let envelope = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, |token| token == SUBPROTOCOL);
+        let dialect = dialect::offered(headers);
         let Some(pending) = parts.extensions.remove::<OnUpgrade>() else {
             return Err(ApiError::upgrade_required("a WebSocket needs a connection of HTTP/1.1"));
         };
-        Ok(Self { accept, pending, envelope })
+        Ok(Self { accept, pending, dialect })
     }
 
     /// The answer that completes the handshake.
@@ -77,8 +78,8 @@ impl Upgrade {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         let accept = HeaderValue::from_str(&self.accept).expect("base64 is a valid header value");
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        if self.envelope {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        if let Some(name) = self.dialect.subprotocol() {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
         }
         response
     }
@@ -99,16 +100,6 @@ pub(super) fn socket_config(message_bytes_max: usize) -> WebSocketConfig {
         .max_write_buffer_size(CONTROL_BUFFER_BYTES)
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max))
-}
-
-/// Whether a header that is a list of tokens has one that is `wanted`.
-fn lists(headers: &HeaderMap, name: HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|listed| wanted(listed.trim()))
 }
 
 /// Whether a `Sec-WebSocket-Key` is what RFC 6455 section 4.2.1 asks for. Its value means nothing,
@@ -210,18 +201,5 @@ mod tests {
             Some("upgrade_required"),
             "there is no connection behind it"
         );
-    }
-
-    #[test]
-    fn a_listed_token_is_found_in_any_place_and_compared_as_its_header_asks() {
-        let headers = HeaderMap::from_iter([
-            (header::CONNECTION, HeaderValue::from_static("keep-alive")),
-            (header::UPGRADE, HeaderValue::from_static("h2c, WebSocket")),
-        ]);
-        let any_case = |token: &str| token.eq_ignore_ascii_case("websocket");
-        assert!(lists(&headers, header::UPGRADE, any_case));
-        assert!(!lists(&headers, header::CONNECTION, any_case));
-        assert!(!lists(&headers, header::UPGRADE, |token| token == "websocket"));
-        assert!(lists(&headers, header::UPGRADE, |token| token == "WebSocket"));
     }
 }

@@ -90,7 +90,7 @@ async fn run(
     lease: Lease,
     expires_unix_ms: Option<u64>,
 ) {
-    let envelope = upgrade.envelope;
+    let dialect = upgrade.dialect;
     // Until the answer is out nobody watches the session; a client that does not take it must not
     // hold the key.
     let upgraded = upgrade.socket(gateway.config.limits.max_client_message_bytes);
@@ -104,7 +104,7 @@ async fn run(
     let timers = &gateway.config.timers;
     let setup = Setup {
         info: SessionInfo { key: session.names().clone(), node: gateway.config.name.clone() },
-        envelope,
+        dialect,
         resume: Arc::clone(&gateway.resume),
         expires_unix_ms,
         timers: HeartbeatTimers {

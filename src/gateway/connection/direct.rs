@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::gateway::envelope;
+use crate::gateway::dialect::Dialect;
 use crate::gateway::line::DirectLine;
 use crate::metrics::Metrics;
 use crate::metrics::label::Writer;
@@ -12,20 +12,24 @@ use crate::session::{DirectWriter, Taken};
 /// The line of one client, and how it wants its messages.
 pub(super) struct Direct {
     line: Arc<dyn DirectLine>,
-    envelope: bool,
+    dialect: &'static dyn Dialect,
     metrics: Arc<Metrics>,
 }
 
 impl Direct {
-    /// Writes to `line`, with an `envelope` or without.
-    pub(super) fn new(line: Arc<dyn DirectLine>, envelope: bool, metrics: Arc<Metrics>) -> Self {
-        Self { line, envelope, metrics }
+    /// Writes to `line` in this dialect.
+    pub(super) fn new(
+        line: Arc<dyn DirectLine>,
+        dialect: &'static dyn Dialect,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { line, dialect, metrics }
     }
 }
 
 impl DirectWriter for Direct {
     fn write(&self, message: &Message) -> Taken {
-        let (kind, payload) = envelope::frame(message, self.envelope);
+        let (kind, payload) = self.dialect.message(message);
         let taken = self.line.write(kind, payload);
         // Of one that is begun the task counts the rest.
         if taken == Taken::All {

@@ -11,8 +11,7 @@ use tracing::debug;
 
 use super::ending::Ending;
 use super::{Connection, call};
-use crate::gateway::envelope::{self, Inbound};
-use crate::gateway::frames::FrameKind;
+use crate::gateway::dialect::Heard;
 use crate::metrics::label::ClientError;
 use crate::push::{Payload, PayloadKind};
 use crate::session::CloseReason;
@@ -58,38 +57,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn message(&mut self, payload: Payload) {
         self.heartbeat.message(self.opened.elapsed());
         self.setup.metrics.client_messages.increment(1);
-        if self.setup.envelope {
-            self.enveloped(&payload);
-        } else {
-            self.handle(payload);
-        }
-    }
-
-    fn enveloped(&mut self, payload: &Payload) {
-        if payload.kind == PayloadKind::Binary {
-            self.setup.metrics.client_errors.with(ClientError::Binary).increment(1);
-            self.session.close(CloseReason::Policy("pushmesh.v1 has text frames only"));
-            return;
-        }
-        match envelope::parse(&payload.bytes) {
-            Ok(inbound) => {
-                self.bad_frames = 0;
-                match inbound {
-                    Inbound::Message(payload) => self.handle(payload),
-                    Inbound::Ack => self.setup.metrics.client_acks.increment(1),
-                    Inbound::Ping => self.frames.push(FrameKind::Text, envelope::pong()),
-                }
-            }
-            Err(bad) => {
-                self.setup.metrics.client_errors.with(bad.code).increment(1);
+        match self.setup.dialect.heard(payload) {
+            Heard::Message(payload) => self.handle(payload),
+            Heard::Ack => self.setup.metrics.client_acks.increment(1),
+            Heard::Question { answer: (kind, answer) } => self.frames.push(kind, answer),
+            Heard::Nonsense { code, answer: (kind, answer) } => {
+                self.setup.metrics.client_errors.with(code).increment(1);
                 self.bad_frames += 1;
                 if self.bad_frames > BAD_FRAMES_MAX {
                     self.session.close(CloseReason::Policy("too many frames that are not understood"));
                 } else {
-                    self.frames.push(FrameKind::Text, envelope::error(&bad));
+                    self.frames.push(kind, answer);
                 }
+                return;
+            }
+            Heard::Refused { code, reason } => {
+                self.setup.metrics.client_errors.with(code).increment(1);
+                self.session.close(CloseReason::Policy(reason));
+                return;
             }
         }
+        self.bad_frames = 0;
     }
 
     fn handle(&mut self, payload: Payload) {
@@ -111,6 +99,6 @@ fn is_refused(close: &CloseFrame) -> bool {
     close.code == CloseCode::Protocol && close.reason == "Protocol violation"
 }
 
-/// Frames in a row that a `pushmesh.v1` client may get wrong. Guess: a bug shows at once, a flood
+/// Frames in a row that a client may get wrong. Guess: a bug shows at once, a flood
 /// ends.
 const BAD_FRAMES_MAX: usize = 8;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::*;
+use crate::gateway::dialect;
 use crate::gateway::line::Line;
 use crate::gateway::upgrade::socket_config;
 use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
@@ -71,7 +72,7 @@ impl Clock for FixedClock {
 }
 
 struct Options {
-    envelope: bool,
+    subprotocol: Option<&'static str>,
     /// Whether messages may be written directly.
     direct: bool,
     pipe_bytes: usize,
@@ -83,7 +84,7 @@ struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            envelope: false,
+            subprotocol: None,
             direct: true,
             pipe_bytes: 64 << 10,
             idle: None,
@@ -128,7 +129,7 @@ async fn connect(options: Options) -> Fixture {
     let seconds = Duration::from_secs;
     let setup = Setup {
         info: SessionInfo { key, node: NodeName::new("n1").unwrap() },
-        envelope: options.envelope,
+        dialect: dialect::named(options.subprotocol),
         resume: Arc::new(resume_key()),
         expires_unix_ms: options.expires_unix_ms,
         timers: HeartbeatTimers { interval: seconds(25), timeout: seconds(60), idle: options.idle },
@@ -476,7 +477,7 @@ async fn pushes_and_a_close_do_not_wait_for_a_slow_handler_that_is_never_cancell
 
 #[tokio::test(start_paused = true)]
 async fn an_enveloped_client_is_welcomed_first_and_can_ping_and_acknowledge() {
-    let mut fixture = connect(Options { envelope: true, ..Options::default() }).await;
+    let mut fixture = connect(Options { subprotocol: Some("pushmesh.v1"), ..Options::default() }).await;
     let _pushed = fixture.push("m1", Payload::text("a\"b"));
     let welcome = fixture.receive_json().await;
     assert_eq!((&welcome["type"], &welcome["session"]), (&"welcome".into(), &"7".into()));
@@ -492,7 +493,7 @@ async fn an_enveloped_client_is_welcomed_first_and_can_ping_and_acknowledge() {
 
 #[tokio::test(start_paused = true)]
 async fn an_enveloped_client_may_err_some_times_in_a_row_but_not_for_ever() {
-    let mut fixture = connect(Options { envelope: true, ..Options::default() }).await;
+    let mut fixture = connect(Options { subprotocol: Some("pushmesh.v1"), ..Options::default() }).await;
     assert_eq!(fixture.receive_json().await["type"], "welcome");
     for _ in 0..2 {
         for _ in 0..8 {
@@ -509,7 +510,7 @@ async fn an_enveloped_client_may_err_some_times_in_a_row_but_not_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn an_enveloped_client_that_sends_a_binary_frame_is_closed() {
-    let mut fixture = connect(Options { envelope: true, ..Options::default() }).await;
+    let mut fixture = connect(Options { subprotocol: Some("pushmesh.v1"), ..Options::default() }).await;
     fixture.send(vec![0]).await;
     assert_eq!(fixture.receive_close().await, (1008, "pushmesh.v1 has text frames only".to_owned()));
 }
@@ -525,7 +526,7 @@ async fn a_client_that_vanishes_ends_the_session_and_interrupts_what_was_being_w
 
 #[tokio::test(start_paused = true)]
 async fn a_message_to_a_client_at_rest_is_written_without_its_task() {
-    let mut fixture = connect(Options { envelope: true, ..Options::default() }).await;
+    let mut fixture = connect(Options { subprotocol: Some("pushmesh.v1"), ..Options::default() }).await;
     assert_eq!(fixture.receive_json().await["type"], "welcome");
     tokio::task::yield_now().await; // Its task goes back to its rest.
     assert_eq!(fixture.push("m1", Payload::text("hi")).now_or_never(), Some(Ok(Outcome::Delivered)));

@@ -1,7 +1,6 @@
 //! The subprotocol `pushmesh.v1`: JSON objects with a `type` instead of bare payloads.
 //!
-//! Without the subprotocol a frame is a payload as pushed, so that any client works. With it, each
-//! message has its id, the client can acknowledge and can ask whether the server is there. Every
+//! Each message has its id, the client can acknowledge and can ask whether the server is there. Every
 //! frame is text. Fields that are not known are ignored, so that later versions can add some.
 
 use base64::Engine;
@@ -10,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::{Dialect, Heard};
 use crate::gateway::data;
 use crate::gateway::frames::FrameKind;
 use crate::handler::SessionInfo;
@@ -17,9 +17,37 @@ use crate::id::{DeviceId, MessageId, NodeName, Stamp, UserId};
 use crate::json;
 use crate::metrics::label::{ClientError, Label as _};
 use crate::push::{Message, Payload, PayloadKind};
+use crate::token::ResumeKey;
 
-/// The name in `Sec-WebSocket-Protocol`.
-pub(super) const SUBPROTOCOL: &str = "pushmesh.v1";
+/// The dialect.
+pub(super) struct V1;
+
+impl Dialect for V1 {
+    fn subprotocol(&self) -> Option<&'static str> {
+        Some("pushmesh.v1")
+    }
+
+    fn welcome(&self, info: &SessionInfo, stamp: Stamp, resume: &ResumeKey) -> Option<(FrameKind, Bytes)> {
+        Some((FrameKind::Text, welcome(info, stamp, &resume.sign(&info.key, stamp))))
+    }
+
+    fn message(&self, pushed: &Message) -> (FrameKind, Bytes) {
+        (FrameKind::Text, pushed.encoded(message))
+    }
+
+    fn heard(&self, payload: Payload) -> Heard {
+        if payload.kind == PayloadKind::Binary {
+            let (code, reason) = (ClientError::Binary, "pushmesh.v1 has text frames only");
+            return Heard::Refused { code, reason };
+        }
+        match parse(&payload.bytes) {
+            Ok(Inbound::Message(payload)) => Heard::Message(payload),
+            Ok(Inbound::Ack) => Heard::Ack,
+            Ok(Inbound::Ping) => Heard::Question { answer: (FrameKind::Text, pong()) },
+            Err(bad) => Heard::Nonsense { code: bad.code, answer: (FrameKind::Text, error(&bad)) },
+        }
+    }
+}
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -54,23 +82,13 @@ impl Outbound<'_> {
 }
 
 /// The first frame of a session. `resume` is its resume token.
-pub(super) fn welcome(info: &SessionInfo, stamp: Stamp, resume: &str) -> Bytes {
+fn welcome(info: &SessionInfo, stamp: Stamp, resume: &str) -> Bytes {
     let (user, device) = (&info.key.user, &info.key.device);
     Outbound::Welcome { user, device, node: &info.node, session: stamp.raw().to_string(), resume }.encode()
 }
 
-/// The frame of a message, for a client that wants it in an envelope or bare.
-pub(super) fn frame(pushed: &Message, enveloped: bool) -> (FrameKind, Bytes) {
-    let Payload { kind, bytes } = &pushed.payload;
-    match kind {
-        _ if enveloped => (FrameKind::Text, message(pushed)),
-        PayloadKind::Text => (FrameKind::Text, bytes.clone()),
-        PayloadKind::Binary => (FrameKind::Binary, bytes.clone()),
-    }
-}
-
 /// A pushed message.
-pub(super) fn message(message: &Message) -> Bytes {
+pub(in crate::gateway) fn message(message: &Message) -> Bytes {
     let bytes = &message.payload.bytes;
     let text = match message.payload.kind {
         PayloadKind::Text => std::str::from_utf8(bytes).ok(),
@@ -82,18 +100,18 @@ pub(super) fn message(message: &Message) -> Bytes {
 }
 
 /// The answer to a client's `ping`.
-pub(super) fn pong() -> Bytes {
+fn pong() -> Bytes {
     Outbound::Pong.encode()
 }
 
 /// What is wrong with a client's frame.
-pub(super) fn error(bad: &BadFrame) -> Bytes {
+fn error(bad: &BadFrame) -> Bytes {
     Outbound::Error { code: bad.code.as_str(), message: bad.message }.encode()
 }
 
 /// What a client says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Inbound {
+pub(in crate::gateway) enum Inbound {
     /// Something for the application.
     Message(Payload),
     /// It has a message.
@@ -104,8 +122,8 @@ pub(super) enum Inbound {
 
 /// A frame that is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BadFrame {
-    pub(super) code: ClientError,
+pub(in crate::gateway) struct BadFrame {
+    code: ClientError,
     message: &'static str,
 }
 
@@ -121,7 +139,7 @@ struct Frame<'a> {
 }
 
 /// Reads a text frame of a client.
-pub(super) fn parse(text: &Bytes) -> Result<Inbound, BadFrame> {
+pub(in crate::gateway) fn parse(text: &Bytes) -> Result<Inbound, BadFrame> {
     let Ok(frame) = json::object::<Frame<'_>>(text) else {
         return Err(bad_message("a frame is a JSON object with a `type` that is a string"));
     };

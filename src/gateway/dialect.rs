@@ -1,0 +1,119 @@
+//! What the frames of a client mean, and how messages look to it: one file for each subprotocol.
+//!
+//! | subprotocol | dialect |
+//! |---|---|
+//! | none | `plain.rs`: bare payloads |
+//! | `pushmesh.v1` | `v1.rs`: JSON envelopes |
+
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+
+use crate::gateway::frames::FrameKind;
+use crate::gateway::head::lists;
+use crate::handler::SessionInfo;
+use crate::id::Stamp;
+use crate::metrics::label::ClientError;
+use crate::push::{Message, Payload};
+use crate::token::ResumeKey;
+
+mod plain;
+pub(super) mod v1;
+
+/// What one client speaks.
+pub(super) trait Dialect: Send + Sync {
+    /// Its name in `Sec-WebSocket-Protocol`.
+    fn subprotocol(&self) -> Option<&'static str>;
+
+    /// The first frame of a session, if there is one. `resume` signs what the client comes back with.
+    fn welcome(&self, info: &SessionInfo, stamp: Stamp, resume: &ResumeKey) -> Option<(FrameKind, Bytes)>;
+
+    /// The frame of a message.
+    fn message(&self, pushed: &Message) -> (FrameKind, Bytes);
+
+    /// What a frame of the client means.
+    fn heard(&self, payload: Payload) -> Heard;
+}
+
+/// What a client says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Something for the application.
+    Message(Payload),
+    /// It has a message.
+    Ack,
+    /// Something that is answered here.
+    Question {
+        /// With this.
+        answer: (FrameKind, Bytes),
+    },
+    /// It is not understood. Some of that is forgiven.
+    Nonsense {
+        /// What is wrong.
+        code: ClientError,
+        /// What the client is told.
+        answer: (FrameKind, Bytes),
+    },
+    /// It must not be said, and ends the session.
+    Refused {
+        /// What is wrong.
+        code: ClientError,
+        /// What the client is told.
+        reason: &'static str,
+    },
+}
+
+/// The dialect with that subprotocol, if there is one.
+#[cfg(test)]
+pub(super) fn named(subprotocol: Option<&str>) -> &'static dyn Dialect {
+    DIALECTS.iter().find(|dialect| dialect.subprotocol() == subprotocol).copied().unwrap_or(&plain::Plain)
+}
+
+/// The dialect that a handshake asks for: the first one here that it offers, or bare payloads.
+pub(super) fn offered(headers: &HeaderMap) -> &'static dyn Dialect {
+    let offers = |dialect: &&&dyn Dialect| {
+        let name = dialect.subprotocol();
+        name.is_some_and(|name| lists(headers, header::SEC_WEBSOCKET_PROTOCOL, |token| token == name))
+    };
+    DIALECTS.iter().find(offers).copied().unwrap_or(&plain::Plain)
+}
+
+/// Those that a handshake has to ask for.
+static DIALECTS: [&dyn Dialect; 1] = [&v1::V1];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::http::HeaderValue;
+
+    use super::*;
+    use crate::id::MessageId;
+
+    fn asked(protocols: &[&'static str]) -> Option<&'static str> {
+        let mut headers = HeaderMap::new();
+        for protocol in protocols {
+            headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        }
+        offered(&headers).subprotocol()
+    }
+
+    #[test]
+    fn a_dialect_is_spoken_where_it_is_offered_by_its_exact_name() {
+        assert_eq!(asked(&["graphql-ws, pushmesh.v1"]), Some("pushmesh.v1"));
+        assert_eq!(asked(&["other", "pushmesh.v1"]), Some("pushmesh.v1"));
+        for none in [&[][..], &["PUSHMESH.V1"], &["pushmesh.v2, mqtt"]] {
+            assert_eq!(asked(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_encoded_once_however_many_sessions_get_it() {
+        let message = Arc::new(Message::new(MessageId::new("m").unwrap(), false, Payload::text("hello")));
+        let dialect = DIALECTS[0];
+        let (_, first) = dialect.message(&message);
+        let (_, second) = dialect.message(&message.kept());
+        assert_eq!(first.as_ptr(), second.as_ptr());
+        let (_, bare) = plain::Plain.message(&message);
+        assert_eq!(bare.as_ptr(), message.payload.bytes.as_ptr());
+    }
+}
