@@ -112,8 +112,8 @@ impl Replica {
     }
 
     /// Claims `key` for this node, above every stamp known here and above `seen`. `resumed` is the stamp
-    /// of the session that the client has proven to be its own. `register` is called before anybody can
-    /// see the claim, under the lock of the directory.
+    /// of the session that the client has proven to be its own, `over` that of one that its owner was asked for and does
+    /// not have. `register` is called before anybody can see the claim, under the lock of the directory.
     ///
     /// # Errors
     /// [`Held`], only under [`Takeover::RejectNewer`].
@@ -123,12 +123,14 @@ impl Replica {
         now_ms: u64,
         seen: Option<Stamp>,
         resumed: Option<Stamp>,
+        over: Option<Stamp>,
         register: impl FnOnce(Stamp),
     ) -> Result<Claimed, Held> {
         let mut directory = self.lock();
         let mut shards = &*self.shards;
         let rejects = self.takeover == Takeover::RejectNewer;
-        if rejects && self.lookup(key).is_some_and(|held| !held.admits(resumed)) {
+        let stands = |held: Owned| !held.admits(resumed) && Some(held.stamp) != over;
+        if rejects && self.lookup(key).is_some_and(stands) {
             return Err(Held);
         }
         let stamp = directory.next_stamp(key, now_ms, seen.max(resumed), &mut shards);
@@ -136,7 +138,8 @@ impl Replica {
         let excluded = displaced.len();
         displaced.retain(|(_, owned)| owned.owner != self.me);
         register(stamp);
-        let lost = directory.claim(key, Claim { stamp, state: ClaimState::Connected }, &mut shards);
+        let state = if rejects && resumed.is_some() { ClaimState::Resumed } else { ClaimState::Connected };
+        let lost = directory.claim(key, Claim { stamp, state }, &mut shards);
         self.publish(directory);
         Ok(Claimed { stamp, excluded, displaced, lost })
     }
@@ -284,6 +287,12 @@ impl Replica {
     #[must_use]
     pub fn lookup(&self, key: Key) -> Option<Owned> {
         self.read(key.user).lookup(key)
+    }
+
+    /// See [`View::rival`].
+    #[must_use]
+    pub fn rival(&self, key: Key) -> Option<Owned> {
+        self.read(key.user).rival(key)
     }
 
     /// The visible owner of a session, the claim `(owner, stamp)` aside: that owner says that it is over.

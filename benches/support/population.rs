@@ -168,7 +168,7 @@ pub(crate) fn claim(replica: &Replica, number: u64) {
 
 /// Claims a key for the node of the replica, and returns the stamp.
 pub(crate) fn claim_key(replica: &Replica, key: Key) -> Stamp {
-    replica.claim(key, NOW_MS, None, None, |_| {}).expect("this policy refuses nobody").stamp
+    replica.claim(key, NOW_MS, None, None, None, |_| {}).expect("this policy refuses nobody").stamp
 }
 
 /// The names of a session by its number.

@@ -25,8 +25,9 @@ pub struct Claim {
 pub enum ClaimState {
     /// A socket is open.
     Connected = 0,
-    /// No socket, but the session is kept for a resume.
-    Parked = 1,
+    /// The same, and under `reject-newer` its client has proven an earlier session: it is the one that pushes follow,
+    /// also while the owner of the earlier one does not answer.
+    Resumed = 1,
     /// The owner has let go of it for another connection of its client, and releases it soon.
     Yielded = 2,
 }
@@ -35,7 +36,7 @@ impl ClaimState {
     /// The state of this byte, if it is one.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Connected, Self::Parked, Self::Yielded].into_iter().find(|state| *state as u8 == byte)
+        [Self::Connected, Self::Resumed, Self::Yielded].into_iter().find(|state| *state as u8 == byte)
     }
 
     /// The word in the API.
@@ -43,7 +44,7 @@ impl ClaimState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "connected",
-            Self::Parked => "parked",
+            Self::Resumed => "resumed",
             Self::Yielded => "yielded",
         }
     }

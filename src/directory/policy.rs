@@ -3,7 +3,7 @@
 //! | when | rule |
 //! |---|---|
 //! | a client wants to connect | [`admit`], judged by what the directory shows |
-//! | under `reject-newer`, before the claim | [`below_earlier`]: the client's own earlier session ends first |
+//! | under `reject-newer`, before the claim | [`below_earlier`]: the client's own earlier session ends first; [`doubts`]: whether it is its own |
 //! | after the claim | [`asked_after`]: whoever holds what the claim excludes |
 //! | another node asks | [`yields`] |
 //! | a claim of this node has lost | [`fate`], and [`standing`] for as long as it is disputed |
@@ -40,7 +40,9 @@ pub fn admit(
     let held = shown.iter().find(|(key, _)| key.device == device).map(|(_, owned)| owned);
     match policy {
         Takeover::OnePerUser | Takeover::MaxPerUser(_) => Ok(()),
-        Takeover::RejectNewer if held.is_some_and(|held| !held.admits(resumed)) => {
+        Takeover::RejectNewer
+            if held.is_some_and(|held| !held.admits(resumed) && !doubts(policy, Some(held), resumed)) =>
+        {
             Err(Refusal::SessionExists)
         }
         Takeover::ExclusiveDevice | Takeover::RejectNewer => {
@@ -60,9 +62,18 @@ impl Owned {
         match self.state {
             ClaimState::Yielded => resumed >= Some(self.stamp),
             // Equal and not at least: a later claim of the same device may have been one that lost.
-            ClaimState::Connected | ClaimState::Parked => resumed == Some(self.stamp),
+            ClaimState::Connected | ClaimState::Resumed => resumed == Some(self.stamp),
         }
     }
+}
+
+/// Whether under `reject-newer` the owner of `held` has to be asked for it: the client has proven a later session of the key,
+/// which may have been that one's successor, or have lost against it. Unless the owner has the session the client may take
+/// its place.
+#[must_use]
+pub fn doubts(policy: Takeover, held: Option<&Owned>, resumed: Option<Stamp>) -> bool {
+    let later = |held: &Owned| !held.admits(resumed) && resumed > Some(held.stamp);
+    policy == Takeover::RejectNewer && held.is_some_and(later)
 }
 
 /// Under `reject-newer` the owner of `held` ends it before the claim is made, if it is the client's own earlier session: the
@@ -245,9 +256,8 @@ mod tests {
         let (exists, held) = (Some(Refusal::SessionExists), Some((5, ClaimState::Connected)));
         assert_eq!(decide(Takeover::RejectNewer, 1, held, None), exists);
         assert_eq!(decide(Takeover::RejectNewer, MOST, held, None), exists);
-        for another in [4, 6] {
-            assert_eq!(decide(Takeover::RejectNewer, 1, held, Some(another)), exists, "{another}");
-        }
+        assert_eq!(decide(Takeover::RejectNewer, 1, held, Some(4)), exists);
+        assert_eq!(decide(Takeover::RejectNewer, 1, held, Some(6)), None, "its owner is asked");
         assert_eq!(decide(Takeover::RejectNewer, 1, held, Some(5)), None);
         assert_eq!(decide(Takeover::RejectNewer, 1, None, Some(5)), None, "it is gone");
     }
@@ -269,6 +279,19 @@ mod tests {
                 assert_eq!(decide(policy, sessions, held, None), None, "{policy} with {sessions}");
             }
         }
+    }
+
+    #[test]
+    fn an_owner_is_asked_where_the_client_has_proven_a_later_session() {
+        let held = owned("b", 5, ClaimState::Connected);
+        let asks = |policy, resumed: Option<u64>| doubts(policy, Some(&held), resumed.map(stamp));
+        assert_eq!(
+            [None, Some(4), Some(5), Some(6)].map(|token| asks(Takeover::RejectNewer, token)),
+            [false, false, false, true]
+        );
+        assert!(!asks(Takeover::ExclusiveDevice, Some(6)));
+        let yielded = owned("b", 5, ClaimState::Yielded);
+        assert!(!doubts(Takeover::RejectNewer, Some(&yielded), Some(stamp(6))), "it says so itself");
     }
 
     /// Whom a claim with the stamp 9 of a client that has proven `resumed` asks, and below which stamp.

@@ -1,7 +1,8 @@
 //! Who owns what, over all sections: the index that every push reads.
 //!
 //! `View(key) = max by (stamp, node name, incarnation)` over the rows whose slot is seen. Under
-//! `reject-newer` it is the minimum: there the older claim stays, unless it has yielded. Which sessions a node has to let go of
+//! `reject-newer` it is the minimum: there the older claim stays, unless it has yielded or its client has resumed
+//! elsewhere ([`View::leads`]). Which sessions a node has to let go of
 //! is judged by the rows of proven slots alone ([`View::lost`]). A view is one shard of the whole:
 //! [`replica`](crate::replica) spreads the users over several.
 
@@ -149,6 +150,13 @@ impl View {
         self.winner(rows).map(|(_, owned)| owned)
     }
 
+    /// The visible owner whose claim ends all other sessions of the key. Pushes may follow another one.
+    #[must_use]
+    pub fn rival(&self, key: Key) -> Option<Owned> {
+        let rows = self.table.user(key.user).filter(|row| row.key == key);
+        self.best_rows(rows, Self::beats).next().map(|row| self.owned(row))
+    }
+
     /// The greatest stamp of a key, hidden owners and unfinished snapshots included: what a new
     /// claim has to exceed. Where the sessions of a user exclude each other it is the user's.
     #[must_use]
@@ -211,7 +219,7 @@ impl View {
         }
         let own = |row: &&Row| row.slot == SlotId::OWN;
         let proven = self.table.user(user).filter(|row| self.slots.is_proven(row.slot));
-        let mut winners: Vec<_> = self.winning_rows(proven).collect();
+        let mut winners: Vec<_> = self.best_rows(proven, Self::beats).collect();
         let mut lost: Vec<_> = self
             .table
             .user(user)
@@ -275,7 +283,8 @@ impl View {
         Some((row.claim().stamp, &holder.owner, holder.incarnation))
     }
 
-    /// Whether of two visible rows of one key `a` wins: strictly, so that none beats itself.
+    /// Whether of two visible rows of one key the session of `b` ends for that of `a`: strictly, so that none beats
+    /// itself.
     fn beats(&self, a: &Row, b: &Row) -> bool {
         if self.takeover != Takeover::RejectNewer {
             return self.rank(a) > self.rank(b);
@@ -288,10 +297,23 @@ impl View {
         }
     }
 
+    /// Whether of two visible rows of one key pushes follow `a`. Under `reject-newer` a client that has proven an earlier
+    /// session is where it has resumed, whatever the owner of the earlier one says: it may be dead.
+    fn leads(&self, a: &Row, b: &Row) -> bool {
+        if self.takeover != Takeover::RejectNewer {
+            return self.beats(a, b);
+        }
+        match [a, b].map(|row| row.claim().state == ClaimState::Resumed) {
+            [false, false] => self.beats(a, b),
+            [true, true] => self.rank(a) > self.rank(b),
+            [a_has, _] => a_has,
+        }
+    }
+
     fn winner<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Option<(&'a Row, Owned)> {
         let row = rows
             .filter(|row| self.slots.seen(row.slot).is_some())
-            .reduce(|best, row| if self.beats(row, best) { row } else { best })?;
+            .reduce(|best, row| if self.leads(row, best) { row } else { best })?;
         Some((row, self.owned(row)))
     }
 
@@ -306,13 +328,21 @@ impl View {
         self.winning_rows(rows).map(|row| (row, self.owned(row)))
     }
 
-    /// The winner of each key, for rows in the order of keys.
+    /// The row of each key that pushes follow, for rows in the order of keys.
     fn winning_rows<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = &'a Row> {
+        self.best_rows(rows, Self::leads)
+    }
+
+    fn best_rows<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a Row>,
+        better: fn(&Self, &Row, &Row) -> bool,
+    ) -> impl Iterator<Item = &'a Row> {
         let mut seen = rows.filter(|row| self.slots.seen(row.slot).is_some()).peekable();
         std::iter::from_fn(move || {
             let mut best = seen.next()?;
             while let Some(row) = seen.next_if(|row| row.key == best.key) {
-                if self.beats(row, best) {
+                if better(self, row, best) {
                     best = row;
                 }
             }

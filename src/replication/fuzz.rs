@@ -27,7 +27,7 @@ pub(crate) fn section(data: &[u8]) {
     );
     let key = hasher.key(&names);
     let replica = Arc::new(Replica::new(name(ME), Incarnation(1), hasher, takeover, Tuning::default()));
-    let _ = replica.claim(key, 5, None, None, |_| {});
+    let _ = replica.claim(key, 5, None, None, None, |_| {});
     let frames = frames::<SectionFrame>(stream, 0);
     let boot = frames.iter().find_map(|(frame, _)| match frame {
         SectionFrame::Snapshot(SnapshotFrame::Begin(position)) => Some(position.incarnation),

@@ -55,6 +55,14 @@ impl Router {
         let key = parts.replica.hasher().key(&names);
         let policy = parts.replica.takeover();
         let held = parts.replica.lookup(key);
+        let doubted = held.as_ref().filter(|held| policy::doubts(policy, Some(held), resumed));
+        if let Some(held) = doubted {
+            let patience = Patience::until(Instant::now() + limits::TAKEOVER_TIMEOUT);
+            if self.confirms(&names, key, held, patience).await {
+                return Err(Held);
+            }
+        }
+        let over = doubted.map(|held| held.stamp);
         if let Some(below) = policy::below_earlier(policy, held.as_ref(), resumed)
             && let Some(held) = held
         {
@@ -70,7 +78,7 @@ impl Router {
         let seen = yielded.as_ref().map(|(_, stamp)| *stamp);
         let user = names.user.clone();
         let (mut session, mut replaced) = (None, None);
-        let claimed = parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, |stamp| {
+        let claimed = parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, over, |stamp| {
             let opened = Arc::new(Session::new(names, key, stamp, resumed, parts.outbox));
             replaced = parts.registry.insert(&opened);
             session = Some(opened);
@@ -213,7 +221,7 @@ mod tests {
         let faster = Some(Stamp::from_raw(10 << 16));
         let open = || {
             let mut opened = None;
-            let claimed = replica.claim(key, 5, faster, None, |stamp| {
+            let claimed = replica.claim(key, 5, faster, None, None, |stamp| {
                 let limits = OutboxLimits { messages_max: 1, bytes_max: 1 };
                 let session = Arc::new(Session::new(names.clone(), key, stamp, None, limits));
                 registry.insert(&session);

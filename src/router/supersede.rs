@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::directory::policy::{self, Fate, Standing};
 use crate::directory::{Lost, Owned, Rival};
-use crate::id::{NodeName, Stamp};
+use crate::id::{NodeName, SessionKey, Stamp};
+use crate::key::Key;
 use crate::limits;
 use crate::push::Outcome;
 use crate::router::attempt::Patience;
@@ -82,17 +83,29 @@ impl Router {
         if session.closing().is_some() {
             return Standing::Undisputed;
         }
-        let held = self.parts.replica.lookup(session.key());
+        let held = self.parts.replica.rival(session.key());
         policy::standing(&self.parts.me, session.stamp(), session.succeeds(), held)
+    }
+
+    /// Whether the owner of a claim has the session of that very claim.
+    pub(super) async fn confirms(
+        &self,
+        names: &SessionKey,
+        key: Key,
+        held: &Owned,
+        patience: Patience,
+    ) -> bool {
+        let confirm = Errand::Confirm { stamp: held.stamp };
+        let recipients = Recipients::Devices { user: names.user.clone(), devices: vec![key.device] };
+        let asked = self.send(&held.owner, recipients, &confirm);
+        matches!(self.outcomes(asked, 1, patience).await.pop(), Some((_, Outcome::Delivered)))
     }
 
     /// Closes the session if the owner of the older claim has the session of that very claim.
     pub(crate) async fn give_way(&self, session: &Session, held: Owned) {
-        let Owned { owner, stamp, .. } = held;
-        let (user, devices) = (session.names().user.clone(), vec![session.key().device]);
-        let asked = self.send(&owner, Recipients::Devices { user, devices }, &Errand::Confirm { stamp });
         let patience = Patience::until(Instant::now() + self.parts.push_timeout);
-        if let Some((_, Outcome::Delivered)) = self.outcomes(asked, 1, patience).await.pop() {
+        if self.confirms(session.names(), session.key(), &held, patience).await {
+            let Owned { owner, stamp, .. } = held;
             session.close(CloseReason::Superseded { owner, stamp });
             self.parts.replica.yielded(session.key(), session.stamp());
         }

@@ -188,6 +188,39 @@ async fn where_newer_ones_are_rejected_the_last_token_counts_and_none_before_it(
     }
 }
 
+#[tokio::test]
+async fn where_newer_ones_are_rejected_a_client_of_a_dead_node_is_reached_where_it_has_resumed() {
+    let cluster = Cluster::start_with(3, &["--takeover", "reject-newer"]).await;
+    let (_first, welcome) = join(cluster.node(0), "device", "d").await;
+    cluster.shows("u", &[("d", "n1")]).await;
+    cluster.node(0).process.kill();
+    // The others do not know it yet, and the dead node's claim is older.
+    let (mut second, again) = join(cluster.node(1), "resume", text(&welcome, "resume")).await;
+    assert_eq!(cluster.node(1).push("u", "here").await.json["delivered"], 1);
+    assert_eq!(second.next_json().await["data"], "here");
+    let node = cluster.node(2);
+    eventually("the other node follows", async || {
+        let rows = node.get("/v1/explain/users/u").await.json["rows"].clone();
+        let wins = |row: &&Value| row["wins"] == true && row["stamp"] == again["session"];
+        if rows.as_array().into_iter().flatten().any(|row| wins(&row)) { Ok(()) } else { Err(rows) }
+    })
+    .await;
+    assert_eq!(node.push("u", "there").await.json["delivered"], 1);
+    assert_eq!(second.next_json().await["data"], "there");
+    let stale = node.dial().user("u").query("resume", text(&welcome, "resume")).refused().await;
+    assert_eq!(stale.error(), (409, "session_exists"));
+    // It goes, and nobody but the dead node has a session of the device.
+    second.close().await;
+    eventually("its claim is released", async || {
+        let stamps = claims(node).await;
+        if stamps.contains(&again["session"]) { Err(stamps) } else { Ok(()) }
+    })
+    .await;
+    let (mut third, _) = join(node, "resume", text(&again, "resume")).await;
+    assert_eq!(node.push("u", "again").await.json["delivered"], 1);
+    assert_eq!(third.next_json().await["data"], "again");
+}
+
 /// The stamps of all claims of the user that a node shows.
 async fn claims(node: &Node) -> Vec<Value> {
     let rows = node.get("/v1/explain/users/u").await.json["rows"].clone();

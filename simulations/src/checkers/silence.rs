@@ -150,7 +150,7 @@ mod tests {
             Tuning::default(),
         );
         let key = replica.hasher().key(&session_key(0));
-        let claimed = replica.claim(key, 5, None, None, |_| {}).unwrap();
+        let claimed = replica.claim(key, 5, None, None, None, |_| {}).unwrap();
         let (commands, _) = mpsc::channel(1);
         let (replica, observer) = (Arc::new(replica), Observer::default());
         (Boot { incarnation: 1, replica, observer, commands }, claimed.stamp.raw())

@@ -1,5 +1,5 @@
 //! A new claim is above all that its node knew of the key, and the visible one is that of the greatest
-//! rank among the rows that are shown (under `reject-newer` of the smallest that has not yielded).
+//! rank among the rows that are shown (under `reject-newer` of the greatest that was resumed, or else of the smallest that has not yielded).
 //!
 //! So a view goes back to an older claim only while that is still there: the loser lingers, or an owner
 //! that was dead is shown again. That is as far as the protocol promises it. Stamps of an owner need not
@@ -61,9 +61,9 @@ impl Stamps {
 
     fn wins(&self, shown: &[(Rank, ClaimState)], visible: Option<&Rank>) -> Result<(), String> {
         let ranks = || shown.iter().map(|(rank, _)| rank);
-        let stays = |(rank, state)| (state != ClaimState::Yielded).then_some(rank);
-        let oldest = shown.iter().map(|(rank, state)| (rank, *state)).filter_map(stays).min();
-        let best = oldest.filter(|_| self.oldest_wins).or_else(|| ranks().max());
+        let with = |wanted| shown.iter().filter(move |(_, state)| *state == wanted).map(|(rank, _)| rank);
+        let leads = with(ClaimState::Resumed).max().or_else(|| with(ClaimState::Connected).min());
+        let best = leads.filter(|_| self.oldest_wins).or_else(|| ranks().max());
         if best == visible { Ok(()) } else { Err(format!("{visible:?} is seen among {shown:?}")) }
     }
 }
@@ -211,5 +211,8 @@ mod tests {
         assert_eq!(yields([connected, connected, yielded], 0), Ok(()));
         assert_eq!(yields([yielded; 3], 1), Ok(()));
         assert!(yields([connected, connected, yielded], 2).is_err());
+        let resumed = ClaimState::Resumed;
+        assert_eq!(yields([resumed, resumed, connected], 1), Ok(()));
+        assert!(yields([resumed, connected, connected], 2).is_err());
     }
 }

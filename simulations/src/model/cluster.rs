@@ -87,12 +87,17 @@ pub(super) enum Message {
     Question { number: u64, digests: Digests },
     /// The news about them.
     Answer { number: u64, news: Vec<(NodeName, Digest)> },
-    /// The session ends, if it is below that stamp. With a number it is answered.
-    Yield { key: Key, below: Stamp, number: u64 },
+    /// The session ends, if it is below that stamp. With a number it is answered. What the client has proven is for the
+    /// checkers.
+    Yield { key: Key, below: Stamp, number: u64, proven: Option<Stamp> },
     /// It has ended, or who is to be asked next.
     Yielded { number: u64, next: Option<NodeIndex> },
     /// Is the session there that was claimed with that stamp? It stands against `mine`.
     Confirm { key: Key, stamp: Stamp, mine: Stamp },
+    /// The same, for a client that waits.
+    Doubt { key: Key, stamp: Stamp, number: u64 },
+    /// Whether it is.
+    Doubted { number: u64, stands: bool },
     /// It is.
     Confirmed { key: Key, stamp: Stamp, mine: Stamp },
     /// The sender left.
@@ -324,10 +329,14 @@ impl Cluster {
             Message::Stop { stream } => _ = boot.servers.remove(&stream),
             Message::Question { number, digests } => self.answer(boot, from, number, &digests),
             Message::Answer { number, news } => self.answered(boot, from, number, &news),
-            Message::Yield { key, below, number } => self.yields(boot, from, key, below, number),
+            Message::Yield { key, below, number, proven } => {
+                self.yields(boot, from, (key, below, number), proven);
+            }
             Message::Yielded { number, next } => self.yielded(boot, number, next),
             Message::Confirm { key, stamp, mine } => self.confirm(boot, from, key, stamp, mine),
             Message::Confirmed { key, stamp, mine } => self.confirmed(boot, from, key, stamp, mine),
+            Message::Doubt { key, stamp, number } => self.doubt(boot, from, key, stamp, number),
+            Message::Doubted { number, stands } => self.doubted(boot, number, stands),
             Message::Goodbye => self.link_down(boot, from, true),
         }
     }
@@ -648,6 +657,8 @@ impl Message {
             Message::Yielded { .. } => 10,
             Message::Confirm { .. } => 11,
             Message::Confirmed { .. } => 12,
+            Message::Doubt { .. } => 13,
+            Message::Doubted { .. } => 14,
         }
     }
 }

@@ -205,7 +205,7 @@ pub(crate) fn repeat(seed: u64, nodes: Option<usize>) -> String {
 }
 
 /// Cases that a long series of runs has to meet: what is never met is not checked.
-const REQUIRED: [&str; 19] = [
+const REQUIRED: [&str; 20] = [
     "directory: snapshot used",
     "directory: gap pulled",
     "directory: relay used",
@@ -219,6 +219,7 @@ const REQUIRED: [&str; 19] = [
     "session: takeover lost",
     "session: asks for the end of its earlier one",
     "session: resumed",
+    "session: asks whether the older one is there",
     "session: disputed",
     "session: insists",
     "session: gives way",

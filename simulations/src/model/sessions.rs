@@ -43,6 +43,8 @@ pub(super) struct Opening {
     user: u64,
     device: u64,
     token: Option<Stamp>,
+    /// The claim for which its owner was asked.
+    over: Option<Stamp>,
     below: Stamp,
     /// How often the session was followed.
     hops: u8,
@@ -76,25 +78,52 @@ impl Cluster {
             return self.count("session: refused, because an older one stays");
         }
         let held = boot.replica.lookup(key);
+        self.streams += 1;
+        let number = self.streams;
+        if let Some(held) = held.as_ref().filter(|held| policy::doubts(takeover, Some(held), token)) {
+            self.count("session: asks whether the older one is there");
+            let (over, below) = (Some(held.stamp), Stamp::ZERO);
+            boot.openings.insert(number, Opening { user, device, token, over, below, hops: 0 });
+            self.ask_to_yield(boot, &held.owner, Message::Doubt { key, stamp: held.stamp, number });
+            let claims = Event::Claims { boot: boot.id, number };
+            return self.queue.put(self.now + limits::TAKEOVER_TIMEOUT, claims);
+        }
         let below = policy::below_earlier(takeover, held.as_ref(), token);
-        let opening = below.map(|below| Opening { user, device, token, below, hops: 0 });
+        let opening = below.map(|below| Opening { user, device, token, over: None, below, hops: 0 });
         if let (Some(opening), Some(held)) = (opening, held.filter(|held| held.owner != boot.name)) {
-            self.streams += 1;
-            let number = self.streams;
             self.count("session: asks for the end of its earlier one");
-            self.ask_to_yield(boot, &held.owner, Message::Yield { key, below: opening.below, number });
+            self.ask_to_yield(
+                boot,
+                &held.owner,
+                Message::Yield { key, below: opening.below, number, proven: token },
+            );
             boot.openings.insert(number, opening);
             // Should nobody answer, its claim is known to be of the same client all the same.
             let claims = Event::Claims { boot: boot.id, number };
             return self.queue.put(self.now + limits::TAKEOVER_TIMEOUT, claims);
         }
-        self.claim(boot, user, device, token);
+        self.claim(boot, user, device, token, None);
     }
 
     /// A client has waited for the end of its earlier session for long enough.
     pub(super) fn claims(&mut self, boot: &mut Boot, number: u64) {
-        if let Some(Opening { user, device, token, .. }) = boot.openings.remove(&number) {
-            self.claim(boot, user, device, token);
+        if let Some(Opening { user, device, token, over, .. }) = boot.openings.remove(&number) {
+            self.claim(boot, user, device, token, over);
+        }
+    }
+
+    /// A peer asks for a client whether that very session is here.
+    pub(super) fn doubt(&mut self, boot: &mut Boot, from: NodeIndex, key: Key, stamp: Stamp, number: u64) {
+        let stands = live(boot, key, stamp).is_some();
+        self.send(boot, from, Message::Doubted { number, stands });
+    }
+
+    /// The answer: the client waits for it.
+    pub(super) fn doubted(&mut self, boot: &mut Boot, number: u64, stands: bool) {
+        if !stands {
+            self.claims(boot, number);
+        } else if boot.openings.remove(&number).is_some() {
+            self.count("session: refused, because an older one stays");
         }
     }
 
@@ -105,20 +134,20 @@ impl Cluster {
             Some(next) => {
                 opening.hops += 1;
                 let (key, below) = (key_of(opening.user, opening.device), opening.below);
-                let owner = self.names[next].clone();
-                self.ask_to_yield(boot, &owner, Message::Yield { key, below, number });
+                let (owner, proven) = (self.names[next].clone(), opening.token);
+                self.ask_to_yield(boot, &owner, Message::Yield { key, below, number, proven });
             }
             None => self.claims(boot, number),
         }
     }
 
-    fn claim(&mut self, boot: &mut Boot, user: u64, device: u64, token: Option<Stamp>) {
+    fn claim(&mut self, boot: &mut Boot, user: u64, device: u64, token: Option<Stamp>, over: Option<Stamp>) {
         let key = key_of(user, device);
         let known = boot.replica.known(key.user);
         let wall_ms = self.wall_ms(boot.node);
         let yielded = boot.sessions.get(&key).and_then(|session| session.superseded);
         let seen = yielded.map(|(_, stamp)| stamp);
-        let Ok(claimed) = boot.replica.claim(key, wall_ms, seen, token, |_| {}) else {
+        let Ok(claimed) = boot.replica.claim(key, wall_ms, seen, token, over, |_| {}) else {
             return self.count("session: refused, because an older one stays");
         };
         let stamp = claimed.stamp;
@@ -143,7 +172,7 @@ impl Cluster {
             policy::asked_after(self.plan.takeover, claiming, claimed.displaced)
         {
             let key = Key { device, ..key };
-            self.ask_to_yield(boot, &owner, Message::Yield { key, below, number: 0 });
+            self.ask_to_yield(boot, &owner, Message::Yield { key, below, number: 0, proven: token });
         }
     }
 
@@ -214,7 +243,8 @@ impl Cluster {
             }
             Some(Standing::Insists(held, below)) => {
                 self.count("session: insists");
-                self.ask_to_yield(boot, &held.owner, Message::Yield { key, below, number: 0 });
+                let proven = live(boot, key, stamp).and_then(|session| session.succeeds);
+                self.ask_to_yield(boot, &held.owner, Message::Yield { key, below, number: 0, proven });
                 None
             }
             Some(Standing::Doubtful(held)) => Some(held),
@@ -236,7 +266,7 @@ impl Cluster {
     }
 
     fn standing(&self, boot: &mut Boot, key: Key, stamp: Stamp) -> Option<Standing> {
-        let held = boot.replica.lookup(key);
+        let held = boot.replica.rival(key);
         let succeeds = live(boot, key, stamp)?.succeeds;
         Some(policy::standing(&boot.name, stamp, succeeds, held))
     }
@@ -284,16 +314,23 @@ impl Cluster {
     }
 
     /// Another node has claimed a session that may be here, or is about to.
-    pub(super) fn yields(&mut self, boot: &mut Boot, from: NodeIndex, key: Key, below: Stamp, number: u64) {
+    pub(super) fn yields(
+        &mut self,
+        boot: &mut Boot,
+        from: NodeIndex,
+        (key, below, number): (Key, Stamp, u64),
+        proven: Option<Stamp>,
+    ) {
         let held = boot.sessions.get(&key).map(|session| (session.stamp, session.superseded));
         let next = match held {
             Some((stamp, before))
                 if policy::yields(self.plan.takeover, (stamp, &boot.name), (below, &self.names[from])) =>
             {
                 self.count("session: yielded");
-                if self.plan.takeover == Takeover::RejectNewer && stamp >= below {
-                    let what =
-                        format!("{} ends {key:?} with {stamp:?} for what is below {below:?}", boot.name);
+                let own = proven.is_some_and(|proven| stamp <= proven);
+                if self.plan.takeover == Takeover::RejectNewer && !own {
+                    let me = &boot.name;
+                    let what = format!("{me} ends {key:?} with {stamp:?} for who has proven {proven:?}");
                     self.fail("a token ends its own session and no later one", what);
                 }
                 self.end_session(boot, key, stamp, (from, below));

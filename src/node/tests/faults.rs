@@ -205,7 +205,8 @@ async fn a_node_whose_mesh_socket_fails_can_not_go_on() {
 async fn a_panic_under_a_lock_of_the_whole_node_is_a_fault() {
     let (Fixture { node, .. }, other, client) = two("lock").await;
     let names = SessionKey::new(UserId::new("x").unwrap(), DeviceId::new("d").unwrap());
-    let claim = || node.shared.replica.claim(key(&node, &names), 1, None, None, |_| panic!("on purpose"));
+    let claim =
+        || node.shared.replica.claim(key(&node, &names), 1, None, None, None, |_| panic!("on purpose"));
     assert!(catch_unwind(AssertUnwindSafe(claim)).is_err());
     assert_eq!(within("a fault", node.failed()).await, Fault::Poisoned { what: "the directory" });
     tokio::join!(assert_stops_soon(node), assert_told_to_come_back(client));
