@@ -117,6 +117,8 @@ struct Run<'a> {
     down: BTreeSet<NodeIndex>,
     /// Nodes that close their links, and then everything.
     stopping: BTreeSet<NodeIndex>,
+    /// How often a node could not go on, and until when whoever watches over it waits before it starts it again.
+    given_up: BTreeMap<NodeIndex, (u32, u64)>,
     /// Nodes that do not come back by themselves.
     kept_down: BTreeSet<NodeIndex>,
     /// Nodes that hold still.
@@ -181,6 +183,7 @@ impl Run<'_> {
             calls,
             down,
             stopping,
+            given_up: BTreeMap::new(),
             kept_down,
             still,
             ailing,
@@ -244,7 +247,8 @@ impl Run<'_> {
         self.now_ms += 1;
         self.world.set_now_ms(self.now_ms);
         self.population.tick(self.now_ms);
-        for node in self.down.difference(&self.kept_down).copied().collect::<Vec<_>>() {
+        let due = |node: &&NodeIndex| self.given_up.get(*node).is_none_or(|(_, until)| *until <= self.now_ms);
+        for node in self.down.difference(&self.kept_down).filter(due).copied().collect::<Vec<_>>() {
             self.boot(node);
         }
         let stepped = self.sim.step();
@@ -253,7 +257,13 @@ impl Run<'_> {
         }
         for event in self.world.take_events() {
             match event {
-                Event::Stopping { node } | Event::Failed { node, .. } => _ = self.stopping.insert(node),
+                Event::Stopping { node } => _ = self.stopping.insert(node),
+                Event::Failed { node, .. } => {
+                    self.stopping.insert(node);
+                    let (times, until) = self.given_up.entry(node).or_default();
+                    *until = self.now_ms + (RESTART_AFTER_MS << (*times).min(10)).min(RESTART_AFTER_MAX_MS);
+                    *times += 1;
+                }
                 Event::Stopped { node } => {
                     self.stopping.remove(&node);
                     self.down.insert(node);
@@ -543,3 +553,8 @@ const QUIET_SECONDS: u64 = 10;
 const UDP_PACKETS_MAX: usize = 65_536;
 /// Stack of a run: debug builds nest deep futures.
 const STACK_BYTES: usize = 64 << 20;
+/// How long a process that ended with an error is left alone, the first time; then twice as long each time. Source: what
+/// supervisors do, such as systemd (100 ms) and Kubernetes (doubling).
+const RESTART_AFTER_MS: u64 = 100;
+/// At most. Guess: far below what Kubernetes waits, so that a run sees the end of it.
+const RESTART_AFTER_MAX_MS: u64 = 3_200;

@@ -6,7 +6,7 @@
 use pushmesh::config::Takeover;
 use pushmesh::id::Stamp;
 use pushmesh::internals::policy::{self, Ask, Claiming, Fate, Standing};
-use pushmesh::internals::{DeviceHash, Key, Lost, MemberState, Owned, UserHash};
+use pushmesh::internals::{ClaimState, DeviceHash, Key, Lost, MemberState, Owned, UserHash};
 use pushmesh::{NodeName, limits};
 
 use crate::event::NodeIndex;
@@ -143,7 +143,7 @@ impl Cluster {
 
     fn claim(&mut self, boot: &mut Boot, user: u64, device: u64, token: Option<Stamp>, over: Option<Stamp>) {
         let key = key_of(user, device);
-        let known = boot.replica.known(key.user);
+        let (known, shown) = (boot.replica.known(key.user), boot.replica.lookup(key));
         let wall_ms = self.wall_ms(boot.node);
         let yielded = boot.sessions.get(&key).and_then(|session| session.superseded);
         let seen = yielded.map(|(_, stamp)| stamp);
@@ -151,6 +151,12 @@ impl Cluster {
             return self.count("session: refused, because an older one stays");
         };
         let stamp = claimed.stamp;
+        let stands = shown.filter(|shown| shown.state != ClaimState::Yielded && Some(shown.stamp) != over);
+        if self.plan.takeover == Takeover::RejectNewer && stands.is_some_and(|held| Some(held.stamp) != token)
+        {
+            let what = format!("{} lets in who has proven {token:?} for {key:?}", boot.name);
+            self.fail("where a device is connected only its own token lets in", what);
+        }
         self.history.claim(boot.id, boot.node, key, stamp);
         self.check_claim(boot, key, stamp, &known);
         self.check_own(boot);
