@@ -113,6 +113,21 @@ impl Process {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
         assert!(sent.expect("kill is installed").success(), "SIG{name} can be sent to {}", self.title);
+        // On a busy machine a thread that waits for its turn is stopped only when it has it.
+        while name == "STOP" && self.has_running_threads() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether a thread of it is not stopped, where the system tells.
+    fn has_running_threads(&self) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.pid())) else { return false };
+        let stats =
+            threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+        // The state follows the name, which is in parentheses.
+        stats
+            .into_iter()
+            .any(|stat| !stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 'Z'])))
     }
 
     /// Its exit status, if it has ended.
