@@ -112,8 +112,8 @@ impl Replica {
     }
 
     /// Claims `key` for this node, above every stamp known here and above `seen`. `resumed` is the stamp
-    /// of the session that the client has proven to be its own, `over` that of one that its owner was asked for and does
-    /// not have. `register` is called before anybody can see the claim, under the lock of the directory.
+    /// of the session that the client has proven to be its own, `over`: claims up to
+    /// that one do not stand against the client. `register` is called before anybody can see the claim, under the lock of the directory.
     ///
     /// # Errors
     /// [`Held`], only under [`Takeover::RejectNewer`].
@@ -129,7 +129,7 @@ impl Replica {
         let mut directory = self.lock();
         let mut shards = &*self.shards;
         let rejects = self.takeover == Takeover::RejectNewer;
-        let stands = |held: Owned| !held.admits(resumed) && Some(held.stamp) != over;
+        let stands = |held: Owned| !held.admits(resumed) && over.is_none_or(|over| held.stamp > over);
         if rejects && self.lookup(key).is_some_and(stands) {
             return Err(Held);
         }
@@ -458,3 +458,30 @@ fn shard_of(user: UserHash) -> usize {
 const SHARD_BITS: u32 = limits::VIEW_SHARDS.trailing_zeros();
 const UNTIL_ITS_END: &str = "the snapshot is here until its end";
 const NOT_POISONED: &str = "no panic happens under this lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_clients_own_session_stood_above_does_not_keep_the_client_out() {
+        let (me, other) = (NodeName::new("a").unwrap(), NodeName::new("dead").unwrap());
+        let (hasher, tuning) = (KeyHasher::new(&[0; 32]), Tuning::default());
+        let replica = Arc::new(Replica::new(me, Incarnation(1), hasher, Takeover::RejectNewer, tuning));
+        let key = Key { user: UserHash { high: 1, low: 1 }, device: DeviceHash(1) };
+        let stamp = Stamp::from_raw;
+        // The claim of an owner that can not let go any more, older than the session whose token is shown.
+        let claim = Claim { stamp: stamp(5), state: ClaimState::Connected };
+        let position = Position { incarnation: Incarnation(1), version: 1 };
+        let mut arriving = replica.begin(&other, position).unwrap().unwrap();
+        arriving.fill(&[Entry { key, claim }]);
+        arriving.end(Digest { position, hash: claim.hash(&key) }, 1).unwrap();
+        let claims = |resumed, over: Option<u64>| {
+            replica.claim(key, 0, None, Some(stamp(resumed)), over.map(stamp), |_| {}).map(|_| ())
+        };
+        assert_eq!(claims(9, None), Err(Held));
+        assert_eq!(claims(4, Some(4)), Err(Held));
+        assert_eq!(claims(9, Some(9)), Ok(()));
+        assert_eq!(replica.lookup(key).map(|owned| owned.state), Some(ClaimState::Resumed));
+    }
+}

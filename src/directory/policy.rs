@@ -76,6 +76,14 @@ pub fn doubts(policy: Takeover, held: Option<&Owned>, resumed: Option<Stamp>) ->
     policy == Takeover::RejectNewer && held.is_some_and(later)
 }
 
+/// Up to which stamp no claim stands against a client, when `held` is shown, and its owner does not have it if it is
+/// `doubted`: what the client's own session stood above is shown again once that session has ended.
+#[must_use]
+pub fn over(held: Option<&Owned>, doubted: Option<&Owned>, resumed: Option<Stamp>) -> Option<Stamp> {
+    let own = resumed.filter(|_| held.is_some_and(|held| held.admits(resumed)));
+    own.or_else(|| doubted.map(|held| held.stamp))
+}
+
 /// Under `reject-newer` the owner of `held` ends it before the claim is made, if it is the client's own earlier session: the
 /// stamp below which sessions of the key end. What is later is not the client's that has proven that one, and stays.
 #[must_use]
@@ -292,6 +300,15 @@ mod tests {
         assert!(!asks(Takeover::ExclusiveDevice, Some(6)));
         let yielded = owned("b", 5, ClaimState::Yielded);
         assert!(!doubts(Takeover::RejectNewer, Some(&yielded), Some(stamp(6))), "it says so itself");
+    }
+
+    #[test]
+    fn what_the_clients_own_session_stood_above_does_not_stand_against_it() {
+        let held = owned("b", 5, ClaimState::Resumed);
+        assert_eq!(over(Some(&held), None, Some(stamp(5))), Some(stamp(5)));
+        assert_eq!(over(Some(&held), Some(&held), Some(stamp(6))), Some(stamp(5)));
+        assert_eq!(over(Some(&held), None, Some(stamp(4))), None);
+        assert_eq!(over(None, None, Some(stamp(4))), None);
     }
 
     /// Whom a claim with the stamp 9 of a client that has proven `resumed` asks, and below which stamp.

@@ -161,6 +161,27 @@ async fn what_a_resumed_session_leaves_behind_stands_for_no_token() {
 }
 
 #[tokio::test]
+async fn a_client_goes_on_from_node_to_node_while_an_older_claim_of_its_own_stands() {
+    let [a, b] = pair("goes-on").await;
+    let c = node("c", "goes-on", vec![a.mesh_addr().to_string()]).await;
+    let first = open(&a, None).await;
+    for node in [&b, &c] {
+        shows(node, first.session().stamp()).await;
+    }
+    // As if the node were dead, and nobody knew yet.
+    a.shared.registry.remove(first.session());
+    let mut last = open(&b, Some(first.session().stamp())).await;
+    for hop in 0..20 {
+        let node = if hop % 2 == 0 { &c } else { &b };
+        shows(node, last.session().stamp()).await;
+        let next = try_open(node, Some(last.session().stamp())).await;
+        let Ok(next) = next else { panic!("hop {hop}: the last token is refused") };
+        assert!(last.session().closing().is_some() && next.session().closing().is_none());
+        last = next;
+    }
+}
+
+#[tokio::test]
 async fn a_token_ends_its_own_session_and_no_later_one_that_is_not_shown_yet() {
     let [a, b] = pair("not-shown").await;
     let first = open(&a, None).await;

@@ -62,7 +62,8 @@ impl Router {
                 return Err(Held);
             }
         }
-        let over = doubted.map(|held| held.stamp);
+        // What the client's own session stood above does not stand against the client once that has ended.
+        let over = policy::over(held.as_ref(), doubted, resumed);
         if let Some(below) = policy::below_earlier(policy, held.as_ref(), resumed)
             && let Some(held) = held
         {

@@ -89,7 +89,8 @@ impl Cluster {
             return self.queue.put(self.now + limits::TAKEOVER_TIMEOUT, claims);
         }
         let below = policy::below_earlier(takeover, held.as_ref(), token);
-        let opening = below.map(|below| Opening { user, device, token, over: None, below, hops: 0 });
+        let over = policy::over(held.as_ref(), None, token);
+        let opening = below.map(|below| Opening { user, device, token, over, below, hops: 0 });
         if let (Some(opening), Some(held)) = (opening, held.filter(|held| held.owner != boot.name)) {
             self.count("session: asks for the end of its earlier one");
             self.ask_to_yield(
@@ -102,7 +103,7 @@ impl Cluster {
             let claims = Event::Claims { boot: boot.id, number };
             return self.queue.put(self.now + limits::TAKEOVER_TIMEOUT, claims);
         }
-        self.claim(boot, user, device, token, None);
+        self.claim(boot, user, device, token, over);
     }
 
     /// A client has waited for the end of its earlier session for long enough.
@@ -148,10 +149,17 @@ impl Cluster {
         let yielded = boot.sessions.get(&key).and_then(|session| session.superseded);
         let seen = yielded.map(|(_, stamp)| stamp);
         let Ok(claimed) = boot.replica.claim(key, wall_ms, seen, token, over, |_| {}) else {
+            let current = self.clients[(user * DEVICES + device) as usize].token(Token::Last);
+            let below = shown.is_some_and(|shown| Some(shown.stamp) < token);
+            if over.is_some() && over == token && token == current && below {
+                let what = format!("{} refuses who has proven {token:?} for {key:?}", boot.name);
+                self.fail("who has the token of the last session is let in", what);
+            }
             return self.count("session: refused, because an older one stays");
         };
         let stamp = claimed.stamp;
-        let stands = shown.filter(|shown| shown.state != ClaimState::Yielded && Some(shown.stamp) != over);
+        let stands = shown
+            .filter(|shown| shown.state != ClaimState::Yielded && over.is_none_or(|over| shown.stamp > over));
         if self.plan.takeover == Takeover::RejectNewer && stands.is_some_and(|held| Some(held.stamp) != token)
         {
             let what = format!("{} lets in who has proven {token:?} for {key:?}", boot.name);
