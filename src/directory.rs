@@ -212,28 +212,27 @@ impl Directory {
     /// Releases the claim of `key` with `stamp`. A newer claim of the same key is not touched, and
     /// neither is another node's. Returns whether there was something to release.
     pub fn release(&mut self, key: Key, stamp: Stamp, shards: &mut impl Shards) -> bool {
-        let before = shards.with(key.user, |view| {
-            let held = view.claim_of(key, SlotId::OWN).filter(|held| held.stamp == stamp)?;
-            view.take(key, SlotId::OWN);
-            Some(held)
-        });
-        if before.is_some() {
-            self.write(key, before, None);
-        }
-        before.is_some()
+        self.rewrite(key, stamp, None, shards)
     }
 
     /// The claim of `key` with `stamp` has yielded: it is released soon. Returns whether that is new.
     pub fn yielded(&mut self, key: Key, stamp: Stamp, shards: &mut impl Shards) -> bool {
-        let yielded = Claim { stamp, state: ClaimState::Yielded };
+        self.rewrite(key, stamp, Some(Claim { stamp, state: ClaimState::Yielded }), shards)
+    }
+
+    /// Puts `after` in the place of the own claim of `key` with `stamp`. Returns whether that changes something.
+    fn rewrite(&mut self, key: Key, stamp: Stamp, after: Option<Claim>, shards: &mut impl Shards) -> bool {
         let before = shards.with(key.user, |view| {
-            let held =
-                view.claim_of(key, SlotId::OWN).filter(|held| held.stamp == stamp && *held != yielded)?;
-            view.put(Row::new(key, yielded, SlotId::OWN));
+            let held = view.claim_of(key, SlotId::OWN);
+            let held = held.filter(|held| held.stamp == stamp && Some(*held) != after)?;
+            match after {
+                Some(claim) => view.put(Row::new(key, claim, SlotId::OWN)),
+                None => view.take(key, SlotId::OWN),
+            };
             Some(held)
         });
         if before.is_some() {
-            self.write(key, before, Some(yielded));
+            self.write(key, before, after);
         }
         before.is_some()
     }

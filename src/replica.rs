@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 
 use crate::config::{Takeover, Tuning};
+use crate::directory::policy::{self, Door};
 use crate::directory::{
     Claim, ClaimState, Counts, Delta, Digest, Directory, Entry, Head, Known, Lost, MergeError, Owned,
     Position, Shards, Slots, Snapshot, View,
@@ -112,8 +113,8 @@ impl Replica {
     }
 
     /// Claims `key` for this node, above every stamp known here and above `seen`. `resumed` is the stamp
-    /// of the session that the client has proven to be its own, `over`: claims up to
-    /// that one do not stand against the client. `register` is called before anybody can see the claim, under the lock of the directory.
+    /// of the session that the client has proven to be its own; claims `below` the other one do not stand against the
+    /// client (see [`Door`]). `register` is called before anybody can see the claim, under the lock of the directory.
     ///
     /// # Errors
     /// [`Held`], only under [`Takeover::RejectNewer`].
@@ -123,14 +124,15 @@ impl Replica {
         now_ms: u64,
         seen: Option<Stamp>,
         resumed: Option<Stamp>,
-        over: Option<Stamp>,
+        below: Option<Stamp>,
         register: impl FnOnce(Stamp),
     ) -> Result<Claimed, Held> {
         let mut directory = self.lock();
         let mut shards = &*self.shards;
         let rejects = self.takeover == Takeover::RejectNewer;
-        let stands = |held: Owned| !held.admits(resumed) && over.is_none_or(|over| held.stamp > over);
-        if rejects && self.lookup(key).is_some_and(stands) {
+        let stands = |held: &Owned| below.is_none_or(|below| held.stamp >= below);
+        let held = if rejects { self.lookup(key).filter(stands) } else { None };
+        if matches!(policy::door(self.takeover, held.as_ref(), resumed), Door::Doubtful { .. } | Door::Shut) {
             return Err(Held);
         }
         let stamp = directory.next_stamp(key, now_ms, seen.max(resumed), &mut shards);
@@ -146,26 +148,24 @@ impl Replica {
 
     /// Releases this node's claim with that stamp. Returns whether it still stood.
     pub fn release(&self, key: Key, stamp: Stamp) -> bool {
-        let mut directory = self.lock();
-        let released = directory.release(key, stamp, &mut &*self.shards);
-        if released {
-            self.publish(directory);
-        }
-        released
+        self.rewrite(|directory, mut shards| directory.release(key, stamp, &mut shards))
     }
 
     /// This node's claim with that stamp has yielded to another connection of its client. Only where older claims win
     /// does that say anything: elsewhere the other claim is above it anyway. Returns whether the section says so from now on.
     pub fn yielded(&self, key: Key, stamp: Stamp) -> bool {
-        if self.takeover != Takeover::RejectNewer {
-            return false;
-        }
+        self.takeover == Takeover::RejectNewer
+            && self.rewrite(|directory, mut shards| directory.yielded(key, stamp, &mut shards))
+    }
+
+    /// Changes the own section, and wakes whoever watches it if that is what it did.
+    fn rewrite(&self, change: impl FnOnce(&mut Directory, &[RwLock<View>]) -> bool) -> bool {
         let mut directory = self.lock();
-        let new = directory.yielded(key, stamp, &mut &*self.shards);
-        if new {
+        let changed = change(&mut directory, &self.shards);
+        if changed {
             self.publish(directory);
         }
-        new
+        changed
     }
 
     /// How many slots are in use: this node, each copy, and what waits to be swept.
@@ -476,12 +476,12 @@ mod tests {
         let mut arriving = replica.begin(&other, position).unwrap().unwrap();
         arriving.fill(&[Entry { key, claim }]);
         arriving.end(Digest { position, hash: claim.hash(&key) }, 1).unwrap();
-        let claims = |resumed, over: Option<u64>| {
-            replica.claim(key, 0, None, Some(stamp(resumed)), over.map(stamp), |_| {}).map(|_| ())
+        let claims = |resumed, below: Option<u64>| {
+            replica.claim(key, 0, None, Some(stamp(resumed)), below.map(stamp), |_| {}).map(|_| ())
         };
         assert_eq!(claims(9, None), Err(Held));
-        assert_eq!(claims(4, Some(4)), Err(Held));
-        assert_eq!(claims(9, Some(9)), Ok(()));
+        assert_eq!(claims(4, Some(5)), Err(Held));
+        assert_eq!(claims(9, Some(10)), Ok(()));
         assert_eq!(replica.lookup(key).map(|owned| owned.state), Some(ClaimState::Resumed));
     }
 }

@@ -3,7 +3,7 @@
 //! | when | rule |
 //! |---|---|
 //! | a client wants to connect | [`admit`], judged by what the directory shows |
-//! | under `reject-newer`, before the claim | [`below_earlier`]: the client's own earlier session ends first; [`doubts`]: whether it is its own |
+//! | before the claim | [`door`]: whether another session is in its way, ends first, or has to be asked for |
 //! | after the claim | [`asked_after`]: whoever holds what the claim excludes |
 //! | another node asks | [`yields`] |
 //! | a claim of this node has lost | [`fate`], and [`standing`] for as long as it is disputed |
@@ -40,11 +40,7 @@ pub fn admit(
     let held = shown.iter().find(|(key, _)| key.device == device).map(|(_, owned)| owned);
     match policy {
         Takeover::OnePerUser | Takeover::MaxPerUser(_) => Ok(()),
-        Takeover::RejectNewer
-            if held.is_some_and(|held| !held.admits(resumed) && !doubts(policy, Some(held), resumed)) =>
-        {
-            Err(Refusal::SessionExists)
-        }
+        Takeover::RejectNewer if door(policy, held, resumed) == Door::Shut => Err(Refusal::SessionExists),
         Takeover::ExclusiveDevice | Takeover::RejectNewer => {
             if held.is_some() || shown.len() < sessions_max {
                 return Ok(());
@@ -54,42 +50,39 @@ pub fn admit(
     }
 }
 
-impl Owned {
-    /// Whether under `reject-newer` the client may take its place that brings the stamp of an earlier session: it is
-    /// that very session. Of one that has yielded the client may be the one for which it did.
-    #[must_use]
-    pub fn admits(&self, resumed: Option<Stamp>) -> bool {
-        match self.state {
-            ClaimState::Yielded => resumed >= Some(self.stamp),
-            // Equal and not at least: a later claim of the same device may have been one that lost.
-            ClaimState::Connected | ClaimState::Resumed => resumed == Some(self.stamp),
-        }
+/// How a client stands before the claim that is shown of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Nothing is in its way before the claim.
+    Open,
+    /// The claim is of its own earlier session, which ends first.
+    Own {
+        /// Sessions of the key below this stamp end, and their claims do not stand against the client: one that the
+        /// client's own session stood above is shown again once that has ended. What is later is not the client's.
+        below: Stamp,
+    },
+    /// The client has proven a later session, which may have been that one's successor, or have lost against it. Unless
+    /// the owner says that it has the session, the client takes its place.
+    Doubtful {
+        /// Claims below this stamp do not stand against the client then.
+        below: Stamp,
+    },
+    /// The device is connected, and stays.
+    Shut,
+}
+
+/// How a client stands before `held`, which is shown of its key. `resumed` is the stamp of the session that it has proven
+/// to be its own. Only `reject-newer` keeps anybody waiting.
+#[must_use]
+pub fn door(policy: Takeover, held: Option<&Owned>, resumed: Option<Stamp>) -> Door {
+    let Some(held) = held.filter(|_| policy == Takeover::RejectNewer) else { return Door::Open };
+    let Some(resumed) = resumed.filter(|resumed| *resumed >= held.stamp) else { return Door::Shut };
+    // Of a session that has yielded the client may be the one for which it did.
+    if resumed == held.stamp || held.state == ClaimState::Yielded {
+        Door::Own { below: resumed.after() }
+    } else {
+        Door::Doubtful { below: held.stamp.after() }
     }
-}
-
-/// Whether under `reject-newer` the owner of `held` has to be asked for it: the client has proven a later session of the key,
-/// which may have been that one's successor, or have lost against it. Unless the owner has the session the client may take
-/// its place.
-#[must_use]
-pub fn doubts(policy: Takeover, held: Option<&Owned>, resumed: Option<Stamp>) -> bool {
-    let later = |held: &Owned| !held.admits(resumed) && resumed > Some(held.stamp);
-    policy == Takeover::RejectNewer && held.is_some_and(later)
-}
-
-/// Up to which stamp no claim stands against a client, when `held` is shown, and its owner does not have it if it is
-/// `doubted`: what the client's own session stood above is shown again once that session has ended.
-#[must_use]
-pub fn over(held: Option<&Owned>, doubted: Option<&Owned>, resumed: Option<Stamp>) -> Option<Stamp> {
-    let own = resumed.filter(|_| held.is_some_and(|held| held.admits(resumed)));
-    own.or_else(|| doubted.map(|held| held.stamp))
-}
-
-/// Under `reject-newer` the owner of `held` ends it before the claim is made, if it is the client's own earlier session: the
-/// stamp below which sessions of the key end. What is later is not the client's that has proven that one, and stays.
-#[must_use]
-pub fn below_earlier(policy: Takeover, held: Option<&Owned>, resumed: Option<Stamp>) -> Option<Stamp> {
-    let rejects = policy == Takeover::RejectNewer;
-    resumed.filter(|_| rejects && held.is_some_and(|held| held.admits(resumed))).map(Stamp::after)
 }
 
 /// An owner that is asked to let go.
@@ -292,23 +285,24 @@ mod tests {
     #[test]
     fn an_owner_is_asked_where_the_client_has_proven_a_later_session() {
         let held = owned("b", 5, ClaimState::Connected);
-        let asks = |policy, resumed: Option<u64>| doubts(policy, Some(&held), resumed.map(stamp));
+        let stands = |policy, resumed: Option<u64>| door(policy, Some(&held), resumed.map(stamp));
+        let (own, doubtful) = (Door::Own { below: stamp(6) }, Door::Doubtful { below: stamp(6) });
         assert_eq!(
-            [None, Some(4), Some(5), Some(6)].map(|token| asks(Takeover::RejectNewer, token)),
-            [false, false, false, true]
+            [None, Some(4), Some(5), Some(6)].map(|token| stands(Takeover::RejectNewer, token)),
+            [Door::Shut, Door::Shut, own, doubtful]
         );
-        assert!(!asks(Takeover::ExclusiveDevice, Some(6)));
-        let yielded = owned("b", 5, ClaimState::Yielded);
-        assert!(!doubts(Takeover::RejectNewer, Some(&yielded), Some(stamp(6))), "it says so itself");
+        assert_eq!(stands(Takeover::ExclusiveDevice, Some(6)), Door::Open);
+        assert_eq!(door(Takeover::RejectNewer, None, Some(stamp(4))), Door::Open);
     }
 
     #[test]
     fn what_the_clients_own_session_stood_above_does_not_stand_against_it() {
-        let held = owned("b", 5, ClaimState::Resumed);
-        assert_eq!(over(Some(&held), None, Some(stamp(5))), Some(stamp(5)));
-        assert_eq!(over(Some(&held), Some(&held), Some(stamp(6))), Some(stamp(5)));
-        assert_eq!(over(Some(&held), None, Some(stamp(4))), None);
-        assert_eq!(over(None, None, Some(stamp(4))), None);
+        let stands =
+            |state, resumed| door(Takeover::RejectNewer, Some(&owned("b", 5, state)), Some(stamp(resumed)));
+        assert_eq!(stands(ClaimState::Resumed, 5), Door::Own { below: stamp(6) });
+        assert_eq!(stands(ClaimState::Resumed, 6), Door::Doubtful { below: stamp(6) });
+        assert_eq!(stands(ClaimState::Resumed, 4), Door::Shut);
+        assert_eq!(stands(ClaimState::Yielded, 6), Door::Own { below: stamp(7) }, "it says so itself");
     }
 
     /// Whom a claim with the stamp 9 of a client that has proven `resumed` asks, and below which stamp.
@@ -355,11 +349,6 @@ mod tests {
             asked(policy, Some(5), None, &[(DEVICE, "b", 5)]),
             [("b".to_owned(), DEVICE, 6, Rival::SameDevice)]
         );
-        let held = owned("b", 5, ClaimState::Connected);
-        assert_eq!(below_earlier(policy, Some(&held), Some(stamp(5))), Some(stamp(6)));
-        assert_eq!(below_earlier(policy, Some(&held), Some(stamp(4))), None);
-        assert_eq!(below_earlier(policy, None, Some(stamp(5))), None);
-        assert_eq!(below_earlier(Takeover::ExclusiveDevice, Some(&held), Some(stamp(5))), None);
     }
 
     #[test]

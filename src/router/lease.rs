@@ -16,8 +16,9 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::debug;
 
+use crate::config::Takeover;
 use crate::directory::Rival;
-use crate::directory::policy::{self, Ask, Claiming};
+use crate::directory::policy::{self, Ask, Claiming, Door};
 use crate::id::{NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::limits;
@@ -54,22 +55,10 @@ impl Router {
         let parts = &self.parts;
         let key = parts.replica.hasher().key(&names);
         let policy = parts.replica.takeover();
-        let held = parts.replica.lookup(key);
-        let doubted = held.as_ref().filter(|held| policy::doubts(policy, Some(held), resumed));
-        if let Some(held) = doubted {
-            let patience = Patience::until(Instant::now() + limits::TAKEOVER_TIMEOUT);
-            if self.confirms(&names, key, held, patience).await {
-                return Err(Held);
-            }
-        }
-        // What the client's own session stood above does not stand against the client once that has ended.
-        let over = policy::over(held.as_ref(), doubted, resumed);
-        if let Some(below) = policy::below_earlier(policy, held.as_ref(), resumed)
-            && let Some(held) = held
-        {
-            // Should it not answer, its claim is known to be of the same client all the same.
-            self.end_earlier(held.owner, &names, key, below).await;
-        }
+        let below = match policy {
+            Takeover::RejectNewer => self.make_way(&names, key, resumed).await?,
+            _ => None,
+        };
         // Whoever made the last session of this node yield told who owns the key now, perhaps
         // before the directory shows it.
         let yielded = parts.registry.get(key).and_then(|held| match held.closing() {
@@ -79,7 +68,7 @@ impl Router {
         let seen = yielded.as_ref().map(|(_, stamp)| *stamp);
         let user = names.user.clone();
         let (mut session, mut replaced) = (None, None);
-        let claimed = parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, over, |stamp| {
+        let claimed = parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, below, |stamp| {
             let opened = Arc::new(Session::new(names, key, stamp, resumed, parts.outbox));
             replaced = parts.registry.insert(&opened);
             session = Some(opened);
@@ -110,6 +99,31 @@ impl Router {
             }
         }
         Ok(lease)
+    }
+
+    /// Settles before the claim, under `reject-newer`, with the owner of the session that is shown. Returns below which stamp
+    /// claims do not stand against the client.
+    async fn make_way(
+        &self,
+        names: &SessionKey,
+        key: Key,
+        resumed: Option<Stamp>,
+    ) -> Result<Option<Stamp>, Held> {
+        let replica = &self.parts.replica;
+        let Some(held) = replica.lookup(key) else { return Ok(None) };
+        match policy::door(replica.takeover(), Some(&held), resumed) {
+            Door::Open => Ok(None),
+            Door::Own { below } => {
+                // Should it not answer, its claim is known to be of the same client all the same.
+                self.end_earlier(held.owner, names, key, below).await;
+                Ok(Some(below))
+            }
+            Door::Doubtful { below } => {
+                let patience = Patience::until(Instant::now() + limits::TAKEOVER_TIMEOUT);
+                if self.confirms(names, key, &held, patience).await { Err(Held) } else { Ok(Some(below)) }
+            }
+            Door::Shut => Err(Held),
+        }
     }
 
     /// Asks the owner of an earlier session of the same client to end it, if it is below that stamp.

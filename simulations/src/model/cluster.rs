@@ -24,7 +24,7 @@ use crate::model::network::Network;
 use crate::model::plan::{Plan, Step};
 use crate::model::queue::Queue;
 use crate::model::replication::Frame;
-use crate::model::sessions::Client;
+use crate::model::sessions::{Asker, Client};
 use crate::network::Weather;
 
 /// Something that is due.
@@ -92,14 +92,10 @@ pub(super) enum Message {
     Yield { key: Key, below: Stamp, number: u64, proven: Option<Stamp> },
     /// It has ended, or who is to be asked next.
     Yielded { number: u64, next: Option<NodeIndex> },
-    /// Is the session there that was claimed with that stamp? It stands against `mine`.
-    Confirm { key: Key, stamp: Stamp, mine: Stamp },
-    /// The same, for a client that waits.
-    Doubt { key: Key, stamp: Stamp, number: u64 },
+    /// Is the session there that was claimed with that stamp?
+    Confirm { key: Key, stamp: Stamp, asker: Asker },
     /// Whether it is.
-    Doubted { number: u64, stands: bool },
-    /// It is.
-    Confirmed { key: Key, stamp: Stamp, mine: Stamp },
+    Confirmed { key: Key, stamp: Stamp, asker: Asker, stands: bool },
     /// The sender left.
     Goodbye,
 }
@@ -333,10 +329,10 @@ impl Cluster {
                 self.yields(boot, from, (key, below, number), proven);
             }
             Message::Yielded { number, next } => self.yielded(boot, number, next),
-            Message::Confirm { key, stamp, mine } => self.confirm(boot, from, key, stamp, mine),
-            Message::Confirmed { key, stamp, mine } => self.confirmed(boot, from, key, stamp, mine),
-            Message::Doubt { key, stamp, number } => self.doubt(boot, from, key, stamp, number),
-            Message::Doubted { number, stands } => self.doubted(boot, number, stands),
+            Message::Confirm { key, stamp, asker } => self.confirm(boot, from, key, stamp, asker),
+            Message::Confirmed { key, stamp, asker, stands } => {
+                self.confirmed(boot, from, (key, stamp, stands), asker);
+            }
             Message::Goodbye => self.link_down(boot, from, true),
         }
     }
@@ -657,8 +653,6 @@ impl Message {
             Message::Yielded { .. } => 10,
             Message::Confirm { .. } => 11,
             Message::Confirmed { .. } => 12,
-            Message::Doubt { .. } => 13,
-            Message::Doubted { .. } => 14,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use pushmesh::config::Takeover;
 use pushmesh::id::Stamp;
-use pushmesh::internals::policy::{self, Ask, Claiming, Fate, Standing};
+use pushmesh::internals::policy::{self, Ask, Claiming, Door, Fate, Standing};
 use pushmesh::internals::{ClaimState, DeviceHash, Key, Lost, MemberState, Owned, UserHash};
 use pushmesh::{NodeName, limits};
 
@@ -43,11 +43,19 @@ pub(super) struct Opening {
     user: u64,
     device: u64,
     token: Option<Stamp>,
-    /// The claim for which its owner was asked.
-    over: Option<Stamp>,
+    /// Claims below this one do not stand against it.
     below: Stamp,
     /// How often the session was followed.
     hops: u8,
+}
+
+/// Who asks whether a session is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asker {
+    /// The session with that stamp, against which it stands.
+    Session(Stamp),
+    /// A client that wants to connect.
+    Opening(u64),
 }
 
 /// The hash of a user, spread as hashes are.
@@ -77,54 +85,38 @@ impl Cluster {
         if policy::admit(takeover, usize::MAX, &shown, key.device, token).is_err() {
             return self.count("session: refused, because an older one stays");
         }
-        let held = boot.replica.lookup(key);
+        let Some(held) = boot.replica.lookup(key) else {
+            return self.claim(boot, user, device, token, None);
+        };
+        let (owner, stamp) = (held.owner.clone(), held.stamp);
         self.streams += 1;
         let number = self.streams;
-        if let Some(held) = held.as_ref().filter(|held| policy::doubts(takeover, Some(held), token)) {
-            self.count("session: asks whether the older one is there");
-            let (over, below) = (Some(held.stamp), Stamp::ZERO);
-            boot.openings.insert(number, Opening { user, device, token, over, below, hops: 0 });
-            self.ask_to_yield(boot, &held.owner, Message::Doubt { key, stamp: held.stamp, number });
-            let claims = Event::Claims { boot: boot.id, number };
-            return self.queue.put(self.now + limits::TAKEOVER_TIMEOUT, claims);
-        }
-        let below = policy::below_earlier(takeover, held.as_ref(), token);
-        let over = policy::over(held.as_ref(), None, token);
-        let opening = below.map(|below| Opening { user, device, token, over, below, hops: 0 });
-        if let (Some(opening), Some(held)) = (opening, held.filter(|held| held.owner != boot.name)) {
-            self.count("session: asks for the end of its earlier one");
-            self.ask_to_yield(
-                boot,
-                &held.owner,
-                Message::Yield { key, below: opening.below, number, proven: token },
-            );
-            boot.openings.insert(number, opening);
-            // Should nobody answer, its claim is known to be of the same client all the same.
-            let claims = Event::Claims { boot: boot.id, number };
-            return self.queue.put(self.now + limits::TAKEOVER_TIMEOUT, claims);
-        }
-        self.claim(boot, user, device, token, over);
+        let (below, question) = match policy::door(takeover, Some(&held), token) {
+            Door::Open => return self.claim(boot, user, device, token, None),
+            Door::Own { below } if owner == boot.name => {
+                return self.claim(boot, user, device, token, Some(below));
+            }
+            Door::Own { below } => {
+                self.count("session: asks for the end of its earlier one");
+                (below, Message::Yield { key, below, number, proven: token })
+            }
+            Door::Doubtful { below } => {
+                self.count("session: asks whether the older one is there");
+                (below, Message::Confirm { key, stamp, asker: Asker::Opening(number) })
+            }
+            Door::Shut => return self.count("session: refused, because an older one stays"),
+        };
+        self.ask_owner(boot, &owner, question);
+        boot.openings.insert(number, Opening { user, device, token, below, hops: 0 });
+        // Should nobody answer, it is known to be of the same client, or not to be there, all the same.
+        let claims = Event::Claims { boot: boot.id, number };
+        self.queue.put(self.now + limits::TAKEOVER_TIMEOUT, claims);
     }
 
     /// A client has waited for the end of its earlier session for long enough.
     pub(super) fn claims(&mut self, boot: &mut Boot, number: u64) {
-        if let Some(Opening { user, device, token, over, .. }) = boot.openings.remove(&number) {
-            self.claim(boot, user, device, token, over);
-        }
-    }
-
-    /// A peer asks for a client whether that very session is here.
-    pub(super) fn doubt(&mut self, boot: &mut Boot, from: NodeIndex, key: Key, stamp: Stamp, number: u64) {
-        let stands = live(boot, key, stamp).is_some();
-        self.send(boot, from, Message::Doubted { number, stands });
-    }
-
-    /// The answer: the client waits for it.
-    pub(super) fn doubted(&mut self, boot: &mut Boot, number: u64, stands: bool) {
-        if !stands {
-            self.claims(boot, number);
-        } else if boot.openings.remove(&number).is_some() {
-            self.count("session: refused, because an older one stays");
+        if let Some(Opening { user, device, token, below, .. }) = boot.openings.remove(&number) {
+            self.claim(boot, user, device, token, Some(below));
         }
     }
 
@@ -136,30 +128,32 @@ impl Cluster {
                 opening.hops += 1;
                 let (key, below) = (key_of(opening.user, opening.device), opening.below);
                 let (owner, proven) = (self.names[next].clone(), opening.token);
-                self.ask_to_yield(boot, &owner, Message::Yield { key, below, number, proven });
+                self.ask_owner(boot, &owner, Message::Yield { key, below, number, proven });
             }
             None => self.claims(boot, number),
         }
     }
 
-    fn claim(&mut self, boot: &mut Boot, user: u64, device: u64, token: Option<Stamp>, over: Option<Stamp>) {
+    fn claim(&mut self, boot: &mut Boot, user: u64, device: u64, token: Option<Stamp>, below: Option<Stamp>) {
         let key = key_of(user, device);
         let (known, shown) = (boot.replica.known(key.user), boot.replica.lookup(key));
         let wall_ms = self.wall_ms(boot.node);
         let yielded = boot.sessions.get(&key).and_then(|session| session.superseded);
         let seen = yielded.map(|(_, stamp)| stamp);
-        let Ok(claimed) = boot.replica.claim(key, wall_ms, seen, token, over, |_| {}) else {
+        let Ok(claimed) = boot.replica.claim(key, wall_ms, seen, token, below, |_| {}) else {
             let current = self.clients[(user * DEVICES + device) as usize].token(Token::Last);
-            let below = shown.is_some_and(|shown| Some(shown.stamp) < token);
-            if over.is_some() && over == token && token == current && below {
+            let older = shown.is_some_and(|shown| Some(shown.stamp) < token);
+            let own = token.is_some() && below == token.map(Stamp::after);
+            if own && token == current && older {
                 let what = format!("{} refuses who has proven {token:?} for {key:?}", boot.name);
                 self.fail("who has the token of the last session is let in", what);
             }
             return self.count("session: refused, because an older one stays");
         };
         let stamp = claimed.stamp;
-        let stands = shown
-            .filter(|shown| shown.state != ClaimState::Yielded && over.is_none_or(|over| shown.stamp > over));
+        let stands = shown.filter(|shown| {
+            shown.state != ClaimState::Yielded && below.is_none_or(|below| shown.stamp >= below)
+        });
         if self.plan.takeover == Takeover::RejectNewer && stands.is_some_and(|held| Some(held.stamp) != token)
         {
             let what = format!("{} lets in who has proven {token:?} for {key:?}", boot.name);
@@ -186,12 +180,12 @@ impl Cluster {
             policy::asked_after(self.plan.takeover, claiming, claimed.displaced)
         {
             let key = Key { device, ..key };
-            self.ask_to_yield(boot, &owner, Message::Yield { key, below, number: 0, proven: token });
+            self.ask_owner(boot, &owner, Message::Yield { key, below, number: 0, proven: token });
         }
     }
 
     /// Nobody waits for a peer that may be gone.
-    fn ask_to_yield(&mut self, boot: &mut Boot, owner: &NodeName, message: Message) {
+    fn ask_owner(&mut self, boot: &mut Boot, owner: &NodeName, message: Message) {
         let state = boot.overlay.members().find(|member| member.name() == owner);
         if matches!(state.map(|member| member.state()), Some(MemberState::Alive | MemberState::Unreachable)) {
             self.send(boot, index_of(owner), message);
@@ -258,7 +252,7 @@ impl Cluster {
             Some(Standing::Insists(held, below)) => {
                 self.count("session: insists");
                 let proven = live(boot, key, stamp).and_then(|session| session.succeeds);
-                self.ask_to_yield(boot, &held.owner, Message::Yield { key, below, number: 0, proven });
+                self.ask_owner(boot, &held.owner, Message::Yield { key, below, number: 0, proven });
                 None
             }
             Some(Standing::Doubtful(held)) => Some(held),
@@ -273,8 +267,8 @@ impl Cluster {
         if let Some(held) = doubt
             && self.standing(boot, key, stamp) == Some(Standing::Doubtful(held.clone()))
         {
-            let confirm = Message::Confirm { key, stamp: held.stamp, mine: stamp };
-            self.send(boot, index_of(&held.owner), confirm);
+            let asker = Asker::Session(stamp);
+            self.send(boot, index_of(&held.owner), Message::Confirm { key, stamp: held.stamp, asker });
         }
         self.settle(boot, key, stamp);
     }
@@ -286,25 +280,32 @@ impl Cluster {
     }
 
     /// A peer asks whether that very session is here.
-    pub(super) fn confirm(&mut self, boot: &mut Boot, from: NodeIndex, key: Key, stamp: Stamp, mine: Stamp) {
-        if live(boot, key, stamp).is_some() {
-            self.send(boot, from, Message::Confirmed { key, stamp, mine });
-        }
+    pub(super) fn confirm(&mut self, boot: &mut Boot, from: NodeIndex, key: Key, stamp: Stamp, asker: Asker) {
+        let stands = live(boot, key, stamp).is_some();
+        self.send(boot, from, Message::Confirmed { key, stamp, asker, stands });
     }
 
-    /// It is: the one here gives way.
+    /// The answer, to the session that has doubted it or to the client that waits.
     pub(super) fn confirmed(
         &mut self,
         boot: &mut Boot,
         from: NodeIndex,
-        key: Key,
-        stamp: Stamp,
-        mine: Stamp,
+        (key, stamp, stands): (Key, Stamp, bool),
+        asker: Asker,
     ) {
-        if live(boot, key, mine).is_some() {
-            self.count("session: gives way");
-            self.end_session(boot, key, mine, (from, stamp));
-            self.say_yielded(boot, key, mine);
+        match asker {
+            Asker::Session(mine) if stands && live(boot, key, mine).is_some() => {
+                self.count("session: gives way");
+                self.end_session(boot, key, mine, (from, stamp));
+                self.say_yielded(boot, key, mine);
+            }
+            Asker::Session(_) => {}
+            Asker::Opening(number) if !stands => self.claims(boot, number),
+            Asker::Opening(number) => {
+                if boot.openings.remove(&number).is_some() {
+                    self.count("session: refused, because an older one stays");
+                }
+            }
         }
     }
 
