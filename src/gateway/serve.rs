@@ -51,6 +51,7 @@ mod pace;
 mod places;
 mod refused;
 mod room;
+mod share;
 mod stage;
 
 use arrival::Arrival;
@@ -256,7 +257,9 @@ where
                 } else {
                     answer.await
                 };
-                if rest.skim().await {
+                if let Some(rest) = rest
+                    && rest.skim().await
+                {
                     pace.leave_nothing();
                 }
                 pace.set_stage(Stage::Answered);

@@ -107,9 +107,11 @@ pub(crate) async fn greet(
     let version = agreed(connection)?;
     let answer = match version {
         MeshVersion::V4 => {
-            ask::<_, v4::HelloAnswer>(connection, HELLO, &v4::Hello::from(hello.clone())).await?.into()
+            ask::<_, v4::HelloAnswer>(connection, version, HELLO, &v4::Hello::from(hello.clone()))
+                .await?
+                .into()
         }
-        MeshVersion::V5 => ask(connection, HELLO, hello).await?,
+        MeshVersion::V5 => ask(connection, version, HELLO, hello).await?,
     };
     match answer {
         HelloAnswer::Welcome(peer) => {
@@ -152,16 +154,17 @@ pub(crate) fn agree(ours: &Settings, theirs: &Settings) -> Result<(), HandshakeE
 /// # Errors
 /// See [`HandshakeError`].
 pub(crate) async fn probe(connection: &Connection, name: &NodeName) -> Result<ProbeAnswer, HandshakeError> {
-    ask(connection, PROBE, &Probe { name: name.clone() }).await
+    ask(connection, agreed(connection)?, PROBE, &Probe { name: name.clone() }).await
 }
 
 async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
     connection: &Connection,
+    version: MeshVersion,
     kind: StreamKind,
     question: &Q,
 ) -> Result<A, HandshakeError> {
     let exchange = async {
-        let (mut send, mut answers) = kind.ask(connection, agreed(connection)?).await?;
+        let (mut send, mut answers) = kind.ask(connection, version).await?;
         write_frame(&mut send, question).await?;
         let _ = send.finish(); // Fails on a stream that is gone, and then so does the read.
         answers.next().await?.map(|(answer, _)| answer).ok_or(HandshakeError::Unexpected)

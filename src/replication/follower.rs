@@ -144,7 +144,7 @@ fn count(with: &Replication, change: Change) {
         Change::Replaced | Change::Outdated => {
             metrics.directory_snapshots.with(Direction::Received).increment(1);
         }
-        Change::None | Change::Begun | Change::Unneeded => {}
+        Change::None | Change::Unneeded => {}
     }
     if matches!(change, Change::Unneeded | Change::Outdated) {
         metrics.directory_outdated.increment(1);

@@ -47,8 +47,6 @@ pub enum Change {
     None,
     /// A delta was merged.
     Merged,
-    /// A snapshot begins.
-    Begun,
     /// A snapshot begins that is not needed: what is held is as new.
     Unneeded,
     /// The snapshot is the copy now.
@@ -146,7 +144,7 @@ impl Taking {
                 self.give_up();
                 self.filled = (None, 0);
                 self.arriving = self.replica.begin(&self.owner, position)?;
-                if self.is_filling() { Change::Begun } else { Change::Unneeded }
+                if self.is_filling() { Change::None } else { Change::Unneeded }
             }
             SectionFrame::Snapshot(SnapshotFrame::Chunk(entries)) => {
                 let (last, count) = self.filled;

@@ -1,7 +1,7 @@
 //! The body of a request, which tells when nobody read it to its end, and whether the caller is waited for.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 
 use axum::http::{Request, header};
@@ -36,46 +36,46 @@ impl Rest {
     /// Reads what is there already, and tells whether that was the rest of it: a small body that nobody wants costs no
     /// connection.
     pub(super) async fn skim(&self) -> bool {
-        let rest = self.0.lock().expect("no panic happens under this lock").take();
-        let Some(mut body) = rest else { return false };
+        let Some(mut body) = self.lock().take() else { return false };
         let (mut left, mut yielded) = (SKIM_BYTES_MAX, false);
         loop {
             match body.frame().now_or_never() {
-                None if yielded => return false,
                 // The connection brings a part whenever it has its turn.
-                None => yield_now().await,
+                None if !yielded => {
+                    yield_now().await;
+                    yielded = true;
+                }
+                None | Some(Some(Err(_))) => return false,
                 Some(None) => return true,
-                Some(Some(Err(_))) => return false,
                 Some(Some(Ok(frame))) => {
                     let bytes = frame.data_ref().map_or(0, Bytes::len);
                     let Some(fewer) = left.checked_sub(bytes) else { return false };
-                    left = fewer;
-                    yielded = false;
-                    continue;
+                    (left, yielded) = (fewer, false);
                 }
             }
-            yielded = true;
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Incoming>> {
+        self.0.lock().expect("no panic happens under this lock")
     }
 }
 
 impl Arrival {
-    /// The body of a request, as the routes take it, and what they leave of it.
+    /// The body of a request, as the routes take it, and what they leave of it, if there is one.
     pub(super) fn body(
         request: Request<Incoming>,
         pace: &Arc<Pace>,
-    ) -> (Request<axum::body::Body>, Arc<Rest>) {
+    ) -> (Request<axum::body::Body>, Option<Arc<Rest>>) {
         pace.set_stage(Stage::Working);
+        if request.body().is_end_stream() {
+            return (request.map(|_| axum::body::Body::empty()), None);
+        }
         let asks = request.headers().contains_key(header::EXPECT);
         let rest = Arc::new(Rest::default());
-        let request = request.map(|body| {
-            if body.is_end_stream() {
-                return axum::body::Body::empty();
-            }
-            let (pace, rest) = (Arc::clone(pace), Arc::clone(&rest));
-            axum::body::Body::new(Self { body: Some(body), pace, rest, asks, ended: false, broken: false })
-        });
-        (request, rest)
+        let (pace, shared) = (Arc::clone(pace), Arc::clone(&rest));
+        let arrival = |body| Self { body: Some(body), pace, rest: shared, asks, ended: false, broken: false };
+        (request.map(|body| axum::body::Body::new(arrival(body))), Some(rest))
     }
 }
 
@@ -111,7 +111,7 @@ impl Drop for Arrival {
             self.pace.leave_unread();
             // Reading would tell a caller that asks to go on.
             if !self.asks && !self.broken {
-                *self.rest.0.lock().expect("no panic happens under this lock") = self.body.take();
+                *self.rest.lock() = self.body.take();
             }
         }
         self.pace.set_stage(Stage::Working);

@@ -11,10 +11,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::pace::Pace;
 use super::room::{Place, Room};
+use super::share::Share;
 use crate::limits;
 
 /// How many connections there may be, by what they are for.
@@ -61,19 +62,15 @@ pub(super) enum Seat {
 
 /// The places that are free.
 pub(super) struct Places {
-    regular: Arc<Semaphore>,
-    regular_all: u32,
+    regular: Share,
     spare: Arc<Room>,
     late: Arc<Room>,
 }
 
 impl Places {
     pub(super) fn new(shares: Shares) -> Self {
-        let regular = shares.websockets.saturating_add(shares.api).min(Semaphore::MAX_PERMITS);
-        let regular_all = u32::try_from(regular).unwrap_or(u32::MAX);
         Self {
-            regular: Arc::new(Semaphore::new(regular_all as usize)),
-            regular_all,
+            regular: Share::new(shares.websockets.saturating_add(shares.api)),
             spare: Arc::new(Room::new(shares.spare)),
             late: Arc::new(Room::new(LATE_CONNECTIONS)),
         }
@@ -83,9 +80,7 @@ impl Places {
     pub(super) async fn take(&self, pace: &Arc<Pace>) -> Seat {
         tokio::select! {
             biased;
-            permit = Arc::clone(&self.regular).acquire_owned() => {
-                Seat::Regular(ConnectionSlot { _permit: Arc::new(permit.expect(NEVER_CLOSED)) })
-            }
+            permit = self.regular.take() => Seat::Regular(ConnectionSlot { _permit: Arc::new(permit) }),
             place = self.spare.enter(pace) => Seat::Spare(place),
         }
     }
@@ -97,19 +92,18 @@ impl Places {
 
     /// Whether there is no place for one more.
     pub(super) fn are_taken(&self) -> bool {
-        self.regular.available_permits() == 0
+        self.regular.is_taken()
     }
 
     /// Takes all that are free.
     #[cfg(test)]
     pub(super) fn take_all(&self) -> OwnedSemaphorePermit {
-        let free = u32::try_from(self.regular.available_permits()).unwrap();
-        Arc::clone(&self.regular).try_acquire_many_owned(free).unwrap()
+        self.regular.take_all()
     }
 
     /// Waits until all connections are gone that came before the stop.
     pub(super) async fn all_gone(&self) {
-        let _all = self.regular.acquire_many(self.regular_all).await.expect(NEVER_CLOSED);
+        self.regular.empty().await;
         self.spare.empty().await;
     }
 
@@ -125,7 +119,6 @@ const API_CONNECTIONS: usize = limits::API_REQUESTS_MAX;
 const SPARE_CONNECTIONS: usize = 16;
 /// Connections after the stop. Guess: the same.
 const LATE_CONNECTIONS: usize = 16;
-const NEVER_CLOSED: &str = "the places are never closed";
 
 #[cfg(test)]
 mod tests {

@@ -15,17 +15,17 @@ use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
+use super::share::Share;
 use super::stage::Stage;
 
 /// The places and who has them.
 pub(super) struct Room {
-    free: Arc<Semaphore>,
-    all: u32,
+    places: Share,
     /// Those who wait come in one after the other, and only the first of them shows others out.
     first: tokio::sync::Mutex<()>,
     crowd: Mutex<Crowd>,
@@ -34,25 +34,19 @@ pub(super) struct Room {
 impl Room {
     /// A room for so many.
     pub(super) fn new(places: usize) -> Self {
-        let all = u32::try_from(places.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
-        Self {
-            free: Arc::new(Semaphore::new(all as usize)),
-            all,
-            first: tokio::sync::Mutex::default(),
-            crowd: Mutex::default(),
-        }
+        Self { places: Share::new(places), first: tokio::sync::Mutex::default(), crowd: Mutex::default() }
     }
 
     /// Waits for a place for the connection that has this pace.
     pub(super) async fn enter(self: &Arc<Self>, pace: &Arc<Pace>) -> Place {
         let _first = self.first.lock().await;
-        let free = Arc::clone(&self.free).acquire_owned();
+        let free = self.places.take();
         tokio::pin!(free);
         let permit = loop {
             tokio::select! {
                 biased;
-                permit = &mut free => break permit.expect("a room is never closed"),
-                () = sleep(TICK) => self.crowd().tick(self.all as usize),
+                permit = &mut free => break permit,
+                () = sleep(TICK) => self.crowd().tick(self.places.places()),
             }
         };
         let leave = CancellationToken::new();
@@ -62,7 +56,7 @@ impl Room {
 
     /// Waits until nobody is inside.
     pub(super) async fn empty(&self) {
-        let _all = self.free.acquire_many(self.all).await.expect("a room is never closed");
+        self.places.empty().await;
     }
 
     fn crowd(&self) -> MutexGuard<'_, Crowd> {
