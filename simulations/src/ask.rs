@@ -2,7 +2,8 @@
 
 use hyper::Method;
 
-use crate::event::{Aim, ClientIndex, PushId, device_name, user_name, user_of};
+use crate::aim::Aim;
+use crate::id::{ClientIndex, PushId, device_name, user_name, user_of};
 
 /// One call of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]

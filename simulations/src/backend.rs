@@ -19,9 +19,11 @@ use tokio::time::timeout;
 use turmoil::net::TcpStream;
 
 use crate::ask::Ask;
-use crate::event::{CallId, ClientIndex, Event, NodeIndex, PushId, Way, node_name};
+use crate::event::{Event, Way};
+use crate::id::{CallId, ClientIndex, NodeIndex, PushId, node_name};
 use crate::reply::{self, Reply};
-use crate::world::{HTTP_PORT, World};
+use crate::wire::HTTP_PORT;
+use crate::world::World;
 
 /// A call to be made.
 #[derive(Debug, Clone)]

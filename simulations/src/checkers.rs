@@ -1,19 +1,20 @@
 //! What must be true in every run. Checkers only observe: they see events and copies of the
 //! directory, and change nothing.
 
-use pushmesh::limits;
-
+use crate::checkers::checker::Checker;
 use crate::event::Event;
 use crate::host::Boot;
-use crate::plan::LATENCY_MS_MAX;
 use crate::settings::Settings;
+use crate::violation::Violation;
 
 mod answers;
 mod arrival;
 mod boots;
 mod bound;
+mod bounds;
 mod buffered;
 mod cause;
+mod checker;
 mod contents;
 mod convergence;
 mod delivery;
@@ -28,6 +29,7 @@ mod knowledge;
 mod life;
 mod limit;
 mod lists;
+mod no_panic;
 mod order;
 mod quiet;
 mod reach;
@@ -40,46 +42,10 @@ mod stamps;
 mod succession;
 mod takeover;
 
-pub(crate) use convergence::{Connected, converged};
+pub(crate) use convergence::converged;
 pub(crate) use quiet::Quiet;
 pub(crate) use reach::Reach;
 pub(crate) use rest::at_rest;
-
-/// One thing that must be true.
-trait Checker {
-    /// Its name in the report of a failure.
-    fn name(&self) -> &'static str;
-
-    /// Something happened.
-    fn event(&mut self, _now_ms: u64, _event: &Event) -> Result<(), String> {
-        Ok(())
-    }
-
-    /// A millisecond is over. The boots of all nodes, `None` for one that does not run.
-    fn tick(&mut self, _now_ms: u64, _boots: &[Option<Boot>]) -> Result<(), String> {
-        Ok(())
-    }
-
-    /// The run is over, and all that was on its way has arrived.
-    fn end(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-
-    /// How often it compared something, by the name of what; what is 0 has checked nothing.
-    fn compared(&self) -> (&'static str, u64);
-}
-
-/// Something that must be true is not.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{at_ms} ms: {checker}: {what}")]
-pub(crate) struct Violation {
-    /// When it was seen, in simulated milliseconds.
-    pub(crate) at_ms: u64,
-    /// What had to be true.
-    pub(crate) checker: &'static str,
-    /// What is.
-    pub(crate) what: String,
-}
 
 /// All checkers of a run.
 pub(crate) struct Checkers(Vec<Box<dyn Checker>>);
@@ -112,7 +78,7 @@ impl Checkers {
             Box::new(speech::Speech::default()),
             Box::new(stamps::Stamps::new(settings)),
             Box::new(takeover::Takeover::new(settings)),
-            Box::new(NoPanic::default()),
+            Box::new(no_panic::NoPanic::default()),
         ])
     }
 
@@ -157,37 +123,6 @@ impl Checkers {
         Ok(())
     }
 }
-
-/// No code panics, whatever happens to it.
-#[derive(Default)]
-struct NoPanic {
-    watched_ms: u64,
-}
-
-impl Checker for NoPanic {
-    fn name(&self) -> &'static str {
-        "no code panics"
-    }
-
-    fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
-        match event {
-            Event::Panicked(what) => Err(what.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    fn tick(&mut self, _: u64, _: &[Option<Boot>]) -> Result<(), String> {
-        self.watched_ms += 1;
-        Ok(())
-    }
-
-    fn compared(&self) -> (&'static str, u64) {
-        ("milliseconds watched for panics", self.watched_ms)
-    }
-}
-
-/// The longest that it may take to close a connection that takes nothing, and its way, in milliseconds.
-const CLOSE_MS_MAX: u64 = limits::CLOSE_TIMEOUT.as_millis() as u64 + LATENCY_MS_MAX;
 
 #[cfg(test)]
 mod tests {

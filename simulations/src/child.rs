@@ -11,7 +11,8 @@ use anyhow::Context;
 
 use crate::plan::Size;
 use crate::steps::Steps;
-use crate::{COVERED, FAILED, wall_clock};
+use crate::verdict::{COVERED, FAILED};
+use crate::wall_clock::wall_clock;
 
 /// Everything that decides about a run.
 #[derive(Debug, Clone, clap::Args)]
@@ -243,7 +244,7 @@ const POLL: Duration = Duration::from_millis(20);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::Violation;
+    use crate::violation::Violation;
 
     #[test]
     fn a_failure_is_read_as_it_is_said() {

@@ -20,11 +20,13 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use turmoil::net::TcpStream;
 
 use crate::client::envelope::{Envelope, SUBPROTOCOL};
-use crate::event::{ClientIndex, ConnectionId, End, Event, NodeIndex, Welcome, node_name};
+use crate::event::{End, Event, Welcome};
 use crate::host::client_url;
+use crate::id::{ClientIndex, ConnectionId, NodeIndex, node_name};
 use crate::plan::Blunder;
 use crate::settings::Settings;
-use crate::world::{HTTP_PORT, World};
+use crate::wire::HTTP_PORT;
+use crate::world::World;
 
 pub(crate) mod envelope;
 

@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use crate::child::{Case, Reader, this_program};
 use crate::plan::Size;
 use crate::steps::Steps;
-use crate::wall_clock;
+use crate::wall_clock::wall_clock;
 
 /// Which seeds, and with what.
 #[derive(Debug, clap::Args)]

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 
 use pushmesh::Outcome;
 
+use crate::aim::Aim;
+use crate::answer::Answer;
 use crate::ask::Ask;
-use crate::event::{Aim, Answer, End, Event, Way};
+use crate::event::{End, Event, Way};
 use crate::host::Boot;
 use crate::plan::Step;
 use crate::reply::Reply;

@@ -16,14 +16,18 @@ use pushmesh::{
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use crate::aim::Aim;
+use crate::answer::Answer;
 use crate::ask::payload;
-use crate::event::{
-    Aim, Answer, ClientIndex, ConnectionId, Event, NodeIndex, PushId, Way, client_of, device_name, node_name,
-    node_of, replaced_name, user_name, user_of,
+use crate::event::{Event, Way};
+use crate::id::{
+    ClientIndex, ConnectionId, NodeIndex, PushId, client_of, device_name, node_name, node_of, replaced_name,
+    user_name, user_of,
 };
 use crate::line::CONNECTION;
 use crate::settings::Settings;
-use crate::world::{Face, HTTP_PORT, MESH_PORT, World};
+use crate::wire::{self, Face, HTTP_PORT, MESH_PORT};
+use crate::world::World;
 
 /// What the driver tells a node that runs.
 #[derive(Debug)]
@@ -108,7 +112,7 @@ impl Hosts {
     /// # Errors
     /// It does not start.
     pub(crate) async fn run(self: Arc<Self>, index: NodeIndex) -> turmoil::Result {
-        let wire = self.world.wire(&node_name(index)).await?;
+        let wire = wire::wire(&self.world, &node_name(index)).await?;
         let application = Application { world: Arc::clone(&self.world), node: index };
         let node = Node::start_with(self.config(index, &wire)?, wire, Arc::new(application)).await?;
         let (commands, mut inbox) = mpsc::channel(COMMANDS_MAX);

@@ -24,7 +24,8 @@ use tokio::time::{Duration, Sleep, sleep};
 use turmoil::net::TcpStream;
 
 use crate::client::envelope::{self, Envelope};
-use crate::event::{ConnectionId, Event};
+use crate::event::Event;
+use crate::id::ConnectionId;
 use crate::world::World;
 
 /// The parameter of a client's URL that names its connection. Nodes ignore what they do not know.

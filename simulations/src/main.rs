@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+mod aim;
+mod answer;
 mod ask;
 mod backend;
 mod checkers;
@@ -22,6 +24,7 @@ mod ddmin;
 mod entropy;
 mod event;
 mod host;
+mod id;
 mod line;
 mod model;
 mod network;
@@ -39,12 +42,18 @@ mod socket;
 mod steps;
 mod swarm;
 mod trace;
+mod verdict;
+mod violation;
+mod wall_clock;
+mod wire;
 mod world;
 
 use plan::Size;
 use run::{Options, Planned};
 use scenario::Scenario;
 use steps::Steps;
+use verdict::{COVERED, FAILED};
+use wall_clock::wall_clock;
 
 /// Simulates a cluster, deterministically.
 #[derive(Parser)]
@@ -167,16 +176,6 @@ fn one(options: Options, meets: &[&str]) -> anyhow::Result<ExitCode> {
     Ok(if verdict == "ok" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The machine's time, to say how long a run took.
-#[expect(clippy::disallowed_methods, reason = "how long people wait is real time")]
-fn wall_clock() -> std::time::Instant {
-    std::time::Instant::now()
-}
-
-/// What a line of the coverage table begins with.
-const COVERED: &str = "covered ";
-/// What the line of a violation begins with.
-const FAILED: &str = "FAILED at ";
 /// The version, which tells builds apart that draw the numbers of `tokio::select!` from elsewhere.
 const VERSION: &str = if cfg!(tokio_unstable) {
     concat!(env!("CARGO_PKG_VERSION"), " with tokio_unstable")

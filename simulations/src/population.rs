@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::checkers::Connected;
 use crate::client::{Clients, Dial, Order};
-use crate::event::{ClientIndex, ConnectionId, End, Event, NodeIndex};
+use crate::event::{Connected, End, Event};
+use crate::id::{ClientIndex, ConnectionId, NodeIndex};
 use crate::plan::Blunder;
 
 /// All clients of a run, from the side of their wishes.

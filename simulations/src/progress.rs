@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use crate::wall_clock;
+use crate::wall_clock::wall_clock;
 
 /// A line that says how far something is.
 pub(crate) struct Progress {

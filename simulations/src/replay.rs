@@ -10,7 +10,7 @@ use crate::model::fast;
 use crate::plan::Size;
 use crate::progress::Progress;
 use crate::steps::Steps;
-use crate::wall_clock;
+use crate::wall_clock::wall_clock;
 
 /// Which of them.
 #[derive(Debug, clap::Args)]

@@ -14,8 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::aim::Aim;
+use crate::answer::Answer;
 use crate::ask::{Ask, message_id};
-use crate::event::{Aim, Answer, ClientIndex, PushId, client_of};
+use crate::id::{ClientIndex, PushId, client_of};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::ddmin::minimize;
 use crate::plan::Plan;
 use crate::progress::{Progress, spoken};
 use crate::steps::{StepNumber, Steps, line};
-use crate::wall_clock;
+use crate::wall_clock::wall_clock;
 
 /// Which run, and how long to try.
 #[derive(Debug, clap::Args)]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::child::{Case, Jobs, Report};
 use crate::coverage::{REQUIRED_FROM_SECONDS, required};
+use crate::entropy;
 use crate::plan::Size;
 use crate::progress::{Progress, bar, spoken};
 use crate::steps::Steps;
-use crate::{entropy, wall_clock};
+use crate::wall_clock::wall_clock;
 
 /// How many runs, and which.
 #[derive(Debug, clap::Args)]
@@ -168,7 +169,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::COVERED;
+    use crate::verdict::COVERED;
 
     #[derive(Parser)]
     struct Line {

@@ -1,31 +1,25 @@
 //! The world of a run: what the nodes, the clients and the driver share.
 //!
-//! It is the other side of the node's [`Wire`]: sockets on turmoil's network, a wall clock that
-//! advances with the simulation, and a seed. Everything that happens in it is told to one trace and,
-//! if it is more than a packet, to the driver as an [`Event`].
+//! It has the faults, a wall clock for each host that advances with the simulation, and a seed; `wire.rs` makes
+//! of them what a node is started with. Everything that happens in it is told to one trace and, if it is more than
+//! a packet, to the driver as an [`Event`].
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::serve::Listener;
-use pushmesh::wire::{Clock, OpenFiles, Resolver};
-use pushmesh::{Wire, async_trait};
+use rand::Rng;
 use rand::rngs::StdRng;
-use rand::{Rng, RngCore};
 use siphasher::sip::SipHasher13;
 use tokio::sync::Notify;
 use tokio::time::{Duration, sleep};
-use turmoil::net::TcpListener;
 
 use crate::entropy;
-use crate::event::{ConnectionId, Event};
-use crate::line::Line;
+use crate::event::Event;
+use crate::id::ConnectionId;
 use crate::network::{Fate, Network};
-use crate::socket::{Socket, VirtualRuntime};
 use crate::trace::Trace;
 
 /// What all parts of a run share.
@@ -63,6 +57,11 @@ impl World {
         })
     }
 
+    /// Decides everything.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Simulated milliseconds since the start.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms.load(Ordering::Relaxed)
@@ -81,6 +80,12 @@ impl World {
     /// Sets how far a host's wall clock is ahead.
     pub(crate) fn set_clock(&self, host: &str, ahead_ms: i64) {
         self.ahead_ms.lock().expect(NOT_POISONED).insert(host.to_owned(), ahead_ms);
+    }
+
+    /// The Unix milliseconds that a host's wall clock shows.
+    pub(crate) fn wall_ms(&self, host: &str) -> u64 {
+        let ahead_ms = self.ahead_ms.lock().expect(NOT_POISONED).get(host).copied();
+        (EPOCH_MS + self.now_ms()).saturating_add_signed(ahead_ms.unwrap_or_default())
     }
 
     /// From now on tasks are late with that probability.
@@ -170,27 +175,6 @@ impl World {
     pub(crate) fn received(&self, from: SocketAddr, by: SocketAddr, len: usize) {
         self.trace().add(format!("{} {by} < {from} {len}", self.now_ms()), true);
     }
-
-    /// The sockets, clock and seed for a boot of the current host.
-    ///
-    /// # Errors
-    /// A port is in use.
-    pub(crate) async fn wire(self: &Arc<Self>, host: &str) -> io::Result<Wire<Face>> {
-        let ip = turmoil::lookup(host);
-        let mut rng = entropy::stream(self.seed, &format!("{host} booted at {}", self.now_ms()));
-        let mut seed = [0; 32];
-        rng.fill_bytes(&mut seed);
-        let udp = Socket::bind(Arc::clone(self), SocketAddr::new(ip, MESH_PORT)).await?;
-        Ok(Wire {
-            udp: Arc::new(udp),
-            runtime: Arc::new(VirtualRuntime::new(Arc::clone(self))),
-            tcp: Face::bind(Arc::clone(self), ip).await?,
-            files: OpenFiles::default(),
-            clock: Arc::new(HostClock { world: Arc::clone(self), host: host.to_owned() }),
-            resolver: Arc::new(NoNames),
-            seed,
-        })
-    }
 }
 
 /// What stands for the contents of a packet in the trace.
@@ -198,62 +182,6 @@ fn hash(contents: &[u8]) -> u32 {
     let mut hasher = SipHasher13::new();
     hasher.write(contents);
     hasher.finish() as u32
-}
-
-/// Accepts the TCP connections of a simulated host.
-pub(crate) struct Face {
-    world: Arc<World>,
-    listener: TcpListener,
-    local: SocketAddr,
-}
-
-impl Face {
-    async fn bind(world: Arc<World>, ip: IpAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(("0.0.0.0", HTTP_PORT)).await?;
-        Ok(Self { world, listener, local: SocketAddr::new(ip, HTTP_PORT) })
-    }
-}
-
-impl Listener for Face {
-    type Io = Line;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Line, SocketAddr) {
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, peer)) => return (Line::new(stream, Arc::clone(&self.world)), peer),
-                // The client is gone again; the next one may not be.
-                Err(_) => sleep(Duration::from_millis(1)).await,
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.local)
-    }
-}
-
-/// The wall clock of a host.
-struct HostClock {
-    world: Arc<World>,
-    host: String,
-}
-
-impl Clock for HostClock {
-    fn now_ms(&self) -> u64 {
-        let ahead_ms = self.world.ahead_ms.lock().expect(NOT_POISONED).get(&self.host).copied();
-        (EPOCH_MS + self.world.now_ms()).saturating_add_signed(ahead_ms.unwrap_or_default())
-    }
-}
-
-/// Peers are given by address: a look-up would leave the simulation.
-struct NoNames;
-
-#[async_trait]
-impl Resolver for NoNames {
-    async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
-        Err(io::Error::other(format!("{name} is a name, and peers are given by address")))
-    }
 }
 
 /// How often tasks are late.
@@ -300,10 +228,6 @@ impl Buffers {
     }
 }
 
-/// Where nodes listen for HTTP and WebSockets.
-pub(crate) const HTTP_PORT: u16 = 8080;
-/// Where nodes listen for each other.
-pub(crate) const MESH_PORT: u16 = 7400;
 /// How long the word of a reset is on its way. Source: the shortest of turmoil's latencies.
 const RESET_TAKES: Duration = Duration::from_millis(1);
 /// Unix milliseconds when a run starts: the first of January 2026.

@@ -6,9 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::Outcome;
 
+use crate::aim::Aim;
+use crate::answer::Answer;
 use crate::ask::Ask;
-use crate::checkers::Checker;
-use crate::event::{Aim, Answer, CallId, Event, PushId, Way};
+use crate::checkers::checker::Checker;
+use crate::event::{Event, Way};
+use crate::id::{CallId, PushId};
 use crate::reply::{Fate, Reply};
 
 /// Watches all answers.

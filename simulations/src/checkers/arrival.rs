@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::aim::Aim;
 use crate::ask::repeated_of;
-use crate::checkers::Checker;
-use crate::event::{Aim, ClientIndex, ConnectionId, Event, PushId};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
+use crate::id::{ClientIndex, ConnectionId, PushId};
 
 /// Watches every frame that a client receives.
 #[derive(Default)]

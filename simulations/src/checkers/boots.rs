@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use pushmesh::NodeName;
 
-use crate::event::NodeIndex;
 use crate::host::Boot;
+use crate::id::NodeIndex;
 
 /// Follows who boots.
 #[derive(Default)]

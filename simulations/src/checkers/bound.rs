@@ -11,9 +11,10 @@ use pushmesh::config::Takeover;
 use pushmesh::limits;
 
 use crate::ask::Ask;
-use crate::checkers::Checker;
-use crate::event::{CallId, ConnectionId, Event, NodeIndex, PushId, Way};
+use crate::checkers::checker::Checker;
+use crate::event::{Event, Way};
 use crate::host::Boot;
+use crate::id::{CallId, ConnectionId, NodeIndex, PushId};
 use crate::plan::LATENCY_MS_MAX;
 use crate::reply::Reply;
 use crate::settings::Settings;
@@ -173,7 +174,7 @@ const NETWORK_MS: u64 = 4 * LATENCY_MS_MAX + 2 * TICKS_MS;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Aim;
+    use crate::aim::Aim;
 
     fn pushed() -> Event {
         let way = Way::Embedded { sessions: None };

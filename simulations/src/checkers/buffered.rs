@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkers::arrival::push_of;
-use crate::checkers::{CLOSE_MS_MAX, Checker};
-use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex, PushId, node_of};
+use crate::checkers::bounds::CLOSE_MS_MAX;
+use crate::checkers::checker::Checker;
+use crate::event::Event;
+use crate::id::{ClientIndex, ConnectionId, NodeIndex, PushId, node_of};
 use pushmesh::Outcome;
 
 /// Keeps what is to be written.
@@ -90,7 +92,9 @@ impl Checker for Buffered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Aim, Answer, End, Way};
+    use crate::aim::Aim;
+    use crate::answer::Answer;
+    use crate::event::{End, Way};
 
     /// What is found when a push of a time, to a connection of 1 s, is called buffered.
     fn seen(pushed_ms: u64, after: &[Event]) -> Result<(), String> {

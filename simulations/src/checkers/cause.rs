@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 
 use pushmesh::limits;
 
+use crate::aim::Aim;
 use crate::ask::Ask;
+use crate::checkers::bounds::CLOSE_MS_MAX;
+use crate::checkers::checker::Checker;
 use crate::checkers::disturbed::Disturbed;
-use crate::checkers::{CLOSE_MS_MAX, Checker};
-use crate::event::{Aim, CallId, ClientIndex, ConnectionId, End, Event, NodeIndex};
+use crate::event::{End, Event};
+use crate::id::{CallId, ClientIndex, ConnectionId, NodeIndex};
 use crate::plan::LATENCY_MS_MAX;
 use crate::settings::Settings;
 

@@ -6,11 +6,9 @@ use pushmesh::NodeName;
 use pushmesh::internals::{Digest, Key, Owned};
 
 use crate::checkers::contents;
-use crate::event::{ClientIndex, ConnectionId, NodeIndex, node_name, user_of};
+use crate::event::Connected;
 use crate::host::{Boot, session_key};
-
-/// The connections that are open, with their nodes, by client.
-pub(crate) type Connected = BTreeMap<ClientIndex, BTreeMap<ConnectionId, NodeIndex>>;
+use crate::id::{ClientIndex, NodeIndex, node_name, user_of};
 
 /// Whether all nodes of the core run and hold the same directory, and it says what is: one connection for
 /// each client that is connected there, at its node and of its node's present boot, and nothing else. So

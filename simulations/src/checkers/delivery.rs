@@ -8,9 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkers::Checker;
+use crate::aim::Aim;
+use crate::answer::Answer;
 use crate::checkers::arrival::push_of;
-use crate::event::{Aim, Answer, ClientIndex, ConnectionId, Event, NodeIndex, PushId, node_of};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
+use crate::id::{ClientIndex, ConnectionId, NodeIndex, PushId, node_of};
 use pushmesh::Outcome;
 
 /// Keeps account of what was promised, flushed and received.

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checkers::Checker;
 use crate::checkers::arrival::push_of;
-use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex, PushId, node_of};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
+use crate::id::{ClientIndex, ConnectionId, NodeIndex, PushId, node_of};
 use pushmesh::Outcome;
 
 /// Keeps what was denied, and what was written.
@@ -75,7 +76,7 @@ impl Checker for Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Answer;
+    use crate::answer::Answer;
 
     fn answered(outcome: Outcome, node: &str) -> Event {
         let answer = Answer { client: Some(0), node: Some(node.to_owned()), outcome };

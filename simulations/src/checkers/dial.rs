@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checkers::Checker;
-use crate::event::{ConnectionId, Event, NodeIndex};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
+use crate::id::{ConnectionId, NodeIndex};
 
 /// Watches the dials that are not answered yet.
 #[derive(Default)]

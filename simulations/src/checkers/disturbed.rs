@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Event, NodeIndex};
+use crate::event::Event;
+use crate::id::NodeIndex;
 
 /// Follows what happens to the nodes.
 #[derive(Default)]

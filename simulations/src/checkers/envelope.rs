@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::{message_id, repeated_id, repeated_of};
-use crate::checkers::Checker;
 use crate::checkers::arrival::push_of;
-use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex, PushId, Way};
-use crate::event::{Welcome, device_name, node_of, user_name, user_of};
+use crate::checkers::checker::Checker;
+use crate::event::{Event, Way, Welcome};
+use crate::id::{ClientIndex, ConnectionId, NodeIndex, PushId, device_name, node_of, user_name, user_of};
 
 /// Watches all envelopes.
 #[derive(Default)]
@@ -114,7 +114,7 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Aim;
+    use crate::aim::Aim;
 
     fn seen(session: u64, user: &str, messages: &[(&str, &str)]) -> Result<(), String> {
         let mut checker = Envelope::default();

@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use pushmesh::NodeName;
 use pushmesh::internals::{Known, Position, Standing};
 
-use crate::checkers::Checker;
-use crate::event::{ClientIndex, ConnectionId, Event, user_of};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
 use crate::host::{Boot, session_key, user_id};
+use crate::id::{ClientIndex, ConnectionId, user_of};
 
 /// Watches clients that are away.
 #[derive(Default)]

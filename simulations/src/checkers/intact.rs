@@ -5,8 +5,8 @@
 //! clock was set back and nobody was there who knew. After such a boot nothing is checked any more: whose
 //! copy a node has found wrong it does not tell.
 
-use crate::checkers::Checker;
 use crate::checkers::boots::Boots;
+use crate::checkers::checker::Checker;
 use crate::counters::counters;
 use crate::host::Boot;
 

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkers::Checker;
-use crate::event::{ClientIndex, ConnectionId, End, Event, NodeIndex, node_of};
+use crate::checkers::checker::Checker;
+use crate::event::{End, Event};
+use crate::id::{ClientIndex, ConnectionId, NodeIndex, node_of};
 use crate::reply::Reply;
 use pushmesh::Outcome;
 
@@ -110,8 +111,9 @@ const KICKED: u16 = 4002;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aim::Aim;
+    use crate::answer::Answer;
     use crate::ask::Ask;
-    use crate::event::{Aim, Answer};
 
     /// At 5 ms a session was called disconnected.
     fn promised() -> Kick {

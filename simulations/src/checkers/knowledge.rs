@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::Knowledge;
 
-use crate::checkers::Checker;
-use crate::event::{CallId, Event, NodeIndex};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
 use crate::host::Boot;
+use crate::id::{CallId, NodeIndex};
 use crate::reply::Reply;
 
 /// Watches what nodes say while they join, and after.

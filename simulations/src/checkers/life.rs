@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkers::Checker;
-use crate::event::{Event, NodeIndex};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
+use crate::id::NodeIndex;
 
 /// Watches why nodes say that they can not go on.
 #[derive(Default)]

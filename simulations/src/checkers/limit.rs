@@ -8,9 +8,10 @@ use std::time::Duration;
 use pushmesh::NodeName;
 use pushmesh::internals::Inside;
 
-use crate::checkers::Checker;
-use crate::event::{Event, NodeIndex};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
 use crate::host::Boot;
+use crate::id::NodeIndex;
 use crate::settings::Settings;
 
 /// Watches how much all nodes hold.

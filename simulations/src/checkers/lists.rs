@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::Ask;
-use crate::checkers::Checker;
-use crate::event::{CallId, ClientIndex, Event, NodeIndex, node_name, node_of, user_of};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
+use crate::id::{CallId, ClientIndex, NodeIndex, node_name, node_of, user_of};
 use crate::reply::{Reply, Seat};
 
 /// Watches lists, users, explanations, counts and members.

@@ -13,9 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::{Outcome, limits};
 
-use crate::checkers::Checker;
+use crate::aim::Aim;
 use crate::checkers::arrival::push_of;
-use crate::event::{Aim, CallId, ClientIndex, ConnectionId, Event, NodeIndex, PushId, Way};
+use crate::checkers::checker::Checker;
+use crate::event::{Event, Way};
+use crate::id::{CallId, ClientIndex, ConnectionId, NodeIndex, PushId};
 
 /// Watches the order of frames.
 #[derive(Default)]
@@ -143,7 +145,7 @@ const TIMEOUT_MS: u64 = limits::PUSH_TIMEOUT.as_millis() as u64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Answer;
+    use crate::answer::Answer;
 
     const WAY: Way = Way::Embedded { sessions: None };
 

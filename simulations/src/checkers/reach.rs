@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
 
-use crate::event::{Event, NodeIndex, node_name};
+use crate::event::Event;
 use crate::host::Boot;
+use crate::id::{NodeIndex, node_name};
 
 /// Watches what nodes think of each other. Its driver tells it who reaches whom.
 #[derive(Default)]

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::{Ask, repeated_of};
-use crate::checkers::Checker;
-use crate::event::{CallId, ClientIndex, ConnectionId, Event, NodeIndex, node_of};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
+use crate::id::{CallId, ClientIndex, ConnectionId, NodeIndex, node_of};
 use crate::reply::{Fate, Reply};
 use pushmesh::Outcome;
 
@@ -101,7 +102,7 @@ impl Repetition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Answer;
+    use crate::answer::Answer;
 
     fn called(call: CallId, words: u8) -> Event {
         let ask = Ask::Repeat { client: 0, number: 4, words };

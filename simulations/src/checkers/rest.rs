@@ -3,7 +3,7 @@
 
 use pushmesh::internals::Inside;
 
-use crate::checkers::Connected;
+use crate::event::Connected;
 use crate::host::Boot;
 
 /// Whether the nodes that run hold nothing but these connections.

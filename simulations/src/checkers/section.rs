@@ -15,7 +15,8 @@ use pushmesh::NodeName;
 use pushmesh::internals::Position;
 
 use crate::checkers::boots::Boots;
-use crate::checkers::{Checker, contents};
+use crate::checkers::checker::Checker;
+use crate::checkers::contents;
 use crate::host::Boot;
 
 /// Watches all copies of all sections.

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::limits;
 
-use crate::checkers::Checker;
-use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex, node_name};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
 use crate::host::{Boot, session_key};
+use crate::id::{ClientIndex, ConnectionId, NodeIndex, node_name};
 use crate::plan::LATENCY_MS_MAX;
 use crate::settings::Settings;
 use crate::world::LATE_ARRIVAL_MS_MAX;

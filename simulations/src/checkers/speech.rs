@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checkers::{CLOSE_MS_MAX, Checker};
-use crate::event::{ConnectionId, Event, NodeIndex};
+use crate::checkers::bounds::CLOSE_MS_MAX;
+use crate::checkers::checker::Checker;
+use crate::event::Event;
+use crate::id::{ConnectionId, NodeIndex};
 use crate::plan::LATENCY_MS_MAX;
 use crate::world::LATE_ARRIVAL_MS_MAX;
 

@@ -13,9 +13,10 @@ use pushmesh::NodeName;
 use pushmesh::config::Takeover;
 use pushmesh::internals::{ClaimState, Known, Position, Standing};
 
-use crate::checkers::Checker;
-use crate::event::{ClientIndex, Event, user_of};
+use crate::checkers::checker::Checker;
+use crate::event::Event;
 use crate::host::{Boot, session_key, user_id};
+use crate::id::{ClientIndex, user_of};
 use crate::settings::Settings;
 
 /// Watches the claims of all clients at all nodes.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pushmesh::NodeName;
 
-use crate::checkers::Checker;
+use crate::checkers::checker::Checker;
 use crate::host::Boot;
 
 /// Watches the incarnations that nodes list.

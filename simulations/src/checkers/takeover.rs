@@ -12,8 +12,9 @@ use std::net::SocketAddr;
 
 use pushmesh::config::Takeover as Policy;
 
-use crate::checkers::Checker;
-use crate::event::{ClientIndex, ConnectionId, End, Event, user_of};
+use crate::checkers::checker::Checker;
+use crate::event::{End, Event};
+use crate::id::{ClientIndex, ConnectionId, user_of};
 use crate::settings::Settings;
 
 /// Watches who is closed for whom.

@@ -9,8 +9,8 @@ use pushmesh::NodeName;
 use pushmesh::id::Incarnation;
 
 use crate::counters::counters;
-use crate::event::node_of;
 use crate::host::Boot;
+use crate::id::node_of;
 
 /// What every boot had counted at the last look, and whom it had called dead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::NodeIndex;
+use crate::id::NodeIndex;
 use crate::plan::{Ailment, Identity, Step};
 
 /// What the steps so far have done to the nodes.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{ClientIndex, ConnectionId, Event, NodeIndex};
+use crate::event::Event;
+use crate::id::{ClientIndex, ConnectionId, NodeIndex};
 
 /// The connections that are open.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

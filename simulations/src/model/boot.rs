@@ -8,7 +8,7 @@ use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{Digests, Key, Overlay, Position, Replica, Returned, Roster};
 
-use crate::event::NodeIndex;
+use crate::id::NodeIndex;
 use crate::model::gossip::{GossipId, Heartbeats};
 use crate::model::replication::{Follower, Server};
 use crate::model::sessions::Opening;

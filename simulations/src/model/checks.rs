@@ -11,7 +11,7 @@ use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{Change, ClaimState, Key, Known, Lost, MemberState, Position, Rival, Standing};
 use pushmesh::limits;
 
-use crate::event::NodeIndex;
+use crate::id::NodeIndex;
 use crate::model::boot::Boot;
 use crate::model::cluster::{Cluster, index_of};
 use crate::model::history::Rows;

@@ -14,9 +14,8 @@ use pushmesh::internals::{
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::checkers::Violation;
 use crate::entropy;
-use crate::event::{NodeIndex, node_name};
+use crate::id::{NodeIndex, node_name};
 use crate::model::boot::{Boot, BootId, LinkId, StreamId};
 use crate::model::gossip::{GossipId, Heartbeats, Table};
 use crate::model::history::History;
@@ -26,6 +25,7 @@ use crate::model::queue::Queue;
 use crate::model::replication::Frame;
 use crate::model::sessions::{Asker, Client};
 use crate::network::Weather;
+use crate::violation::Violation;
 
 /// Something that is due.
 pub(super) enum Event {

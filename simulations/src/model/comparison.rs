@@ -9,7 +9,7 @@ use pushmesh::internals::{Digest, Digests, Finding, Replica, news};
 use pushmesh::limits;
 use rand::Rng;
 
-use crate::event::NodeIndex;
+use crate::id::NodeIndex;
 use crate::model::boot::Boot;
 use crate::model::cluster::{Cluster, Message, index_of};
 

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::checkers::Violation;
 use crate::model::plan::NODES_MAX;
 use crate::model::run::{Outcome, run};
-use crate::{entropy, panics, wall_clock};
+use crate::violation::Violation;
+use crate::wall_clock::wall_clock;
+use crate::{entropy, panics};
 
 /// How many runs, and which.
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{Key, Position, Rival};
 
-use crate::event::NodeIndex;
+use crate::id::NodeIndex;
 use crate::model::boot::BootId;
 
 /// A section at one position, in the order of keys.

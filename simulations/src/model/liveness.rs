@@ -11,7 +11,7 @@ use pushmesh::internals::{
 use pushmesh::limits;
 use rand::Rng;
 
-use crate::event::NodeIndex;
+use crate::id::NodeIndex;
 use crate::model::boot::{Boot, BootId, Link};
 use crate::model::cluster::{Cluster, Event, Message, index_of};
 use crate::model::plan::LARGE_ABOVE;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::event::NodeIndex;
+use crate::id::NodeIndex;
 use crate::network::Weather;
 
 /// The network between the nodes.

@@ -8,7 +8,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::entropy;
-use crate::event::NodeIndex;
+use crate::id::NodeIndex;
 use crate::network::Weather;
 use crate::plan::halves;
 

@@ -13,7 +13,7 @@ use pushmesh::internals::{
 use pushmesh::limits;
 use rand::Rng;
 
-use crate::event::NodeIndex;
+use crate::id::NodeIndex;
 use crate::model::boot::{Boot, LinkId, StreamId};
 use crate::model::cluster::{Cluster, Event, Message, index_of};
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use pushmesh::limits;
 
-use crate::checkers::Violation;
 use crate::model::cluster::Cluster;
 use crate::model::plan::{LARGE_ABOVE, Plan, Step};
+use crate::violation::Violation;
 
 /// What came of a run.
 pub(crate) struct Outcome {

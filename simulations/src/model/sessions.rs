@@ -9,7 +9,7 @@ use pushmesh::internals::policy::{self, Ask, Claiming, Door, Fate, Standing};
 use pushmesh::internals::{ClaimState, DeviceHash, Key, Lost, MemberState, Owned, UserHash};
 use pushmesh::{NodeName, limits};
 
-use crate::event::NodeIndex;
+use crate::id::NodeIndex;
 use crate::model::boot::{Boot, BootId, Session};
 use crate::model::cluster::{Cluster, Event, Message, index_of};
 use crate::model::plan::{DEVICES, Token};

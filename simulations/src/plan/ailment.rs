@@ -8,31 +8,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::index::sample;
 
-use crate::event::NodeIndex;
 use crate::host::seeds;
-use crate::plan::{Plan, Step};
-
-/// What is wrong with a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ailment {
-    /// It has no power.
-    Dead,
-    /// Nothing gets through between it and the others.
-    Cut,
-    /// It does not hear the others, and they hear it.
-    Deaf,
-    /// The others do not hear it, and it hears them.
-    Mute,
-    /// Its paths take longer. It has to be as right as the others.
-    Slow(Duration),
-}
-
-impl Ailment {
-    /// Whether the others have to do without the node.
-    pub(crate) fn parts(self) -> bool {
-        !matches!(self, Self::Slow(_))
-    }
-}
+use crate::id::NodeIndex;
+use crate::plan::{Ailment, Plan, Step};
 
 impl Plan {
     /// In half of the runs some nodes, fewer than the others, do not heal with them.

@@ -4,8 +4,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::{Blunder, Identity, Plan, Step, WARM_UP_MS};
+use crate::aim::Aim;
 use crate::ask::Ask;
-use crate::event::{Aim, ClientIndex, NodeIndex, user_of};
+use crate::id::{ClientIndex, NodeIndex, user_of};
 
 impl Plan {
     /// What backends ask over HTTP.

@@ -3,11 +3,11 @@
 
 use crate::ask::Ask;
 use crate::backend::Call;
-use crate::checkers::Violation;
-use crate::event::{Event, NodeIndex, user_of};
+use crate::event::Event;
 use crate::host::found;
-
-use super::Run;
+use crate::id::{NodeIndex, user_of};
+use crate::run::stage::Run;
+use crate::violation::Violation;
 
 impl Run<'_> {
     /// A backend calls a node over HTTP, whether it runs or not.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::network::Weather;
 use crate::plan::{Identity, Plan, Step};
-use crate::scenario::{Scenario, Script, between, connect_all};
+use crate::scenario::script::{Scenario, Script, between, connect_all};
 use crate::settings::Settings;
 
 /// Its place in the list.

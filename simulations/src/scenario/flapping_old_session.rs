@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::plan::{Plan, Step};
-use crate::scenario::{Scenario, Script, between, connect_all};
+use crate::scenario::script::{Scenario, Script, between, connect_all};
 use crate::settings::Settings;
 
 /// Its place in the list.

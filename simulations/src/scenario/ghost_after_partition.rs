@@ -8,7 +8,7 @@
 use pushmesh::config::Tuning;
 
 use crate::plan::{Plan, Step};
-use crate::scenario::{Scenario, Script, between};
+use crate::scenario::script::{Scenario, Script, between};
 use crate::settings::Settings;
 
 /// Its place in the list.

@@ -6,7 +6,7 @@
 //! each of them has to call each other alive.
 
 use crate::plan::{Plan, Step};
-use crate::scenario::{Scenario, Script, connect_all};
+use crate::scenario::script::{Scenario, Script, connect_all};
 use crate::settings::Settings;
 
 /// Its place in the list.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pushmesh::config::Tuning;
 
 use crate::plan::{Identity, Plan, Step};
-use crate::scenario::{Scenario, Script, between};
+use crate::scenario::script::{Scenario, Script, between};
 use crate::settings::Settings;
 
 /// Its place in the list.

@@ -3,7 +3,7 @@
 //! finds it dead as the others do: a client that left meanwhile stays nowhere.
 
 use crate::plan::{Identity, Plan, Step};
-use crate::scenario::{Scenario, Script, connect_all};
+use crate::scenario::script::{Scenario, Script, connect_all};
 use crate::settings::Settings;
 
 /// Its place in the list.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::network::Weather;
 use crate::plan::{Plan, Step};
-use crate::scenario::{Scenario, Script, connect_all};
+use crate::scenario::script::{Scenario, Script, connect_all};
 use crate::settings::Settings;
 
 /// Its place in the list.

@@ -1,0 +1,8 @@
+//! Bounds of time that several checkers allow.
+
+use pushmesh::limits;
+
+use crate::plan::LATENCY_MS_MAX;
+
+/// The longest that it may take to close a connection that takes nothing, and its way, in milliseconds.
+pub(super) const CLOSE_MS_MAX: u64 = limits::CLOSE_TIMEOUT.as_millis() as u64 + LATENCY_MS_MAX;

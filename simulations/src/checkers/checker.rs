@@ -1,0 +1,28 @@
+//! What a checker is: it is shown what happens, and says whether that may be.
+
+use crate::event::Event;
+use crate::host::Boot;
+
+/// One thing that must be true.
+pub(super) trait Checker {
+    /// Its name in the report of a failure.
+    fn name(&self) -> &'static str;
+
+    /// Something happened.
+    fn event(&mut self, _now_ms: u64, _event: &Event) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// A millisecond is over. The boots of all nodes, `None` for one that does not run.
+    fn tick(&mut self, _now_ms: u64, _boots: &[Option<Boot>]) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The run is over, and all that was on its way has arrived.
+    fn end(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// How often it compared something, by the name of what; what is 0 has checked nothing.
+    fn compared(&self) -> (&'static str, u64);
+}
