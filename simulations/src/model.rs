@@ -14,16 +14,24 @@
 //! are not here: what the pure parts promise has to hold whatever those do.
 
 mod boot;
+mod booting;
 mod checks;
+mod client;
 mod cluster;
 mod comparison;
+mod course;
+mod due;
 pub(crate) mod fast;
+mod following;
 mod gossip;
 mod history;
+mod id;
 mod liveness;
+mod message;
 mod network;
 mod plan;
 mod queue;
-mod replication;
 mod run;
+mod serving;
 mod sessions;
+mod stream;

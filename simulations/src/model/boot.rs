@@ -10,15 +10,8 @@ use pushmesh::internals::{Digests, Key, Overlay, Position, Replica, Returned, Ro
 
 use crate::id::NodeIndex;
 use crate::model::gossip::{GossipId, Heartbeats};
-use crate::model::replication::{Follower, Server};
-use crate::model::sessions::Opening;
-
-/// Number of a boot, in the order in which they happened.
-pub(super) type BootId = usize;
-/// Number of a link, unique in the run.
-pub(super) type LinkId = u64;
-/// Number of a stream of a section, unique in the run.
-pub(super) type StreamId = u64;
+use crate::model::id::{BootId, LinkId, StreamId};
+use crate::model::stream::{Follower, Server};
 
 /// A process that runs.
 pub(super) struct Boot {
@@ -111,6 +104,20 @@ pub(super) struct Session {
     pub(super) succeeds: Option<Stamp>,
     /// It is being settled whether it stays.
     pub(super) disputed: bool,
+}
+
+/// A client that waits until its earlier session has ended.
+pub(super) struct Opening {
+    /// Whose user.
+    pub(super) user: u64,
+    /// Which device of it.
+    pub(super) device: u64,
+    /// The stamp that its token proves.
+    pub(super) token: Option<Stamp>,
+    /// Claims below this one do not stand against it.
+    pub(super) below: Stamp,
+    /// How often the session was followed.
+    pub(super) hops: u8,
 }
 
 /// What a boot has seen of another node.

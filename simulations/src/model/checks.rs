@@ -13,11 +13,10 @@ use pushmesh::limits;
 
 use crate::id::NodeIndex;
 use crate::model::boot::Boot;
-use crate::model::cluster::{Cluster, index_of};
+use crate::model::client::user_hash;
+use crate::model::cluster::{Cluster, index_of, is_alive};
 use crate::model::history::Rows;
-use crate::model::liveness::is_alive;
 use crate::model::plan::LARGE_ABOVE;
-use crate::model::sessions::user_hash;
 
 impl Cluster {
     /// A new claim is above all that its node knows of the key, hidden and half-arrived rows included.

@@ -11,7 +11,8 @@ use rand::Rng;
 
 use crate::id::NodeIndex;
 use crate::model::boot::Boot;
-use crate::model::cluster::{Cluster, Message, index_of};
+use crate::model::cluster::{Cluster, index_of};
+use crate::model::message::Message;
 
 impl Cluster {
     /// Compares with a random peer, and sweeps.

@@ -7,7 +7,7 @@ use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{Key, Position, Rival};
 
 use crate::id::NodeIndex;
-use crate::model::boot::BootId;
+use crate::model::id::BootId;
 
 /// A section at one position, in the order of keys.
 pub(super) type Rows = Vec<(Key, Stamp)>;

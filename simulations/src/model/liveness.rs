@@ -5,15 +5,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use pushmesh::internals::{
-    Advert, AdvertState, Change, Effect, GossipView, InUse, Member, MemberState, Newcomer, Observation,
-    backoff,
+    Advert, AdvertState, Change, Effect, GossipView, InUse, Member, Newcomer, Observation, backoff,
 };
 use pushmesh::limits;
 use rand::Rng;
 
 use crate::id::NodeIndex;
-use crate::model::boot::{Boot, BootId, Link};
-use crate::model::cluster::{Cluster, Event, Message, index_of};
+use crate::model::boot::{Boot, Link};
+use crate::model::cluster::{Cluster, index_of};
+use crate::model::due::Event;
+use crate::model::message::Message;
 use crate::model::plan::LARGE_ABOVE;
 
 impl Cluster {
@@ -256,12 +257,6 @@ impl Cluster {
             .collect();
         ended.into_iter().for_each(|stream| self.broken(boot, stream));
     }
-
-    /// The boots that run, in the order of nodes.
-    pub(super) fn running_boots(&self) -> impl Iterator<Item = &Boot> {
-        let ids = self.machines.iter().filter_map(|machine| machine.boot);
-        ids.filter_map(|id: BootId| self.boots[id].as_deref())
-    }
 }
 
 /// Whether the link in use is kept when another one to the same peer comes up.
@@ -306,11 +301,6 @@ fn left(node: NodeIndex) -> Advert {
 
 fn addr(node: NodeIndex) -> SocketAddr {
     SocketAddr::from(([10, 0, (node / 250) as u8, (node % 250) as u8], 7_400))
-}
-
-/// Whether a member is one that a node in order is.
-pub(super) fn is_alive(member: &Member) -> bool {
-    member.state() == MemberState::Alive
 }
 
 /// In a large run all is said again in one of so many rounds.

@@ -6,66 +6,16 @@
 use pushmesh::config::Takeover;
 use pushmesh::id::Stamp;
 use pushmesh::internals::policy::{self, Ask, Claiming, Door, Fate, Standing};
-use pushmesh::internals::{ClaimState, DeviceHash, Key, Lost, MemberState, Owned, UserHash};
+use pushmesh::internals::{ClaimState, Key, Lost, MemberState, Owned};
 use pushmesh::{NodeName, limits};
 
 use crate::id::NodeIndex;
-use crate::model::boot::{Boot, BootId, Session};
-use crate::model::cluster::{Cluster, Event, Message, index_of};
+use crate::model::boot::{Boot, Opening, Session};
+use crate::model::client::key_of;
+use crate::model::cluster::{Cluster, index_of};
+use crate::model::due::Event;
+use crate::model::message::{Asker, Message};
 use crate::model::plan::{DEVICES, Token};
-
-/// One device of one user.
-#[derive(Default)]
-pub(super) struct Client {
-    /// Its last session: where, and with which stamp.
-    session: Option<(BootId, Stamp)>,
-    /// The stamp of the one before.
-    former: Option<Stamp>,
-}
-
-impl Client {
-    /// All clients, none of them connected.
-    pub(super) fn all(users: u64) -> Vec<Self> {
-        (0..users * DEVICES).map(|_| Self::default()).collect()
-    }
-
-    fn token(&self, token: Token) -> Option<Stamp> {
-        match token {
-            Token::None => None,
-            Token::Last => self.session.map(|(_, stamp)| stamp),
-            Token::Former => self.former,
-        }
-    }
-}
-
-/// A client that waits until its earlier session has ended.
-pub(super) struct Opening {
-    user: u64,
-    device: u64,
-    token: Option<Stamp>,
-    /// Claims below this one do not stand against it.
-    below: Stamp,
-    /// How often the session was followed.
-    hops: u8,
-}
-
-/// Who asks whether a session is there.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Asker {
-    /// The session with that stamp, against which it stands.
-    Session(Stamp),
-    /// A client that wants to connect.
-    Opening(u64),
-}
-
-/// The hash of a user, spread as hashes are.
-pub(super) fn user_hash(user: u64) -> UserHash {
-    UserHash { high: (user + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), low: user }
-}
-
-fn key_of(user: u64, device: u64) -> Key {
-    Key { user: user_hash(user), device: DeviceHash(device) }
-}
 
 impl Cluster {
     /// A client connects to a node.

@@ -1,0 +1,114 @@
+//! How a node of the fast level takes sections: what the product's `replication/` decides of each frame, over streams of
+//! the model.
+//!
+//! A stream has an order and loses nothing, as QUIC's, unless the run is an unreliable one: then frames
+//! are lost, doubled and overtake each other, and the stream breaks a while later. The directory
+//! promises to be right all the same.
+
+use std::time::Duration;
+
+use pushmesh::id::Incarnation;
+use pushmesh::internals::{CopyChange, MergeError, Position, Refused, SectionFrame, SnapshotFrame, Taking};
+
+use crate::id::NodeIndex;
+use crate::model::boot::Boot;
+use crate::model::cluster::Cluster;
+use crate::model::due::Event;
+use crate::model::id::StreamId;
+use crate::model::message::{Frame, Message};
+use crate::model::stream::Follower;
+
+impl Cluster {
+    /// Follows a section, or pulls it once.
+    pub(super) fn subscribe(
+        &mut self,
+        boot: &mut Boot,
+        from: NodeIndex,
+        owner: NodeIndex,
+        incarnation: Incarnation,
+        follow: bool,
+    ) {
+        let Some(link) = boot.links.get(&from).map(|link| link.id) else { return };
+        self.streams += 1;
+        let stream = self.streams;
+        let taking = Taking::new(&boot.replica, self.names[owner].clone(), incarnation, follow);
+        let subscribe = taking.subscribe(follow);
+        let (stood, heard) = (Position::default(), self.now);
+        let follower = Follower { from, link, owner, incarnation, follow, taking, stood, heard };
+        boot.followers.insert(stream, follower);
+        self.transfers += u64::from(self.is_current(owner, incarnation));
+        self.send(boot, from, Message::Subscribe { stream, subscribe });
+    }
+
+    /// A frame arrived.
+    pub(super) fn take(&mut self, boot: &mut Boot, from: NodeIndex, stream: StreamId, frame: Frame) {
+        let Some(mut follower) = boot.followers.remove(&stream) else {
+            // Nobody reads it any more.
+            return self.send(boot, from, Message::Stop { stream });
+        };
+        follower.heard = self.now;
+        let Frame::Section(frame) = frame else { return self.end_taking(boot, follower) };
+        if let SectionFrame::Head(digest) = &frame {
+            follower.stood = digest.position;
+        }
+        let ended = matches!(frame, SectionFrame::Snapshot(SnapshotFrame::End { .. }));
+        let owner = follower.owner;
+        match follower.taking.take(frame) {
+            Ok(taken) => {
+                if matches!(taken.change, CopyChange::Replaced | CopyChange::Outdated) {
+                    self.count("directory: snapshot used");
+                }
+                if taken.synced {
+                    self.check_synced(boot, owner, follower.stood);
+                }
+                self.supersede(boot, taken.lost);
+                boot.followers.insert(stream, follower);
+                self.took(boot, owner, ended);
+            }
+            Err(refused) => {
+                self.refused(owner, follower.incarnation, &refused);
+                self.end_taking(boot, follower);
+                self.took(boot, owner, true);
+            }
+        }
+    }
+
+    /// What a merge refused is as the directory promises.
+    fn refused(&mut self, owner: NodeIndex, incarnation: Incarnation, refused: &Refused) {
+        let excused = self.plan.unreliable || self.history.is_ambiguous(owner, incarnation);
+        match refused {
+            Refused::Merge(MergeError::Gap { .. }) => self.count("directory: gap pulled"),
+            Refused::Merge(MergeError::Incarnation { .. }) => self.count("directory: another boot refused"),
+            // A snapshot that lost frames does not add up.
+            Refused::Merge(MergeError::Diverged { .. } | MergeError::Order) | Refused::Disorder
+                if excused =>
+            {
+                self.count("directory: what does not add up is refused");
+            }
+            Refused::Merge(_) | Refused::Disorder | Refused::TooMany(_) => {
+                let what = format!("the section of {} was taken and refused: {refused}", self.names[owner]);
+                self.fail("what an owner sends adds up", what);
+            }
+        }
+    }
+
+    /// A subscription is over.
+    pub(super) fn end_taking(&mut self, boot: &mut Boot, follower: Follower) {
+        if follower.follow {
+            let again = Event::Resubscribe { boot: boot.id, peer: follower.from, link: follower.link };
+            self.queue.put(self.now + RESUBSCRIBE_AFTER, again);
+        } else {
+            boot.pulling.remove(&follower.owner);
+        }
+    }
+
+    /// A stream broke.
+    pub(super) fn broken(&mut self, boot: &mut Boot, stream: StreamId) {
+        if let Some(follower) = boot.followers.remove(&stream) {
+            self.end_taking(boot, follower);
+        }
+    }
+}
+
+/// As in the product's `follower.rs`.
+const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(100);
