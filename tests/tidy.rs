@@ -36,6 +36,12 @@ fn no_files_of_the_product_use_each_other_in_a_circle() {
 }
 
 #[test]
+fn no_files_of_the_simulations_use_each_other_in_a_circle() {
+    let root = "simulations/src";
+    report(circles::Circles::read_strictly(root, &sources(&[root])).violations());
+}
+
+#[test]
 fn every_module_has_its_place_in_the_layer_rule() {
     report(layers::Layers::read(&text("src/lib.rs")).unplaced(&text("src/lib.rs")));
 }

@@ -2,17 +2,46 @@
 //!
 //! A file uses another one when it takes a name from it by a path that begins with `crate::` or `super::`, itself or by
 //! way of a `pub use`. What a file declares (`mod`) and hands on (`pub use`) is no use of it.
+//!
+//! Read strictly ([`Circles::read_strictly`]), a file also uses the modules that it declares, when it takes a name from
+//! one of them; the root of its crate, when a name is there and nowhere else; and the other files that have methods of
+//! a type, when its own methods of that type call those.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::source::{Source, is_word};
+use crate::source::{Source, closing, words};
 
 /// Which file uses which, by the paths of their modules.
 pub(crate) struct Circles(BTreeMap<String, BTreeSet<String>>);
 
 impl Circles {
-    /// Reads the files of one crate, which lie in the folder `root`.
+    /// Reads the files of one crate, which lie in the folder `root`. A file may use what it declares.
     pub(crate) fn read(root: &str, sources: &[Source]) -> Self {
+        Self::read_as(root, sources, false)
+    }
+
+    /// Reads them so that also a file and what it declares, and the files with methods of one type, are no circle.
+    pub(crate) fn read_strictly(root: &str, sources: &[Source]) -> Self {
+        let mut circles = Self::read_as(root, sources, true);
+        let product = || sources.iter().filter(|source| !source.is_test());
+        let methods = product().map(|source| {
+            let own = module(root, source);
+            let methods = methods(&own, &source.product);
+            (own, methods)
+        });
+        let methods: Vec<_> = methods.collect();
+        for (own, (own_methods, called)) in &methods {
+            let missing = called.iter().filter(|call| !own_methods.contains(*call));
+            let missing: BTreeSet<_> = missing.collect();
+            let used =
+                methods.iter().filter(|(_, (others, _))| others.iter().any(|one| missing.contains(one)));
+            let used: Vec<_> = used.map(|(used, _)| used.clone()).filter(|used| used != own).collect();
+            circles.0.entry(own.clone()).or_default().extend(used);
+        }
+        circles
+    }
+
+    fn read_as(root: &str, sources: &[Source], strictly: bool) -> Self {
         let product: Vec<_> = sources.iter().filter(|source| !source.is_test()).collect();
         let modules: BTreeSet<_> = product.iter().map(|source| module(root, source)).collect();
         let mut handed_on = BTreeMap::new();
@@ -26,9 +55,19 @@ impl Circles {
         let uses = product.iter().map(|source| {
             let own = module(root, source);
             let named = statements(&source.product, false).into_iter().flat_map(|tree| paths(&tree));
-            let inline = inline(&source.product);
-            let used = named.chain(inline).filter_map(|path| from_above(&own, &path));
-            let used = used.filter_map(|path| file_of(&path, &modules, &handed_on));
+            let rest = if strictly { without_handing_on(&source.product) } else { source.product.clone() };
+            let inline = inline(&rest);
+            let used = named.chain(inline).filter_map(|path| match from_above(&own, &path) {
+                None if strictly => from_below(&own, &path, &modules),
+                above => above,
+            });
+            let used =
+                used.chain(strictly.then(|| used_and_handed_on(&own, &source.product)).into_iter().flatten());
+            let used = used.filter_map(|path| match file_of(&path, &modules, &handed_on) {
+                // The root declares all modules: what is in none of them is in it.
+                None if strictly => Some(String::new()),
+                file => file,
+            });
             let used = used.filter(|used| *used != own).collect();
             (own, used)
         });
@@ -46,7 +85,9 @@ impl Circles {
             }
             let back = |other: &&String| reached.get(other).is_some_and(|reaches| reaches.contains(*file));
             let circle: Vec<_> = reaches.iter().filter(back).cloned().collect();
-            violations.push(format!("{} use each other in a circle", circle.join(", ")));
+            let names: Vec<_> =
+                circle.iter().map(|file| if file.is_empty() { "the root" } else { file }).collect();
+            violations.push(format!("{} use each other in a circle", names.join(", ")));
             told.extend(circle);
         }
         violations
@@ -91,6 +132,66 @@ fn from_above(module: &str, path: &str) -> Option<String> {
             None => return Some(join(above, path)),
         }
     }
+}
+
+/// A path that begins with a module that `module` declares, from the root of the crate.
+fn from_below(module: &str, path: &str, files: &BTreeSet<String>) -> Option<String> {
+    let path = path.trim_start_matches("self::");
+    let declared = join(module, path.split("::").next().unwrap_or_default());
+    files.contains(&declared).then(|| join(module, path))
+}
+
+/// What a file hands on and uses itself, by paths from the root of the crate.
+fn used_and_handed_on(module: &str, code: &str) -> Vec<String> {
+    let (trees, rest) = (statements(code, true), without_handing_on(code));
+    let is_used = |path: &String| {
+        let name = path.rsplit("::").next().unwrap_or_default();
+        words(&rest).any(|(_, word)| word == name)
+    };
+    let handed_on = trees.iter().flat_map(|tree| paths(tree)).filter(is_used);
+    handed_on.map(|path| absolute(module, &path)).collect()
+}
+
+/// The code without what it hands on.
+fn without_handing_on(code: &str) -> String {
+    let one_line = code.split_whitespace().collect::<Vec<_>>().join(" ");
+    let without = |code: String, tree: &String| code.replace(&format!("use {tree};"), "");
+    statements(code, true).iter().fold(one_line, without)
+}
+
+/// A method: the path of its type, and its name.
+type Method = (String, String);
+
+/// The methods that a file has, and those that they call on themselves.
+fn methods(module: &str, code: &str) -> (BTreeSet<Method>, BTreeSet<Method>) {
+    let (mut has, mut calls) = (BTreeSet::new(), BTreeSet::new());
+    for (at, _) in code.match_indices("\nimpl") {
+        let Some(open) = code[at..].find('{').map(|open| at + open) else { continue };
+        let head = &code[at + "\nimpl".len()..open];
+        // A trait has all of its methods in one place.
+        if words(head).any(|(_, word)| word == "for") {
+            continue;
+        }
+        let head = if head.starts_with('<') { head.split_once('>').map_or("", |(_, of)| of) } else { head };
+        let name = words(head).map(|(_, word)| word).next().unwrap_or_default();
+        let taken = statements(code, false).into_iter().flat_map(|tree| paths(&tree));
+        let taken = taken
+            .filter_map(|path| from_above(module, &path))
+            .find(|path| path.rsplit("::").next() == Some(name));
+        let of = taken.unwrap_or_else(|| join(module, name));
+        let body = &code[open..closing(code, open)];
+        let mut before = "";
+        for (at, word) in words(body) {
+            let on_itself = body[..at].ends_with("self.") || body[..at].ends_with("Self::");
+            if before == "fn" {
+                has.insert((of.clone(), word.to_owned()));
+            } else if on_itself && body[at + word.len()..].starts_with('(') {
+                calls.insert((of.clone(), word.to_owned()));
+            }
+            before = word;
+        }
+    }
+    (has, calls)
 }
 
 /// A path as it is from the root of the crate, without `crate::`.
@@ -161,14 +262,12 @@ fn paths(tree: &str) -> Vec<String> {
     items.flat_map(|item| paths(&format!("{}{}", before.trim(), item.trim()))).collect()
 }
 
-/// The paths within code that begin with `crate::` or `super::`.
+/// The paths within code.
 fn inline(code: &str) -> Vec<String> {
-    let begins =
-        ["crate::", "super::"].into_iter().flat_map(|begin| code.match_indices(begin)).map(|(at, _)| at);
-    let begins =
-        begins.filter(|at| *at == 0 || !is_word(code.as_bytes()[at - 1]) && !code[..*at].ends_with("::"));
+    let begins = words(code)
+        .filter(|(at, word)| code[at + word.len()..].starts_with("::") && !code[..*at].ends_with("::"));
     begins
-        .map(|at| {
+        .map(|(at, _)| {
             let rest = &code[at..];
             let end = rest.find(|char: char| !(char.is_alphanumeric() || "_:".contains(char)));
             rest[..end.unwrap_or(rest.len())].trim_end_matches(':').to_owned()
@@ -183,6 +282,11 @@ mod tests {
     fn violations(files: &[(&str, &str)]) -> Vec<String> {
         let sources: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
         Circles::read("src", &sources).violations()
+    }
+
+    fn strict_violations(files: &[(&str, &str)]) -> Vec<String> {
+        let sources: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
+        Circles::read_strictly("src", &sources).violations()
     }
 
     #[test]
@@ -225,6 +329,51 @@ mod tests {
             [("src/a.rs", "use crate::b::X;"), ("src/b.rs", "// use crate::a::Y;\nuse crate::b::Z;")],
         ] {
             assert_eq!(violations(&files), [""; 0], "{files:?}");
+        }
+    }
+
+    #[test]
+    fn read_strictly_also_what_is_declared_the_root_and_methods_of_one_type_are_used() {
+        let circles = [
+            (vec![("src/a.rs", "mod b;\nfn f() { b::g() }"), ("src/a/b.rs", "use crate::a::X;")], "a, a::b"),
+            (vec![("src/a.rs", "mod b;\nuse b::{g, h};"), ("src/a/b.rs", "use super::X;")], "a, a::b"),
+            (
+                vec![("src/a.rs", "mod b;\npub use b::B;\nstruct A(B);"), ("src/a/b.rs", "use crate::a::A;")],
+                "a, a::b",
+            ),
+            (
+                vec![("src/main.rs", "mod a;\nfn f() {}\nuse a::X;"), ("src/a.rs", "use crate::{a::b, f};")],
+                "the root, a",
+            ),
+            (
+                vec![
+                    ("src/a.rs", "struct A;\nimpl A {\n fn f(&self) { self.g() } }"),
+                    ("src/b.rs", "use crate::a::A;\nimpl A {\n fn g(&self) {} }"),
+                ],
+                "a, b",
+            ),
+        ];
+        for (files, circle) in circles {
+            assert_eq!(
+                strict_violations(&files),
+                [format!("{circle} use each other in a circle")],
+                "{files:?}"
+            );
+            assert_eq!(violations(&files), [""; 0], "{files:?}");
+        }
+        for files in [
+            [("src/a.rs", "mod b;\npub use b::B;"), ("src/a/b.rs", "use crate::a::A;")],
+            [("src/a.rs", "mod b;\nuse b::B;"), ("src/a/b.rs", "use std::fmt::A; fn f() { B::new() }")],
+            [
+                ("src/a.rs", "struct A;\nimpl A {\n fn f(&self) { self.h.g() } }"),
+                ("src/b.rs", "use crate::a::A;\nimpl<T> A<T> {\n fn g(&self) { self.f() } }"),
+            ],
+            [
+                ("src/a.rs", "struct A;\nimpl A {\n fn f(&self) { self.g() } fn g(&self) { } }"),
+                ("src/b.rs", "use crate::a::f; struct A;\nimpl A {\n fn g(&self) {} }"),
+            ],
+        ] {
+            assert_eq!(strict_violations(&files), [""; 0], "{files:?}");
         }
     }
 }
