@@ -4,6 +4,7 @@
 use crate::checkers::checker::Checker;
 use crate::event::Event;
 use crate::host::Boot;
+use crate::id::NodeIndex;
 use crate::settings::Settings;
 use crate::violation::Violation;
 
@@ -15,11 +16,13 @@ mod bounds;
 mod buffered;
 mod cause;
 mod checker;
+mod claims;
 mod contents;
 mod convergence;
 mod delivery;
 mod denial;
 mod dial;
+mod displaced;
 mod disturbed;
 mod envelope;
 mod gone;
@@ -31,6 +34,7 @@ mod limit;
 mod lists;
 mod no_panic;
 mod order;
+mod paths;
 mod quiet;
 mod reach;
 mod repetition;
@@ -78,6 +82,7 @@ impl Checkers {
             Box::new(speech::Speech::default()),
             Box::new(stamps::Stamps::new(settings)),
             Box::new(takeover::Takeover::new(settings)),
+            Box::new(displaced::Displaced::new(settings)),
             Box::new(no_panic::NoPanic::default()),
         ])
     }
@@ -96,6 +101,16 @@ impl Checkers {
     /// The first violation.
     pub(crate) fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), Violation> {
         self.each(now_ms, |checker| checker.tick(now_ms, boots))
+    }
+
+    /// Tells them who reaches whom.
+    pub(crate) fn paths(
+        &mut self,
+        now_ms: u64,
+        nodes: usize,
+        reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool,
+    ) {
+        self.0.iter_mut().for_each(|checker| checker.paths(now_ms, nodes, reaches));
     }
 
     /// Tells them that the run is over.

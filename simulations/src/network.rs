@@ -220,7 +220,7 @@ impl Network {
 
 /// A path that takes longer is not fair. Source: half a second in each direction, and one packet lost,
 /// are well within every timeout of the mesh.
-const FAIR_DELAY_MAX: Duration = Duration::from_millis(500);
+pub(crate) const FAIR_DELAY_MAX: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::host::Boot;
+use crate::id::NodeIndex;
 
 /// One thing that must be true.
 pub(super) trait Checker {
@@ -17,6 +18,9 @@ pub(super) trait Checker {
     fn tick(&mut self, _now_ms: u64, _boots: &[Option<Boot>]) -> Result<(), String> {
         Ok(())
     }
+
+    /// Now and then it is told of all nodes whether packets get through from one to another, unharmed.
+    fn paths(&mut self, _now_ms: u64, _nodes: usize, _reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool) {}
 
     /// The run is over, and all that was on its way has arrived.
     fn end(&mut self) -> Result<(), String> {

@@ -154,7 +154,7 @@ const EVERY_MS: u64 = 100;
 /// How long it takes at most from when two nodes reach each other until both say so, in milliseconds.
 /// Arithmetic: an old link is given up after 5 s, the pause between dials is 2 s, a dial takes 2 s, gossip
 /// that has lost a member needs some rounds, and the overlay looks five times a second.
-const SETTLE_MS: u64 = 12_000;
+pub(super) const SETTLE_MS: u64 = 12_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,81 +1,219 @@
-//! Never do both lose: a connection is closed with 4001 only for another one of the same session, or of
-//! the same user where the policy says so, that is there or ended a moment before for another reason. And
-//! nobody is refused for what the policy allows.
+//! Never do both lose: a connection is closed with 4001 only because of a claim that takes its place. And
+//! nobody is refused for what the policy allows, and nobody lives on whose claim is over.
 //!
-//! One that ended a moment before may still be claimed, or its claim may be on its way; where its node's
-//! clock is ahead, that claim wins. A reconnect without a resume token is ordered by what its node knows
-//! and by its clock: section 3.3 of docs/PROTOCOL.md. Under `reject-newer` the owner of the older claim is
-//! asked before a session is closed for it, so that only a connection that is being let in counts.
+//! Which claims there were is known exactly ([`Claims`]), and so is what the node of each knew when it was made. A claim takes
+//! the place of another one if the policy says so by their stamps, and if
+//!
+//! - both stood at one time, or
+//! - the newer claim was over before the older one was made, and the node of the older one could not know that: what it held of the
+//!   other's section was from before. Then it closes its session for a claim that it hears of too late.
+//!
+//! Under `reject-newer` the node of the winner is asked before a session is closed for it, so that both must have stood at one
+//! time; or the client has shown a token that makes its own earlier session end, on a connection that was there at that time.
+//!
+//! None of this needs a span of time. Three things do, because they are done by tasks and packets, and each span is made of the
+//! timeouts that the nodes run with: a connection whose claim is over ends within the time that a close takes; a claim that its
+//! node knows to have lost is let go of ([`displaced`](super::displaced)); and of two claims of which one excludes the other
+//! the loser is gone, once their nodes have reached each other for so long that each must have heard of the other's. Nothing is
+//! due while they have no working path between them, or while one of them holds still, stops or is down. What is dead to a node
+//! when it makes a claim takes no place of that one.
+//!
+//! Not checked: how soon `reject-newer` settles two claims of one session, because the owner of the winner is asked for as long
+//! as it does not answer. That all agree at the end is [`convergence`](super::convergence)'s.
+//!
+//! Whose claim is whose: a client of `pushmesh.v1` is told the stamp of its session. Any other has one of those that its node
+//! made for it between the begin of its connection and its answer; where there are several, because it connected twice at
+//! once, each of them counts.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::config::Takeover as Policy;
+use pushmesh::limits;
 
+use crate::checkers::bounds::{CLOSE_MS_MAX, LETS_GO_MS};
 use crate::checkers::checker::Checker;
+use crate::checkers::claims::{Claim, Claims};
+use crate::checkers::disturbed::Disturbed;
+use crate::checkers::paths::Paths;
+use crate::checkers::reach::SETTLE_MS as REACHED_MS;
 use crate::event::{End, Event};
-use crate::id::{ClientIndex, ConnectionId, user_of};
+use crate::host::Boot;
+use crate::id::{ClientIndex, ConnectionId, NodeIndex, user_of};
+use crate::network::FAIR_DELAY_MAX;
+use crate::plan::LATENCY_MS_MAX;
 use crate::settings::Settings;
 
 /// Watches who is closed for whom.
 pub(super) struct Takeover {
     policy: Policy,
+    claims: Claims,
     connections: BTreeMap<ConnectionId, Connection>,
-    closed: u64,
+    /// Those that were closed with 4001 since the last look.
+    closed: Vec<ConnectionId>,
+    disturbed: Disturbed,
+    paths: Paths,
+    compared: u64,
 }
 
 struct Connection {
     client: ClientIndex,
-    /// When it ended, and whether it was for another one or it never was one: then nobody is closed for it.
-    end: Option<(u64, bool)>,
-    /// When it stopped to read, and when it went on.
-    stalled: Option<(u64, Option<u64>)>,
+    node: NodeIndex,
+    dialled_ms: u64,
+    /// When it was open.
+    opened_ms: Option<u64>,
+    /// When it was over, or was refused.
+    ended_ms: Option<u64>,
+    /// The stamp of its session, if it was told.
+    stamp: Option<u64>,
+    /// The stamp of the session whose resume token it has shown.
+    resumed: Option<u64>,
+    /// Its client did not read for a while.
+    stalled: bool,
+    /// Until when its socket was full last.
+    full_ms: u64,
 }
 
 impl Connection {
-    /// Since when it may have been closed: who does not read sees it later.
-    fn closed_since(&self, now_ms: u64) -> u64 {
-        match self.stalled {
-            Some((since_ms, until_ms)) if until_ms.is_none_or(|until_ms| until_ms + SEES_MS >= now_ms) => {
-                since_ms
-            }
-            _ => now_ms,
-        }
+    /// The claims that may be its own.
+    fn own<'a>(&self, claims: &'a Claims) -> impl Iterator<Item = &'a Claim> + use<'a> {
+        let (node, stamp) = (self.node, self.stamp);
+        let during = self.dialled_ms..=self.opened_ms.unwrap_or(u64::MAX);
+        let own = move |claim: &&Claim| {
+            claim.node == node
+                && during.contains(&claim.made_ms)
+                && stamp.is_none_or(|stamp| stamp == claim.stamp)
+        };
+        claims.of(self.client).iter().filter(own)
     }
 }
 
 impl Takeover {
     /// Nobody is connected.
     pub(super) fn new(settings: &Settings) -> Self {
-        Self { policy: settings.takeover, connections: BTreeMap::new(), closed: 0 }
-    }
-
-    /// Whether one of two clients may take the other one's place.
-    fn excludes(&self, one: ClientIndex, other: ClientIndex) -> bool {
-        one == other || (self.policy.sessions_max().is_some() && user_of(one) == user_of(other))
-    }
-
-    fn ended(&mut self, connection: ConnectionId, now_ms: u64, taken: bool) {
-        if let Some(connection) = self.connections.get_mut(&connection) {
-            connection.end = Some((now_ms, taken));
+        Self {
+            policy: settings.takeover,
+            claims: Claims::default(),
+            connections: BTreeMap::new(),
+            closed: Vec::new(),
+            disturbed: Disturbed::default(),
+            paths: Paths::default(),
+            compared: 0,
         }
     }
 
-    fn taken(&self, connection: ConnectionId, now_ms: u64) -> Result<(), String> {
-        let grace_ms = if self.policy == Policy::RejectNewer { LET_IN_MS } else { TRAVELS_MS };
-        let Some(taken) = self.connections.get(&connection) else { return Ok(()) };
-        let since_ms = taken.closed_since(now_ms);
-        let takes = |(id, other): (&ConnectionId, &Connection)| {
-            *id != connection
-                && self.excludes(taken.client, other.client)
-                && other.end.is_none_or(|(ended_ms, taken_too)| !taken_too && ended_ms + grace_ms >= since_ms)
-        };
-        if self.connections.iter().any(takes) {
+    /// Whether that connection was closed for a claim that takes its place.
+    fn justified(&self, closed: &Connection) -> Result<(), String> {
+        let mut own = closed.own(&self.claims).peekable();
+        if own.peek().is_none() {
+            return Err("no claim was its own".to_owned());
+        }
+        if own.any(|own| self.has_lost(closed, own)) {
             return Ok(());
         }
-        let client = taken.client;
-        Err(format!("connection {connection} of client {client} was closed with 4001, and for no other one"))
+        let claims = closed.own(&self.claims).map(told).collect::<Vec<_>>().join(", ");
+        let others = self.claims.of(closed.client).iter().map(told).collect::<Vec<_>>().join(", ");
+        Err(format!("its claim is {claims}, among {others}"))
     }
+
+    fn has_lost(&self, closed: &Connection, own: &Claim) -> bool {
+        let ended_ms = closed.ended_ms.unwrap_or(u64::MAX);
+        let rivals = |client| self.claims.of(client).iter().filter(move |other| other.made_ms <= ended_ms);
+        let met = |other: &Claim| other.stands_after(own.made_ms);
+        if self.policy == Policy::RejectNewer {
+            let wins = |other: &&Claim| {
+                (other.resumed || other.rank() < own.rank())
+                    && closed.resumed.is_none_or(|own| other.stamp > own)
+            };
+            let is_other = |other: &&Claim| other.rank() != own.rank();
+            let by_token = |other: &Connection| {
+                other.client == closed.client
+                    && other.resumed.is_some_and(|resumed| resumed >= own.stamp)
+                    && other.ended_ms.is_none_or(|at_ms| at_ms >= own.made_ms)
+            };
+            return rivals(closed.client).filter(is_other).filter(wins).any(met)
+                || self.connections.values().any(by_token);
+        }
+        let stood = |other: &Claim| met(other) || own.believed_in(other);
+        if rivals(closed.client).any(|other| other.rank() > own.rank() && stood(other)) {
+            return true;
+        }
+        // So many other devices of the user have newer sessions, as far as anybody could know.
+        let Some(most) = self.policy.sessions_max() else { return false };
+        let devices: BTreeSet<_> = self.connections.values().map(|other| other.client).collect();
+        let others = devices.into_iter().filter(|other| {
+            *other != closed.client
+                && user_of(*other) == user_of(closed.client)
+                && rivals(*other).any(|other| other.stamp >= own.stamp && stood(other))
+        });
+        others.count() >= most
+    }
+
+    /// Nobody's claim stands beside one that excludes it, once their nodes have had the time to hear of each other.
+    fn excluded(&self, now_ms: u64) -> Result<(), String> {
+        // The owner of the winner is asked first, as long as it does not answer.
+        if self.policy == Policy::RejectNewer {
+            return Ok(());
+        }
+        let mut users = BTreeMap::<_, Vec<_>>::new();
+        for (client, claim) in self.claims.standing() {
+            users.entry(user_of(client)).or_default().push((client, claim));
+        }
+        for (client, loser) in users.values().flatten() {
+            let due = |winner: &Claim| {
+                let since_ms = self.paths.since(loser.node, winner.node);
+                due_ms(loser, winner, since_ms).is_some_and(|due_ms| due_ms < now_ms)
+            };
+            let winners = users[&user_of(*client)].iter().filter(|(_, other)| other.rank() > loser.rank());
+            let winners: Vec<_> = winners.filter(|(_, winner)| due(winner)).collect();
+            let others: BTreeSet<_> =
+                winners.iter().map(|(other, _)| *other).filter(|other| other != client).collect();
+            let own = winners.iter().find(|(other, _)| other == client);
+            let too_many = self.policy.sessions_max().is_some_and(|most| others.len() >= most);
+            if let Some((_, winner)) = own.or_else(|| winners.first().filter(|_| too_many)) {
+                let (loser, winner) = (told(loser), told(winner));
+                return Err(format!("{loser} of client {client} stands, and so does {winner}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody lives on whose claim is over.
+    fn lives_on(&self, now_ms: u64) -> Result<(), String> {
+        for (id, open) in &self.connections {
+            if open.opened_ms.is_none() || open.ended_ms.is_some() || open.stalled {
+                continue;
+            }
+            let mut own = open.own(&self.claims);
+            let (Some(claim), None) = (own.next(), own.next()) else { continue };
+            let Some(end) = claim.end else { continue };
+            let well = self.disturbed.is_well_since(open.node, end.at_ms);
+            if well && now_ms > end.at_ms.max(open.full_ms) + CLOSE_MS_MAX {
+                let client = open.client;
+                return Err(format!(
+                    "connection {id} of client {client} lives, and its claim is {}",
+                    told(claim)
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When a claim has to be gone at the latest that has lost against another one, if both stand and their nodes have reached
+/// each other since that time; `None` if they do not.
+fn due_ms(loser: &Claim, winner: &Claim, since_ms: Option<u64>) -> Option<u64> {
+    let both_ms = loser.made_ms.max(winner.made_ms);
+    // A node always hears of itself.
+    let linked_ms = since_ms.map(|since_ms| if since_ms == 0 { 0 } else { since_ms + LINKED_MS })?;
+    Some(both_ms.max(linked_ms) + HEARD_MS + LETS_GO_MS)
+}
+
+/// A claim, as it is told.
+fn told(claim: &Claim) -> String {
+    let Claim { boot: (name, incarnation), stamp, made_ms, end, resumed, .. } = claim;
+    let end = end.map(|end| format!("{} ms", end.at_ms)).unwrap_or_default();
+    let resumed = if *resumed { " resumed" } else { "" };
+    format!("{stamp}@{name}/{incarnation}{resumed} from {made_ms} ms to {end}")
 }
 
 impl Checker for Takeover {
@@ -84,14 +222,31 @@ impl Checker for Takeover {
     }
 
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
+        self.disturbed.event(now_ms, event);
         match event {
-            Event::Dialled { connection, client, .. } => {
-                let dialled = Connection { client: *client, end: None, stalled: None };
+            Event::Dialled { connection, client, node, resumed } => {
+                self.claims.follow(*client);
+                let dialled = Connection {
+                    client: *client,
+                    node: *node,
+                    dialled_ms: now_ms,
+                    opened_ms: None,
+                    ended_ms: None,
+                    stamp: None,
+                    resumed: *resumed,
+                    stalled: false,
+                    full_ms: 0,
+                };
                 self.connections.insert(*connection, dialled);
             }
+            Event::Opened { connection, .. } => {
+                self.connections.entry(*connection).and_modify(|at| at.opened_ms = Some(now_ms));
+            }
+            Event::Welcomed { connection, welcome } => {
+                self.connections.entry(*connection).and_modify(|at| at.stamp = Some(welcome.session));
+            }
             Event::Refused { connection, client, why, .. } => {
-                let let_in = !why.contains(REJECTED) && why.parse::<SocketAddr>().is_err();
-                self.ended(*connection, now_ms, !let_in);
+                self.connections.entry(*connection).and_modify(|at| at.ended_ms = Some(now_ms));
                 let allowed = |status: &str| match status {
                     "409" => self.policy == Policy::RejectNewer,
                     "503" => true,
@@ -104,20 +259,15 @@ impl Checker for Takeover {
                 }
             }
             Event::Stalled { connection, .. } => {
-                self.connections.entry(*connection).and_modify(|at| at.stalled = Some((now_ms, None)));
+                self.connections.entry(*connection).and_modify(|at| at.stalled = true);
             }
-            Event::Resumed { connection } => {
-                let goes_on = |at: &mut Connection| {
-                    at.stalled = at.stalled.map(|(since_ms, _)| (since_ms, Some(now_ms)))
-                };
-                self.connections.entry(*connection).and_modify(goes_on);
+            Event::Full { connection, for_ms } => {
+                self.connections.entry(*connection).and_modify(|at| at.full_ms = now_ms + for_ms);
             }
             Event::Ended { connection, end } => {
-                let taken = matches!(end, End::Closed(Some(SUPERSEDED)));
-                self.ended(*connection, now_ms, taken);
-                if taken {
-                    self.closed += 1;
-                    return self.taken(*connection, now_ms);
+                self.connections.entry(*connection).and_modify(|at| at.ended_ms = Some(now_ms));
+                if matches!(end, End::Closed(Some(SUPERSEDED))) {
+                    self.closed.push(*connection);
                 }
             }
             _ => {}
@@ -125,103 +275,47 @@ impl Checker for Takeover {
         Ok(())
     }
 
+    fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
+        self.claims.tick(now_ms, boots);
+        for id in std::mem::take(&mut self.closed) {
+            let Some(closed) = self.connections.get(&id) else { continue };
+            self.compared += 1;
+            self.justified(closed).map_err(|what| {
+                let client = closed.client;
+                format!("connection {id} of client {client} was closed with 4001 for no other one: {what}")
+            })?;
+        }
+        if now_ms.is_multiple_of(LOOK_EVERY_MS) {
+            self.lives_on(now_ms)?;
+            self.excluded(now_ms)?;
+        }
+        Ok(())
+    }
+
+    fn paths(&mut self, now_ms: u64, nodes: usize, reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool) {
+        self.paths.look(now_ms, nodes, reaches);
+    }
+
     fn compared(&self) -> (&'static str, u64) {
-        ("connections closed for another one", self.closed)
+        ("connections closed for another one", self.compared)
     }
 }
 
 /// The close code of a session whose place was taken: section 3.5 of docs/PROTOCOL.md.
 const SUPERSEDED: u16 = 4001;
-/// How long a node holds the claim of a client that has gone while it is let in, in milliseconds: the
-/// takeover's timeout and the network, behind the longest time for which a plan lets a node hold still.
-const LET_IN_MS: u64 = 13_000;
-/// How long a claim may be on its way, in milliseconds: the same, and the time over which changes are
-/// gathered and a session lingers.
-const TRAVELS_MS: u64 = LET_IN_MS + 1_500;
-/// How long a client that goes on to read needs to see the end, in milliseconds. Source: all that waits for
-/// it is there.
-const SEES_MS: u64 = 500;
-/// How tungstenite tells that the older session stays.
-const REJECTED: &str = "409";
 /// What tungstenite says before the status of a refused handshake.
 const STATUS: &str = "HTTP error: ";
+/// How long it takes at most from when two nodes reach each other until each shows what the other claims and believes it, in
+/// milliseconds. Arithmetic: they call each other alive, they subscribe, and a member that was hidden proves its claims.
+const LINKED_MS: u64 = REACHED_MS
+    + limits::SUBSCRIBE_AGAIN_MAX.as_millis() as u64
+    + limits::RETURN_BELIEVED_AFTER.as_millis() as u64;
+/// How long a claim is on its way to a node that follows its section, in milliseconds. Arithmetic: changes are gathered, and a
+/// fair path is slow and loses the acknowledgement that they wait for.
+const HEARD_MS: u64 =
+    limits::COALESCE_MAX.as_millis() as u64 + 2 * FAIR_DELAY_MAX.as_millis() as u64 + LATENCY_MS_MAX;
+/// Time between two looks at all claims and connections, in milliseconds.
+const LOOK_EVERY_MS: u64 = 100;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seen(policy: Policy, other: ClientIndex, ends: &[(ConnectionId, u16)]) -> Result<(), String> {
-        let mut checker = Takeover::new(&Settings { takeover: policy, ..Settings::default() });
-        let dialled = |connection, client| Event::Dialled { connection, client, node: 0, resumed: None };
-        let mut events = vec![dialled(1, 0), dialled(2, other)];
-        let ended = |(id, code): &(_, u16)| Event::Ended { connection: *id, end: End::Closed(Some(*code)) };
-        events.extend(ends.iter().map(ended));
-        events.iter().try_for_each(|event| checker.event(0, event))
-    }
-
-    #[test]
-    fn both_that_lose_are_found() {
-        assert_eq!(seen(Policy::ExclusiveDevice, 0, &[(1, 4001), (2, 1000)]), Ok(()));
-        assert_eq!(seen(Policy::ExclusiveDevice, 0, &[(1, 1000), (2, 4001)]), Ok(()));
-        assert!(seen(Policy::ExclusiveDevice, 0, &[(1, 4001), (2, 4001)]).is_err());
-    }
-
-    #[test]
-    fn one_that_ended_long_before_is_no_reason() {
-        let seen = |policy, pause_ms| {
-            let mut checker = Takeover::new(&Settings { takeover: policy, ..Settings::default() });
-            let dialled = |connection| Event::Dialled { connection, client: 0, node: 0, resumed: None };
-            let ended = |connection, code| Event::Ended { connection, end: End::Closed(Some(code)) };
-            let events =
-                [(0, dialled(1)), (0, ended(1, 1000)), (pause_ms, dialled(2)), (pause_ms, ended(2, 4001))];
-            events.iter().try_for_each(|(at_ms, event)| checker.event(*at_ms, event))
-        };
-        for (policy, grace_ms) in [(Policy::ExclusiveDevice, TRAVELS_MS), (Policy::RejectNewer, LET_IN_MS)] {
-            assert_eq!(seen(policy, grace_ms), Ok(()));
-            assert!(seen(policy, grace_ms + 1).is_err(), "{policy}");
-        }
-    }
-
-    #[test]
-    fn who_did_not_read_may_have_been_closed_when_it_began() {
-        let dialled = |connection| Event::Dialled { connection, client: 0, node: 0, resumed: None };
-        let ended = |connection, code| Event::Ended { connection, end: End::Closed(Some(code)) };
-        let seen = |stalled_ms, resumed_ms, sees_ms| {
-            let mut checker = Takeover::new(&Settings::default());
-            let stalled = Event::Stalled { connection: 1, for_ms: 0 };
-            let events = [
-                (0, dialled(1)),
-                (0, dialled(2)),
-                (0, ended(2, 1000)),
-                (stalled_ms, stalled),
-                (resumed_ms, Event::Resumed { connection: 1 }),
-                (sees_ms, ended(1, 4001)),
-            ];
-            events.iter().try_for_each(|(at_ms, event)| checker.event(*at_ms, event))
-        };
-        let (late_ms, reads_ms) = (TRAVELS_MS + 9, TRAVELS_MS + 9 + SEES_MS);
-        assert_eq!(seen(TRAVELS_MS, late_ms, reads_ms), Ok(()));
-        assert!(seen(TRAVELS_MS + 1, late_ms, reads_ms).is_err());
-        assert!(seen(TRAVELS_MS, late_ms, reads_ms + 1).is_err());
-    }
-
-    #[test]
-    fn another_device_takes_the_place_only_where_the_policy_says_so() {
-        assert_eq!(user_of(0), user_of(1));
-        assert_eq!(seen(Policy::OnePerUser, 1, &[(1, 4001)]), Ok(()));
-        assert!(seen(Policy::ExclusiveDevice, 1, &[(1, 4001)]).is_err());
-        assert!(seen(Policy::OnePerUser, 5, &[(1, 4001)]).is_err());
-    }
-
-    #[test]
-    fn a_refusal_that_the_policy_does_not_know_is_found() {
-        let refused = |takeover, why: &str| {
-            let event = Event::Refused { connection: 1, client: 0, node: 0, why: why.to_owned() };
-            Takeover::new(&Settings { takeover, ..Settings::default() }).event(0, &event)
-        };
-        assert_eq!(refused(Policy::RejectNewer, "HTTP error: 409 Conflict"), Ok(()));
-        assert!(refused(Policy::OnePerUser, "HTTP error: 409 Conflict").is_err());
-        assert!(refused(Policy::RejectNewer, "HTTP error: 400 Bad Request").is_err());
-        assert_eq!(refused(Policy::OnePerUser, "192.168.0.1:8080"), Ok(()));
-    }
-}
+mod tests;

@@ -172,17 +172,20 @@ impl Run<'_> {
         let boots = self.hosts.boots();
         self.coverage.tick(self.now_ms, &boots);
         self.checkers.tick(self.now_ms, &boots)?;
-        self.see_reach(&boots)
+        self.see_paths(&boots)
     }
 
     /// Who reaches whom is known only here.
-    fn see_reach(&mut self, boots: &[Option<Boot>]) -> Result<(), Violation> {
+    fn see_paths(&mut self, boots: &[Option<Boot>]) -> Result<(), Violation> {
         let network = self.world.network();
         let out = [&self.down, &self.stopping, &self.kept_down];
         let up = |node| !out.iter().any(|nodes| nodes.contains(&node));
         let reaches = |from: NodeIndex, to: NodeIndex| {
             up(from) && up(to) && network.is_fair(self.addresses[from], self.addresses[to])
         };
+        if self.now_ms.is_multiple_of(PATHS_EVERY_MS) {
+            self.checkers.paths(self.now_ms, self.plan.nodes, &reaches);
+        }
         let seen = self.reach.tick(self.now_ms, boots, reaches);
         seen.map_err(|what| Violation { at_ms: self.now_ms, checker: Reach::NAME, what })
     }
@@ -251,3 +254,5 @@ const UDP_PACKETS_MAX: usize = 65_536;
 const RESTART_AFTER_MS: u64 = 100;
 /// At most. Guess: far below what Kubernetes waits, so that a run sees the end of it.
 const RESTART_AFTER_MAX_MS: u64 = 3_200;
+/// Time between two looks at all paths, in milliseconds. Source: a cut that is shorter harms nobody.
+const PATHS_EVERY_MS: u64 = 100;
