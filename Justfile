@@ -18,6 +18,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --lib --no-default-features -- -D warnings
     cargo deny check --hide-inclusion-graph
 
 # Run all tests; arguments go to cargo, such as `just test --test tidy`

@@ -21,6 +21,7 @@ mod origin;
 mod raw;
 mod takeover;
 #[cfg(test)]
+#[cfg(feature = "cli")]
 mod tests;
 mod tuning;
 

@@ -22,6 +22,15 @@
 //! The directory, the liveness overlay, the outbox, the heartbeat, the routing decision and the
 //! readiness of a node are pure: input and time in, outputs out, no clock, lock, task or entropy.
 //!
+//! # Features
+//!
+//! `cli`, on by default: the binary, its commands, the flags of [`config::RawConfig`], and the crates that
+//! only they need. A program that embeds a node does without:
+//!
+//! ```toml
+//! pushmesh = { version = "0.1", default-features = false }
+//! ```
+//!
 //! # Embedding a node
 //!
 //! ```
@@ -44,6 +53,7 @@
 //! # }
 //! ```
 
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod handle;

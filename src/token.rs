@@ -10,15 +10,14 @@
 //! token is good until it expires, so issue short ones.
 //!
 //! What a token says is read in `read.rs`, and not by the library, which takes more than it should and
-//! less than it could. What a node signs for a client to come back with is in `resume.rs`.
+//! less than it could. What a node signs for a client to come back with is in `resume.rs`. Client tokens are signed by
+//! the command `token` and by tests only, in `sign.rs`.
 
 use std::time::Duration;
 
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
-use serde::Serialize;
+use jsonwebtoken::{Algorithm, DecodingKey};
 
-use crate::config::{AuthConfig, Secret};
+use crate::config::AuthConfig;
 use crate::id::{DeviceId, IdError, UserId};
 use crate::metrics::label::Credential;
 
@@ -26,10 +25,14 @@ pub(crate) mod fuzz;
 mod provider;
 mod read;
 mod resume;
+#[cfg(any(test, feature = "cli"))]
+mod sign;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use resume::{ResumeKey, Resumed};
+#[cfg(any(test, feature = "cli"))]
+pub(crate) use sign::{Claims, sign_eddsa, sign_hs256};
 
 use read::{Claimed, Parts};
 
@@ -112,24 +115,6 @@ impl ClientToken {
     }
 }
 
-/// The claims of a client token, to be signed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Claims {
-    /// The user.
-    pub(crate) sub: String,
-    /// Binds the token to one device.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) device: Option<String>,
-    /// When the token expires, in Unix seconds.
-    pub(crate) exp: u64,
-    /// When it was issued, in Unix seconds. Not checked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) iat: Option<u64>,
-    /// From when on it is good, in Unix seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) nbf: Option<u64>,
-}
-
 /// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
@@ -188,47 +173,12 @@ impl TokenError {
     }
 }
 
-/// A key that tokens can not be signed or checked with.
+/// A key that tokens can not be checked with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenKeyError {
     /// A public key is of another kind.
     #[error("not an Ed25519 public key in PEM: `openssl pkey -in PRIVATE.pem -pubout` prints it")]
     Public,
-    /// A private key is of another kind.
-    #[error("not an Ed25519 private key in PKCS#8 PEM: `openssl genpkey -algorithm ed25519` makes one")]
-    Private,
-    /// The library refuses to sign.
-    #[error("can not sign the token: {problem}")]
-    Signing {
-        /// What it says.
-        problem: String,
-    },
-}
-
-/// Signs `claims` with HS256.
-///
-/// # Errors
-/// None that a caller can cause.
-pub(crate) fn sign_hs256(secret: &Secret, claims: &Claims) -> Result<String, TokenKeyError> {
-    sign(Algorithm::HS256, &EncodingKey::from_secret(secret.expose().as_bytes()), claims)
-}
-
-/// Signs `claims` with EdDSA; the key is an Ed25519 private key in PKCS#8 PEM.
-///
-/// # Errors
-/// The key is of another kind.
-pub(crate) fn sign_eddsa(private_key_pem: &Secret, claims: &Claims) -> Result<String, TokenKeyError> {
-    let key =
-        EncodingKey::from_ed_pem(private_key_pem.expose().as_bytes()).map_err(|_| TokenKeyError::Private)?;
-    sign(Algorithm::EdDSA, &key, claims)
-}
-
-fn sign(algorithm: Algorithm, key: &EncodingKey, claims: &Claims) -> Result<String, TokenKeyError> {
-    provider::install();
-    jsonwebtoken::encode(&Header::new(algorithm), claims, key).map_err(|error| match error.kind() {
-        ErrorKind::InvalidEddsaKey => TokenKeyError::Private,
-        _ => TokenKeyError::Signing { problem: error.to_string() },
-    })
 }
 
 fn public_key(pem: &str) -> Result<DecodingKey, TokenKeyError> {

@@ -8,11 +8,14 @@
 //! and relations are the business of [`RawConfig::validate`].
 //!
 //! Secrets never pass through here: the fields hold paths.
+//!
+//! The flags need the feature `cli`. Without it a program still reads the file, or fills in the fields.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(feature = "cli")]
 use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
@@ -22,188 +25,213 @@ mod bounds;
 mod duration;
 mod error;
 mod files;
+#[cfg(feature = "cli")]
+mod heading;
 mod parse;
 mod validate;
 
 pub(in crate::config) use duration::show as show_duration;
 pub use error::ConfigError;
+#[cfg(feature = "cli")]
+use heading::{ACCESS, LIMITS, MESH, TIMERS};
 pub(in crate::config) use validate::Surroundings;
 
 /// A node's configuration as given. See [`Config`] for what the values mean once they are checked.
-#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RawConfig {
     /// Name of the cluster; nodes of another cluster are refused [default: pushmesh]
-    #[arg(long, env = "PUSHMESH_CLUSTER", value_name = "NAME")]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_CLUSTER", value_name = "NAME"))]
     pub cluster: Option<String>,
     /// Stable name of this node, unique in the cluster [default: the machine's host name]
-    #[arg(long, env = "PUSHMESH_NAME", value_name = "NAME")]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_NAME", value_name = "NAME"))]
     pub name: Option<String>,
     /// Where HTTP and WebSocket clients connect [default: 127.0.0.1:8080]
-    #[arg(long, env = "PUSHMESH_LISTEN", value_name = "ADDR", value_parser = parse::addr)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_LISTEN", value_name = "ADDR",
+          value_parser = parse::addr))]
     #[serde(deserialize_with = "parse::de_addr")]
     pub listen: Option<SocketAddr>,
     /// A development node: no keys, no tokens, and therefore on loopback only
-    #[arg(long, env = "PUSHMESH_DEV", value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", hide_possible_values = true,
-          value_parser = BoolishValueParser::new())]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_DEV", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", hide_possible_values = true,
+          value_parser = BoolishValueParser::new()))]
     pub dev: Option<bool>,
     /// Directory that keeps this node's incarnation across restarts [default: none, the clock decides]
-    #[arg(long, env = "PUSHMESH_DATA_DIR", value_name = "DIR")]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_DATA_DIR", value_name = "DIR"))]
     #[serde(deserialize_with = "parse::de_path")]
     pub data_dir: Option<PathBuf>,
     /// Failure domain of this node, shown to operators
-    #[arg(long, env = "PUSHMESH_ZONE", value_name = "NAME")]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_ZONE", value_name = "NAME"))]
     pub zone: Option<String>,
     /// The HTTP address shown to operators, where it differs from --listen
-    #[arg(long, env = "PUSHMESH_HTTP_ADVERTISE", value_name = "ADDR", value_parser = parse::addr)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_HTTP_ADVERTISE", value_name = "ADDR",
+          value_parser = parse::addr))]
     #[serde(deserialize_with = "parse::de_addr")]
     pub http_advertise: Option<SocketAddr>,
 
     /// The one UDP address of the mesh [default: 127.0.0.1:7400]
-    #[arg(long, env = "PUSHMESH_MESH_LISTEN", value_name = "ADDR", value_parser = parse::addr,
-          help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_LISTEN", value_name = "ADDR",
+          value_parser = parse::addr, help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_addr")]
     pub mesh_listen: Option<SocketAddr>,
     /// The mesh address that peers are told, where it differs from --mesh-listen (NAT, containers)
-    #[arg(long, env = "PUSHMESH_MESH_ADVERTISE", value_name = "ADDR", value_parser = parse::addr,
-          help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_ADVERTISE", value_name = "ADDR",
+          value_parser = parse::addr, help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_addr")]
     pub mesh_advertise: Option<SocketAddr>,
     /// The newest version of the mesh protocol to speak: 5 or 4 [default: 5]
-    #[arg(long, env = "PUSHMESH_MESH_VERSION", value_name = "N", help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_VERSION", value_name = "N",
+          help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_mesh_version")]
     pub mesh_version: Option<MeshVersion>,
     /// Mesh address of another node, host:port; repeat it or separate by commas. A few are enough
-    #[arg(long, env = "PUSHMESH_PEER", value_name = "HOST:PORT", value_delimiter = ',', help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_PEER", value_name = "HOST:PORT",
+          value_delimiter = ',', help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_list")]
     pub peer: Vec<String>,
     /// This node may be the only one: ready after 3 s without its peers, not after --join-timeout only [default: off]
-    #[arg(long, env = "PUSHMESH_ALLOW_ALONE", value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", hide_possible_values = true,
-          value_parser = BoolishValueParser::new(), help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_ALLOW_ALONE", value_name = "BOOL",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = MESH))]
     pub allow_alone: Option<bool>,
     /// Not ready before the cluster has so many members, this one included [default: 1]
-    #[arg(long, env = "PUSHMESH_EXPECT", value_name = "N", help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_EXPECT", value_name = "N", help_heading = MESH))]
     pub expect: Option<usize>,
     /// /readyz says 503 while this node is isolated; without it a survivor says 200 and goes on serving [default: off]
-    #[arg(long, env = "PUSHMESH_ISOLATED_NOT_READY", value_name = "BOOL", num_args = 0..=1,
-          require_equals = true, default_missing_value = "true", hide_possible_values = true,
-          value_parser = BoolishValueParser::new(), help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_ISOLATED_NOT_READY", value_name = "BOOL",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = MESH))]
     pub isolated_not_ready: Option<bool>,
     /// File with the cluster key of `pushmesh keygen`; or PUSHMESH_CLUSTER_KEY holds the key itself
-    #[arg(long, env = "PUSHMESH_CLUSTER_KEY_FILE", value_name = "FILE", help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_CLUSTER_KEY_FILE", value_name = "FILE",
+          help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_path")]
     pub cluster_key_file: Option<PathBuf>,
     /// PEM certificates of your own authority for the mesh, instead of a cluster key
-    #[arg(long, env = "PUSHMESH_MESH_TLS_CA", value_name = "FILE", help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_TLS_CA", value_name = "FILE",
+          help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_path")]
     pub mesh_tls_ca: Option<PathBuf>,
     /// PEM certificate chain of this node for the mesh, named in a URI SAN pushmesh://CLUSTER/NAME
-    #[arg(long, env = "PUSHMESH_MESH_TLS_CERT", value_name = "FILE", help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_TLS_CERT", value_name = "FILE",
+          help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_path")]
     pub mesh_tls_cert: Option<PathBuf>,
     /// PEM private key of this node for the mesh
-    #[arg(long, env = "PUSHMESH_MESH_TLS_KEY", value_name = "FILE", help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_TLS_KEY", value_name = "FILE",
+          help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_path")]
     pub mesh_tls_key: Option<PathBuf>,
     /// File with the hash key of `pushmesh keygen --kind hash`, the same on all nodes, with --mesh-tls-*; or
     /// PUSHMESH_HASH_KEY holds the key itself
-    #[arg(long, env = "PUSHMESH_HASH_KEY_FILE", value_name = "FILE", help_heading = MESH)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_HASH_KEY_FILE", value_name = "FILE",
+          help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_path")]
     pub hash_key_file: Option<PathBuf>,
 
     /// File with the API keys of backends, one a line; # starts a comment
-    #[arg(long, env = "PUSHMESH_API_KEY_FILE", value_name = "FILE", help_heading = ACCESS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_API_KEY_FILE", value_name = "FILE",
+          help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_path")]
     pub api_key_file: Option<PathBuf>,
     /// File with a secret of client tokens signed with HS256; repeat it to accept several
-    #[arg(long, env = "PUSHMESH_JWT_SECRET_FILE", value_name = "FILE", value_delimiter = ',',
-          help_heading = ACCESS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JWT_SECRET_FILE", value_name = "FILE",
+          value_delimiter = ',', help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_list")]
     pub jwt_secret_file: Vec<PathBuf>,
     /// PEM file with an Ed25519 public key of client tokens signed with EdDSA; repeat it for several
-    #[arg(long, env = "PUSHMESH_JWT_PUBLIC_KEY_FILE", value_name = "FILE", value_delimiter = ',',
-          help_heading = ACCESS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JWT_PUBLIC_KEY_FILE", value_name = "FILE",
+          value_delimiter = ',', help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_list")]
     pub jwt_public_key_file: Vec<PathBuf>,
     /// Origin that browsers may connect from, such as https://app.example, https://*.app.example (one label)
     /// or null; repeat it [default: any]
-    #[arg(long, env = "PUSHMESH_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', help_heading = ACCESS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_ORIGIN", value_name = "ORIGIN",
+          value_delimiter = ',', help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_list")]
     pub origin: Vec<String>,
     /// How far in the future the expiry of a client token may be [default: 366d]
-    #[arg(long, env = "PUSHMESH_MAX_TOKEN_LIFETIME", value_name = "DURATION",
-          value_parser = duration::parse, help_heading = ACCESS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MAX_TOKEN_LIFETIME", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_duration")]
     pub max_token_lifetime: Option<Duration>,
     /// PEM certificate chain for https and wss; plain http and ws without
-    #[arg(long, env = "PUSHMESH_TLS_CERT", value_name = "FILE", help_heading = ACCESS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_TLS_CERT", value_name = "FILE",
+          help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_path")]
     pub tls_cert: Option<PathBuf>,
     /// PEM private key for https and wss
-    #[arg(long, env = "PUSHMESH_TLS_KEY", value_name = "FILE", help_heading = ACCESS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_TLS_KEY", value_name = "FILE",
+          help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_path")]
     pub tls_key: Option<PathBuf>,
 
     /// WebSocket connections of this node [default: 100000]
-    #[arg(long, env = "PUSHMESH_MAX_CONNECTIONS", value_name = "N", help_heading = LIMITS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MAX_CONNECTIONS", value_name = "N",
+          help_heading = LIMITS))]
     pub max_connections: Option<usize>,
     /// Sessions of one user in the cluster, up to 1000 [default: 100]
-    #[arg(long, env = "PUSHMESH_MAX_SESSIONS_PER_USER", value_name = "N", help_heading = LIMITS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MAX_SESSIONS_PER_USER", value_name = "N",
+          help_heading = LIMITS))]
     pub max_sessions_per_user: Option<usize>,
     /// Which sessions of a user exclude each other, the same on all nodes: exclusive-device,
     /// one-per-user, reject-newer or max-per-user=N [default: exclusive-device]
-    #[arg(long, env = "PUSHMESH_TAKEOVER", value_name = "POLICY", help_heading = LIMITS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_TAKEOVER", value_name = "POLICY",
+          help_heading = LIMITS))]
     #[serde(deserialize_with = "parse::de_takeover")]
     pub takeover: Option<Takeover>,
     /// Bytes of one pushed payload, up to 16777216 [default: 1048576]
-    #[arg(long, env = "PUSHMESH_MAX_PAYLOAD_BYTES", value_name = "N", help_heading = LIMITS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MAX_PAYLOAD_BYTES", value_name = "N",
+          help_heading = LIMITS))]
     pub max_payload_bytes: Option<usize>,
     /// Bytes of one message from a client, up to 16777216 [default: 65536]
-    #[arg(long, env = "PUSHMESH_MAX_CLIENT_MESSAGE_BYTES", value_name = "N", help_heading = LIMITS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MAX_CLIENT_MESSAGE_BYTES", value_name = "N",
+          help_heading = LIMITS))]
     pub max_client_message_bytes: Option<usize>,
     /// Messages waiting for one session before it is closed as a slow consumer [default: 1024]
-    #[arg(long, env = "PUSHMESH_OUTBOX_MESSAGES", value_name = "N", help_heading = LIMITS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_OUTBOX_MESSAGES", value_name = "N",
+          help_heading = LIMITS))]
     pub outbox_messages: Option<usize>,
     /// Bytes waiting for one session before it is closed as a slow consumer [default: 4194304]
-    #[arg(long, env = "PUSHMESH_OUTBOX_BYTES", value_name = "N", help_heading = LIMITS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_OUTBOX_BYTES", value_name = "N",
+          help_heading = LIMITS))]
     pub outbox_bytes: Option<usize>,
 
     /// How often a silent client is pinged [default: 25s]
-    #[arg(long, env = "PUSHMESH_HEARTBEAT_INTERVAL", value_name = "DURATION",
-          value_parser = duration::parse, help_heading = TIMERS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_HEARTBEAT_INTERVAL", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS))]
     #[serde(deserialize_with = "parse::de_duration")]
     pub heartbeat_interval: Option<Duration>,
     /// How long a client may be silent, pongs included, before its session ends [default: 60s]
-    #[arg(long, env = "PUSHMESH_HEARTBEAT_TIMEOUT", value_name = "DURATION",
-          value_parser = duration::parse, help_heading = TIMERS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_HEARTBEAT_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS))]
     #[serde(deserialize_with = "parse::de_duration")]
     pub heartbeat_timeout: Option<Duration>,
     /// How long a session may pass no message in either direction; 0s means for ever [default: 0s]
-    #[arg(long, env = "PUSHMESH_IDLE_TIMEOUT", value_name = "DURATION",
-          value_parser = duration::parse, help_heading = TIMERS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_IDLE_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS))]
     #[serde(deserialize_with = "parse::de_duration")]
     pub idle_timeout: Option<Duration>,
     /// How long a push waits for its receipts [default: 2s]
-    #[arg(long, env = "PUSHMESH_PUSH_TIMEOUT", value_name = "DURATION",
-          value_parser = duration::parse, help_heading = TIMERS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_PUSH_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS))]
     #[serde(deserialize_with = "parse::de_duration")]
     pub push_timeout: Option<Duration>,
     /// Bound of a graceful stop [default: 10s]
-    #[arg(long, env = "PUSHMESH_DRAIN_TIMEOUT", value_name = "DURATION",
-          value_parser = duration::parse, help_heading = TIMERS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_DRAIN_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS))]
     #[serde(deserialize_with = "parse::de_duration")]
     pub drain_timeout: Option<Duration>,
     /// How long an HTTP connection may be idle between two requests [default: 75s]
-    #[arg(long, env = "PUSHMESH_KEEP_ALIVE", value_name = "DURATION",
-          value_parser = duration::parse, help_heading = TIMERS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_KEEP_ALIVE", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS))]
     #[serde(deserialize_with = "parse::de_duration")]
     pub keep_alive: Option<Duration>,
     /// How long a starting node waits for its peers and their sessions before it is ready without them
     /// [default: 30s]
-    #[arg(long, env = "PUSHMESH_JOIN_TIMEOUT", value_name = "DURATION",
-          value_parser = duration::parse, help_heading = TIMERS)]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JOIN_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS))]
     #[serde(deserialize_with = "parse::de_duration")]
     pub join_timeout: Option<Duration>,
 }
@@ -257,6 +285,7 @@ impl RawConfig {
     ///
     /// # Errors
     /// The text says what a duration looks like.
+    #[cfg(feature = "cli")]
     pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         duration::parse(text)
     }
@@ -279,8 +308,3 @@ impl<T> Layer for Vec<T> {
         if self.is_empty() { below } else { self }
     }
 }
-
-const MESH: &str = "Mesh";
-const ACCESS: &str = "Access";
-const LIMITS: &str = "Limits";
-const TIMERS: &str = "Timers";

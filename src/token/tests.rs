@@ -5,7 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{KeyPair, PKCS_ED25519};
 use serde_json::json;
 
+use super::sign::SignError;
 use super::*;
+use crate::config::Secret;
 
 const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
 const NOW_S: u64 = 1_700_000_000;
@@ -358,8 +360,8 @@ fn keys_of_another_kind_are_refused_with_a_way_out() {
     };
     assert_eq!(with(private.expose()), Some(TokenKeyError::Public));
     assert_eq!(with("nonsense"), Some(TokenKeyError::Public));
-    assert_eq!(sign_eddsa(&Secret::new(public), &claims()), Err(TokenKeyError::Private));
-    assert!(TokenKeyError::Private.to_string().contains("openssl genpkey -algorithm ed25519"));
+    assert_eq!(sign_eddsa(&Secret::new(public), &claims()), Err(SignError::Key));
+    assert!(SignError::Key.to_string().contains("openssl genpkey -algorithm ed25519"));
 }
 
 #[test]
