@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::Uri;
 use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use crate::gateway::error::ApiError;
@@ -134,22 +135,12 @@ fn shortened(name: &str) -> String {
 /// `text` with its percent escapes replaced by what they stand for; `None` where one is no escape, or where all
 /// together are not UTF-8.
 pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('%') {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => hex(rest.next()?)? << 4 | hex(rest.next()?)?,
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    let is_escape = |after: &str| {
+        after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    // The library would leave what is no escape as it is.
+    let all_are = text.split('%').skip(1).all(is_escape);
+    percent_decode_str(text).decode_utf8().ok().filter(|_| all_are)
 }
 
 /// How much of a name that is not known is repeated. Guess: enough to find it.
