@@ -3,20 +3,22 @@
 //! The file goes to `POST /v1/push` as it is; nothing is parsed or held here but one answer line.
 //! The answers come in the order of the lines.
 
-use std::collections::VecDeque;
+use std::future::ready;
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::Context;
-use bytes::{Buf, Bytes, BytesMut};
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::Frame;
 use tokio::io::AsyncRead;
 use tokio::time::timeout;
-use tokio_util::io::ReaderStream;
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
+use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::{Counts, by_word};
 use crate::cli::client::ApiClient;
@@ -32,11 +34,12 @@ use crate::json;
 /// Streams the file, prints failures (with `json`: every answer) and a summary.
 pub(super) async fn run(api: &ApiClient, path: &Path, json: bool) -> anyhow::Result<Exit> {
     let response = api.stream("/v1/push", "application/x-ndjson", open(path).await?).await?;
-    let mut answers = Lines { body: response.into_body(), buffer: BytesMut::new(), ready: VecDeque::new() };
+    let mut answers = pin!(answers(response.into_body().map_err(io::Error::other).boxed_unsync()));
     let mut progress = Progress::new("messages", json);
     let mut tally = Tally::default();
-    while let Some(line) = answers.next().await? {
-        let answer: AnyLine = json::object(&line).context("an answer line is not what was expected")?;
+    while let Some(line) = answers.try_next().await? {
+        let answer: AnyLine =
+            json::object(line.as_bytes()).context("an answer line is not what was expected")?;
         if json {
             print_line(&line)?;
         } else if let Some(problem) = tally.problem(&answer) {
@@ -87,54 +90,17 @@ fn pieces(reader: impl AsyncRead + Send + 'static) -> impl Stream<Item = io::Res
     })
 }
 
-/// The lines of a body as they arrive.
-struct Lines {
-    body: Incoming,
-    buffer: BytesMut,
-    ready: VecDeque<Bytes>,
-}
-
-impl Lines {
-    async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
-        loop {
-            if let Some(line) = self.ready.pop_front() {
-                return Ok(Some(line));
-            }
-            if self.body.is_end_stream() {
-                return Ok(self.rest());
-            }
-            match self.body.frame().await {
-                None => return Ok(self.rest()),
-                Some(frame) => {
-                    let frame = frame.context(BROKEN_OFF)?;
-                    if let Ok(data) = frame.into_data() {
-                        self.buffer.extend_from_slice(&data);
-                        self.split();
-                    }
-                }
-            }
-            anyhow::ensure!(
-                self.buffer.len() <= LINE_BYTES_MAX,
-                "an answer line is longer than {LINE_BYTES_MAX} bytes"
-            );
+/// The answers of a body as they arrive, a line each.
+fn answers(body: Body) -> impl Stream<Item = anyhow::Result<String>> {
+    let reader = StreamReader::new(body.into_data_stream());
+    let lines = FramedRead::new(reader, LinesCodec::new_with_max_length(LINE_BYTES_MAX));
+    let lines = lines.map_err(|error| match error {
+        LinesCodecError::MaxLineLengthExceeded => {
+            anyhow!("an answer line is longer than {LINE_BYTES_MAX} bytes")
         }
-    }
-
-    fn split(&mut self) {
-        while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-            let line = self.buffer.split_to(end).freeze();
-            self.buffer.advance(1);
-            if !line.trim_ascii().is_empty() {
-                self.ready.push_back(line);
-            }
-        }
-    }
-
-    /// A last line without newline.
-    fn rest(&mut self) -> Option<Bytes> {
-        let rest = std::mem::take(&mut self.buffer).freeze();
-        (!rest.trim_ascii().is_empty()).then_some(rest)
-    }
+        LinesCodecError::Io(error) => anyhow!(error).context(BROKEN_OFF),
+    });
+    lines.try_filter(|line| ready(!line.trim().is_empty()))
 }
 
 /// The number of the line that is answered, and the id that it travels with.
@@ -231,6 +197,7 @@ const PROBLEMS_SHOWN: u64 = 10;
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
     use tokio::io::{AsyncWriteExt, duplex};
     use tokio::time::sleep;
 
@@ -246,5 +213,31 @@ mod tests {
         }
         drop(near);
         assert_eq!(pieces.await.unwrap().unwrap(), b" a\n bc\n d");
+    }
+
+    fn answered(pieces: Vec<io::Result<Bytes>>) -> impl Stream<Item = anyhow::Result<String>> {
+        answers(StreamBody::new(stream::iter(pieces).map_ok(Frame::data)).boxed_unsync())
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_a_line_however_it_is_cut_and_empty_lines_are_none() {
+        let pieces = ["{\"a\"", ":1}\n\n \r\n{}", "\n[", "]"].map(|piece| Ok(Bytes::from(piece)));
+        let lines: Vec<_> = answered(pieces.into()).try_collect().await.unwrap();
+        assert_eq!(lines, ["{\"a\":1}", "{}", "[]"]);
+    }
+
+    #[tokio::test]
+    async fn answers_that_break_off_or_never_end_are_told_apart() {
+        let first = || Ok(Bytes::from_static(b"{}\n"));
+        let cases = [
+            (Err(io::Error::other("reset")), "the answers broke off", "reset"),
+            (Ok(Bytes::from(vec![b'a'; LINE_BYTES_MAX + 1])), "an answer line is longer", "4194304"),
+        ];
+        for (second, start, part) in cases {
+            let mut lines = pin!(answered(vec![first(), second]));
+            assert_eq!(lines.next().await.unwrap().unwrap(), "{}");
+            let error = format!("{:#}", lines.next().await.unwrap().unwrap_err());
+            assert!(error.starts_with(start) && error.contains(part), "{error}");
+        }
     }
 }
