@@ -16,6 +16,8 @@ use futures_util::SinkExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,29 +189,15 @@ struct Header {
 
 impl Header {
     fn new(kind: FrameKind, payload: usize) -> Self {
+        let opcode = match kind {
+            FrameKind::Text => OpCode::Data(Data::Text),
+            FrameKind::Binary => OpCode::Data(Data::Binary),
+            FrameKind::Ping => OpCode::Control(Control::Ping),
+        };
+        let header = FrameHeader { opcode, ..FrameHeader::default() };
         let mut bytes = [0; HEADER_BYTES_MAX];
-        bytes[0] = match kind {
-            FrameKind::Text => FINAL | 0x1,
-            FrameKind::Binary => FINAL | 0x2,
-            FrameKind::Ping => FINAL | 0x9,
-        };
-        let len = match payload {
-            0..=125 => {
-                bytes[1] = payload as u8;
-                2
-            }
-            126..=0xffff => {
-                bytes[1] = 126;
-                bytes[2..4].copy_from_slice(&(payload as u16).to_be_bytes());
-                4
-            }
-            _ => {
-                bytes[1] = 127;
-                bytes[2..].copy_from_slice(&(payload as u64).to_be_bytes());
-                HEADER_BYTES_MAX
-            }
-        };
-        Self { bytes, len }
+        header.format(payload as u64, &mut &mut bytes[..]).expect("no header is longer");
+        Self { bytes, len: header.len(payload as u64) }
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -217,8 +205,6 @@ impl Header {
     }
 }
 
-/// The bit of a frame that no continuation follows.
-const FINAL: u8 = 0x80;
 /// A server masks nothing: two bytes and the longest length.
 const HEADER_BYTES_MAX: usize = 10;
 /// Frames up to this length are put together on the stack to be written at once. Guess: a copy that nobody sees.
