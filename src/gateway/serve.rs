@@ -1,7 +1,8 @@
 //! Accepting connections: TCP, TLS where configured, HTTP/1.1 on it.
 //!
 //! A loop of our own instead of `axum::serve`, because that has no bound on connections, no timeout
-//! on a slow head and no TLS. Every connection holds a place until its socket is gone, a WebSocket
+//! on a slow head and no TLS. `GracefulShutdown` of hyper-util does not give a connection back when it has ended, and here
+//! its socket lingers. Every connection holds a place until its socket is gone, a WebSocket
 //! included. When all places are taken a few connections more get one request each, so that probes and pushes get in;
 //! beyond them nothing is accepted, and the kernel's backlog waits. After the stop it is the same, until the last
 //! request of before has ended: a probe learns of the drain and not of a closed port.
