@@ -6,6 +6,8 @@
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 
+use rustix::system::uname;
+
 use super::{ConfigError, RawConfig, files};
 use crate::config::environment::variable;
 use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Origin, Secret, Tuning};
@@ -26,14 +28,15 @@ pub(in crate::config) struct Surroundings {
 impl Surroundings {
     /// Those of this process.
     pub(super) fn of_process() -> Self {
-        let some_text = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         Self {
             cluster_key: variable("PUSHMESH_CLUSTER_KEY").map(Secret::new),
             hash_key: variable("PUSHMESH_HASH_KEY").map(Secret::new),
-            host_name: std::fs::read_to_string("/etc/hostname")
+            host_name: uname()
+                .nodename()
+                .to_str()
                 .ok()
-                .and_then(some_text)
-                .or_else(|| variable("HOSTNAME")),
+                .filter(|name| !UNNAMED.contains(name))
+                .map(str::to_owned),
         }
     }
 }
@@ -309,6 +312,9 @@ fn origin(text: &str) -> Result<Origin, ConfigError> {
         ConfigError::Value { flag: "origin", problem }
     })
 }
+
+/// What a machine without host name is called. Source: `UTS_NODENAME` in Linux's include/linux/uts.h.
+const UNNAMED: [&str; 2] = ["", "(none)"];
 
 /// Default of `--listen`: this machine only, so that opening up is a decision.
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
