@@ -2,9 +2,9 @@
 //!
 //! [`RawConfig`] is what flags, `PUSHMESH_*` variables and the TOML file say, under the same names.
 //! [`RawConfig::validate`] reads the files it names, and gives a [`Config`]. A program that embeds a
-//! node fills one in by itself. The rules of its values, and the relations between them, stand in
-//! [`Config::check`], which both ways pass, so that the rest of the program trusts it. Secrets live in
-//! [`Secret`], which never prints itself.
+//! node starts with [`Config::new`] and changes what it needs. The rules of its values, and the
+//! relations between them, stand in [`Config::check`], which both ways pass, so that the rest of the
+//! program trusts it. Secrets live in [`Secret`], which never prints itself.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -32,8 +32,10 @@ pub use raw::{ConfigError, RawConfig};
 pub use takeover::{Takeover, TakeoverError};
 pub use tuning::Tuning;
 
-/// Everything that a node needs to know. [`Config::check`] has the rules of its values.
+/// Everything that a node needs to know. [`Config::check`] has the rules of its values. It is made by [`Config::new`],
+/// and may come to have more fields.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Config {
     /// Name of the cluster. Nodes of another cluster are refused. Default `pushmesh`.
     pub cluster: ClusterName,
@@ -202,16 +204,36 @@ impl Default for TimersConfig {
 }
 
 impl Config {
-    /// A development node on loopback: ports chosen by the kernel, no tokens, the well-known
-    /// development key. For embedding, tests and the demo.
+    /// A node with these keys, and the default of every other value: on loopback, without peers.
+    ///
+    /// ```
+    /// use std::fs::read_to_string;
+    ///
+    /// use pushmesh::config::{AuthConfig, MeshIdentity, Secret};
+    /// use pushmesh::{Config, NodeName};
+    ///
+    /// fn config() -> Result<Config, Box<dyn std::error::Error>> {
+    ///     let identity = MeshIdentity::ClusterKey(Secret::new(read_to_string("cluster.key")?));
+    ///     let auth = AuthConfig {
+    ///         api_keys: vec![Secret::new(read_to_string("api.key")?.trim_end())],
+    ///         jwt_secrets: vec![Secret::new(read_to_string("jwt.secret")?.trim_end())],
+    ///         ..AuthConfig::default()
+    ///     };
+    ///     let mut config = Config::new(NodeName::new("n1")?, identity, auth);
+    ///     config.listen = "0.0.0.0:8080".parse()?;
+    ///     config.mesh_listen = "10.0.0.1:7400".parse()?;
+    ///     config.peers = vec!["10.0.0.2:7400".to_owned(), "10.0.0.3:7400".to_owned()];
+    ///     config.check()?; // `Node::start` does it too.
+    ///     Ok(config)
+    /// }
+    /// ```
     #[must_use]
-    pub fn dev(name: NodeName) -> Self {
-        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    pub fn new(name: NodeName, mesh_identity: MeshIdentity, auth: AuthConfig) -> Self {
         Self {
-            cluster: ClusterName::new("dev").expect("a literal that is valid"),
+            cluster: ClusterName::new(CLUSTER).expect("a literal that is valid"),
             name,
-            listen: loopback,
-            mesh_listen: loopback,
+            listen: LISTEN.into(),
+            mesh_listen: MESH_LISTEN.into(),
             mesh_advertise: None,
             mesh_version: MeshVersion::default(),
             http_advertise: None,
@@ -221,13 +243,28 @@ impl Config {
             isolated_not_ready: false,
             data_dir: None,
             zone: None,
-            mesh_identity: MeshIdentity::ClusterKey(Secret::new(DEV_CLUSTER_KEY)),
-            auth: AuthConfig { dev: true, ..AuthConfig::default() },
+            mesh_identity,
+            auth,
             tls: None,
             limits: LimitsConfig::default(),
             timers: TimersConfig::default(),
             takeover: Takeover::default(),
             tuning: Tuning::default(),
+        }
+    }
+
+    /// A development node on loopback: ports chosen by the kernel, no tokens, the well-known
+    /// development key. For tests and the demo: whoever reaches such a node can push and listen.
+    #[must_use]
+    pub fn dev(name: NodeName) -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let identity = MeshIdentity::ClusterKey(Secret::new(DEV_CLUSTER_KEY));
+        let auth = AuthConfig { dev: true, ..AuthConfig::default() };
+        Self {
+            cluster: ClusterName::new("dev").expect("a literal that is valid"),
+            listen: loopback,
+            mesh_listen: loopback,
+            ..Self::new(name, identity, auth)
         }
     }
 
@@ -246,6 +283,13 @@ impl Config {
         config
     }
 }
+
+/// Default of `--cluster`.
+const CLUSTER: &str = "pushmesh";
+/// Default of `--listen`: this machine only, so that opening up is a decision.
+const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
+/// Default of `--mesh-listen`.
+const MESH_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 7400);
 
 /// The cluster key of `--dev`: public, and therefore refused anywhere but on loopback.
 pub const DEV_CLUSTER_KEY: &str = "pmk1_cHVzaG1lc2gtZGV2LWtleS1ub3QtYS1zZWNyZXQtISE";

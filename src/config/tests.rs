@@ -89,6 +89,14 @@ fn defaults_are_those_of_the_documentation() {
 }
 
 #[test]
+fn a_program_that_embeds_a_node_gets_the_defaults_of_the_flags() {
+    let files = Files::new();
+    let flags = validate(files.production()).unwrap();
+    let made = Config::new(flags.name.clone(), flags.mesh_identity.clone(), flags.auth.clone());
+    assert_eq!(format!("{made:?}"), format!("{flags:?}"));
+}
+
+#[test]
 fn files_are_read_and_trimmed() {
     let files = Files::new();
     let raw =

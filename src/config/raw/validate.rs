@@ -10,7 +10,10 @@ use rustix::system::uname;
 
 use super::{ConfigError, RawConfig, files};
 use crate::config::environment::variable;
-use crate::config::{AuthConfig, Config, DEV_CLUSTER_KEY, HttpTls, MeshIdentity, Origin, Secret, Tuning};
+use crate::config::{
+    AuthConfig, CLUSTER, Config, DEV_CLUSTER_KEY, HttpTls, LISTEN, MESH_LISTEN, MeshIdentity, Origin, Secret,
+    Tuning,
+};
 use crate::id::{ClusterName, NodeName};
 use crate::limits;
 
@@ -50,7 +53,7 @@ impl RawConfig {
         if dev {
             self.check_dev(listen, mesh_listen, around)?;
         }
-        let cluster = self.cluster.as_deref().unwrap_or("pushmesh");
+        let cluster = self.cluster.as_deref().unwrap_or(CLUSTER);
         let config = Config {
             cluster: ClusterName::new(cluster)
                 .map_err(|source| ConfigError::Name { flag: "cluster", source })?,
@@ -315,9 +318,3 @@ fn origin(text: &str) -> Result<Origin, ConfigError> {
 
 /// What a machine without host name is called. Source: `UTS_NODENAME` in Linux's include/linux/uts.h.
 const UNNAMED: [&str; 2] = ["", "(none)"];
-
-/// Default of `--listen`: this machine only, so that opening up is a decision.
-const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
-
-/// Default of `--mesh-listen`.
-const MESH_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 7400);
