@@ -3,7 +3,7 @@
 //! `node` and `demo` run the product; the other commands are clients of its HTTP and WebSocket
 //! face, and know nothing that docs/PROTOCOL.md does not say. Results go to stdout, as tables for
 //! people or with `--json` as lines for scripts; progress and problems go to stderr. Exit codes are
-//! those of the [`exit`] table.
+//! those of the table in `exit.rs`.
 
 use std::process::ExitCode;
 

@@ -22,35 +22,68 @@
 //! The directory, the liveness overlay, the outbox, the heartbeat, the routing decision and the
 //! readiness of a node are pure: input and time in, outputs out, no clock, lock, task or entropy.
 //!
-//! # Features
-//!
-//! `cli`, on by default: the binary, its commands, the flags of [`config::RawConfig`], and the crates that
-//! only they need. A program that embeds a node does without:
-//!
-//! ```toml
-//! pushmesh = { version = "0.1", default-features = false }
-//! ```
-//!
 //! # Embedding a node
 //!
+//! A program gives a [`Config`], a [`Wire`], and a [`Handler`] for what clients say to [`Node::start_with`]. It pushes by
+//! the [`NodeHandle`] of the node, which its handler gets with every call. This one answers its clients:
+//!
 //! ```
-//! use pushmesh::{Config, Node, NodeName, Payload, Target, UserId, Wire};
+//! use std::sync::Arc;
+//!
+//! # use futures_util::{SinkExt, StreamExt};
+//! use pushmesh::{Config, Handler, Node, NodeHandle, NodeName, Payload, SessionInfo, Target, Wire, async_trait};
+//!
+//! struct Echo;
+//!
+//! #[async_trait]
+//! impl Handler for Echo {
+//!     async fn on_message(&self, node: &NodeHandle, session: &SessionInfo, message: Payload) {
+//!         // An answer is a push to the session that asks. The report says whether the socket took it.
+//!         let answered = node.push(Target::Session(session.key.clone()), message, None).await;
+//!         if !answered.is_ok_and(|report| report.delivered() == 1) {
+//!             eprintln!("{} did not get its answer", session.key);
+//!         }
+//!     }
+//! }
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config::dev(NodeName::new("n1")?);
 //! let wire = Wire::bind(config.listen, config.mesh_listen).await?;
-//! let node = Node::start(config, wire).await?;
+//! let node = Node::start_with(config, wire, Arc::new(Echo)).await?;
 //! node.ready().await;
 //!
-//! // Clients connect to ws://{node.http_addr()}/v1/ws?user=42
-//! let user = UserId::new("42")?;
-//! let report = node.handle().push(Target::User(user), Payload::text("hello"), None).await?;
-//! assert_eq!(report.delivered(), 0, "nobody is connected yet");
+//! let url = format!("ws://{}/v1/ws?user=42", node.http_addr());
+//! // A client that connects there and says "hello" hears "hello".
+//! # let socket = tokio::net::TcpStream::connect(node.http_addr()).await?;
+//! # let (mut client, _) = tokio_tungstenite::client_async(url, socket).await?;
+//! # client.send("hello".into()).await?;
+//! # assert_eq!(client.next().await.ok_or("no answer")??.into_text()?, "hello");
 //!
-//! node.shutdown().await;
+//! node.shutdown().await; // Clients are told to come back elsewhere.
 //! # Ok(())
 //! # }
+//! ```
+//!
+//! | for | see |
+//! |---|---|
+//! | a node with keys, and its peers | [`Config::new`]; [`config::RawConfig`] reads a file |
+//! | pushing, broadcasting, disconnecting, who is connected | [`NodeHandle`] |
+//! | what became of a push at each session | [`PushReport`], [`Outcome`]; [`Knowledge`] where nobody was found |
+//! | letting clients in, hearing them and their end | [`Handler`] |
+//! | a node that can not go on | [`Node::failed`] |
+//! | bounds, and what happens at each | [`limits`] |
+//!
+//! The node serves the HTTP API and its metrics beside the WebSocket, and logs by `tracing`. Run it on tokio's
+//! multi-threaded runtime.
+//!
+//! # Features
+//!
+//! `cli`, on by default: the binary, its commands, the flags of [`config::RawConfig`], and the crates that only they
+//! need. A program that embeds a node does without:
+//!
+//! ```toml
+//! pushmesh = { version = "0.1", default-features = false }
 //! ```
 
 #[cfg(feature = "cli")]

@@ -1,7 +1,7 @@
 //! The vocabulary of a push: what is sent, to whom, and what became of it.
 //!
 //! These are plain values, shared by the gateway, the router, the mesh and the sessions. The words
-//! are those of docs/PROTOCOL.md; how an outcome travels back is in [`receipt`](crate::receipt).
+//! are those of docs/PROTOCOL.md; how an outcome travels back is in `receipt.rs`.
 
 use std::hash::Hasher;
 use std::sync::{Arc, OnceLock};

@@ -145,8 +145,8 @@ pub struct RawConfig {
           value_delimiter = ',', help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_list")]
     pub jwt_public_key_file: Vec<PathBuf>,
-    /// Origin that browsers may connect from, such as https://app.example, https://*.app.example (one label)
-    /// or null; repeat it [default: any]
+    /// Origin that browsers may connect from, such as `https://app.example`, `https://*.app.example` (one label)
+    /// or `null`; repeat it [default: any]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_ORIGIN", value_name = "ORIGIN",
           value_delimiter = ',', help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_list")]

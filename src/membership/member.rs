@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Incarnation, NodeName};
 use crate::metrics::label::{Label as _, Member};
 
-/// How this node judges a member. The rules stand in [`overlay`](crate::membership::overlay).
+/// How this node judges a member. The rules stand in `overlay.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberState {
@@ -104,7 +104,7 @@ pub struct Advert {
     pub http: String,
     /// Its failure domain, when it has one.
     pub zone: Option<String>,
-    /// About how many sessions it owns; see [`bucket`].
+    /// About how many sessions it owns; see `bucket`.
     pub sessions: u64,
     /// It doubts itself, because most of its peers fell silent together.
     pub degraded: bool,
