@@ -9,6 +9,7 @@
 //! ```text
 //!   claim / release ──► own rows ──► ChangeRing ──► Delta | Snapshot ──► peers
 //!   Delta | Snapshot of a peer ──► rows of its slot ──► own sessions lost
+//!   any change of what is visible ──► Diff ──► listeners
 //! ```
 //!
 //! There are no tombstones and no version vectors: a removal lives only in the owner's bounded
@@ -29,8 +30,11 @@ use crate::limits;
 mod claim;
 mod comparison;
 mod delta;
+mod diff;
 mod digest;
 mod entry;
+mod order;
+mod owned;
 pub mod policy;
 mod ring;
 mod section;
@@ -44,14 +48,16 @@ mod view;
 pub use claim::{Claim, ClaimState};
 pub use comparison::{Digests, Finding, news};
 pub use delta::Delta;
+pub use diff::Diff;
 pub use digest::{Digest, Position};
 pub use entry::{Entry, Packed, Record};
+pub use owned::Owned;
 use ring::ChangeRing;
 pub use section::Head;
 pub use slot::{Holder, SlotId, Slots, Standing};
 pub use snapshot::{Snapshot, SnapshotFrame};
 pub use table::{Row, Table};
-pub use view::{Counts, Known, Lost, Owned, Rival, View};
+pub use view::{Counts, Known, Lost, Rival, View};
 
 use section::{Copy, Recent};
 
@@ -59,9 +65,6 @@ use section::{Copy, Recent};
 pub trait Shards {
     /// Works with the view that holds `user`.
     fn with<R>(&mut self, user: UserHash, work: impl FnOnce(&mut View) -> R) -> R;
-
-    /// From now on the slots stand for these, in all views.
-    fn set_slots(&mut self, slots: &Arc<Slots>);
 }
 
 /// The heads of all sections that a node holds: its own, which it writes, and copies of its peers'.
@@ -168,7 +171,8 @@ impl Directory {
         &self.me
     }
 
-    /// What the slots stand for now.
+    /// What the slots stand for now. The views follow when they [adopt](View::adopt) them, which whoever changes the slots
+    /// sees to.
     #[must_use]
     pub fn slots(&self) -> &Arc<Slots> {
         &self.slots
@@ -360,12 +364,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`MergeError::Own`], [`MergeError::Incarnation`] for a boot that is over, [`MergeError::Full`].
-    pub fn begin(
-        &mut self,
-        owner: &NodeName,
-        position: Position,
-        shards: &mut impl Shards,
-    ) -> Result<Option<Snapshot>, MergeError> {
+    pub fn begin(&mut self, owner: &NodeName, position: Position) -> Result<Option<Snapshot>, MergeError> {
         if *owner == self.me {
             return Err(MergeError::Own(owner.clone()));
         }
@@ -375,7 +374,6 @@ impl Directory {
         }
         let slots = Arc::make_mut(&mut self.slots);
         let slot = slots.begin(owner.clone(), position.incarnation).ok_or(MergeError::Full)?;
-        shards.set_slots(&self.slots);
         Ok(Some(Snapshot::new(owner.clone(), slot, position)))
     }
 
@@ -398,25 +396,19 @@ impl Directory {
     }
 
     /// Ends a snapshot: it is the copy of its owner's section from now on, unless what is held has
-    /// become as new meanwhile. The sessions that this node loses by it are in the result.
+    /// become as new meanwhile.
     ///
     /// # Errors
     /// [`MergeError`]; the snapshot is given up then.
-    pub fn end(
-        &mut self,
-        snapshot: Snapshot,
-        digest: Digest,
-        count: u64,
-        shards: &mut impl Shards,
-    ) -> Result<Vec<Lost>, MergeError> {
+    pub fn end(&mut self, snapshot: Snapshot, digest: Digest, count: u64) -> Result<(), MergeError> {
         let Snapshot { owner, slot, head, .. } = &snapshot;
         let accepted = self
             .admit(owner, digest.position.incarnation)
             .and_then(|()| snapshot.check(digest, count))
             .map(|()| self.head(owner).is_none_or(|held| held.digest.position < digest.position));
         if !matches!(accepted, Ok(true)) {
-            self.give_up(snapshot, shards);
-            return accepted.map(|_| Vec::new());
+            self.give_up(snapshot);
+            return accepted.map(|_| ());
         }
         let other = self.others.entry(owner.clone()).or_default();
         let incarnation = digest.position.incarnation;
@@ -431,14 +423,12 @@ impl Directory {
         if let Some(old) = old {
             slots.set(old.slot, Standing::Retired);
         }
-        shards.set_slots(&self.slots);
-        Ok(snapshot.contested.iter().flat_map(|user| shards.with(*user, |view| view.lost(*user))).collect())
+        Ok(())
     }
 
     /// Gives up a snapshot that will not end.
-    pub fn give_up(&mut self, snapshot: Snapshot, shards: &mut impl Shards) {
+    pub fn give_up(&mut self, snapshot: Snapshot) {
         Arc::make_mut(&mut self.slots).set(snapshot.slot, Standing::Retired);
-        shards.set_slots(&self.slots);
     }
 
     /// Refuses what is of a boot that is over, or older than what is held.
@@ -456,13 +446,7 @@ impl Directory {
     /// Hides or shows the claims that `owner`, which is a member, made in the boot `incarnation`, held now
     /// or later. What is shown again takes nothing away before it is [proven](Self::prove). Returns whether
     /// that is still to come.
-    pub fn set_hidden(
-        &mut self,
-        owner: &NodeName,
-        incarnation: Incarnation,
-        hidden: bool,
-        shards: &mut impl Shards,
-    ) -> bool {
+    pub fn set_hidden(&mut self, owner: &NodeName, incarnation: Incarnation, hidden: bool) -> bool {
         let other = self.others.entry(owner.clone()).or_default();
         other.purged = other.purged.filter(|purged| *purged != incarnation);
         if (other.hidden == Some(incarnation)) == hidden {
@@ -470,42 +454,35 @@ impl Directory {
         }
         other.hidden = hidden.then_some(incarnation);
         other.unproven = (!hidden).then_some(incarnation);
-        self.stand(owner, incarnation, shards);
+        self.stand(owner, incarnation);
         !hidden
     }
 
     /// What is held of `owner` in the boot `incarnation` is of today: its section has arrived since it is
     /// back, or did not for so long that nobody waits for it any more. Returns whether its claims count
     /// only from now on: the sessions of this node may have lost against them.
-    pub fn prove(&mut self, owner: &NodeName, incarnation: Incarnation, shards: &mut impl Shards) -> bool {
+    pub fn prove(&mut self, owner: &NodeName, incarnation: Incarnation) -> bool {
         let unproven = self.others.get_mut(owner).map(|other| &mut other.unproven);
         let proven = unproven.and_then(|unproven| unproven.take_if(|held| *held == incarnation)).is_some();
         if proven {
-            self.stand(owner, incarnation, shards);
+            self.stand(owner, incarnation);
         }
         proven
     }
 
     /// The copy of the section of `owner`, if it is of that boot, counts for what is known of the boot.
-    fn stand(&mut self, owner: &NodeName, incarnation: Incarnation, shards: &mut impl Shards) {
+    fn stand(&mut self, owner: &NodeName, incarnation: Incarnation) {
         let Some(other) = self.others.get(owner) else { return };
         let of_boot = |copy: &&Copy| copy.head.digest.position.incarnation == incarnation;
         if let Some(copy) = other.copy.as_ref().filter(of_boot) {
             Arc::make_mut(&mut self.slots).set(copy.slot, other.standing());
-            shards.set_slots(&self.slots);
         }
     }
 
     /// Forgets the section of `owner` if it is of the boot `incarnation` or of an earlier one.
     /// `over`: that boot has ended for good, so that nothing of it is taken any more. Otherwise nothing is
     /// until it is a member again: nobody would hide what arrives late.
-    pub fn discard(
-        &mut self,
-        owner: &NodeName,
-        incarnation: Incarnation,
-        over: bool,
-        shards: &mut impl Shards,
-    ) {
+    pub fn discard(&mut self, owner: &NodeName, incarnation: Incarnation, over: bool) {
         let other = self.others.entry(owner.clone()).or_default();
         if over {
             other.over = other.over.max(incarnation);
@@ -517,7 +494,6 @@ impl Directory {
         let old = other.copy.take_if(|copy| copy.head.digest.position.incarnation <= incarnation);
         if let Some(old) = old {
             Arc::make_mut(&mut self.slots).set(old.slot, Standing::Retired);
-            shards.set_slots(&self.slots);
         }
         self.forget_the_oldest();
     }
@@ -538,10 +514,9 @@ impl Directory {
     }
 
     /// The rows of these slots are gone from every view.
-    pub fn swept(&mut self, slots: &[SlotId], shards: &mut impl Shards) {
+    pub fn swept(&mut self, slots: &[SlotId]) {
         if !slots.is_empty() {
             Arc::make_mut(&mut self.slots).free(slots);
-            shards.set_slots(&self.slots);
         }
     }
 }

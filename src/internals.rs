@@ -4,19 +4,20 @@
 
 pub use crate::directory::policy;
 pub use crate::directory::{
-    Claim, ClaimState, Counts, Delta, Digest, Digests, Directory, Entry, Finding, Head, Holder, Known, Lost,
-    MergeError, Owned, Packed, Position, Record, Rival, Row, Shards, SlotId, Slots, Snapshot, SnapshotFrame,
-    Standing, Table, View, news,
+    Claim, ClaimState, Counts, Delta, Diff, Digest, Digests, Directory, Entry, Finding, Head, Holder, Known,
+    Lost, MergeError, Owned, Packed, Position, Record, Rival, Row, Shards, SlotId, Slots, Snapshot,
+    SnapshotFrame, Standing, Table, View, news,
 };
+pub use crate::events::{Event, Listener};
 pub use crate::gateway::schema;
 pub use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
-pub use crate::membership::effect::Effect;
 pub use crate::membership::incarnation::decide as decide_incarnation;
 pub use crate::membership::member::{Advert, AdvertState, GossipView, MemberState};
 pub use crate::membership::overlay::{Change, Member, Observation, Overlay, OverlayTimers};
 pub use crate::membership::roster::{Roster, RosterEntry};
 pub use crate::mesh::contest::{InUse, Newcomer};
 pub use crate::mesh::dials::backoff;
+pub use crate::node::round::{LinkInUse, judge};
 pub use crate::node::{Inside, Observer, Returned};
 pub use crate::replica::{Arriving, Claimed, Held, Replica};
 pub use crate::replication::frame::{SectionFrame, Subscribe};

@@ -16,7 +16,7 @@
 //!
 //! ```text
 //! id limits hash host json key push text_file wire ◄─ receipt config token metrics vital ◄─ directory membership session
-//!                     ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler ◄─ gateway ◄─ node ◄─ cli internals
+//!                     ◄─ events ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
 //! The directory, the liveness overlay, the outbox, the heartbeat, the routing decision and the
@@ -100,6 +100,7 @@ pub mod push;
 pub mod wire;
 
 mod directory;
+mod events;
 mod gateway;
 mod hash;
 mod host;

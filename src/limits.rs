@@ -235,6 +235,10 @@ pub const SNAPSHOT_CHUNK_ENTRIES: usize = 1_024;
 /// Shards of the view, a power of two. Source: far more than cores, so that readers rarely meet the
 /// writer, and at ten million sessions a shard still grows within a millisecond or two.
 pub const VIEW_SHARDS: usize = 256;
+/// Changes of what is visible that wait for one listener: with 128 bytes each 2 MiB, which exist while somebody listens.
+/// Arithmetic: at 10,000 changes a second it may be away for more than a second, which is what reading ten million
+/// sessions takes.
+pub const DIFFS_MAX: usize = 16_384;
 /// Copies of sections, those included that are arriving or wait for being swept. Beyond it no
 /// snapshot begins before the next sweep.
 pub const SLOTS_MAX: usize = 16 * PEERS_MAX;

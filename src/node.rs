@@ -40,6 +40,7 @@ mod observer;
 mod owners;
 mod readiness;
 mod returned;
+pub(crate) mod round;
 mod seeds;
 mod shared;
 mod start;

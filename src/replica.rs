@@ -3,12 +3,13 @@
 //! The pure [`Directory`] sits behind one mutex, which only the control path takes (claims,
 //! releases, merges). The push path reads the views: shards by user, each behind a reader-writer
 //! lock that is held for one lookup and never across an await. Lock order: directory, then a shard
-//! or the session registry.
+//! or the session registry. Nothing under the directory's lock takes longer the more rows there are: what a section
+//! counts for is decided there, and the views [adopt](Replica::adopt) it one by one when the lock is free again.
 //!
 //! Deliberately not here: any decision. What a merge means is the directory's, what a lost key
 //! means is the session's.
 
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLockReadGuard};
 
 use tokio::sync::watch;
 use tokio::task::yield_now;
@@ -17,12 +18,18 @@ use crate::config::{Takeover, Tuning};
 use crate::directory::policy::{self, Door};
 use crate::directory::{
     Claim, ClaimState, Counts, Delta, Digest, Directory, Entry, Head, Known, Lost, MergeError, Owned,
-    Position, Shards, Slots, Snapshot, View,
+    Position, Row, SlotId, Snapshot, View,
 };
+use crate::events::Listener;
 use crate::id::{Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
-use crate::limits;
 use crate::vital::finally;
+
+#[cfg(test)]
+mod tests;
+mod views;
+
+use views::Views;
 
 /// The shared directory of a node.
 pub struct Replica {
@@ -31,7 +38,7 @@ pub struct Replica {
     takeover: Takeover,
     tuning: Tuning,
     directory: Mutex<Directory>,
-    shards: Box<[RwLock<View>]>,
+    views: Views,
     own_version: watch::Sender<u64>,
 }
 
@@ -70,15 +77,14 @@ impl Replica {
         tuning: Tuning,
     ) -> Self {
         let directory = Directory::new(me.clone(), incarnation, tuning.change_ring, tuning.relay_changes);
-        let view = || RwLock::new(View::new(SHARD_BITS, takeover, Arc::clone(directory.slots())));
-        let shards = (0..limits::VIEW_SHARDS).map(|_| view()).collect();
+        let views = Views::new(takeover, directory.slots(), tuning.diffs);
         Self {
             me,
             hasher,
             takeover,
             tuning,
             directory: Mutex::new(directory),
-            shards,
+            views,
             own_version: watch::Sender::new(0),
         }
     }
@@ -109,7 +115,7 @@ impl Replica {
 
     /// Whether a panic has left it half changed.
     pub(crate) fn is_poisoned(&self) -> bool {
-        self.directory.is_poisoned() || self.shards.iter().any(RwLock::is_poisoned)
+        self.directory.is_poisoned() || self.views.is_poisoned()
     }
 
     /// Claims `key` for this node, above every stamp known here and above `seen`. `resumed` is the stamp
@@ -128,40 +134,40 @@ impl Replica {
         register: impl FnOnce(Stamp),
     ) -> Result<Claimed, Held> {
         let mut directory = self.lock();
-        let mut shards = &*self.shards;
+        let mut views = &self.views;
         let rejects = self.takeover == Takeover::RejectNewer;
         let stands = |held: &Owned| below.is_none_or(|below| held.stamp >= below);
         let held = if rejects { self.lookup(key).filter(stands) } else { None };
         if matches!(policy::door(self.takeover, held.as_ref(), resumed), Door::Doubtful { .. } | Door::Shut) {
             return Err(Held);
         }
-        let stamp = directory.next_stamp(key, now_ms, seen.max(resumed), &mut shards);
+        let stamp = directory.next_stamp(key, now_ms, seen.max(resumed), &mut views);
         let mut displaced = self.read(key.user).displaced(key);
         let excluded = displaced.len();
         displaced.retain(|(_, owned)| owned.owner != self.me);
         register(stamp);
         let state = if rejects && resumed.is_some() { ClaimState::Resumed } else { ClaimState::Connected };
-        let lost = directory.claim(key, Claim { stamp, state }, &mut shards);
+        let lost = directory.claim(key, Claim { stamp, state }, &mut views);
         self.publish(directory);
         Ok(Claimed { stamp, excluded, displaced, lost })
     }
 
     /// Releases this node's claim with that stamp. Returns whether it still stood.
     pub fn release(&self, key: Key, stamp: Stamp) -> bool {
-        self.rewrite(|directory, mut shards| directory.release(key, stamp, &mut shards))
+        self.rewrite(|directory, mut views| directory.release(key, stamp, &mut views))
     }
 
     /// This node's claim with that stamp has yielded to another connection of its client. Only where older claims win
     /// does that say anything: elsewhere the other claim is above it anyway. Returns whether the section says so from now on.
     pub fn yielded(&self, key: Key, stamp: Stamp) -> bool {
         self.takeover == Takeover::RejectNewer
-            && self.rewrite(|directory, mut shards| directory.yielded(key, stamp, &mut shards))
+            && self.rewrite(|directory, mut views| directory.yielded(key, stamp, &mut views))
     }
 
     /// Changes the own section, and wakes whoever watches it if that is what it did.
-    fn rewrite(&self, change: impl FnOnce(&mut Directory, &[RwLock<View>]) -> bool) -> bool {
+    fn rewrite(&self, change: impl FnOnce(&mut Directory, &Views) -> bool) -> bool {
         let mut directory = self.lock();
-        let changed = change(&mut directory, &self.shards);
+        let changed = change(&mut directory, &self.views);
         if changed {
             self.publish(directory);
         }
@@ -214,17 +220,23 @@ impl Replica {
     /// serve that section any more.
     #[must_use]
     pub fn chunk(&self, owner: &NodeName, after: Option<Key>, entries_max: usize) -> Option<Vec<Entry>> {
-        // The slot stays what it is while this is held: nobody replaces or sweeps it.
-        let directory = self.lock();
-        let slot = directory.slot_of(owner)?;
         let mut entries = Vec::new();
-        if directory.len_of(owner) == 0 {
-            return Some(entries); // Nothing is found by walking over everybody else's rows.
+        if self.len_of(owner) == 0 {
+            return self.head(owner).map(|_| entries); // Nothing is found by walking over everybody else's rows.
         }
-        for (shard, after) in self.from(after) {
-            let view = shard.read().expect(NOT_POISONED);
-            let rows = view.of_slot(slot, after).take(entries_max - entries.len());
-            entries.extend(rows.map(|row| Entry { key: row.key, claim: row.claim() }));
+        for (index, after) in Views::from(after) {
+            // The slot stays what it is while this is held: nobody replaces or sweeps it. If it is another one for the
+            // next shard, then the changes since the snapshot began are forgotten, and it begins again.
+            let directory = self.lock();
+            let slot = directory.slot_of(owner)?;
+            let view = self.views.read(index);
+            let entry = |row: &Row| Entry { key: row.key, claim: row.claim() };
+            let room = entries_max - entries.len();
+            if slot == SlotId::OWN {
+                entries.extend(view.own(after).take(room).map(entry));
+            } else {
+                entries.extend(view.of_slot(slot, after).take(room).map(entry));
+            }
             if entries.len() == entries_max {
                 break;
             }
@@ -237,7 +249,7 @@ impl Replica {
     /// # Errors
     /// See [`Directory::merge_delta`].
     pub fn merge_delta(&self, owner: &NodeName, delta: Delta) -> Result<Vec<Lost>, MergeError> {
-        self.lock().merge_delta(owner, delta, &mut &*self.shards)
+        self.lock().merge_delta(owner, delta, &mut &self.views)
     }
 
     /// See [`Directory::is_distrusted`].
@@ -260,27 +272,62 @@ impl Replica {
         owner: &NodeName,
         position: Position,
     ) -> Result<Option<Arriving>, MergeError> {
-        let snapshot = self.lock().begin(owner, position, &mut &*self.shards)?;
+        let snapshot = self.lock().begin(owner, position)?;
+        self.follow();
         Ok(snapshot.map(|snapshot| Arriving { replica: Arc::clone(self), snapshot: Some(snapshot) }))
     }
 
-    /// Hides or shows what `owner` claimed in that boot. Returns whether what is shown is still to be
-    /// [proven](Self::prove).
+    /// Hides or shows what `owner` claimed in that boot, as soon as the views [adopt](Self::adopt) it. Returns whether what
+    /// is shown is still to be [proven](Self::prove).
     pub fn set_hidden(&self, owner: &NodeName, incarnation: Incarnation, hidden: bool) -> bool {
-        self.lock().set_hidden(owner, incarnation, hidden, &mut &*self.shards)
+        self.lock().set_hidden(owner, incarnation, hidden)
     }
 
     /// What is held of `owner` in that boot is of today; the sessions that this node lost by it are in
     /// the result.
     pub fn prove(&self, owner: &NodeName, incarnation: Incarnation) -> Vec<Lost> {
-        let proven = self.lock().prove(owner, incarnation, &mut &*self.shards);
-        if proven { self.audit() } else { Vec::new() }
+        let proven = self.lock().prove(owner, incarnation);
+        if proven { self.adopt() } else { Vec::new() }
     }
 
-    /// Forgets the section of `owner` if it is of that boot or of an earlier one. `over`: nothing of
-    /// it is taken any more.
+    /// Forgets the section of `owner` if it is of that boot or of an earlier one, as soon as the views
+    /// [adopt](Self::adopt) it. `over`: nothing of it is taken any more.
     pub fn discard(&self, owner: &NodeName, incarnation: Incarnation, over: bool) {
-        self.lock().discard(owner, incarnation, over, &mut &*self.shards);
+        self.lock().discard(owner, incarnation, over);
+    }
+
+    /// Lets the views follow what was decided of the sections. The sessions that this node lost by it are in the result.
+    /// It costs nothing that grows with the sessions of others, unless somebody [listens](Self::listen).
+    #[must_use = "whoever has lost a session has to be told"]
+    pub fn adopt(&self) -> Vec<Lost> {
+        self.follow();
+        (0..Views::LEN).flat_map(|index| self.views.write(index, View::take_lost)).collect()
+    }
+
+    /// Lets the views follow; what is lost by it waits in them for whoever made the decision.
+    fn follow(&self) {
+        let slots = Arc::clone(self.lock().slots());
+        for index in 0..Views::LEN {
+            self.views.write(index, |view| view.adopt(&slots));
+        }
+    }
+
+    /// One more listener, which has to [read](Self::read_all) before it hears anything.
+    #[must_use]
+    pub fn listen(&self) -> Listener {
+        self.views.listen()
+    }
+
+    /// What is visible, view by view, in the order of keys. From the call for a view on `listener` hears of the changes
+    /// there.
+    pub fn read_all(&self, listener: &mut Listener) -> impl Iterator<Item = (Key, Owned)> {
+        (0..Views::LEN).flat_map(|index| {
+            // What was told before belongs to what is read.
+            self.views.write(index, |view| {
+                listener.has_read(index, view.listen());
+                view.page(None, usize::MAX)
+            })
+        })
     }
 
     /// The visible owner of a session.
@@ -330,8 +377,8 @@ impl Replica {
     #[must_use]
     pub fn page(&self, after: Option<Key>, sessions_max: usize) -> Vec<(Key, Owned)> {
         let mut page = Vec::new();
-        for (shard, after) in self.from(after) {
-            page.extend(shard.read().expect(NOT_POISONED).page(after, sessions_max - page.len()));
+        for (index, after) in Views::from(after) {
+            page.extend(self.views.read(index).page(after, sessions_max - page.len()));
             if page.len() == sessions_max {
                 break;
             }
@@ -343,17 +390,16 @@ impl Replica {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for shard in &self.shards {
-            shard.read().expect(NOT_POISONED).count(&mut counts);
+        for index in 0..Views::LEN {
+            self.views.read(index).count(&mut counts);
         }
         counts
     }
 
-    /// The sessions of this node that any other claim excludes. Walks all claims; for when claims
-    /// appear that were not merged one by one.
+    /// The sessions of this node that any other claim excludes.
     #[must_use]
     pub fn audit(&self) -> Vec<Lost> {
-        self.shards.iter().flat_map(|shard| shard.read().expect(NOT_POISONED).audit()).collect()
+        (0..Views::LEN).flat_map(|index| self.views.read(index).audit()).collect()
     }
 
     /// Removes the rows of what is over, shard by shard. Returns how many there were.
@@ -362,12 +408,13 @@ impl Replica {
         if retired.is_empty() {
             return 0;
         }
+        self.follow();
         let mut rows = 0;
-        for shard in &self.shards {
-            rows += shard.write().expect(NOT_POISONED).sweep();
+        for index in 0..Views::LEN {
+            rows += self.views.write(index, View::sweep);
             yield_now().await;
         }
-        self.lock().swept(&retired, &mut &*self.shards);
+        self.lock().swept(&retired);
         rows
     }
 
@@ -375,16 +422,8 @@ impl Replica {
         self.directory.lock().expect(NOT_POISONED)
     }
 
-    fn read(&self, user: UserHash) -> std::sync::RwLockReadGuard<'_, View> {
-        self.shards[shard_of(user)].read().expect(NOT_POISONED)
-    }
-
-    /// The shards with keys after `after`, in order, and where to begin in each.
-    fn from(&self, after: Option<Key>) -> impl Iterator<Item = (&RwLock<View>, Option<Key>)> {
-        let first = after.map_or(0, |key| shard_of(key.user));
-        // The other shards have no place for that key: all of theirs come after it.
-        (self.shards[first..].iter().enumerate())
-            .map(move |(index, shard)| (shard, after.filter(|_| index == 0)))
+    fn read(&self, user: UserHash) -> RwLockReadGuard<'_, View> {
+        self.views.read(Views::of(user))
     }
 
     /// Lets go of the lock and wakes whoever watches the own section, in that order.
@@ -404,7 +443,7 @@ impl Arriving {
     /// Writes the entries of a chunk.
     pub fn fill(&mut self, entries: &[Entry]) {
         let snapshot = self.snapshot.as_mut().expect(UNTIL_ITS_END);
-        self.replica.lock().fill(snapshot, entries, &mut &*self.replica.shards);
+        self.replica.lock().fill(snapshot, entries, &mut &self.replica.views);
     }
 
     /// Applies a delta that belongs to it.
@@ -413,7 +452,7 @@ impl Arriving {
     /// See [`Directory::mend`].
     pub fn mend(&mut self, delta: &Delta) -> Result<(), MergeError> {
         let snapshot = self.snapshot.as_mut().expect(UNTIL_ITS_END);
-        self.replica.lock().mend(snapshot, delta, &mut &*self.replica.shards)
+        self.replica.lock().mend(snapshot, delta, &mut &self.replica.views)
     }
 
     /// Makes it the copy of its owner's section; the sessions that this node lost by it are in the
@@ -423,65 +462,19 @@ impl Arriving {
     /// See [`Directory::end`].
     pub fn end(mut self, digest: Digest, count: u64) -> Result<Vec<Lost>, MergeError> {
         let snapshot = self.snapshot.take().expect(UNTIL_ITS_END);
-        let lost = self.replica.lock().end(snapshot, digest, count, &mut &*self.replica.shards)?;
-        // By the other policies a claim can exclude sessions of other keys than its own, also such
-        // as were claimed while the snapshot was on its way.
-        if self.replica.takeover == Takeover::ExclusiveDevice { Ok(lost) } else { Ok(self.replica.audit()) }
+        let ended = self.replica.lock().end(snapshot, digest, count);
+        let lost = self.replica.adopt();
+        ended.map(|()| lost)
     }
 }
 
 impl Drop for Arriving {
     fn drop(&mut self) {
         if let Some(snapshot) = self.snapshot.take() {
-            finally(|| self.replica.lock().give_up(snapshot, &mut &*self.replica.shards));
+            finally(|| self.replica.lock().give_up(snapshot));
         }
     }
 }
 
-impl Shards for &[RwLock<View>] {
-    fn with<R>(&mut self, user: UserHash, work: impl FnOnce(&mut View) -> R) -> R {
-        work(&mut self[shard_of(user)].write().expect(NOT_POISONED))
-    }
-
-    fn set_slots(&mut self, slots: &Arc<Slots>) {
-        for shard in *self {
-            shard.write().expect(NOT_POISONED).set_slots(Arc::clone(slots));
-        }
-    }
-}
-
-/// The shard of a user: its upper bits, so that the shards in their order hold the keys in theirs.
-fn shard_of(user: UserHash) -> usize {
-    (user.high >> (u64::BITS - SHARD_BITS)) as usize
-}
-
-const SHARD_BITS: u32 = limits::VIEW_SHARDS.trailing_zeros();
 const UNTIL_ITS_END: &str = "the snapshot is here until its end";
 const NOT_POISONED: &str = "no panic happens under this lock";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_clients_own_session_stood_above_does_not_keep_the_client_out() {
-        let (me, other) = (NodeName::new("a").unwrap(), NodeName::new("dead").unwrap());
-        let (hasher, tuning) = (KeyHasher::new(&[0; 32]), Tuning::default());
-        let replica = Arc::new(Replica::new(me, Incarnation(1), hasher, Takeover::RejectNewer, tuning));
-        let key = Key { user: UserHash { high: 1, low: 1 }, device: DeviceHash(1) };
-        let stamp = Stamp::from_raw;
-        // The claim of an owner that can not let go any more, older than the session whose token is shown.
-        let claim = Claim { stamp: stamp(5), state: ClaimState::Connected };
-        let position = Position { incarnation: Incarnation(1), version: 1 };
-        let mut arriving = replica.begin(&other, position).unwrap().unwrap();
-        arriving.fill(&[Entry { key, claim }]);
-        arriving.end(Digest { position, hash: claim.hash(&key) }, 1).unwrap();
-        let claims = |resumed, below: Option<u64>| {
-            replica.claim(key, 0, None, Some(stamp(resumed)), below.map(stamp), |_| {}).map(|_| ())
-        };
-        assert_eq!(claims(9, None), Err(Held));
-        assert_eq!(claims(4, Some(5)), Err(Held));
-        assert_eq!(claims(9, Some(10)), Ok(()));
-        assert_eq!(replica.lookup(key).map(|owned| owned.state), Some(ClaimState::Resumed));
-    }
-}

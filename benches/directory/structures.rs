@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::figures::percentile;
 use crate::options::Options;
-use crate::population::{self, Peer, claim_key, session};
+use crate::population::{self, OWNERS, Peer, claim_key, session};
 use crate::proc::thread_cpu;
 use crate::server::Failure;
 use crate::table::{Table, Verdict};
@@ -49,6 +49,7 @@ fn of_size(sessions: u64, seed: u64) -> Result<Table, Failure> {
     lookups(&mut table, &replica, sessions, seed);
     merges(&mut table, &replica, &mut peers)?;
     snapshots(&mut table, &peers[0]);
+    returns(&mut table, sessions);
     claims(&mut table, &replica, sessions);
     Ok(table)
 }
@@ -171,6 +172,33 @@ fn snapshots(table: &mut Table, peer: &Peer) {
     table.tell("sessions of a snapshot applied", format!("{:.2} M/s", rate / 1e6));
 }
 
+/// A member goes and returns, at a node that has few sessions of its own among many of others. What that costs may grow
+/// with the former, and not with the latter.
+fn returns(table: &mut Table, sessions: u64) {
+    let replica = population::empty();
+    let peers: Vec<_> =
+        (1..OWNERS as u64).map(|rest| Peer::new(rest, sessions, replica.hasher().clone())).collect();
+    peers.iter().for_each(|peer| peer.send(&replica, &peer.entries()));
+    (0..OWN_FEW).for_each(|number| population::claim(&replica, number * OWNERS as u64));
+    let returning = &peers[0];
+    let boot = returning.digest().position.incarnation;
+    let mut runs: Vec<_> = (0..RETURNS)
+        .map(|_| {
+            let before = thread_cpu();
+            for hidden in [true, false] {
+                replica.set_hidden(&returning.name, boot, hidden);
+                assert_eq!(replica.adopt(), [], "what is not proven excludes nobody");
+            }
+            assert_eq!(replica.prove(&returning.name, boot), [], "nobody has two sessions");
+            thread_cpu() - before
+        })
+        .collect();
+    runs.sort_unstable();
+    let us = |at: usize| runs[at].as_secs_f64() * 1e6;
+    let measured = format!("{:.0} us (the slowest of {RETURNS}: {:.0})", us(RETURNS / 2), us(RETURNS - 1));
+    table.tell(format!("a member goes and returns, {OWN_FEW} own sessions"), measured);
+}
+
 fn claims(table: &mut Table, replica: &Replica, sessions: u64) {
     let new = 2 * sessions..2 * sessions + CLAIMS;
     let keys: Vec<_> = new.map(|number| replica.hasher().key(&session(number))).collect();
@@ -196,5 +224,8 @@ const MERGE_BATCH_DELTAS: usize = 4_096;
 const MERGE_BATCHES: usize = 8;
 /// Changes a second. Source: the design.
 const MERGES_MIN: f64 = 1e6;
+/// Own sessions of a node that a member returns to. Guess: a node among many.
+const OWN_FEW: u64 = 10_000;
+const RETURNS: usize = 101;
 /// Enough that the kernel's ticks do not matter.
 const CLAIMS: u64 = 500_000;

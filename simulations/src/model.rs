@@ -28,6 +28,7 @@ mod history;
 mod id;
 mod liveness;
 mod message;
+mod mirror;
 mod network;
 mod plan;
 mod queue;

@@ -166,6 +166,7 @@ fn check_tuning(tuning: &Tuning) -> Checked {
     number("tuning.relay_changes", tuning.relay_changes, usize::MAX)?;
     number("tuning.delta_changes", tuning.delta_changes, tuning.change_ring.min(FRAME_ENTRIES_MAX))?;
     number("tuning.snapshot_chunk_entries", tuning.snapshot_chunk_entries, FRAME_ENTRIES_MAX)?;
+    number("tuning.diffs", tuning.diffs, limits::DIFFS_MAX)?;
     time("tuning.purge_after", tuning.purge_after, MILLISECOND, limits::FENCE_KEPT)
 }
 

@@ -16,6 +16,8 @@ pub struct Tuning {
     pub delta_changes: usize,
     /// Entries in one chunk of a snapshot.
     pub snapshot_chunk_entries: usize,
+    /// Changes of what is visible that a listener may be behind.
+    pub diffs: usize,
     /// How long a dead member and its section are kept.
     pub purge_after: Duration,
 }
@@ -27,6 +29,7 @@ impl Default for Tuning {
             relay_changes: limits::RELAY_CHANGES_MAX,
             delta_changes: limits::DELTA_CHANGES_MAX,
             snapshot_chunk_entries: limits::SNAPSHOT_CHUNK_ENTRIES,
+            diffs: limits::DIFFS_MAX,
             purge_after: limits::PURGE_AFTER,
         }
     }

@@ -12,13 +12,13 @@ use crate::key::Key;
 
 /// The last writes of the owner, oldest first.
 pub(crate) struct ChangeRing {
-    changes: VecDeque<Change>,
+    changes: VecDeque<Write>,
     changes_max: usize,
     /// Version of the newest change; the oldest has `newest - changes.len() + 1`.
     newest: u64,
 }
 
-struct Change {
+struct Write {
     key: Key,
     claim: Option<Claim>,
     hash: u64,
@@ -40,7 +40,7 @@ impl ChangeRing {
         if self.changes.len() == self.changes_max {
             self.changes.pop_front();
         }
-        self.changes.push_back(Change { key, claim, hash });
+        self.changes.push_back(Write { key, claim, hash });
         self.newest = version;
     }
 

@@ -70,27 +70,36 @@ pub struct Holder {
     pub standing: Standing,
 }
 
-/// All slots.
+/// All slots, as they are from a version on.
 #[derive(Debug, Clone, Default)]
-pub struct Slots(Vec<Option<Holder>>);
+pub struct Slots {
+    holders: Vec<Option<Holder>>,
+    version: u64,
+}
 
 impl Slots {
     /// The slots of a node that knows only itself.
     #[must_use]
     pub fn new(me: NodeName, incarnation: Incarnation) -> Self {
-        Self(vec![Some(Holder { owner: me, incarnation, standing: Standing::Shown })])
+        Self { holders: vec![Some(Holder { owner: me, incarnation, standing: Standing::Shown })], version: 0 }
+    }
+
+    /// Grows with every change.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// How many are in use.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.0.iter().flatten().count()
+        self.holders.iter().flatten().count()
     }
 
     /// Who stands behind `slot`.
     #[must_use]
     pub fn get(&self, slot: SlotId) -> Option<&Holder> {
-        self.0.get(slot.index())?.as_ref()
+        self.holders.get(slot.index())?.as_ref()
     }
 
     /// Who stands behind `slot`, if its rows are seen.
@@ -114,22 +123,38 @@ impl Slots {
     /// The slots that wait for being swept.
     #[must_use]
     pub fn retired(&self) -> Vec<SlotId> {
-        (0..self.0.len()).map(|index| SlotId(index as u16)).filter(|slot| self.is_retired(*slot)).collect()
+        (0..self.holders.len())
+            .map(|index| SlotId(index as u16))
+            .filter(|slot| self.is_retired(*slot))
+            .collect()
+    }
+
+    /// The slots whose rows are seen here and were not `before`, or the other way round.
+    pub(super) fn turned(&self, before: &Self) -> Vec<SlotId> {
+        let all = (0..self.holders.len().max(before.holders.len())).map(|index| SlotId(index as u16));
+        all.filter(|slot| self.seen(*slot).is_some() != before.seen(*slot).is_some()).collect()
+    }
+
+    /// Whether there are rows that may exclude sessions, and could not `before`.
+    pub(super) fn proves_more_than(&self, before: &Self) -> bool {
+        let mut all = (0..self.holders.len()).map(|index| SlotId(index as u16));
+        all.any(|slot| self.is_proven(slot) && !before.is_proven(slot))
     }
 
     /// Takes a free slot into use. `None`: there is none before the next sweep.
     pub(super) fn begin(&mut self, owner: NodeName, incarnation: Incarnation) -> Option<SlotId> {
         let holder = Some(Holder { owner, incarnation, standing: Standing::Filling });
-        let free = self.0.iter().position(Option::is_none);
-        let index = free.unwrap_or(self.0.len());
+        let free = self.holders.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.holders.len());
         if index >= limits::SLOTS_MAX {
             return None;
         }
         let slot = SlotId(u16::try_from(index).expect("the bound of slots fits"));
+        self.version += 1;
         if free.is_some() {
-            self.0[index] = holder;
+            self.holders[index] = holder;
         } else {
-            self.0.push(holder);
+            self.holders.push(holder);
         }
         Some(slot)
     }
@@ -139,17 +164,19 @@ impl Slots {
     /// # Panics
     /// When the slot is free, or retired: nothing returns from there.
     pub(super) fn set(&mut self, slot: SlotId, standing: Standing) {
-        let holder = self.0[slot.index()].as_mut().expect("a slot in use");
+        let holder = self.holders[slot.index()].as_mut().expect("a slot in use");
         assert!(holder.standing != Standing::Retired, "what is over does not come back");
         holder.standing = standing;
+        self.version += 1;
     }
 
     /// Frees slots whose rows were swept.
     pub(super) fn free(&mut self, slots: &[SlotId]) {
         for slot in slots {
             debug_assert!(self.is_retired(*slot), "only what is retired was swept");
-            self.0[slot.index()] = None;
+            self.holders[slot.index()] = None;
         }
+        self.version += 1;
     }
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::{Delta, Digest, Entry, Head, MergeError, Packed, Position, Row, Shards, SlotId};
 use crate::id::NodeName;
-use crate::key::{Key, UserHash};
+use crate::key::Key;
 
 /// One frame of a snapshot; the deltas between travel as themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,13 +42,11 @@ pub struct Snapshot {
     pub(super) owner: NodeName,
     pub(super) slot: SlotId,
     pub(super) head: Head,
-    /// Users that this node has sessions of, too.
-    pub(super) contested: Vec<UserHash>,
 }
 
 impl Snapshot {
     pub(super) fn new(owner: NodeName, slot: SlotId, position: Position) -> Self {
-        Self { owner, slot, head: Head::at(position), contested: Vec::new() }
+        Self { owner, slot, head: Head::at(position) }
     }
 
     /// Whose section it is.
@@ -62,14 +60,11 @@ impl Snapshot {
         let per_hash = density(entries);
         for Entry { key, claim } in entries {
             let row = Row::new(*key, *claim, self.slot);
-            let (before, contested) = shards.with(key.user, |view| {
+            let before = shards.with(key.user, |view| {
                 view.expect(key.user, per_hash);
-                (view.put(row), view.has_own(key.user))
+                view.put(row)
             });
             self.head.replace(key, before, Some(*claim));
-            if contested && self.contested.last() != Some(&key.user) {
-                self.contested.push(key.user);
-            }
         }
     }
 
@@ -137,7 +132,7 @@ mod tests {
     use crate::directory::{Claim, ClaimState};
     use crate::hash::mix;
     use crate::id::Stamp;
-    use crate::key::DeviceHash;
+    use crate::key::{DeviceHash, UserHash};
 
     fn entry(high: u64, device: u64) -> Entry {
         let key = Key { user: UserHash { high, low: 0 }, device: DeviceHash(device) };

@@ -79,14 +79,21 @@ impl Table {
 
     /// The rows of a user, in the order of devices.
     pub fn user(&self, user: UserHash) -> impl Iterator<Item = &Row> {
-        let run = self.rows.get(self.place(user)..).unwrap_or_default().iter();
+        let run = self.rows.get(self.place(user.high)..).unwrap_or_default().iter();
         run.take_while(move |row| !row.is_free() && row.key.user <= user)
             .filter(move |row| row.key.user == user)
     }
 
+    /// The rows of all users whose hash has this upper half, in order.
+    pub fn users(&self, high: u64) -> impl Iterator<Item = &Row> {
+        let run = self.rows.get(self.place(high)..).unwrap_or_default().iter();
+        run.take_while(move |row| !row.is_free() && row.key.user.high <= high)
+            .filter(move |row| row.key.user.high == high)
+    }
+
     /// The rows after `after`, which is of a user of this table, in order; all rows without it.
     pub fn after(&self, after: Option<Key>) -> impl Iterator<Item = &Row> {
-        let start = after.map_or(0, |key| self.place(key.user));
+        let start = after.map_or(0, |key| self.place(key.user.high));
         let rows = self.rows.get(start..).unwrap_or_default().iter();
         rows.filter(move |row| !row.is_free() && after.is_none_or(|after| row.key > after))
     }
@@ -153,15 +160,15 @@ impl Table {
         before - self.len
     }
 
-    /// Where a user's rows begin at the earliest.
-    fn place(&self, user: UserHash) -> usize {
-        let spread = user.high << self.skipped_bits;
+    /// Where the rows of a user with this upper half begin at the earliest.
+    fn place(&self, high: u64) -> usize {
+        let spread = high << self.skipped_bits;
         ((u128::from(spread) * self.places as u128) >> u64::BITS) as usize
     }
 
     /// Where a row is, or else where it belongs.
     fn find(&self, order: (Key, SlotId)) -> (usize, bool) {
-        let mut at = self.place(order.0.user);
+        let mut at = self.place(order.0.user.high);
         while let Some(row) = self.rows.get(at) {
             if row.is_free() || row.order() > order {
                 return (at, false);
@@ -189,7 +196,7 @@ impl Table {
         let mut hole = at;
         while let Some(next) = self.rows.get(hole + 1)
             && !next.is_free()
-            && self.place(next.key.user) <= hole
+            && self.place(next.key.user.high) <= hole
         {
             self.rows[hole] = *next;
             hole += 1;
@@ -207,7 +214,7 @@ impl Table {
         let mut next = 0;
         for row in old.into_iter().filter(|row| !row.is_free()) {
             // They come in order, so that each belongs right behind the one before, or at its place.
-            let at = next.max(self.place(row.key.user));
+            let at = next.max(self.place(row.key.user.high));
             if at == self.rows.len() {
                 self.lengthen();
             }
@@ -232,7 +239,7 @@ impl Table {
         let mut count = 0;
         for (at, row) in self.rows.iter().enumerate().filter(|(_, row)| !row.is_free()) {
             assert!(before.is_none_or(|(_, order)| order < row.order()), "rows are in order");
-            let place = self.place(row.key.user);
+            let place = self.place(row.key.user.high);
             assert!(place <= at, "no row is before its place");
             assert!(self.rows[place..at].iter().all(|row| !row.is_free()), "no gap before a row");
             before = Some((at, row.order()));
@@ -364,7 +371,7 @@ mod tests {
             table.expect(key.user, per_hash);
             resized += usize::from(table.places != before);
             let (at, _) = table.find((key, SlotId(0)));
-            assert!(at - table.place(key.user) < 200, "{at} is far from {}", table.place(key.user));
+            assert!(at - table.place(key.user.high) < 200, "{at} is far from {}", table.place(key.user.high));
             table.put(Row::new(key, claim(1), SlotId(0)));
         }
         table.check();

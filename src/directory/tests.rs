@@ -29,10 +29,6 @@ impl Shards for TestShards {
     fn with<R>(&mut self, user: UserHash, work: impl FnOnce(&mut View) -> R) -> R {
         work(&mut self.0[(user.high >> 63) as usize])
     }
-
-    fn set_slots(&mut self, slots: &Arc<Slots>) {
-        self.0.iter_mut().for_each(|view| view.set_slots(Arc::clone(slots)));
-    }
 }
 
 impl TestShards {
@@ -45,6 +41,8 @@ impl TestShards {
 struct TestNode {
     directory: Directory,
     shards: TestShards,
+    /// What is visible, as a listener knows it that has only heard of changes.
+    heard: BTreeMap<Key, Owned>,
 }
 
 impl TestNode {
@@ -55,8 +53,9 @@ impl TestNode {
     fn with_policy(me: &str, incarnation: u64, ring_max: usize, takeover: Takeover) -> Self {
         let directory = Directory::new(name(me), boot(incarnation), ring_max, limits::RELAY_CHANGES_MAX);
         let view = || View::new(1, takeover, Arc::clone(directory.slots()));
-        let shards = TestShards(vec![view(), view()]);
-        Self { directory, shards }
+        let mut shards = TestShards(vec![view(), view()]);
+        shards.0.iter_mut().for_each(|view| _ = view.listen());
+        Self { directory, shards, heard: BTreeMap::new() }
     }
 
     fn me(&self) -> NodeName {
@@ -117,24 +116,52 @@ impl TestNode {
 
     fn pull_snapshot(&mut self, from: &TestNode, owner: &NodeName, max: usize) -> Vec<Lost> {
         let head = from.directory.head(owner).unwrap();
-        let begun = self.directory.begin(owner, head.digest.position, &mut self.shards);
+        let begun = self.directory.begin(owner, head.digest.position);
         let mut snapshot = begun.expect("it is admitted").expect("it is newer");
         let entries: Vec<_> =
             from.section(owner).into_iter().map(|(key, claim)| Entry { key, claim }).collect();
         for chunk in entries.chunks(max) {
             self.directory.fill(&mut snapshot, chunk, &mut self.shards);
         }
-        self.directory.end(snapshot, head.digest, head.len, &mut self.shards).expect("it adds up")
+        self.directory.end(snapshot, head.digest, head.len).expect("it adds up");
+        self.adopt()
+    }
+
+    fn adopt(&mut self) -> Vec<Lost> {
+        let slots = self.directory.slots();
+        self.shards.0.iter_mut().for_each(|view| view.adopt(slots));
+        self.shards.0.iter_mut().flat_map(View::take_lost).collect()
     }
 
     /// Returns whether what is shown is still to be proven.
     fn hide(&mut self, owner: &str, incarnation: u64, hidden: bool) -> bool {
-        self.directory.set_hidden(&name(owner), boot(incarnation), hidden, &mut self.shards)
+        let unproven = self.directory.set_hidden(&name(owner), boot(incarnation), hidden);
+        assert_eq!(self.adopt(), [], "nothing is lost to what is not proven");
+        unproven
+    }
+
+    fn discard(&mut self, owner: &str, incarnation: u64, over: bool) {
+        self.directory.discard(&name(owner), boot(incarnation), over);
+        assert_eq!(self.adopt(), [], "what is over excludes nobody");
     }
 
     fn prove(&mut self, owner: &str, incarnation: u64) -> Vec<Lost> {
-        let proven = self.directory.prove(&name(owner), boot(incarnation), &mut self.shards);
-        if proven { self.audit() } else { Vec::new() }
+        self.directory.prove(&name(owner), boot(incarnation));
+        self.adopt()
+    }
+
+    /// Hears of what has changed, and checks that it is just what has.
+    fn hear(&mut self) {
+        for (_, Diff { key, before, after }) in self.shards.0.iter_mut().flat_map(|view| view.tell()) {
+            assert_ne!(before, after, "a diff changes something");
+            let held = match after {
+                Some(owned) => self.heard.insert(key, owned),
+                None => self.heard.remove(&key),
+            };
+            assert_eq!(held, before, "{key:?}: each change is told once, in its order");
+        }
+        let visible = self.shards.0.iter().flat_map(|view| view.page(None, usize::MAX));
+        assert_eq!(self.heard, visible.collect::<BTreeMap<_, _>>());
     }
 
     fn audit(&self) -> Vec<Lost> {
@@ -143,8 +170,9 @@ impl TestNode {
 
     fn sweep(&mut self) -> usize {
         let retired = self.directory.retired();
+        assert_eq!(self.adopt(), [], "what is over excludes nobody");
         let rows = self.shards.0.iter_mut().map(View::sweep).sum();
-        self.directory.swept(&retired, &mut self.shards);
+        self.directory.swept(&retired);
         rows
     }
 
@@ -251,6 +279,17 @@ fn a_hidden_owner_is_not_seen_and_comes_back_without_a_transfer() {
 }
 
 #[test]
+fn a_view_does_not_go_back_to_what_it_knows_to_be_over() {
+    let (mut a, mut b) = (TestNode::new("a", 1, 8), TestNode::new("b", 1, 8));
+    a.claim(key(1), 1_000);
+    b.pull(&a, &name("a"), 64);
+    let earlier = Arc::clone(b.directory.slots());
+    b.hide("a", 1, true);
+    b.shards.0.iter_mut().for_each(|view| view.adopt(&earlier)); // By somebody who was slow.
+    assert_eq!(b.owner_of(key(1)), None);
+}
+
+#[test]
 fn what_a_dead_node_claimed_is_hidden_also_when_it_is_copied_only_then() {
     let (mut a, mut b, mut c) =
         (TestNode::new("a", 1, 8), TestNode::new("b", 1, 8), TestNode::new("c", 1, 8));
@@ -325,9 +364,9 @@ fn a_new_incarnation_replaces_the_old_section_whole() {
     b.pull(&reborn, &name("a"), 64);
     assert_eq!(b.owner_of(key(1)), None);
     assert_eq!(b.owner_of(key(2)).as_deref(), Some("a"), "what was hidden was the old boot");
-    let late = b.directory.begin(&name("a"), a.position(&name("a")), &mut b.shards);
+    let late = b.directory.begin(&name("a"), a.position(&name("a")));
     assert_eq!(late.unwrap_err(), MergeError::Incarnation { found: boot(1), held: boot(2) });
-    b.directory.discard(&name("a"), boot(1), true, &mut b.shards);
+    b.discard("a", 1, true);
     assert_eq!(b.owner_of(key(2)).as_deref(), Some("a"), "nor does its end touch the new one");
 }
 
@@ -336,7 +375,7 @@ fn what_is_over_is_not_taken_from_anyone_and_what_was_purged_may_return() {
     let (mut a, mut b) = (TestNode::new("a", 1, 8), TestNode::new("b", 1, 8));
     a.claim(key(1), 1_000);
     b.pull(&a, &name("a"), 64);
-    b.directory.discard(&name("a"), boot(1), false, &mut b.shards);
+    b.discard("a", 1, false);
     assert_eq!(b.owner_of(key(1)), None);
     b.hide("a", 1, false);
     b.pull(&a, &name("a"), 64);
@@ -344,13 +383,13 @@ fn what_is_over_is_not_taken_from_anyone_and_what_was_purged_may_return() {
     let arriving = b
         .directory
         .distrust(&name("a"), &a.directory.own().digest)
-        .then(|| b.directory.begin(&name("a"), a.position(&name("a")), &mut b.shards).unwrap().unwrap());
-    b.directory.discard(&name("a"), boot(1), true, &mut b.shards);
+        .then(|| b.directory.begin(&name("a"), a.position(&name("a"))).unwrap().unwrap());
+    b.discard("a", 1, true);
     let error = MergeError::Incarnation { found: boot(1), held: boot(1) };
     let head = a.directory.own();
-    let ended = b.directory.end(arriving.unwrap(), head.digest, head.len, &mut b.shards);
+    let ended = b.directory.end(arriving.unwrap(), head.digest, head.len);
     assert_eq!(ended, Err(error.clone()), "not even what was under way");
-    assert_eq!(b.directory.begin(&name("a"), head.digest.position, &mut b.shards).unwrap_err(), error);
+    assert_eq!(b.directory.begin(&name("a"), head.digest.position).unwrap_err(), error);
     assert_eq!(b.owner_of(key(1)), None);
 }
 
@@ -359,19 +398,19 @@ fn what_arrives_of_a_purged_boot_is_not_taken_until_it_is_a_member_again() {
     let (mut a, mut b) = (TestNode::new("a", 1, 8), TestNode::new("b", 1, 8));
     a.claim(key(1), 1_000);
     let head = a.directory.own();
-    let arriving = b.directory.begin(&name("a"), head.digest.position, &mut b.shards).unwrap().unwrap();
+    let arriving = b.directory.begin(&name("a"), head.digest.position).unwrap().unwrap();
     b.hide("a", 1, true);
-    b.directory.discard(&name("a"), boot(1), false, &mut b.shards);
+    b.discard("a", 1, false);
     let error = MergeError::Incarnation { found: boot(1), held: boot(1) };
-    let ended = b.directory.end(arriving, head.digest, head.len, &mut b.shards);
+    let ended = b.directory.end(arriving, head.digest, head.len);
     assert_eq!(ended, Err(error.clone()), "it would be seen for ever");
-    assert_eq!(b.directory.begin(&name("a"), head.digest.position, &mut b.shards).unwrap_err(), error);
+    assert_eq!(b.directory.begin(&name("a"), head.digest.position).unwrap_err(), error);
     b.hide("a", 1, true);
     b.pull(&a, &name("a"), 64);
     assert_eq!(b.owner_of(key(1)), None, "it came back as it was: dead");
-    b.directory.discard(&name("a"), boot(1), false, &mut b.shards);
+    b.discard("a", 1, false);
     b.hide("a", 2, false);
-    let late = b.directory.begin(&name("a"), head.digest.position, &mut b.shards);
+    let late = b.directory.begin(&name("a"), head.digest.position);
     assert_eq!(late.unwrap_err(), error, "a later boot does not bring the former one back");
     let mut reborn = TestNode::new("a", 2, 8);
     reborn.claim(key(1), 2_000);
@@ -422,7 +461,7 @@ fn a_snapshot_that_is_written_to_while_it_travels_ends_where_the_owner_is() {
     let owner = name("a");
     let stamps: Vec<_> = (0..10).map(|n| a.claim(key(n), 1_000)).collect();
     let begin = a.position(&owner);
-    let mut snapshot = b.directory.begin(&owner, begin, &mut b.shards).unwrap().unwrap();
+    let mut snapshot = b.directory.begin(&owner, begin).unwrap().unwrap();
     let entries = |node: &TestNode, after: Option<Key>| -> Vec<Entry> {
         let rows = node.section(&name("a")).into_iter().filter(|(key, _)| after.is_none_or(|a| *key > a));
         rows.map(|(key, claim)| Entry { key, claim }).collect()
@@ -442,7 +481,7 @@ fn a_snapshot_that_is_written_to_while_it_travels_ends_where_the_owner_is() {
         b.directory.mend(&mut snapshot, &delta, &mut b.shards).unwrap();
     }
     let head = a.directory.own();
-    b.directory.end(snapshot, head.digest, head.len, &mut b.shards).unwrap();
+    b.directory.end(snapshot, head.digest, head.len).unwrap();
     assert_eq!(b.section(&owner), a.section(&owner));
 }
 
@@ -453,10 +492,10 @@ fn an_unfinished_snapshot_is_refused_and_swept() {
     a.claim(key(1), 1_000);
     a.claim(key(2), 1_000);
     let head = a.directory.own();
-    let mut snapshot = b.directory.begin(&owner, head.digest.position, &mut b.shards).unwrap().unwrap();
+    let mut snapshot = b.directory.begin(&owner, head.digest.position).unwrap().unwrap();
     let entry = Entry { key: key(1), claim: a.own(key(1)).unwrap() };
     b.directory.fill(&mut snapshot, &[entry], &mut b.shards);
-    let ended = b.directory.end(snapshot, head.digest, head.len, &mut b.shards);
+    let ended = b.directory.end(snapshot, head.digest, head.len);
     assert_eq!(ended, Err(MergeError::Diverged { owner: owner.clone(), version: 2 }));
     assert_eq!((b.owner_of(key(1)), b.sweep(), b.sweep()), (None, 1, 0));
 }

@@ -1,33 +1,23 @@
 //! Who owns what, over all sections: the index that every push reads.
 //!
-//! `View(key) = max by (stamp, node name, incarnation)` over the rows whose slot is seen. Under
-//! `reject-newer` it is the minimum: there the older claim stays, unless it has yielded or its client has resumed
-//! elsewhere ([`View::leads`]). Which sessions a node has to let go of
-//! is judged by the rows of proven slots alone ([`View::lost`]). A view is one shard of the whole:
+//! The winner of a key is the best of the rows whose slot is seen ([`Order`]). Which sessions a node has to let go of is
+//! judged by the rows of proven slots alone ([`View::lost`]). A view is one shard of the whole:
 //! [`replica`](crate::replica) spreads the users over several.
+//!
+//! Whatever changes what is visible leaves a [`Diff`]: a write of a row, and a slot that counts for something else from
+//! now on. The users of this node's own claims have an index, so that they are judged without a look at anybody else's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Takeover;
-use crate::directory::{Claim, ClaimState, Holder, Row, SlotId, Slots, Table};
-use crate::id::{Incarnation, NodeName, Stamp};
+use crate::directory::diff::Diffs;
+use crate::directory::order::Order;
+use crate::directory::{Claim, Diff, Holder, Owned, Row, SlotId, Slots, Table};
+use crate::id::{NodeName, Stamp};
 use crate::key::{DeviceHash, Key, UserHash};
-
-/// The winning claim of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owned {
-    /// The node that holds the connection.
-    pub owner: NodeName,
-    /// Its boot.
-    pub incarnation: Incarnation,
-    /// Orders the claims of one key.
-    pub stamp: Stamp,
-    /// What the owner says of the connection.
-    pub state: ClaimState,
-}
 
 /// A session of this node that another claim excludes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,18 +72,28 @@ pub struct View {
     table: Table,
     slots: Arc<Slots>,
     takeover: Takeover,
+    /// The users of this node's own claims, by the upper half of their hash: 13 bytes each instead of 24. The rows tell
+    /// apart the few that agree in it.
+    own: BTreeSet<u64>,
+    diffs: Diffs,
+    /// Sessions of this node that a slot has excluded by what it counts for since it was adopted.
+    lost: Vec<Lost>,
 }
 
 impl View {
     /// A view of users that agree in the upper `skipped_bits` of their hash.
     #[must_use]
     pub fn new(skipped_bits: u32, takeover: Takeover, slots: Arc<Slots>) -> Self {
-        Self { table: Table::new(skipped_bits), slots, takeover }
+        let table = Table::new(skipped_bits);
+        Self { table, slots, takeover, own: BTreeSet::new(), diffs: Diffs::default(), lost: Vec::new() }
     }
 
     /// Writes the row of a slot, and returns the claim that it replaces.
     pub fn put(&mut self, row: Row) -> Option<Claim> {
-        self.table.put(row)
+        if row.slot == SlotId::OWN {
+            self.own.insert(row.key.user.high);
+        }
+        self.write(row.key, row.slot, |table| table.put(row))
     }
 
     /// Makes room for rows that arrive in the order of keys: see [`Table::expect`].
@@ -103,12 +103,99 @@ impl View {
 
     /// Removes the row of a slot, and returns its claim.
     pub fn take(&mut self, key: Key, slot: SlotId) -> Option<Claim> {
-        self.table.take(key, slot)
+        let taken = self.write(key, slot, |table| table.take(key, slot));
+        if slot == SlotId::OWN && self.own_of(key.user.high).next().is_none() {
+            self.own.remove(&key.user.high);
+        }
+        taken
     }
 
-    /// From now on the slots stand for these.
-    pub fn set_slots(&mut self, slots: Arc<Slots>) {
-        self.slots = slots;
+    /// This node's own rows of the users whose hash has this upper half.
+    fn own_of(&self, high: u64) -> impl Iterator<Item = &Row> {
+        self.table.users(high).filter(|row| row.slot == SlotId::OWN)
+    }
+
+    /// Changes the row of a slot, and keeps what that changes in what is visible.
+    fn write(
+        &mut self,
+        key: Key,
+        slot: SlotId,
+        change: impl FnOnce(&mut Table) -> Option<Claim>,
+    ) -> Option<Claim> {
+        if !self.diffs.is_listened() || self.slots.seen(slot).is_none() {
+            return change(&mut self.table);
+        }
+        let before = self.lookup(key);
+        let claim = change(&mut self.table);
+        let after = self.lookup(key);
+        self.diffs.push(Diff::of(key, before, after));
+        claim
+    }
+
+    /// From now on the slots stand for these, unless they are known already. The sessions of this node that
+    /// are lost by it wait for [`View::take_lost`].
+    pub fn adopt(&mut self, slots: &Arc<Slots>) {
+        if slots.version() <= self.slots.version() {
+            return;
+        }
+        let before = std::mem::replace(&mut self.slots, Arc::clone(slots));
+        if self.diffs.is_listened() {
+            self.tell_of_slots(&before);
+        }
+        if slots.proves_more_than(&before) {
+            self.lost.extend(self.audit());
+        }
+    }
+
+    /// Keeps a diff of every key whose winner is another one than with the slots of `before`. Walks all rows, if rows are
+    /// seen that were not, or the other way round.
+    fn tell_of_slots(&mut self, before: &Slots) {
+        let turned = self.slots.turned(before);
+        if turned.is_empty() {
+            return;
+        }
+        let order = |slots| Order { slots, takeover: self.takeover };
+        let (before, after) = (order(before), order(&self.slots));
+        let mut rows = self.table.after(None).peekable();
+        let mut of_key = Vec::new();
+        while let Some(first) = rows.next() {
+            of_key.clear();
+            of_key.push(first);
+            while let Some(row) = rows.next_if(|row| row.key == first.key) {
+                of_key.push(row);
+            }
+            if of_key.iter().any(|row| turned.contains(&row.slot)) {
+                let [before, after] = [before, after]
+                    .map(|order| order.winner(of_key.iter().copied()).map(|row| order.owned(row)));
+                self.diffs.push(Diff::of(first.key, before, after));
+            }
+        }
+    }
+
+    /// The sessions of this node that were lost when slots were adopted, once.
+    pub fn take_lost(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// From now on diffs are kept. Returns the number of the newest one so far.
+    pub fn listen(&mut self) -> u64 {
+        self.diffs.listen()
+    }
+
+    /// Whether diffs are kept.
+    #[must_use]
+    pub fn is_listened(&self) -> bool {
+        self.diffs.is_listened()
+    }
+
+    /// From now on no diffs are kept.
+    pub fn ignore(&mut self) {
+        self.diffs.ignore();
+    }
+
+    /// The diffs since the last call, in the order in which they happened, with their numbers.
+    pub fn tell(&mut self) -> impl Iterator<Item = (u64, Diff)> {
+        self.diffs.tell()
     }
 
     /// Removes what is retired, and returns how many rows that were.
@@ -117,10 +204,8 @@ impl View {
         self.table.sweep(|slot| slots.is_retired(slot))
     }
 
-    /// Whether this node claims a session of the user.
-    #[must_use]
-    pub fn has_own(&self, user: UserHash) -> bool {
-        self.table.user(user).any(|row| row.slot == SlotId::OWN)
+    fn order(&self) -> Order<'_> {
+        Order { slots: &self.slots, takeover: self.takeover }
     }
 
     /// The claim of a slot on a key.
@@ -134,10 +219,17 @@ impl View {
         self.table.after(after).filter(move |row| row.slot == slot)
     }
 
+    /// This node's own rows after `after`, in the order of keys.
+    pub fn own(&self, after: Option<Key>) -> impl Iterator<Item = &Row> {
+        let first = after.map_or(0, |after| after.user.high);
+        let rows = self.own.range(first..).flat_map(|high| self.own_of(*high));
+        rows.filter(move |row| after.is_none_or(|after| row.key > after))
+    }
+
     /// The visible owner of a session.
     #[must_use]
     pub fn lookup(&self, key: Key) -> Option<Owned> {
-        self.winner(self.table.user(key.user).filter(|row| row.key == key)).map(|(_, owned)| owned)
+        self.winner(self.table.user(key.user).filter(|row| row.key == key))
     }
 
     /// The same without the claim `(owner, stamp)`, which is known not to stand.
@@ -147,14 +239,14 @@ impl View {
             row.claim().stamp != stamp || self.slots.get(row.slot).is_none_or(|holder| holder.owner != *owner)
         };
         let rows = self.table.user(key.user).filter(|row| row.key == key).filter(is_other);
-        self.winner(rows).map(|(_, owned)| owned)
+        self.winner(rows)
     }
 
     /// The visible owner whose claim ends all other sessions of the key. Pushes may follow another one.
     #[must_use]
     pub fn rival(&self, key: Key) -> Option<Owned> {
         let rows = self.table.user(key.user).filter(|row| row.key == key);
-        self.best_rows(rows, Self::beats).next().map(|row| self.owned(row))
+        self.order().best(rows, Order::beats).next().map(|row| self.order().owned(row))
     }
 
     /// The greatest stamp of a key, hidden owners and unfinished snapshots included: what a new
@@ -185,7 +277,7 @@ impl View {
         let mut last = None;
         // By slot first: there are few of them, and names are long.
         let mut by_slot = BTreeMap::<SlotId, u64>::new();
-        for row in self.winning_rows(self.table.after(None)) {
+        for row in self.order().winners(self.table.after(None)) {
             counts.sessions += 1;
             counts.users += u64::from(last != Some(row.key.user));
             last = Some(row.key.user);
@@ -200,7 +292,7 @@ impl View {
     /// Every row of a user that is not over, visible or not.
     #[must_use]
     pub fn known(&self, user: UserHash) -> Vec<Known> {
-        let winners: Vec<_> = self.winning_rows(self.table.user(user)).copied().collect();
+        let winners: Vec<_> = self.order().winners(self.table.user(user)).copied().collect();
         let rows = self.table.user(user).filter(|row| !self.slots.is_retired(row.slot));
         rows.filter_map(|row| {
             let holder = self.slots.get(row.slot)?.clone();
@@ -214,23 +306,25 @@ impl View {
     /// claimants at most one lets go; and only one that is proven, because what is over excludes nobody.
     #[must_use]
     pub fn lost(&self, user: UserHash) -> Vec<Lost> {
-        if !self.has_own(user) {
+        if !self.own.contains(&user.high) {
             return Vec::new();
         }
         let own = |row: &&Row| row.slot == SlotId::OWN;
         let proven = self.table.user(user).filter(|row| self.slots.is_proven(row.slot));
-        let mut winners: Vec<_> = self.best_rows(proven, Self::beats).collect();
+        let mut winners: Vec<_> = self.order().best(proven, Order::beats).collect();
         let mut lost: Vec<_> = self
             .table
             .user(user)
             .filter(own)
             .filter_map(|mine| {
                 let winner = winners.iter().find(|row| row.key == mine.key)?;
-                self.beats(winner, mine).then(|| self.lost_to(mine, winner, Rival::SameDevice))
+                self.order().beats(winner, mine).then(|| self.lost_to(mine, winner, Rival::SameDevice))
             })
             .collect();
         if let Some(sessions_max) = self.takeover.sessions_max() {
-            winners.sort_unstable_by(|a, b| self.rank(b).cmp(&self.rank(a)).then(a.key.cmp(&b.key)));
+            winners.sort_unstable_by(|a, b| {
+                self.order().rank(b).cmp(&self.order().rank(a)).then(a.key.cmp(&b.key))
+            });
             let newest = winners.first().copied();
             let excluded = winners.iter().skip(sessions_max).filter(|row| own(row));
             lost.extend(
@@ -242,10 +336,10 @@ impl View {
         lost
     }
 
-    /// As [`View::lost`], over all users.
+    /// As [`View::lost`], over all users of this node's own claims.
     #[must_use]
     pub fn audit(&self) -> Vec<Lost> {
-        let mut users: Vec<_> = self.of_slot(SlotId::OWN, None).map(|row| row.key.user).collect();
+        let mut users: Vec<_> = self.own(None).map(|row| row.key.user).collect();
         users.dedup();
         users.into_iter().flat_map(|user| self.lost(user)).collect()
     }
@@ -255,7 +349,8 @@ impl View {
     #[must_use]
     pub fn displaced(&self, key: Key) -> Vec<(DeviceHash, Owned)> {
         let mut winners: Vec<_> = self.winners(self.table.user(key.user)).collect();
-        winners.sort_by(|a, b| self.rank(b.0).cmp(&self.rank(a.0)).then(a.0.key.cmp(&b.0.key)));
+        winners
+            .sort_by(|a, b| self.order().rank(b.0).cmp(&self.order().rank(a.0)).then(a.0.key.cmp(&b.0.key)));
         let others_max = self.takeover.sessions_max().map_or(usize::MAX, |max| max - 1);
         let mut others = 0;
         winners.retain(|(row, _)| {
@@ -277,76 +372,12 @@ impl View {
         }
     }
 
-    /// What decides between visible claims; greater wins.
-    fn rank(&self, row: &Row) -> Option<(Stamp, &NodeName, Incarnation)> {
-        let holder = self.slots.seen(row.slot)?;
-        Some((row.claim().stamp, &holder.owner, holder.incarnation))
-    }
-
-    /// Whether of two visible rows of one key the session of `b` ends for that of `a`: strictly, so that none beats
-    /// itself.
-    fn beats(&self, a: &Row, b: &Row) -> bool {
-        if self.takeover != Takeover::RejectNewer {
-            return self.rank(a) > self.rank(b);
-        }
-        match [a, b].map(|row| row.claim().state == ClaimState::Yielded) {
-            [false, false] => self.rank(a) < self.rank(b),
-            // Of those that have yielded the last one knows best where the session went.
-            [true, true] => self.rank(a) > self.rank(b),
-            [a_has, _] => !a_has,
-        }
-    }
-
-    /// Whether of two visible rows of one key pushes follow `a`. Under `reject-newer` a client that has proven an earlier
-    /// session is where it has resumed, whatever the owner of the earlier one says: it may be dead.
-    fn leads(&self, a: &Row, b: &Row) -> bool {
-        if self.takeover != Takeover::RejectNewer {
-            return self.beats(a, b);
-        }
-        match [a, b].map(|row| row.claim().state == ClaimState::Resumed) {
-            [false, false] => self.beats(a, b),
-            [true, true] => self.rank(a) > self.rank(b),
-            [a_has, _] => a_has,
-        }
-    }
-
-    fn winner<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Option<(&'a Row, Owned)> {
-        let row = rows
-            .filter(|row| self.slots.seen(row.slot).is_some())
-            .reduce(|best, row| if self.leads(row, best) { row } else { best })?;
-        Some((row, self.owned(row)))
-    }
-
-    fn owned(&self, row: &Row) -> Owned {
-        let Holder { owner, incarnation, .. } =
-            self.slots.get(row.slot).expect("a row that wins has a holder");
-        let Claim { stamp, state } = row.claim();
-        Owned { owner: owner.clone(), incarnation: *incarnation, stamp, state }
+    /// Of rows of one key, the claim that pushes follow.
+    fn winner<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Option<Owned> {
+        self.order().winner(rows).map(|row| self.order().owned(row))
     }
 
     fn winners<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = (&'a Row, Owned)> {
-        self.winning_rows(rows).map(|row| (row, self.owned(row)))
-    }
-
-    /// The row of each key that pushes follow, for rows in the order of keys.
-    fn winning_rows<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = &'a Row> {
-        self.best_rows(rows, Self::leads)
-    }
-
-    fn best_rows<'a>(
-        &self,
-        rows: impl Iterator<Item = &'a Row>,
-        better: fn(&Self, &Row, &Row) -> bool,
-    ) -> impl Iterator<Item = &'a Row> {
-        let mut seen = rows.filter(|row| self.slots.seen(row.slot).is_some()).peekable();
-        std::iter::from_fn(move || {
-            let mut best = seen.next()?;
-            while let Some(row) = seen.next_if(|row| row.key == best.key) {
-                if better(self, row, best) {
-                    best = row;
-                }
-            }
-            Some(best)
-        })
+        self.order().winners(rows).map(|row| (row, self.order().owned(row)))
     }
 }

@@ -4,7 +4,7 @@ use crate::membership::member::MemberState;
 
 /// What is done with the claims of a member that enters a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// They are seen.
     Show,
     /// They are kept, and not seen.
@@ -19,7 +19,7 @@ pub enum Effect {
 impl Effect {
     /// What entering `state` asks for.
     #[must_use]
-    pub fn of(state: MemberState) -> Self {
+    pub(crate) fn of(state: MemberState) -> Self {
         match state {
             MemberState::Alive | MemberState::Unreachable | MemberState::Suspect => Self::Show,
             MemberState::Dead => Self::Hide,

@@ -15,12 +15,13 @@ use crate::config::Config;
 use crate::directory::Lost;
 use crate::id::{Incarnation, NodeName};
 use crate::membership::effect::Effect;
-use crate::membership::member::{AdvertState, GossipView, MemberState};
+use crate::membership::member::{GossipView, MemberState};
 use crate::membership::overlay::{Change, ForgetError, Observation, Overlay, OverlayTimers};
 use crate::membership::roster::Roster;
-use crate::mesh::{KnownMember, Links, Peer};
+use crate::mesh::{KnownMember, Link, Links, Peer};
 use crate::node::readiness::{JoinTerms, Readiness, Ready};
 use crate::node::returned::Returned;
+use crate::node::round::{self, LinkInUse};
 use crate::replica::Replica;
 use crate::router::Router;
 
@@ -172,27 +173,9 @@ impl Liveness {
         let mut state = self.lock();
         state.gossiped = views.len();
         let now = self.now();
-        let linked = links.all();
-        let peers: Vec<_> = linked.iter().map(|link| link.peer().clone()).collect();
-        let heard = linked.iter().map(|link| Observation::LinkHeard {
-            name: link.peer().name.clone(),
-            incarnation: link.peer().incarnation,
-            last_heard: link.heard().saturating_duration_since(self.started),
-        });
-        let observations: Vec<_> = views
-            .into_iter()
-            .map(Observation::Gossip)
-            .chain(missed(&state.overlay, &peers))
-            .chain(heard)
-            .collect();
-        let mut changes = Vec::new();
-        for observation in observations {
-            changes.extend(state.overlay.observe(observation, now));
-        }
-        for empty in self.left_and_empty(&state.overlay) {
-            changes.extend(state.overlay.observe(empty, now));
-        }
-        changes.extend(state.overlay.tick(now));
+        let linked: Vec<_> = links.all().iter().map(|link| self.in_use(link)).collect();
+        let is_empty = |name: &NodeName| self.replica.len_of(name) == 0;
+        let changes = round::judge(&mut state.overlay, views, &linked, is_empty, now);
         let due = state.returned.due(now);
         let complaints = Self::complaints(&mut state);
         let unheard: Vec<_> =
@@ -222,45 +205,26 @@ impl Liveness {
         complaints
     }
 
-    /// Members that said `left` and whose claims are all gone.
-    fn left_and_empty(&self, overlay: &Overlay) -> Vec<Observation> {
-        let said_left = overlay
-            .members()
-            .filter(|member| member.advert().is_some_and(|advert| advert.state == AdvertState::Left))
-            .filter(|member| self.replica.len_of(member.name()) == 0);
-        said_left
-            .map(|member| Observation::SectionEmpty {
-                name: member.name().clone(),
-                incarnation: member.incarnation(),
-            })
-            .collect()
+    fn in_use(&self, link: &Link) -> LinkInUse {
+        let Peer { name, incarnation, mesh } = link.peer().clone();
+        let last_heard = link.heard().saturating_duration_since(self.started);
+        LinkInUse { name, incarnation, addr: mesh, last_heard: Some(last_heard) }
     }
 
     /// Does what the changes ask for, and lets go of the lock.
     fn apply(&self, mut state: MutexGuard<'_, State>, changes: Vec<Change>) {
-        for Change { name, incarnation, to, .. } in &changes {
-            let (name, incarnation) = (name, *incarnation);
-            match Effect::of(*to) {
-                Effect::Show => {
-                    if self.replica.set_hidden(name, incarnation, false) {
-                        state.returned.shown(name, incarnation, self.now());
-                    }
-                }
-                Effect::Hide => {
-                    self.replica.set_hidden(name, incarnation, true);
-                    state.returned.hidden(name);
-                    state.readiness.gone(name);
-                }
-                Effect::Forget { over } => {
-                    self.replica.discard(name, incarnation, over);
-                    state.returned.hidden(name);
-                    state.readiness.gone(name);
-                }
+        for change in &changes {
+            state.returned.take_effect(change, &self.replica, self.now());
+            if Effect::of(change.to) != Effect::Show {
+                state.readiness.gone(&change.name);
             }
         }
         self.roster.awaits(state.readiness.missing());
         self.roster.update(&state.overlay);
         drop(state);
+        if !changes.is_empty() {
+            self.supersede(self.replica.adopt());
+        }
         changes.iter().for_each(|change| self.tell(change));
     }
 
@@ -323,72 +287,5 @@ impl Complaint {
             }
             Self::Doubt(false) => info!("this node trusts what it hears of its peers again"),
         }
-    }
-}
-
-/// Where the overlay and the links in use differ. Reports of links that come and go travel on
-/// several tasks, so that the end of an old one may be told after the beginning of a new one; the
-/// links themselves are what is true.
-fn missed(overlay: &Overlay, linked: &[Peer]) -> Vec<Observation> {
-    let mut missed = Vec::new();
-    for member in overlay.members() {
-        let (name, incarnation) = (member.name(), member.incarnation());
-        let peer = linked.iter().find(|peer| peer.name == *name && peer.incarnation == incarnation);
-        match peer {
-            Some(peer) if !member.is_linked() => {
-                missed.push(Observation::LinkUp { name: name.clone(), incarnation, addr: peer.mesh });
-            }
-            None if member.is_linked() => {
-                missed.push(Observation::LinkDown { name: name.clone(), incarnation })
-            }
-            _ => {}
-        }
-    }
-    missed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peer() -> Peer {
-        let mesh = "127.0.0.1:7400".parse().unwrap();
-        Peer { name: NodeName::new("peer").unwrap(), incarnation: Incarnation(1), mesh }
-    }
-
-    fn up() -> Observation {
-        Observation::LinkUp { name: peer().name, incarnation: peer().incarnation, addr: peer().mesh }
-    }
-
-    fn down() -> Observation {
-        Observation::LinkDown { name: peer().name, incarnation: peer().incarnation }
-    }
-
-    fn after(reports: impl IntoIterator<Item = Observation>) -> Overlay {
-        let me = NodeName::new("me").unwrap();
-        let mut overlay = Overlay::new(me, Incarnation(1), OverlayTimers::default());
-        for report in reports {
-            overlay.observe(report, Duration::ZERO);
-        }
-        overlay
-    }
-
-    #[test]
-    fn the_end_of_an_old_link_that_is_told_late_does_not_hide_the_new_one() {
-        let mut overlay = after([up(), up(), down()]);
-        assert_ne!(overlay.get(&peer().name).unwrap().state(), MemberState::Alive, "so it was told");
-        for report in missed(&overlay, &[peer()]) {
-            overlay.observe(report, Duration::ZERO);
-        }
-        assert_eq!(overlay.get(&peer().name).unwrap().state(), MemberState::Alive);
-        assert_eq!(missed(&overlay, &[peer()]), []);
-    }
-
-    #[test]
-    fn the_beginning_of_a_link_that_is_told_after_its_end_is_taken_back() {
-        let overlay = after([up()]);
-        assert_eq!(missed(&overlay, &[]), [down()]);
-        let next_boot = Peer { incarnation: Incarnation(2), ..peer() };
-        assert_eq!(missed(&overlay, &[next_boot]), [down()], "the link of a later boot is not this one's");
     }
 }

@@ -11,19 +11,43 @@ use std::time::Duration;
 
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
+use crate::membership::effect::Effect;
+use crate::membership::overlay::Change;
+use crate::replica::Replica;
 
 /// The members whose claims are not proven yet, and until when that may take.
 #[derive(Debug, Default)]
 pub struct Returned(BTreeMap<NodeName, (Incarnation, Duration)>);
 
 impl Returned {
+    /// Lets the new state of a member take effect on what is held of it, as soon as the views of `replica` adopt it. Returns
+    /// whether the member is back, so that its claims are to be proven.
+    pub fn take_effect(&mut self, change: &Change, replica: &Replica, now: Duration) -> bool {
+        let Change { name, incarnation, to, .. } = change;
+        let effect = Effect::of(*to);
+        let unproven = match effect {
+            Effect::Show => replica.set_hidden(name, *incarnation, false),
+            Effect::Hide => replica.set_hidden(name, *incarnation, true),
+            Effect::Forget { over } => {
+                replica.discard(name, *incarnation, over);
+                false
+            }
+        };
+        if unproven {
+            self.shown(name, *incarnation, now);
+        } else if effect != Effect::Show {
+            self.hidden(name);
+        }
+        unproven
+    }
+
     /// A member is shown again, at `now`.
-    pub fn shown(&mut self, member: &NodeName, incarnation: Incarnation, now: Duration) {
+    fn shown(&mut self, member: &NodeName, incarnation: Incarnation, now: Duration) {
         self.0.insert(member.clone(), (incarnation, now + limits::RETURN_BELIEVED_AFTER));
     }
 
     /// A member is hidden, or forgotten.
-    pub fn hidden(&mut self, member: &NodeName) {
+    fn hidden(&mut self, member: &NodeName) {
         self.0.remove(member);
     }
 

@@ -15,6 +15,7 @@ pub(crate) const PURE: &[&str] = &[
     "src/router/route.rs",
     "src/node/readiness.rs",
     "src/node/returned.rs",
+    "src/node/round.rs",
 ];
 
 /// Words that a pure file has no use for.

@@ -11,6 +11,7 @@ use pushmesh::internals::{Digests, Key, Overlay, Position, Replica, Returned, Ro
 use crate::id::NodeIndex;
 use crate::model::gossip::{GossipId, Heartbeats};
 use crate::model::id::{BootId, LinkId, StreamId};
+use crate::model::mirror::Mirror;
 use crate::model::stream::{Follower, Server};
 
 /// A process that runs.
@@ -59,6 +60,8 @@ pub(super) struct Boot {
     pub(super) rounds: u32,
     /// It stops, and said so.
     pub(super) left: bool,
+    /// For the checkers: what a listener knows that hears of every change of its view.
+    pub(super) mirror: Mirror,
     /// For the checkers: what it has seen of each node.
     pub(super) seen: BTreeMap<NodeIndex, Seen>,
 }

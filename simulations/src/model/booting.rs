@@ -17,6 +17,7 @@ use crate::model::cluster::Cluster;
 use crate::model::due::Event;
 use crate::model::gossip::{GossipId, Heartbeats};
 use crate::model::id::BootId;
+use crate::model::mirror::Mirror;
 
 impl Cluster {
     /// Boots a node, if it does not run.
@@ -68,6 +69,7 @@ impl Cluster {
             change_ring: bounds.ring_changes,
             delta_changes: bounds.delta_changes,
             snapshot_chunk_entries: bounds.chunk_entries,
+            diffs: bounds.ring_changes,
             ..Tuning::default()
         };
         // Keys are drawn, not hashed.
@@ -80,7 +82,6 @@ impl Cluster {
             incarnation,
             gossip_id,
             since: self.now,
-            replica: Arc::new(replica),
             overlay: Overlay::new(name.clone(), incarnation, timers),
             name,
             roster: Roster::default(),
@@ -97,6 +98,8 @@ impl Cluster {
             openings: Default::default(),
             rounds: 0,
             left: false,
+            mirror: Mirror::of(&replica),
+            replica: Arc::new(replica),
             seen: Default::default(),
         }
     }

@@ -16,6 +16,7 @@ use crate::model::boot::Boot;
 use crate::model::client::user_hash;
 use crate::model::cluster::{Cluster, index_of, is_alive};
 use crate::model::history::Rows;
+use crate::model::mirror::Heard;
 use crate::model::plan::LARGE_ABOVE;
 
 impl Cluster {
@@ -99,6 +100,22 @@ impl Cluster {
             || self.plan.nodes <= LARGE_ABOVE && self.transfers.is_multiple_of(DELTAS_SAMPLED)
         {
             self.check_views(boot);
+            self.check_mirror(boot);
+        }
+    }
+
+    /// Whoever listens to a node knows what is visible there.
+    pub(super) fn check_mirror(&mut self, boot: &mut Boot) {
+        match boot.mirror.hear(&boot.replica) {
+            Ok(Heard { diffs, missed }) => {
+                self.count("checked: what a listener knows");
+                self.count_all("directory: a listener heard of a change", diffs);
+                self.count_all("directory: a listener fell behind", missed);
+            }
+            Err(what) => {
+                let what = format!("{}: {what}", boot.name);
+                self.fail("a listener hears of each change once, in its order", what);
+            }
         }
     }
 

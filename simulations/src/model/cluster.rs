@@ -177,7 +177,14 @@ impl Cluster {
 
     /// A case was met.
     pub(super) fn count(&mut self, case: &'static str) {
-        *self.cases.entry(case).or_default() += 1;
+        self.count_all(case, 1);
+    }
+
+    /// A case came so many times.
+    pub(super) fn count_all(&mut self, case: &'static str, times: usize) {
+        if times > 0 {
+            *self.cases.entry(case).or_default() += times as u64;
+        }
     }
 
     /// Something that must be true is not.

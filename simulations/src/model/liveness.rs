@@ -4,8 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use pushmesh::NodeName;
 use pushmesh::internals::{
-    Advert, AdvertState, Change, Effect, GossipView, InUse, Member, Newcomer, Observation, backoff,
+    Advert, AdvertState, Change, GossipView, InUse, LinkInUse, Newcomer, Observation, backoff, judge,
 };
 use pushmesh::limits;
 use rand::Rng;
@@ -24,7 +25,7 @@ impl Cluster {
         let idle = |link: &Link| now.saturating_sub(link.heard(now)) > limits::LINK_IDLE_TIMEOUT;
         let idle: Vec<_> = boot.links.iter().filter(|(_, link)| idle(link)).map(|(peer, _)| *peer).collect();
         idle.into_iter().for_each(|peer| self.link_down(boot, peer, false));
-        let mut observations = Vec::new();
+        let mut gossip = Vec::new();
         let bounds = &self.plan.bounds;
         let times = (bounds.gossip_lost_after, bounds.gossip_kept);
         // To say the same again changes nothing; in a large cluster it is most of the work.
@@ -40,29 +41,13 @@ impl Cluster {
             }
             let advert = shown.left.then(|| left(node));
             let (live, heartbeat) = (shown.live, shown.heartbeat);
-            let view = GossipView { name, incarnation, addr: addr(node), live, heartbeat, advert };
-            observations.push(Observation::Gossip(view));
+            gossip.push(GossipView { name, incarnation, addr: addr(node), live, heartbeat, advert });
         }
-        observations.extend(self.missed(boot));
-        for (peer, link) in &mut boot.links {
-            let heard = link.heard(now);
-            if std::mem::replace(&mut link.told, heard) == heard && !all {
-                continue;
-            }
-            let (name, incarnation) = (self.names[*peer].clone(), link.incarnation);
-            // Before the node started there was nothing to hear.
-            let last_heard = heard.saturating_sub(boot.since);
-            observations.push(Observation::LinkHeard { name, incarnation, last_heard });
-        }
+        let links: Vec<_> =
+            boot.links.iter_mut().map(|(peer, link)| self.in_use(*peer, link, boot.since, all)).collect();
         let since_start = now - boot.since;
-        let mut changes = Vec::new();
-        for observation in observations {
-            changes.extend(boot.overlay.observe(observation, since_start));
-        }
-        for empty in left_and_empty(boot) {
-            changes.extend(boot.overlay.observe(empty, since_start));
-        }
-        changes.extend(boot.overlay.tick(since_start));
+        let is_empty = |name: &NodeName| boot.replica.len_of(name) == 0;
+        let changes = judge(&mut boot.overlay, gossip, &links, is_empty, since_start);
         let due = boot.returned.due(since_start);
         self.changed(boot, changes);
         for (member, incarnation) in due {
@@ -73,19 +58,14 @@ impl Cluster {
         unheard.into_iter().for_each(|peer| self.dial(boot, peer));
     }
 
-    /// Where the overlay and the links differ.
-    fn missed(&self, boot: &Boot) -> Vec<Observation> {
-        let differs = |member: &Member| {
-            let (name, incarnation) = (member.name().clone(), member.incarnation());
-            let node = index_of(&name);
-            let linked = boot.links.get(&node).is_some_and(|link| link.incarnation == incarnation);
-            match (linked, member.is_linked()) {
-                (true, false) => Some(Observation::LinkUp { name, incarnation, addr: addr(node) }),
-                (false, true) => Some(Observation::LinkDown { name, incarnation }),
-                _ => None,
-            }
-        };
-        boot.overlay.members().filter_map(differs).collect()
+    /// A link, as the overlay is told of it; `all`: also what it was told in the last round.
+    fn in_use(&self, peer: NodeIndex, link: &mut Link, since: Duration, all: bool) -> LinkInUse {
+        let heard = link.heard(self.now);
+        let is_new = std::mem::replace(&mut link.told, heard) != heard || all;
+        // Before the node started there was nothing to hear.
+        let last_heard = is_new.then(|| heard.saturating_sub(since));
+        let (name, incarnation) = (self.names[peer].clone(), link.incarnation);
+        LinkInUse { name, incarnation, addr: addr(peer), last_heard }
     }
 
     fn observe(&mut self, boot: &mut Boot, observation: Observation) {
@@ -104,26 +84,15 @@ impl Cluster {
                 format!("{} sees {} {}: {:?}", boot.name, change.name, change.incarnation, change.to)
             });
             self.check_change(boot, &change);
-            let Change { name, incarnation, to, .. } = change;
-            match Effect::of(to) {
-                Effect::Show => {
-                    if boot.replica.set_hidden(&name, incarnation, false) {
-                        self.count("directory: a member is back, its claims unproven");
-                        boot.returned.shown(&name, incarnation, self.now - boot.since);
-                    }
-                }
-                Effect::Hide => {
-                    boot.replica.set_hidden(&name, incarnation, true);
-                    boot.returned.hidden(&name);
-                }
-                Effect::Forget { over } => {
-                    boot.replica.discard(&name, incarnation, over);
-                    boot.returned.hidden(&name);
-                }
+            if boot.returned.take_effect(&change, &boot.replica, self.now - boot.since) {
+                self.count("directory: a member is back, its claims unproven");
             }
         }
+        let lost = boot.replica.adopt();
+        self.supersede(boot, lost);
         if self.plan.nodes <= LARGE_ABOVE {
             self.check_views(boot);
+            self.check_mirror(boot);
         }
     }
 
@@ -270,20 +239,6 @@ fn keeps(boot: &Boot, peer: &Boot, dialled: bool, now: Duration) -> bool {
         silence: now.saturating_sub(held.heard(now)),
     };
     in_use.stays(Newcomer { incarnation: peer.incarnation, dialled }, boot.name < peer.name)
-}
-
-/// As `Liveness::left_and_empty`.
-fn left_and_empty(boot: &Boot) -> Vec<Observation> {
-    let said_left =
-        |member: &&Member| member.advert().is_some_and(|advert| advert.state == AdvertState::Left);
-    let empty = |member: &&Member| boot.replica.len_of(member.name()) == 0;
-    let empty = boot.overlay.members().filter(said_left).filter(empty);
-    empty
-        .map(|member| Observation::SectionEmpty {
-            name: member.name().clone(),
-            incarnation: member.incarnation(),
-        })
-        .collect()
 }
 
 /// The advert of a node that left; what others say is never looked at.

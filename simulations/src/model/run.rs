@@ -87,8 +87,9 @@ fn stay(cluster: &mut Cluster) {
     // At the end also those copies are looked at that a large run leaves out.
     let boots: Vec<_> = cluster.machines.iter().filter_map(|machine| machine.boot).collect();
     for boot in boots {
-        if let Some(working) = cluster.boots[boot].take() {
+        if let Some(mut working) = cluster.boots[boot].take() {
             cluster.check_views(&working);
+            cluster.check_mirror(&mut working);
             cluster.boots[boot] = Some(working);
         }
     }

@@ -4,6 +4,7 @@
 //!   reordered, truncated, overtaken or broken off on the way; so a removed key is never shown again.
 //! - Merging is commutative, associative and idempotent: copies that met the same states in any order
 //!   and number are equal.
+//! - Replaying the diffs gives what is visible: each change of it is told once, in its order, under all policies.
 //! - No session is lost to a claim that is not proven, whoever looks and why.
 //! - When all is delivered every node shows the same single winner for a key, and only the winner
 //!   still has the session.
@@ -95,13 +96,13 @@ impl TestNode {
                 self.directory.merge_delta(owner, delta.clone(), &mut self.shards).map(drop)
             }
             Message::Snapshot { begin, chunks, deltas, digest, count } => {
-                let begun = self.directory.begin(owner, *begin, &mut self.shards)?;
+                let begun = self.directory.begin(owner, *begin)?;
                 let Some(mut snapshot) = begun else { return Ok(()) };
                 self.directory.fill(&mut snapshot, &chunks[0], &mut self.shards);
                 match way {
                     Way::Whole => {}
                     Way::BrokenOff => {
-                        self.directory.give_up(snapshot, &mut self.shards);
+                        self.directory.give_up(snapshot);
                         return Ok(());
                     }
                     Way::Overtaken => {
@@ -118,7 +119,8 @@ impl TestNode {
                 for delta in deltas {
                     directory.mend(&mut snapshot, delta, shards).expect("its deltas follow each other");
                 }
-                let ended = directory.end(snapshot, *digest, *count, shards).map(drop);
+                let ended = directory.end(snapshot, *digest, *count);
+                self.adopt();
                 assert!(self.position(owner) >= reached, "what was overtaken does not lead back");
                 ended
             }
@@ -199,6 +201,7 @@ proptest! {
                 matches!(delivered, Ok(()) | Err(MergeError::Gap { .. })),
                 "what an owner sends never diverges: {:?}", delivered
             );
+            copy.hear();
             let position = copy.position(&me);
             prop_assert!(position >= last, "positions do not go back");
             last = position;
@@ -280,6 +283,12 @@ enum Step {
         node: usize,
         owner: usize,
     },
+    /// A member was purged and is one again, or its former boot is over.
+    Forget {
+        node: usize,
+        owner: usize,
+        over: bool,
+    },
     Sweep {
         node: usize,
     },
@@ -297,6 +306,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3usize, 0..3usize, any::<bool>())
             .prop_map(|(node, owner, hidden)| Step::Hide { node, owner, hidden }),
         1 => (0..3usize, 0..3usize).prop_map(|(node, owner)| Step::Prove { node, owner }),
+        1 => (0..3usize, 0..3usize, any::<bool>())
+            .prop_map(|(node, owner, over)| Step::Forget { node, owner, over }),
         1 => (0..3usize).prop_map(|node| Step::Sweep { node }),
         1 => (0..3usize).prop_map(|node| Step::Restart { node }),
     ]
@@ -305,6 +316,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Cluster {
     nodes: Vec<TestNode>,
     boots: Vec<u64>,
+    /// For each node, the boots of each owner up to which nothing is taken any more.
+    over: [[u64; 3]; 3],
     ring_max: usize,
     takeover: Takeover,
 }
@@ -314,7 +327,7 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 impl Cluster {
     fn new(ring_max: usize, takeover: Takeover) -> Self {
         let nodes = NAMES.iter().map(|me| TestNode::with_policy(me, 1, ring_max, takeover)).collect();
-        Self { nodes, boots: vec![1; 3], ring_max, takeover }
+        Self { nodes, boots: vec![1; 3], over: [[0; 3]; 3], ring_max, takeover }
     }
 
     fn pull(&mut self, to: usize, from: usize, owner: usize, max: usize) {
@@ -322,8 +335,9 @@ impl Cluster {
             return;
         }
         let from_node = std::mem::replace(&mut self.nodes[from], TestNode::new("gone", 1, 1));
+        let over = boot(self.over[to][owner] + 1);
         let owner = name(NAMES[owner]);
-        let held = self.nodes[to].position(&owner).incarnation;
+        let held = self.nodes[to].position(&owner).incarnation.max(over);
         // A boot that is over is not offered by who knows better, and refused by who does.
         if from_node.position(&owner).incarnation >= held {
             let lost = self.nodes[to].pull(&from_node, &owner, max);
@@ -347,7 +361,7 @@ impl Cluster {
     fn step(&mut self, step: Step) {
         match step {
             Step::Claim { node, key: number, now_ms } => {
-                let TestNode { directory, shards } = &mut self.nodes[node];
+                let TestNode { directory, shards, .. } = &mut self.nodes[node];
                 let stamp = directory.next_stamp(key(number), now_ms, None, shards);
                 let claim = Claim { stamp, state: ClaimState::Connected };
                 let lost = directory.claim(key(number), claim, shards);
@@ -366,16 +380,27 @@ impl Cluster {
                 let lost = self.nodes[node].prove(NAMES[owner], self.boots[owner]);
                 self.lose(node, &lost);
             }
-            Step::Hide { .. } | Step::Prove { .. } => {}
             Step::Sweep { node } => {
                 self.nodes[node].sweep();
             }
             Step::Restart { node } => {
                 self.boots[node] += 1;
+                self.over[node] = [0; 3];
                 self.nodes[node] =
                     TestNode::with_policy(NAMES[node], self.boots[node], self.ring_max, self.takeover);
             }
+            Step::Forget { node, owner, over: true } if node != owner => {
+                self.over[node][owner] = self.boots[owner] - 1;
+                self.nodes[node].discard(NAMES[owner], self.over[node][owner], true);
+            }
+            Step::Forget { node, owner, over: false } if node != owner => {
+                self.nodes[node].discard(NAMES[owner], self.boots[owner], false);
+                self.nodes[node].hear();
+                self.nodes[node].hide(NAMES[owner], self.boots[owner], false);
+            }
+            Step::Hide { .. } | Step::Prove { .. } | Step::Forget { .. } => {}
         }
+        self.nodes.iter_mut().for_each(TestNode::hear);
     }
 
     /// Everybody is shown and everything is delivered.

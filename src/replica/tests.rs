@@ -1,0 +1,192 @@
+//! The replica by example, and listeners to it while several threads change it.
+
+use std::collections::BTreeMap;
+use std::sync::Barrier;
+use std::thread;
+
+use super::*;
+use crate::directory::Diff;
+use crate::events::Event;
+
+#[test]
+fn what_a_clients_own_session_stood_above_does_not_keep_the_client_out() {
+    let (me, other) = (NodeName::new("a").unwrap(), NodeName::new("dead").unwrap());
+    let (hasher, tuning) = (KeyHasher::new(&[0; 32]), Tuning::default());
+    let replica = Arc::new(Replica::new(me, Incarnation(1), hasher, Takeover::RejectNewer, tuning));
+    let key = Key { user: UserHash { high: 1, low: 1 }, device: DeviceHash(1) };
+    let stamp = Stamp::from_raw;
+    // The claim of an owner that can not let go any more, older than the session whose token is shown.
+    let claim = Claim { stamp: stamp(5), state: ClaimState::Connected };
+    let position = Position { incarnation: Incarnation(1), version: 1 };
+    let mut arriving = replica.begin(&other, position).unwrap().unwrap();
+    arriving.fill(&[Entry { key, claim }]);
+    arriving.end(Digest { position, hash: claim.hash(&key) }, 1).unwrap();
+    let claims = |resumed, below: Option<u64>| {
+        replica.claim(key, 0, None, Some(stamp(resumed)), below.map(stamp), |_| {}).map(|_| ())
+    };
+    assert_eq!(claims(9, None), Err(Held));
+    assert_eq!(claims(4, Some(5)), Err(Held));
+    assert_eq!(claims(9, Some(10)), Ok(()));
+    assert_eq!(replica.lookup(key).map(|owned| owned.state), Some(ClaimState::Resumed));
+}
+
+fn name(text: &str) -> NodeName {
+    NodeName::new(text).unwrap()
+}
+
+fn key(number: u64) -> Key {
+    // Spread over the views, so that several listeners' numbers count.
+    Key { user: UserHash { high: number << 56 | number, low: 0 }, device: DeviceHash(1) }
+}
+
+fn replica(diffs: usize) -> Arc<Replica> {
+    let tuning = Tuning { diffs, ..Tuning::default() };
+    let (me, hasher) = (name("me"), KeyHasher::new(&[0; 32]));
+    Arc::new(Replica::new(me, Incarnation(1), hasher, Takeover::ExclusiveDevice, tuning))
+}
+
+fn claim(replica: &Replica, number: u64) -> Stamp {
+    replica.claim(key(number), 0, None, None, None, |_| {}).unwrap().stamp
+}
+
+/// A peer's section with these keys, at a version as large as their number.
+fn hold(replica: &Arc<Replica>, owner: &NodeName, version: u64, numbers: std::ops::Range<u64>) {
+    let position = Position { incarnation: Incarnation(1), version };
+    let claim = Claim { stamp: Stamp::from_raw(version), state: ClaimState::Connected };
+    let entries: Vec<_> = numbers.map(|number| Entry { key: key(number), claim }).collect();
+    let hash = entries.iter().fold(0, |hash, entry| hash ^ claim.hash(&entry.key));
+    let mut arriving = replica.begin(owner, position).unwrap().unwrap();
+    arriving.fill(&entries);
+    arriving.end(Digest { position, hash }, entries.len() as u64).unwrap();
+}
+
+/// What is visible, as somebody knows it who reads and listens.
+struct Mirror {
+    listener: Listener,
+    sessions: BTreeMap<Key, Owned>,
+    missed: usize,
+}
+
+impl Mirror {
+    fn of(replica: &Replica) -> Self {
+        let mut mirror = Self { listener: replica.listen(), sessions: BTreeMap::new(), missed: 0 };
+        mirror.read(replica);
+        mirror
+    }
+
+    fn read(&mut self, replica: &Replica) {
+        self.sessions = replica.read_all(&mut self.listener).collect();
+    }
+
+    /// Hears all that there is to hear now. Returns how many changes that were.
+    fn hear(&mut self, replica: &Replica) -> usize {
+        let mut changes = 0;
+        while let Some(event) = self.listener.try_next() {
+            let Event::Diff(Diff { key, before, after }) = event else {
+                self.missed += 1;
+                self.read(replica);
+                continue;
+            };
+            changes += 1;
+            let held = match after {
+                Some(owned) => self.sessions.insert(key, owned),
+                None => self.sessions.remove(&key),
+            };
+            assert_eq!(held, before, "each change is told once, in its order");
+        }
+        changes
+    }
+
+    fn check(&self, replica: &Replica) {
+        assert_eq!(self.sessions, replica.page(None, usize::MAX).into_iter().collect::<BTreeMap<_, _>>());
+    }
+}
+
+#[test]
+fn a_listener_hears_of_claims_releases_merges_and_members_that_go_and_return() {
+    let replica = replica(64);
+    let first = claim(&replica, 1);
+    let mut mirror = Mirror::of(&replica);
+    assert_eq!(mirror.hear(&replica), 0, "what was read is not told");
+    claim(&replica, 2);
+    replica.release(key(1), first);
+    assert_eq!(mirror.hear(&replica), 2);
+    hold(&replica, &name("peer"), 1, 2..6);
+    assert_eq!(mirror.hear(&replica), 3, "the claim of this node stays ahead");
+    replica.set_hidden(&name("peer"), Incarnation(1), true);
+    assert_eq!(mirror.hear(&replica), 0, "it is decided, and not seen yet");
+    assert_eq!(replica.adopt(), []);
+    assert_eq!(mirror.hear(&replica), 3);
+    replica.set_hidden(&name("peer"), Incarnation(1), false);
+    assert_eq!(replica.adopt(), []);
+    hold(&replica, &name("peer"), 2, 4..7);
+    assert_eq!(mirror.hear(&replica), 3 + 4, "one that went, one that came, two with another stamp");
+    replica.discard(&name("peer"), Incarnation(1), true);
+    assert_eq!(replica.adopt(), []);
+    assert_eq!(mirror.hear(&replica), 3);
+    mirror.check(&replica);
+    assert_eq!(mirror.missed, 0);
+}
+
+#[test]
+fn a_listener_that_falls_behind_is_told_once_and_hears_nothing_before_it_has_read_again() {
+    let replica = replica(4);
+    let mut mirror = Mirror::of(&replica);
+    (0..9).for_each(|number| _ = claim(&replica, number));
+    assert_eq!(mirror.listener.try_next(), Some(Event::Missed));
+    assert_eq!(mirror.listener.try_next(), None);
+    (9..20).for_each(|number| _ = claim(&replica, number));
+    assert_eq!(mirror.listener.try_next(), None, "once");
+    mirror.read(&replica);
+    claim(&replica, 20);
+    assert_eq!(mirror.hear(&replica), 1);
+    mirror.check(&replica);
+}
+
+#[test]
+fn views_keep_nothing_for_a_listener_that_is_gone() {
+    let replica = replica(64);
+    drop(Mirror::of(&replica));
+    let listened = || (0..Views::LEN).filter(|index| replica.views.read(*index).is_listened()).count();
+    assert_eq!(listened(), Views::LEN);
+    (0..256).for_each(|number| _ = claim(&replica, number));
+    assert_eq!(listened(), 0);
+    let mut mirror = Mirror::of(&replica);
+    claim(&replica, 7);
+    assert_eq!(mirror.hear(&replica), 1, "and begin again for the next one");
+    mirror.check(&replica);
+}
+
+#[test]
+fn listeners_hear_each_change_once_in_its_order_while_threads_claim_merge_and_hide() {
+    const ROUNDS: u64 = 300;
+    for diffs in [8, 1 << 16] {
+        let replica = replica(diffs);
+        let begin = Barrier::new(4);
+        let mut mirror = Mirror::of(&replica);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                begin.wait();
+                (0..ROUNDS * 8).for_each(|round| {
+                    let stamp = claim(&replica, round % 16);
+                    replica.release(key(round % 16), stamp);
+                });
+            });
+            scope.spawn(|| {
+                begin.wait();
+                (1..ROUNDS).for_each(|round| hold(&replica, &name("peer"), round, round % 8..12));
+            });
+            scope.spawn(|| {
+                begin.wait();
+                (0..ROUNDS).for_each(|round| {
+                    replica.set_hidden(&name("peer"), Incarnation(1), round % 2 == 0);
+                    let _ = replica.adopt();
+                });
+            });
+            begin.wait();
+            (0..ROUNDS).for_each(|_| _ = mirror.hear(&replica));
+        });
+        mirror.hear(&replica);
+        mirror.check(&replica);
+    }
+}
