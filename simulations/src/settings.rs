@@ -122,7 +122,7 @@ fn tuning(rng: &mut StdRng) -> Tuning {
         delta_changes: of(&[1, 2, 8, 64]),
         snapshot_chunk_entries: of(&[1, 2, 16]),
         purge_after: Duration::from_secs(of(&[8, 15, 600]) as u64),
-        diffs: of(&[1, 16, 1_024]),
+        ..Tuning::default()
     };
     tuning.delta_changes = tuning.delta_changes.min(tuning.change_ring);
     tuning

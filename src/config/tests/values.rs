@@ -1,0 +1,127 @@
+//! Rules of single values, and of those that have to fit together.
+
+use super::*;
+
+#[test]
+fn relations_between_values_are_checked_and_explained() {
+    let s = |seconds| Some(Duration::from_secs(seconds));
+    let raw = RawConfig { heartbeat_interval: s(10), heartbeat_timeout: s(20), ..dev() };
+    refused(raw, "--heartbeat-timeout: 20s must exceed twice --heartbeat-interval (10s)", "lost ping");
+    refused(RawConfig { heartbeat_interval: s(0), ..dev() }, "--heartbeat-interval", "at least 1ms");
+    refused(RawConfig { push_timeout: s(1), ..dev() }, "--push-timeout: 1s must exceed 1s", "buffered");
+    let half = Some(Duration::from_millis(500));
+    refused(RawConfig { drain_timeout: half, ..dev() }, "--drain-timeout: 500ms", "at least 1s");
+    refused(RawConfig { keep_alive: half, ..dev() }, "--keep-alive: 500ms", "at least 1s");
+    assert_eq!(validate(dev()).unwrap().timers.keep_alive, Duration::from_secs(75));
+    assert_eq!(validate(RawConfig { idle_timeout: s(0), ..dev() }).unwrap().timers.idle_timeout, None);
+    assert_eq!(validate(RawConfig { idle_timeout: s(5), ..dev() }).unwrap().timers.idle_timeout, s(5));
+
+    let raw = RawConfig { outbox_bytes: Some(10), max_payload_bytes: Some(11), ..dev() };
+    refused(raw, "--outbox-bytes: 10 is less than --max-payload-bytes 11", "raise it");
+    refused(RawConfig { max_payload_bytes: Some(0), ..dev() }, "--max-payload-bytes: 0", "at least 1");
+    let above = Some(limits::PAYLOAD_BYTES_CEILING + 1);
+    refused(
+        RawConfig { max_payload_bytes: above, ..dev() },
+        "--max-payload-bytes",
+        "above the largest value",
+    );
+}
+
+#[test]
+fn a_user_can_not_keep_more_sessions_than_it_may_have() {
+    let policy = |sessions, most| RawConfig {
+        takeover: Some(Takeover::MaxPerUser(sessions)),
+        max_sessions_per_user: most,
+        ..dev()
+    };
+    assert_eq!(validate(policy(3, Some(3))).unwrap().takeover, Takeover::MaxPerUser(3));
+    assert_eq!(validate(policy(100, None)).unwrap().takeover, Takeover::MaxPerUser(100));
+    refused(
+        policy(4, Some(3)),
+        "--takeover: max-per-user=4 is more than --max-sessions-per-user 3",
+        "raise that to at least 4",
+    );
+    refused(policy(101, None), "--takeover: max-per-user=101 is more", "--max-sessions-per-user 100");
+    refused(policy(0, None), "--takeover: max-per-user=0", "at least 1");
+    let above = Some(limits::SESSIONS_PER_USER_CEILING + 1);
+    refused(
+        RawConfig { max_sessions_per_user: above, ..dev() },
+        "--max-sessions-per-user",
+        "above the largest value, 1000",
+    );
+}
+
+#[test]
+fn a_wrong_takeover_policy_is_refused_where_it_is_read() {
+    let message = from_flags(&["--takeover", "newest"]).unwrap_err().to_string();
+    assert!(message.contains("--takeover") && message.contains("one-per-user"), "{message}");
+    let message = from_toml("name = \"n1\"\ntakeover = \"max-per-user=0\"\n").unwrap_err().to_string();
+    assert!(message.contains("node.toml, line 2") && message.contains("from 1 to 1000"), "{message}");
+}
+
+#[test]
+fn origins_are_brought_into_the_form_that_browsers_send_or_refused() {
+    let origin = |text: &str| RawConfig { origin: vec![text.to_owned()], ..dev() };
+    let config = validate(origin("https://App.Example:443/")).unwrap();
+    assert_eq!(
+        config.auth.origins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["https://app.example"]
+    );
+    for good in ["http://localhost:3000", "null", "https://*.app.example", "https://[::1]"] {
+        assert!(validate(origin(good)).is_ok(), "{good}");
+    }
+    for (wrong, advice) in [
+        ("*", "leave it out to allow any"),
+        ("app.example", "a scheme and a host"),
+        ("https://app.example/x", "neither path nor user"),
+        ("wss://app.example", "https://"),
+        ("https://b\u{fc}cher.example", "xn--"),
+        ("https://*.*.example", "one label"),
+    ] {
+        refused(origin(wrong), &format!("--origin: {wrong:?} is not an origin: "), advice);
+    }
+}
+
+#[test]
+fn a_list_that_is_given_and_empty_is_refused() {
+    for nothing in ["", " ", ",", " , "] {
+        for flag in ["origin", "peer"] {
+            let raw = from_flags(&["--dev", "--name=n1", &format!("--{flag}={nothing}")]).unwrap();
+            refused(raw, &format!("--{flag}: "), "give a value, or leave it out");
+            let raw = from_toml(&format!("dev = true\nname = \"n1\"\n{flag} = {nothing:?}\n")).unwrap();
+            refused(raw, &format!("--{flag}: "), "give a value, or leave it out");
+        }
+        let files = Files::new();
+        let nothing: Vec<PathBuf> = nothing.split(',').map(PathBuf::from).collect();
+        let raw = RawConfig { jwt_secret_file: nothing.clone(), ..files.production() };
+        refused(raw, "--jwt-secret-file: ", "give a value, or leave it out");
+        let raw = RawConfig { jwt_public_key_file: nothing, ..files.production() };
+        refused(raw, "--jwt-public-key-file: ", "give a value, or leave it out");
+    }
+    let some = from_flags(&["--dev", "--name=n1", "--origin=https://a.example,"]).unwrap();
+    assert_eq!(validate(some).unwrap().auth.origins.len(), 1, "an empty item beside others says nothing");
+    assert!(validate(from_toml("dev = true\nname = \"n1\"\norigin = []\n").unwrap()).is_ok());
+}
+
+#[test]
+fn a_path_that_is_given_and_empty_is_refused() {
+    for line in [
+        "data-dir",
+        "cluster-key-file",
+        "mesh-tls-ca",
+        "hash-key-file",
+        "api-key-file",
+        "tls-cert",
+        "tls-key",
+    ] {
+        let error = from_toml(&format!("{line} = \"\"\n")).unwrap_err().to_string();
+        assert!(error.ends_with("line 1: a path is not empty; leave the line out"), "{error}");
+        assert!(from_flags(&[&format!("--{line}=")]).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn a_missing_file_names_itself() {
+    let message = RawConfig::from_toml(Path::new("/nowhere/node.toml")).unwrap_err().to_string();
+    assert!(message.starts_with("--config: can not read /nowhere/node.toml: "), "{message}");
+}
