@@ -15,10 +15,17 @@
 //!
 //! Several rows may have the same key, one for each slot that claims it. What a slot stands for and
 //! who wins is not known here: see [`view`](crate::directory::View).
+//!
+//! The rows of this node's own slot are found without a look at the others: a bit for each block of rows says whether one of
+//! them is there. A row that an insertion or a removal moves into the next block takes its bit along.
 
 use crate::directory::{Claim, ClaimState, SlotId};
 use crate::id::Stamp;
 use crate::key::{Key, UserHash};
+
+mod blocks;
+
+use blocks::Blocks;
 
 /// One claim of one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +46,7 @@ pub struct Table {
     skipped_bits: u32,
     /// Places that users are spread over; the rows behind them take the overflow of the last run.
     places: usize,
+    own: Blocks,
 }
 
 impl Row {
@@ -52,6 +60,10 @@ impl Row {
     #[must_use]
     pub fn claim(&self) -> Claim {
         Claim { stamp: self.stamp, state: self.state }
+    }
+
+    fn is_own(&self) -> bool {
+        self.slot == SlotId::OWN
     }
 
     fn is_free(&self) -> bool {
@@ -68,7 +80,7 @@ impl Table {
     #[must_use]
     pub fn new(skipped_bits: u32) -> Self {
         assert!(skipped_bits < u64::BITS, "some bits are left to spread by");
-        Self { rows: Vec::new(), len: 0, skipped_bits, places: 0 }
+        Self { rows: Vec::new(), len: 0, skipped_bits, places: 0, own: Blocks::default() }
     }
 
     /// Number of rows.
@@ -79,21 +91,32 @@ impl Table {
 
     /// The rows of a user, in the order of devices.
     pub fn user(&self, user: UserHash) -> impl Iterator<Item = &Row> {
-        let run = self.rows.get(self.place(user.high)..).unwrap_or_default().iter();
+        let run = self.rows.get(self.place(user)..).unwrap_or_default().iter();
         run.take_while(move |row| !row.is_free() && row.key.user <= user)
             .filter(move |row| row.key.user == user)
     }
 
-    /// The rows of all users whose hash has this upper half, in order.
-    pub fn users(&self, high: u64) -> impl Iterator<Item = &Row> {
-        let run = self.rows.get(self.place(high)..).unwrap_or_default().iter();
-        run.take_while(move |row| !row.is_free() && row.key.user.high <= high)
-            .filter(move |row| row.key.user.high == high)
+    /// The rows of this node's own slot after `after`, as [`Table::after`].
+    pub fn own(&self, after: Option<Key>) -> impl Iterator<Item = &Row> {
+        let start = after.map_or(0, |key| self.place(key.user));
+        let blocks = self.own.with_own(Blocks::of(start)).flat_map(|block| self.block(block));
+        blocks.filter(move |row| row.is_own() && after.is_none_or(|after| row.key > after))
+    }
+
+    fn block(&self, block: usize) -> &[Row] {
+        let rows = self.rows.get(block * Blocks::ROWS..).unwrap_or_default();
+        &rows[..rows.len().min(Blocks::ROWS)]
+    }
+
+    /// Looks whether a block has own rows.
+    fn look_at(&mut self, block: usize) {
+        let has_own = self.block(block).iter().any(Row::is_own);
+        self.own.set(block, has_own);
     }
 
     /// The rows after `after`, which is of a user of this table, in order; all rows without it.
     pub fn after(&self, after: Option<Key>) -> impl Iterator<Item = &Row> {
-        let start = after.map_or(0, |key| self.place(key.user.high));
+        let start = after.map_or(0, |key| self.place(key.user));
         let rows = self.rows.get(start..).unwrap_or_default().iter();
         rows.filter(move |row| !row.is_free() && after.is_none_or(|after| row.key > after))
     }
@@ -160,15 +183,15 @@ impl Table {
         before - self.len
     }
 
-    /// Where the rows of a user with this upper half begin at the earliest.
-    fn place(&self, high: u64) -> usize {
-        let spread = high << self.skipped_bits;
+    /// Where a user's rows begin at the earliest.
+    fn place(&self, user: UserHash) -> usize {
+        let spread = user.high << self.skipped_bits;
         ((u128::from(spread) * self.places as u128) >> u64::BITS) as usize
     }
 
     /// Where a row is, or else where it belongs.
     fn find(&self, order: (Key, SlotId)) -> (usize, bool) {
-        let mut at = self.place(order.0.user.high);
+        let mut at = self.place(order.0.user);
         while let Some(row) = self.rows.get(at) {
             if row.is_free() || row.order() > order {
                 return (at, false);
@@ -190,19 +213,40 @@ impl Table {
         }
         self.rows.copy_within(at..free, at + 1);
         self.rows[at] = row;
+        if row.is_own() {
+            self.own.set(Blocks::of(at), true);
+        }
+        // Those that were the last of a block are the first of the next one.
+        for first in first_of_blocks(at, free) {
+            if self.rows[first].is_own() {
+                self.own.set(Blocks::of(first), true);
+                self.look_at(Blocks::of(first) - 1);
+            }
+        }
     }
 
     fn remove(&mut self, at: usize) {
+        let was_own = self.rows[at].is_own();
         let mut hole = at;
         while let Some(next) = self.rows.get(hole + 1)
             && !next.is_free()
-            && self.place(next.key.user.high) <= hole
+            && self.place(next.key.user) <= hole
         {
             self.rows[hole] = *next;
             hole += 1;
         }
         self.rows[hole] = FREE;
         self.len -= 1;
+        // Those that were the first of a block are the last of the one before.
+        for first in first_of_blocks(at, hole) {
+            if self.rows[first - 1].is_own() {
+                self.own.set(Blocks::of(first - 1), true);
+                self.look_at(Blocks::of(first));
+            }
+        }
+        if was_own {
+            self.look_at(Blocks::of(at));
+        }
     }
 
     /// Gives every row its place among as many as `len` rows need.
@@ -211,14 +255,18 @@ impl Table {
         let rows = vec![FREE; places];
         let old = std::mem::replace(&mut self.rows, rows);
         self.places = places;
+        self.own.reset(places);
         let mut next = 0;
         for row in old.into_iter().filter(|row| !row.is_free()) {
             // They come in order, so that each belongs right behind the one before, or at its place.
-            let at = next.max(self.place(row.key.user.high));
+            let at = next.max(self.place(row.key.user));
             if at == self.rows.len() {
                 self.lengthen();
             }
             self.rows[at] = row;
+            if row.is_own() {
+                self.own.set(Blocks::of(at), true);
+            }
             next = at + 1;
         }
     }
@@ -239,14 +287,22 @@ impl Table {
         let mut count = 0;
         for (at, row) in self.rows.iter().enumerate().filter(|(_, row)| !row.is_free()) {
             assert!(before.is_none_or(|(_, order)| order < row.order()), "rows are in order");
-            let place = self.place(row.key.user.high);
+            let place = self.place(row.key.user);
             assert!(place <= at, "no row is before its place");
             assert!(self.rows[place..at].iter().all(|row| !row.is_free()), "no gap before a row");
             before = Some((at, row.order()));
             count += 1;
         }
         assert_eq!(count, self.len);
+        for block in 0..=Blocks::of(self.rows.len()) {
+            assert_eq!(self.own.has_own(block), self.block(block).iter().any(Row::is_own), "block {block}");
+        }
     }
+}
+
+/// Where blocks begin in `(after, last]`.
+fn first_of_blocks(after: usize, last: usize) -> impl Iterator<Item = usize> {
+    ((Blocks::of(after) + 1) * Blocks::ROWS..=last).step_by(Blocks::ROWS)
 }
 
 /// A row that is none.
@@ -300,7 +356,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_table_behaves_like_a_sorted_map(
-            steps in prop::collection::vec((any_key(), 1..4u16, 0..9u64, 0..4u8), 0..300),
+            steps in prop::collection::vec((any_key(), 0..4u16, 0..9u64, 0..4u8), 0..300),
         ) {
             let mut table = Table::new(0);
             let mut model = BTreeMap::new();
@@ -326,7 +382,11 @@ mod tests {
                 let after: Vec<_> = table.after(Some(key)).map(Row::order).collect();
                 let expected: Vec<_> = model.keys().filter(|(held, _)| *held > key).copied().collect();
                 prop_assert_eq!(after, expected);
+                let own: Vec<_> = table.own(Some(key)).map(Row::order).collect();
+                let expected = model.keys().filter(|(held, slot)| *held > key && *slot == SlotId::OWN);
+                prop_assert_eq!(own, expected.copied().collect::<Vec<_>>());
             }
+            prop_assert_eq!(table.own(None).count(), model.keys().filter(|(_, slot)| *slot == SlotId::OWN).count());
             prop_assert_eq!(table.after(None).count(), model.len());
         }
     }
@@ -371,7 +431,7 @@ mod tests {
             table.expect(key.user, per_hash);
             resized += usize::from(table.places != before);
             let (at, _) = table.find((key, SlotId(0)));
-            assert!(at - table.place(key.user.high) < 200, "{at} is far from {}", table.place(key.user.high));
+            assert!(at - table.place(key.user) < 200, "{at} is far from {}", table.place(key.user));
             table.put(Row::new(key, claim(1), SlotId(0)));
         }
         table.check();

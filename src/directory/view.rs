@@ -5,9 +5,9 @@
 //! [`replica`](crate::replica) spreads the users over several.
 //!
 //! Whatever changes what is visible leaves a [`Diff`]: a write of a row, and a slot that counts for something else from
-//! now on. The users of this node's own claims have an index, so that they are judged without a look at anybody else's.
+//! now on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -72,9 +72,6 @@ pub struct View {
     table: Table,
     slots: Arc<Slots>,
     takeover: Takeover,
-    /// The users of this node's own claims, by the upper half of their hash: 13 bytes each instead of 24. The rows tell
-    /// apart the few that agree in it.
-    own: BTreeSet<u64>,
     diffs: Diffs,
     /// Sessions of this node that a slot has excluded by what it counts for since it was adopted.
     lost: Vec<Lost>,
@@ -85,14 +82,11 @@ impl View {
     #[must_use]
     pub fn new(skipped_bits: u32, takeover: Takeover, slots: Arc<Slots>) -> Self {
         let table = Table::new(skipped_bits);
-        Self { table, slots, takeover, own: BTreeSet::new(), diffs: Diffs::default(), lost: Vec::new() }
+        Self { table, slots, takeover, diffs: Diffs::default(), lost: Vec::new() }
     }
 
     /// Writes the row of a slot, and returns the claim that it replaces.
     pub fn put(&mut self, row: Row) -> Option<Claim> {
-        if row.slot == SlotId::OWN {
-            self.own.insert(row.key.user.high);
-        }
         self.write(row.key, row.slot, |table| table.put(row))
     }
 
@@ -103,16 +97,7 @@ impl View {
 
     /// Removes the row of a slot, and returns its claim.
     pub fn take(&mut self, key: Key, slot: SlotId) -> Option<Claim> {
-        let taken = self.write(key, slot, |table| table.take(key, slot));
-        if slot == SlotId::OWN && self.own_of(key.user.high).next().is_none() {
-            self.own.remove(&key.user.high);
-        }
-        taken
-    }
-
-    /// This node's own rows of the users whose hash has this upper half.
-    fn own_of(&self, high: u64) -> impl Iterator<Item = &Row> {
-        self.table.users(high).filter(|row| row.slot == SlotId::OWN)
+        self.write(key, slot, |table| table.take(key, slot))
     }
 
     /// Changes the row of a slot, and keeps what that changes in what is visible.
@@ -221,9 +206,7 @@ impl View {
 
     /// This node's own rows after `after`, in the order of keys.
     pub fn own(&self, after: Option<Key>) -> impl Iterator<Item = &Row> {
-        let first = after.map_or(0, |after| after.user.high);
-        let rows = self.own.range(first..).flat_map(|high| self.own_of(*high));
-        rows.filter(move |row| after.is_none_or(|after| row.key > after))
+        self.table.own(after)
     }
 
     /// The visible owner of a session.
@@ -306,7 +289,7 @@ impl View {
     /// claimants at most one lets go; and only one that is proven, because what is over excludes nobody.
     #[must_use]
     pub fn lost(&self, user: UserHash) -> Vec<Lost> {
-        if !self.own.contains(&user.high) {
+        if !self.table.user(user).any(|row| row.slot == SlotId::OWN) {
             return Vec::new();
         }
         let own = |row: &&Row| row.slot == SlotId::OWN;
