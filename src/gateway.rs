@@ -3,7 +3,7 @@
 //! ```text
 //!   serve ──► app: id, head   ──┬─► open: /livez /readyz /metrics /openapi.json
 //!   (TCP, TLS)                  ├─► caller: API key ──► api: push, stream, users, sessions, ...
-//!                               └─► token ────► ws ──► connection (one task a client)
+//!                               └─► token ────► clients: ws ──► connection (one task a client)
 //! ```
 //!
 //! Every answer carries `x-request-id`, and every error has the same body, made in `error.rs`. The
@@ -38,24 +38,18 @@ mod auth;
 mod body;
 mod bounds;
 mod caller;
-mod connection;
+mod clients;
 mod data;
-mod dialect;
 mod error;
-mod frames;
 mod front;
 pub(crate) mod fuzz;
 mod head;
-mod line;
 mod openapi;
 mod request_id;
 pub mod schema;
 mod serve;
-mod takeover;
 mod tls;
-mod upgrade;
 mod url;
-mod ws;
 
 pub(crate) use app::App;
 pub(crate) use front::Front;
@@ -185,7 +179,11 @@ fn open() -> Vec<Route> {
     let mut routes = api::open();
     routes.push(Route::probe("/openapi.json", openapi::show));
     // Whatever its method: a HEAD, which a route of GET serves as well, opens no session.
-    routes.push(Route { method: "get", path: "/v1/ws", handler: axum::routing::any(ws::open) });
+    routes.push(Route {
+        method: "get",
+        path: "/v1/ws",
+        handler: axum::routing::any(clients::transport::ws::open),
+    });
     routes
 }
 

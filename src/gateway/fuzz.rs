@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use crate::gateway::api::{self, ListParams};
 use crate::gateway::auth::ConnectParams;
-use crate::gateway::dialect::v1::{self, Inbound};
+use crate::gateway::clients::dialect::v1::{self, Inbound};
 use crate::gateway::url::{Params, SessionPath, UserPath};
 use crate::id::{DeviceId, MessageId, UserId};
 use crate::push::{Message, PayloadKind};

@@ -38,7 +38,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, warn};
 
-use crate::gateway::line::Line;
+use crate::gateway::clients::transport::ws::line::Line;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::metrics::label::NotAccepted;

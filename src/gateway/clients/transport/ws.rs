@@ -18,12 +18,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::auth;
-use crate::gateway::connection::{Connection, Setup, close_frame, linger};
+use crate::gateway::clients::admission::takeover;
+use crate::gateway::clients::connection::{Connection, Setup, close_frame, linger};
+use crate::gateway::clients::transport::ws::line::DirectLine;
+use crate::gateway::clients::transport::ws::upgrade::Upgrade;
 use crate::gateway::error::ApiError;
-use crate::gateway::line::DirectLine;
 use crate::gateway::serve::ConnectionSlot;
-use crate::gateway::takeover;
-use crate::gateway::upgrade::Upgrade;
 use crate::gateway::url;
 use crate::gateway::{Face, Gateway, Phase};
 use crate::handler::SessionInfo;
@@ -32,8 +32,12 @@ use crate::metrics::label::{Refused, Task};
 use crate::router::{Held, Lease};
 use crate::session::{CloseReason, HeartbeatTimers, Session};
 
+pub(in crate::gateway) mod frames;
+pub(in crate::gateway) mod line;
+pub(in crate::gateway::clients) mod upgrade;
+
 /// Opens a session, or says why not.
-pub(super) async fn open(State(face): State<Arc<Face>>, request: Request) -> Response {
+pub(in crate::gateway) async fn open(State(face): State<Arc<Face>>, request: Request) -> Response {
     if request.method() != Method::GET {
         return ApiError::only_get().into_response();
     }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Dialect, Heard};
+use crate::gateway::clients::transport::ws::frames::FrameKind;
 use crate::gateway::data;
-use crate::gateway::frames::FrameKind;
 use crate::handler::SessionInfo;
 use crate::id::{DeviceId, MessageId, NodeName, Stamp, UserId};
 use crate::json;

@@ -19,11 +19,11 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::gateway::frames::{FrameKind, Frames, write_now};
+use crate::gateway::clients::transport::ws::frames::{FrameKind, Frames, write_now};
 use crate::session::Taken;
 
 /// A byte stream that may be written directly.
-pub(super) struct Line<I>(Arc<Mutex<Shared<I>>>);
+pub(in crate::gateway) struct Line<I>(Arc<Mutex<Shared<I>>>);
 
 struct Shared<I> {
     io: I,
@@ -36,7 +36,7 @@ struct Shared<I> {
 }
 
 /// The other end of a [`Line`].
-pub(super) trait DirectLine: Send + Sync {
+pub(in crate::gateway) trait DirectLine: Send + Sync {
     /// Writes a frame if the stream takes it at once.
     fn write(&self, kind: FrameKind, payload: Bytes) -> Taken;
     /// What is left of a write that was taken in part. From now on the task may write again.
@@ -47,7 +47,7 @@ pub(super) trait DirectLine: Send + Sync {
 
 impl<I> Line<I> {
     /// A line over `io`.
-    pub(super) fn new(io: I) -> Self {
+    pub(in crate::gateway) fn new(io: I) -> Self {
         Self(Arc::new(Mutex::new(Shared { io, torn: false, rest: None, ahead: None })))
     }
 
@@ -58,7 +58,7 @@ impl<I> Line<I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<I> {
     /// The other end.
-    pub(super) fn direct(&self) -> Arc<dyn DirectLine> {
+    pub(in crate::gateway) fn direct(&self) -> Arc<dyn DirectLine> {
         Arc::clone(&self.0) as Arc<dyn DirectLine>
     }
 }

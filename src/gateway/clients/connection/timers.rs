@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Connection;
 use super::ending::Ending;
-use crate::gateway::frames::FrameKind;
+use crate::gateway::clients::transport::ws::frames::FrameKind;
 use crate::limits;
 use crate::push::Outcome;
 use crate::receipt::Reply;

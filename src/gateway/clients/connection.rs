@@ -17,7 +17,7 @@
 //!
 //! What is decided elsewhere: which messages there are and when there are too many
 //! ([`session`](crate::session)), when to ping ([`Heartbeat`]), how frames look
-//! ([`dialect`](crate::gateway::dialect)).
+//! ([`dialect`](crate::gateway::clients::dialect)).
 
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
@@ -32,9 +32,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tracing::debug;
 
-use crate::gateway::dialect::Dialect;
-use crate::gateway::frames::Frames;
-use crate::gateway::line::DirectLine;
+use crate::gateway::clients::dialect::Dialect;
+use crate::gateway::clients::transport::ws::frames::Frames;
+use crate::gateway::clients::transport::ws::line::DirectLine;
 use crate::handle::NodeHandle;
 use crate::handler::{Handler, SessionInfo};
 use crate::limits;

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::*;
-use crate::gateway::dialect;
-use crate::gateway::line::Line;
-use crate::gateway::upgrade::socket_config;
+use crate::gateway::clients::dialect;
+use crate::gateway::clients::transport::ws::line::Line;
+use crate::gateway::clients::transport::ws::upgrade::socket_config;
 use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::KeyHasher;
 use crate::push::{Message, Outcome, Payload};

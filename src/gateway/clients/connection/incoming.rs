@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::ending::Ending;
 use super::{Connection, call};
-use crate::gateway::dialect::Heard;
+use crate::gateway::clients::dialect::Heard;
 use crate::metrics::label::ClientError;
 use crate::push::{Payload, PayloadKind};
 use crate::session::CloseReason;

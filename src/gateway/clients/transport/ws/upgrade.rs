@@ -19,7 +19,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::gateway::dialect::{self, Dialect};
+use crate::gateway::clients::dialect::{self, Dialect};
 use crate::gateway::error::ApiError;
 use crate::gateway::head::lists;
 
@@ -93,7 +93,7 @@ impl Upgrade {
 }
 
 /// How sockets read and write.
-pub(super) fn socket_config(message_bytes_max: usize) -> WebSocketConfig {
+pub(in crate::gateway::clients) fn socket_config(message_bytes_max: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)

@@ -8,7 +8,7 @@
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
-use crate::gateway::frames::FrameKind;
+use crate::gateway::clients::transport::ws::frames::FrameKind;
 use crate::gateway::head::lists;
 use crate::handler::SessionInfo;
 use crate::id::Stamp;
@@ -17,7 +17,7 @@ use crate::push::{Message, Payload};
 use crate::token::ResumeKey;
 
 mod plain;
-pub(super) mod v1;
+pub(in crate::gateway) mod v1;
 
 /// What one client speaks.
 pub(super) trait Dialect: Send + Sync {

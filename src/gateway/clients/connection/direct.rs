@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::gateway::dialect::Dialect;
-use crate::gateway::line::DirectLine;
+use crate::gateway::clients::dialect::Dialect;
+use crate::gateway::clients::transport::ws::line::DirectLine;
 use crate::metrics::Metrics;
 use crate::metrics::label::Writer;
 use crate::push::Message;

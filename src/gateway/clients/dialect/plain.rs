@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Dialect, Heard};
-use crate::gateway::frames::FrameKind;
+use crate::gateway::clients::transport::ws::frames::FrameKind;
 use crate::handler::SessionInfo;
 use crate::id::Stamp;
 use crate::push::{Message, Payload, PayloadKind};

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpC
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FrameKind {
+pub(in crate::gateway) enum FrameKind {
     /// UTF-8.
     Text,
     /// Anything.
@@ -32,7 +32,7 @@ pub(super) enum FrameKind {
 
 /// A queue of frames, as the bytes that are left to write.
 #[derive(Default)]
-pub(super) struct Frames {
+pub(in crate::gateway) struct Frames {
     chunks: VecDeque<Bytes>,
     /// Headers and short payloads that are not a chunk yet.
     tail: BytesMut,
@@ -44,7 +44,7 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Adds a frame.
-    pub(super) fn push(&mut self, kind: FrameKind, payload: Bytes) {
+    pub(in crate::gateway) fn push(&mut self, kind: FrameKind, payload: Bytes) {
         let header = Header::new(kind, payload.len());
         self.tail.extend_from_slice(header.as_slice());
         self.bytes += header.as_slice().len() + payload.len();
@@ -57,7 +57,7 @@ impl Frames {
     }
 
     /// Adds frames that follow these.
-    pub(super) fn append(&mut self, mut others: Frames) {
+    pub(in crate::gateway) fn append(&mut self, mut others: Frames) {
         self.seal();
         others.seal();
         self.bytes += others.bytes;
@@ -65,17 +65,20 @@ impl Frames {
     }
 
     /// Whether all is written.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::gateway) fn is_empty(&self) -> bool {
         self.bytes == 0 && !self.begun
     }
 
     /// Bytes that are left to write.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::gateway) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Writes what is queued and flushes it. Cancel-safe: a later call goes on where this one was.
-    pub(super) async fn write_to<S>(&mut self, socket: &mut WebSocketStream<S>) -> Result<(), Error>
+    pub(in crate::gateway) async fn write_to<S>(
+        &mut self,
+        socket: &mut WebSocketStream<S>,
+    ) -> Result<(), Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -131,7 +134,7 @@ impl Buf for Frames {
 ///
 /// # Errors
 /// What is left of the frame, or nothing if the stream took nothing.
-pub(super) fn write_now<S: AsyncWrite + Unpin>(
+pub(in crate::gateway) fn write_now<S: AsyncWrite + Unpin>(
     stream: &mut S,
     cx: &mut Context<'_>,
     kind: FrameKind,

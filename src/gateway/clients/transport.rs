@@ -1,0 +1,3 @@
+//! The ways on which clients are connected: one folder for each.
+
+pub(in crate::gateway) mod ws;
