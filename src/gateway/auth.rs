@@ -1,22 +1,18 @@
-//! Who may call: API keys of backends, tokens and origins of clients.
+//! Which backends may call: those with an API key.
 //!
 //! An API key is compared by its SHA-256 and in constant time, against all keys in turn, so that
 //! neither its content nor its length nor its place in the list shows in the time of the answer.
-//! Client tokens and resume tokens are checked in [`token`](crate::token). Credentials are never
-//! logged.
+//! What clients show is checked in [`admission`](crate::gateway::clients::admission). Credentials are
+//! never logged.
 
 use axum::http::{HeaderMap, header};
 use ring::digest::{Digest, SHA256, digest};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::{AuthConfig, Origin};
+use crate::config::AuthConfig;
+use crate::gateway::Face;
 use crate::gateway::error::ApiError;
-use crate::gateway::url::{FromQuery, Query};
-use crate::gateway::{Face, Gateway};
-use crate::id::{DeviceId, SessionKey, Stamp, UserId};
-use crate::metrics::Metrics;
 use crate::metrics::label::Credential;
-use crate::token::{ResumeKey, Resumed, TokenVerifier};
 
 /// The API keys of a node.
 pub(super) struct ApiKeys {
@@ -67,160 +63,43 @@ pub(super) fn api_key(face: &Face, headers: &HeaderMap) -> Result<(), ApiError> 
     })
 }
 
-/// What the URL of `/v1/ws` says. Other parameters are the application's and ignored.
-#[derive(Default)]
-pub(super) struct ConnectParams {
-    /// The client's token; for browsers, which can not set headers.
-    token: Option<String>,
-    /// Development: the user.
-    user: Option<String>,
-    /// The device.
-    device: Option<String>,
-    /// The resume token of the connection that this one replaces.
-    resume: Option<String>,
-}
-
-impl FromQuery for ConnectParams {
-    const SHARED: bool = true;
-
-    fn from_query(query: &mut Query) -> Result<Self, ApiError> {
-        Ok(Self {
-            token: query.take("token")?,
-            user: query.take("user")?,
-            device: query.take("device")?,
-            resume: query.take("resume")?,
-        })
-    }
-}
-
-/// A client that may connect.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Client {
-    /// Whose session it is going to be.
-    pub(super) key: SessionKey,
-    /// When its token expires.
-    pub(super) expires_unix_ms: Option<u64>,
-    /// What the session was claimed with that it resumes.
-    pub(super) resumed: Option<Stamp>,
-}
-
-/// Admits a client by its origin, its token, its resume token and its choice of device.
-pub(super) fn client(
-    gateway: &Gateway,
-    headers: &HeaderMap,
-    params: ConnectParams,
-) -> Result<Client, ApiError> {
-    let admission = Admission {
-        auth: &gateway.config.auth,
-        tokens: &gateway.tokens,
-        resume: &gateway.resume,
-        now_ms: gateway.clock.now_ms(),
-        metrics: &gateway.metrics,
-    };
-    admission.origin(headers)?;
-    admission.client(headers, params, || gateway.entropy.device())
-}
-
-struct Admission<'a> {
-    auth: &'a AuthConfig,
-    tokens: &'a TokenVerifier,
-    resume: &'a ResumeKey,
-    now_ms: u64,
-    metrics: &'a Metrics,
-}
-
-impl Admission<'_> {
-    fn origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) }; // Not a browser.
-        let sent = origin.to_str().ok().and_then(|sent| sent.parse::<Origin>().ok());
-        let listed = |sent: &Origin| self.auth.origins.iter().any(|listed| listed.allows(sent));
-        if self.auth.origins.is_empty() || sent.is_some_and(|sent| listed(&sent)) {
-            return Ok(());
-        }
-        self.count(Credential::Origin);
-        Err(ApiError::forbidden("this origin may not connect: add it with --origin"))
-    }
-
-    fn client(
-        &self,
-        headers: &HeaderMap,
-        params: ConnectParams,
-        random_device: impl FnOnce() -> DeviceId,
-    ) -> Result<Client, ApiError> {
-        let chosen = params.device.map(DeviceId::new).transpose()?;
-        let (user, bound, expires_unix_ms) = match params.token.as_deref().or_else(|| bearer(headers)) {
-            Some(token) => self.token(token, params.user.as_deref())?,
-            None => (self.user(params.user)?, None, None),
-        };
-        if bound.is_some() && chosen.is_some() && bound != chosen {
-            let message = "the token is bound to another device: leave ?device= out, or get a token for it";
-            return Err(ApiError::forbidden(message));
-        }
-        let named = bound.or(chosen);
-        let Some(token) = params.resume else {
-            let device = named.unwrap_or_else(random_device);
-            return Ok(Client { key: SessionKey::new(user, device), expires_unix_ms, resumed: None });
-        };
-        let Resumed { device, stamp } = self.resumed(&user, named, &token)?;
-        Ok(Client { key: SessionKey::new(user, device), expires_unix_ms, resumed: Some(stamp) })
-    }
-
-    /// What a resume token of `user` says, if it is of the device that is named, or none is.
-    fn resumed(&self, user: &UserId, named: Option<DeviceId>, token: &str) -> Result<Resumed, ApiError> {
-        let resumed = self.resume.verify(user, token).map_err(|error| {
-            self.count(Credential::Resume);
-            ApiError::bad_resume(error.to_string())
-        })?;
-        if named.is_some_and(|named| named != resumed.device) {
-            return Err(ApiError::forbidden(
-                "the resume token is of another device: leave ?resume= out, or name the device of its welcome",
-            ));
-        }
-        Ok(resumed)
-    }
-
-    fn token(
-        &self,
-        token: &str,
-        named: Option<&str>,
-    ) -> Result<(UserId, Option<DeviceId>, Option<u64>), ApiError> {
-        let token = self.tokens.verify(token, self.now_ms).map_err(|error| {
-            self.count(error.label());
-            ApiError::unauthorized(error.to_string())
-        })?;
-        if named.is_some_and(|named| named != token.user.as_str()) {
-            return Err(ApiError::forbidden("the token is of another user: leave ?user= out"));
-        }
-        Ok((token.user, token.device, Some(token.expires_unix_ms)))
-    }
-
-    /// The user of a client without token.
-    fn user(&self, named: Option<String>) -> Result<UserId, ApiError> {
-        let message = match (self.auth.dev, named) {
-            (true, Some(user)) => return Ok(UserId::new(user)?),
-            (true, None) => "say who connects: ?user=NAME (this node runs with --dev), or a token",
-            (false, Some(_)) => {
-                "?user= without a token is for nodes that run with --dev: \
-                 pass a signed token as ?token= or as `Authorization: Bearer TOKEN`"
-            }
-            (false, None) => {
-                "a client needs a signed token: pass it as ?token= or as `Authorization: Bearer TOKEN`"
-            }
-        };
-        self.count(Credential::TokenMissing);
-        Err(ApiError::unauthorized(message))
-    }
-
-    fn count(&self, kind: Credential) {
-        self.metrics.auth_failures.with(kind).increment(1);
-    }
-}
-
 /// The credential of an `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, credential) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim())
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+    use crate::config::Secret;
+
+    fn headers(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap())])
+    }
+
+    fn keys(dev: bool) -> ApiKeys {
+        let api_keys = vec![Secret::new("first"), Secret::new("second")];
+        ApiKeys::new(&AuthConfig { dev, api_keys, ..AuthConfig::default() })
+    }
+
+    #[test]
+    fn any_of_the_api_keys_is_accepted_and_nothing_else() {
+        for accepted in ["Bearer first", "bearer second", "BEARER  second "] {
+            assert!(keys(false).check(&headers(accepted)).is_ok(), "{accepted}");
+        }
+        for refused in ["Bearer", "Bearer ", "Bearer firs", "Bearer firstsecond", "Basic first", "first"] {
+            assert!(keys(false).check(&headers(refused)).is_err(), "{refused}");
+        }
+        assert_eq!(keys(false).check(&HeaderMap::new()).unwrap_err().0, Credential::KeyMissing);
+        assert!(keys(true).check(&HeaderMap::new()).is_ok(), "development needs no key");
+    }
+
+    #[test]
+    fn a_node_without_api_keys_accepts_none() {
+        let keys = ApiKeys::new(&AuthConfig::default());
+        assert_eq!(keys.check(&headers("Bearer x")).unwrap_err().0, Credential::KeyWrong);
+    }
+}

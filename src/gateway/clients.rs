@@ -8,7 +8,7 @@
 //! `admission` decides who is let in. A `transport` carries a client's bytes, and knows how they are
 //! framed. `connection` is the task of one client. A `dialect` says what messages and frames mean.
 
-mod admission;
+pub(super) mod admission;
 mod connection;
 pub(super) mod dialect;
 pub(super) mod transport;

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::gateway::api::{self, ListParams};
-use crate::gateway::auth::ConnectParams;
+use crate::gateway::clients::admission::credentials::ConnectParams;
 use crate::gateway::clients::dialect::v1::{self, Inbound};
 use crate::gateway::url::{Params, SessionPath, UserPath};
 use crate::id::{DeviceId, MessageId, UserId};

@@ -1,3 +1,4 @@
 //! Who is let in.
 
+pub(in crate::gateway) mod credentials;
 pub(super) mod takeover;

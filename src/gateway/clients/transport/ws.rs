@@ -17,8 +17,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, debug, debug_span};
 
-use crate::gateway::auth;
-use crate::gateway::clients::admission::takeover;
+use crate::gateway::clients::admission::{credentials, takeover};
 use crate::gateway::clients::connection::{Connection, Setup, close_frame, linger};
 use crate::gateway::clients::transport::ws::line::DirectLine;
 use crate::gateway::clients::transport::ws::upgrade::Upgrade;
@@ -55,7 +54,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let upgrade = Upgrade::new(&mut parts, &body)?;
     ready(gateway)?;
-    let client = auth::client(gateway, &parts.headers, url::params(&parts.uri)?)?;
+    let client = credentials::client(gateway, &parts.headers, url::params(&parts.uri)?)?;
     takeover::admit(gateway, &client.key, client.resumed)?;
     // Held for as long as the socket is open, so that the server knows when it is not.
     let slot = parts.extensions.remove::<ConnectionSlot>();

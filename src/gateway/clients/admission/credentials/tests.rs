@@ -1,6 +1,6 @@
-//! Who is let in, who is not, and what they are told.
+//! Which clients show what they need, which do not, and what those are told.
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, header};
 
 use super::*;
 use crate::config::Secret;
@@ -8,29 +8,6 @@ use crate::token::{Claims, sign_hs256};
 
 fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
     HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
-}
-
-fn keys(dev: bool) -> ApiKeys {
-    let api_keys = vec![Secret::new("first"), Secret::new("second")];
-    ApiKeys::new(&AuthConfig { dev, api_keys, ..AuthConfig::default() })
-}
-
-#[test]
-fn any_of_the_api_keys_is_accepted_and_nothing_else() {
-    for accepted in ["Bearer first", "bearer second", "BEARER  second "] {
-        assert!(keys(false).check(&headers(header::AUTHORIZATION, accepted)).is_ok(), "{accepted}");
-    }
-    for refused in ["Bearer", "Bearer ", "Bearer firs", "Bearer firstsecond", "Basic first", "first"] {
-        assert!(keys(false).check(&headers(header::AUTHORIZATION, refused)).is_err(), "{refused}");
-    }
-    assert_eq!(keys(false).check(&HeaderMap::new()).unwrap_err().0, Credential::KeyMissing);
-    assert!(keys(true).check(&HeaderMap::new()).is_ok(), "development needs no key");
-}
-
-#[test]
-fn a_node_without_api_keys_accepts_none() {
-    let keys = ApiKeys::new(&AuthConfig::default());
-    assert_eq!(keys.check(&headers(header::AUTHORIZATION, "Bearer x")).unwrap_err().0, Credential::KeyWrong);
 }
 
 struct Case {
@@ -54,9 +31,9 @@ impl Case {
         Self { auth, tokens, resume: ResumeKey::new(&[7; 32]), metrics: Metrics::new() }
     }
 
-    fn admission(&self) -> Admission<'_> {
+    fn verification(&self) -> Verification<'_> {
         let Self { auth, tokens, resume, metrics } = self;
-        Admission { auth, tokens, resume, now_ms: 1_000, metrics }
+        Verification { auth, tokens, resume, now_ms: 1_000, metrics }
     }
 
     fn connect(&self, headers: &HeaderMap, query: &[(&str, &str)]) -> Result<Client, &'static str> {
@@ -68,7 +45,7 @@ impl Case {
             resume: find("resume"),
         };
         let random = || DeviceId::new("random").unwrap();
-        self.admission().client(headers, params, random).map_err(|error| error.code())
+        self.verification().client(headers, params, random).map_err(|error| error.code())
     }
 
     /// Refused credentials of any kind.
@@ -186,7 +163,7 @@ fn a_bad_token_is_refused_also_in_development_and_is_counted() {
 #[test]
 fn a_browser_connects_from_a_listed_origin_only() {
     let case = Case::new(false);
-    let origin = |value| case.admission().origin(&headers(header::ORIGIN, value));
+    let origin = |value| case.verification().origin(&headers(header::ORIGIN, value));
     for listed in ["https://app.example", "HTTPS://app.example:443", "https://a.app.example"] {
         assert!(origin(listed).is_ok(), "{listed}");
     }
@@ -194,7 +171,7 @@ fn a_browser_connects_from_a_listed_origin_only() {
         assert_eq!(origin(other).unwrap_err().code(), "forbidden", "{other}");
     }
     assert_eq!(origin("https://app.example.evil").unwrap_err().code(), "forbidden");
-    assert!(case.admission().origin(&HeaderMap::new()).is_ok(), "only browsers send an origin");
+    assert!(case.verification().origin(&HeaderMap::new()).is_ok(), "only browsers send an origin");
 }
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
