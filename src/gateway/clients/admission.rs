@@ -1,4 +1,103 @@
-//! Who is let in.
+//! Whether a client is let in, whatever it is connected by.
+//!
+//! ```text
+//!   ready? ─► origin, token, device ─► policy ─► node's limit ─► claim ─► still ready? ─► Admitted
+//! ```
+//!
+//! A transport asks [`admit`] with what the client said, and gets all that it needs to serve the client, or
+//! what to tell it. The key is claimed before the client is told that it is connected: a push that
+//! follows the client's own knowledge finds it. Whether a request is one of a transport at all is that
+//! transport's business, and so is how the client is told.
+
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
+use tokio::time::Instant;
+
+use crate::gateway::clients::dialect::{self, Dialect};
+use crate::gateway::error::ApiError;
+use crate::gateway::{Gateway, Phase, url};
+use crate::router::{Held, Lease};
 
 pub(in crate::gateway) mod credentials;
-pub(super) mod takeover;
+mod takeover;
+
+/// What a client says that wants to be let in.
+pub(super) struct Asking<'a> {
+    /// Who it is stands in the query.
+    pub(super) uri: &'a Uri,
+    /// Or here.
+    pub(super) headers: &'a HeaderMap,
+    /// Whether the client speaks the dialect of that name.
+    pub(super) offers: &'a (dyn Fn(&str) -> bool + Sync),
+}
+
+/// A client that is let in.
+pub(super) struct Admitted {
+    /// Its right to be its key's session, with a place among the connections of the node. Dropped when
+    /// the connection is over.
+    pub(super) lease: Lease,
+    /// Since when it may have been pushed to.
+    pub(super) asked: Instant,
+    /// What it speaks.
+    pub(super) dialect: &'static dyn Dialect,
+    /// When its token expires.
+    pub(super) expires_unix_ms: Option<u64>,
+}
+
+/// Why a client is not let in.
+pub(super) enum Refusal {
+    /// The node has as many connections as it may have.
+    Full {
+        /// What the client speaks, if it is told so in its own words.
+        dialect: &'static dyn Dialect,
+    },
+    /// Anything else.
+    Error(ApiError),
+}
+
+/// Lets a client in, or says why not.
+///
+/// # Errors
+/// What to tell the client, which has no session.
+pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admitted, Refusal> {
+    ready(gateway)?;
+    let client = credentials::client(gateway, asking.headers, url::params(asking.uri)?)?;
+    takeover::admit(gateway, &client.key, client.resumed)?;
+    let dialect = dialect::offered(asking.offers);
+    let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full { dialect }) };
+    let asked = Instant::now();
+    let opened = gateway.router.open(client.key, client.resumed, permit).await;
+    let lease = opened.map_err(|Held| ApiError::session_exists())?;
+    // Whoever drains sets the phase first and then closes what is registered. The session is
+    // registered now: either it is found there, or the phase is found here.
+    ready(gateway)?;
+    Ok(Admitted { lease, asked, dialect, expires_unix_ms: client.expires_unix_ms })
+}
+
+/// Counts a client that is not let in, and says why.
+pub(super) fn refuse(gateway: &Gateway, error: ApiError) -> Response {
+    gateway.metrics.connections_refused.with(error.label()).increment(1);
+    error.into_response()
+}
+
+fn ready(gateway: &Gateway) -> Result<(), ApiError> {
+    let phase = *gateway.phase.borrow();
+    if phase == Phase::Ready { Ok(()) } else { Err(ApiError::not_ready(phase.as_str())) }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Refusal::Error(error)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full { .. } => {
+                ApiError::overloaded("this node has as many connections as it may have: use another node")
+            }
+            Refusal::Error(error) => error,
+        }
+    }
+}

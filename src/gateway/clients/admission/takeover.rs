@@ -16,11 +16,7 @@ use crate::id::{SessionKey, Stamp};
 
 /// Admits a client that wants to be the session `key`, and `resumed` the one that was claimed with
 /// that stamp.
-pub(in crate::gateway::clients) fn admit(
-    gateway: &Gateway,
-    key: &SessionKey,
-    resumed: Option<Stamp>,
-) -> Result<(), ApiError> {
+pub(super) fn admit(gateway: &Gateway, key: &SessionKey, resumed: Option<Stamp>) -> Result<(), ApiError> {
     let (config, replica) = (&gateway.config, &gateway.replica);
     let sessions_max = config.limits.max_sessions_per_user;
     let (shown, device) = (replica.user(&key.user), replica.hasher().device(&key.device));

@@ -1,12 +1,12 @@
 //! `GET /v1/ws`: from a client's request to its session.
 //!
 //! ```text
-//!   handshake? ─► ready? ─► origin, token, device ─► policy ─► node's limit ─► claim ─► 101
+//!   handshake? ─► admission ─► 101 ─► connection
+//!                     └─ full ─► 101 ─► close
 //! ```
 //!
-//! The key is claimed before the client is told that it is connected: a push that follows the
-//! client's own knowledge finds it. A node that is full completes the handshake and closes with
-//! 1013, because a browser can not read the status of a refused one.
+//! Whether the client is let in is decided by [`admission`]. A node that is full completes the
+//! handshake and closes with 1013, because a browser can not read the status of a refused one.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,18 +17,17 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, debug, debug_span};
 
-use crate::gateway::clients::admission::{credentials, takeover};
+use crate::gateway::clients::admission::{self, Admitted, Asking, Refusal};
 use crate::gateway::clients::connection::{Connection, Setup, close_frame, linger};
+use crate::gateway::clients::dialect::Dialect;
 use crate::gateway::clients::transport::ws::line::DirectLine;
-use crate::gateway::clients::transport::ws::upgrade::Upgrade;
+use crate::gateway::clients::transport::ws::upgrade::{Upgrade, offers};
 use crate::gateway::error::ApiError;
 use crate::gateway::serve::ConnectionSlot;
-use crate::gateway::url;
-use crate::gateway::{Face, Gateway, Phase};
+use crate::gateway::{Face, Gateway};
 use crate::handler::SessionInfo;
 use crate::limits;
 use crate::metrics::label::{Refused, Task};
-use crate::router::{Held, Lease};
 use crate::session::{CloseReason, HeartbeatTimers, Session};
 
 pub(in crate::gateway) mod frames;
@@ -40,60 +39,39 @@ pub(in crate::gateway) async fn open(State(face): State<Arc<Face>>, request: Req
     if request.method() != Method::GET {
         return ApiError::only_get().into_response();
     }
-    match accept(&face, request).await {
-        Ok(response) => response,
-        Err(error) => {
-            face.gateway.metrics.connections_refused.with(error.label()).increment(1);
-            error.into_response()
-        }
-    }
+    accept(&face, request).await.unwrap_or_else(|error| admission::refuse(&face.gateway, error))
 }
 
 async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let gateway = &face.gateway;
     let (mut parts, body) = request.into_parts();
     let upgrade = Upgrade::new(&mut parts, &body)?;
-    ready(gateway)?;
-    let client = credentials::client(gateway, &parts.headers, url::params(&parts.uri)?)?;
-    takeover::admit(gateway, &client.key, client.resumed)?;
     // Held for as long as the socket is open, so that the server knows when it is not.
     let slot = parts.extensions.remove::<ConnectionSlot>();
     let line = parts.extensions.remove::<Arc<dyn DirectLine>>();
-    let Ok(permit) = gateway.registry.permit() else { return farewell(face, upgrade, slot) };
-    let asked = Instant::now();
+    let offers = |subprotocol: &str| offers(&parts.headers, subprotocol);
+    let asking = Asking { uri: &parts.uri, headers: &parts.headers, offers: &offers };
+    let admitted = match admission::admit(gateway, asking).await {
+        Ok(admitted) => admitted,
+        Err(Refusal::Full { dialect }) => return farewell(face, upgrade, dialect, slot),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let response = upgrade.response(admitted.dialect);
     // A root of its own: the request is over long before the session.
-    let span = debug_span!(parent: None, "session", key = %client.key);
-    let opened = gateway.router.open(client.key, client.resumed, permit).await;
-    let lease = opened.map_err(|Held| ApiError::session_exists())?;
-    // Whoever drains sets the phase first and then closes what is registered. The session is
-    // registered now: either it is found there, or the phase is found here.
-    ready(gateway)?;
-    let response = upgrade.response();
+    let span = debug_span!(parent: None, "session", key = %admitted.lease.session().names());
     let vitals = gateway.vitals.clone();
     let gateway = Arc::clone(gateway);
     let session = async move {
-        run(&gateway, upgrade, asked, line, lease, client.expires_unix_ms).await;
+        run(&gateway, upgrade, line, admitted).await;
         drop(slot);
     };
     tokio::spawn(async move { vitals.contained(Task::Session, session.instrument(span)).await });
     Ok(response)
 }
 
-fn ready(gateway: &Gateway) -> Result<(), ApiError> {
-    let phase = *gateway.phase.borrow();
-    if phase == Phase::Ready { Ok(()) } else { Err(ApiError::not_ready(phase.as_str())) }
-}
-
-/// Runs the session, which may be pushed to since `asked`, to its end. Dropping the lease, wherever that happens, releases the key.
-async fn run(
-    gateway: &Gateway,
-    upgrade: Upgrade,
-    asked: Instant,
-    line: Option<Arc<dyn DirectLine>>,
-    lease: Lease,
-    expires_unix_ms: Option<u64>,
-) {
-    let dialect = upgrade.dialect;
+/// Runs the session to its end. Dropping the lease, wherever that happens, releases the key.
+async fn run(gateway: &Gateway, upgrade: Upgrade, line: Option<Arc<dyn DirectLine>>, admitted: Admitted) {
+    let Admitted { lease, asked, dialect, expires_unix_ms } = admitted;
     // Until the answer is out nobody watches the session; a client that does not take it must not
     // hold the key.
     let upgraded = upgrade.socket(gateway.config.limits.max_client_message_bytes);
@@ -145,15 +123,18 @@ async fn until_taken<T>(upgraded: impl Future<Output = T>, session: &Session, si
 }
 
 /// Completes the handshake only to say: come back later.
-fn farewell(face: &Face, upgrade: Upgrade, slot: Option<ConnectionSlot>) -> Result<Response, ApiError> {
+fn farewell(
+    face: &Face,
+    upgrade: Upgrade,
+    dialect: &'static dyn Dialect,
+    slot: Option<ConnectionSlot>,
+) -> Result<Response, ApiError> {
     let Ok(place) = Arc::clone(&face.farewells).try_acquire_owned() else {
-        return Err(ApiError::overloaded(
-            "this node has as many connections as it may have: use another node",
-        ));
+        return Err(Refusal::Full { dialect }.into());
     };
     let gateway = &face.gateway;
     gateway.metrics.connections_refused.with(Refused::Full).increment(1);
-    let response = upgrade.response();
+    let response = upgrade.response(dialect);
     let retry_ms = gateway.entropy.between(limits::RETRY_MS.0, limits::RETRY_MS.1);
     let message_bytes_max = gateway.config.limits.max_client_message_bytes;
     tokio::spawn(async move {

@@ -8,7 +8,7 @@
 
 use axum::body::{Body, HttpBody};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -19,7 +19,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::gateway::clients::dialect::{self, Dialect};
+use crate::gateway::clients::dialect::Dialect;
 use crate::gateway::error::ApiError;
 use crate::gateway::head::lists;
 
@@ -30,8 +30,6 @@ pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 pub(super) struct Upgrade {
     accept: String,
     pending: OnUpgrade,
-    /// What the client speaks.
-    pub(super) dialect: &'static dyn Dialect,
 }
 
 impl Upgrade {
@@ -62,15 +60,14 @@ impl Upgrade {
             ));
         }
         let accept = derive_accept_key(key.as_bytes());
-        let dialect = dialect::offered(headers);
         let Some(pending) = parts.extensions.remove::<OnUpgrade>() else {
             return Err(ApiError::upgrade_required("a WebSocket needs a connection of HTTP/1.1"));
         };
-        Ok(Self { accept, pending, dialect })
+        Ok(Self { accept, pending })
     }
 
-    /// The answer that completes the handshake.
-    pub(super) fn response(&self) -> Response {
+    /// The answer that completes the handshake with a client that is going to be spoken to in `dialect`.
+    pub(super) fn response(&self, dialect: &dyn Dialect) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
@@ -78,7 +75,7 @@ impl Upgrade {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         let accept = HeaderValue::from_str(&self.accept).expect("base64 is a valid header value");
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        if let Some(name) = self.dialect.subprotocol() {
+        if let Some(name) = dialect.subprotocol() {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
         }
         response
@@ -90,6 +87,11 @@ impl Upgrade {
         let config = socket_config(message_bytes_max);
         Ok(WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await)
     }
+}
+
+/// Whether a client with these headers offers the subprotocol of that name.
+pub(super) fn offers(headers: &HeaderMap, subprotocol: &str) -> bool {
+    lists(headers, header::SEC_WEBSOCKET_PROTOCOL, |token| token == subprotocol)
 }
 
 /// How sockets read and write.
@@ -153,6 +155,22 @@ mod tests {
             ("sec-websocket-version", "13"),
         ];
         assert_eq!(attempt(&keyless).err(), Some("bad_request"));
+    }
+
+    #[test]
+    fn a_subprotocol_is_offered_by_its_exact_name_in_any_of_the_headers() {
+        let offers = |protocols: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for protocol in protocols {
+                headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+            }
+            offers(&headers, "pushmesh.v1")
+        };
+        assert!(offers(&["graphql-ws, pushmesh.v1"]));
+        assert!(offers(&["other", "pushmesh.v1"]));
+        for none in [&[][..], &["PUSHMESH.V1"], &["pushmesh.v2, mqtt"]] {
+            assert!(!offers(none), "{none:?}");
+        }
     }
 
     #[test]
