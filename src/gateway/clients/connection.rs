@@ -33,6 +33,7 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tracing::debug;
 
 use crate::gateway::clients::dialect::Dialect;
+use crate::gateway::clients::transport::ws::closing::{drain, linger};
 use crate::gateway::clients::transport::ws::frames::Frames;
 use crate::gateway::clients::transport::ws::line::DirectLine;
 use crate::handle::NodeHandle;
@@ -52,10 +53,8 @@ mod incoming;
 mod tests;
 mod timers;
 
-pub(super) use ending::{close_frame, linger};
-
 use direct::Direct;
-use ending::{Ending, drain};
+use ending::Ending;
 use timers::{Due, arm};
 
 /// What a connection has to know.

@@ -1,19 +1,14 @@
-//! How a connection ends: what the client is told, and that it gets to know.
-//!
-//! A socket that is dropped while the client's bytes are unread is reset, and a reset destroys
-//! what the client has not read yet. So after the close frame the client's bytes are read and
-//! thrown away until it closes its side, or for [`CLOSE_TIMEOUT`](limits::CLOSE_TIMEOUT).
+//! How a connection ends, and what the client is told.
 
 use futures_util::StreamExt;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tracing::debug;
 
 use super::Connection;
+use crate::gateway::clients::transport::ws::closing::close_frame;
 use crate::limits;
 use crate::metrics::label::{ClientError, Label as _};
 use crate::session::CloseReason;
@@ -112,41 +107,3 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let _ = timeout(limits::CLOSE_TIMEOUT, answer).await;
     }
 }
-
-/// A close frame. The text is cut to what fits.
-pub(in crate::gateway) fn close_frame(code: u16, text: &str) -> CloseFrame {
-    let mut cut = text.len().min(CLOSE_TEXT_BYTES_MAX);
-    while !text.is_char_boundary(cut) {
-        cut -= 1;
-    }
-    CloseFrame { code: code.into(), reason: text[..cut].into() }
-}
-
-/// Reads and throws away until the client closes its side, for a bounded time.
-pub(in crate::gateway) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) {
-    let until_closed = async {
-        while let Some(frame) = socket.next().await {
-            if matches!(frame, Err(Error::Io(_))) {
-                return;
-            }
-        }
-        // Either the closing handshake is complete, or the library gave up over what it can not
-        // read and the client does not know yet that nobody listens.
-        drain(socket.get_mut()).await;
-    };
-    let _ = timeout(limits::CLOSE_TIMEOUT, until_closed).await;
-}
-
-/// The same below the level of frames.
-pub(super) async fn drain<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
-    let until_closed = async {
-        if stream.shutdown().await.is_ok() {
-            let mut waste = [0; 1_024];
-            while stream.read(&mut waste).await.is_ok_and(|read| read > 0) {}
-        }
-    };
-    let _ = timeout(limits::CLOSE_TIMEOUT, until_closed).await;
-}
-
-/// Source: RFC 6455 section 5.5, a control frame has 125 bytes, two of them the code.
-const CLOSE_TEXT_BYTES_MAX: usize = 123;

@@ -602,10 +602,5 @@ async fn a_session_that_is_written_to_directly_is_not_idle() {
     assert_eq!(started.elapsed().as_secs(), 100);
 }
 
-#[test]
-fn a_close_text_is_cut_between_characters() {
-    assert_eq!(close_frame(1008, &"ü".repeat(100)).reason.len(), 122);
-}
-
 /// The limit of the client's messages in these tests.
 const MESSAGE_BYTES_MAX: usize = 1_000;

@@ -18,8 +18,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::clients::admission::{self, Admitted, Asking, Refusal};
-use crate::gateway::clients::connection::{Connection, Setup, close_frame, linger};
+use crate::gateway::clients::connection::{Connection, Setup};
 use crate::gateway::clients::dialect::Dialect;
+use crate::gateway::clients::transport::ws::closing::{close_frame, linger};
 use crate::gateway::clients::transport::ws::line::DirectLine;
 use crate::gateway::clients::transport::ws::upgrade::{Upgrade, offers};
 use crate::gateway::error::ApiError;
@@ -30,6 +31,7 @@ use crate::limits;
 use crate::metrics::label::{Refused, Task};
 use crate::session::{CloseReason, HeartbeatTimers, Session};
 
+pub(in crate::gateway::clients) mod closing;
 pub(in crate::gateway) mod frames;
 pub(in crate::gateway) mod line;
 pub(in crate::gateway::clients) mod upgrade;
