@@ -41,6 +41,7 @@ use crate::handler::{Handler, SessionInfo};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::metrics::label::{Task, Writer};
+use crate::push::Payload;
 use crate::session::{CloseReason, Heartbeat, HeartbeatTimers, Outgoing, Session, Work};
 use crate::token::ResumeKey;
 use crate::vital::{self, Vitals};
@@ -286,8 +287,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn write(&mut self, batch: Vec<Outgoing>) {
         debug_assert!(self.batch.is_empty(), "one batch is written at a time");
         for outgoing in &batch {
-            let (kind, payload) = self.setup.dialect.message(&outgoing.message);
-            self.frames.push(kind, payload);
+            let Payload { kind, bytes } = self.setup.dialect.message(&outgoing.message);
+            self.frames.push(kind.into(), bytes);
         }
         self.batch = batch;
         self.writer = Writer::Task;
@@ -326,8 +327,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.due.stall = None;
                 self.setup.metrics.connections_opened.increment(1);
                 let Setup { dialect, info, resume, .. } = &self.setup;
-                if let Some((kind, welcome)) = dialect.welcome(info, self.session.stamp(), resume) {
-                    self.frames.push(kind, welcome);
+                if let Some(Payload { kind, bytes }) = dialect.welcome(info, self.session.stamp(), resume) {
+                    self.frames.push(kind.into(), bytes);
                 }
                 self.pay_ping();
             }

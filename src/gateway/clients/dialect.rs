@@ -5,9 +5,6 @@
 //! | none | `plain.rs`: bare payloads |
 //! | `pushmesh.v1` | `v1.rs`: JSON envelopes |
 
-use bytes::Bytes;
-
-use crate::gateway::clients::transport::ws::frames::FrameKind;
 use crate::handler::SessionInfo;
 use crate::id::Stamp;
 use crate::metrics::label::ClientError;
@@ -23,10 +20,10 @@ pub(super) trait Dialect: Send + Sync {
     fn subprotocol(&self) -> Option<&'static str>;
 
     /// The first frame of a session, if there is one. `resume` signs what the client comes back with.
-    fn welcome(&self, info: &SessionInfo, stamp: Stamp, resume: &ResumeKey) -> Option<(FrameKind, Bytes)>;
+    fn welcome(&self, info: &SessionInfo, stamp: Stamp, resume: &ResumeKey) -> Option<Payload>;
 
     /// The frame of a message.
-    fn message(&self, pushed: &Message) -> (FrameKind, Bytes);
+    fn message(&self, pushed: &Message) -> Payload;
 
     /// What a frame of the client means.
     fn heard(&self, payload: Payload) -> Heard;
@@ -42,14 +39,14 @@ pub(super) enum Heard {
     /// Something that is answered here.
     Question {
         /// With this.
-        answer: (FrameKind, Bytes),
+        answer: Payload,
     },
     /// It is not understood. Some of that is forgiven.
     Nonsense {
         /// What is wrong.
         code: ClientError,
         /// What the client is told.
-        answer: (FrameKind, Bytes),
+        answer: Payload,
     },
     /// It must not be said, and ends the session.
     Refused {
@@ -95,10 +92,10 @@ mod tests {
     fn a_message_is_encoded_once_however_many_sessions_get_it() {
         let message = Arc::new(Message::new(MessageId::new("m").unwrap(), false, Payload::text("hello")));
         let dialect = DIALECTS[0];
-        let (_, first) = dialect.message(&message);
-        let (_, second) = dialect.message(&message.kept());
-        assert_eq!(first.as_ptr(), second.as_ptr());
-        let (_, bare) = plain::Plain.message(&message);
-        assert_eq!(bare.as_ptr(), message.payload.bytes.as_ptr());
+        let first = dialect.message(&message);
+        let second = dialect.message(&message.kept());
+        assert_eq!(first.bytes.as_ptr(), second.bytes.as_ptr());
+        let bare = plain::Plain.message(&message);
+        assert_eq!(bare.bytes.as_ptr(), message.payload.bytes.as_ptr());
     }
 }

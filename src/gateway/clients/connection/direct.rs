@@ -6,7 +6,7 @@ use crate::gateway::clients::dialect::Dialect;
 use crate::gateway::clients::transport::ws::line::DirectLine;
 use crate::metrics::Metrics;
 use crate::metrics::label::Writer;
-use crate::push::Message;
+use crate::push::{Message, Payload};
 use crate::session::{DirectWriter, Taken};
 
 /// The line of one client, and how it wants its messages.
@@ -29,8 +29,8 @@ impl Direct {
 
 impl DirectWriter for Direct {
     fn write(&self, message: &Message) -> Taken {
-        let (kind, payload) = self.dialect.message(message);
-        let taken = self.line.write(kind, payload);
+        let Payload { kind, bytes } = self.dialect.message(message);
+        let taken = self.line.write(kind.into(), bytes);
         // Of one that is begun the task counts the rest.
         if taken == Taken::All {
             self.metrics.messages_written.with(Writer::AtOnce).increment(1);

@@ -60,14 +60,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match self.setup.dialect.heard(payload) {
             Heard::Message(payload) => self.handle(payload),
             Heard::Ack => self.setup.metrics.client_acks.increment(1),
-            Heard::Question { answer: (kind, answer) } => self.frames.push(kind, answer),
-            Heard::Nonsense { code, answer: (kind, answer) } => {
+            Heard::Question { answer } => self.frames.push(answer.kind.into(), answer.bytes),
+            Heard::Nonsense { code, answer } => {
                 self.setup.metrics.client_errors.with(code).increment(1);
                 self.bad_frames += 1;
                 if self.bad_frames > BAD_FRAMES_MAX {
                     self.session.close(CloseReason::Policy("too many frames that are not understood"));
                 } else {
-                    self.frames.push(kind, answer);
+                    self.frames.push(answer.kind.into(), answer.bytes);
                 }
                 return;
             }

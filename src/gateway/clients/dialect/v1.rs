@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Dialect, Heard};
-use crate::gateway::clients::transport::ws::frames::FrameKind;
 use crate::gateway::data;
 use crate::handler::SessionInfo;
 use crate::id::{DeviceId, MessageId, NodeName, Stamp, UserId};
@@ -27,12 +26,12 @@ impl Dialect for V1 {
         Some("pushmesh.v1")
     }
 
-    fn welcome(&self, info: &SessionInfo, stamp: Stamp, resume: &ResumeKey) -> Option<(FrameKind, Bytes)> {
-        Some((FrameKind::Text, welcome(info, stamp, &resume.sign(&info.key, stamp))))
+    fn welcome(&self, info: &SessionInfo, stamp: Stamp, resume: &ResumeKey) -> Option<Payload> {
+        Some(text(welcome(info, stamp, &resume.sign(&info.key, stamp))))
     }
 
-    fn message(&self, pushed: &Message) -> (FrameKind, Bytes) {
-        (FrameKind::Text, pushed.encoded(message))
+    fn message(&self, pushed: &Message) -> Payload {
+        text(pushed.encoded(message))
     }
 
     fn heard(&self, payload: Payload) -> Heard {
@@ -43,8 +42,8 @@ impl Dialect for V1 {
         match parse(&payload.bytes) {
             Ok(Inbound::Message(payload)) => Heard::Message(payload),
             Ok(Inbound::Ack) => Heard::Ack,
-            Ok(Inbound::Ping) => Heard::Question { answer: (FrameKind::Text, pong()) },
-            Err(bad) => Heard::Nonsense { code: bad.code, answer: (FrameKind::Text, error(&bad)) },
+            Ok(Inbound::Ping) => Heard::Question { answer: text(pong()) },
+            Err(bad) => Heard::Nonsense { code: bad.code, answer: text(error(&bad)) },
         }
     }
 }
@@ -79,6 +78,11 @@ impl Outbound<'_> {
     fn encode(&self) -> Bytes {
         serde_json::to_vec(self).expect("texts always serialise").into()
     }
+}
+
+/// A frame: all of them are text.
+fn text(bytes: Bytes) -> Payload {
+    Payload { kind: PayloadKind::Text, bytes }
 }
 
 /// The first frame of a session. `resume` is its resume token.

@@ -19,6 +19,8 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use crate::push::PayloadKind;
+
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gateway) enum FrameKind {
@@ -28,6 +30,15 @@ pub(in crate::gateway) enum FrameKind {
     Binary,
     /// Asks the client for a pong.
     Ping,
+}
+
+impl From<PayloadKind> for FrameKind {
+    fn from(kind: PayloadKind) -> Self {
+        match kind {
+            PayloadKind::Text => FrameKind::Text,
+            PayloadKind::Binary => FrameKind::Binary,
+        }
+    }
 }
 
 /// A queue of frames, as the bytes that are left to write.
