@@ -47,7 +47,7 @@ pub(crate) enum CloseReason {
 }
 
 impl CloseReason {
-    /// The WebSocket close code; see docs/PROTOCOL.md.
+    /// The documented close code, which clients get unless their dialect has another; see docs/PROTOCOL.md.
     pub(crate) fn code(&self) -> u16 {
         match self {
             CloseReason::ClientGone | CloseReason::Idle => 1000,
@@ -63,7 +63,7 @@ impl CloseReason {
         }
     }
 
-    /// The reason that goes with the code; at most 123 bytes, by RFC 6455.
+    /// The text that goes with the code; at most 123 bytes, by RFC 6455.
     pub(crate) fn text(&self) -> String {
         match self {
             CloseReason::ClientGone => "bye".into(),

@@ -104,7 +104,7 @@ pub(super) struct Connection<S> {
     stalled_bytes: usize,
     /// Frames in a row that were not understood.
     bad_frames: usize,
-    /// Known once the connection has ended.
+    /// The documented close code, whatever the dialect makes of it. Known once the connection has ended.
     code: u16,
     /// Whether the socket stopped in the middle of a frame, or failed.
     broken: bool,

@@ -1,4 +1,5 @@
-//! What the frames of a client mean, and how messages look to it: one file for each subprotocol.
+//! What the frames of a client mean, how messages look to it, and what its session's end is called: one file for each
+//! subprotocol. How any of that is framed is the transport's business.
 //!
 //! | subprotocol | dialect |
 //! |---|---|
@@ -9,6 +10,7 @@ use crate::handler::SessionInfo;
 use crate::id::Stamp;
 use crate::metrics::label::ClientError;
 use crate::push::{Message, Payload};
+use crate::session::CloseReason;
 use crate::token::ResumeKey;
 
 mod plain;
@@ -27,6 +29,21 @@ pub(super) trait Dialect: Send + Sync {
 
     /// What a frame of the client means.
     fn heard(&self, payload: Payload) -> Heard;
+
+    /// What the client is told when its session ends for this reason. Unless a dialect says otherwise, the
+    /// code and the text of docs/PROTOCOL.md.
+    fn close(&self, reason: &CloseReason) -> Close {
+        Close { code: reason.code(), text: reason.text() }
+    }
+}
+
+/// What a client is told when its session ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Close {
+    /// For programs.
+    pub(super) code: u16,
+    /// For people, or whatever the code needs. What does not fit the transport is cut off.
+    pub(super) text: String,
 }
 
 /// What a client says.
@@ -85,6 +102,16 @@ mod tests {
         assert_eq!(asked(&["graphql-ws", "pushmesh.v1"]), Some("pushmesh.v1"));
         for none in [&[][..], &["PUSHMESH.V1"], &["pushmesh.v2", "mqtt"]] {
             assert_eq!(asked(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn both_dialects_close_with_the_documented_codes() {
+        let restarting = Close { code: 1012, text: "{\"retry_ms\":7}".to_owned() };
+        let kicked = Close { code: 4002, text: "kicked".to_owned() };
+        for dialect in [named(None), named(Some("pushmesh.v1"))] {
+            assert_eq!(dialect.close(&CloseReason::Restarting { retry_ms: 7 }), restarting);
+            assert_eq!(dialect.close(&CloseReason::Kicked), kicked);
         }
     }
 

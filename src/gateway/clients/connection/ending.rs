@@ -8,6 +8,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tracing::debug;
 
 use super::Connection;
+use crate::gateway::clients::dialect::Close;
 use crate::gateway::clients::transport::ws::closing::close_frame;
 use crate::limits;
 use crate::metrics::label::{ClientError, Label as _};
@@ -73,16 +74,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         debug!(reason = reason.as_str(), code = self.code, "the session ends");
         let whole = ending == Ending::Broken || self.finish_begun().await;
         let ending = if whole { ending } else { Ending::Broken };
-        let text = match ending {
-            Ending::Close(reason) => reason.text(),
-            Ending::Fail(_, what) => what.as_str().to_owned(),
+        let close = match ending {
+            Ending::Close(reason) => self.setup.dialect.close(&reason),
+            Ending::Fail(code, what) => Close { code, text: what.as_str().to_owned() },
             Ending::Answer | Ending::Refuse(..) => return self.answer().await,
             Ending::Broken => {
                 self.broken = true;
                 return;
             }
         };
-        let close = self.socket.close(Some(close_frame(self.code, &text)));
+        let close = self.socket.close(Some(close_frame(&close)));
         // What does not get out in time does not get out: the socket is about to be dropped.
         let _ = timeout(limits::CLOSE_TIMEOUT, close).await;
     }

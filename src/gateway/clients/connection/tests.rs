@@ -71,8 +71,33 @@ impl Clock for FixedClock {
     }
 }
 
+/// Bare payloads, and an end that has a code of its own.
+struct OwnCodes;
+
+impl Dialect for OwnCodes {
+    fn subprotocol(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn welcome(&self, _: &SessionInfo, _: Stamp, _: &ResumeKey) -> Option<Payload> {
+        None
+    }
+
+    fn message(&self, pushed: &Message) -> Payload {
+        pushed.payload.clone()
+    }
+
+    fn heard(&self, payload: Payload) -> dialect::Heard {
+        dialect::Heard::Message(payload)
+    }
+
+    fn close(&self, reason: &CloseReason) -> dialect::Close {
+        dialect::Close { code: 4999, text: format!("bye: {}", reason.as_str()) }
+    }
+}
+
 struct Options {
-    subprotocol: Option<&'static str>,
+    dialect: &'static dyn Dialect,
     /// Whether messages may be written directly.
     direct: bool,
     pipe_bytes: usize,
@@ -84,7 +109,7 @@ struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            subprotocol: None,
+            dialect: dialect::named(None),
             direct: true,
             pipe_bytes: 64 << 10,
             idle: None,
@@ -129,7 +154,7 @@ async fn connect(options: Options) -> Fixture {
     let seconds = Duration::from_secs;
     let setup = Setup {
         info: SessionInfo { key, node: NodeName::new("n1").unwrap() },
-        dialect: dialect::named(options.subprotocol),
+        dialect: options.dialect,
         resume: Arc::new(resume_key()),
         expires_unix_ms: options.expires_unix_ms,
         timers: HeartbeatTimers { interval: seconds(25), timeout: seconds(60), idle: options.idle },
@@ -257,6 +282,14 @@ async fn a_kick_comes_after_what_was_pushed_before_it() {
     assert_eq!(fixture.receive_close().await, (4002, "kicked".to_owned()));
     assert_eq!(pushed.await, Ok(Outcome::Delivered));
     assert_eq!(fixture.push("m2", text(1)).await, Ok(Outcome::NoSession));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dialect_has_its_own_close_codes_and_the_handler_learns_the_documented_one() {
+    let mut fixture = connect(Options { dialect: &OwnCodes, ..Options::default() }).await;
+    fixture.session.close(CloseReason::Kicked);
+    assert_eq!(fixture.receive_close().await, (4999, "bye: kicked".to_owned()));
+    assert_eq!(fixture.ended().await.last().unwrap(), "disconnect 4002");
 }
 
 #[tokio::test(start_paused = true)]
@@ -477,7 +510,8 @@ async fn pushes_and_a_close_do_not_wait_for_a_slow_handler_that_is_never_cancell
 
 #[tokio::test(start_paused = true)]
 async fn an_enveloped_client_is_welcomed_first_and_can_ping_and_acknowledge() {
-    let mut fixture = connect(Options { subprotocol: Some("pushmesh.v1"), ..Options::default() }).await;
+    let mut fixture =
+        connect(Options { dialect: dialect::named(Some("pushmesh.v1")), ..Options::default() }).await;
     let _pushed = fixture.push("m1", Payload::text("a\"b"));
     let welcome = fixture.receive_json().await;
     assert_eq!((&welcome["type"], &welcome["session"]), (&"welcome".into(), &"7".into()));
@@ -493,7 +527,8 @@ async fn an_enveloped_client_is_welcomed_first_and_can_ping_and_acknowledge() {
 
 #[tokio::test(start_paused = true)]
 async fn an_enveloped_client_may_err_some_times_in_a_row_but_not_for_ever() {
-    let mut fixture = connect(Options { subprotocol: Some("pushmesh.v1"), ..Options::default() }).await;
+    let mut fixture =
+        connect(Options { dialect: dialect::named(Some("pushmesh.v1")), ..Options::default() }).await;
     assert_eq!(fixture.receive_json().await["type"], "welcome");
     for _ in 0..2 {
         for _ in 0..8 {
@@ -510,7 +545,8 @@ async fn an_enveloped_client_may_err_some_times_in_a_row_but_not_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn an_enveloped_client_that_sends_a_binary_frame_is_closed() {
-    let mut fixture = connect(Options { subprotocol: Some("pushmesh.v1"), ..Options::default() }).await;
+    let mut fixture =
+        connect(Options { dialect: dialect::named(Some("pushmesh.v1")), ..Options::default() }).await;
     fixture.send(vec![0]).await;
     assert_eq!(fixture.receive_close().await, (1008, "pushmesh.v1 has text frames only".to_owned()));
 }
@@ -526,7 +562,8 @@ async fn a_client_that_vanishes_ends_the_session_and_interrupts_what_was_being_w
 
 #[tokio::test(start_paused = true)]
 async fn a_message_to_a_client_at_rest_is_written_without_its_task() {
-    let mut fixture = connect(Options { subprotocol: Some("pushmesh.v1"), ..Options::default() }).await;
+    let mut fixture =
+        connect(Options { dialect: dialect::named(Some("pushmesh.v1")), ..Options::default() }).await;
     assert_eq!(fixture.receive_json().await["type"], "welcome");
     tokio::task::yield_now().await; // Its task goes back to its rest.
     assert_eq!(fixture.push("m1", Payload::text("hi")).now_or_never(), Some(Ok(Outcome::Delivered)));

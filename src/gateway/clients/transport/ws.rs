@@ -141,9 +141,9 @@ fn farewell(
     let message_bytes_max = gateway.config.limits.max_client_message_bytes;
     tokio::spawn(async move {
         if let Ok(mut socket) = upgrade.socket(message_bytes_max).await {
-            let reason = CloseReason::TryLater { retry_ms };
+            let close = dialect.close(&CloseReason::TryLater { retry_ms });
             // A few bytes into an empty buffer: they fit, or the client is gone.
-            let _ = socket.close(Some(close_frame(reason.code(), &reason.text()))).await;
+            let _ = socket.close(Some(close_frame(&close))).await;
             linger(&mut socket).await;
         }
         drop((place, slot));

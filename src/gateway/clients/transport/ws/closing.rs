@@ -11,15 +11,17 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use crate::gateway::clients::dialect::Close;
 use crate::limits;
 
 /// A close frame. The text is cut to what fits.
-pub(in crate::gateway::clients) fn close_frame(code: u16, text: &str) -> CloseFrame {
+pub(in crate::gateway::clients) fn close_frame(close: &Close) -> CloseFrame {
+    let text = &close.text;
     let mut cut = text.len().min(CLOSE_TEXT_BYTES_MAX);
     while !text.is_char_boundary(cut) {
         cut -= 1;
     }
-    CloseFrame { code: code.into(), reason: text[..cut].into() }
+    CloseFrame { code: close.code.into(), reason: text[..cut].into() }
 }
 
 /// Reads and throws away until the client closes its side, for a bounded time.
@@ -59,6 +61,7 @@ mod tests {
 
     #[test]
     fn a_close_text_is_cut_between_characters() {
-        assert_eq!(close_frame(1008, &"ü".repeat(100)).reason.len(), 122);
+        let close = Close { code: 1008, text: "ü".repeat(100) };
+        assert_eq!(close_frame(&close).reason.len(), 122);
     }
 }
