@@ -26,6 +26,7 @@ use crate::receipt::Reply;
 mod close;
 mod direct;
 mod heartbeat;
+mod log;
 mod outbox;
 mod registry;
 

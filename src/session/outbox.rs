@@ -14,6 +14,7 @@ use crate::limits;
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 use crate::session::CloseReason;
+use crate::session::log::{self, Log};
 
 /// Bounds of one outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub(crate) struct Outbox {
     recent: VecDeque<Known>,
     /// The same of the batch that is being written.
     in_flight: Vec<Known>,
+    /// What was written.
+    log: Log,
 }
 
 /// What is kept of a message whose id the caller chose.
@@ -109,6 +112,7 @@ impl Outbox {
             closing: None,
             recent: VecDeque::new(),
             in_flight: Vec::new(),
+            log: Log::default(),
         }
     }
 
@@ -212,10 +216,11 @@ impl Outbox {
         self.queue.iter_mut().filter_map(|waiting| waiting.reply.take()).collect()
     }
 
-    /// Notes that all that was being written is: it counts no more, and a retry of it is recognised.
+    /// Notes that all that was being written is: it counts no more, it has its numbers, and a retry of it is recognised.
     pub(crate) fn remember(&mut self, batch: &[Outgoing]) {
         self.writing = Load::default();
         self.in_flight.clear();
+        self.log.append(batch.iter().map(|outgoing| &outgoing.message), log::LENGTH_MAX);
         for known in batch.iter().filter_map(Known::of) {
             if self.recent.len() == limits::IDEMPOTENCY_WINDOW {
                 self.recent.pop_front();

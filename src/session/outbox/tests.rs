@@ -218,3 +218,19 @@ fn a_caller_that_was_told_buffered_is_not_told_again() {
     }
     assert_eq!(caller.answer(), Some(Outcome::Buffered));
 }
+
+#[test]
+fn a_message_has_its_number_once_it_is_written_and_not_before() {
+    let mut outbox = Outbox::new(LIMITS);
+    let last = |outbox: &Outbox| (0..9).find(|number| outbox.log.above(*number).is_some());
+    for id in ["a", "b"] {
+        queue(&mut outbox, id, 1);
+    }
+    let batch = outbox.take(9);
+    assert_eq!(last(&outbox), Some(0));
+    outbox.remember(&batch);
+    assert_eq!(last(&outbox), Some(2));
+    let (direct, _) = outgoing("c", false, 1);
+    outbox.remember(&[direct]);
+    assert_eq!(last(&outbox), Some(3), "one that did not wait");
+}
