@@ -123,6 +123,17 @@ fn architecture_has_every_module_on_its_map() {
     report(documents::missing_modules(&text("src/lib.rs"), &text("docs/ARCHITECTURE.md")));
 }
 
+#[test]
+fn architecture_has_a_row_for_every_file_of_the_product() {
+    report(documents::missing_rows(&sources(&["src"]), &text("docs/ARCHITECTURE.md")));
+}
+
+#[test]
+fn architecture_names_a_test_that_there_is_for_every_invariant_or_says_that_there_is_none() {
+    let sources = sources(EVERYWHERE);
+    report(documents::missing_checks(&text("docs/ARCHITECTURE.md"), &documents::tests(&sources)));
+}
+
 /// Fails with all violations at once, because fixing them one run at a time is tiresome.
 fn report(violations: impl IntoIterator<Item = String>) {
     let violations: Vec<_> = violations.into_iter().collect();

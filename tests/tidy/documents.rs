@@ -1,5 +1,7 @@
 //! Rules that hold the documents against the code: what the code offers has to be described.
 
+use std::collections::BTreeSet;
+
 use crate::layers;
 use crate::source::{Source, closing, is_word, words};
 
@@ -75,6 +77,58 @@ pub(crate) fn missing_modules(lib: &str, document: &str) -> Vec<String> {
         .filter(|module| !shown(module))
         .map(|module| format!("the module {module} is not shown"))
         .collect()
+}
+
+/// Files of the product that have no row of their own on the map. Several files of tests may share one.
+pub(crate) fn missing_rows(sources: &[Source], document: &str) -> Vec<String> {
+    let files = sources.iter().filter(|source| !source.is_test()).map(|source| &source.path);
+    let shown = |file: &&String| document.lines().any(|line| line.starts_with(&format!("| `{file}` | ")));
+    files.filter(|file| !shown(file)).map(|file| format!("{file} has no row")).collect()
+}
+
+/// Invariants that name no check, or one that is not among `tests`. A check is a test, a file of the simulations, which
+/// [`missing_files`] looks for, or a lint of clippy. An invariant that has none says so.
+pub(crate) fn missing_checks(document: &str, tests: &BTreeSet<&str>) -> Vec<String> {
+    let invariants: Vec<_> = document.split("\n- **Invariant:**").skip(1).map(item).collect();
+    assert!(!invariants.is_empty(), "no invariant was found: they look different from what this rule reads");
+    let mut problems = Vec::new();
+    for invariant in invariants {
+        let start: String = invariant.split_whitespace().take(8).collect::<Vec<_>>().join(" ");
+        let Some((_, checks)) = invariant.split_once("*Checked by") else {
+            if !invariant.contains("*Not checked.*") {
+                problems.push(format!("the invariant \"{start} …\" does not say what checks it"));
+            }
+            continue;
+        };
+        let named: Vec<_> = checks.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() || checks.matches('`').count() % 2 != 0 {
+            problems.push(format!("the invariant \"{start} …\" names no check"));
+        }
+        let other = |name: &&&str| ["simulations/", "clippy::"].iter().any(|start| name.starts_with(start));
+        let gone = named.iter().filter(|name| !other(name) && !tests.contains(**name));
+        problems
+            .extend(gone.map(|name| format!("the invariant \"{start} …\" names {name}, which is no test")));
+    }
+    problems
+}
+
+/// The names of all functions that only tests are compiled with.
+pub(crate) fn tests(sources: &[Source]) -> BTreeSet<&str> {
+    let mut tests = BTreeSet::new();
+    for source in sources {
+        let all: Vec<_> = words(&source.code).collect();
+        let functions = all.windows(2).filter(|pair| pair[0].1 == "fn").map(|pair| pair[1]);
+        // What is blank in the product and there in the code is behind `#[cfg(test)]`.
+        let of_tests = |at: usize| source.is_test() || source.product[at..].starts_with(char::is_whitespace);
+        tests.extend(functions.filter(|(at, _)| of_tests(*at)).map(|(_, name)| name));
+    }
+    tests
+}
+
+/// The text of a list item, from behind its beginning to the next item, an empty line, a table or a heading.
+fn item(text: &str) -> String {
+    let ends = |line: &&str| line.trim().is_empty() || line.starts_with(['-', '|', '#']);
+    text.lines().take_while(|line| !ends(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn missing(what: &str, names: impl Iterator<Item = String>, document: &str) -> Vec<String> {
@@ -194,5 +248,44 @@ mod tests {
         let lib = "pub mod id;\nmod mesh;\n";
         assert!(missing_modules(lib, "`src/id.rs` `mesh/`").is_empty());
         assert_eq!(missing_modules(lib, "`src/id.rs`"), ["the module mesh is not shown"]);
+    }
+
+    #[test]
+    fn a_file_without_a_row_of_its_own_is_found() {
+        let sources = ["src/a.rs", "src/a/b.rs", "src/a/tests.rs"].map(|path| Source::new(path, ""));
+        assert!(missing_rows(&sources, "| `src/a.rs` | a |\n| `src/a/b.rs` | b |\n").is_empty());
+        for document in
+            ["| `src/a.rs` | see `src/a/b.rs` |", "| `src/a.rs` | a |\n| `src/c.rs`, `src/a/b.rs` | b |"]
+        {
+            assert_eq!(missing_rows(&sources, document), ["src/a/b.rs has no row"], "{document}");
+        }
+    }
+
+    #[test]
+    fn an_invariant_without_a_check_or_with_a_test_that_is_gone_is_found() {
+        let sources = [
+            Source::new(
+                "src/a.rs",
+                "fn product() {}\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn unit() {}\n}\n",
+            ),
+            Source::new("tests/cluster/b.rs", "#[tokio::test]\nasync fn whole() {}\n"),
+        ];
+        let tests = tests(&sources);
+        let problems =
+            |text: &str| missing_checks(&format!("# A\n\n- **Invariant:** {text}\n"), &tests).len();
+        assert_eq!(
+            problems("`A` holds. *Checked by*\n  `unit`, `whole`, and `simulations/c.rs`.\n\n`gone`"),
+            0
+        );
+        assert_eq!(problems("it holds. *Checked by* `clippy::lint`."), 0);
+        assert_eq!(problems("it holds. *Not checked.*"), 0);
+        assert_eq!(problems("it holds. *Checked by* `unit`, `gone`."), 1, "a test that is gone");
+        assert_eq!(problems("it holds. *Checked by* `product`."), 1, "a function that is no test");
+        assert_eq!(problems("it holds. *Checked by* unit."), 1, "no name");
+        assert_eq!(
+            problems("it holds.\n- **Invariant:** so does it. *Checked by* `unit`."),
+            1,
+            "no word of a check"
+        );
     }
 }
