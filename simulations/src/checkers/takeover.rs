@@ -9,9 +9,11 @@
 //!   other's section was from before. Then it closes its session for a claim that it hears of too late.
 //!
 //! Under `reject-newer` the node of the winner is asked before a session is closed for it, so that both must have stood at one
-//! time; or the client has shown a token that makes its own earlier session end, on a connection that was there at that time.
+//! time; or the client has shown a token that makes its own earlier session end, on a connection that was there at that time, or
+//! whose question may still have been on its way: a question names what ends by a greatest stamp, and where a clock was set back
+//! that is also a session that the client has opened since, without a token.
 //!
-//! None of this needs a span of time. Three things do, because they are done by tasks and packets, and each span is made of the
+//! Nothing else of this needs a span of time. Three things do, because they are done by tasks and packets, and each span is made of the
 //! timeouts that the nodes run with: a connection whose claim is over ends within the time that a close takes; a claim that its
 //! node knows to have lost is let go of ([`displaced`](super::displaced)); and of two claims of which one excludes the other
 //! the loser is gone, once their nodes have reached each other for so long that each must have heard of the other's. Nothing is
@@ -128,7 +130,7 @@ impl Takeover {
             let by_token = |other: &Connection| {
                 other.client == closed.client
                     && other.resumed.is_some_and(|resumed| resumed >= own.stamp)
-                    && other.ended_ms.is_none_or(|at_ms| at_ms >= own.made_ms)
+                    && other.ended_ms.is_none_or(|at_ms| at_ms + ASKED_MS >= own.made_ms)
             };
             return rivals(closed.client).filter(is_other).filter(wins).any(met)
                 || self.connections.values().any(by_token);
@@ -310,6 +312,10 @@ const STATUS: &str = "HTTP error: ";
 const LINKED_MS: u64 = REACHED_MS
     + limits::SUBSCRIBE_AGAIN_MAX.as_millis() as u64
     + limits::RETURN_BELIEVED_AFTER.as_millis() as u64;
+/// How long a question whether a session may end is on its way after its client has given up, in milliseconds. Arithmetic: the node
+/// asks over the link and then over a relay, and what was sent arrives for as long as a link that lost it is not given up.
+const ASKED_MS: u64 =
+    2 * limits::TAKEOVER_TIMEOUT.as_millis() as u64 + limits::LINK_IDLE_TIMEOUT.as_millis() as u64;
 /// How long a claim is on its way to a node that follows its section, in milliseconds. Arithmetic: changes are gathered, and a
 /// fair path is slow and loses the acknowledgement that they wait for.
 const HEARD_MS: u64 =

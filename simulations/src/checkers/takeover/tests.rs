@@ -87,6 +87,20 @@ fn where_older_claims_win_a_newer_one_needs_a_token() {
 }
 
 #[test]
+fn a_question_of_a_client_that_gave_up_ends_a_later_session_for_a_while() {
+    let closed_after = |pause_ms| {
+        let opened_ms = 100 + pause_ms;
+        let mut checker = checker(Policy::RejectNewer, &[(0, 1, 5, opened_ms, None)]);
+        open(&mut checker, 50, 0, 2, Some(9));
+        checker.event(100, &Event::Ended { connection: 2, end: End::Closed(None) }).unwrap();
+        open(&mut checker, opened_ms, 0, 1, None);
+        closed(&mut checker, opened_ms + 10, 1, 4001)
+    };
+    assert_eq!(closed_after(ASKED_MS), Ok(()));
+    assert!(closed_after(ASKED_MS + 1).is_err(), "no link brings it any more");
+}
+
+#[test]
 fn who_lives_on_without_a_claim_is_found() {
     let seen = |stalled, now_ms| {
         let mut checker = checker(Policy::ExclusiveDevice, &[(0, 1, 5, 10, Some(100))]);
