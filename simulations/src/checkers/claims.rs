@@ -23,6 +23,8 @@ pub(super) struct Claims {
     all: BTreeMap<ClientIndex, Vec<Claim>>,
     /// Where the own section of each boot stood, and what it said.
     read: BTreeMap<BootName, Read>,
+    /// When a ring of changes did not reach back to the last look, so that claims which came and went in between are not known.
+    gaps_ms: BTreeSet<u64>,
 }
 
 /// A boot of a node: its name and its incarnation.
@@ -101,6 +103,11 @@ impl Claims {
         self.all.get(&client).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Whether claims that came or went in this time may be unknown.
+    pub(super) fn may_lack(&self, times_ms: std::ops::RangeInclusive<u64>) -> bool {
+        self.gaps_ms.range(times_ms).next().is_some()
+    }
+
     /// All that stand now.
     pub(super) fn standing(&self) -> impl Iterator<Item = (ClientIndex, &Claim)> {
         let all = self.all.iter().flat_map(|(client, claims)| claims.iter().map(|claim| (*client, claim)));
@@ -137,6 +144,7 @@ impl Claims {
             let Some(delta) = boot.replica.delta_since(&name.0, from, 1).filter(|delta| !delta.is_empty())
             else {
                 changes = read.differences(boot, head);
+                self.gaps_ms.insert(now_ms);
                 break;
             };
             let upserts = delta.upserts.0.iter().map(|entry| (entry.key, Some(entry.claim)));
