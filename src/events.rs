@@ -78,13 +78,12 @@ impl Listener {
     /// The next event. `None`: the node has stopped.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            let event = match self.diffs.recv().await {
-                Ok(numbered) => self.hear(numbered),
-                Err(RecvError::Lagged(_)) => self.miss(),
+            let received = match self.diffs.recv().await {
                 Err(RecvError::Closed) => return None,
+                received => received.ok(),
             };
-            if event.is_some() {
-                return event;
+            if let Some(event) = self.hear(received) {
+                return Some(event);
             }
         }
     }
@@ -92,24 +91,23 @@ impl Listener {
     /// The next event, if there is one now.
     pub fn try_next(&mut self) -> Option<Event> {
         loop {
-            let event = match self.diffs.try_recv() {
-                Ok(numbered) => self.hear(numbered),
-                Err(TryRecvError::Lagged(_)) => self.miss(),
+            let received = match self.diffs.try_recv() {
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+                received => received.ok(),
             };
-            if event.is_some() {
-                return event;
+            if let Some(event) = self.hear(received) {
+                return Some(event);
             }
         }
     }
 
-    fn hear(&self, Numbered { view, number, diff }: Numbered) -> Option<Event> {
-        let newest_read = self.read[view]?;
-        (number > newest_read).then_some(Event::Diff(diff))
-    }
-
-    /// Says so once, until everything is read again.
-    fn miss(&mut self) -> Option<Event> {
+    /// What to say of a diff, unless it was a part of what was read. `None` stands for diffs that were missed, of which is
+    /// said once that they were, until everything is read again.
+    fn hear(&mut self, received: Option<Numbered>) -> Option<Event> {
+        if let Some(Numbered { view, number, diff }) = received {
+            let newest_read = self.read[view]?;
+            return (number > newest_read).then_some(Event::Diff(diff));
+        }
         let was_listening = self.read.iter().any(Option::is_some);
         self.read.fill(None);
         was_listening.then_some(Event::Missed)

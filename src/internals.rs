@@ -19,7 +19,7 @@ pub use crate::mesh::contest::{InUse, Newcomer};
 pub use crate::mesh::dials::backoff;
 pub use crate::node::round::{LinkInUse, judge};
 pub use crate::node::{Inside, Observer, Returned};
-pub use crate::replica::{Arriving, Claimed, Held, Replica};
+pub use crate::replica::{Arriving, Claimed, Heard, Held, Mirror, Replica};
 pub use crate::replication::frame::{SectionFrame, Subscribe};
 pub use crate::replication::serving::{Serving, Step};
 pub use crate::replication::taking::{Change as CopyChange, Refused, Taken, Taking};

@@ -25,9 +25,12 @@ use crate::id::{Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
 use crate::vital::finally;
 
+mod mirror;
 #[cfg(test)]
 mod tests;
 mod views;
+
+pub use mirror::{Heard, Mirror};
 
 use views::Views;
 
@@ -273,7 +276,7 @@ impl Replica {
         position: Position,
     ) -> Result<Option<Arriving>, MergeError> {
         let snapshot = self.lock().begin(owner, position)?;
-        self.follow();
+        self.follow(|_| ()).for_each(drop);
         Ok(snapshot.map(|snapshot| Arriving { replica: Arc::clone(self), snapshot: Some(snapshot) }))
     }
 
@@ -300,16 +303,18 @@ impl Replica {
     /// It costs nothing that grows with the sessions of others, unless somebody [listens](Self::listen).
     #[must_use = "whoever has lost a session has to be told"]
     pub fn adopt(&self) -> Vec<Lost> {
-        self.follow();
-        (0..Views::LEN).flat_map(|index| self.views.write(index, View::take_lost)).collect()
+        self.follow(View::take_lost).flatten().collect()
     }
 
-    /// Lets the views follow; what is lost by it waits in them for whoever made the decision.
-    fn follow(&self) {
+    /// Lets each view follow, and then does that with it. What is lost waits in the views for whoever made the decision.
+    fn follow<R>(&self, then: impl Fn(&mut View) -> R) -> impl Iterator<Item = R> {
         let slots = Arc::clone(self.lock().slots());
-        for index in 0..Views::LEN {
-            self.views.write(index, |view| view.adopt(&slots));
-        }
+        (0..Views::LEN).map(move |index| {
+            self.views.write(index, |view| {
+                view.adopt(&slots);
+                then(view)
+            })
+        })
     }
 
     /// One more listener, which has to [read](Self::read_all) before it hears anything.
@@ -408,10 +413,9 @@ impl Replica {
         if retired.is_empty() {
             return 0;
         }
-        self.follow();
         let mut rows = 0;
-        for index in 0..Views::LEN {
-            rows += self.views.write(index, View::sweep);
+        for swept in self.follow(View::sweep) {
+            rows += swept;
             yield_now().await;
         }
         self.lock().swept(&retired);

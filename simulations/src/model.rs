@@ -28,7 +28,6 @@ mod history;
 mod id;
 mod liveness;
 mod message;
-mod mirror;
 mod network;
 mod plan;
 mod queue;

@@ -1,5 +1,5 @@
 //! Members that were hidden and are shown again: until when their sections may take to prove what is held
-//! of them. Pure.
+//! of them. It reads no clock: the time is given.
 //!
 //! What is held of a member that was away is what it claimed before. It may have let go since, and where
 //! the clock of this node is behind, such a claim is greater than that of a client which came here

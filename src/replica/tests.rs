@@ -1,11 +1,9 @@
 //! The replica by example, and listeners to it while several threads change it.
 
-use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::thread;
 
 use super::*;
-use crate::directory::Diff;
 use crate::events::Event;
 
 #[test]
@@ -60,46 +58,11 @@ fn hold(replica: &Arc<Replica>, owner: &NodeName, version: u64, numbers: std::op
     arriving.end(Digest { position, hash }, entries.len() as u64).unwrap();
 }
 
-/// What is visible, as somebody knows it who reads and listens.
-struct Mirror {
-    listener: Listener,
-    sessions: BTreeMap<Key, Owned>,
-    missed: usize,
-}
-
-impl Mirror {
-    fn of(replica: &Replica) -> Self {
-        let mut mirror = Self { listener: replica.listen(), sessions: BTreeMap::new(), missed: 0 };
-        mirror.read(replica);
-        mirror
-    }
-
-    fn read(&mut self, replica: &Replica) {
-        self.sessions = replica.read_all(&mut self.listener).collect();
-    }
-
-    /// Hears all that there is to hear now. Returns how many changes that were.
-    fn hear(&mut self, replica: &Replica) -> usize {
-        let mut changes = 0;
-        while let Some(event) = self.listener.try_next() {
-            let Event::Diff(Diff { key, before, after }) = event else {
-                self.missed += 1;
-                self.read(replica);
-                continue;
-            };
-            changes += 1;
-            let held = match after {
-                Some(owned) => self.sessions.insert(key, owned),
-                None => self.sessions.remove(&key),
-            };
-            assert_eq!(held, before, "each change is told once, in its order");
-        }
-        changes
-    }
-
-    fn check(&self, replica: &Replica) {
-        assert_eq!(self.sessions, replica.page(None, usize::MAX).into_iter().collect::<BTreeMap<_, _>>());
-    }
+/// Hears all that there is to hear now. Returns how many changes that were.
+fn hear(mirror: &mut Mirror, replica: &Replica) -> usize {
+    let Heard { diffs, missed } = mirror.hear(replica).expect("each change is told once, in its order");
+    assert_eq!(missed, 0);
+    diffs
 }
 
 #[test]
@@ -107,25 +70,24 @@ fn a_listener_hears_of_claims_releases_merges_and_members_that_go_and_return() {
     let replica = replica(64);
     let first = claim(&replica, 1);
     let mut mirror = Mirror::of(&replica);
-    assert_eq!(mirror.hear(&replica), 0, "what was read is not told");
+    assert_eq!(hear(&mut mirror, &replica), 0, "what was read is not told");
     claim(&replica, 2);
     replica.release(key(1), first);
-    assert_eq!(mirror.hear(&replica), 2);
+    assert_eq!(hear(&mut mirror, &replica), 2);
     hold(&replica, &name("peer"), 1, 2..6);
-    assert_eq!(mirror.hear(&replica), 3, "the claim of this node stays ahead");
+    assert_eq!(hear(&mut mirror, &replica), 3, "the claim of this node stays ahead");
     replica.set_hidden(&name("peer"), Incarnation(1), true);
-    assert_eq!(mirror.hear(&replica), 0, "it is decided, and not seen yet");
+    assert_eq!(hear(&mut mirror, &replica), 0, "it is decided, and not seen yet");
     assert_eq!(replica.adopt(), []);
-    assert_eq!(mirror.hear(&replica), 3);
+    assert_eq!(hear(&mut mirror, &replica), 3);
     replica.set_hidden(&name("peer"), Incarnation(1), false);
     assert_eq!(replica.adopt(), []);
     hold(&replica, &name("peer"), 2, 4..7);
-    assert_eq!(mirror.hear(&replica), 3 + 4, "one that went, one that came, two with another stamp");
+    assert_eq!(hear(&mut mirror, &replica), 3 + 4, "one that went, one that came, two with another stamp");
     replica.discard(&name("peer"), Incarnation(1), true);
     assert_eq!(replica.adopt(), []);
-    assert_eq!(mirror.hear(&replica), 3);
-    mirror.check(&replica);
-    assert_eq!(mirror.missed, 0);
+    assert_eq!(hear(&mut mirror, &replica), 3);
+    mirror.check(&replica).unwrap();
 }
 
 #[test]
@@ -139,8 +101,8 @@ fn a_listener_that_falls_behind_is_told_once_and_hears_nothing_before_it_has_rea
     assert_eq!(mirror.listener.try_next(), None, "once");
     mirror.read(&replica);
     claim(&replica, 20);
-    assert_eq!(mirror.hear(&replica), 1);
-    mirror.check(&replica);
+    assert_eq!(hear(&mut mirror, &replica), 1);
+    mirror.check(&replica).unwrap();
 }
 
 #[test]
@@ -153,8 +115,8 @@ fn views_keep_nothing_for_a_listener_that_is_gone() {
     assert_eq!(listened(), 0);
     let mut mirror = Mirror::of(&replica);
     claim(&replica, 7);
-    assert_eq!(mirror.hear(&replica), 1, "and begin again for the next one");
-    mirror.check(&replica);
+    assert_eq!(hear(&mut mirror, &replica), 1, "and begin again for the next one");
+    mirror.check(&replica).unwrap();
 }
 
 #[test]
@@ -184,9 +146,21 @@ fn listeners_hear_each_change_once_in_its_order_while_threads_claim_merge_and_hi
                 });
             });
             begin.wait();
-            (0..ROUNDS).for_each(|_| _ = mirror.hear(&replica));
+            (0..ROUNDS).for_each(|_| _ = mirror.hear(&replica).unwrap());
         });
-        mirror.hear(&replica);
-        mirror.check(&replica);
+        mirror.hear(&replica).unwrap();
+        mirror.check(&replica).unwrap();
     }
+}
+
+#[tokio::test]
+async fn whoever_waits_hears_what_comes_and_that_the_node_has_stopped() {
+    let replica = replica(64);
+    let mut mirror = Mirror::of(&replica);
+    let claiming = Arc::clone(&replica);
+    let (event, stamp) = tokio::join!(mirror.listener.next(), async move { claim(&claiming, 1) });
+    let Some(Event::Diff(diff)) = event else { panic!("{event:?}") };
+    assert_eq!((diff.key, diff.before, diff.after.map(|owned| owned.stamp)), (key(1), None, Some(stamp)));
+    drop(replica);
+    assert_eq!(mirror.listener.next().await, None);
 }

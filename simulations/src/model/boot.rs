@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
-use pushmesh::internals::{Digests, Key, Overlay, Position, Replica, Returned, Roster};
+use pushmesh::internals::{Digests, Key, Mirror, Overlay, Position, Replica, Returned, Roster};
 
 use crate::id::NodeIndex;
 use crate::model::gossip::{GossipId, Heartbeats};
 use crate::model::id::{BootId, LinkId, StreamId};
-use crate::model::mirror::Mirror;
 use crate::model::stream::{Follower, Server};
 
 /// A process that runs.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pushmesh::config::Tuning;
 use pushmesh::id::Incarnation;
 use pushmesh::internals::{
-    KeyHasher, MemberState, Overlay, OverlayTimers, Replica, Returned, Roster, decide_incarnation,
+    KeyHasher, MemberState, Mirror, Overlay, OverlayTimers, Replica, Returned, Roster, decide_incarnation,
 };
 use rand::Rng;
 
@@ -17,7 +17,6 @@ use crate::model::cluster::Cluster;
 use crate::model::due::Event;
 use crate::model::gossip::{GossipId, Heartbeats};
 use crate::model::id::BootId;
-use crate::model::mirror::Mirror;
 
 impl Cluster {
     /// Boots a node, if it does not run.

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::config::Takeover;
 use pushmesh::id::{Incarnation, Stamp};
-use pushmesh::internals::{Change, ClaimState, Key, Known, Lost, MemberState, Position, Rival, Standing};
+use pushmesh::internals::{
+    Change, ClaimState, Heard, Key, Known, Lost, MemberState, Position, Rival, Standing,
+};
 use pushmesh::limits;
 
 use crate::id::NodeIndex;
@@ -16,7 +18,6 @@ use crate::model::boot::Boot;
 use crate::model::client::user_hash;
 use crate::model::cluster::{Cluster, index_of, is_alive};
 use crate::model::history::Rows;
-use crate::model::mirror::Heard;
 use crate::model::plan::LARGE_ABOVE;
 
 impl Cluster {
@@ -106,7 +107,8 @@ impl Cluster {
 
     /// Whoever listens to a node knows what is visible there.
     pub(super) fn check_mirror(&mut self, boot: &mut Boot) {
-        match boot.mirror.hear(&boot.replica) {
+        let heard = boot.mirror.hear(&boot.replica);
+        match heard.and_then(|heard| boot.mirror.check(&boot.replica).map(|()| heard)) {
             Ok(Heard { diffs, missed }) => {
                 self.count("checked: what a listener knows");
                 self.count_all("directory: a listener heard of a change", diffs);

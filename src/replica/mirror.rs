@@ -1,41 +1,49 @@
-//! What is visible at a node, as somebody knows it who reads it once and then listens to its changes.
+//! What is visible at a node, as somebody knows it who reads it and then listens to its changes.
+//!
+//! Tests and the simulation compare it with the views: what a listener knows has to be what is there.
 
 use std::collections::BTreeMap;
 
-use pushmesh::internals::{Diff, Event, Key, Listener, Owned, Replica};
+use crate::directory::{Diff, Owned};
+use crate::events::{Event, Listener};
+use crate::key::Key;
+use crate::replica::Replica;
 
 /// A listener and what it knows.
-pub(super) struct Mirror {
-    listener: Listener,
+pub struct Mirror {
+    /// What it hears by.
+    pub listener: Listener,
     sessions: BTreeMap<Key, Owned>,
 }
 
 /// What a mirror heard.
-#[derive(Debug, Default)]
-pub(super) struct Heard {
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Heard {
     /// Changes.
-    pub(super) diffs: usize,
+    pub diffs: usize,
     /// How often it had fallen behind and has read again.
-    pub(super) missed: usize,
+    pub missed: usize,
 }
 
 impl Mirror {
     /// Reads what is visible now.
-    pub(super) fn of(replica: &Replica) -> Self {
+    #[must_use]
+    pub fn of(replica: &Replica) -> Self {
         let mut mirror = Self { listener: replica.listen(), sessions: BTreeMap::new() };
         mirror.read(replica);
         mirror
     }
 
-    fn read(&mut self, replica: &Replica) {
+    /// Reads again, after it has missed changes.
+    pub fn read(&mut self, replica: &Replica) {
         self.sessions = replica.read_all(&mut self.listener).collect();
     }
 
     /// Hears of all changes until now.
     ///
     /// # Errors
-    /// A change that does not fit to what was known, or what is visible is not what was heard of.
-    pub(super) fn hear(&mut self, replica: &Replica) -> Result<Heard, String> {
+    /// A change does not fit to what was known before it.
+    pub fn hear(&mut self, replica: &Replica) -> Result<Heard, String> {
         let mut heard = Heard::default();
         while let Some(event) = self.listener.try_next() {
             let Event::Diff(Diff { key, before, after }) = event else {
@@ -52,10 +60,18 @@ impl Mirror {
                 return Err(format!("{key:?} was {known:?}, and changes from {before:?} to {after:?}"));
             }
         }
-        let visible: BTreeMap<_, _> = replica.page(None, usize::MAX).into_iter().collect();
-        if self.sessions != visible {
-            return Err(format!("{visible:?} is visible, and {:?} was heard of", self.sessions));
-        }
         Ok(heard)
+    }
+
+    /// Compares what is known with what is visible, which nobody changes meanwhile.
+    ///
+    /// # Errors
+    /// They differ.
+    pub fn check(&self, replica: &Replica) -> Result<(), String> {
+        let visible: BTreeMap<_, _> = replica.page(None, usize::MAX).into_iter().collect();
+        if self.sessions == visible {
+            return Ok(());
+        }
+        Err(format!("{visible:?} is visible, and {:?} was heard of", self.sessions))
     }
 }
