@@ -32,7 +32,7 @@ mod table;
 mod token;
 
 use exit::Exit;
-use output::{ReaderGone, print_line, tell};
+use output::{ReaderGone, tell};
 
 /// WebSocket push on a cluster, in one binary and without a broker
 #[derive(Debug, Parser)]

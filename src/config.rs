@@ -15,6 +15,7 @@ use crate::id::{ClusterName, NodeName};
 use crate::limits;
 
 mod check;
+pub(crate) mod duration;
 pub(crate) mod environment;
 mod mesh_version;
 mod origin;

@@ -5,32 +5,23 @@
 //!   stop:   not ready ─► draining ─► close sessions ─► finish requests ─► left ─► close links
 //! ```
 
-use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use axum::serve::Listener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::config::{Config, InvalidConfig};
 use crate::directory::Counts;
-use crate::gateway::{HttpTlsError, NodeStatus, Phase};
+use crate::gateway::{NodeStatus, Phase};
 use crate::handle::NodeHandle;
-use crate::handler::{Handler, PushOnly};
 use crate::id::{Incarnation, NodeName, UserId};
 use crate::limits;
-use crate::membership::gossip::GossipError;
-use crate::membership::incarnation::IncarnationError;
-use crate::mesh::identity::IdentityError;
 use crate::push::Knowledge;
 use crate::replica::Replica;
-use crate::token::TokenKeyError;
 pub use crate::vital::Fault;
-use crate::wire::Wire;
 
 mod company;
 mod drain;
@@ -44,6 +35,7 @@ pub(crate) mod round;
 mod seeds;
 mod shared;
 mod start;
+mod start_error;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +44,7 @@ pub use observer::{Inside, Observer};
 #[doc(hidden)]
 pub use returned::Returned;
 use shared::Shared;
+pub use start_error::StartError;
 
 /// A running node. Dropping it stops the node abruptly; [`Node::shutdown`] drains it first.
 pub struct Node {
@@ -64,89 +57,7 @@ pub struct Node {
     http_face: Option<JoinHandle<()>>,
 }
 
-/// Why a node did not start. Nothing of it is left running.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A value of the configuration breaks a rule: see [`Config::check`].
-    #[error("{0}")]
-    Config(#[from] InvalidConfig),
-    /// A socket of the wire is of no use.
-    #[error("the node's sockets cannot be used: {0}")]
-    Wire(#[from] io::Error),
-    /// The node cannot prove who it is.
-    #[error("{0}")]
-    Identity(String),
-    /// The keys for client tokens are of no use.
-    #[error("{0}")]
-    TokenKeys(String),
-    /// The certificate or the key for https is of no use.
-    #[error("{0}")]
-    HttpTls(String),
-    /// The incarnation cannot be kept in the data directory.
-    #[error("{0}")]
-    Incarnation(String),
-    /// Gossip did not start.
-    #[error("gossip did not start: {0}")]
-    Gossip(String),
-}
-
-impl From<IdentityError> for StartError {
-    fn from(error: IdentityError) -> Self {
-        StartError::Identity(error.to_string())
-    }
-}
-
-impl From<TokenKeyError> for StartError {
-    fn from(error: TokenKeyError) -> Self {
-        StartError::TokenKeys(error.to_string())
-    }
-}
-
-impl From<HttpTlsError> for StartError {
-    fn from(error: HttpTlsError) -> Self {
-        StartError::HttpTls(error.to_string())
-    }
-}
-
-impl From<IncarnationError> for StartError {
-    fn from(error: IncarnationError) -> Self {
-        StartError::Incarnation(error.to_string())
-    }
-}
-
-impl From<GossipError> for StartError {
-    fn from(error: GossipError) -> Self {
-        StartError::Gossip(error.to_string())
-    }
-}
-
 impl Node {
-    /// Starts a node that only pushes.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub async fn start<L>(config: Config, wire: Wire<L>) -> Result<Self, StartError>
-    where
-        L: Listener<Addr = SocketAddr>,
-    {
-        Self::start_with(config, wire, Arc::new(PushOnly)).await
-    }
-
-    /// Starts a node whose clients' connections and messages go to `handler`.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub async fn start_with<L>(
-        config: Config,
-        wire: Wire<L>,
-        handler: Arc<dyn Handler>,
-    ) -> Result<Self, StartError>
-    where
-        L: Listener<Addr = SocketAddr>,
-    {
-        start::start(config, wire, handler).await
-    }
-
     /// This node's name.
     #[must_use]
     pub fn name(&self) -> &NodeName {

@@ -19,8 +19,8 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 
 use crate::config::AuthConfig;
 use crate::id::{DeviceId, IdError, UserId};
-use crate::metrics::label::Credential;
 
+mod error;
 pub(crate) mod fuzz;
 mod provider;
 mod read;
@@ -30,6 +30,7 @@ mod sign;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use error::TokenError;
 pub(crate) use resume::{ResumeKey, Resumed};
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use sign::{Claims, sign_eddsa, sign_hs256};
@@ -115,64 +116,6 @@ impl ClientToken {
     }
 }
 
-/// Why a token is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TokenError {
-    /// It is not a JSON Web Token.
-    #[error("the token is malformed: it is not a JSON Web Token signed with HS256 or EdDSA")]
-    Malformed,
-    /// Its algorithm is not one that is accepted.
-    #[error("the token's alg is not accepted: sign it with HS256 or EdDSA")]
-    Algorithm,
-    /// Its header asks for what nobody here does.
-    #[error("the token's header is not accepted: {problem}; leave it out")]
-    Header {
-        /// Which field, and what is wrong.
-        problem: String,
-    },
-    /// No configured key of its algorithm made its signature.
-    #[error("the token's signature matches no key of this cluster")]
-    Signature,
-    /// Its time is over.
-    #[error("the token expired {} s ago: get a new one", by_ms / 1_000)]
-    Expired {
-        /// For how long, in milliseconds.
-        by_ms: u64,
-    },
-    /// It expires too far ahead.
-    #[error(
-        "the token's exp {exp} is further ahead than a token may be good (--max-token-lifetime), the latest is {latest} \
-         now: exp is in Unix seconds, not in milliseconds"
-    )]
-    Lifetime {
-        /// Its `exp`.
-        exp: u64,
-        /// The latest that would be accepted now, in Unix seconds.
-        latest: u64,
-    },
-    /// A claim is missing or wrong.
-    #[error("the token's claims are not accepted: {problem}")]
-    Claims {
-        /// Which claim, and what is wrong.
-        problem: String,
-    },
-}
-
-impl TokenError {
-    /// As metrics call it.
-    pub(crate) fn label(&self) -> Credential {
-        match self {
-            TokenError::Malformed => Credential::TokenMalformed,
-            TokenError::Algorithm => Credential::TokenAlgorithm,
-            TokenError::Header { .. } => Credential::TokenHeader,
-            TokenError::Signature => Credential::TokenSignature,
-            TokenError::Expired { .. } => Credential::TokenExpired,
-            TokenError::Lifetime { .. } => Credential::TokenLifetime,
-            TokenError::Claims { .. } => Credential::TokenClaims,
-        }
-    }
-}
-
 /// A key that tokens can not be checked with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenKeyError {
@@ -188,9 +131,6 @@ fn public_key(pem: &str) -> Result<DecodingKey, TokenKeyError> {
         _ => Err(TokenKeyError::Public),
     }
 }
-
-/// What `aud` has to name where a token has it.
-const AUDIENCE: &str = "pushmesh";
 
 /// How far ahead of ours the issuer's clock may be for `nbf`. Guess: well above what NTP leaves.
 const CLOCK_SKEW_MS: u64 = 60_000;

@@ -17,9 +17,11 @@ use crate::push::Outcome;
 
 mod client;
 mod cluster;
+mod patience;
 
 use client::Client;
 use cluster::Cluster;
+use patience::PATIENCE;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
@@ -217,6 +219,3 @@ impl Story {
 fn tenths(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64())
 }
-
-/// How long anything in the story may take. Source: a killed node is gone within 10 s; twice that.
-const PATIENCE: Duration = Duration::from_secs(20);

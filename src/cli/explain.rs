@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::client::{ApiArgs, ApiClient};
 use super::exit::Exit;
-use super::output::tell;
+use super::output::{print_line, tell};
 use super::push::Address;
 use super::server::encode;
 use super::table::{Table, age};
@@ -58,10 +58,10 @@ pub(crate) async fn run(args: ExplainArgs) -> anyhow::Result<Exit> {
     let answer: Box<RawValue> = ApiClient::new(&args.api)?.get(&path).await?;
     let explanation: Explanation = crate::json::object(answer.get().as_bytes())?;
     if args.json {
-        super::print_line(answer.get())?;
+        print_line(answer.get())?;
     } else {
         for line in describe(&explanation, SystemClock.now_ms()) {
-            super::print_line(line)?;
+            print_line(line)?;
         }
     }
     if !explanation.rows.is_empty() {

@@ -4,7 +4,7 @@
 
 use super::client::{ApiArgs, ApiClient};
 use super::exit::Exit;
-use super::print_line;
+use super::output::print_line;
 use crate::gateway::schema::Forgotten;
 use crate::id::NodeName;
 

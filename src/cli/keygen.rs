@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::exit::Exit;
-use super::output::tell;
+use super::output::{print_line, tell};
 use crate::mesh::identity::{ClusterKey, HashKey};
 
 /// The flags of `pushmesh keygen`.
@@ -61,7 +61,7 @@ impl Kind {
 pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<Exit> {
     let key = args.kind.generate()?;
     match &args.out {
-        None => super::print_line(key)?,
+        None => print_line(key)?,
         Some(path) => {
             write_new(path, &key)?;
             tell(format!("wrote {}: {}", path.display(), args.kind.next_step()));

@@ -18,40 +18,16 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::exit::Exit;
 use super::output::{self, print_line, tell};
-use super::server::{Server, ServerArgs};
+use super::server::Server;
 use crate::config::Secret;
-use crate::id::{DeviceId, UserId};
+use crate::id::UserId;
 use crate::json::{self, Object};
 
+mod args;
 mod socket;
 
+pub(crate) use args::ListenArgs;
 use socket::{Event, Refused, Socket};
-
-/// The flags of `pushmesh listen`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ListenArgs {
-    #[command(flatten)]
-    server: ServerArgs,
-    /// The user to listen as; without token only a node in --dev accepts it
-    #[arg(long, value_name = "USER", required_unless_present = "token")]
-    user: Option<UserId>,
-    /// The device to be; connecting again with it takes the session over [default: a random one]
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<DeviceId>,
-    /// Client token, as `pushmesh token` signs it
-    #[arg(long, env = "PUSHMESH_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = secret)]
-    token: Option<Secret>,
-    /// End after so many messages
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
-    /// Print messages as JSON with their ids, one a line; a binary message carries "base64"
-    #[arg(long)]
-    json: bool,
-}
-
-fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
-    Ok(Secret::new(text))
-}
 
 /// Connects and prints until the count, the end or Ctrl-C.
 pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<Exit> {

@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::client::{ApiArgs, ApiClient};
 use super::exit::Exit;
+use super::output::print_line;
 use super::table::{Table, age, thousands};
 use crate::gateway::schema::{NodeStatus, Nodes};
 use crate::json::Object;
@@ -30,7 +31,7 @@ pub(crate) async fn run(args: NodesArgs) -> anyhow::Result<Exit> {
         table(answer.nodes, SystemClock.now_ms())
     };
     for line in lines {
-        super::print_line(line)?;
+        print_line(line)?;
     }
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::client::{ApiArgs, ApiClient};
 use super::exit::Exit;
-use super::output::tell;
+use super::output::{print_line, tell};
 use super::progress::Progress;
 use super::server::encode;
 use super::table::{Table, age};
@@ -106,7 +106,7 @@ impl Printer {
 
     fn print(&mut self, sessions: &[Box<RawValue>]) -> anyhow::Result<()> {
         for line in self.lines(sessions, SystemClock.now_ms())? {
-            super::print_line(line)?;
+            print_line(line)?;
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::exit::Exit;
-use crate::config::{RawConfig, Secret};
+use super::output::print_line;
+use crate::config::{Secret, duration};
 use crate::id::{DeviceId, UserId};
 use crate::text_file;
 use crate::token::{Claims, sign_eddsa, sign_hs256};
@@ -41,7 +42,7 @@ struct KeyArgs {
 }
 
 fn ttl(text: &str) -> Result<Duration, String> {
-    let ttl = RawConfig::parse_duration(text)?;
+    let ttl = duration::parse(text)?;
     if ttl < Duration::from_secs(1) {
         return Err("a token counts in seconds: give at least 1s".to_owned());
     }
@@ -50,7 +51,7 @@ fn ttl(text: &str) -> Result<Duration, String> {
 
 /// Signs the token and prints it.
 pub(crate) fn run(args: &TokenArgs) -> anyhow::Result<Exit> {
-    super::print_line(sign(args, SystemClock.now_ms())?)?;
+    print_line(sign(args, SystemClock.now_ms())?)?;
     Ok(Exit::Done)
 }
 

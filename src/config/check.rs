@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::raw::show_duration as show;
+use super::duration::show;
 use super::{AuthConfig, Config, LimitsConfig, Takeover, TimersConfig, Tuning};
 use crate::limits;
 

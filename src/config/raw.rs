@@ -3,7 +3,7 @@
 //! One struct is the command line (clap), the environment (`PUSHMESH_*`) and the TOML file (serde)
 //! at once, so that the flag `--mesh-listen`, the variable `PUSHMESH_MESH_LISTEN` and the key
 //! `mesh-listen` can not drift apart. Every field is optional here: an absent one lets a lower
-//! layer speak, and the defaults are those of [`Config`]. Shapes (addresses, durations, numbers)
+//! layer speak, and the defaults are those of [`Config`](crate::Config). Shapes (addresses, durations, numbers)
 //! are parsed where they are read, so that a bad one is reported with its flag or its line; ranges
 //! and relations are the business of [`RawConfig::validate`].
 //!
@@ -19,24 +19,23 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
-use crate::config::{Config, MeshVersion, Takeover};
+#[cfg(feature = "cli")]
+use crate::config::duration;
+use crate::config::{MeshVersion, Takeover};
 
 mod bounds;
-mod duration;
 mod error;
 mod files;
 #[cfg(feature = "cli")]
 mod heading;
 mod parse;
-mod validate;
+pub(in crate::config) mod validate;
 
-pub(in crate::config) use duration::show as show_duration;
 pub use error::ConfigError;
 #[cfg(feature = "cli")]
 use heading::{ACCESS, LIMITS, MESH, TIMERS};
-pub(in crate::config) use validate::Surroundings;
 
-/// A node's configuration as given. See [`Config`] for what the values mean once they are checked.
+/// A node's configuration as given. See [`Config`](crate::Config) for what the values mean once they are checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -267,27 +266,6 @@ impl RawConfig {
             outbox_messages outbox_bytes
             heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout keep_alive join_timeout
         }
-    }
-
-    /// Reads the files that are named, checks every value and every relation between values.
-    ///
-    /// Beside the fields it takes `PUSHMESH_CLUSTER_KEY` and `PUSHMESH_HASH_KEY` from the environment,
-    /// which have no flag because the process list would show them, and the machine's host name as
-    /// the default of `--name`.
-    ///
-    /// # Errors
-    /// The first problem found; its message names the flag and says what to do.
-    pub fn validate(self) -> Result<Config, ConfigError> {
-        self.validate_in(&Surroundings::of_process())
-    }
-
-    /// A duration in the syntax of every flag: a whole number with `ms`, `s`, `m`, `h` or `d`.
-    ///
-    /// # Errors
-    /// The text says what a duration looks like.
-    #[cfg(feature = "cli")]
-    pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-        duration::parse(text)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Command, FromArgMatches};
 use tempfile::TempDir;
 
-use super::raw::Surroundings;
+use super::raw::validate::Surroundings;
 use super::{Config, ConfigError, MeshIdentity, RawConfig, Secret, Takeover};
 use crate::limits;
 
@@ -163,7 +163,7 @@ fn a_bad_flag_is_reported_with_its_name_and_the_right_shape() {
 
 #[test]
 fn durations_have_a_number_and_a_unit() {
-    let parse = RawConfig::parse_duration;
+    let parse = super::duration::parse;
     assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
     assert_eq!(parse("10s"), Ok(Duration::from_secs(10)));
     assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::gateway::{self, App, Front, Phase, Shares, Terms};
-use crate::handler::Handler;
+use crate::handler::{Handler, PushOnly};
 use crate::id::Incarnation;
 use crate::key::KeyHasher;
 use crate::limits;
@@ -42,15 +42,39 @@ use crate::token::{ResumeKey, TokenVerifier};
 use crate::vital::Vitals;
 use crate::wire::{Clock, Entropy, OpenFiles, Resolver, Wire};
 
+impl Node {
+    /// Starts a node that only pushes.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start<L>(config: Config, wire: Wire<L>) -> Result<Self, StartError>
+    where
+        L: Listener<Addr = SocketAddr>,
+    {
+        Self::start_with(config, wire, Arc::new(PushOnly)).await
+    }
+
+    /// Starts a node whose clients' connections and messages go to `handler`.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_with<L>(
+        config: Config,
+        wire: Wire<L>,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Self, StartError>
+    where
+        L: Listener<Addr = SocketAddr>,
+    {
+        start(config, wire, handler).await
+    }
+}
+
 /// Starts a node.
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running then.
-pub(super) async fn start<L>(
-    config: Config,
-    wire: Wire<L>,
-    handler: Arc<dyn Handler>,
-) -> Result<Node, StartError>
+async fn start<L>(config: Config, wire: Wire<L>, handler: Arc<dyn Handler>) -> Result<Node, StartError>
 where
     L: Listener<Addr = SocketAddr>,
 {

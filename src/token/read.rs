@@ -14,8 +14,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{AUDIENCE, TokenError};
+use super::error::TokenError;
 use crate::json;
+
+/// What `aud` has to name where a token has it.
+pub(super) const AUDIENCE: &str = "pushmesh";
 
 /// The three parts of a token.
 pub(super) struct Parts<'a> {

@@ -262,10 +262,11 @@ fn paths(tree: &str) -> Vec<String> {
     items.flat_map(|item| paths(&format!("{}{}", before.trim(), item.trim()))).collect()
 }
 
-/// The paths within code.
+/// The paths within code, but for those that say who may see a name: that is no use.
 fn inline(code: &str) -> Vec<String> {
     let begins = words(code)
-        .filter(|(at, word)| code[at + word.len()..].starts_with("::") && !code[..*at].ends_with("::"));
+        .filter(|(at, word)| code[at + word.len()..].starts_with("::") && !code[..*at].ends_with("::"))
+        .filter(|(at, _)| !code[..*at].ends_with("pub(in "));
     begins
         .map(|(at, _)| {
             let rest = &code[at..];
@@ -327,6 +328,7 @@ mod tests {
             [("src/a.rs", "use crate::b::X;"), ("src/b.rs", "#[cfg(test)]\nmod tests { use crate::a::Y; }")],
             [("src/a.rs", "mod b;\npub(crate) use b::X;"), ("src/a/b.rs", "use crate::a::c;")],
             [("src/a.rs", "use crate::b::X;"), ("src/b.rs", "// use crate::a::Y;\nuse crate::b::Z;")],
+            [("src/a/c.rs", "use super::b::X;"), ("src/a/b.rs", "pub(in crate::a::c) fn f() {}")],
         ] {
             assert_eq!(violations(&files), [""; 0], "{files:?}");
         }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
 
-use super::PATIENCE;
+use super::patience::PATIENCE;
 use crate::config::Config;
 use crate::id::{Incarnation, NodeName, UserId};
 use crate::node::Node;

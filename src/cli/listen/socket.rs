@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::ListenArgs;
+use super::args::ListenArgs;
 use crate::cli::client::{Answer, ApiError};
 use crate::cli::server::{Server, encode};
 use crate::gateway::schema::ErrorCode;

@@ -3,6 +3,7 @@
 //! The file goes to `POST /v1/push` as it is; nothing is parsed or held here but one answer line.
 //! The answers come in the order of the lines.
 
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::io;
 use std::path::Path;
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::{Counts, by_word};
+use super::report::by_word;
 use crate::cli::client::ApiClient;
 use crate::cli::exit::Exit;
 use crate::cli::output::{print_line, tell};
@@ -129,7 +130,8 @@ fn word(answer: &AnyLine) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     lines: u64,
-    counts: Counts,
+    /// By word.
+    counts: BTreeMap<String, u64>,
 }
 
 impl Tally {

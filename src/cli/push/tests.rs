@@ -1,5 +1,6 @@
 //! Addresses, exit codes and texts of `pushmesh push`.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,8 +11,11 @@ use clap::{Args, Command, FromArgMatches};
 use futures_util::StreamExt;
 use tokio::net::TcpListener;
 
+use super::address::*;
 use super::lines::Tally;
+use super::report::*;
 use super::*;
+use crate::cli::client::Answer;
 
 /// Runs `pushmesh push` against a server that has one route.
 async fn push(path: &str, handler: axum::routing::MethodRouter, flags: &[&str]) -> anyhow::Result<Exit> {

@@ -10,8 +10,7 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::duration;
-use crate::config::{MeshVersion, Takeover};
+use crate::config::{MeshVersion, Takeover, duration};
 
 /// Reads an IP address with a port.
 pub(super) fn addr(text: &str) -> Result<SocketAddr, String> {

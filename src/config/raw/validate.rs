@@ -45,6 +45,18 @@ impl Surroundings {
 }
 
 impl RawConfig {
+    /// Reads the files that are named, checks every value and every relation between values.
+    ///
+    /// Beside the fields it takes `PUSHMESH_CLUSTER_KEY` and `PUSHMESH_HASH_KEY` from the environment,
+    /// which have no flag because the process list would show them, and the machine's host name as
+    /// the default of `--name`.
+    ///
+    /// # Errors
+    /// The first problem found; its message names the flag and says what to do.
+    pub fn validate(self) -> Result<Config, ConfigError> {
+        self.validate_in(&Surroundings::of_process())
+    }
+
     /// [`RawConfig::validate`] with the surroundings given.
     pub(in crate::config) fn validate_in(self, around: &Surroundings) -> Result<Config, ConfigError> {
         let dev = self.dev.unwrap_or(false);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::limits;
 
 /// Reads one duration.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -33,7 +33,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a duration in the largest unit that keeps it whole; the inverse of [`parse`].
-pub(in crate::config) fn show(duration: Duration) -> String {
+pub(super) fn show(duration: Duration) -> String {
     match duration.as_millis() {
         ms if ms == 0 || ms % 1_000 != 0 => format!("{ms}ms"),
         ms if ms % 60_000 != 0 => format!("{}s", ms / 1_000),
