@@ -61,7 +61,7 @@ macro_rules! metrics {
 
 metrics! {
     pushes: counters("pushmesh_pushes_total", "outcome", Pushed),
-        "Sessions that pushes through this node were for, by what became of the push there; a node that did not answer a broadcast counts as one, and so does a user without session.";
+        "Outcomes of pushes that entered at this node, one for each session of the target. A user without session counts once, and so does a node that did not answer a broadcast.";
     broadcasts: counter("pushmesh_broadcasts_total"),
         "Broadcasts that this node's API answered.";
 
@@ -76,7 +76,7 @@ metrics! {
     connections_refused: counters("pushmesh_connections_refused_total", "reason", Refused),
         "WebSocket connections that were refused, by the code of the answer.";
     messages_written: counters("pushmesh_messages_written_total", "how", Writer),
-        "Messages to clients: written at once by whoever brought them, begun so and finished by the session's task, or by the task.";
+        "Messages written to clients: at once where they arrived, begun there and finished by the session's task, or by that task alone.";
     client_messages: counter("pushmesh_client_messages_total"),
         "Messages received from clients.";
     client_acks: counter("pushmesh_client_acks_total"),
@@ -87,12 +87,12 @@ metrics! {
     api_requests: counters("pushmesh_api_requests_total", "status", StatusClass),
         "HTTP requests answered, WebSocket upgrades among them, by class of status.";
     accepts_failed: counters("pushmesh_accepts_failed_total", "reason", NotAccepted),
-        "TCP connections for which there was no place: one request was answered, or the operating system refused to accept.";
+        "TCP connections that found no place: the node answered one request and closed them, or the operating system refused to accept them.";
     auth_failures: counters("pushmesh_auth_failures_total", "kind", Credential),
         "Requests with missing or wrong credentials, by what was wrong.";
 
     takeovers: counter("pushmesh_takeovers_total"),
-        "Sessions that sessions opened here have replaced: of the same key, or by the policy of takeover.";
+        "Earlier sessions that a session opened at this node replaced, by its key or by the takeover policy.";
     takeover_timeouts: counter("pushmesh_takeover_timeouts_total"),
         "Takeovers whose previous owner did not let go in time.";
 
@@ -101,17 +101,17 @@ metrics! {
     mesh_dials_failed: counter("pushmesh_mesh_dials_failed_total"),
         "Dials to peers that failed.";
     mesh_handshakes: gauge("pushmesh_mesh_handshakes"),
-        "Handshakes that others began with this node and that are under way.";
+        "Handshakes under way that peers began.";
     mesh_handshakes_refused: counters("pushmesh_mesh_handshakes_refused_total", "reason", Refusal),
-        "Mesh connections that this node or its peer refused, by reason; crossing dials and other normal ends are none.";
+        "Mesh connections that this node or the peer refused, by reason. Normal ends, such as that of one of two crossing dials, are not counted.";
     mesh_retries: counter("pushmesh_mesh_retries_total"),
-        "First packets of strangers that were answered by asking for a proof of their address, because others were under way.";
+        "QUIC Retry packets sent, in answer to first packets of unverified addresses, while many handshakes were under way.";
     mesh_frames_refused: counters("pushmesh_mesh_frames_refused_total", "kind", Offence),
-        "What peers did on their links that the protocol does not allow, by kind; the link was closed for it.";
+        "Breaches of the mesh protocol by peers, by kind. Each closed its link.";
     mesh_requests: counters("pushmesh_mesh_requests_total", "direction", Direction),
         "Requests between nodes: pushes, disconnects, yields and questions for names.";
     mesh_relayed: counters("pushmesh_mesh_relayed_total", "step", RelayStep),
-        "Requests over a third node: asked by this node, passed on, or refused for want of a link.";
+        "Requests relayed over a third node: sent by this node, passed on, or refused because the link to the target was missing or full.";
     mesh_overloaded: counter("pushmesh_mesh_overloaded_total"),
         "Requests to peers refused because a queue of the link was full.";
 
@@ -134,17 +134,17 @@ metrics! {
     directory_snapshots: counters("pushmesh_directory_snapshots_total", "direction", Direction),
         "Directory snapshots exchanged with peers.";
     directory_outdated: counter("pushmesh_directory_snapshots_outdated_total"),
-        "Snapshots that were not used, because the copy had become as new before they were complete.";
+        "Snapshots that were dropped, because the copy had caught up before they were complete.";
     directory_diverged: counter("pushmesh_directory_diverged_total"),
         "Copies of sections whose hash differed at the same version, replaced by a snapshot.";
     directory_accusations_ignored: counter("pushmesh_directory_accusations_ignored_total"),
-        "Times that a peer called a copy of this node wrong and was not listened to, because it had done so too often.";
+        "Reports of peers that a copy at this node is wrong, ignored because the peer had sent too many.";
     directory_digests: counters("pushmesh_directory_digests_total", "direction", Direction),
-        "Questions about where all sections stand, exchanged with peers.";
+        "Digests of all sections exchanged with peers, to find what is missing.";
     directory_pulls: counters("pushmesh_directory_pulls_total", "from", PulledFrom),
         "Sections fetched after a comparison of digests, from the owner or from a third node.";
     directory_refused: counter("pushmesh_directory_refused_total"),
-        "Newer sections offered by a third node that are of a boot which is no member here.";
+        "Newer sections offered by a third node and refused, because their owner's boot is no member here.";
     directory_swept: counter("pushmesh_directory_swept_rows_total"),
         "Rows removed because their section was replaced or its owner is gone.";
 

@@ -21,22 +21,22 @@ pub(crate) enum Breach {
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// It sent a receipt for a request that this node has not sent, or that was answered before.
-    #[error("it answers what it was not asked")]
+    #[error("it sent a receipt for a request that is not waiting for one")]
     Unasked,
     /// It sent a receipt of the wrong kind or length.
-    #[error("it answers a request with what is no answer to it")]
+    #[error("it sent a receipt of the wrong kind for its request")]
     Answer,
     /// It sent more than any node does.
-    #[error("it sends more {0} than a node may")]
+    #[error("it sent more {0} than a node may send")]
     Flood(&'static str),
     /// It opened a stream and left it at that.
-    #[error("it opened a stream and said nothing on it for {} s", limits::STREAM_SILENCE_MAX.as_secs())]
+    #[error("it opened a stream and sent nothing on it for {} s", limits::STREAM_SILENCE_MAX.as_secs())]
     Silent,
     /// It does not read.
-    #[error("it has taken nothing of what waits for it for {} s", limits::LINK_STALL_MAX.as_secs())]
+    #[error("it has read nothing from the link for {} s, while frames wait", limits::LINK_STALL_MAX.as_secs())]
     Stalled,
     /// It reads and does not answer.
-    #[error("it has answered none of its requests for {} s", limits::ANSWER_SILENCE_MAX.as_secs())]
+    #[error("it has answered no request for {} s, while requests wait", limits::ANSWER_SILENCE_MAX.as_secs())]
     Mute,
 }
 

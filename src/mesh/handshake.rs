@@ -31,13 +31,13 @@ pub(crate) enum HandshakeError {
         proven: NodeName,
     },
     /// A later boot of that name is known.
-    #[error("incarnation {known} of this name is known, this one is over")]
+    #[error("the peer knows a later process of this name, incarnation {known}; this process is over")]
     Stale {
         /// The later boot.
         known: Incarnation,
     },
     /// The peer itself is an earlier boot than one that is known.
-    #[error("the peer is an earlier process of its name, incarnation {known} is known")]
+    #[error("the peer is an earlier process of its name; a later one, incarnation {known}, is known")]
     PeerIsStale {
         /// The later boot.
         known: Incarnation,
@@ -60,7 +60,7 @@ pub(crate) enum HandshakeError {
     )]
     OtherHashKey,
     /// The peer was cut off too often.
-    #[error("the peer was cut off {} times within {} s", limits::OFFENCES_MAX, limits::OFFENCES_WITHIN.as_secs())]
+    #[error("the peer broke the protocol {} times within {} s; it is not linked before they are over", limits::OFFENCES_MAX, limits::OFFENCES_WITHIN.as_secs())]
     Barred,
     /// The connection is to a node of this very name.
     #[error("the peer has this node's own name")]
