@@ -1,6 +1,6 @@
 //! The calls of backends and operators, one file a subject.
 
-use crate::gateway::Route;
+use crate::gateway::route::Route;
 
 mod contact;
 mod explain;

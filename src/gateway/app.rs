@@ -12,8 +12,11 @@ use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::bounds::{check_head, check_place};
+use crate::gateway::face::Face;
+use crate::gateway::parts::Gateway;
+use crate::gateway::phase::Phase;
 use crate::gateway::schema::ErrorCode;
-use crate::gateway::{Face, Gateway, Phase, head, request_id, routes};
+use crate::gateway::{head, request_id, routes};
 use crate::metrics::label::StatusClass;
 
 /// The HTTP face of a node.
@@ -26,7 +29,7 @@ impl App {
     /// All routes over `gateway`.
     pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
         let face = Arc::new(Face::new(gateway));
-        Self { routes: routes(Arc::clone(&face)), face }
+        Self { routes: routes::all(Arc::clone(&face)), face }
     }
 
     /// Gives a request its id, refuses a head that is too long or not understood, and counts and logs the answer.

@@ -10,8 +10,8 @@ use ring::digest::{Digest, SHA256, digest};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::AuthConfig;
-use crate::gateway::Face;
 use crate::gateway::error::ApiError;
+use crate::metrics::Metrics;
 use crate::metrics::label::Credential;
 
 /// The API keys of a node.
@@ -26,6 +26,14 @@ impl ApiKeys {
     pub(super) fn new(auth: &AuthConfig) -> Self {
         let digests = auth.api_keys.iter().map(|key| digest(&SHA256, key.expose().as_bytes())).collect();
         Self { dev: auth.dev, digests }
+    }
+
+    /// Lets only callers with an API key pass, and counts the others.
+    pub(super) fn admit(&self, headers: &HeaderMap, metrics: &Metrics) -> Result<(), ApiError> {
+        self.check(headers).map_err(|(kind, message)| {
+            metrics.auth_failures.with(kind).increment(1);
+            ApiError::unauthorized(message)
+        })
     }
 
     /// Whether a caller with these headers may use the API; else what to count and what to say.
@@ -53,14 +61,6 @@ impl ApiKeys {
         let equal = |known: &Digest| known.as_ref().ct_eq(shown.as_ref());
         self.digests.iter().fold(Choice::from(0), |any, known| any | equal(known)).into()
     }
-}
-
-/// Lets only callers with an API key pass.
-pub(super) fn api_key(face: &Face, headers: &HeaderMap) -> Result<(), ApiError> {
-    face.keys.check(headers).map_err(|(kind, message)| {
-        face.gateway.metrics.auth_failures.with(kind).increment(1);
-        ApiError::unauthorized(message)
-    })
 }
 
 /// The credential of an `Authorization: Bearer` header.

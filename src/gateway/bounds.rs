@@ -9,8 +9,8 @@ use std::sync::Arc;
 use axum::http::{Request, header};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::gateway::Face;
 use crate::gateway::error::ApiError;
+use crate::gateway::face::Face;
 use crate::gateway::serve::Crowded;
 use crate::limits;
 

@@ -9,7 +9,8 @@ use axum::http::request::Parts;
 
 use crate::gateway::bounds::InFlight;
 use crate::gateway::error::ApiError;
-use crate::gateway::{Face, Gateway, auth};
+use crate::gateway::face::Face;
+use crate::gateway::parts::Gateway;
 
 /// Whoever calls the API.
 pub(super) struct Caller {
@@ -23,7 +24,7 @@ impl FromRequestParts<Arc<Face>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<Face>) -> Result<Self, ApiError> {
-        auth::api_key(face, &parts.headers)?;
+        face.keys.admit(&parts.headers, &face.gateway.metrics)?;
         Ok(Self { gateway: Arc::clone(&face.gateway), place: InFlight::enter(face)? })
     }
 }

@@ -9,9 +9,11 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 
+use crate::gateway::app::App;
 use crate::gateway::error::ApiError;
+use crate::gateway::phase::Phase;
+use crate::gateway::request_id;
 use crate::gateway::schema::{Ready, ReadyPhase};
-use crate::gateway::{App, Phase, request_id};
 use crate::wire::Entropy;
 
 /// What answers requests.

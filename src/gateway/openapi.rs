@@ -18,7 +18,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::gateway::{api, open};
+    use crate::gateway::{api, routes};
 
     fn document() -> Value {
         serde_json::from_str(DOCUMENT).unwrap()
@@ -28,7 +28,7 @@ mod tests {
     fn the_document_and_the_table_of_routes_name_the_same_calls() {
         let routed: BTreeSet<_> = api::guarded()
             .into_iter()
-            .chain(open())
+            .chain(routes::open())
             .map(|route| (route.path.to_owned(), route.method.to_owned()))
             .collect();
         let document = document();

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gateway::error::ApiError;
-use crate::gateway::{Gateway, NodeStatus};
+use crate::gateway::parts::Gateway;
+use crate::gateway::schema::NodeStatus;
 use crate::id::NodeName;
 use crate::push::Knowledge;
 

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::contact::Contacts;
 use crate::directory::{Known, Standing};
-use crate::gateway::Gateway;
 use crate::gateway::caller::Caller;
+use crate::gateway::parts::Gateway;
 use crate::gateway::schema::{self, Explanation, Route, Row};
 use crate::gateway::url::UserPath;
 use crate::push::Knowledge;

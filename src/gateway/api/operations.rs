@@ -11,8 +11,9 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use crate::gateway::error::ApiError;
+use crate::gateway::face::Face;
+use crate::gateway::phase::Phase;
 use crate::gateway::schema::{Ready, ReadyPhase};
-use crate::gateway::{Face, Phase};
 use crate::limits;
 use crate::metrics::label::Label as _;
 

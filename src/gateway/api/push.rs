@@ -11,11 +11,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::contact::joined;
+use crate::gateway::body;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
+use crate::gateway::parts::Gateway;
 use crate::gateway::schema::{Accepted, BroadcastAnswer, PushAnswer};
 use crate::gateway::url::{FromQuery, Params, Query, SessionPath, UserPath};
-use crate::gateway::{Gateway, body};
 use crate::id::MessageId;
 use crate::push::{Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target};
 

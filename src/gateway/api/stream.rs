@@ -40,8 +40,9 @@ use crate::gateway::body::STALL_MAX;
 use crate::gateway::bounds::InFlight;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
+use crate::gateway::parts::Gateway;
+use crate::gateway::phase::Phase;
 use crate::gateway::schema::{BroadcastAnswer, LineAnswer, LineRefused, PushAnswer, PushOutcome};
-use crate::gateway::{Gateway, Phase};
 use crate::limits;
 
 pub(super) mod fuzz;

@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use crate::gateway::clients::dialect::{self, Dialect};
 use crate::gateway::error::ApiError;
-use crate::gateway::{Gateway, Phase, url};
+use crate::gateway::parts::Gateway;
+use crate::gateway::phase::Phase;
+use crate::gateway::url;
 use crate::router::{Held, Lease};
 
 pub(in crate::gateway) mod credentials;

@@ -1,5 +1,6 @@
 //! What the frames of a client mean, how messages look to it, and what its session's end is called: one file for each
-//! subprotocol. How any of that is framed is the transport's business.
+//! subprotocol. How any of that is framed is the transport's business. Which dialect a client gets is chosen in
+//! `choice.rs`.
 //!
 //! | subprotocol | dialect |
 //! |---|---|
@@ -13,8 +14,13 @@ use crate::push::{Message, Payload};
 use crate::session::CloseReason;
 use crate::token::ResumeKey;
 
+mod choice;
 mod plain;
 pub(in crate::gateway) mod v1;
+
+#[cfg(test)]
+pub(super) use choice::named;
+pub(super) use choice::offered;
 
 /// What one client speaks.
 pub(super) trait Dialect: Send + Sync {
@@ -72,57 +78,4 @@ pub(super) enum Heard {
         /// What the client is told.
         reason: &'static str,
     },
-}
-
-/// The dialect with that subprotocol, if there is one.
-#[cfg(test)]
-pub(super) fn named(subprotocol: Option<&str>) -> &'static dyn Dialect {
-    DIALECTS.iter().find(|dialect| dialect.subprotocol() == subprotocol).copied().unwrap_or(&plain::Plain)
-}
-
-/// The dialect of a client that offers those whose names `offers` is true for: the first one here, or bare payloads.
-pub(super) fn offered(offers: impl Fn(&str) -> bool) -> &'static dyn Dialect {
-    let offered = |dialect: &&&dyn Dialect| dialect.subprotocol().is_some_and(&offers);
-    DIALECTS.iter().find(offered).copied().unwrap_or(&plain::Plain)
-}
-
-/// Those that a client has to ask for.
-static DIALECTS: [&dyn Dialect; 1] = [&v1::V1];
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::id::MessageId;
-
-    #[test]
-    fn a_dialect_is_spoken_where_it_is_offered_by_its_exact_name() {
-        let asked = |offers: &[&str]| offered(|name| offers.contains(&name)).subprotocol();
-        assert_eq!(asked(&["graphql-ws", "pushmesh.v1"]), Some("pushmesh.v1"));
-        for none in [&[][..], &["PUSHMESH.V1"], &["pushmesh.v2", "mqtt"]] {
-            assert_eq!(asked(none), None, "{none:?}");
-        }
-    }
-
-    #[test]
-    fn both_dialects_close_with_the_documented_codes() {
-        let restarting = Close { code: 1012, text: "{\"retry_ms\":7}".to_owned() };
-        let kicked = Close { code: 4002, text: "kicked".to_owned() };
-        for dialect in [named(None), named(Some("pushmesh.v1"))] {
-            assert_eq!(dialect.close(&CloseReason::Restarting { retry_ms: 7 }), restarting);
-            assert_eq!(dialect.close(&CloseReason::Kicked), kicked);
-        }
-    }
-
-    #[test]
-    fn a_message_is_encoded_once_however_many_sessions_get_it() {
-        let message = Arc::new(Message::new(MessageId::new("m").unwrap(), false, Payload::text("hello")));
-        let dialect = DIALECTS[0];
-        let first = dialect.message(&message);
-        let second = dialect.message(&message.kept());
-        assert_eq!(first.bytes.as_ptr(), second.bytes.as_ptr());
-        let bare = plain::Plain.message(&message);
-        assert_eq!(bare.bytes.as_ptr(), message.payload.bytes.as_ptr());
-    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Word;
-use crate::gateway::Phase;
+use crate::gateway::phase::Phase;
 use crate::id::NodeName;
 
 /// The members.

@@ -5,9 +5,9 @@
 use axum::http::{HeaderMap, header};
 
 use crate::config::{AuthConfig, Origin};
-use crate::gateway::Gateway;
 use crate::gateway::auth::bearer;
 use crate::gateway::error::ApiError;
+use crate::gateway::parts::Gateway;
 use crate::gateway::url::{FromQuery, Query};
 use crate::id::{DeviceId, SessionKey, Stamp, UserId};
 use crate::metrics::Metrics;

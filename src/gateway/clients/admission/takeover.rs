@@ -10,8 +10,8 @@
 //! them stays then is decided where sessions are claimed, and nobody is closed here.
 
 use crate::directory::policy::{self, Refusal};
-use crate::gateway::Gateway;
 use crate::gateway::error::ApiError;
+use crate::gateway::parts::Gateway;
 use crate::id::{SessionKey, Stamp};
 
 /// Admits a client that wants to be the session `key`, and `resumed` the one that was claimed with

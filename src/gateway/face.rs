@@ -1,0 +1,34 @@
+//! What all requests share: the parts of the node, the keys of backends, and room for requests.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::gateway::auth::ApiKeys;
+use crate::gateway::parts::Gateway;
+use crate::limits;
+
+/// The gateway with what its routes share.
+pub(super) struct Face {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) keys: ApiKeys,
+    /// API requests that may be in progress.
+    pub(super) requests: Arc<Semaphore>,
+    /// WebSockets that may be opened only to tell the client to come back later.
+    pub(super) farewells: Arc<Semaphore>,
+}
+
+impl Face {
+    /// The face of a node with these parts.
+    pub(super) fn new(gateway: Arc<Gateway>) -> Self {
+        Self {
+            keys: ApiKeys::new(&gateway.config.auth),
+            requests: Arc::new(Semaphore::new(limits::API_REQUESTS_MAX)),
+            farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)),
+            gateway,
+        }
+    }
+}
+
+/// Guess: a reconnect storm is told to spread out, and costs at most this many sockets.
+const FAREWELLS_MAX: usize = 256;

@@ -1,0 +1,50 @@
+//! The parts of a node that its face works with.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::gateway::phase::Phase;
+use crate::gateway::schema::NodeStatus;
+use crate::handle::NodeHandle;
+use crate::handler::Handler;
+use crate::id::{Incarnation, NodeName};
+use crate::membership::overlay::ForgetError;
+use crate::membership::roster::Roster;
+use crate::metrics::Metrics;
+use crate::replica::Replica;
+use crate::router::Router;
+use crate::session::Registry;
+use crate::token::{ResumeKey, TokenVerifier};
+use crate::vital::Vitals;
+use crate::wire::{Clock, Entropy};
+
+/// What the face of a node works with.
+pub(crate) struct Gateway {
+    pub(crate) config: Arc<Config>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tokens: TokenVerifier,
+    /// The same on all nodes.
+    pub(crate) resume: Arc<ResumeKey>,
+    pub(crate) handler: Arc<dyn Handler>,
+    /// For the handler.
+    pub(crate) handle: NodeHandle,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<Entropy>,
+    /// Where the node is in its life.
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// Whether the node works.
+    pub(crate) vitals: Vitals,
+    /// The members, this node included.
+    pub(crate) nodes: Box<dyn Fn() -> Vec<NodeStatus> + Send + Sync>,
+    /// Forgets a dead member for good; returns which boot of it that was.
+    pub(crate) forget: Box<Forget>,
+}
+
+/// Forgets the member of that name.
+type Forget = dyn Fn(&NodeName) -> Result<Incarnation, ForgetError> + Send + Sync;
