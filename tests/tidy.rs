@@ -59,6 +59,16 @@ fn pure_files_neither_wait_nor_lock_nor_read_a_clock_nor_draw_entropy() {
 }
 
 #[test]
+fn libraries_are_named_only_in_the_part_that_stands_for_them() {
+    let sources = sources(&["src"]);
+    for (library, _, part) in rules::KEPT {
+        let named = |source: &Source| source.path.starts_with(part) && source.code.contains(library);
+        assert!(sources.iter().any(named), "{part} does not name {library}: update rules.rs");
+    }
+    report(sources.iter().flat_map(rules::strays));
+}
+
+#[test]
 fn every_file_opens_with_what_it_is() {
     report(sources(EVERYWHERE).iter().filter_map(rules::no_header));
 }

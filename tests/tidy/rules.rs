@@ -62,6 +62,28 @@ fn is_kind_of(word: &str, prefix: &str) -> bool {
     }
 }
 
+/// A library that only one part of a folder knows: its name, the folder, and how the paths of that part begin. What
+/// the library is for has a name of our own everywhere else.
+pub(crate) const KEPT: &[(&str, &str, &str)] =
+    &[("tungstenite", "src/gateway", "src/gateway/clients/transport/ws")];
+
+/// Names of libraries outside of the part that stands for them. Tests are no exception.
+pub(crate) fn strays(source: &Source) -> Vec<String> {
+    let mut strays = Vec::new();
+    for (library, folder, part) in KEPT {
+        let is_below = |folder: &str| source.path.starts_with(&format!("{folder}/"));
+        let is_part = is_below(part) || source.path == format!("{part}.rs");
+        if is_part || !(is_below(folder) || source.path == format!("{folder}.rs")) {
+            continue;
+        }
+        let named = words(&source.code).filter(|(_, word)| word.contains(library));
+        strays.extend(
+            named.map(|(at, word)| format!("{}: `{word}` is named below {part} only", source.place(at))),
+        );
+    }
+    strays
+}
+
 /// A file that does not say what it is.
 pub(crate) fn no_header(source: &Source) -> Option<String> {
     (!source.text.starts_with("//! ")).then(|| format!("{} does not open with a `//!` line", source.path))
@@ -166,6 +188,24 @@ mod tests {
             "/// No await here.\nfn operand(spawned: bool) {}\n#[cfg(test)]\nmod tests { use tokio::test; }";
         assert_eq!(impure(&source("src/node/readiness.rs", allowed)).len(), 0);
         assert_eq!(impure(&source("src/directory/tests.rs", "use tokio::test;")).len(), 0);
+    }
+
+    #[test]
+    fn a_library_outside_of_its_part_is_found_in_tests_too() {
+        let text = "use tokio_tungstenite::X;\n#[cfg(test)]\nmod tests { use tungstenite::Y; }";
+        for outside in
+            ["src/gateway.rs", "src/gateway/clients/connection.rs", "src/gateway/clients/transport/wsx.rs"]
+        {
+            assert_eq!(strays(&source(outside, text)).len(), 2, "{outside}");
+        }
+        for inside in [
+            "src/gateway/clients/transport/ws.rs",
+            "src/gateway/clients/transport/ws/a.rs",
+            "src/cli/listen.rs",
+        ] {
+            assert!(strays(&source(inside, text)).is_empty(), "{inside}");
+        }
+        assert!(strays(&source("src/gateway/a.rs", "/// See tungstenite.\nfn f() {}")).is_empty());
     }
 
     #[test]

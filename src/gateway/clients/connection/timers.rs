@@ -4,46 +4,19 @@
 //! due by then is looked at.
 
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::Connection;
 use super::ending::Ending;
-use crate::gateway::clients::transport::ws::frames::FrameKind;
+use crate::gateway::clients::transport::Transport;
 use crate::limits;
 use crate::push::Outcome;
 use crate::receipt::Reply;
 use crate::session::{CloseReason, Pulse};
 
-/// When to look at what.
-pub(super) struct Due {
-    pub(super) heartbeat: Instant,
-    /// The token expires.
-    pub(super) expiry: Option<Instant>,
-    /// Those who wait are told that their messages are buffered.
-    pub(super) stall: Option<Instant>,
-    /// The session is closing and the socket has to take the rest by then.
-    pub(super) abort: Option<Instant>,
-}
-
-impl Due {
-    /// What is due when a connection opens: everything is looked at once.
-    pub(super) fn new(opened: Instant, expires: bool) -> Self {
-        let stall = Some(opened + limits::BUFFERED_AFTER);
-        Self { heartbeat: opened, expiry: expires.then_some(opened), stall, abort: None }
-    }
-
-    /// The earliest of them.
-    pub(super) fn next(&self) -> Instant {
-        [self.expiry, self.stall, self.abort].into_iter().flatten().fold(self.heartbeat, Instant::min)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<T: Transport> Connection<T> {
     /// Looks at everything that may be due.
     pub(super) fn tick(&mut self) -> ControlFlow<Ending> {
         let now = Instant::now();
@@ -63,15 +36,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         ControlFlow::Continue(())
     }
 
-    /// The socket, or the handler that has not let the client in yet, holds everything up.
+    /// The line, or the handler that has not let the client in yet, holds everything up.
     fn stalled(&mut self) {
         for outgoing in &mut self.batch {
             std::mem::replace(&mut outgoing.reply, Reply::settled()).answer(Outcome::Buffered);
         }
         self.session.answer_buffered();
-        // A client that takes bytes, however slowly, is alive, although its pongs are not read.
-        if self.frames.bytes() < self.stalled_bytes {
-            self.stalled_bytes = self.frames.bytes();
+        // A client that takes bytes, however slowly, is alive, although its answers are not read.
+        if self.transport.bytes_left() < self.stalled_bytes {
+            self.stalled_bytes = self.transport.bytes_left();
             self.heartbeat.heard(self.opened.elapsed());
         }
     }
@@ -87,13 +60,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Some(now + Duration::from_millis(left).min(EXPIRY_CHECK_MAX))
     }
 
-    /// Writes the ping that was due while there was something else to write.
-    pub(super) fn pay_ping(&mut self) {
-        if std::mem::take(&mut self.ping_owed) {
-            self.frames.push(FrameKind::Ping, Bytes::new());
-        }
-    }
-
     /// Asks the heartbeat what to do, and says when to ask again.
     fn pulse(&mut self) -> Instant {
         if let Some(at) = self.session.written_directly() {
@@ -102,10 +68,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             match self.heartbeat.poll(self.opened.elapsed()) {
                 Pulse::Wait(at) => return self.opened + at,
-                // Behind frames that do not get out a ping says nothing, and before the client is
+                // Behind messages that do not get out a probe says nothing, and before the client is
                 // let in nothing is written. But the client must be asked before it is given up.
-                Pulse::Ping if !self.frames.is_empty() || !self.admitted => self.ping_owed = true,
-                Pulse::Ping => self.frames.push(FrameKind::Ping, Bytes::new()),
+                Pulse::Ping if !self.transport.is_written() || !self.admitted => self.probe_owed = true,
+                Pulse::Ping => self.transport.queue_probe(),
                 ended @ (Pulse::Dead | Pulse::Idle) => {
                     let dead = ended == Pulse::Dead;
                     self.session.close(if dead { CloseReason::HeartbeatTimeout } else { CloseReason::Idle });
@@ -113,14 +79,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
-    }
-}
-
-/// Moves the timer to an earlier moment. One that goes off too early finds nothing due and is set
-/// anew, which is cheaper than to move it for every batch.
-pub(super) fn arm(timer: &mut Pin<Box<Sleep>>, next: Instant) {
-    if timer.is_elapsed() || next < timer.deadline() {
-        timer.as_mut().reset(next);
     }
 }
 

@@ -2,20 +2,18 @@
 //!
 //! A socket that is dropped while the client's bytes are unread is reset, and a reset destroys
 //! what the client has not read yet. So after the close frame the client's bytes are read and
-//! thrown away until it closes its side, or for [`CLOSE_TIMEOUT`](limits::CLOSE_TIMEOUT).
+//! thrown away until it closes its side, for as long as whoever closes likes to wait.
 
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::gateway::clients::dialect::Close;
-use crate::limits;
 
 /// A close frame. The text is cut to what fits.
-pub(in crate::gateway::clients) fn close_frame(close: &Close) -> CloseFrame {
+pub(super) fn close_frame(close: &Close) -> CloseFrame {
     let text = &close.text;
     let mut cut = text.len().min(CLOSE_TEXT_BYTES_MAX);
     while !text.is_char_boundary(cut) {
@@ -24,32 +22,24 @@ pub(in crate::gateway::clients) fn close_frame(close: &Close) -> CloseFrame {
     CloseFrame { code: close.code.into(), reason: text[..cut].into() }
 }
 
-/// Reads and throws away until the client closes its side, for a bounded time.
-pub(in crate::gateway::clients) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(
-    socket: &mut WebSocketStream<S>,
-) {
-    let until_closed = async {
-        while let Some(frame) = socket.next().await {
-            if matches!(frame, Err(Error::Io(_))) {
-                return;
-            }
+/// Reads and throws away until the client closes its side.
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) {
+    while let Some(frame) = socket.next().await {
+        if matches!(frame, Err(Error::Io(_))) {
+            return;
         }
-        // Either the closing handshake is complete, or the library gave up over what it can not
-        // read and the client does not know yet that nobody listens.
-        drain(socket.get_mut()).await;
-    };
-    let _ = timeout(limits::CLOSE_TIMEOUT, until_closed).await;
+    }
+    // Either the closing handshake is complete, or the library gave up over what it can not
+    // read and the client does not know yet that nobody listens.
+    drain(socket.get_mut()).await;
 }
 
 /// The same below the level of frames.
-pub(in crate::gateway::clients) async fn drain<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
-    let until_closed = async {
-        if stream.shutdown().await.is_ok() {
-            let mut waste = [0; 1_024];
-            while stream.read(&mut waste).await.is_ok_and(|read| read > 0) {}
-        }
-    };
-    let _ = timeout(limits::CLOSE_TIMEOUT, until_closed).await;
+pub(super) async fn drain<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    if stream.shutdown().await.is_ok() {
+        let mut waste = [0; 1_024];
+        while stream.read(&mut waste).await.is_ok_and(|read| read > 0) {}
+    }
 }
 
 /// Source: RFC 6455 section 5.5, a control frame has 125 bytes, two of them the code.

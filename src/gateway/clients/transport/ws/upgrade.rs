@@ -95,7 +95,7 @@ pub(super) fn offers(headers: &HeaderMap, subprotocol: &str) -> bool {
 }
 
 /// How sockets read and write.
-pub(in crate::gateway::clients) fn socket_config(message_bytes_max: usize) -> WebSocketConfig {
+pub(super) fn socket_config(message_bytes_max: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
