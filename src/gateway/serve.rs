@@ -40,8 +40,8 @@ use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::gateway::clients::transport::ws::line::Line;
 use crate::limits;
-use crate::metrics::Metrics;
-use crate::metrics::label::NotAccepted;
+use crate::metrics::label::{NotAccepted, Task};
+use crate::vital::Vitals;
 use crate::wire::Seldom;
 
 mod arrival;
@@ -70,8 +70,8 @@ use stage::Stage;
 pub(crate) struct Terms {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) shares: Shares,
-    /// Counts what could not be accepted.
-    pub(crate) metrics: Arc<Metrics>,
+    /// Counts connections that failed, and with their counts what could not be accepted.
+    pub(crate) vitals: Vitals,
     /// How many accepts have failed, as the operating system's side tells it.
     pub(crate) accepts_failed: watch::Receiver<u64>,
     /// How long a connection may be idle between two requests.
@@ -87,6 +87,7 @@ struct Server<A> {
     keep_alive: Duration,
     places: Arc<Places>,
     answer: A,
+    vitals: Vitals,
     /// No new requests; those in progress are finished.
     stop: CancellationToken,
     /// Now.
@@ -108,9 +109,11 @@ where
         keep_alive: terms.keep_alive,
         places: Arc::clone(&places),
         answer,
+        vitals: terms.vitals.clone(),
         stop: stop.clone(),
         abort: CancellationToken::new(),
     });
+    let metrics = Arc::clone(terms.vitals.metrics());
     let mut told = Seldom::default();
     let mut failed = 0;
     loop {
@@ -118,7 +121,7 @@ where
             accepted = listener.accept() => accepted,
             Ok(()) = terms.accepts_failed.changed() => {
                 let before = std::mem::replace(&mut failed, *terms.accepts_failed.borrow_and_update());
-                terms.metrics.accepts_failed.with(NotAccepted::Error).increment(failed - before);
+                metrics.accepts_failed.with(NotAccepted::Error).increment(failed - before);
                 continue;
             }
             () = stop.cancelled() => break,
@@ -129,7 +132,7 @@ where
             () = stop.cancelled() => break,
         };
         if matches!(seat, Seat::Spare(_)) {
-            terms.metrics.accepts_failed.with(NotAccepted::Full).increment(1);
+            metrics.accepts_failed.with(NotAccepted::Full).increment(1);
             if told.due() {
                 let all = terms.shares.all();
                 warn!(
@@ -188,6 +191,7 @@ where
         seat: Seat,
     ) {
         let server = Arc::clone(self);
+        let vitals = self.vitals.clone();
         let connection = async move {
             match seat {
                 Seat::Regular(slot) => server.connection(io, pace, Some(slot)).await,
@@ -198,7 +202,10 @@ where
                 },
             }
         };
-        tokio::spawn(connection.instrument(debug_span!("connection", %peer)));
+        let connection = connection.instrument(debug_span!("connection", %peer));
+        // A panic closes the socket and frees the place, as both are the connection's own; the caller of a request
+        // that was under way sees that its connection is closed without an answer.
+        tokio::spawn(async move { vitals.contained(Task::Connection, connection).await });
     }
 
     async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

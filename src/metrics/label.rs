@@ -62,6 +62,8 @@ labels! {
         Dial = "dial",
         Link = "link",
         Pull = "pull",
+        Connection = "connection",
+        Request = "request",
         Session = "session",
         Handler = "handler",
     }

@@ -111,7 +111,7 @@ where
     let terms = Terms {
         tls,
         shares,
-        metrics: Arc::clone(&metrics),
+        vitals: vitals.clone(),
         accepts_failed: wire.files.failed,
         keep_alive: config.timers.keep_alive,
         stop_timeout: http_stop_timeout(&config),

@@ -18,7 +18,9 @@ use crate::gateway::parts::Gateway;
 use crate::gateway::schema::{Accepted, BroadcastAnswer, PushAnswer};
 use crate::gateway::url::{FromQuery, Params, Query, SessionPath, UserPath};
 use crate::id::MessageId;
+use crate::metrics::label::Task;
 use crate::push::{Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target};
+use crate::vital::Vitals;
 
 /// The parameters of a push.
 pub(super) struct PushParams {
@@ -79,6 +81,7 @@ pub(super) async fn broadcast(
     let id = message.id.clone();
     let started = Instant::now();
     let report = gateway.router.broadcast(message);
+    let vitals = gateway.vitals.clone();
     let answer = async move {
         let report = report.await;
         note_broadcast(&gateway, started);
@@ -86,7 +89,7 @@ pub(super) async fn broadcast(
         report
     };
     if params.wait == Wait::None {
-        tokio::spawn(answer);
+        go_on(vitals, answer);
         return Ok(accepted(id));
     }
     let answer = BroadcastAnswer::from(answer.await);
@@ -103,6 +106,7 @@ async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> R
     let id = message.id.clone();
     let started = Instant::now();
     let report = gateway.router.push(target, message);
+    let vitals = gateway.vitals.clone();
     let answer = async move {
         let report = report.await;
         note(&gateway, &report, started);
@@ -111,7 +115,7 @@ async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> R
     };
     if wait == Wait::None {
         // Somebody has to follow the session if it moved.
-        tokio::spawn(answer);
+        go_on(vitals, answer);
         return Ok(accepted(id));
     }
     let report = answer.await;
@@ -121,6 +125,12 @@ async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> R
         None => Ok(Json(answer).into_response()),
         Some(error) => Err(error.with_details(&answer)),
     }
+}
+
+/// Works on after the answer, which nobody waits for. The place among the requests is the work's own, and free again
+/// however that ends.
+fn go_on<T>(vitals: Vitals, work: impl Future<Output = T> + Send + 'static) {
+    tokio::spawn(async move { drop(vitals.contained(Task::Request, work).await) });
 }
 
 fn accepted(id: MessageId) -> Response {

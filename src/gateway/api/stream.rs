@@ -16,7 +16,6 @@
 //! The node ends the stream when nothing has come for [`STALL_MAX`], when the body breaks off, and when it drains.
 //! What was read is answered first; the last line says why, with the number of the first line that was not taken.
 
-use std::convert::Infallible;
 use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -44,6 +43,8 @@ use crate::gateway::parts::Gateway;
 use crate::gateway::phase::Phase;
 use crate::gateway::schema::{BroadcastAnswer, LineAnswer, LineRefused, PushAnswer, PushOutcome};
 use crate::limits;
+use crate::metrics::label::Task;
+use crate::vital::Vitals;
 
 pub(super) mod fuzz;
 mod line;
@@ -58,9 +59,9 @@ pub(super) async fn push(Caller { gateway, place }: Caller, request: Request) ->
     if phase >= Phase::Draining {
         return Err(ApiError::not_ready(phase.as_str()));
     }
-    let (chunks, mut answers) = mpsc::channel(ANSWER_CHUNKS_MAX);
+    let vitals = gateway.vitals.clone();
     let payload_bytes_max = gateway.config.limits.max_payload_bytes;
-    let stream = Stream {
+    let stream = |chunks| Stream {
         phase: gateway.phase.clone(),
         gateway,
         body: request.into_body(),
@@ -74,10 +75,34 @@ pub(super) async fn push(Caller { gateway, place }: Caller, request: Request) ->
         chunks,
         _place: place,
     };
-    tokio::spawn(stream.run());
-    let body = Body::from_stream(poll_fn(move |cx| answers.poll_recv(cx)).map(Ok::<Bytes, Infallible>));
+    let body = handed_over(vitals, |chunks| stream(chunks).run());
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
+
+/// A body of what `work` hands over, in a task of its own. Where that panics the body breaks off: without a sign of
+/// it, the answers so far would look like all of them.
+fn handed_over<F>(vitals: Vitals, work: impl FnOnce(mpsc::Sender<Chunk>) -> F) -> Body
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (chunks, mut answers) = mpsc::channel(ANSWER_CHUNKS_MAX);
+    let last = chunks.clone();
+    let work = work(chunks);
+    tokio::spawn(async move {
+        if vitals.contained(Task::Request, work).await.is_err() {
+            let _ = last.send(Err(BrokenOff)).await;
+        }
+    });
+    Body::from_stream(poll_fn(move |cx| answers.poll_recv(cx)))
+}
+
+/// A piece of the answers.
+type Chunk = Result<Bytes, BrokenOff>;
+
+/// The answers end before their time.
+#[derive(Debug, thiserror::Error)]
+#[error("this node failed while it answered")]
+struct BrokenOff;
 
 /// Twice the largest payload: base64 needs a third more, JSON with quotes and line breaks up to
 /// twice the text. A text of control characters would need six times, and is refused when that long.
@@ -103,7 +128,7 @@ struct Stream {
     /// Runs out some time after that, and then looks again.
     pause: Pin<Box<Sleep>>,
     phase: watch::Receiver<Phase>,
-    chunks: mpsc::Sender<Bytes>,
+    chunks: mpsc::Sender<Chunk>,
     _place: InFlight,
 }
 
@@ -253,7 +278,7 @@ impl Stream {
             return Ok(());
         }
         let chunk = self.ready.split().freeze();
-        self.chunks.send(chunk).await.map_err(|_| Gone)
+        self.chunks.send(Ok(chunk)).await.map_err(|_| Gone)
     }
 }
 
@@ -282,3 +307,25 @@ const ANSWER_BYTES: usize = 256;
 const CHUNK_BYTES: usize = 16 << 10;
 /// Pieces that wait for a caller who does not read: 4 MiB.
 const ANSWER_CHUNKS_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn answers_break_off_where_their_task_panics() {
+        let metrics = Arc::new(Metrics::new());
+        let answers = |panics: bool| {
+            let work = move |chunks: mpsc::Sender<Chunk>| async move {
+                chunks.send(Ok(Bytes::from_static(b"{}\n"))).await.unwrap();
+                assert!(!panics, "on purpose");
+            };
+            handed_over(Vitals::new(Arc::clone(&metrics)), work).collect()
+        };
+        assert_eq!(answers(false).await.unwrap().to_bytes(), "{}\n");
+        assert!(answers(true).await.is_err(), "a caller must not take them for all");
+        let counted = metrics.render();
+        assert!(counted.contains("pushmesh_tasks_failed_total{task=\"request\"} 1"), "{counted}");
+    }
+}

@@ -13,6 +13,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::config::{HttpTls, Secret};
+use crate::metrics::Metrics;
 
 mod crowd;
 
@@ -42,6 +43,7 @@ struct Fixture {
     stop: CancellationToken,
     server: tokio::task::JoinHandle<()>,
     gate: Arc<Notify>,
+    metrics: Arc<Metrics>,
 }
 
 fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Fixture {
@@ -57,13 +59,13 @@ fn start_with(tls: Option<Arc<rustls::ServerConfig>>, shares: Shares) -> Fixture
     let terms = Terms {
         tls,
         shares,
-        metrics,
+        vitals: Vitals::new(Arc::clone(&metrics)),
         accepts_failed: watch::channel(0).1,
         keep_alive: limits::KEEP_ALIVE,
         stop_timeout: STOP_TIMEOUT,
     };
     let server = tokio::spawn(serve(Pipes(accepted), terms, answer, stop.clone()));
-    Fixture { pipes, stop, server, gate }
+    Fixture { pipes, stop, server, gate, metrics }
 }
 
 /// The routes; `/later` waits for its turn.
@@ -75,6 +77,7 @@ fn answers(waits: Arc<Notify>) -> impl Fn(Request) -> BoxFuture<'static, Respons
             "later"
         }),
     );
+    let app = app.route("/panics", get(panics));
     let app = app.route("/refused", post(|| async { (StatusCode::UNAUTHORIZED, "refused") }));
     let app = app.route("/body", post(|body: String| async { body }));
     let app = app.route("/much", get(|| async { "x".repeat(MUCH_BYTES) }));
@@ -82,6 +85,10 @@ fn answers(waits: Arc<Notify>) -> impl Fn(Request) -> BoxFuture<'static, Respons
         let app = app.clone();
         async move { app.oneshot(request).await.unwrap() }.boxed()
     }
+}
+
+async fn panics() -> &'static str {
+    panic!("on purpose")
 }
 
 impl Fixture {
@@ -116,6 +123,23 @@ async fn answer_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
 
 fn localhost() -> rustls_pki_types::ServerName<'static> {
     rustls_pki_types::ServerName::try_from("localhost").unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_panics_ends_its_connection_and_frees_its_place() {
+    let fixture = start_with(None, Shares::new(0, Some(4))); // There is one place, and one to spare.
+    for failed in 1..5 {
+        let mut client = fixture.open().await;
+        ask(&mut client, "/panics").await;
+        assert_eq!(answer_to_end(&mut client).await, "", "it is closed without an answer");
+        let counted = format!("pushmesh_tasks_failed_total{{task=\"connection\"}} {failed}");
+        assert!(fixture.metrics.render().contains(&counted), "{counted}");
+    }
+    let (mut first, mut second) = (fixture.open().await, fixture.open().await);
+    for client in [&mut first, &mut second] {
+        ask(client, "/now").await;
+        assert!(answer(client, "now").await.starts_with("HTTP/1.1 200"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

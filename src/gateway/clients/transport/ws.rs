@@ -26,7 +26,7 @@ use crate::gateway::error::ApiError;
 use crate::gateway::face::Face;
 use crate::gateway::serve::ConnectionSlot;
 use crate::limits;
-use crate::metrics::label::Refused;
+use crate::metrics::label::{Refused, Task};
 use crate::session::CloseReason;
 
 mod closing;
@@ -82,7 +82,8 @@ fn farewell(
     let response = upgrade.response(dialect);
     let retry_ms = gateway.entropy.between(limits::RETRY_MS.0, limits::RETRY_MS.1);
     let message_bytes_max = gateway.config.limits.max_client_message_bytes;
-    tokio::spawn(async move {
+    let vitals = gateway.vitals.clone();
+    let goodbye = async move {
         if let Ok(mut socket) = upgrade.socket(message_bytes_max).await {
             let close = dialect.close(&CloseReason::TryLater { retry_ms });
             // A few bytes into an empty buffer: they fit, or the client is gone.
@@ -90,7 +91,8 @@ fn farewell(
             let _ = timeout(limits::CLOSE_TIMEOUT, linger(&mut socket)).await;
         }
         drop((place, slot));
-    });
+    };
+    tokio::spawn(async move { vitals.contained(Task::Connection, goodbye).await });
     Ok(response)
 }
 
