@@ -8,7 +8,6 @@ use std::{fs, io};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use pushmesh::internals::{Observer, Replica};
-use pushmesh::wire::Wire;
 use pushmesh::{
     Config, DeviceId, Handler, Node, NodeHandle, NodeName, Outcome, Payload, PushReport, SessionInfo,
     SessionKey, Target, UserId, async_trait,
@@ -26,7 +25,7 @@ use crate::id::{
 };
 use crate::line::CONNECTION;
 use crate::settings::Settings;
-use crate::wire::{self, Face, HTTP_PORT, MESH_PORT};
+use crate::wire::{self, HTTP_PORT, MESH_PORT};
 use crate::world::World;
 
 /// What the driver tells a node that runs.
@@ -114,7 +113,7 @@ impl Hosts {
     pub(crate) async fn run(self: Arc<Self>, index: NodeIndex) -> turmoil::Result {
         let wire = wire::wire(&self.world, &node_name(index)).await?;
         let application = Application { world: Arc::clone(&self.world), node: index };
-        let node = Node::start_with(self.config(index, &wire)?, wire, Arc::new(application)).await?;
+        let node = Node::start_with(self.config(index)?, wire, Arc::new(application)).await?;
         let (commands, mut inbox) = mpsc::channel(COMMANDS_MAX);
         let incarnation = node.incarnation().0;
         let replica = Arc::clone(node.replica());
@@ -156,14 +155,13 @@ impl Hosts {
         while calls.next().await.is_some() {}
     }
 
-    fn config(&self, index: NodeIndex, wire: &Wire<Face>) -> turmoil::Result<Config> {
+    /// Where the node listens is decided by its wire: by its configuration a development node stays on loopback.
+    fn config(&self, index: NodeIndex) -> turmoil::Result<Config> {
         let mut config = Config::dev(NodeName::new(self.name(index))?);
         let address = |node| format!("{}:{MESH_PORT}", turmoil::lookup(node_name(node)));
         let nodes = self.boots.lock().expect(NOT_POISONED).len();
         config.peers = seeds(index, nodes).map(address).collect();
         config.data_dir = self.disk(index);
-        config.listen = wire.http_addr()?;
-        config.mesh_listen = wire.mesh_addr()?;
         self.settings.apply(&mut config, self.begun.fetch_add(1, Ordering::Relaxed));
         Ok(config)
     }

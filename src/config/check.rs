@@ -62,7 +62,25 @@ impl Config {
         check_auth(&self.auth)?;
         check_tuning(&self.tuning)?;
         check_advertised("mesh_advertise", self.mesh_advertise)?;
-        check_advertised("http_advertise", self.http_advertise)
+        check_advertised("http_advertise", self.http_advertise)?;
+        self.check_dev()
+    }
+
+    /// A node that accepts everyone stays where only this machine reaches it.
+    fn check_dev(&self) -> Checked {
+        let addresses = [
+            ("listen", Some(self.listen)),
+            ("mesh_listen", Some(self.mesh_listen)),
+            ("mesh_advertise", self.mesh_advertise),
+        ];
+        for (field, addr) in addresses.into_iter().filter(|_| self.auth.dev) {
+            if let Some(addr) = addr.filter(|addr| !addr.ip().to_canonical().is_loopback()) {
+                let rule = "is not a loopback address, and with --dev anyone who reaches this node can push and \
+                            listen: use 127.0.0.1, or keys instead of --dev";
+                return Err(InvalidConfig::new(field, addr, rule));
+            }
+        }
+        Ok(())
     }
 
     /// How many members there have to be, which may not be contradicted.
@@ -223,6 +241,27 @@ mod tests {
         let name = || NodeName::new("n1").unwrap();
         assert_eq!(Config::dev(name()).check(), Ok(()));
         assert_eq!(Config::minimal(name()).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_node_that_accepts_everyone_listens_on_loopback_whoever_configures_it() {
+        type Change = fn(&mut Config);
+        let cases: [(Change, &str); 3] = [
+            (|c| c.listen.set_ip([0, 0, 0, 0].into()), "listen: 0.0.0.0:0 is not a loopback address"),
+            (|c| c.mesh_listen.set_ip([192, 0, 2, 1].into()), "mesh_listen: 192.0.2.1:0 is not a loopback"),
+            (
+                |c| c.mesh_advertise = Some(([192, 0, 2, 1], 7400).into()),
+                "mesh_advertise: 192.0.2.1:7400 is not",
+            ),
+        ];
+        for (change, start) in cases {
+            let message = refusal(change).to_string();
+            assert!(message.starts_with(start), "{message:?} does not start with {start:?}");
+            let mut config = Config::dev(NodeName::new("n1").unwrap());
+            config.auth.dev = false;
+            change(&mut config);
+            assert_eq!(config.check(), Ok(()), "with keys");
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl RawConfig {
         let listen = self.listen.unwrap_or_else(|| LISTEN.into());
         let mesh_listen = self.mesh_listen.unwrap_or_else(|| MESH_LISTEN.into());
         if dev {
-            self.check_dev(listen, mesh_listen, around)?;
+            self.check_dev(around)?;
         }
         let cluster = self.cluster.as_deref().unwrap_or(CLUSTER);
         let config = Config {
@@ -91,32 +91,11 @@ impl RawConfig {
         };
         config.check()?;
         config.check_mesh_address(mesh_listen)?;
-        debug_assert!(!config.auth.dev || config.listen.ip().to_canonical().is_loopback());
         Ok(config)
     }
 
-    /// A node that accepts everyone stays where only this machine reaches it, and does not pretend
-    /// to be protected.
-    fn check_dev(
-        &self,
-        listen: SocketAddr,
-        mesh_listen: SocketAddr,
-        around: &Surroundings,
-    ) -> Result<(), ConfigError> {
-        let addresses = [
-            ("listen", Some(listen)),
-            ("mesh-listen", Some(mesh_listen)),
-            ("mesh-advertise", self.mesh_advertise),
-        ];
-        for (flag, addr) in addresses {
-            if let Some(addr) = addr.filter(|addr| !addr.ip().to_canonical().is_loopback()) {
-                let problem = format!(
-                    "{addr} is not a loopback address, and with --dev anyone who reaches this node can push and \
-                     listen: use 127.0.0.1, or keys instead of --dev"
-                );
-                return Err(ConfigError::Value { flag, problem });
-            }
-        }
+    /// A node that accepts everyone has its peers on its own machine, and does not pretend to be protected.
+    fn check_dev(&self, around: &Surroundings) -> Result<(), ConfigError> {
         let elsewhere = |peer: &&String| {
             peer.trim().parse::<SocketAddr>().is_ok_and(|addr| !addr.ip().to_canonical().is_loopback())
         };
