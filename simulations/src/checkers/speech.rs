@@ -107,9 +107,8 @@ impl Speech {
     }
 }
 
-/// How long a message is on its way at most, and a close that crosses it and its answer, in milliseconds. What a
-/// client sends may be late twice.
-const ARRIVES_MS: u64 = 4 * LATENCY_MS_MAX + 2 * LATE_ARRIVAL_MS_MAX + TICKS_MS;
+/// How long a message is on its way at most, and a close that crosses it and its answer, in milliseconds.
+const ARRIVES_MS: u64 = 4 * LATENCY_MS_MAX + LATE_ARRIVAL_MS_MAX + TICKS_MS;
 /// For tasks to run: some ticks.
 const TICKS_MS: u64 = 10;
 
