@@ -6,12 +6,14 @@
 //!
 //! - both stood at one time, or
 //! - the newer claim was over before the older one was made, and the node of the older one could not know that: what it held of the
-//!   other's section was from before. Then it closes its session for a claim that it hears of too late.
+//!   other's section was from before. Then it closes its session for a claim that it hears of too late; or
+//! - the newer claim's question may still have been on its way. Its node asks the one where it finds an earlier session to let go of
+//!   it, and the question names what ends by a greatest stamp: where clocks differ that is also a session that the client has
+//!   opened there since.
 //!
 //! Under `reject-newer` the node of the winner is asked before a session is closed for it, so that both must have stood at one
 //! time; or the client has shown a token that makes its own earlier session end, on a connection that was there at that time, or
-//! whose question may still have been on its way: a question names what ends by a greatest stamp, and where a clock was set back
-//! that is also a session that the client has opened since, without a token.
+//! whose question may still have been on its way.
 //!
 //! Nothing else of this needs a span of time. Three things do, because they are done by tasks and packets, and each span is made of the
 //! timeouts that the nodes run with: a connection whose claim is over ends within the time that a close takes; a claim that its
@@ -139,7 +141,14 @@ impl Takeover {
             return rivals(closed.client).filter(is_other).filter(wins).any(met)
                 || self.connections.values().any(by_token);
         }
-        let stood = |other: &Claim| met(other) || own.believed_in(other);
+        let asks = |other: &Claim| {
+            let found_ms = other.made_ms.saturating_sub(FOUND_MS);
+            let earlier = |held: &&Claim| held.node == own.node && held.made_ms < own.made_ms;
+            let mut found = self.claims.of(closed.client).iter().filter(earlier);
+            other.stands_after(own.made_ms.saturating_sub(ASKED_MS))
+                && found.any(|held| held.stands_after(found_ms))
+        };
+        let stood = |other: &Claim| met(other) || own.believed_in(other) || asks(other);
         if rivals(closed.client).any(|other| other.rank() > own.rank() && stood(other)) {
             return true;
         }
@@ -320,6 +329,9 @@ const LINKED_MS: u64 = REACHED_MS
 /// asks over the link and then over a relay, and what was sent arrives for as long as a link that lost it is not given up.
 const ASKED_MS: u64 =
     2 * limits::TAKEOVER_TIMEOUT.as_millis() as u64 + limits::LINK_IDLE_TIMEOUT.as_millis() as u64;
+/// For how long a session that is over may be found by whoever claims it anew, in milliseconds. Arithmetic: the session that it
+/// was superseded by, or that superseded it, is told of while it lingers, and its end is on its way.
+const FOUND_MS: u64 = limits::RELEASE_LINGER.as_millis() as u64 + HEARD_MS;
 /// How long a claim is on its way to a node that follows its section, in milliseconds. Arithmetic: changes are gathered, and a
 /// fair path is slow and loses the acknowledgement that they wait for.
 const HEARD_MS: u64 =

@@ -56,6 +56,22 @@ fn a_claim_that_was_over_takes_no_place_where_that_was_known() {
 }
 
 #[test]
+fn a_question_that_is_late_ends_a_later_session_at_the_node_where_there_was_an_earlier_one() {
+    let seen = |node, pause_ms| {
+        let made_ms = 100 + pause_ms;
+        let earlier = (0, node, 3, 10, Some(20));
+        let asks = (0, 2, 9, 30, Some(100));
+        let mut checker = checker(Policy::ExclusiveDevice, &[earlier, asks, (0, 1, 5, made_ms, None)]);
+        open(&mut checker, made_ms, 0, 1, None);
+        closed(&mut checker, made_ms + 10, 1, 4001)
+    };
+    assert_eq!(seen(1, 1), Ok(()));
+    assert_eq!(seen(1, ASKED_MS), Ok(()));
+    assert!(seen(1, ASKED_MS + 1).is_err(), "no link brings it any more");
+    assert!(seen(3, 1).is_err(), "another node is asked");
+}
+
+#[test]
 fn another_device_takes_the_place_only_where_the_policy_says_so() {
     assert_eq!(user_of(0), user_of(1));
     let seen = |policy, other| {
