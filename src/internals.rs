@@ -18,7 +18,7 @@ pub use crate::membership::roster::{Roster, RosterEntry};
 pub use crate::mesh::contest::{InUse, Newcomer};
 pub use crate::mesh::dials::backoff;
 pub use crate::node::round::{LinkInUse, judge};
-pub use crate::node::{Inside, Observer, Returned};
+pub use crate::node::{Awake, Inside, Observer, Returned};
 pub use crate::replica::{Arriving, Claimed, Heard, Held, Mirror, Replica};
 pub use crate::replication::frame::{SectionFrame, Subscribe};
 pub use crate::replication::serving::{Serving, Step};

@@ -165,6 +165,12 @@ pub const ACCUSATIONS_AT_ONCE: u32 = 8;
 pub const LINK_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A link without a packet for this long closes.
 pub const LINK_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A link that was silent for this long is closed by the node itself: QUIC waits longer where the path was slow and lossy.
+/// Arithmetic: twice the idle timeout, so that QUIC comes first where it can.
+pub const LINK_SILENCE_MAX: Duration = Duration::from_millis(2 * LINK_IDLE_TIMEOUT.as_millis() as u64);
+/// A round of the watch that comes later than this after the one before says that the process was stopped meanwhile.
+/// Guess: five rounds, more than a busy machine takes.
+pub const ROUND_LATE_MAX: Duration = Duration::from_millis(5 * OVERLAY_TICK.as_millis() as u64);
 /// A link that was heard within this time is alive for certain. Source: two keep-alives, of which one may be lost.
 pub const LINK_FRESH: Duration = Duration::from_millis(2 * LINK_KEEP_ALIVE.as_millis() as u64);
 /// A link without a packet for this long makes its peer suspect.

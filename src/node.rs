@@ -23,6 +23,7 @@ use crate::push::Knowledge;
 use crate::replica::Replica;
 pub use crate::vital::Fault;
 
+mod awake;
 mod company;
 mod drain;
 mod liveness;
@@ -39,6 +40,8 @@ mod start_error;
 #[cfg(test)]
 mod tests;
 
+#[doc(hidden)]
+pub use awake::Awake;
 #[doc(hidden)]
 pub use observer::{Inside, Observer};
 #[doc(hidden)]

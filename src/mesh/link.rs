@@ -282,6 +282,14 @@ impl Link {
         self.pending.close();
     }
 
+    /// Closes the link, because nothing came from the peer for too long.
+    pub(crate) fn abandon(&self) {
+        if self.connection.close_reason().is_none() {
+            warn!(peer = %self.peer.name, "nothing comes from a peer, and QUIC still waits; closing the link");
+            CloseCode::Ended.close(&self.connection);
+        }
+    }
+
     /// Closes the link for what the peer has done.
     pub(crate) fn reject(&self, breach: &Breach) {
         if let Some(offence) = breach.offence()

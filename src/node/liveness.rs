@@ -19,6 +19,7 @@ use crate::membership::member::{GossipView, MemberState};
 use crate::membership::overlay::{Change, ForgetError, Observation, Overlay, OverlayTimers};
 use crate::membership::roster::Roster;
 use crate::mesh::{KnownMember, Link, Links, Peer};
+use crate::node::awake::Awake;
 use crate::node::readiness::{JoinTerms, Readiness, Ready};
 use crate::node::returned::Returned;
 use crate::node::round::{self, LinkInUse};
@@ -41,6 +42,7 @@ struct State {
     /// Whether it was logged that the node waits for more members than there are.
     waits: bool,
     returned: Returned,
+    awake: Awake,
     /// How many boots gossip knew at the last look, former ones included.
     gossiped: usize,
     /// How many observations the overlay had refused when that was last logged.
@@ -67,6 +69,7 @@ impl Liveness {
             readiness: Readiness::new(terms),
             waits: false,
             returned: Returned::default(),
+            awake: Awake::default(),
             gossiped: 0,
             refused: 0,
             degraded: false,
@@ -168,12 +171,17 @@ impl Liveness {
 
     /// One round: what gossip and the links show now, then what time alone changes. Members without
     /// a link are dialled, because a link is how they come back, and so are those whose link is
-    /// silent: QUIC takes seconds more to give it up, and the answer to a dial decides sooner.
+    /// silent: QUIC takes seconds more to give it up, and the answer to a dial decides sooner. A link that QUIC
+    /// does not give up in time is closed here.
     pub(crate) fn round(&self, views: Vec<GossipView>, links: &Arc<Links>) {
         let mut state = self.lock();
         state.gossiped = views.len();
         let now = self.now();
-        let linked: Vec<_> = links.all().iter().map(|link| self.in_use(link)).collect();
+        state.awake.round(now);
+        let in_use = links.all();
+        let linked: Vec<_> = in_use.iter().map(|link| self.in_use(link)).collect();
+        let is_silent = |link: &LinkInUse| link.last_heard.is_some_and(|heard| state.awake.gives_up(heard));
+        let silent: Vec<_> = in_use.iter().zip(&linked).filter(|(_, link)| is_silent(link)).collect();
         let is_empty = |name: &NodeName| self.replica.len_of(name) == 0;
         let changes = round::judge(&mut state.overlay, views, &linked, is_empty, now);
         let due = state.returned.due(now);
@@ -185,6 +193,7 @@ impl Liveness {
             self.supersede(self.replica.prove(&member, incarnation));
         }
         complaints.into_iter().for_each(Complaint::tell);
+        silent.into_iter().for_each(|(link, _)| link.abandon());
         for (addr, name) in unheard {
             links.dial(addr, Some(name));
         }

@@ -18,6 +18,7 @@ pub(crate) const PURE: &[&str] = &[
     "src/session/heartbeat.rs",
     "src/session/close.rs",
     "src/router/route.rs",
+    "src/node/awake.rs",
     "src/node/readiness.rs",
     "src/node/returned.rs",
     "src/node/round.rs",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
-use pushmesh::internals::{Digests, Key, Mirror, Overlay, Position, Replica, Returned, Roster};
+use pushmesh::internals::{Awake, Digests, Key, Mirror, Overlay, Position, Replica, Returned, Roster};
 
 use crate::id::NodeIndex;
 use crate::model::gossip::{GossipId, Heartbeats};
@@ -37,6 +37,8 @@ pub(super) struct Boot {
     pub(super) roster_is_fresh: bool,
     /// Members that were hidden and are back.
     pub(super) returned: Returned,
+    /// Since when it has listened without a pause.
+    pub(super) awake: Awake,
     /// What it hears by gossip.
     pub(super) heard: Heartbeats,
     /// Its links, by the node at the other end.

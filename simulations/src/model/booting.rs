@@ -7,7 +7,8 @@ use std::time::Duration;
 use pushmesh::config::Tuning;
 use pushmesh::id::Incarnation;
 use pushmesh::internals::{
-    KeyHasher, MemberState, Mirror, Overlay, OverlayTimers, Replica, Returned, Roster, decide_incarnation,
+    Awake, KeyHasher, MemberState, Mirror, Overlay, OverlayTimers, Replica, Returned, Roster,
+    decide_incarnation,
 };
 use rand::Rng;
 
@@ -86,6 +87,7 @@ impl Cluster {
             roster: Roster::default(),
             roster_is_fresh: false,
             returned: Returned::default(),
+            awake: Awake::default(),
             heard: Heartbeats::default(),
             links: Default::default(),
             dials: Default::default(),

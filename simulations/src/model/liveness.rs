@@ -22,9 +22,7 @@ impl Cluster {
     /// One round, as `Liveness::round`.
     pub(super) fn round(&mut self, boot: &mut Boot) {
         let now = self.now;
-        let idle = |link: &Link| now.saturating_sub(link.heard(now)) > limits::LINK_IDLE_TIMEOUT;
-        let idle: Vec<_> = boot.links.iter().filter(|(_, link)| idle(link)).map(|(peer, _)| *peer).collect();
-        idle.into_iter().for_each(|peer| self.link_down(boot, peer, false));
+        self.close_silent(boot);
         let mut gossip = Vec::new();
         let bounds = &self.plan.bounds;
         let times = (bounds.gossip_lost_after, bounds.gossip_kept);
@@ -56,6 +54,24 @@ impl Cluster {
         }
         let unheard: Vec<_> = boot.overlay.unheard().map(|member| index_of(member.name())).collect();
         unheard.into_iter().for_each(|peer| self.dial(boot, peer));
+    }
+
+    /// Closes the links from which nothing comes: QUIC does, or the node where QUIC waits for longer. Here a transport
+    /// that is worse than QUIC waits for ever.
+    fn close_silent(&mut self, boot: &mut Boot) {
+        let now = self.now;
+        boot.awake.round(now - boot.since);
+        let quic = if self.plan.unreliable { Duration::MAX } else { limits::LINK_IDLE_TIMEOUT };
+        let is_silent = |link: &Link| {
+            let heard = link.heard(now);
+            now.saturating_sub(heard) > quic || boot.awake.gives_up(heard.saturating_sub(boot.since))
+        };
+        let silent = boot.links.iter().filter(|(_, link)| is_silent(link)).map(|(peer, _)| *peer);
+        let silent: Vec<_> = silent.collect();
+        if self.plan.unreliable {
+            self.count_all("link: given up by the node", silent.len());
+        }
+        silent.into_iter().for_each(|peer| self.link_down(boot, peer, false));
     }
 
     /// A link, as the overlay is told of it; `all`: also what it was told in the last round.
