@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::id::{ClusterName, NodeName};
 use crate::limits;
 
+mod again;
 mod check;
 pub(crate) mod duration;
 pub(crate) mod environment;
@@ -26,6 +27,7 @@ mod takeover;
 mod tests;
 mod tuning;
 
+pub use again::Again;
 pub use check::{InvalidConfig, Problem};
 pub use mesh_version::{MeshVersion, MeshVersionError};
 pub use origin::{Origin, OriginError};
@@ -81,6 +83,9 @@ pub struct Config {
     /// Bounds that only a simulation changes. Not part of the contract.
     #[doc(hidden)]
     pub tuning: Tuning,
+    /// Which boot of the process this is: see [`Node::again`](crate::Node::again).
+    #[doc(hidden)]
+    pub again: Again,
 }
 
 /// How a node proves itself to its peers.
@@ -251,6 +256,7 @@ impl Config {
             timers: TimersConfig::default(),
             takeover: Takeover::default(),
             tuning: Tuning::default(),
+            again: Again::default(),
         }
     }
 

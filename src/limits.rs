@@ -165,6 +165,9 @@ pub const ACCUSATIONS_AT_ONCE: u32 = 8;
 pub const LINK_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A link without a packet for this long closes.
 pub const LINK_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a process begins again that was told, while it joined, that a later boot of its name is known. Guess: once is
+/// enough, unless peers that know more come up one after the other; and two processes of one name soon stop to raise each other.
+pub const BEGUN_AGAIN_MAX: u32 = 3;
 /// A link that was silent for this long is closed by the node itself: QUIC waits longer where the path was slow and lossy.
 /// Arithmetic: twice the idle timeout, so that QUIC comes first where it can.
 pub const LINK_SILENCE_MAX: Duration = Duration::from_millis(2 * LINK_IDLE_TIMEOUT.as_millis() as u64);

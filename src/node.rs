@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::config::Config;
 use crate::directory::Counts;
 use crate::gateway::{NodeStatus, Phase};
 use crate::handle::NodeHandle;
@@ -101,6 +102,32 @@ impl Node {
             self.shared.remember(known);
         }
         fault
+    }
+
+    /// The configuration with which the program may start the node again in place, once this one has
+    /// [failed](Node::failed); call it before [`Node::shutdown`]. There is one where a node learns while it joins, before
+    /// it had a client, that a later boot of its name is known: the peers that it asked when it started did not remember
+    /// it. The next boot takes an incarnation above that one, and the same addresses, which are free soon after the
+    /// shutdown. A process gets this three times at most: two of one name would raise each other for ever.
+    #[must_use]
+    pub fn again(&self) -> Option<Config> {
+        let Some(Fault::Superseded { known }) = self.shared.vitals.fault() else { return None };
+        // A fault keeps a node that joins from becoming ready, and only a ready one lets clients in.
+        if *self.shared.phase.borrow() != Phase::Joining {
+            return None;
+        }
+        let again = self.shared.config.again.next(known)?;
+        let incarnation = self.shared.incarnation;
+        warn!(
+            %incarnation, %known, times = again.times(),
+            "a later boot of this name is known, and nobody said so when this node asked: it begins again above that one"
+        );
+        let mut config = Config::clone(&self.shared.config);
+        config.again = again;
+        // The system may have chosen the ports.
+        config.listen.set_port(self.http.port());
+        config.mesh_listen.set_port(self.mesh.port());
+        Some(config)
     }
 
     /// The node, to push with; see [`NodeHandle`].

@@ -133,6 +133,7 @@ impl Coverage {
             Event::Stalled { .. } => self.count("client: stops to read", 1),
             Event::Heard { .. } => self.count("client: message heard", 1),
             Event::Failed { .. } => self.count("node: can not go on", 1),
+            Event::BeginsAgain { .. } => self.count("node: begins again", 1),
             _ => {}
         }
     }

@@ -28,6 +28,11 @@ pub(crate) enum Event {
         /// Which one.
         node: NodeIndex,
     },
+    /// A node that had not joined yet stopped, and its process starts the next boot of it at once.
+    BeginsAgain {
+        /// Which one.
+        node: NodeIndex,
+    },
     /// A node lost its power.
     Crashed {
         /// Which one.

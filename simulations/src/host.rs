@@ -8,12 +8,14 @@ use std::{fs, io};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use pushmesh::internals::{Observer, Replica};
+use pushmesh::wire::Wire;
 use pushmesh::{
     Config, DeviceId, Handler, Node, NodeHandle, NodeName, Outcome, Payload, PushReport, SessionInfo,
     SessionKey, Target, UserId, async_trait,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio::time::{Duration, sleep};
 
 use crate::aim::Aim;
 use crate::answer::Answer;
@@ -25,7 +27,7 @@ use crate::id::{
 };
 use crate::line::CONNECTION;
 use crate::settings::Settings;
-use crate::wire::{self, HTTP_PORT, MESH_PORT};
+use crate::wire::{self, Face, HTTP_PORT, MESH_PORT};
 use crate::world::World;
 
 /// What the driver tells a node that runs.
@@ -111,29 +113,55 @@ impl Hosts {
     /// # Errors
     /// It does not start.
     pub(crate) async fn run(self: Arc<Self>, index: NodeIndex) -> turmoil::Result {
-        let wire = wire::wire(&self.world, &node_name(index)).await?;
-        let application = Application { world: Arc::clone(&self.world), node: index };
-        let node = Node::start_with(self.config(index)?, wire, Arc::new(application)).await?;
-        let (commands, mut inbox) = mpsc::channel(COMMANDS_MAX);
-        let incarnation = node.incarnation().0;
-        let replica = Arc::clone(node.replica());
-        let observer = node.observer();
-        self.boots.lock().expect(NOT_POISONED)[index] =
-            Some(Boot { incarnation, replica, observer, commands });
-        self.world.tell(Event::Booted { node: index, incarnation });
-        self.serve(index, &node, &mut inbox).await;
-        node.shutdown().await;
-        self.gone(index);
+        let mut wire = wire::wire(&self.world, &node_name(index)).await?;
+        let mut config = self.config(index)?;
+        loop {
+            let application = Application { world: Arc::clone(&self.world), node: index };
+            let node = Node::start_with(config, wire, Arc::new(application)).await?;
+            let (commands, mut inbox) = mpsc::channel(COMMANDS_MAX);
+            let incarnation = node.incarnation().0;
+            let replica = Arc::clone(node.replica());
+            let observer = node.observer();
+            self.boots.lock().expect(NOT_POISONED)[index] =
+                Some(Boot { incarnation, replica, observer, commands });
+            self.world.tell(Event::Booted { node: index, incarnation });
+            let again = self.serve(index, &node, &mut inbox).await;
+            node.shutdown().await;
+            self.gone(index);
+            let mut late = std::iter::from_fn(|| inbox.try_recv().ok());
+            let is_to_stop = late.any(|command| matches!(command, Command::Stop));
+            let Some(next) = again.filter(|_| !is_to_stop) else { break };
+            self.world.tell(Event::BeginsAgain { node: index });
+            (config, wire) = (next, self.wire_again(index).await?);
+        }
         self.world.tell(Event::Stopped { node: index });
         Ok(())
     }
 
-    /// Pushes as commanded, until the node has to stop, or can not go on, and all is answered.
-    async fn serve(&self, index: NodeIndex, node: &Node, inbox: &mut mpsc::Receiver<Command>) {
+    /// The wire of the next boot in the same process.
+    async fn wire_again(&self, index: NodeIndex) -> io::Result<Wire<Face>> {
+        for _ in 1..ADDRESSES_LOOKS {
+            match wire::wire(&self.world, &node_name(index)).await {
+                // The last tasks of the boot before are about to let go of its addresses.
+                Err(_) => sleep(Duration::from_millis(1)).await,
+                bound => return bound,
+            }
+        }
+        wire::wire(&self.world, &node_name(index)).await
+    }
+
+    /// Pushes as commanded, until the node has to stop, or can not go on, and all is answered. Gives the configuration
+    /// of the next boot, if the process begins again in place.
+    async fn serve(
+        &self,
+        index: NodeIndex,
+        node: &Node,
+        inbox: &mut mpsc::Receiver<Command>,
+    ) -> Option<Config> {
         let mut calls = FuturesUnordered::new();
         let failed = node.failed();
         tokio::pin!(failed);
-        loop {
+        let again = loop {
             tokio::select! {
                 biased; // The order of pushes is that of the plan.
                 command = inbox.recv() => match command {
@@ -142,17 +170,18 @@ impl Hosts {
                     }
                     Some(Command::Stop) | None => {
                         self.world.tell(Event::Stopping { node: index });
-                        break;
+                        break None;
                     }
                 },
                 Some(()) = calls.next(), if !calls.is_empty() => {}
                 fault = &mut failed => {
                     self.world.tell(Event::Failed { node: index, why: fault.to_string() });
-                    break;
+                    break node.again();
                 }
             }
-        }
+        };
         while calls.next().await.is_some() {}
+        again
     }
 
     /// Where the node listens is decided by its wire: by its configuration a development node stays on loopback.
@@ -286,6 +315,9 @@ pub(crate) fn client_url(
 
 /// Other nodes that a node is told of.
 const SEEDS: usize = 2;
+/// How often a node that begins again looks whether its addresses are free, once in a millisecond. Source: as long as the
+/// command does.
+const ADDRESSES_LOOKS: usize = 5_000;
 /// Commands waiting for one node: far more than a plan has in one millisecond.
 const COMMANDS_MAX: usize = 1_024;
 const NOT_POISONED: &str = "no panic happens under this lock";

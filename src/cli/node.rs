@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep};
 
 use super::log::{self, LogFormat};
 use super::output::{announce, tell};
@@ -45,26 +47,36 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     let insist = stop::insist(drain_timeout)?;
     survive_full_files()?;
     OpenFiles::raise();
-    let node = tokio::select! {
+    let mut started = tokio::select! {
         node = start(config) => node?,
         // Nobody has seen it yet.
         () = stop.next() => return Ok(ExitCode::SUCCESS),
     };
-    announce(format!(
-        "pushmesh node {} listening http={} mesh={} incarnation={}",
-        node.name(),
-        node.http_addr(),
-        node.mesh_addr(),
-        node.incarnation()
-    ));
-    tokio::select! {
-        () = node.ready() => announce(format!("pushmesh node {} ready", node.name())),
-        () = stop.next() => return Ok(drain(node, stop, drain_timeout).await),
-        fault = node.failed() => return give_up(node, fault, &insist).await,
-    }
-    tokio::select! {
-        () = stop.next() => Ok(drain(node, stop, drain_timeout).await),
-        fault = node.failed() => give_up(node, fault, &insist).await,
+    loop {
+        let node = started;
+        announce(format!(
+            "pushmesh node {} listening http={} mesh={} incarnation={}",
+            node.name(),
+            node.http_addr(),
+            node.mesh_addr(),
+            node.incarnation()
+        ));
+        let is_ready = async {
+            node.ready().await;
+            announce(format!("pushmesh node {} ready", node.name()));
+            std::future::pending().await
+        };
+        let fault = tokio::select! {
+            fault = is_ready => fault,
+            () = stop.next() => return Ok(drain(node, stop, drain_timeout).await),
+            fault = node.failed() => fault,
+        };
+        let Some(next) = node.again() else { return give_up(node, fault, &insist).await };
+        started = tokio::select! {
+            node = start_again(node, next) => node?,
+            // It has no clients.
+            () = stop.next() => return Ok(ExitCode::SUCCESS),
+        };
     }
 }
 
@@ -80,8 +92,22 @@ async fn start(config: Config) -> anyhow::Result<Node> {
     Ok(Node::start(config, wire).await?)
 }
 
+/// Starts the next boot of a node at the same addresses, in place of one that is over.
+async fn start_again(over: Node, config: Config) -> anyhow::Result<Node> {
+    over.shutdown().await;
+    let until = Instant::now() + ADDRESSES_FREE_WITHIN;
+    let wire = loop {
+        match Wire::bind(config.listen, config.mesh_listen).await {
+            // The last tasks of the one before are about to let go of them.
+            Err(_) if Instant::now() < until => sleep(ADDRESSES_LOOK).await,
+            bound => break bound?,
+        }
+    };
+    Ok(Node::start(config, wire).await?)
+}
+
 /// Stops gracefully; a second signal ends the process at once.
-async fn drain(node: Node, mut stop: StopSignals, bound: std::time::Duration) -> ExitCode {
+async fn drain(node: Node, mut stop: StopSignals, bound: Duration) -> ExitCode {
     tell(format!("pushmesh: stopping within {} s; a second signal stops at once", bound.as_secs_f32()));
     tokio::select! {
         () = node.shutdown() => ExitCode::SUCCESS,
@@ -106,5 +132,9 @@ fn warn_about_dev() {
     );
 }
 
+/// How long the addresses of a node that was shut down may stay in use. Guess: far longer than its tasks take to end.
+const ADDRESSES_FREE_WITHIN: Duration = Duration::from_secs(5);
+/// How often they are tried.
+const ADDRESSES_LOOK: Duration = Duration::from_millis(20);
 /// Its number on Linux, but for MIPS, and on macOS.
 const SIGXFSZ: i32 = 25;

@@ -352,7 +352,7 @@ async fn decide_incarnation(
     let file = config.data_dir.as_deref().map(IncarnationFile::open).transpose()?;
     let persisted = file.as_ref().map(IncarnationFile::load).transpose()?.flatten();
     let known = links.probe(seeds.first(limits::INCARNATION_PROBE).await).await;
-    let decided = incarnation::decide(now_ms, persisted, known);
+    let decided = incarnation::decide(now_ms, persisted, known.max(config.again.above()));
     if let Some(file) = &file {
         file.store(decided)?;
     }

@@ -18,6 +18,7 @@ use crate::router::Lease;
 use crate::session::{CloseReason, OutboxLimits, Session};
 use crate::wire::Wire;
 
+mod again;
 mod faults;
 mod handle;
 mod harness;

@@ -183,6 +183,31 @@ async fn a_restarted_node_goes_above_the_incarnation_that_its_peers_remember() {
 }
 
 #[tokio::test]
+async fn a_node_that_reached_nobody_who_knows_its_former_boot_begins_again_above_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = dir.path().to_str().expect("temporary paths are text");
+    let ahead: u64 = 9_000_000_000_000;
+    std::fs::write(dir.path().join("incarnation"), format!("{ahead}\n")).expect("the file can be written");
+    let mut cluster = Cluster::start_gated(1, &[]).await;
+    let former = cluster.launch("n2").await.flags(["--data-dir", path]).peers(cluster.nodes()).start().await;
+    former.ready().await;
+    former.process.kill();
+    // As after a clock that was set back, and without its file.
+    let index = cluster.add_apart_from(0).await;
+    assert!(cluster.node(index).incarnation < ahead, "the peer that knows is not reached");
+    cluster.heal(index, 0);
+    let node = cluster.node(index);
+    assert_eq!(node.next_boot().await, ahead + 2);
+    node.ready().await;
+    eventually("the peer sees the second boot", async || {
+        let seen = cluster.node(0).sees("n2").await;
+        if seen["state"] == "alive" && seen["incarnation"] == ahead + 2 { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    assert_eq!(node.process.ended(), None, "it is the same process");
+}
+
+#[tokio::test]
 async fn an_earlier_process_under_the_same_name_stops_when_a_later_one_joins() {
     let cluster = unique();
     let peer = Launch::dev(&cluster, "n1").start().await;

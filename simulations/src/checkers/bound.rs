@@ -90,7 +90,9 @@ impl Checker for Bound {
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         match event {
             Event::Booted { node, .. } => _ = self.running.insert(*node),
-            Event::Stopped { node } | Event::Crashed { node } => self.forget(*node),
+            Event::Stopped { node } | Event::BeginsAgain { node } | Event::Crashed { node } => {
+                self.forget(*node)
+            }
             Event::HeldStill { node } => {
                 self.still.insert(*node);
                 self.excuse(*node);

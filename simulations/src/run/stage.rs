@@ -157,6 +157,7 @@ impl Run<'_> {
                     self.stopping.remove(&node);
                     self.down.insert(node);
                 }
+                Event::BeginsAgain { node } => _ = self.stopping.remove(&node),
                 _ => {}
             }
             self.population.event(self.now_ms, &event);

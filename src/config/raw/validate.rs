@@ -11,8 +11,8 @@ use rustix::system::uname;
 use super::{ConfigError, RawConfig, files};
 use crate::config::environment::variable;
 use crate::config::{
-    AuthConfig, CLUSTER, Config, DEV_CLUSTER_KEY, HttpTls, LISTEN, MESH_LISTEN, MeshIdentity, Origin, Secret,
-    Tuning,
+    Again, AuthConfig, CLUSTER, Config, DEV_CLUSTER_KEY, HttpTls, LISTEN, MESH_LISTEN, MeshIdentity, Origin,
+    Secret, Tuning,
 };
 use crate::id::{ClusterName, NodeName};
 use crate::limits;
@@ -84,6 +84,7 @@ impl RawConfig {
             mesh_version: self.mesh_version.unwrap_or_default(),
             takeover: self.takeover.unwrap_or_default(),
             tuning: Tuning::default(),
+            again: Again::default(),
             limits: self.limits(),
             timers: self.timers(),
             data_dir: self.data_dir,

@@ -76,7 +76,8 @@ impl Cluster {
         self.nodes[index] = self.launch(&name).await.peers(others).start().await;
     }
 
-    async fn launch(&self, name: &str) -> Launch {
+    /// A node of this cluster that is not started yet.
+    pub(crate) async fn launch(&self, name: &str) -> Launch {
         let launch = Launch::dev(&self.name, name).flags(self.flags.iter().cloned());
         if self.gated { launch.behind(Gate::open().await) } else { launch }
     }

@@ -184,6 +184,17 @@ impl Node {
         assert_eq!(line, format!("pushmesh node {} ready", self.name));
     }
 
+    /// Waits for the line of the next boot in the same process, which listens where this one did, and gives its
+    /// incarnation.
+    pub(crate) async fn next_boot(&self) -> u64 {
+        let mut stdout = self.stdout.lock().await;
+        let stdout = stdout.as_mut().expect("the test has its stdout");
+        let line = next_line(stdout, &self.process).await;
+        let (listens, incarnation) = line.rsplit_once("incarnation=").expect("it names the incarnation");
+        assert!(listens.starts_with(&format!("pushmesh node {} listening http=", self.name)), "{line}");
+        incarnation.parse().expect("an incarnation is a number")
+    }
+
     /// GET.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.http.call("GET", path, &[], Bytes::new()).await
