@@ -20,9 +20,11 @@ pub use crate::mesh::dials::backoff;
 pub use crate::node::round::{LinkInUse, judge};
 pub use crate::node::{Awake, Inside, Observer, Returned};
 pub use crate::replica::{Arriving, Claimed, Heard, Held, Mirror, Replica};
+pub use crate::replication::comparing::{Circumstances, Comparing, Consequence, Pulls, partner};
 pub use crate::replication::frame::{SectionFrame, Subscribe};
 pub use crate::replication::serving::{Serving, Step};
 pub use crate::replication::taking::{Change as CopyChange, Refused, Taken, Taking};
+pub use crate::replication::waiting::{Gathering, Pauses, patience};
 
 mod fuzz;
 

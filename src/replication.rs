@@ -9,89 +9,39 @@
 //! ```
 //!
 //! [`server`] is the holder's side: an owner that is followed for as long as the link lives, or any node that serves
-//! its exact copy once. [`follower`] is the taker's side. Both carry a core without I/O, [`serving`] and [`taking`].
-//! [`digests`] finds which section is to be pulled from whom.
+//! its exact copy once. [`follower`] is the taker's side. [`digests`] finds which section is to be pulled from whom. Each
+//! carries a core without I/O: [`serving`], [`taking`] and [`comparing`]; how long they wait is in [`waiting`].
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::directory::Lost;
-use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::mesh::carried::{Carried, LinkTask, StreamHandler};
 use crate::mesh::conduct::{Breach, soon};
-use crate::mesh::notice::Notice;
 use crate::mesh::stream::{Inbound, StreamKind};
 use crate::mesh::{Link, Links};
-use crate::metrics::Metrics;
-use crate::replica::Replica;
-use crate::vital::Vitals;
 use crate::wire::Entropy;
 
+pub(crate) mod comparing;
 mod digests;
 mod follower;
 pub(crate) mod frame;
 pub(crate) mod fuzz;
+mod owners;
 mod server;
 pub(crate) mod serving;
+mod shared;
 pub(crate) mod taking;
+pub(crate) mod waiting;
 
 use frame::{DIGESTS, Digests, SECTION, Subscribe};
-
-/// What replication asks and tells the node that it belongs to. No method may block.
-pub(crate) trait Owners: Send + Sync + 'static {
-    /// How many other members are alive.
-    fn peers(&self) -> usize;
-
-    /// The copy of the section of `owner` has reached where it stood when it was asked for.
-    fn section_synced(&self, owner: &NodeName);
-
-    /// Whether the owner has not been reached for so long that its section may come from others.
-    fn is_stale(&self, owner: &NodeName) -> bool;
-
-    /// Whether this boot of the owner is the one that this node counts as a member.
-    fn admits(&self, owner: &NodeName, incarnation: Incarnation) -> bool;
-
-    /// This node has lost keys to other nodes.
-    fn lost(&self, lost: Vec<Lost>);
-}
-
-/// Keeps the copies of all sections right.
-pub(crate) struct Replication {
-    replica: Arc<Replica>,
-    owners: Arc<dyn Owners>,
-    metrics: Arc<Metrics>,
-    vitals: Vitals,
-    /// Snapshots that may be sent now.
-    snapshots_sent: Semaphore,
-    /// Snapshots that may be received now.
-    snapshots_received: Semaphore,
-    /// The sections that are being pulled.
-    pulling: Mutex<BTreeSet<NodeName>>,
-    /// Of copies that are found to be wrong.
-    wrong: Notice,
-}
+pub(crate) use owners::Owners;
+pub(crate) use shared::Replication;
 
 impl Replication {
-    /// Of this replica.
-    pub(crate) fn new(replica: Arc<Replica>, owners: Arc<dyn Owners>, vitals: Vitals) -> Arc<Self> {
-        Arc::new(Self {
-            replica,
-            owners,
-            metrics: Arc::clone(vitals.metrics()),
-            vitals,
-            snapshots_sent: Semaphore::new(limits::SNAPSHOTS_MAX),
-            snapshots_received: Semaphore::new(limits::SNAPSHOTS_MAX),
-            pulling: Mutex::default(),
-            wrong: Notice::new(limits::REFUSALS_LOGGED_EVERY),
-        })
-    }
-
     /// Registers what it does on links.
     #[must_use]
     pub(crate) fn register(self: &Arc<Self>, carried: Carried) -> Carried {
@@ -110,11 +60,6 @@ impl Replication {
         stop: CancellationToken,
     ) {
         digests::run(&self, &links, &entropy, &stop).await;
-    }
-
-    /// Whether a panic has left the list of what is being pulled half changed.
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.pulling.is_poisoned()
     }
 }
 

@@ -10,7 +10,8 @@
 //! so that an idle cluster sends the same few bytes however many sessions it has. What is newer is
 //! pulled only where the direct stream can not bring it: the owner has not been reached for
 //! [`RELAY_AFTER`](limits::RELAY_AFTER). A hash that differs at the same position is an alarm: the
-//! copy is not served any more, and its owner's snapshot replaces it.
+//! copy is not served any more, and its owner's snapshot replaces it. What a digest asks for is decided in
+//! [`comparing`](crate::replication::comparing).
 
 use std::sync::Arc;
 
@@ -18,14 +19,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::directory::{self, Digest, Finding};
-use crate::id::NodeName;
+use crate::directory::Digest;
+use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::mesh::codec::{CodecError, write_frame};
 use crate::mesh::{Link, Links};
 use crate::metrics::label::{Direction, PulledFrom, Task};
+use crate::replication::comparing::{self, Circumstances, Comparing, Consequence};
+use crate::replication::follower;
 use crate::replication::frame::{DIGESTS, Digests};
-use crate::replication::{Replication, follower};
+use crate::replication::shared::Replication;
 use crate::wire::Entropy;
 
 /// Exchanges digests with one random peer in each interval and sweeps what is over, until `stop`.
@@ -40,8 +43,8 @@ pub(crate) async fn run(with: &Arc<Replication>, links: &Links, entropy: &Entrop
         let swept = with.replica.sweep().await;
         with.metrics.directory_swept.increment(swept as u64);
         let linked = links.all();
-        if let Some(last) = linked.len().checked_sub(1) {
-            let chosen = entropy.between(0, last as u64) as usize;
+        let chosen = comparing::partner(linked.len(), |low, high| entropy.between(low, high));
+        if let Some(chosen) = chosen {
             exchange(with, &linked[chosen]).await;
         }
     }
@@ -49,11 +52,11 @@ pub(crate) async fn run(with: &Arc<Replication>, links: &Links, entropy: &Entrop
 
 /// Compares all digests with the peer at the other end, and fetches what is newer there.
 pub(crate) async fn exchange(with: &Arc<Replication>, link: &Arc<Link>) {
-    let asked = with.replica.heads().into_iter().collect();
-    match timeout(limits::DIGEST_INTERVAL, ask(with, link, &asked)).await {
+    let comparing = Comparing::asking(&with.replica);
+    match timeout(limits::DIGEST_INTERVAL, ask(with, link, &comparing)).await {
         Ok(Ok(answer)) => {
             for (owner, theirs) in answer {
-                consider(with, link, &owner, asked.get(&owner), &theirs, true);
+                consider(with, link, &comparing, &owner, &theirs);
             }
         }
         Ok(Err(failed)) => debug!(peer = %link.peer().name, error = %failed, "no exchange of digests"),
@@ -64,10 +67,10 @@ pub(crate) async fn exchange(with: &Arc<Replication>, link: &Arc<Link>) {
 async fn ask(
     with: &Replication,
     link: &Link,
-    asked: &directory::Digests,
+    comparing: &Comparing,
 ) -> Result<Vec<(NodeName, Digest)>, CodecError> {
     let (mut send, mut answers) = DIGESTS.ask(link.connection(), link.version()).await?;
-    let digests = asked.iter().map(|(owner, digest)| (owner.clone(), *digest)).collect();
+    let digests = comparing.held().iter().map(|(owner, digest)| (owner.clone(), *digest)).collect();
     write_frame(&mut send, &Digests(digests)).await?;
     let _ = send.finish(); // Fails on a closed stream only, and then so does the answer.
     with.metrics.directory_digests.with(Direction::Sent).increment(1);
@@ -87,11 +90,11 @@ pub(crate) async fn answer(
 ) -> Result<(), CodecError> {
     with.metrics.directory_digests.with(Direction::Received).increment(1);
     let theirs = theirs.into_iter().collect();
-    let ours = with.replica.heads().into_iter().collect();
-    write_frame(&mut stream, &Digests(directory::news(&ours, &theirs))).await?;
+    let comparing = Comparing::asked(&with.replica);
+    write_frame(&mut stream, &Digests(comparing.answer(&theirs))).await?;
     let _ = stream.finish();
     for (owner, digest) in &theirs {
-        consider(with, link, owner, ours.get(owner), digest, false);
+        consider(with, link, &comparing, owner, digest);
     }
     Ok(())
 }
@@ -100,47 +103,55 @@ pub(crate) async fn answer(
 fn consider(
     with: &Arc<Replication>,
     link: &Arc<Link>,
+    comparing: &Comparing,
     owner: &NodeName,
-    held: Option<&Digest>,
     theirs: &Digest,
-    answered: bool,
 ) {
-    if owner == with.replica.me() {
-        return; // Nobody knows this node's own section better.
-    }
-    let direct = *owner == link.peer().name;
-    let distrusted = direct && with.replica.is_distrusted(owner);
-    match Finding::of(held, theirs, direct, answered, distrusted) {
-        Finding::Nothing => {}
-        Finding::Wrong if !link.conduct().accuses(Instant::now()) => {
-            with.metrics.directory_accusations_ignored.increment(1);
-        }
-        Finding::Wrong => {
-            let held = held.expect("only what is held is found to be wrong");
-            if with.replica.distrust(owner, held) {
+    let peer = &link.peer().name;
+    let told = (owner, theirs);
+    match comparing.consider(&with.replica, peer, told, &Around { with, link }) {
+        Consequence::Nothing => {}
+        Consequence::Unheard => with.metrics.directory_accusations_ignored.increment(1),
+        Consequence::Wrong { held, newly, pull: pulled } => {
+            if newly {
                 with.metrics.directory_diverged.increment(1);
                 if let Some(count) = with.wrong.due(Instant::now()) {
-                    error!(%owner, peer = %link.peer().name, version = held.position.version, count,
+                    error!(%owner, %peer, version = held.position.version, count,
                         "a copy of a section is wrong and is pulled again");
                 }
             }
-            // Between two copies nobody knows which one is wrong: only the owner does.
-            if direct {
+            if pulled {
                 pull(with, link, owner, theirs);
             }
         }
-        Finding::Mend => pull(with, link, owner, theirs),
-        Finding::Newer if !with.owners.is_stale(owner) => {}
-        Finding::Newer if with.owners.admits(owner, theirs.position.incarnation) => {
-            pull(with, link, owner, theirs);
-        }
-        Finding::Newer => with.metrics.directory_refused.increment(1),
+        Consequence::Pull => pull(with, link, owner, theirs),
+        Consequence::Refuse => with.metrics.directory_refused.increment(1),
+    }
+}
+
+/// What decides about digests of the peer at the other end.
+struct Around<'a> {
+    with: &'a Replication,
+    link: &'a Link,
+}
+
+impl Circumstances for Around<'_> {
+    fn accuses(&self) -> bool {
+        self.link.conduct().accuses(Instant::now())
+    }
+
+    fn is_stale(&self, owner: &NodeName) -> bool {
+        self.with.owners.is_stale(owner)
+    }
+
+    fn admits(&self, owner: &NodeName, incarnation: Incarnation) -> bool {
+        self.with.owners.admits(owner, incarnation)
     }
 }
 
 /// Fetches a section in the background, unless that is going on.
 fn pull(with: &Arc<Replication>, link: &Arc<Link>, owner: &NodeName, theirs: &Digest) {
-    if !with.pulling.lock().expect(NOT_POISONED).insert(owner.clone()) {
+    if !with.pulling.lock().expect(NOT_POISONED).begin(owner) {
         return;
     }
     let (with, link) = (Arc::clone(with), Arc::clone(link));
@@ -152,7 +163,7 @@ fn pull(with: &Arc<Replication>, link: &Arc<Link>, owner: &NodeName, theirs: &Di
             .increment(1);
         let pulling = follower::pull(&with, &link, &owner, incarnation);
         let pulled = with.vitals.contained(Task::Pull, pulling).await;
-        with.pulling.lock().expect(NOT_POISONED).remove(&owner);
+        with.pulling.lock().expect(NOT_POISONED).ended(&owner);
         if let Ok(Err(follower::TakeError::Breach(breach))) = &pulled {
             link.reject(breach);
         }

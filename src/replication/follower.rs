@@ -1,10 +1,9 @@
 //! The taker's side: copies a section, from its owner for as long as the link lives, or once from
-//! whoever has it. What a frame does is decided in [`taking`](crate::replication::taking).
-
-use std::time::Duration;
+//! whoever has it. What a frame does is decided in [`taking`](crate::replication::taking), how long is waited in
+//! [`waiting`](crate::replication::waiting).
 
 use tokio::sync::SemaphorePermit;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, warn};
 
 use crate::directory::{MergeError, SnapshotFrame};
@@ -15,15 +14,16 @@ use crate::mesh::codec::{CodecError, write_frame};
 use crate::mesh::conduct::Breach;
 use crate::mesh::notice::Notice;
 use crate::metrics::label::Direction;
-use crate::replication::Replication;
 use crate::replication::frame::{SECTION, SectionFrame};
+use crate::replication::shared::Replication;
 use crate::replication::taking::{Change, Refused, Taken, Taking};
+use crate::replication::waiting::{PULL_SILENCE_MAX, Pauses, patience};
 
 /// Follows the peer's own section for as long as the connection lives. Returns what the peer did that ends the link.
 pub(crate) async fn follow(with: &Replication, link: &Link) -> Option<Breach> {
     let peer = link.peer();
     let notice = Notice::new(limits::REFUSALS_LOGGED_EVERY);
-    let mut pause = limits::SUBSCRIBE_AGAIN_MIN;
+    let mut pauses = Pauses::default();
     loop {
         let since = Instant::now();
         let taking = Taking::new(&with.replica, peer.name.clone(), peer.incarnation, true);
@@ -47,11 +47,7 @@ pub(crate) async fn follow(with: &Replication, link: &Link) -> Option<Breach> {
                 }
             }
         }
-        sleep(pause).await;
-        // One that lasted begins anew; one that fails at once is repeated ever more rarely.
-        let lasted = since.elapsed() > 2 * limits::SUBSCRIBE_AGAIN_MAX;
-        pause =
-            if lasted { limits::SUBSCRIBE_AGAIN_MIN } else { (2 * pause).min(limits::SUBSCRIBE_AGAIN_MAX) };
+        sleep(pauses.ended(since.elapsed())).await;
     }
 }
 
@@ -103,18 +99,15 @@ async fn take(with: &Replication, link: &Link, mut taking: Taking, follow: bool)
     let subscribe = taking.subscribe(follow);
     let owner = &subscribe.owner;
     write_frame(&mut send, &subscribe).await.map_err(Breach::from)?;
-    // The place of the snapshot that is arriving among those that may, and until when it may take.
+    // The place of the snapshot that is arriving among those that may, and since when it arrives.
     let mut place: Option<(SemaphorePermit<'_>, Instant)> = None;
     loop {
         let next = reader.next::<SectionFrame>();
-        // A snapshot holds a place that others wait for.
-        let frame = match (&place, follow) {
-            (None, true) => next.await,
-            (None, false) => timeout(PULL_SILENCE_MAX, next).await.map_err(|_| TakeError::Silent)?,
-            (Some((_, by)), _) => {
-                let silent = Instant::now() + limits::SNAPSHOT_STALL_MAX;
-                timeout_at(silent.min(*by), next).await.map_err(|_| TakeError::Endless)?
-            }
+        let frame = match patience(follow, place.as_ref().map(|(_, since)| since.elapsed())) {
+            None => next.await,
+            Some(patience) => timeout(patience, next)
+                .await
+                .map_err(|_| if place.is_some() { TakeError::Endless } else { TakeError::Silent })?,
         };
         let Some((frame, _)) = frame.map_err(Breach::from)? else { return Ok(()) };
         if matches!(frame, SectionFrame::Snapshot(SnapshotFrame::Begin(_))) {
@@ -123,7 +116,7 @@ async fn take(with: &Replication, link: &Link, mut taking: Taking, follow: bool)
             taking.give_up();
             drop(place.take());
             let permit = with.snapshots_received.acquire().await.expect(NEVER_CLOSED);
-            place = Some((permit, Instant::now() + SNAPSHOT_TIME_MAX));
+            place = Some((permit, Instant::now()));
         }
         let Taken { change, lost, synced } = taking.take(frame)?;
         count(with, change);
@@ -151,8 +144,4 @@ fn count(with: &Replication, change: Change) {
     }
 }
 
-/// A snapshot may take so long. Guess: the largest one over a slow network.
-const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(600);
-/// A pull that brings nothing for so long is given up; the next round of digests tries again. Guess.
-const PULL_SILENCE_MAX: Duration = Duration::from_secs(10);
 const NEVER_CLOSED: &str = "nobody closes this semaphore";

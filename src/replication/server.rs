@@ -1,8 +1,8 @@
 //! The holder's side: sends a section to whoever asks for it.
 //!
 //! What comes next is decided in [`serving`](crate::replication::serving), which keeps no queue for a peer: a slow one
-//! costs no memory, and one that has fallen behind what is remembered gets a snapshot. A stream that has been quiet sends
-//! its first change at once; under churn it gathers changes for a time that grows with the cluster.
+//! costs no memory, and one that has fallen behind what is remembered gets a snapshot. Under churn it gathers changes for
+//! as long as [`waiting`](crate::replication::waiting) says.
 
 use std::time::Duration;
 
@@ -16,9 +16,10 @@ use crate::mesh::Link;
 use crate::mesh::codec::{CodecError, write_frame};
 use crate::mesh::stream::{DIRECTORY_PRIORITY, SNAPSHOT_PRIORITY};
 use crate::metrics::label::Direction;
-use crate::replication::Replication;
 use crate::replication::frame::{SectionFrame, Subscribe};
 use crate::replication::serving::{Serving, Step};
+use crate::replication::shared::Replication;
+use crate::replication::waiting::Gathering;
 
 /// Sends a section: this node's own for as long as somebody follows it, a copy of another's once.
 ///
@@ -47,10 +48,10 @@ pub(crate) async fn serve(
                 let _ = stream.set_priority(SNAPSHOT_PRIORITY);
             }
             Step::Quiet => {
-                let window = window(with.owners.peers());
-                let full = serving.cursor().version + replica.tuning().delta_changes as u64;
-                let flush = sent.map_or_else(Instant::now, |sent| sent + window);
-                if !gather(&mut version, full, flush, &mut stream).await {
+                let (peers, changes_max) = (with.owners.peers(), replica.tuning().delta_changes);
+                let gathering = Gathering::new(peers, serving.cursor(), changes_max);
+                let until = gathering.until(sent, Instant::now());
+                if !gather(&mut version, gathering, until, &mut stream).await {
                     return Ok(());
                 }
             }
@@ -75,12 +76,11 @@ pub(crate) async fn serve(
     }
 }
 
-/// Waits for a change, then until `flush` or until a delta is full, which it is at the version `full`.
-/// `false`: nobody reads any more.
+/// Waits for a change, then `until` then or for as many as one delta takes. `false`: nobody reads any more.
 async fn gather(
     version: &mut watch::Receiver<u64>,
-    full: u64,
-    flush: Instant,
+    gathering: Gathering,
+    until: Instant,
     stream: &mut SendStream,
 ) -> bool {
     tokio::select! {
@@ -88,16 +88,10 @@ async fn gather(
         _ = stream.stopped() => return false,
     }
     tokio::select! {
-        () = sleep_until(flush) => {}
-        _ = version.wait_for(|version| *version >= full) => {}
+        () = sleep_until(until) => {}
+        _ = version.wait_for(|version| gathering.is_full(*version)) => {}
     }
     true
-}
-
-/// How long changes are gathered under churn in a cluster of this many peers.
-fn window(peers: usize) -> Duration {
-    let members = u32::try_from(peers + 1).unwrap_or(u32::MAX);
-    limits::COALESCE_PER_MEMBER.saturating_mul(members).clamp(limits::COALESCE_MIN, limits::COALESCE_MAX)
 }
 
 /// The right to send a snapshot, and how fast.
@@ -138,15 +132,3 @@ impl<'a> SnapshotPlace<'a> {
 }
 
 const NEVER_CLOSED: &str = "nobody closes this semaphore";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gathering_time_grows_with_the_cluster_between_its_bounds() {
-        assert_eq!(window(2), limits::COALESCE_MIN);
-        assert_eq!(window(99), Duration::from_millis(50));
-        assert_eq!(window(10_000), limits::COALESCE_MAX);
-    }
-}

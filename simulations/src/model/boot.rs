@@ -1,12 +1,15 @@
 //! One boot of a node: its directory, its overlay and its links.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
-use pushmesh::internals::{Awake, Digests, Key, Mirror, Overlay, Position, Replica, Returned, Roster};
+use pushmesh::internals::{
+    Awake, Comparing, Key, Mirror, Overlay, Pauses, Position, Pulls, Replica, Returned, Roster,
+};
 
 use crate::id::NodeIndex;
 use crate::model::gossip::{GossipId, Heartbeats};
@@ -34,7 +37,7 @@ pub(super) struct Boot {
     /// The same for its readers; made anew when it is needed.
     pub(super) roster: Roster,
     /// Whether the roster is up to date.
-    pub(super) roster_is_fresh: bool,
+    pub(super) roster_is_fresh: Cell<bool>,
     /// Members that were hidden and are back.
     pub(super) returned: Returned,
     /// Since when it has listened without a pause.
@@ -50,9 +53,9 @@ pub(super) struct Boot {
     /// The sections that it sends.
     pub(super) servers: BTreeMap<StreamId, Server>,
     /// The sections that it pulls.
-    pub(super) pulling: BTreeSet<NodeIndex>,
-    /// The digests that it has asked with, the number of the question, and when.
-    pub(super) asked: Option<(u64, Digests, Duration)>,
+    pub(super) pulling: Pulls,
+    /// The comparisons that it has asked for, by the number of the question, and when.
+    pub(super) asked: BTreeMap<u64, (Comparing, Duration)>,
     /// Its sessions.
     pub(super) sessions: BTreeMap<Key, Session>,
     /// The clients that wait until their earlier session has ended.
@@ -85,6 +88,8 @@ pub(super) struct Link {
     coming: Duration,
     /// What the overlay was told last.
     pub(super) told: Duration,
+    /// Until the section of the peer is subscribed to again.
+    pub(super) pauses: Pauses,
 }
 
 /// An address that was dialled.
@@ -141,6 +146,16 @@ pub(super) struct Seen {
     pub(super) dial_failed: bool,
 }
 
+impl Boot {
+    /// The members for their readers, as they are now.
+    pub(super) fn roster(&self) -> &Roster {
+        if !self.roster_is_fresh.replace(true) {
+            self.roster.update(&self.overlay);
+        }
+        &self.roster
+    }
+}
+
 impl Link {
     /// A link that is up from `now` on.
     pub(super) fn new(
@@ -150,7 +165,8 @@ impl Link {
         dialled: bool,
         now: Duration,
     ) -> Self {
-        Self { id, peer, incarnation, dialled, since: now, heard: now, coming: now, told: now }
+        let pauses = Pauses::default();
+        Self { id, peer, incarnation, dialled, since: now, heard: now, coming: now, told: now, pauses }
     }
 
     /// A packet arrives `at` that time.

@@ -1,11 +1,14 @@
-//! Anti-entropy in the fast level: the product's findings, and what it does for each.
+//! Anti-entropy in the fast level: the product's comparisons, over messages of the model.
+//!
+//! Left out: how often a peer may call copies wrong.
 
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use pushmesh::NodeName;
-use pushmesh::internals::{Digest, Digests, Finding, Replica, news};
+use pushmesh::id::Incarnation;
+use pushmesh::internals::{Circumstances, Comparing, Consequence, Digest, Digests, Replica, partner};
 use pushmesh::limits;
 use rand::Rng;
 
@@ -19,37 +22,28 @@ impl Cluster {
     pub(super) fn compare(&mut self, boot: &mut Boot) {
         sweep(&boot.replica);
         let now = self.now;
-        boot.asked.take_if(|(_, _, at)| now - *at > limits::DIGEST_INTERVAL);
-        // A pull that brings nothing is given up.
-        let silent = |heard: Duration| now - heard > PULL_SILENCE_MAX;
-        let silent: Vec<_> = (boot.followers.iter())
-            .filter(|(_, taker)| !taker.follow && silent(taker.heard))
-            .map(|(stream, _)| *stream)
-            .collect();
-        for stream in silent {
-            self.broken(boot, stream);
-        }
-        if let Some(last) = boot.links.len().checked_sub(1) {
-            let chosen = boot.links.keys().nth(self.choice.random_range(0..=last)).copied();
-            chosen.into_iter().for_each(|peer| self.ask(boot, peer));
-        }
+        boot.asked.retain(|_, (_, at)| now - *at <= limits::DIGEST_INTERVAL);
+        self.give_up_silent(boot);
+        let chosen = partner(boot.links.len(), |low, high| self.choice.random_range(low..=high));
+        let chosen = chosen.and_then(|chosen| boot.links.keys().nth(chosen).copied());
+        chosen.into_iter().for_each(|peer| self.ask(boot, peer));
     }
 
     /// Asks a peer with all digests.
     pub(super) fn ask(&mut self, boot: &mut Boot, peer: NodeIndex) {
-        let asked = digests(boot);
+        let comparing = Comparing::asking(&boot.replica);
         self.streams += 1;
         let number = self.streams;
-        self.send(boot, peer, Message::Question { number, digests: asked.clone() });
-        boot.asked = Some((number, asked, self.now));
+        self.send(boot, peer, Message::Question { number, digests: comparing.held().clone() });
+        boot.asked.insert(number, (comparing, self.now));
     }
 
     /// A peer asks.
     pub(super) fn answer(&mut self, boot: &mut Boot, peer: NodeIndex, number: u64, theirs: &Digests) {
-        let ours = digests(boot);
-        self.send(boot, peer, Message::Answer { number, news: news(&ours, theirs) });
+        let comparing = Comparing::asked(&boot.replica);
+        self.send(boot, peer, Message::Answer { number, news: comparing.answer(theirs) });
         for (owner, digest) in theirs {
-            self.consider(boot, peer, owner, ours.get(owner), digest, false);
+            self.consider(boot, peer, &comparing, owner, digest);
         }
     }
 
@@ -61,66 +55,74 @@ impl Cluster {
         number: u64,
         answer: &[(NodeName, Digest)],
     ) {
-        let Some((_, asked, _)) = boot.asked.take_if(|(asked, _, _)| *asked == number) else { return };
+        let Some((comparing, at)) = boot.asked.remove(&number) else { return };
+        if self.now - at > limits::DIGEST_INTERVAL {
+            return; // Nobody waits for it any more.
+        }
         for (owner, theirs) in answer {
-            self.consider(boot, peer, owner, asked.get(owner), theirs, true);
+            self.consider(boot, peer, &comparing, owner, theirs);
         }
     }
 
-    /// As `consider` of the product.
+    /// Does what one digest of a peer asks for.
     fn consider(
         &mut self,
         boot: &mut Boot,
         peer: NodeIndex,
+        comparing: &Comparing,
         owner: &NodeName,
-        held: Option<&Digest>,
         theirs: &Digest,
-        answered: bool,
     ) {
-        if *owner == boot.name {
-            return;
-        }
-        let of = index_of(owner);
-        let direct = of == peer;
-        let distrusted = direct && boot.replica.is_distrusted(owner);
-        let incarnation = theirs.position.incarnation;
-        match Finding::of(held, theirs, direct, answered, distrusted) {
-            Finding::Nothing => {}
-            Finding::Wrong => {
-                if let Some(held) = held
-                    && boot.replica.distrust(owner, held)
-                {
+        let (of, incarnation) = (index_of(owner), theirs.position.incarnation);
+        let around = Around { boot, now: self.now };
+        match comparing.consider(&boot.replica, &self.names[peer], (owner, theirs), &around) {
+            Consequence::Nothing | Consequence::Unheard => {}
+            Consequence::Wrong { held, newly, pull } => {
+                if newly {
                     self.count("directory: a wrong copy found");
                     if !self.history.is_ambiguous(of, incarnation) {
                         let what = format!("{} holds {owner} at {held:?}, {theirs:?} was told", boot.name);
                         self.fail("no copy is ever wrong", what);
                     }
                 }
-                if direct {
-                    self.pull(boot, peer, of, theirs);
+                if pull {
+                    self.pull(boot, peer, owner, theirs);
                 }
             }
-            Finding::Mend => self.pull(boot, peer, of, theirs),
-            Finding::Newer => {
-                if !boot.roster_is_fresh {
-                    boot.roster.update(&boot.overlay);
-                    boot.roster_is_fresh = true;
-                }
-                if !boot.roster.stale(owner, self.now - boot.since) {
-                } else if boot.roster.admits(owner, incarnation) {
+            Consequence::Pull => {
+                if of != peer {
                     self.count("directory: relay used");
-                    self.pull(boot, peer, of, theirs);
-                } else {
-                    self.count("directory: relay of another boot refused");
                 }
+                self.pull(boot, peer, owner, theirs);
             }
+            Consequence::Refuse => self.count("directory: relay of another boot refused"),
         }
     }
 
-    fn pull(&mut self, boot: &mut Boot, peer: NodeIndex, owner: NodeIndex, theirs: &Digest) {
-        if boot.links.contains_key(&peer) && boot.pulling.insert(owner) {
-            self.subscribe(boot, peer, owner, theirs.position.incarnation, false);
+    fn pull(&mut self, boot: &mut Boot, peer: NodeIndex, owner: &NodeName, theirs: &Digest) {
+        if boot.links.contains_key(&peer) && boot.pulling.begin(owner) {
+            self.subscribe(boot, peer, index_of(owner), theirs.position.incarnation, false);
         }
+    }
+}
+
+/// What decides about the digests of a peer beside what is held.
+struct Around<'a> {
+    boot: &'a Boot,
+    now: Duration,
+}
+
+impl Circumstances for Around<'_> {
+    fn accuses(&self) -> bool {
+        true
+    }
+
+    fn is_stale(&self, owner: &NodeName) -> bool {
+        self.boot.roster().stale(owner, self.now - self.boot.since)
+    }
+
+    fn admits(&self, owner: &NodeName, incarnation: Incarnation) -> bool {
+        self.boot.roster().admits(owner, incarnation)
     }
 }
 
@@ -129,10 +131,3 @@ fn sweep(replica: &Replica) {
     let mut sweep = pin!(replica.sweep());
     while sweep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {}
 }
-
-fn digests(boot: &Boot) -> Digests {
-    boot.replica.heads().into_iter().collect()
-}
-
-/// As in the product's `follower.rs`.
-const PULL_SILENCE_MAX: Duration = Duration::from_secs(10);

@@ -1,14 +1,16 @@
-//! How a node of the fast level takes sections: what the product's `replication/` decides of each frame, over streams of
-//! the model.
+//! How a node of the fast level takes sections: what the product's `replication/` decides of each frame, and how long it
+//! waits, over streams of the model.
 //!
 //! A stream has an order and loses nothing, as QUIC's, unless the run is an unreliable one: then frames
 //! are lost, doubled and overtake each other, and the stream breaks a while later. The directory
 //! promises to be right all the same.
-
-use std::time::Duration;
+//!
+//! Left out: the places for snapshots, and the end of a link whose peer sends what no node sends.
 
 use pushmesh::id::Incarnation;
-use pushmesh::internals::{CopyChange, MergeError, Position, Refused, SectionFrame, SnapshotFrame, Taking};
+use pushmesh::internals::{
+    CopyChange, MergeError, Position, Refused, SectionFrame, SnapshotFrame, Taking, patience,
+};
 
 use crate::id::NodeIndex;
 use crate::model::boot::Boot;
@@ -33,8 +35,10 @@ impl Cluster {
         let stream = self.streams;
         let taking = Taking::new(&boot.replica, self.names[owner].clone(), incarnation, follow);
         let subscribe = taking.subscribe(follow);
-        let (stood, heard) = (Position::default(), self.now);
-        let follower = Follower { from, link, owner, incarnation, follow, taking, stood, heard };
+        let (stood, since, arriving) = (Position::default(), self.now, None);
+        let heard = since;
+        let follower =
+            Follower { from, link, owner, incarnation, follow, taking, stood, since, heard, arriving };
         boot.followers.insert(stream, follower);
         self.transfers += u64::from(self.is_current(owner, incarnation));
         self.send(boot, from, Message::Subscribe { stream, subscribe });
@@ -48,8 +52,10 @@ impl Cluster {
         };
         follower.heard = self.now;
         let Frame::Section(frame) = frame else { return self.end_taking(boot, follower) };
-        if let SectionFrame::Head(digest) = &frame {
-            follower.stood = digest.position;
+        match &frame {
+            SectionFrame::Head(digest) => follower.stood = digest.position,
+            SectionFrame::Snapshot(SnapshotFrame::Begin(_)) => follower.arriving = Some(self.now),
+            _ => {}
         }
         let ended = matches!(frame, SectionFrame::Snapshot(SnapshotFrame::End { .. }));
         let owner = follower.owner;
@@ -62,6 +68,7 @@ impl Cluster {
                     self.check_synced(boot, owner, follower.stood);
                 }
                 self.supersede(boot, taken.lost);
+                follower.arriving = follower.arriving.filter(|_| follower.taking.is_filling());
                 boot.followers.insert(stream, follower);
                 self.took(boot, owner, ended);
             }
@@ -94,12 +101,25 @@ impl Cluster {
 
     /// A subscription is over.
     pub(super) fn end_taking(&mut self, boot: &mut Boot, follower: Follower) {
-        if follower.follow {
-            let again = Event::Resubscribe { boot: boot.id, peer: follower.from, link: follower.link };
-            self.queue.put(self.now + RESUBSCRIBE_AFTER, again);
-        } else {
-            boot.pulling.remove(&follower.owner);
+        let Follower { from, link, owner, follow, since, .. } = follower;
+        if !follow {
+            return boot.pulling.ended(&self.names[owner]);
         }
+        if let Some(held) = boot.links.get_mut(&from).filter(|held| held.id == link) {
+            let pause = held.pauses.ended(self.now - since);
+            self.queue.put(self.now + pause, Event::Resubscribe { boot: boot.id, peer: from, link });
+        }
+    }
+
+    /// Those subscriptions are over that have brought nothing for too long.
+    pub(super) fn give_up_silent(&mut self, boot: &mut Boot) {
+        let silent = |taker: &Follower| {
+            let arriving = taker.arriving.map(|since| taker.heard - since);
+            patience(taker.follow, arriving).is_some_and(|patience| self.now - taker.heard > patience)
+        };
+        let silent = boot.followers.iter().filter(|(_, taker)| silent(taker)).map(|(stream, _)| *stream);
+        let silent: Vec<_> = silent.collect();
+        silent.into_iter().for_each(|stream| self.broken(boot, stream));
     }
 
     /// A stream broke.
@@ -109,6 +129,3 @@ impl Cluster {
         }
     }
 }
-
-/// As in the product's `follower.rs`.
-const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(100);

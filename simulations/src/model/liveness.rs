@@ -94,7 +94,7 @@ impl Cluster {
         if changes.is_empty() {
             return;
         }
-        boot.roster_is_fresh = false;
+        boot.roster_is_fresh.set(false);
         for change in changes {
             self.tell(|_| {
                 format!("{} sees {} {}: {:?}", boot.name, change.name, change.incarnation, change.to)

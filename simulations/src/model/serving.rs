@@ -1,17 +1,16 @@
 //! How a node of the fast level sends sections to those who follow them: what the product's `replication/serving`
-//! decides, over streams of the model.
+//! decides, and how long changes are gathered, over streams of the model.
 //!
 //! Left out: the places for snapshots, and how fast they are sent.
 
 use std::time::Duration;
 
-use pushmesh::internals::{SectionFrame, Serving, SnapshotFrame, Step, Subscribe};
-use pushmesh::limits;
+use pushmesh::internals::{Gathering, SectionFrame, Serving, SnapshotFrame, Step, Subscribe};
 use rand::Rng;
 
 use crate::id::NodeIndex;
 use crate::model::boot::Boot;
-use crate::model::cluster::{Cluster, index_of};
+use crate::model::cluster::{Cluster, index_of, is_alive};
 use crate::model::due::Event;
 use crate::model::id::{LinkId, StreamId};
 use crate::model::message::{Frame, Message};
@@ -29,19 +28,27 @@ impl Cluster {
     ) {
         let owner = index_of(&subscribe.owner);
         let serving = Serving::new(&boot.replica, subscribe);
-        let (sent, arrival) = (Duration::ZERO, self.now);
-        let server = Server { to, link, owner, serving, begun: false, scheduled: true, sent, arrival };
+        let (due, arrival) = (Some(self.now), self.now);
+        let server =
+            Server { to, link, owner, serving, begun: false, due, gathering: None, sent: None, arrival };
         boot.servers.insert(stream, server);
         self.queue.put(self.now, Event::Pump { boot: boot.id, stream });
     }
 
     /// Sends what a subscriber lacks, until there is nothing or a pause is due.
     pub(super) fn pump(&mut self, boot: &mut Boot, stream: StreamId) {
+        // It may have become due earlier, because a delta is full.
+        match boot.servers.get_mut(&stream).filter(|server| server.due == Some(self.now)) {
+            Some(server) => server.gathering = None,
+            None => return,
+        }
+        let members = boot.overlay.members().filter(|member| is_alive(member)).count();
         let mut budget = self.choice.random_range(1..4);
         while let Some(server) = boot.servers.get_mut(&stream) {
             if budget == 0 {
-                let pause = Duration::from_micros(self.choice.random_range(0..3_000));
-                return self.queue.put(self.now + pause, Event::Pump { boot: boot.id, stream });
+                let due = self.now + Duration::from_micros(self.choice.random_range(0..3_000));
+                server.due = Some(due);
+                return self.queue.put(due, Event::Pump { boot: boot.id, stream });
             }
             budget -= 1;
             let cursor = server.serving.cursor();
@@ -50,7 +57,7 @@ impl Cluster {
                     let case = match &frame {
                         SectionFrame::Delta(_) if server.begun => Some("directory: a snapshot is mended"),
                         SectionFrame::Delta(_) => {
-                            server.sent = self.now;
+                            server.sent = Some(self.now);
                             None
                         }
                         SectionFrame::Snapshot(SnapshotFrame::Begin(_)) => {
@@ -75,7 +82,9 @@ impl Cluster {
                     }
                 }
                 Step::Quiet => {
-                    server.scheduled = false;
+                    let changes_max = boot.replica.tuning().delta_changes;
+                    let gathering = Gathering::new(members, server.serving.cursor(), changes_max);
+                    (server.due, server.gathering) = (None, Some((gathering, self.now)));
                     return;
                 }
                 Step::Over => {
@@ -88,13 +97,15 @@ impl Cluster {
 
     /// This boot wrote: those who follow are told, after changes were gathered for a while.
     pub(super) fn wrote(&mut self, boot: &mut Boot) {
-        let members = u32::try_from(self.plan.nodes).unwrap_or(u32::MAX);
-        let window = limits::COALESCE_PER_MEMBER.saturating_mul(members);
-        let window = window.clamp(limits::COALESCE_MIN, limits::COALESCE_MAX);
+        let version = boot.replica.head(&boot.name).map_or(0, |head| head.digest.position.version);
         for (stream, server) in &mut boot.servers {
-            if server.serving.follows() && !server.scheduled {
-                server.scheduled = true;
-                let at = self.now.max(server.sent + window);
+            let Some((gathering, since)) = server.gathering.filter(|_| server.serving.follows()) else {
+                continue;
+            };
+            let full = gathering.is_full(version);
+            let at = if full { self.now } else { gathering.until(server.sent, since).max(self.now) };
+            if server.due.is_none_or(|due| at < due) {
+                server.due = Some(at);
                 self.queue.put(at, Event::Pump { boot: boot.id, stream: *stream });
             }
         }

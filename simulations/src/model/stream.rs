@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pushmesh::id::Incarnation;
-use pushmesh::internals::{Position, Serving, Taking};
+use pushmesh::internals::{Gathering, Position, Serving, Taking};
 
 use crate::id::NodeIndex;
 use crate::model::id::LinkId;
@@ -20,10 +20,12 @@ pub(super) struct Server {
     pub(super) serving: Serving,
     /// A snapshot has begun.
     pub(super) begun: bool,
-    /// It is in the queue.
-    pub(super) scheduled: bool,
+    /// When it is sent the next frame; `None`: it has everything.
+    pub(super) due: Option<Duration>,
+    /// How changes are gathered for it, since when it has everything.
+    pub(super) gathering: Option<(Gathering, Duration)>,
     /// When the last delta was sent.
-    pub(super) sent: Duration,
+    pub(super) sent: Option<Duration>,
     /// When the last frame arrives.
     pub(super) arrival: Duration,
 }
@@ -38,12 +40,16 @@ pub(super) struct Follower {
     pub(super) owner: NodeIndex,
     /// Of which boot.
     pub(super) incarnation: Incarnation,
-    /// Whether it goes on. As in the product only a stream of the owner does.
+    /// Whether it goes on: that of the owner's own section does.
     pub(super) follow: bool,
     /// What a frame does.
     pub(super) taking: Taking,
     /// Where the sender stood at the start, for the checkers.
     pub(super) stood: Position,
+    /// When it was asked for.
+    pub(super) since: Duration,
     /// When the last frame came.
     pub(super) heard: Duration,
+    /// Since when a snapshot arrives that is needed.
+    pub(super) arriving: Option<Duration>,
 }
