@@ -32,6 +32,7 @@ mod link;
 mod links;
 pub(crate) mod mailbox;
 mod mailboxes;
+pub(crate) mod meeting;
 mod members;
 pub(crate) mod notice;
 mod offenders;

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A run of the whole node takes a second; here a thousand runs do, on two cores. The code that decides is the
-//! product's own, called without a task, a socket or a clock; the loops between are written again,
-//! cut where they wait, and say which of the product's they follow. chitchat, QUIC and the gateway
+//! product's own, called without a task, a socket or a clock. The model's own is what surrounds it: time, the network and
+//! its links, a stand-in for chitchat, and what a node does about a decision. QUIC and the gateway
 //! are not here: what the pure parts promise has to hold whatever those do.
 
 mod boot;
@@ -26,7 +26,9 @@ mod following;
 mod gossip;
 mod history;
 mod id;
+mod linking;
 mod liveness;
+mod members;
 mod message;
 mod network;
 mod plan;

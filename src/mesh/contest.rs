@@ -33,17 +33,37 @@ pub struct Newcomer {
     pub dialled: bool,
 }
 
+/// What becomes of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The one in use stays. The newcomer is kept for what the peer has sent on it already, and then closed.
+    Stays,
+    /// The newcomer takes its place. What is in flight on the one that was in use may finish, and then it is closed.
+    Retired,
+    /// The newcomer takes its place. The one that was in use has been silent and is closed at once: what is in flight there
+    /// would arrive behind what is sent on the newcomer.
+    Closed,
+}
+
 impl InUse {
-    /// Whether it stays in use. `smaller`: this node's name is the smaller one of the two.
+    /// What becomes of it and the newcomer. `smaller`: this node's name is the smaller one of the two.
     #[must_use]
-    pub fn stays(self, newcomer: Newcomer, smaller: bool) -> bool {
+    pub fn against(self, newcomer: Newcomer, smaller: bool) -> Outcome {
+        match self.stays(newcomer, smaller) {
+            true => Outcome::Stays,
+            false if is_fresh(self.silence) => Outcome::Retired,
+            false => Outcome::Closed,
+        }
+    }
+
+    fn stays(self, newcomer: Newcomer, smaller: bool) -> bool {
         if self.incarnation != newcomer.incarnation {
             return self.incarnation > newcomer.incarnation;
         }
         if self.closed || self.dialled == newcomer.dialled {
             return false; // The opener opened again, so that its old one is of no use to it.
         }
-        if self.silence > FRESH || self.age > DIALS_CROSS {
+        if !is_fresh(self.silence) || self.age > DIALS_CROSS {
             return false; // Only one side still believes in it: who hears a peer does not dial it.
         }
         // Both dialled at the same time. The one stays that the node with the smaller name opened.
@@ -51,8 +71,12 @@ impl InUse {
     }
 }
 
-/// See [`limits::LINK_FRESH`].
-const FRESH: Duration = limits::LINK_FRESH;
+/// Whether a link whose peer has been silent for so long is alive for certain.
+#[must_use]
+pub(crate) fn is_fresh(silence: Duration) -> bool {
+    silence <= limits::LINK_FRESH
+}
+
 /// Of two dials that cross, the links come up within this time of each other. Arithmetic: a connection
 /// and an exchange of hellos.
 const DIALS_CROSS: Duration =
@@ -61,6 +85,8 @@ const DIALS_CROSS: Duration =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FRESH: Duration = limits::LINK_FRESH;
 
     #[test]
     fn of_two_links_both_sides_keep_the_same_one() {
@@ -93,5 +119,20 @@ mod tests {
                 assert!(!held.stays(Newcomer { incarnation: Incarnation(6), dialled }, smaller));
             }
         }
+    }
+
+    #[test]
+    fn a_link_that_is_replaced_may_finish_unless_it_has_been_silent() {
+        let held =
+            InUse { incarnation: Incarnation(5), closed: false, dialled: true, age: FRESH, silence: FRESH };
+        let again = Newcomer { incarnation: Incarnation(5), dialled: true };
+        assert_eq!(held.against(again, true), Outcome::Retired);
+        let silence = FRESH + Duration::from_millis(1);
+        assert_eq!(InUse { silence, ..held }.against(again, true), Outcome::Closed);
+        let crossed = Newcomer { dialled: false, ..again };
+        assert_eq!(
+            [held.against(crossed, true), held.against(crossed, false)],
+            [Outcome::Stays, Outcome::Retired]
+        );
     }
 }

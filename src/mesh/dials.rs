@@ -1,33 +1,31 @@
 //! What is known of the addresses that a node dials: one dial at a time for each, with pauses that double.
 //!
-//! It decides and does not dial: the time and the share of the jitter come in.
+//! It decides and does not dial: the time, since any beginning, and the share of the jitter come in.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use crate::id::NodeName;
 use crate::limits;
 
 /// The addresses, at most [`limits::PEERS_MAX`] of them.
 #[derive(Debug, Default)]
-pub(crate) struct Dials(HashMap<SocketAddr, Dial>);
+pub struct Dials(HashMap<SocketAddr, Dial>);
 
 /// What is known of an address.
 #[derive(Debug)]
 struct Dial {
     busy: bool,
     failures: u32,
-    not_before: Instant,
+    not_before: Duration,
     /// Who answered there last.
     name: Option<NodeName>,
 }
 
 impl Dials {
     /// Whether `addr` is to be dialled now; it counts as being dialled then, until it has [ended](Self::ended).
-    pub(crate) fn begin(&mut self, addr: SocketAddr, now: Instant) -> bool {
+    pub fn begin(&mut self, addr: SocketAddr, now: Duration) -> bool {
         if !self.0.contains_key(&addr) && self.0.len() >= limits::PEERS_MAX {
             // Addresses of nodes that are gone must not keep new ones out.
             let idle = self.0.iter().filter(|(_, dial)| !dial.busy).min_by_key(|(_, dial)| dial.not_before);
@@ -43,13 +41,16 @@ impl Dials {
 
     /// A dial has reached `name`, or nobody. It is not repeated before `again` is over. `share` is the part of the pause
     /// that is waited, see [`JITTER`].
-    pub(crate) fn ended(
+    ///
+    /// # Panics
+    /// If it has not [begun](Self::begin).
+    pub fn ended(
         &mut self,
         addr: SocketAddr,
         name: Option<NodeName>,
         again: Duration,
         share: u64,
-        now: Instant,
+        now: Duration,
     ) {
         let dial = self.0.get_mut(&addr).expect("an address that is dialled is noted");
         dial.busy = false;
@@ -77,7 +78,7 @@ fn jittered(pause: Duration, thousandths: u64) -> Duration {
 
 /// The pause behind so many failures in a row: it doubles up to its bound.
 #[must_use]
-pub fn backoff(failures: u32) -> Duration {
+fn backoff(failures: u32) -> Duration {
     if failures == 0 {
         return Duration::ZERO;
     }
@@ -88,7 +89,7 @@ pub fn backoff(failures: u32) -> Duration {
 /// A pause between dials is this share of the one that is due, in thousandths, drawn anew each time: nodes that lost the
 /// same peer at the same moment do not dial it in step. Source: half of it stays, so that pauses still double; the bound
 /// of the longest one stays too.
-pub(crate) const JITTER: (u64, u64) = (500, 1_000);
+pub const JITTER: (u64, u64) = (500, 1_000);
 
 #[cfg(test)]
 mod tests {
@@ -99,7 +100,7 @@ mod tests {
 
     #[test]
     fn an_address_is_dialled_by_one_at_a_time_and_not_again_before_its_pause() {
-        let (mut dials, now) = (Dials::default(), Instant::now());
+        let (mut dials, now) = (Dials::default(), Duration::from_secs(7));
         let addr = SocketAddr::from(([127, 0, 0, 1], 1));
         assert!(dials.begin(addr, now) && !dials.begin(addr, now), "it is being dialled");
         dials.ended(addr, None, Duration::ZERO, JITTER.1, now);
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn addresses_of_nodes_that_are_gone_make_room_and_those_being_dialled_do_not() {
-        let (mut dials, now) = (Dials::default(), Instant::now());
+        let (mut dials, now) = (Dials::default(), Duration::from_secs(7));
         let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let all = u16::try_from(limits::PEERS_MAX).unwrap();
         assert!((0..all).all(|port| dials.begin(addr(port), now)));

@@ -22,7 +22,7 @@ use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::mesh::admission::Admission;
 use crate::mesh::carried::Carried;
-use crate::mesh::contest::{InUse, Newcomer};
+use crate::mesh::contest::{InUse, Newcomer, Outcome, is_fresh};
 use crate::mesh::dials::Dials;
 use crate::mesh::endpoint::CloseCode;
 use crate::mesh::frame::{Features, Hello, KnownMember, Settings};
@@ -70,6 +70,8 @@ pub(crate) struct Links {
     by_name: RwLock<BTreeMap<NodeName, Arc<Link>>>,
     /// Links that lost against another one and are not closed yet, the oldest of each peer first.
     retired: Mutex<BTreeMap<NodeName, VecDeque<Weak<Link>>>>,
+    /// What the times of `dials` count from.
+    began: Instant,
     dials: Mutex<Dials>,
     mailboxes: Mutex<Mailboxes>,
     tasks: TaskTracker,
@@ -116,6 +118,7 @@ impl Links {
             started: OnceLock::new(),
             by_name: RwLock::default(),
             retired: Mutex::default(),
+            began: Instant::now(),
             dials: Mutex::default(),
             mailboxes: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -145,7 +148,10 @@ impl Links {
 
     /// Whether a panic has left something half changed that all links rely on.
     pub(crate) fn is_poisoned(&self) -> bool {
-        self.by_name.is_poisoned() || self.dials.is_poisoned() || self.mailboxes.is_poisoned()
+        self.by_name.is_poisoned()
+            || self.retired.is_poisoned()
+            || self.dials.is_poisoned()
+            || self.mailboxes.is_poisoned()
     }
 
     /// All links, by name.
@@ -214,9 +220,8 @@ impl Links {
         let carried = Arc::clone(&self.started().carried);
         let replaced = {
             let mut by_name = self.by_name.write().expect(NOT_POISONED);
-            if let Some(held) = by_name.get(&peer.name)
-                && self.keeps(held, &link)
-            {
+            let outcome = by_name.get(&peer.name).map(|held| self.contest(held, &link));
+            if outcome == Some(Outcome::Stays) {
                 // The peer may have used it already: serve what it sent, then close.
                 link.settle();
                 let run = running::run(Arc::clone(&link), carried);
@@ -224,13 +229,12 @@ impl Links {
                 self.retire(link);
                 return;
             }
-            by_name.insert(peer.name.clone(), Arc::clone(&link))
+            by_name.insert(peer.name.clone(), Arc::clone(&link)).zip(outcome)
         };
-        let fresh = replaced.as_ref().is_none_or(|old| old.peer().incarnation != peer.incarnation);
+        let fresh = replaced.as_ref().is_none_or(|(old, _)| old.peer().incarnation != peer.incarnation);
         match &replaced {
-            // What is in flight there would arrive behind what is sent on the new one.
-            Some(old) if old.heard().elapsed() > FRESH => CloseCode::Duplicate.close(old.connection()),
-            Some(old) => self.retire(Arc::clone(old)),
+            Some((old, Outcome::Closed)) => CloseCode::Duplicate.close(old.connection()),
+            Some((old, _)) => self.retire(Arc::clone(old)),
             None => {}
         }
         if fresh {
@@ -241,7 +245,7 @@ impl Links {
         let next = Arc::clone(&link);
         // Not a part of the link: when it is replaced in turn, the one after it waits for both.
         self.spawn_for(&link, async move {
-            if let Some(old) = replaced {
+            if let Some((old, _)) = replaced {
                 settled(&old).await;
             }
             next.settle();
@@ -265,8 +269,8 @@ impl Links {
         });
     }
 
-    /// Whether the link in use is kept when another one to the same peer comes up.
-    fn keeps(&self, held: &Link, new: &Link) -> bool {
+    /// What becomes of the link in use when another one to the same peer comes up.
+    fn contest(&self, held: &Link, new: &Link) -> Outcome {
         let in_use = InUse {
             incarnation: held.peer().incarnation,
             closed: held.connection().close_reason().is_some(),
@@ -275,7 +279,7 @@ impl Links {
             silence: held.heard().elapsed(),
         };
         let newcomer = Newcomer { incarnation: new.peer().incarnation, dialled: new.dialled() };
-        in_use.stays(newcomer, self.me < held.peer().name)
+        in_use.against(newcomer, self.me < held.peer().name)
     }
 
     /// Keeps a connection for what is in flight on it, then closes it.
@@ -343,7 +347,7 @@ impl Links {
 async fn settled(old: &Link) {
     old.settled().await;
     while timeout(LOOK, old.idle()).await.is_err() {
-        if old.heard().elapsed() > FRESH {
+        if !is_fresh(old.heard().elapsed()) {
             return CloseCode::Duplicate.close(old.connection());
         }
     }
@@ -356,8 +360,6 @@ impl From<&Peer> for KnownMember {
     }
 }
 
-/// See [`limits::LINK_FRESH`].
-const FRESH: Duration = limits::LINK_FRESH;
 const NOT_POISONED: &str = "no panic happens under this lock";
 /// Time between two looks at whether a link that settles has fallen silent.
 const LOOK: Duration = Duration::from_millis(100);

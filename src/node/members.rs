@@ -1,6 +1,5 @@
 //! What the mesh asks and tells the membership of this node.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
@@ -8,6 +7,7 @@ use crate::id::{Incarnation, NodeName};
 use crate::membership::member::MemberState;
 use crate::membership::overlay::Observation;
 use crate::membership::roster::Roster;
+use crate::mesh::meeting;
 use crate::mesh::{KnownMember, Links, Members, Peer};
 use crate::node::liveness::Liveness;
 use crate::vital::{Fault, Vitals};
@@ -46,10 +46,9 @@ impl Members for NodeMembers {
     fn link_up(&self, peer: &Peer, members: Vec<KnownMember>) {
         self.liveness.link_up(peer, &members, &self.me);
         if let Some(links) = self.links.upgrade() {
-            for member in members.into_iter().filter(|member| member.name != self.me) {
-                if links.get(&member.name).is_none() {
-                    links.dial(member.mesh, Some(member.name));
-                }
+            let is_linked = |name: &NodeName| links.get(name).is_some();
+            for member in meeting::strangers(members, |member| &member.name, &self.me, is_linked) {
+                links.dial(member.mesh, Some(member.name));
             }
         }
     }
@@ -64,11 +63,9 @@ impl Members for NodeMembers {
     }
 
     fn dial_ended(&self, addr: SocketAddr, expected: Option<&NodeName>, reached: Option<&NodeName>) {
-        // It speaks about all who were to be there: an address may have had several names.
         let members = self.roster.members();
         let there = members.iter().filter(|(_, entry)| entry.mesh == addr).map(|(name, _)| name);
-        let missing: BTreeSet<_> = there.chain(expected).filter(|name| reached != Some(*name)).collect();
-        for name in missing {
+        for name in meeting::missed(there, expected, reached) {
             self.liveness.observe(Observation::DialFailed { name: name.clone() });
         }
     }

@@ -44,7 +44,8 @@ impl Layers {
                 let too_high = self.levels.get(used).is_some_and(|other| other > level);
                 let strange =
                     used != module && [used, module].iter().all(|module| STRANGERS.contains(module));
-                let wrong = too_high || strange;
+                let apart = APART.contains(&(module, used));
+                let wrong = too_high || strange || apart;
                 wrong.then(|| format!("{}: {module} must not use {used} ({name})", source.place(at)))
             })
             .collect()
@@ -54,6 +55,9 @@ impl Layers {
 /// Modules side by side that do not know each other either: what one means for another is decided
 /// by the node.
 const STRANGERS: &[&str] = &["directory", "membership", "session"];
+
+/// Modules that do not use one to their left either: what links carry is not known to them.
+const APART: &[(&str, &str)] = &[("mesh", "directory"), ("mesh", "replica")];
 
 /// The modules that a crate page declares.
 pub(crate) fn modules(product: &str) -> Vec<String> {
@@ -143,6 +147,7 @@ mod tests {
         for text in [
             "use crate::id::X;",
             "use crate::session::Y;",
+            "#[cfg(test)]\nmod tests { use crate::directory::X; }",
             "/// See [`crate::node`].\nfn f() {}",
             "#[cfg(test)]\nmod tests { use crate::node::X; }",
             "use super::node::X;",
@@ -157,6 +162,13 @@ mod tests {
         assert_eq!(violations("src/directory/view.rs", "use crate::session::X;"), 1);
         assert_eq!(violations("src/directory/view.rs", "use crate::directory::X;"), 0);
         assert_eq!(violations("src/directory/view.rs", "use crate::mesh::X;"), 0);
+    }
+
+    #[test]
+    fn the_mesh_does_not_know_what_it_carries() {
+        assert_eq!(violations("src/mesh/link.rs", "use crate::directory::X;"), 1);
+        assert_eq!(violations("src/mesh/link.rs", "use crate::{id::A, replica::B};"), 1);
+        assert_eq!(violations("src/node/start.rs", "use crate::{directory::A, replica::B};"), 0);
     }
 
     #[test]

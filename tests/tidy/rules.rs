@@ -11,6 +11,8 @@ pub(crate) const PURE: &[&str] = &[
     "src/membership/member.rs",
     "src/membership/effect.rs",
     "src/mesh/contest.rs",
+    "src/mesh/dials.rs",
+    "src/mesh/meeting.rs",
     "src/replication/comparing.rs",
     "src/replication/serving.rs",
     "src/replication/taking.rs",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{
-    Awake, Comparing, Key, Mirror, Overlay, Pauses, Position, Pulls, Replica, Returned, Roster,
+    Awake, Comparing, Dials, Key, Mirror, Overlay, Pauses, Position, Pulls, Replica, Returned, Roster,
 };
 
 use crate::id::NodeIndex;
@@ -44,10 +44,14 @@ pub(super) struct Boot {
     pub(super) awake: Awake,
     /// What it hears by gossip.
     pub(super) heard: Heartbeats,
-    /// Its links, by the node at the other end.
+    /// Its links in use, by the node at the other end.
     pub(super) links: BTreeMap<NodeIndex, Link>,
+    /// Links that lost against another one and are not closed yet, with the node at the other end.
+    pub(super) retired: BTreeMap<LinkId, (NodeIndex, Link)>,
     /// What it knows of the addresses that it dials.
-    pub(super) dials: BTreeMap<NodeIndex, Dial>,
+    pub(super) dials: Dials,
+    /// Whom it dials now.
+    pub(super) dialling: BTreeMap<NodeIndex, Dialling>,
     /// The sections that it takes.
     pub(super) followers: BTreeMap<StreamId, Follower>,
     /// The sections that it sends.
@@ -92,15 +96,14 @@ pub(super) struct Link {
     pub(super) pauses: Pauses,
 }
 
-/// An address that was dialled.
-#[derive(Default)]
-pub(super) struct Dial {
-    /// It is being dialled.
-    pub(super) busy: bool,
-    /// How often in a row that failed.
-    pub(super) failures: u32,
-    /// When it may be dialled again.
-    pub(super) not_before: Duration,
+/// A dial that goes on.
+pub(super) struct Dialling {
+    /// The number of the link that it may become.
+    pub(super) link: LinkId,
+    /// When it is given up.
+    pub(super) until: Duration,
+    /// That very node is looked for, and not whoever has the address.
+    pub(super) expected: bool,
 }
 
 /// A client's connection.
@@ -153,6 +156,12 @@ impl Boot {
             self.roster.update(&self.overlay);
         }
         &self.roster
+    }
+
+    /// A link to a peer, in use or retired.
+    pub(super) fn link_mut(&mut self, peer: NodeIndex, id: LinkId) -> Option<&mut Link> {
+        let in_use = self.links.get_mut(&peer).filter(|link| link.id == id);
+        in_use.or_else(|| self.retired.get_mut(&id).map(|(_, link)| link))
     }
 }
 

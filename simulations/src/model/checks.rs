@@ -5,6 +5,7 @@
 //! then only digests flow.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use pushmesh::config::Takeover;
 use pushmesh::id::{Incarnation, Stamp};
@@ -235,6 +236,15 @@ impl Cluster {
         }
     }
 
+    /// No section is pulled for long from a peer that sends nothing of it.
+    pub(super) fn check_pulls(&mut self, boot: &Boot) {
+        let pulls = boot.followers.values().filter(|taker| !taker.follow && taker.arriving.is_none());
+        if let Some(silent) = pulls.map(|taker| self.now - taker.heard).find(|silent| *silent > PULLED_MAX) {
+            let what = format!("{} pulls a section of which nothing came for {silent:?}", boot.name);
+            self.fail("a pull that brings nothing is given up", what);
+        }
+    }
+
     /// Whether all nodes that run agree on everything.
     ///
     /// # Errors
@@ -253,6 +263,11 @@ impl Cluster {
                 if boot.replica.head(owner) != Some(own) {
                     let held = boot.replica.head(owner);
                     return Err(format!("{} holds {held:?} of {owner}, which is at {own:?}", boot.name));
+                }
+                let (here, there) = (boot.links.get(&other.node), other.links.get(&boot.node));
+                let (here, there) = (here.map(|link| link.id), there.map(|link| link.id));
+                if boot.id != other.id && (here.is_none() || here != there) {
+                    return Err(format!("{} uses link {here:?} to {owner}, which uses {there:?}", boot.name));
                 }
             }
             for (key, session) in &boot.sessions {
@@ -298,6 +313,8 @@ impl Cluster {
     }
 }
 
+/// How long a pull may bring nothing. Arithmetic: it is given up after 10 s, and nodes look every 2 s.
+const PULLED_MAX: Duration = Duration::from_secs(15);
 /// One of so many deltas is looked at, in a small run.
 const DELTAS_SAMPLED: u64 = 4;
 /// In a large run one of so many snapshots is looked at: a look costs as much as all its rows.

@@ -16,7 +16,7 @@ use crate::model::due::{Delivery, Event};
 use crate::model::history::History;
 use crate::model::id::{BootId, LinkId, StreamId};
 use crate::model::message::Message;
-use crate::model::network::Network;
+use crate::model::network::{Network, RETRANSMISSION};
 use crate::model::plan::Plan;
 use crate::model::queue::Queue;
 use crate::violation::Violation;
@@ -113,10 +113,16 @@ impl Cluster {
         }
     }
 
-    /// Sends a message over the link to a peer, if there is one.
+    /// Sends a message over the link to a peer that is in use, if there is one.
     pub(super) fn send(&mut self, boot: &mut Boot, to: NodeIndex, message: Message) {
-        let Some(link) = boot.links.get(&to) else { return };
-        let (peer, link) = (link.peer, link.id);
+        if let Some(link) = boot.links.get(&to).map(|link| link.id) {
+            self.send_on(boot, (to, link), message);
+        }
+    }
+
+    /// Sends a message over this link to a peer, if it is there.
+    pub(super) fn send_on(&mut self, boot: &mut Boot, (to, link): (NodeIndex, LinkId), message: Message) {
+        let Some(peer) = boot.link_mut(to, link).map(|link| link.peer) else { return };
         let (mut delay, loses) = (self.network.delay(), self.network.loses());
         let doubles = self.network.doubles();
         if matches!(message, Message::Gossip(_) | Message::GossipBack(_)) {
@@ -215,5 +221,3 @@ pub(super) fn is_alive(member: &Member) -> bool {
 
 /// The wall clock at the start. Arbitrary.
 const EPOCH_MS: u64 = 1_795_000_000_000;
-/// How much later a message arrives whose packet was lost. Source: QUIC's first probe, and some more.
-const RETRANSMISSION: Duration = Duration::from_millis(300);

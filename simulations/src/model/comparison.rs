@@ -13,8 +13,9 @@ use pushmesh::limits;
 use rand::Rng;
 
 use crate::id::NodeIndex;
-use crate::model::boot::Boot;
+use crate::model::boot::{Boot, Link};
 use crate::model::cluster::{Cluster, index_of};
+use crate::model::id::LinkId;
 use crate::model::message::Message;
 
 impl Cluster {
@@ -24,17 +25,21 @@ impl Cluster {
         let now = self.now;
         boot.asked.retain(|_, (_, at)| now - *at <= limits::DIGEST_INTERVAL);
         self.give_up_silent(boot);
+        self.check_pulls(boot);
         let chosen = partner(boot.links.len(), |low, high| self.choice.random_range(low..=high));
-        let chosen = chosen.and_then(|chosen| boot.links.keys().nth(chosen).copied());
-        chosen.into_iter().for_each(|peer| self.ask(boot, peer));
+        let link = |(peer, link): (&NodeIndex, &Link)| (*peer, link.id);
+        if let Some((peer, link)) = chosen.and_then(|chosen| boot.links.iter().nth(chosen).map(link)) {
+            self.ask(boot, peer, link);
+        }
     }
 
-    /// Asks a peer with all digests.
-    pub(super) fn ask(&mut self, boot: &mut Boot, peer: NodeIndex) {
+    /// Asks a peer with all digests, over that link.
+    pub(super) fn ask(&mut self, boot: &mut Boot, peer: NodeIndex, link: LinkId) {
         let comparing = Comparing::asking(&boot.replica);
         self.streams += 1;
         let number = self.streams;
-        self.send(boot, peer, Message::Question { number, digests: comparing.held().clone() });
+        let question = Message::Question { number, digests: comparing.held().clone() };
+        self.send_on(boot, (peer, link), question);
         boot.asked.insert(number, (comparing, self.now));
     }
 
@@ -100,8 +105,10 @@ impl Cluster {
     }
 
     fn pull(&mut self, boot: &mut Boot, peer: NodeIndex, owner: &NodeName, theirs: &Digest) {
-        if boot.links.contains_key(&peer) && boot.pulling.begin(owner) {
-            self.subscribe(boot, peer, index_of(owner), theirs.position.incarnation, false);
+        if let Some(link) = boot.links.get(&peer).map(|link| link.id)
+            && boot.pulling.begin(owner)
+        {
+            self.subscribe(boot, (peer, link), index_of(owner), theirs.position.incarnation, false);
         }
     }
 }

@@ -42,7 +42,12 @@ impl Cluster {
             | Event::Gossip(boot)
             | Event::Compare(boot)
             | Event::Farewell(boot)
-            | Event::Dialled { boot, .. }
+            | Event::Connected { boot, .. }
+            | Event::DialOver { boot, .. }
+            | Event::Greeted { boot, .. }
+            | Event::Welcomed { boot, .. }
+            | Event::Retired { boot, .. }
+            | Event::Closed { boot, .. }
             | Event::Broken { boot, .. }
             | Event::Resubscribe { boot, .. }
             | Event::Pump { boot, .. }
@@ -97,12 +102,16 @@ impl Cluster {
                 self.compare(boot);
                 self.queue.put(self.now + pushmesh::limits::DIGEST_INTERVAL, Event::Compare(id));
             }
-            Event::Dialled { to, open, .. } => return self.dialled(boot, to, open),
+            Event::Connected { to, link, .. } => self.connected(boot, to, link),
+            Event::DialOver { to, link, .. } => self.dial_over(boot, to, link),
+            Event::Greeted { hello, .. } => self.greeted(boot, *hello),
+            Event::Welcomed { from, link, answer, .. } => return self.welcomed(boot, from, link, *answer),
+            Event::Retired { link, .. } => self.retired(boot, link),
+            Event::Closed { from, link, .. } => self.closed(boot, from, link),
             Event::Broken { stream, .. } => self.broken(boot, stream),
             Event::Resubscribe { peer, link, .. } => {
-                let link = boot.links.get(&peer).filter(|held| held.id == link);
-                if let Some(incarnation) = link.map(|link| link.incarnation) {
-                    self.subscribe(boot, peer, peer, incarnation, true);
+                if let Some(incarnation) = boot.link_mut(peer, link).map(|link| link.incarnation) {
+                    self.subscribe(boot, (peer, link), peer, incarnation, true);
                 }
             }
             Event::Pump { stream, .. } => self.pump(boot, stream),
@@ -110,8 +119,10 @@ impl Cluster {
             Event::Claims { number, .. } => self.claims(boot, number),
             Event::Disputed { key, stamp, doubt, .. } => self.disputed(boot, key, stamp, doubt),
             Event::Farewell(_) => {
-                let peers: Vec<_> = boot.links.keys().copied().collect();
-                peers.into_iter().for_each(|peer| self.send(boot, peer, Message::Goodbye));
+                let retired = boot.retired.iter().map(|(link, (peer, _))| (*peer, *link));
+                let links = boot.links.iter().map(|(peer, link)| (*peer, link.id)).chain(retired);
+                let links: Vec<_> = links.collect();
+                links.into_iter().for_each(|link| self.send_on(boot, link, Message::Goodbye));
                 return false;
             }
             Event::Deliver(delivery) => self.receive(boot, *delivery),
@@ -127,11 +138,16 @@ impl Cluster {
             }
             return;
         }
-        let Delivery { from_node: from, link, message, .. } = delivery;
-        let now = self.now;
-        let Some(held) = boot.links.get_mut(&from).filter(|held| held.id == link) else { return };
+        let (from, link, now) = (delivery.from_node, delivery.link, self.now);
+        let Some(held) = boot.link_mut(from, link) else {
+            // It has overtaken the welcome, and waits.
+            if boot.dialling.get(&from).is_some_and(|dialling| dialling.link == link) {
+                self.queue.put(now + OVERTAKEN, Event::Deliver(Box::new(delivery)));
+            }
+            return;
+        };
         held.hear(now, now);
-        match message {
+        match delivery.message {
             Message::Gossip(table) => {
                 boot.heard.merge(now, self.plan.bounds.gossip_lost_after, &table);
                 // In a small cluster everybody is told in each round, so that answers would only cost time.
@@ -156,7 +172,10 @@ impl Cluster {
             Message::Confirmed { key, stamp, asker, stands } => {
                 self.confirmed(boot, from, (key, stamp, stands), asker);
             }
-            Message::Goodbye => self.link_down(boot, from, true),
+            Message::Goodbye if boot.links.get(&from).is_some_and(|held| held.id == link) => {
+                self.link_down(boot, from, true);
+            }
+            Message::Goodbye => self.closed(boot, from, link),
         }
     }
 
@@ -286,3 +305,5 @@ impl Cluster {
 
 /// In larger clusters gossip is answered, as chitchat does it.
 const GOSSIP_ANSWERED_ABOVE: usize = 6;
+/// A message that has overtaken its link is looked at again after this.
+const OVERTAKEN: Duration = Duration::from_millis(1);

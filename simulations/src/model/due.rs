@@ -1,6 +1,7 @@
 //! What can be due in a cluster of the fast level.
 
-use pushmesh::id::Stamp;
+use pushmesh::NodeName;
+use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{Key, Owned};
 
 use crate::id::NodeIndex;
@@ -21,8 +22,18 @@ pub(super) enum Event {
     Gossip(BootId),
     /// It compares digests.
     Compare(BootId),
-    /// Its dial came to an end.
-    Dialled { boot: BootId, to: NodeIndex, open: bool },
+    /// Its dial has a connection.
+    Connected { boot: BootId, to: NodeIndex, link: LinkId },
+    /// Its dial takes too long.
+    DialOver { boot: BootId, to: NodeIndex, link: LinkId },
+    /// A node that has dialled it says hello.
+    Greeted { boot: BootId, hello: Box<Hello> },
+    /// The answer to its hello.
+    Welcomed { boot: BootId, from: NodeIndex, link: LinkId, answer: Box<Answer> },
+    /// A retired link is closed.
+    Retired { boot: BootId, link: LinkId },
+    /// The other end has closed a link.
+    Closed { boot: BootId, from: NodeIndex, link: LinkId },
     /// A message arrives.
     Deliver(Box<Delivery>),
     /// A stream that a boot takes broke.
@@ -39,6 +50,28 @@ pub(super) enum Event {
     Disputed { boot: BootId, key: Key, stamp: Stamp, doubt: Option<Owned> },
     /// A boot that left closes its links.
     Farewell(BootId),
+}
+
+/// What the two ends of a connection tell each other first.
+pub(super) struct Hello {
+    /// Who says it.
+    pub(super) boot: BootId,
+    /// Of which node.
+    pub(super) node: NodeIndex,
+    /// As which incarnation.
+    pub(super) incarnation: Incarnation,
+    /// The link that it may become.
+    pub(super) link: LinkId,
+    /// The members that it sees alive.
+    pub(super) members: Vec<NodeName>,
+}
+
+/// The answer to a hello.
+pub(super) enum Answer {
+    /// There may be a link.
+    Welcome(Hello),
+    /// A later boot of the one that has dialled is known.
+    Over,
 }
 
 /// A message on its way.

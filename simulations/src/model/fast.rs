@@ -206,7 +206,7 @@ pub(crate) fn repeat(seed: u64, nodes: Option<usize>) -> String {
 }
 
 /// Cases that a long series of runs has to meet: what is never met is not checked.
-const REQUIRED: [&str; 23] = [
+const REQUIRED: [&str; 26] = [
     "directory: snapshot used",
     "directory: gap pulled",
     "directory: relay used",
@@ -216,6 +216,9 @@ const REQUIRED: [&str; 23] = [
     "directory: a listener heard of a change",
     "directory: a member is back, its claims unproven",
     "link: given up by the node",
+    "link: the one in use stays",
+    "link: one is replaced and retired",
+    "link: a silent one is replaced",
     "member: fence refused",
     "member: false dead",
     "member: purged",

@@ -16,21 +16,20 @@ use crate::id::NodeIndex;
 use crate::model::boot::Boot;
 use crate::model::cluster::Cluster;
 use crate::model::due::Event;
-use crate::model::id::StreamId;
+use crate::model::id::{LinkId, StreamId};
 use crate::model::message::{Frame, Message};
 use crate::model::stream::Follower;
 
 impl Cluster {
-    /// Follows a section, or pulls it once.
+    /// Follows a section over that link, or pulls it once.
     pub(super) fn subscribe(
         &mut self,
         boot: &mut Boot,
-        from: NodeIndex,
+        (from, link): (NodeIndex, LinkId),
         owner: NodeIndex,
         incarnation: Incarnation,
         follow: bool,
     ) {
-        let Some(link) = boot.links.get(&from).map(|link| link.id) else { return };
         self.streams += 1;
         let stream = self.streams;
         let taking = Taking::new(&boot.replica, self.names[owner].clone(), incarnation, follow);
@@ -41,7 +40,7 @@ impl Cluster {
             Follower { from, link, owner, incarnation, follow, taking, stood, since, heard, arriving };
         boot.followers.insert(stream, follower);
         self.transfers += u64::from(self.is_current(owner, incarnation));
-        self.send(boot, from, Message::Subscribe { stream, subscribe });
+        self.send_on(boot, (from, link), Message::Subscribe { stream, subscribe });
     }
 
     /// A frame arrived.
@@ -105,7 +104,7 @@ impl Cluster {
         if !follow {
             return boot.pulling.ended(&self.names[owner]);
         }
-        if let Some(held) = boot.links.get_mut(&from).filter(|held| held.id == link) {
+        if let Some(held) = boot.link_mut(from, link) {
             let pause = held.pauses.ended(self.now - since);
             self.queue.put(self.now + pause, Event::Resubscribe { boot: boot.id, peer: from, link });
         }

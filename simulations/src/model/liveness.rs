@@ -1,25 +1,22 @@
-//! Who sees whom in the fast level: rounds of the overlay, links, dials and gossip, as the product's
-//! `node/liveness` and `mesh/links` drive them.
+//! Who sees whom in the fast level: rounds of the overlay, and what they are told by gossip and by links.
+//!
+//! The model's own: chitchat's gossip, and the packets that keep links alive.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use pushmesh::NodeName;
-use pushmesh::internals::{
-    Advert, AdvertState, Change, GossipView, InUse, LinkInUse, Newcomer, Observation, backoff, judge,
-};
-use pushmesh::limits;
+use pushmesh::internals::{Advert, AdvertState, GossipView, LinkInUse, judge};
 use rand::Rng;
 
 use crate::id::NodeIndex;
 use crate::model::boot::{Boot, Link};
 use crate::model::cluster::{Cluster, index_of};
-use crate::model::due::Event;
+use crate::model::members::addr;
 use crate::model::message::Message;
 use crate::model::plan::LARGE_ABOVE;
 
 impl Cluster {
-    /// One round, as `Liveness::round`.
+    /// One round of judging the members.
     pub(super) fn round(&mut self, boot: &mut Boot) {
         let now = self.now;
         self.close_silent(boot);
@@ -53,25 +50,7 @@ impl Cluster {
             self.supersede(boot, lost);
         }
         let unheard: Vec<_> = boot.overlay.unheard().map(|member| index_of(member.name())).collect();
-        unheard.into_iter().for_each(|peer| self.dial(boot, peer));
-    }
-
-    /// Closes the links from which nothing comes: QUIC does, or the node where QUIC waits for longer. Here a transport
-    /// that is worse than QUIC waits for ever.
-    fn close_silent(&mut self, boot: &mut Boot) {
-        let now = self.now;
-        boot.awake.round(now - boot.since);
-        let quic = if self.plan.unreliable { Duration::MAX } else { limits::LINK_IDLE_TIMEOUT };
-        let is_silent = |link: &Link| {
-            let heard = link.heard(now);
-            now.saturating_sub(heard) > quic || boot.awake.gives_up(heard.saturating_sub(boot.since))
-        };
-        let silent = boot.links.iter().filter(|(_, link)| is_silent(link)).map(|(peer, _)| *peer);
-        let silent: Vec<_> = silent.collect();
-        if self.plan.unreliable {
-            self.count_all("link: given up by the node", silent.len());
-        }
-        silent.into_iter().for_each(|peer| self.link_down(boot, peer, false));
+        unheard.into_iter().for_each(|peer| self.dial(boot, peer, true));
     }
 
     /// A link, as the overlay is told of it; `all`: also what it was told in the last round.
@@ -84,44 +63,17 @@ impl Cluster {
         LinkInUse { name, incarnation, addr: addr(peer), last_heard }
     }
 
-    fn observe(&mut self, boot: &mut Boot, observation: Observation) {
-        let changes = boot.overlay.observe(observation, self.now - boot.since);
-        self.changed(boot, changes);
-    }
-
-    /// As `Liveness::apply`.
-    fn changed(&mut self, boot: &mut Boot, changes: Vec<Change>) {
-        if changes.is_empty() {
-            return;
-        }
-        boot.roster_is_fresh.set(false);
-        for change in changes {
-            self.tell(|_| {
-                format!("{} sees {} {}: {:?}", boot.name, change.name, change.incarnation, change.to)
-            });
-            self.check_change(boot, &change);
-            if boot.returned.take_effect(&change, &boot.replica, self.now - boot.since) {
-                self.count("directory: a member is back, its claims unproven");
-            }
-        }
-        let lost = boot.replica.adopt();
-        self.supersede(boot, lost);
-        if self.plan.nodes <= LARGE_ABOVE {
-            self.check_views(boot);
-            self.check_mirror(boot);
-        }
-    }
-
     /// Sends keep-alives. They are not messages of their own, because there are so many.
     pub(super) fn keep_alive(&mut self, boot: &mut Boot) {
         let now = self.now;
-        for (peer, link) in &boot.links {
+        let retired = boot.retired.values().map(|(peer, link)| (peer, link));
+        for (peer, link) in boot.links.iter().chain(retired) {
             if !self.network.is_open(boot.node, *peer) || self.network.loses() {
                 continue;
             }
             let wakes = self.machines[*peer].asleep_until;
             let Some(other) = self.boots[link.peer].as_deref_mut() else { continue };
-            if let Some(back) = other.links.get_mut(&boot.node).filter(|back| back.id == link.id) {
+            if let Some(back) = other.link_mut(boot.node, link.id) {
                 back.hear(wakes.max(now + self.plan.latency), now);
             }
         }
@@ -138,123 +90,8 @@ impl Cluster {
         }
         let unlinked = self.seeds(boot.node).filter(|seed| !boot.links.contains_key(seed));
         let unlinked: Vec<_> = unlinked.collect();
-        unlinked.into_iter().for_each(|seed| self.dial(boot, seed));
+        unlinked.into_iter().for_each(|seed| self.dial(boot, seed, false));
     }
-
-    /// Dials a node, unless that is going on or failed a moment ago.
-    fn dial(&mut self, boot: &mut Boot, to: NodeIndex) {
-        let now = self.now;
-        let dial = boot.dials.entry(to).or_default();
-        if dial.busy || now < dial.not_before || boot.left {
-            return;
-        }
-        dial.busy = true;
-        let open = self.reaches(boot.node, to);
-        // The exchange of hellos takes two round trips.
-        let took = if open { 4 * self.network.delay() } else { limits::DIAL_TIMEOUT };
-        self.queue.put(now + took.min(limits::DIAL_TIMEOUT), Event::Dialled { boot: boot.id, to, open });
-    }
-
-    fn reaches(&self, one: NodeIndex, other: NodeIndex) -> bool {
-        self.network.is_open(one, other) && self.network.is_open(other, one) && self.running(other).is_some()
-    }
-
-    /// A dial came to an end. `false`: the peer knows a later boot of this node, which has to stop.
-    pub(super) fn dialled(&mut self, boot: &mut Boot, to: NodeIndex, open: bool) -> bool {
-        let now = self.now;
-        let reached = open && self.reaches(boot.node, to) && !boot.left;
-        let fresh = |link: &Link| now.saturating_sub(link.heard(now)) <= limits::LINK_FRESH;
-        let linked = boot.links.get(&to).is_some_and(fresh);
-        let mut failed = !reached;
-        if reached && !linked {
-            let peer = self.running(to).and_then(|peer| self.boots[peer].take());
-            let mut peer = peer.expect("it is reached");
-            if peer.overlay.superseding(&boot.name, boot.incarnation).is_some() {
-                self.count("member: an old boot refused");
-                let id = peer.id;
-                self.boots[id] = Some(peer);
-                return false;
-            }
-            failed = boot.overlay.superseding(&peer.name, peer.incarnation).is_some();
-            if failed {
-                // The acceptor has said its hello, and has a link until this end closes it. So it hears of
-                // this node, dials it in turn, and is told that it is over.
-                self.links += 1;
-                self.link_up(&mut peer, boot, self.links, false);
-                self.link_down(&mut peer, boot.node, false);
-            } else if !keeps(&peer, boot, false, now) && !keeps(boot, &peer, true, now) {
-                self.establish(boot, &mut peer);
-            }
-            let id = peer.id;
-            self.boots[id] = Some(peer);
-        }
-        let dial = boot.dials.entry(to).or_default();
-        dial.busy = false;
-        dial.failures = if failed { dial.failures.saturating_add(1) } else { 0 };
-        dial.not_before = now + backoff(dial.failures);
-        if failed {
-            boot.seen.entry(to).or_default().dial_failed = true;
-            let name = self.names[to].clone();
-            self.observe(boot, Observation::DialFailed { name });
-        }
-        true
-    }
-
-    fn establish(&mut self, dialler: &mut Boot, acceptor: &mut Boot) {
-        self.links += 1;
-        let id = self.links;
-        self.link_up(dialler, acceptor, id, true);
-        self.link_up(acceptor, dialler, id, false);
-        let incarnations = (dialler.incarnation, acceptor.incarnation);
-        self.subscribe(dialler, acceptor.node, acceptor.node, incarnations.1, true);
-        self.subscribe(acceptor, dialler.node, dialler.node, incarnations.0, true);
-        self.ask(dialler, acceptor.node);
-    }
-
-    fn link_up(&mut self, boot: &mut Boot, peer: &Boot, id: u64, dialled: bool) {
-        if let Some(old) = boot.links.remove(&peer.node) {
-            self.end_streams(boot, old.id);
-        }
-        boot.links.insert(peer.node, Link::new(id, peer.id, peer.incarnation, dialled, self.now));
-        let (name, incarnation) = (peer.name.clone(), peer.incarnation);
-        self.observe(boot, Observation::LinkUp { name, incarnation, addr: addr(peer.node) });
-    }
-
-    /// A link is gone; `left`: because the peer left.
-    pub(super) fn link_down(&mut self, boot: &mut Boot, peer: NodeIndex, left: bool) {
-        let Some(link) = boot.links.remove(&peer) else { return };
-        self.end_streams(boot, link.id);
-        let (name, incarnation) = (self.names[peer].clone(), link.incarnation);
-        let observation = match left {
-            true => Observation::Goodbye { name, incarnation },
-            false => Observation::LinkDown { name, incarnation },
-        };
-        self.observe(boot, observation);
-    }
-
-    fn end_streams(&mut self, boot: &mut Boot, link: u64) {
-        boot.servers.retain(|_, serving| serving.link != link);
-        let ended: Vec<_> = boot
-            .followers
-            .iter()
-            .filter(|(_, taker)| taker.link == link)
-            .map(|(stream, _)| *stream)
-            .collect();
-        ended.into_iter().for_each(|stream| self.broken(boot, stream));
-    }
-}
-
-/// Whether the link in use is kept when another one to the same peer comes up.
-fn keeps(boot: &Boot, peer: &Boot, dialled: bool, now: Duration) -> bool {
-    let Some(held) = boot.links.get(&peer.node) else { return false };
-    let in_use = InUse {
-        incarnation: held.incarnation,
-        closed: held.peer != peer.id,
-        dialled: held.dialled,
-        age: now.saturating_sub(held.since),
-        silence: now.saturating_sub(held.heard(now)),
-    };
-    in_use.stays(Newcomer { incarnation: peer.incarnation, dialled }, boot.name < peer.name)
 }
 
 /// The advert of a node that left; what others say is never looked at.
@@ -268,10 +105,6 @@ fn left(node: NodeIndex) -> Advert {
         sessions: 0,
         degraded: false,
     }
-}
-
-fn addr(node: NodeIndex) -> SocketAddr {
-    SocketAddr::from(([10, 0, (node / 250) as u8, (node % 250) as u8], 7_400))
 }
 
 /// In a large run all is said again in one of so many rounds.

@@ -93,3 +93,6 @@ impl Network {
         self.weather.duplication > 0.0 && self.rng.random_bool(self.weather.duplication)
     }
 }
+
+/// How much later something arrives whose packet was lost. Source: QUIC's first probe, and some more.
+pub(super) const RETRANSMISSION: Duration = Duration::from_millis(300);

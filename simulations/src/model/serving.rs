@@ -14,6 +14,7 @@ use crate::model::cluster::{Cluster, index_of, is_alive};
 use crate::model::due::Event;
 use crate::model::id::{LinkId, StreamId};
 use crate::model::message::{Frame, Message};
+use crate::model::network::RETRANSMISSION;
 use crate::model::stream::Server;
 
 impl Cluster {
@@ -112,7 +113,7 @@ impl Cluster {
     }
 
     fn frame(&mut self, boot: &mut Boot, stream: StreamId, frame: Frame) {
-        let server = boot.servers.get_mut(&stream).expect("a frame belongs to a subscription");
+        let server = boot.servers.get(&stream).expect("a frame belongs to a subscription");
         let (to, link, owner) = (server.to, server.link, server.owner);
         let moves = matches!(&frame, Frame::Section(SectionFrame::Delta(_) | SectionFrame::Snapshot(_)));
         if moves && self.is_up(owner) {
@@ -121,9 +122,8 @@ impl Cluster {
         let delay = self.network.delay();
         let (loses, doubles) = (self.network.loses(), self.network.doubles());
         let message = |frame| Message::Frame { stream, frame };
-        let Some(peer) = boot.links.get(&to).filter(|held| held.id == link).map(|link| link.peer) else {
-            return;
-        };
+        let Some(peer) = boot.link_mut(to, link).map(|link| link.peer) else { return };
+        let server = boot.servers.get_mut(&stream).expect("a frame belongs to a subscription");
         if !self.plan.unreliable || self.healed {
             // What is lost is sent again.
             let again = if loses { RETRANSMISSION } else { Duration::ZERO };
@@ -147,6 +147,3 @@ impl Cluster {
         }
     }
 }
-
-/// How much later a frame arrives whose packet was lost. Source: QUIC's first probe, and some more.
-const RETRANSMISSION: Duration = Duration::from_millis(300);

@@ -15,6 +15,7 @@ use crate::mesh::frame::ProbeAnswer;
 use crate::mesh::handshake::{self, HandshakeError, Opening};
 use crate::mesh::identity::IdentityError;
 use crate::mesh::links::Links;
+use crate::mesh::meeting::{self, Hearing};
 use crate::mesh::refusal::Refusal;
 use crate::metrics::label::Task;
 
@@ -90,8 +91,10 @@ impl Links {
                 let mut incarnation = self.incarnation.subscribe();
                 let started = incarnation.wait_for(Option::is_some).await.is_ok();
                 debug_assert!(started, "this node holds the sender");
+                let own = self.incarnation.borrow().expect("links are made after the start");
                 let known = self.members().superseding(&hello.name, hello.incarnation);
-                if let Some(known) = known {
+                let hearing = meeting::is_greeted((&self.me, own), (&hello.name, hello.incarnation), known);
+                if let Hearing::Over { known } = hearing {
                     handshake::refuse(asked, known).await.map_err(|error| failed(error.into()))?;
                     CloseCode::Stale.close(connection);
                     let stale = HandshakeError::PeerIsStale { known };
@@ -109,10 +112,8 @@ impl Links {
                 }
                 let version = asked.version;
                 handshake::welcome(asked, self.hello()).await.map_err(|error| failed(error.into()))?;
-                if hello.name == self.me {
-                    // This node itself, which dialled one of its addresses, or another process of
-                    // its name. Of two processes the one that started later stays.
-                    if self.incarnation.borrow().is_some_and(|own| hello.incarnation > own) {
+                if let Hearing::Myself { later } = hearing {
+                    if later {
                         self.members().superseded(hello.incarnation);
                     }
                     return Ok(());

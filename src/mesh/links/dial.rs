@@ -12,7 +12,8 @@ use crate::limits;
 use crate::mesh::dials::JITTER;
 use crate::mesh::endpoint::{self, CloseCode, DialError};
 use crate::mesh::handshake::{self, HandshakeError};
-use crate::mesh::links::{FRESH, Links, NOT_POISONED};
+use crate::mesh::links::{Links, NOT_POISONED};
+use crate::mesh::meeting::{self, Hearing};
 use crate::mesh::refusal::Refusal;
 use crate::metrics::label::Task;
 
@@ -23,7 +24,7 @@ impl Links {
         if own || self.started.get().is_none() {
             return;
         }
-        if !self.dials.lock().expect(NOT_POISONED).begin(addr, Instant::now()) {
+        if !self.dials.lock().expect(NOT_POISONED).begin(addr, self.began.elapsed()) {
             return;
         }
         let links = Arc::clone(self);
@@ -35,8 +36,7 @@ impl Links {
     }
 
     async fn dial_now(self: &Arc<Self>, addr: SocketAddr, expected: Option<NodeName>) {
-        // Another node may have taken over the address of one that is gone. A linked one is not asked
-        // again who it is: the one that is gone would be looked for five times a second.
+        // Another node may have taken over the address of one that is gone.
         let occupant = self.occupant(addr, expected.as_ref());
         let mut again = Duration::ZERO;
         let reached = match &occupant {
@@ -60,12 +60,14 @@ impl Links {
     /// Who has the address at which `expected` is looked for: this node, or a peer that is linked.
     fn occupant(&self, addr: SocketAddr, expected: Option<&NodeName>) -> Option<NodeName> {
         let expected = expected?;
-        if addr == self.advertise {
-            return (self.me != *expected).then(|| self.me.clone());
-        }
-        let link = self.linked_at(addr)?;
-        let another = link.peer().name != *expected && link.heard().elapsed() <= FRESH;
-        another.then(|| link.peer().name.clone())
+        let (there, silence) = match addr == self.advertise {
+            true => (self.me.clone(), Duration::ZERO),
+            false => {
+                let link = self.linked_at(addr)?;
+                (link.peer().name.clone(), link.heard().elapsed())
+            }
+        };
+        meeting::occupies(&there, silence, expected).then_some(there)
     }
 
     async fn dial_once(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeName, NotLinked> {
@@ -80,9 +82,8 @@ impl Links {
             }
             NotLinked { again: Duration::ZERO }
         })?;
-        // The peer may have several addresses, such as a service's. It is linked already: a second
-        // connection would only have to be resolved against the first.
-        if self.get(&name).is_some_and(|link| link.heard().elapsed() <= FRESH) {
+        // It would only have to be resolved against the first one.
+        if meeting::is_duplicate(self.get(&name).map(|link| link.heard().elapsed())) {
             CloseCode::Duplicate.close(&connection);
             return Ok(name);
         }
@@ -91,12 +92,11 @@ impl Links {
                 return Err(HandshakeError::Barred);
             }
             let (hello, version) = handshake::greet(&connection, &name, &self.hello()).await?;
-            if name == self.me {
-                return Err(HandshakeError::Myself);
-            }
-            match self.members().superseding(&name, hello.incarnation) {
-                Some(known) => Err(HandshakeError::PeerIsStale { known }),
-                None => Ok((hello, version)),
+            let known = self.members().superseding(&name, hello.incarnation);
+            match meeting::is_welcomed(&self.me, &name, known) {
+                Hearing::Link => Ok((hello, version)),
+                Hearing::Over { known } => Err(HandshakeError::PeerIsStale { known }),
+                Hearing::Myself { .. } => Err(HandshakeError::Myself),
             }
         };
         match greeted.await {
@@ -124,7 +124,7 @@ impl Links {
     fn dialled(&self, addr: SocketAddr, name: Option<NodeName>, again: Duration) {
         let share = self.entropy.between(JITTER.0, JITTER.1);
         let mut dials = self.dials.lock().expect(NOT_POISONED);
-        dials.ended(addr, name, again, share, Instant::now());
+        dials.ended(addr, name, again, share, self.began.elapsed());
     }
 }
 

@@ -15,7 +15,8 @@ impl GossipSend for GossipOut {
     fn send(&self, to: SocketAddr, message: Bytes) {
         let links = &self.0;
         let link = links.linked_at(to).or_else(|| {
-            links.dials.lock().expect(NOT_POISONED).name_at(to).and_then(|name| links.get(&name))
+            let there = links.dials.lock().expect(NOT_POISONED).name_at(to);
+            links.get(&there?)
         });
         match link {
             Some(link) => {
