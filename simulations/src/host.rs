@@ -131,23 +131,25 @@ impl Hosts {
             let mut late = std::iter::from_fn(|| inbox.try_recv().ok());
             let is_to_stop = late.any(|command| matches!(command, Command::Stop));
             let Some(next) = again.filter(|_| !is_to_stop) else { break };
+            // Without its addresses the process ends with an error, and is started again.
+            let Some(free) = self.wire_again(index).await else { break };
             self.world.tell(Event::BeginsAgain { node: index });
-            (config, wire) = (next, self.wire_again(index).await?);
+            (config, wire) = (next, free);
         }
         self.world.tell(Event::Stopped { node: index });
         Ok(())
     }
 
-    /// The wire of the next boot in the same process.
-    async fn wire_again(&self, index: NodeIndex) -> io::Result<Wire<Face>> {
-        for _ in 1..ADDRESSES_LOOKS {
-            match wire::wire(&self.world, &node_name(index)).await {
-                // The last tasks of the boot before are about to let go of its addresses.
-                Err(_) => sleep(Duration::from_millis(1)).await,
-                bound => return bound,
+    /// The wire of the next boot in the same process, if its addresses become free.
+    async fn wire_again(&self, index: NodeIndex) -> Option<Wire<Face>> {
+        for _ in 0..ADDRESSES_LOOKS {
+            if let Ok(wire) = wire::wire(&self.world, &node_name(index)).await {
+                return Some(wire);
             }
+            // The last tasks of the boot before are about to let go of them.
+            sleep(Duration::from_millis(1)).await;
         }
-        wire::wire(&self.world, &node_name(index)).await
+        None
     }
 
     /// Pushes as commanded, until the node has to stop, or can not go on, and all is answered. Gives the configuration
