@@ -257,10 +257,10 @@ mod tests {
         let told = (&owner, &digest(1, 0, 0));
         let found = comparing.consider(&replica, &owner, told, &given(9, false));
         assert_eq!(found, Consequence::Nothing, "it was told before");
-        let now = Comparing::asking(&replica).consider(&replica, &owner, told, &given(9, false));
-        assert!(matches!(now, Consequence::Wrong { .. }), "an owner that answers is not behind its copy");
         let asked = Comparing::asked(&replica).consider(&replica, &owner, told, &given(9, false));
         assert_eq!(asked, Consequence::Nothing, "one that asks has said where it stood a moment ago");
+        let now = Comparing::asking(&replica).consider(&replica, &owner, told, &given(9, false));
+        assert!(matches!(now, Consequence::Wrong { .. }), "an owner that answers is not behind its copy");
     }
 
     #[test]

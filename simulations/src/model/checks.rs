@@ -20,6 +20,7 @@ use crate::model::client::user_hash;
 use crate::model::cluster::{Cluster, index_of, is_alive};
 use crate::model::history::Rows;
 use crate::model::plan::LARGE_ABOVE;
+use crate::model::stream::Follower;
 
 impl Cluster {
     /// A new claim is above all that its node knows of the key, hidden and half-arrived rows included.
@@ -268,6 +269,11 @@ impl Cluster {
                 let (here, there) = (here.map(|link| link.id), there.map(|link| link.id));
                 if boot.id != other.id && (here.is_none() || here != there) {
                     return Err(format!("{} uses link {here:?} to {owner}, which uses {there:?}", boot.name));
+                }
+                let follows =
+                    |taker: &Follower| taker.follow && taker.owner == other.node && Some(taker.link) == here;
+                if boot.id != other.id && !boot.followers.values().any(follows) {
+                    return Err(format!("{} does not follow {owner} yet", boot.name));
                 }
             }
             for (key, session) in &boot.sessions {

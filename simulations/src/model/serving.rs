@@ -38,8 +38,9 @@ impl Cluster {
 
     /// Sends what a subscriber lacks, until there is nothing or a pause is due.
     pub(super) fn pump(&mut self, boot: &mut Boot, stream: StreamId) {
-        // It may have become due earlier, because a delta is full.
-        match boot.servers.get_mut(&stream).filter(|server| server.due == Some(self.now)) {
+        // It may have become due earlier, because a delta is full, and a node that sleeps is late.
+        let is_due = |server: &&mut Server| server.due.is_some_and(|due| due <= self.now);
+        match boot.servers.get_mut(&stream).filter(is_due) {
             Some(server) => server.gathering = None,
             None => return,
         }
