@@ -4,9 +4,8 @@
 
 pub use crate::directory::policy;
 pub use crate::directory::{
-    Claim, ClaimState, Counts, Delta, Diff, Digest, Digests, Directory, Entry, Finding, Head, Holder, Known,
-    Lost, MergeError, Owned, Packed, Position, Record, Rival, Row, Shards, SlotId, Slots, Snapshot,
-    SnapshotFrame, Standing, Table, View, news,
+    Claim, ClaimState, Counts, Delta, Diff, Directory, Entry, Head, Holder, Known, Lost, Owned, Rival, Row,
+    Shards, SlotId, Slots, Snapshot, SnapshotFrame, Standing, Table, View,
 };
 pub use crate::events::{Event, Listener};
 pub use crate::gateway::schema;
@@ -26,6 +25,7 @@ pub use crate::replication::frame::{SectionFrame, Subscribe};
 pub use crate::replication::serving::{Serving, Step};
 pub use crate::replication::taking::{Change as CopyChange, Refused, Taken, Taking};
 pub use crate::replication::waiting::{Gathering, Pauses, patience};
+pub use crate::section::{Digest, Digests, Finding, MergeError, Pack, Packed, Position, news};
 
 mod fuzz;
 

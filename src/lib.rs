@@ -15,8 +15,9 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits hash host json key push text_file wire ◄─ receipt config token metrics vital ◄─ directory membership session
-//!                     ◄─ events ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler ◄─ gateway ◄─ node ◄─ cli internals
+//! id limits hash host json key push text_file wire ◄─ receipt config token metrics vital ◄─ section
+//!     ◄─ directory membership session ◄─ events ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler
+//!     ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
 //! The directory, the liveness overlay, the outbox, the heartbeat, the routing decision and the
@@ -113,6 +114,7 @@ mod receipt;
 mod replica;
 mod replication;
 mod router;
+mod section;
 mod session;
 mod text_file;
 mod token;

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::directory::{Entry, Packed, Position};
+use crate::directory::Entry;
 use crate::id::Incarnation;
 use crate::key::Key;
+use crate::section::{Packed, Position};
 
 /// What leads a copy of a section from any version in `[from, to)` to exactly `to`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

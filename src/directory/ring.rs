@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::directory::{Claim, Delta, Digest, Entry, Position};
+use crate::directory::{Claim, Delta, Entry};
 use crate::key::Key;
+use crate::section::{Digest, Position};
 
 /// The last writes of the owner, oldest first.
 pub(crate) struct ChangeRing {

@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 
-use crate::directory::{Claim, Delta, Digest, MergeError, Position, SlotId};
+use crate::directory::{Claim, Delta, SlotId};
 use crate::key::Key;
+use crate::section::{Digest, MergeError, Position};
 
 /// Where a section stands. The rows are in the views; this follows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,9 +15,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::directory::{Delta, Digest, Entry, Head, MergeError, Packed, Position, Row, Shards, SlotId};
+use crate::directory::{Delta, Entry, Head, Row, Shards, SlotId};
 use crate::id::NodeName;
 use crate::key::Key;
+use crate::section::{Digest, MergeError, Packed, Position};
 
 /// One frame of a snapshot; the deltas between travel as themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,9 +15,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::directory::{Digest, Digests, Finding, news};
 use crate::id::{Incarnation, NodeName};
 use crate::replica::Replica;
+use crate::section::{Digest, Digests, Finding, news};
 
 /// One comparison. What is held counts as it was when the comparison began.
 #[derive(Debug)]
@@ -143,8 +143,9 @@ mod tests {
 
     use super::*;
     use crate::config::{Takeover, Tuning};
-    use crate::directory::{Delta, Position};
+    use crate::directory::Delta;
     use crate::key::KeyHasher;
+    use crate::section::Position;
 
     /// A peer that is listened to so often, and an owner that is stale and listed, or not.
     struct Given {

@@ -19,7 +19,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::directory::Digest;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::mesh::codec::{CodecError, write_frame};
@@ -29,6 +28,7 @@ use crate::replication::comparing::{self, Circumstances, Comparing, Consequence}
 use crate::replication::follower;
 use crate::replication::frame::{DIGESTS, Digests};
 use crate::replication::shared::Replication;
+use crate::section::Digest;
 use crate::wire::Entropy;
 
 /// Exchanges digests with one random peer in each interval and sweeps what is over, until `stop`.

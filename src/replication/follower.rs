@@ -6,7 +6,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, warn};
 
-use crate::directory::{MergeError, SnapshotFrame};
+use crate::directory::SnapshotFrame;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::mesh::Link;
@@ -18,6 +18,7 @@ use crate::replication::frame::{SECTION, SectionFrame};
 use crate::replication::shared::Replication;
 use crate::replication::taking::{Change, Refused, Taken, Taking};
 use crate::replication::waiting::{PULL_SILENCE_MAX, Pauses, patience};
+use crate::section::MergeError;
 
 /// Follows the peer's own section for as long as the connection lives. Returns what the peer did that ends the link.
 pub(crate) async fn follow(with: &Replication, link: &Link) -> Option<Breach> {

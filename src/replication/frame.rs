@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::directory::{Delta, Digest, Position, SnapshotFrame};
+use crate::directory::{Delta, SnapshotFrame};
 use crate::id::NodeName;
 use crate::mesh::stream::{DIRECTORY_PRIORITY, StreamKind, both_ways};
+use crate::section::{Digest, Position};
 
 /// Bidirectional: subscribe to a section that the accepting node holds.
 pub(crate) const SECTION: StreamKind = both_ways(6, "section", DIRECTORY_PRIORITY);

@@ -10,7 +10,7 @@ use quinn::SendStream;
 use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::directory::{Entry, Record, SnapshotFrame};
+use crate::directory::{Entry, SnapshotFrame};
 use crate::limits;
 use crate::mesh::Link;
 use crate::mesh::codec::{CodecError, write_frame};
@@ -20,6 +20,7 @@ use crate::replication::frame::{SectionFrame, Subscribe};
 use crate::replication::serving::{Serving, Step};
 use crate::replication::shared::Replication;
 use crate::replication::waiting::Gathering;
+use crate::section::Pack;
 
 /// Sends a section: this node's own for as long as somebody follows it, a copy of another's once.
 ///

@@ -12,11 +12,12 @@
 //! It keeps no queue, only a cursor into the changes. [`server`](crate::replication::server) writes the frames and waits
 //! where that is due; the fast level of the simulation has other streams.
 
-use crate::directory::{Packed, Position, SnapshotFrame};
+use crate::directory::SnapshotFrame;
 use crate::id::NodeName;
 use crate::key::Key;
 use crate::replica::Replica;
 use crate::replication::frame::{SectionFrame, Subscribe};
+use crate::section::{Packed, Position};
 
 /// One subscription that is served.
 #[derive(Debug)]

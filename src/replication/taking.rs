@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use crate::directory::{Digest, Lost, MergeError, Position, SnapshotFrame};
+use crate::directory::{Lost, SnapshotFrame};
 use crate::id::{Incarnation, NodeName};
 use crate::key::Key;
 use crate::limits;
 use crate::replica::{Arriving, Replica};
 use crate::replication::frame::{SectionFrame, Subscribe};
+use crate::section::{Digest, MergeError, Position};
 
 /// Applies the frames of one subscription.
 pub struct Taking {

@@ -4,8 +4,8 @@
 use std::ops::Add;
 use std::time::Duration;
 
-use crate::directory::Position;
 use crate::limits;
+use crate::section::Position;
 
 /// How long changes are gathered under churn, so that a delta carries several. A stream that has been quiet sends its
 /// first change at once.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::directory::{Packed, Rival};
+use crate::directory::Rival;
 use crate::hash;
 use crate::id::{MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
@@ -16,6 +16,7 @@ use crate::mesh::codec::{CodecError, bounded_list, encode};
 use crate::mesh::{AnswerKind, Expected, Link, Refused};
 use crate::push::PayloadKind;
 use crate::receipt::Answer;
+use crate::section::Packed;
 
 /// Sends a request to the peer at the other end of `link`, or to `relay_to` by way of it. What it asks for happens in the
 /// order of these calls for each user. The receiver fails when the link breaks before the answer.

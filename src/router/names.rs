@@ -6,7 +6,6 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use crate::directory::Packed;
 use crate::id::{NodeName, SessionKey};
 use crate::key::Key;
 use crate::limits;
@@ -14,6 +13,7 @@ use crate::receipt::Answer;
 use crate::router::attempt::Patience;
 use crate::router::frame::Recipients;
 use crate::router::{Errand, Router, route};
+use crate::section::Packed;
 
 /// What owners told about the names of their sessions.
 #[derive(Debug, Default)]

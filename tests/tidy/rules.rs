@@ -4,6 +4,8 @@ use crate::source::{Source, body_or_end, closing, words};
 
 /// Files that must be pure. A name that ends with a slash stands for a whole folder.
 pub(crate) const PURE: &[&str] = &[
+    "src/section.rs",
+    "src/section/",
     "src/directory.rs",
     "src/directory/",
     "src/membership/overlay.rs",

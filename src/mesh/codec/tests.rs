@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::directory::{Claim, ClaimState, Delta, Digest, Entry, Packed, Position, Rival, SnapshotFrame};
+use crate::directory::{Claim, ClaimState, Delta, Entry, Rival, SnapshotFrame};
 use crate::id::{DeviceId, Incarnation, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{Key, KeyHasher};
 use crate::mesh::frame::*;
@@ -11,6 +11,7 @@ use crate::push::{Outcome, PayloadKind, Tally};
 use crate::receipt::{Answer, NamedOutcome};
 use crate::replication::frame::*;
 use crate::router::frame::*;
+use crate::section::{Digest, Packed, Position};
 
 fn names() -> SessionKey {
     SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap())

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::config::{MeshVersion, Takeover, Tuning};
-use crate::directory::{Claim, ClaimState, Delta, Digest, Entry, Lost, Packed, Position, SnapshotFrame};
+use crate::directory::{Claim, ClaimState, Delta, Entry, Lost, SnapshotFrame};
 use crate::id::{ClusterName, DeviceId, Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, KeyHasher};
 use crate::limits;
@@ -34,6 +34,7 @@ use crate::replica::Replica;
 use crate::replication::frame::{DIGESTS, Digests, SECTION, SectionFrame, Subscribe};
 use crate::replication::{Owners, Replication};
 use crate::router::frame::{Action, Recipients, Request, request};
+use crate::section::{Digest, Packed, Position};
 use crate::vital::Vitals;
 use crate::wire::Entropy;
 

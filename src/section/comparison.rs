@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::directory::Digest;
 use crate::id::NodeName;
+use crate::section::Digest;
 
 /// Digests by owner.
 pub type Digests = BTreeMap<NodeName, Digest>;
@@ -63,8 +63,8 @@ impl Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::Position;
     use crate::id::Incarnation;
+    use crate::section::Position;
 
     fn digest(version: u64, hash: u64) -> Digest {
         Digest { position: Position { incarnation: Incarnation(1), version }, hash }
