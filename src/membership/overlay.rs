@@ -53,6 +53,7 @@ use crate::id::{Incarnation, NodeName};
 use crate::limits;
 use crate::membership::member::{GossipView, MemberState};
 
+mod change;
 mod doubt;
 mod fence;
 mod member;
@@ -60,11 +61,14 @@ mod observation;
 pub(crate) mod ring;
 #[cfg(test)]
 mod tests;
+mod timers;
 
+pub use change::Change;
 use doubt::{Census, Doubt};
 use fence::{Fences, Proof};
 pub use member::Member;
 pub use observation::Observation;
+pub use timers::OverlayTimers;
 
 /// The members of the cluster as seen from this node, itself excluded.
 #[derive(Debug)]
@@ -79,43 +83,6 @@ pub struct Overlay {
     doubt: Doubt,
     refused: u64,
     fenced: u64,
-}
-
-/// How long each doubt may last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OverlayTimers {
-    /// A link that was silent for longer makes its peer Suspect.
-    pub idle_suspect: Duration,
-    /// How long a silence that is suspect must go on, before the member can be Dead.
-    pub dead_after: Duration,
-    /// How long the suspicion itself must have lasted by then.
-    pub suspicion_min: Duration,
-    /// How long a Dead member stays listed.
-    pub purge_after: Duration,
-}
-
-impl Default for OverlayTimers {
-    fn default() -> Self {
-        Self {
-            idle_suspect: limits::LINK_IDLE_SUSPECT,
-            dead_after: limits::DEAD_AFTER,
-            suspicion_min: limits::SUSPICION_MIN,
-            purge_after: limits::PURGE_AFTER,
-        }
-    }
-}
-
-/// A member changed its state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The member.
-    pub name: NodeName,
-    /// The boot that this is about.
-    pub incarnation: Incarnation,
-    /// The state before; `None` for one that was not listed.
-    pub from: Option<MemberState>,
-    /// The state now.
-    pub to: MemberState,
 }
 
 /// Why a member is not forgotten.

@@ -30,9 +30,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Change, Observation, OverlayTimers};
 use crate::id::{Incarnation, NodeName};
 use crate::membership::member::{Advert, AdvertState, GossipView, MemberState};
+use crate::membership::overlay::change::Change;
+use crate::membership::overlay::observation::Observation;
+use crate::membership::overlay::timers::OverlayTimers;
 
 /// One incarnation of a peer, and the evidence of its life.
 #[derive(Debug)]
