@@ -4,8 +4,8 @@
 
 pub use crate::directory::policy;
 pub use crate::directory::{
-    Claim, ClaimState, Counts, Delta, Diff, Directory, Entry, Head, Holder, Known, Lost, Owned, Rival, Row,
-    Shards, SlotId, Slots, Snapshot, SnapshotFrame, Standing, Table, View,
+    Claim, ClaimState, Counts, Delta, Diff, Directory, Entry, Filling, Holder, Known, Lost, Owned, Rival,
+    Row, Shards, SlotId, Slots, SnapshotFrame, Standing, Table, View,
 };
 pub use crate::events::{Event, Listener};
 pub use crate::gateway::schema;
@@ -25,7 +25,7 @@ pub use crate::replication::frame::{SectionFrame, Subscribe};
 pub use crate::replication::serving::{Serving, Step};
 pub use crate::replication::taking::{Change as CopyChange, Refused, Taken, Taking};
 pub use crate::replication::waiting::{Gathering, Pauses, patience};
-pub use crate::section::{Digest, Digests, Finding, MergeError, Pack, Packed, Position, news};
+pub use crate::section::{Digest, Digests, Finding, Head, MergeError, Pack, Packed, Position, Record, news};
 
 mod fuzz;
 

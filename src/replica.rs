@@ -17,12 +17,12 @@ use tokio::task::yield_now;
 use crate::config::{Takeover, Tuning};
 use crate::directory::policy::{self, Door};
 use crate::directory::{
-    Claim, ClaimState, Counts, Delta, Directory, Entry, Head, Known, Lost, Owned, Row, SlotId, Snapshot, View,
+    Claim, ClaimState, Counts, Delta, Directory, Entry, Filling, Known, Lost, Owned, Row, SlotId, View,
 };
 use crate::events::Listener;
 use crate::id::{Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
-use crate::section::{Digest, MergeError, Position};
+use crate::section::{Digest, Head, MergeError, Position};
 use crate::vital::finally;
 
 mod mirror;
@@ -66,7 +66,7 @@ pub struct Held;
 /// A snapshot that is arriving; given up when dropped before its end.
 pub struct Arriving {
     replica: Arc<Replica>,
-    snapshot: Option<Snapshot>,
+    snapshot: Option<Filling>,
 }
 
 impl Replica {

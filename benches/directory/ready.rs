@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use pushmesh::internals::{Entry, Pack};
+use pushmesh::internals::Entry;
 use tokio::time::Instant;
 
 use crate::member::Member;

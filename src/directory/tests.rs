@@ -1,8 +1,14 @@
 //! The directory by example; its laws, over random histories, are in [`laws`].
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::*;
 use crate::config::Takeover;
-use crate::key::{DeviceHash, UserHash};
+use crate::id::{Incarnation, NodeName, Stamp};
+use crate::key::{DeviceHash, Key, UserHash};
+use crate::limits;
+use crate::section::{Digest, MergeError, Position};
 
 mod copies;
 mod laws;

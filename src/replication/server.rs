@@ -20,7 +20,6 @@ use crate::replication::frame::{SectionFrame, Subscribe};
 use crate::replication::serving::{Serving, Step};
 use crate::replication::shared::Replication;
 use crate::replication::waiting::Gathering;
-use crate::section::Pack;
 
 /// Sends a section: this node's own for as long as somebody follows it, a copy of another's once.
 ///
