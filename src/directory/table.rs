@@ -16,8 +16,8 @@
 //! Several rows may have the same key, one for each slot that claims it. What a slot stands for and
 //! who wins is not known here: see [`view`](crate::directory::View).
 //!
-//! The rows of this node's own slot are found without a look at the others: a bit for each block of rows says whether one of
-//! them is there. A row that an insertion or a removal moves into the next block takes its bit along.
+//! The rows of this node's own slot are found without a look at the others: a count for each block of rows says how many of
+//! them are there. A row that an insertion or a removal moves into the next block is counted there.
 
 use crate::directory::{Claim, ClaimState, SlotId};
 use crate::id::Stamp;
@@ -108,12 +108,6 @@ impl Table {
         &rows[..rows.len().min(Blocks::ROWS)]
     }
 
-    /// Looks whether a block has own rows.
-    fn look_at(&mut self, block: usize) {
-        let has_own = self.block(block).iter().any(Row::is_own);
-        self.own.set(block, has_own);
-    }
-
     /// The rows after `after`, which is of a user of this table, in order; all rows without it.
     pub fn after(&self, after: Option<Key>) -> impl Iterator<Item = &Row> {
         let start = after.map_or(0, |key| self.place(key.user));
@@ -130,9 +124,8 @@ impl Table {
             self.rows[at] = row;
             return Some(before);
         }
-        self.reserve(1);
-        self.insert(row);
-        self.len += 1;
+        let at = if self.reserve(1) { self.find(row.order()).0 } else { at };
+        self.insert(at, row);
         None
     }
 
@@ -147,10 +140,13 @@ impl Table {
         self.reserve(rows.min(EXPECTED_ROWS_MAX));
     }
 
-    fn reserve(&mut self, more: usize) {
-        if (self.len + more) * LOAD_MAX.1 > self.places * LOAD_MAX.0 {
+    /// Returns whether the rows have other places now.
+    fn reserve(&mut self, more: usize) -> bool {
+        let full = (self.len + more) * LOAD_MAX.1 > self.places * LOAD_MAX.0;
+        if full {
             self.resize(self.len + more);
         }
+        full
     }
 
     /// Removes the row of `slot` for `key`, and returns its claim.
@@ -204,29 +200,31 @@ impl Table {
         (at, false)
     }
 
-    fn insert(&mut self, row: Row) {
-        let (at, found) = self.find(row.order());
-        debug_assert!(!found, "a row is there once");
+    /// Puts a row in where [`Self::find`] says that it belongs.
+    fn insert(&mut self, at: usize, row: Row) {
         let free = self.rows[at..].iter().position(Row::is_free).map_or(self.rows.len(), |gap| at + gap);
         if free == self.rows.len() {
             self.lengthen();
         }
         self.rows.copy_within(at..free, at + 1);
         self.rows[at] = row;
+        self.len += 1;
         if row.is_own() {
-            self.own.set(Blocks::of(at), true);
+            self.own.add(Blocks::of(at));
         }
         // Those that were the last of a block are the first of the next one.
         for first in first_of_blocks(at, free) {
             if self.rows[first].is_own() {
-                self.own.set(Blocks::of(first), true);
-                self.look_at(Blocks::of(first) - 1);
+                self.own.add(Blocks::of(first));
+                self.own.take(Blocks::of(first) - 1);
             }
         }
     }
 
     fn remove(&mut self, at: usize) {
-        let was_own = self.rows[at].is_own();
+        if self.rows[at].is_own() {
+            self.own.take(Blocks::of(at));
+        }
         let mut hole = at;
         while let Some(next) = self.rows.get(hole + 1)
             && !next.is_free()
@@ -240,12 +238,9 @@ impl Table {
         // Those that were the first of a block are the last of the one before.
         for first in first_of_blocks(at, hole) {
             if self.rows[first - 1].is_own() {
-                self.own.set(Blocks::of(first - 1), true);
-                self.look_at(Blocks::of(first));
+                self.own.add(Blocks::of(first) - 1);
+                self.own.take(Blocks::of(first));
             }
-        }
-        if was_own {
-            self.look_at(Blocks::of(at));
         }
     }
 
@@ -265,7 +260,7 @@ impl Table {
             }
             self.rows[at] = row;
             if row.is_own() {
-                self.own.set(Blocks::of(at), true);
+                self.own.add(Blocks::of(at));
             }
             next = at + 1;
         }
@@ -295,7 +290,8 @@ impl Table {
         }
         assert_eq!(count, self.len);
         for block in 0..=Blocks::of(self.rows.len()) {
-            assert_eq!(self.own.has_own(block), self.block(block).iter().any(Row::is_own), "block {block}");
+            let own = self.block(block).iter().filter(|row| row.is_own()).count();
+            assert_eq!(self.own.count(block), own, "block {block}");
         }
     }
 }

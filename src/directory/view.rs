@@ -87,7 +87,10 @@ impl View {
 
     /// Writes the row of a slot, and returns the claim that it replaces.
     pub fn put(&mut self, row: Row) -> Option<Claim> {
-        self.write(row.key, row.slot, |table| table.put(row))
+        if self.tells_of(row.slot) {
+            return self.tell_of(row.key, |table| table.put(row));
+        }
+        self.table.put(row)
     }
 
     /// Makes room for rows that arrive in the order of keys: see [`Table::expect`].
@@ -97,19 +100,19 @@ impl View {
 
     /// Removes the row of a slot, and returns its claim.
     pub fn take(&mut self, key: Key, slot: SlotId) -> Option<Claim> {
-        self.write(key, slot, |table| table.take(key, slot))
+        if self.tells_of(slot) {
+            return self.tell_of(key, |table| table.take(key, slot));
+        }
+        self.table.take(key, slot)
     }
 
-    /// Changes the row of a slot, and keeps what that changes in what is visible.
-    fn write(
-        &mut self,
-        key: Key,
-        slot: SlotId,
-        change: impl FnOnce(&mut Table) -> Option<Claim>,
-    ) -> Option<Claim> {
-        if !self.diffs.is_listened() || self.slots.seen(slot).is_none() {
-            return change(&mut self.table);
-        }
+    /// Whether a change of a row of this slot may be one of what is visible, and somebody listens.
+    fn tells_of(&self, slot: SlotId) -> bool {
+        self.diffs.is_listened() && self.slots.seen(slot).is_some()
+    }
+
+    /// Changes a row of `key`, and keeps what that changes in what is visible.
+    fn tell_of(&mut self, key: Key, change: impl FnOnce(&mut Table) -> Option<Claim>) -> Option<Claim> {
         let before = self.lookup(key);
         let claim = change(&mut self.table);
         let after = self.lookup(key);
