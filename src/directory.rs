@@ -26,7 +26,6 @@ mod filling;
 mod heads;
 mod order;
 mod owned;
-pub mod policy;
 mod rows;
 mod shards;
 mod slot;

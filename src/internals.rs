@@ -2,7 +2,6 @@
 //!
 //! Nothing here is part of the crate's contract: it changes with every version, without notice.
 
-pub use crate::directory::policy;
 pub use crate::directory::{
     Claim, ClaimState, Counts, Delta, Diff, Directory, Entry, Filling, Holder, Known, Lost, Owned, Rival,
     Row, Shards, SlotId, Slots, SnapshotFrame, Standing, Table, View,
@@ -19,6 +18,10 @@ pub use crate::mesh::dials::{Dials, JITTER};
 pub use crate::mesh::meeting::{Hearing, is_duplicate, is_greeted, is_welcomed, missed, strangers};
 pub use crate::node::round::{LinkInUse, judge};
 pub use crate::node::{Awake, Inside, Observer, Returned};
+pub use crate::ownership::{
+    Answer, Ask, Dispute, DisputeEffect, Ending, Opening, OpeningEffect, Question, Timer, Yielding, confirms,
+    elsewhere, is_asked, policy, released_after, yields,
+};
 pub use crate::replica::{Arriving, Claimed, Heard, Held, Mirror, Replica};
 pub use crate::replication::comparing::{Circumstances, Comparing, Consequence, Pulls, partner};
 pub use crate::replication::frame::{SectionFrame, Subscribe};

@@ -16,12 +16,12 @@
 //!
 //! ```text
 //! id limits hash host json key push text_file wire ◄─ receipt config token metrics vital ◄─ section
-//!     ◄─ directory membership session ◄─ events ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler
+//!     ◄─ directory membership session ◄─ events ownership ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler
 //!     ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
-//! The directory, the liveness overlay, the outbox, the heartbeat, the routing decision and the
-//! readiness of a node are pure: input and time in, outputs out, no clock, lock, task or entropy.
+//! The directory, the liveness overlay, the steps of ownership, the outbox, the heartbeat, the
+//! routing decision and the readiness of a node are pure: input and time in, outputs out, no clock, lock, task or entropy.
 //!
 //! # Embedding a node
 //!
@@ -110,6 +110,7 @@ mod key;
 mod membership;
 mod mesh;
 mod metrics;
+mod ownership;
 mod receipt;
 mod replica;
 mod replication;

@@ -15,13 +15,13 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 
 use crate::config::{Takeover, Tuning};
-use crate::directory::policy::{self, Door};
 use crate::directory::{
     Claim, ClaimState, Counts, Delta, Directory, Entry, Filling, Known, Lost, Owned, Row, SlotId, View,
 };
 use crate::events::Listener;
 use crate::id::{Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
+use crate::ownership::policy::{self, Door};
 use crate::section::{Digest, Head, MergeError, Position};
 use crate::vital::finally;
 

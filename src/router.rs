@@ -31,27 +31,29 @@ use crate::metrics::Metrics;
 use crate::push::{BroadcastReport, Knowledge, Message, Outcome, Payload, PushReport, SessionReport, Target};
 use crate::replica::Replica;
 use crate::session::{OutboxLimits, Registry};
+use crate::vital::Vitals;
 use crate::wire::Clock;
 
-mod attempt;
 mod errand;
 mod fanout;
 pub(crate) mod frame;
 mod lease;
 mod names;
 mod owner;
+mod questions;
 mod relay;
+mod requester;
 mod requests;
 mod route;
 mod supersede;
 
 pub(crate) use crate::replica::Held;
-use attempt::{Attempt, Patience};
 pub(crate) use errand::Errand;
 use frame::Recipients;
 pub(crate) use lease::Lease;
 pub(crate) use names::{Names, Told};
 pub(crate) use owner::Owner;
+use requester::{Patience, Pending, Requester};
 pub(crate) use requests::Requests;
 pub(crate) use route::Way;
 use route::{Follow, Tried, Wanted};
@@ -65,6 +67,7 @@ pub(crate) struct RouterParts {
     pub(crate) roster: Arc<Roster>,
     pub(crate) owner: Arc<Owner>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) vitals: Vitals,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) push_timeout: Duration,
     pub(crate) outbox: OutboxLimits,
@@ -75,13 +78,31 @@ pub(crate) struct RouterParts {
 /// Routes pushes from this node.
 pub(crate) struct Router {
     parts: RouterParts,
+    requester: Requester,
     next_id: AtomicU64,
 }
 
 impl Router {
     /// A router over these parts.
     pub(crate) fn new(parts: RouterParts) -> Arc<Self> {
-        Arc::new(Self { parts, next_id: AtomicU64::new(0) })
+        let requester = Requester {
+            me: parts.me.clone(),
+            links: Arc::clone(&parts.links),
+            roster: Arc::clone(&parts.roster),
+            owner: Arc::clone(&parts.owner),
+            metrics: Arc::clone(&parts.metrics),
+        };
+        Arc::new(Self { parts, requester, next_id: AtomicU64::new(0) })
+    }
+
+    /// Nobody waits any more for what a peer was asked: it may be gone.
+    pub(crate) fn give_up(&self, peer: &NodeName) {
+        self.requester.give_up(peer);
+    }
+
+    /// How a request would reach `owner` now.
+    pub(crate) fn way(&self, owner: &NodeName) -> Way {
+        self.requester.way(owner)
     }
 
     /// A message with the caller's `id`, which makes it idempotent, or with one of its own.
@@ -111,6 +132,12 @@ impl Router {
     /// How much of its cluster this node knows.
     pub(crate) fn knowledge(&self) -> Knowledge {
         self.parts.roster.knowledge()
+    }
+
+    /// Asks the owners of these sessions for the names, all at once, within the push timeout.
+    pub(crate) async fn names(&self, sessions: impl IntoIterator<Item = (Key, NodeName)>) -> Names {
+        let hasher = self.parts.replica.hasher();
+        Names::ask(&self.requester, hasher, self.parts.push_timeout, sessions).await
     }
 
     /// The devices that a user is connected with, as far as their owners tell the names, and the owners.
@@ -177,7 +204,7 @@ impl Router {
         let plan = route::plan(sessions, limits::SESSIONS_PER_USER_CEILING);
         plan.into_iter()
             .map(|(owner, sessions)| {
-                let pending = self.send(&owner, target.recipients(&sessions), errand);
+                let pending = self.requester.send(&owner, target.recipients(&sessions), errand);
                 Attempt { owner, sessions, pending }
             })
             .collect()
@@ -215,7 +242,7 @@ impl Router {
         for hop in 0.. {
             let mut moved = Vec::new();
             for Attempt { owner: tried, sessions, pending } in attempts {
-                let outcomes = self.outcomes(pending, sessions.len(), patience).await;
+                let outcomes = self.requester.outcomes(pending, sessions.len(), patience).await;
                 for (wanted, (name, outcome)) in sessions.into_iter().zip(outcomes) {
                     let Wanted { device, name: known, stamp } = wanted;
                     let name = name.or(known);
@@ -257,14 +284,14 @@ impl Router {
             .map(|(name, _)| name);
         let asked: Vec<_> = std::iter::once(&self.parts.me)
             .chain(others)
-            .map(|name| (name.clone(), self.send(name, Recipients::All, &errand)))
+            .map(|name| (name.clone(), self.requester.send(name, Recipients::All, &errand)))
             .collect();
         let patience = Patience::of(asked.len(), Instant::now() + self.parts.push_timeout);
         let router = Arc::clone(self);
         async move {
             let mut nodes = Vec::new();
             for (name, pending) in asked {
-                let tally = router.tally(pending, patience).await;
+                let tally = router.requester.tally(pending, patience).await;
                 router.parts.metrics.broadcast(tally.as_ref());
                 nodes.push((name, tally));
             }
@@ -282,6 +309,13 @@ fn own_id(prefix: u64, seq: u64) -> MessageId {
     let left = rest.len();
     let id = std::str::from_utf8(&digits[..digits.len() - left]).expect("digits are ASCII");
     MessageId::new(id).expect("hexadecimal digits are a valid message id")
+}
+
+/// One request to one owner, under way.
+struct Attempt {
+    owner: NodeName,
+    sessions: Vec<Wanted>,
+    pending: Pending,
 }
 
 /// Whom a push is for, while its sessions are followed.

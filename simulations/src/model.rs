@@ -16,6 +16,7 @@
 mod boot;
 mod booting;
 mod checks;
+mod claims;
 mod client;
 mod cluster;
 mod comparison;

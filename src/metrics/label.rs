@@ -66,6 +66,9 @@ labels! {
         Request = "request",
         Session = "session",
         Handler = "handler",
+        Relay = "relay",
+        Dispute = "dispute",
+        Linger = "linger",
     }
     /// Why a session ended: [`CloseReason`](crate::session::CloseReason).
     Closed {

@@ -271,7 +271,7 @@ impl Parts {
             me: self.config.name.clone(),
             owner,
             links: Arc::downgrade(&self.links),
-            metrics: Arc::clone(&self.metrics),
+            vitals: self.vitals.clone(),
             push_timeout: self.config.timers.push_timeout,
         };
         let gossip = Arc::new(GossipCarrier::new(gossip, Arc::clone(&self.metrics)));
@@ -318,6 +318,7 @@ impl Parts {
             roster: Arc::clone(roster),
             owner,
             metrics: Arc::clone(&self.metrics),
+            vitals: self.vitals.clone(),
             clock: Arc::clone(&self.clock),
             push_timeout: self.config.timers.push_timeout,
             outbox: OutboxLimits { messages_max: limits.outbox_messages, bytes_max: limits.outbox_bytes },

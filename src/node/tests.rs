@@ -11,6 +11,7 @@ use crate::config::{Config, Takeover};
 use crate::directory::{ClaimState, Lost, Owned, Rival};
 use crate::id::{ClusterName, DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::node::Node;
+use crate::ownership::{self, Ask, Question};
 use crate::push::{Message, Outcome, Payload};
 use crate::receipt::{Answer, Reply, gather};
 use crate::replica::Held;
@@ -25,7 +26,7 @@ mod harness;
 mod hostile;
 mod versions;
 
-use harness::PATIENCE;
+use harness::{PATIENCE, until};
 
 const LIMITS: OutboxLimits = OutboxLimits { messages_max: 9, bytes_max: 99 };
 
@@ -85,27 +86,44 @@ fn newer(node: &Node, stamp: Stamp) -> Arc<Session> {
     Arc::new(Session::new(names(), key, Stamp::next(0, Some(stamp)), None, LIMITS))
 }
 
-#[tokio::test]
-async fn a_session_gives_way_to_the_session_of_that_very_claim_and_to_no_other_of_the_key() {
-    let [a, b] = pair("gives-way").await;
-    let held = open(&a, None).await;
-    let shown = shows(&b, held.session().stamp()).await;
-    let router = &b.shared.router;
-    let session = newer(&b, shown.stamp);
-    let over = Owned { stamp: Stamp::from_raw(shown.stamp.raw() - 1), ..shown.clone() };
-    router.give_way(&session, over).await;
-    assert_eq!(session.closing(), None, "the owner holds a later session of the key");
-    router.give_way(&session, shown.clone()).await;
-    let superseded = CloseReason::Superseded { owner: name("a"), stamp: shown.stamp };
-    assert_eq!(session.closing(), Some(superseded));
+/// A node is told, twice, that its session lost against that claim.
+fn lose(node: &Node, session: &Arc<Session>, winner: &Owned) {
+    assert!(node.shared.registry.insert(session).is_none());
+    let lost = Lost {
+        key: session.key(),
+        stamp: session.stamp(),
+        winner: winner.owner.clone(),
+        winner_stamp: winner.stamp,
+        rival: Rival::SameDevice,
+    };
+    node.shared.router.supersede(vec![lost.clone(), lost]);
+}
 
+#[tokio::test]
+async fn an_owner_confirms_the_session_of_that_very_claim_and_no_other_of_the_key() {
+    let [a, b] = pair("confirms").await;
+    let held = open(&a, None).await;
+    let (stamp, device) = (shows(&b, held.session().stamp()).await.stamp, held.session().key().device);
+    let asked = async |owner: &str, stamp| {
+        let question = Question::Confirm { device, stamp };
+        let ask = Ask { number: 7, owner: name(owner), question };
+        b.shared.router.asked(&names().user, ask, Instant::now() + PATIENCE).await
+    };
+    let over = Stamp::from_raw(stamp.raw() - 1);
+    assert_eq!(
+        asked("a", over).await,
+        (7, ownership::Answer::No),
+        "the owner holds a later session of the key"
+    );
+    assert_eq!(asked("a", stamp).await, (7, ownership::Answer::Yes));
+    assert_eq!(
+        asked("b", stamp).await,
+        (7, ownership::Answer::Moved { owner: name("a"), stamp }),
+        "it is asked itself"
+    );
     held.session().close(CloseReason::Kicked);
-    let session = newer(&b, shown.stamp);
-    router.give_way(&session, shown.clone()).await;
-    assert_eq!(session.closing(), None, "who is closing stays for nobody");
-    let gone = Owned { owner: name("c"), state: ClaimState::Connected, ..shown };
-    router.give_way(&session, gone).await;
-    assert_eq!(session.closing(), None, "nor does who does not answer");
+    assert_eq!(asked("a", stamp).await, (7, ownership::Answer::No), "who is closing stays for nobody");
+    assert_eq!(asked("c", stamp).await, (7, ownership::Answer::Silent), "nor does who does not answer");
 }
 
 #[tokio::test]
@@ -113,17 +131,7 @@ async fn a_second_session_of_a_key_is_looked_at_while_the_first_one_is_disputed(
     let [a, b] = pair("disputes").await;
     let held = open(&a, None).await;
     let shown = shows(&b, held.session().stamp()).await;
-    let lose = |session: &Arc<Session>| {
-        assert!(b.shared.registry.insert(session).is_none());
-        let lost = Lost {
-            key: session.key(),
-            stamp: session.stamp(),
-            winner: shown.owner.clone(),
-            winner_stamp: shown.stamp,
-            rival: Rival::SameDevice,
-        };
-        b.shared.router.supersede(vec![lost.clone(), lost]);
-    };
+    let lose = |session: &Arc<Session>| lose(&b, session, &shown);
     let first = newer(&b, shown.stamp);
     lose(&first);
     first.close(CloseReason::ClientGone);
@@ -134,6 +142,22 @@ async fn a_second_session_of_a_key_is_looked_at_while_the_first_one_is_disputed(
     let superseded = CloseReason::Superseded { owner: name("a"), stamp: shown.stamp };
     assert_eq!(second.closing(), Some(superseded));
     assert_eq!(held.session().closing(), None);
+}
+
+#[tokio::test]
+async fn a_dispute_that_panics_is_counted_and_its_session_can_be_disputed_again() {
+    let [a, b] = pair("panics").await;
+    let held = open(&a, None).await;
+    let shown = shows(&b, held.session().stamp()).await;
+    let session = newer(&b, shown.stamp);
+    let message = Arc::new(Message::new(MessageId::new("m").unwrap(), false, Payload::text("x")));
+    for reply in gather(1, |_| panic!("on purpose, when the session is closed")) {
+        session.offer(&message, reply);
+    }
+    lose(&b, &session, &shown);
+    let counted = "pushmesh_tasks_failed_total{task=\"dispute\"} 1\n";
+    until("the panic is counted", || b.shared.metrics.render().contains(counted)).await;
+    until("it can be disputed", || session.begin_dispute()).await;
 }
 
 #[tokio::test]
@@ -190,10 +214,13 @@ async fn a_token_ends_its_own_session_and_no_later_one_that_is_not_shown_yet() {
     shows(&b, stamp).await;
     let later = newer(&b, stamp);
     assert!(b.shared.registry.insert(&later).is_none());
-    let key = later.key();
-    a.shared.router.end_earlier(name("b"), &names(), key, stamp.after()).await;
-    assert_eq!(later.closing(), None);
-    b.shared.router.end_earlier(name("a"), &names(), key, stamp.after()).await;
+    let (device, rival) = (later.key().device, Rival::SameDevice);
+    let question = Question::Yield { device, below: stamp.after(), rival };
+    let ends_at = |owner: &str| Ask { number: 7, owner: name(owner), question };
+    let asked = a.shared.router.asked(&names().user, ends_at("b"), Instant::now() + PATIENCE).await;
+    assert_eq!((asked, later.closing()), ((7, ownership::Answer::No), None));
+    let asked = b.shared.router.asked(&names().user, ends_at("a"), Instant::now() + PATIENCE).await;
+    assert_eq!(asked, (7, ownership::Answer::Yes));
     let superseded = CloseReason::Superseded { owner: name("b"), stamp: stamp.after() };
     assert_eq!(first.session().closing(), Some(superseded));
     let until = Instant::now() + PATIENCE;

@@ -1,35 +1,20 @@
-//! Opening a session: claim its key, register it, make the previous owner let go.
-//!
-//! ```text
-//!   claim (above every stamp seen) ─► register ─► Yield to the previous owner ─► the client is told
-//! ```
-//!
-//! The claim comes before the client is told that it is connected, so that a push that follows the
-//! client's own knowledge finds it. The previous owner answers a [`Yield`](Errand::Yield) once
-//! nothing is delivered at the old connection any more, and sends later pushes on with `Moved`.
-//! Should it not answer in time the claim stands all the same: the stamp decides.
+//! Opening a session, and its end: carries out what [`Opening`] decides, over the links.
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use crate::config::Takeover;
-use crate::directory::Rival;
-use crate::directory::policy::{self, Ask, Claiming, Door};
-use crate::id::{NodeName, SessionKey, Stamp, UserId};
-use crate::key::{DeviceHash, Key};
-use crate::limits;
-use crate::membership::member::MemberState;
-use crate::push::Outcome;
-use crate::replica::{Held, Replica};
-use crate::router::attempt::{Patience, Pending};
-use crate::router::frame::Recipients;
-use crate::router::{Errand, Router};
+use crate::id::{NodeName, SessionKey, Stamp};
+use crate::key::Key;
+use crate::metrics::label::Task;
+use crate::ownership::{self, Ending, Opening, OpeningEffect as Effect};
+use crate::replica::{Claimed, Held, Replica};
+use crate::router::Router;
 use crate::session::{CloseReason, Permit, Registry, Replaced, Session};
-use crate::vital::finally;
+use crate::vital::{Vitals, finally};
 
 /// The right of one connection to be its key's session. Dropping it ends the session and releases
 /// the claim.
@@ -37,6 +22,7 @@ pub(crate) struct Lease {
     session: Arc<Session>,
     registry: Arc<Registry>,
     replica: Arc<Replica>,
+    vitals: Vitals,
     _permit: Permit,
 }
 
@@ -45,7 +31,7 @@ impl Router {
     /// brings from an earlier connection.
     ///
     /// # Errors
-    /// [`Held`], only under [`Takeover::RejectNewer`].
+    /// [`Held`], only under [`RejectNewer`](crate::config::Takeover::RejectNewer).
     pub(crate) async fn open(
         self: &Arc<Self>,
         names: SessionKey,
@@ -54,124 +40,81 @@ impl Router {
     ) -> Result<Lease, Held> {
         let parts = &self.parts;
         let key = parts.replica.hasher().key(&names);
-        let policy = parts.replica.takeover();
-        let below = match policy {
-            Takeover::RejectNewer => self.make_way(&names, key, resumed).await?,
-            _ => None,
-        };
-        // Whoever made the last session of this node yield told who owns the key now, perhaps
-        // before the directory shows it.
-        let yielded = parts.registry.get(key).and_then(|held| match held.closing() {
-            Some(CloseReason::Superseded { owner, stamp }) => Some((owner, stamp)),
-            _ => None,
-        });
-        let seen = yielded.as_ref().map(|(_, stamp)| *stamp);
-        let user = names.user.clone();
-        let (mut session, mut replaced) = (None, None);
-        let claimed = parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, below, |stamp| {
-            let opened = Arc::new(Session::new(names, key, stamp, resumed, parts.outbox));
-            replaced = parts.registry.insert(&opened);
-            session = Some(opened);
-        })?;
-        replaced.into_iter().for_each(Replaced::close);
-        // From here on the lease cleans up, also when the caller gives up while this waits.
-        let lease = Lease {
-            session: session.expect("a claim registers its session"),
-            registry: Arc::clone(&parts.registry),
-            replica: Arc::clone(&parts.replica),
-            _permit: permit,
-        };
-        parts.metrics.takeovers.increment(claimed.excluded as u64);
-        self.supersede(claimed.lost);
-        let (me, device, stamp) = (&parts.me, key.device, claimed.stamp);
-        let claiming = Claiming { me, device, stamp, resumed, yielded: yielded.as_ref() };
-        let asked = policy::asked_after(policy, claiming, claimed.displaced);
-        if !asked.is_empty() {
-            let yields = asked.into_iter().map(|Ask { owner, device, below, rival }| {
-                self.make_yield(owner, &user, device, below, rival)
-            });
-            let deadline = Instant::now() + limits::TAKEOVER_TIMEOUT;
-            // Each of them gives up at its own deadline, in the same tick: which came first says nothing.
-            let _ = timeout_at(deadline, join_all(yields)).await;
-            if Instant::now() >= deadline {
-                parts.metrics.takeover_timeouts.increment(1);
-                debug!(key = %lease.session.names(), "a previous owner did not answer; the stamp decides");
+        let mut opening = Opening::new(parts.me.clone(), parts.replica.takeover(), key.device, resumed);
+        let mut effects = opening.begin(parts.replica.lookup(key).as_ref());
+        let (mut permit, mut lease) = (Some(permit), None);
+        let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
+        loop {
+            let mut claimed = None;
+            for effect in effects {
+                match effect {
+                    Effect::Start(timer) => deadline = Instant::now() + timer.after(parts.push_timeout),
+                    Effect::Ask(ask) => answers.push(self.requester.ask(&names.user, ask, deadline)),
+                    Effect::Claim { below } => {
+                        let permit = permit.take().expect("a session is claimed once");
+                        let yielded = self.yielded(key);
+                        let (held, won) =
+                            self.claim(&names, key, (resumed, below), yielded.as_ref(), permit)?;
+                        // From here on the lease cleans up, also when the caller gives up while this waits.
+                        lease = Some(held);
+                        parts.metrics.takeovers.increment(won.excluded as u64);
+                        self.supersede(won.lost);
+                        claimed = Some((won.stamp, won.displaced, yielded));
+                    }
+                    Effect::Refuse => return Err(Held),
+                    Effect::Open { late } => {
+                        if late {
+                            parts.metrics.takeover_timeouts.increment(1);
+                            debug!(key = %names, "a previous owner did not answer; the stamp decides");
+                        }
+                        return Ok(lease.expect("it was claimed before"));
+                    }
+                }
             }
-        }
-        Ok(lease)
-    }
-
-    /// Settles before the claim, under `reject-newer`, with the owner of the session that is shown. Returns below which stamp
-    /// claims do not stand against the client.
-    async fn make_way(
-        &self,
-        names: &SessionKey,
-        key: Key,
-        resumed: Option<Stamp>,
-    ) -> Result<Option<Stamp>, Held> {
-        let replica = &self.parts.replica;
-        let Some(held) = replica.lookup(key) else { return Ok(None) };
-        match policy::door(replica.takeover(), Some(&held), resumed) {
-            Door::Open => Ok(None),
-            Door::Own { below } => {
-                // Should it not answer, its claim is known to be of the same client all the same.
-                self.end_earlier(held.owner, names, key, below).await;
-                Ok(Some(below))
-            }
-            Door::Doubtful { below } => {
-                let patience = Patience::until(Instant::now() + limits::TAKEOVER_TIMEOUT);
-                if self.confirms(names, key, &held, patience).await { Err(Held) } else { Ok(Some(below)) }
-            }
-            Door::Shut => Err(Held),
-        }
-    }
-
-    /// Asks the owner of an earlier session of the same client to end it, if it is below that stamp.
-    pub(crate) async fn end_earlier(&self, owner: NodeName, names: &SessionKey, key: Key, below: Stamp) {
-        let yields = self.make_yield(owner, &names.user, key.device, below, Rival::SameDevice);
-        let _ = timeout(limits::TAKEOVER_TIMEOUT, yields).await;
-    }
-
-    /// Asks the previous owner to let go, and whoever it had to let go for itself: the directory may
-    /// be behind by more than one takeover.
-    pub(super) async fn make_yield(
-        &self,
-        mut owner: NodeName,
-        user: &UserId,
-        device: DeviceHash,
-        stamp: Stamp,
-        rival: Rival,
-    ) {
-        let deadline = Instant::now() + limits::TAKEOVER_TIMEOUT;
-        for _ in 0..=limits::HOPS_MAX {
-            if owner == self.parts.me {
-                return;
-            }
-            let pending = self.request_yield(&owner, user, device, stamp, rival);
-            owner = match self.outcomes(pending, 1, Patience::until(deadline)).await.pop() {
-                Some((_, Outcome::Moved { owner: next, .. })) if next != owner => next,
-                _ => return,
+            effects = match claimed {
+                Some((stamp, displaced, yielded)) => opening.claimed(stamp, displaced, yielded.as_ref()),
+                None => {
+                    let (number, answer) = answers.next().await.expect("an opening waits for answers only");
+                    // Each of them gives up at the deadline, in the same tick: which came first says nothing.
+                    let late = Instant::now() >= deadline;
+                    if late { opening.elapsed() } else { opening.answered(number, &answer) }
+                }
             };
         }
     }
 
-    fn request_yield(
+    /// To whom the last session of a key at this node had to yield, perhaps before the directory shows it.
+    fn yielded(&self, key: Key) -> Option<(NodeName, Stamp)> {
+        let reason = self.parts.registry.get(key)?.closing()?;
+        Ending::closing(reason)?.successor()
+    }
+
+    /// Claims a key and registers its session, which replaces the one before.
+    fn claim(
         &self,
-        owner: &NodeName,
-        user: &UserId,
-        device: DeviceHash,
-        stamp: Stamp,
-        rival: Rival,
-    ) -> Pending {
-        // Nobody waits for a peer that may be gone: the stamp decides.
-        match self.parts.roster.state(owner) {
-            Some(MemberState::Alive | MemberState::Unreachable) => {
-                let recipients = Recipients::Devices { user: user.clone(), devices: vec![device] };
-                let claimant = self.parts.me.clone();
-                self.send(owner, recipients, &Errand::Yield { owner: claimant, stamp, rival })
-            }
-            _ => Pending::Settled(Outcome::Unreachable),
-        }
+        names: &SessionKey,
+        key: Key,
+        (resumed, below): (Option<Stamp>, Option<Stamp>),
+        yielded: Option<&(NodeName, Stamp)>,
+        permit: Permit,
+    ) -> Result<(Lease, Claimed), Held> {
+        let parts = &self.parts;
+        let seen = yielded.map(|(_, stamp)| *stamp);
+        let (mut session, mut replaced) = (None, None);
+        let claimed = parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, below, |stamp| {
+            let opened = Arc::new(Session::new(names.clone(), key, stamp, resumed, parts.outbox));
+            replaced = parts.registry.insert(&opened);
+            session = Some(opened);
+        })?;
+        replaced.into_iter().for_each(Replaced::close);
+        let lease = Lease {
+            session: session.expect("a claim registers its session"),
+            registry: Arc::clone(&parts.registry),
+            replica: Arc::clone(&parts.replica),
+            vitals: parts.vitals.clone(),
+            _permit: permit,
+        };
+        Ok((lease, claimed))
     }
 }
 
@@ -191,11 +134,16 @@ impl Drop for Lease {
             registry: Arc::clone(&self.registry),
             replica: Arc::clone(&self.replica),
         };
-        match (self.session.closing(), Handle::try_current()) {
-            (Some(CloseReason::Superseded { .. }), Ok(runtime)) => {
+        let ending = self.session.closing().and_then(Ending::closing);
+        match (ownership::released_after(ending.as_ref()), Handle::try_current()) {
+            (Some(lingers), Ok(runtime)) => {
+                let vitals = self.vitals.clone();
                 runtime.spawn(async move {
-                    sleep(limits::RELEASE_LINGER).await;
-                    end.release();
+                    let released = async {
+                        sleep(lingers).await;
+                        end.release();
+                    };
+                    let _ = vitals.contained(Task::Linger, released).await; // It is counted.
                 });
             }
             _ => finally(|| end.release()),
@@ -220,7 +168,7 @@ impl End {
 mod tests {
     use super::*;
     use crate::config::{Takeover, Tuning};
-    use crate::id::{DeviceId, Incarnation};
+    use crate::id::{DeviceId, Incarnation, UserId};
     use crate::key::KeyHasher;
     use crate::session::OutboxLimits;
 

@@ -1,18 +1,19 @@
 //! The names behind hashed keys: asked of the owners, who alone keep them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::id::{NodeName, SessionKey};
-use crate::key::Key;
+use crate::key::{Key, KeyHasher};
 use crate::limits;
 use crate::receipt::Answer;
-use crate::router::attempt::Patience;
+use crate::router::errand::Errand;
 use crate::router::frame::Recipients;
-use crate::router::{Errand, Router, route};
+use crate::router::requester::{Patience, Requester};
+use crate::router::route;
 use crate::section::Packed;
 
 /// What owners told about the names of their sessions.
@@ -35,6 +36,42 @@ pub(crate) enum Told {
 }
 
 impl Names {
+    /// Asks the owners of these sessions for the names, all at once, and waits so long at most.
+    pub(super) async fn ask(
+        requester: &Requester,
+        hasher: &KeyHasher,
+        push_timeout: Duration,
+        sessions: impl IntoIterator<Item = (Key, NodeName)>,
+    ) -> Self {
+        let by_owner = sessions.into_iter().map(|(key, owner)| (owner, key));
+        let deadline = Instant::now() + push_timeout;
+        let plan = route::plan(by_owner, limits::SESSIONS_PAGE_MAX);
+        let patience = Patience::of(plan.len(), deadline);
+        let answers = plan.into_iter().map(|(owner, keys)| async move {
+            let recipients = Recipients::Keys(Packed(keys.clone()));
+            let pending = requester.send(&owner, recipients, &Errand::Describe);
+            let answer = requester.answer(pending, patience).await;
+            (owner, keys, answer)
+        });
+        let mut names = Self::default();
+        for (owner, keys, answer) in join_all(answers).await {
+            match answer {
+                Ok(Answer::Sessions(told)) if told.len() == keys.len() => {
+                    // A peer with another hash would tell another session.
+                    let right = |(key, told): &(Key, Option<SessionKey>)| {
+                        told.as_ref().is_none_or(|told| hasher.key(told) == *key)
+                    };
+                    let told = keys.into_iter().zip(told).filter(right);
+                    names.told.extend(told.map(|(key, told)| ((owner.clone(), key), told)));
+                }
+                _ => {
+                    names.silent.insert(owner);
+                }
+            }
+        }
+        names
+    }
+
     /// What `owner` told of the session of `key`.
     pub(crate) fn of(&self, owner: &NodeName, key: Key) -> Told {
         match self.told.get(&(owner.clone(), key)) {
@@ -52,41 +89,5 @@ impl Told {
             Told::Here(names) => Some(names),
             Told::Gone | Told::Nothing => None,
         }
-    }
-}
-
-impl Router {
-    /// Asks the owners of these sessions for the names, all at once, within the push timeout.
-    pub(crate) async fn names(
-        self: &Arc<Self>,
-        sessions: impl IntoIterator<Item = (Key, NodeName)>,
-    ) -> Names {
-        let by_owner = sessions.into_iter().map(|(key, owner)| (owner, key));
-        let deadline = Instant::now() + self.parts.push_timeout;
-        let plan = route::plan(by_owner, limits::SESSIONS_PAGE_MAX);
-        let patience = Patience::of(plan.len(), deadline);
-        let answers = plan.into_iter().map(|(owner, keys)| async move {
-            let recipients = Recipients::Keys(Packed(keys.clone()));
-            let answer = self.answer(self.send(&owner, recipients, &Errand::Describe), patience).await;
-            (owner, keys, answer)
-        });
-        let mut names = Names::default();
-        let hasher = self.parts.replica.hasher();
-        for (owner, keys, answer) in join_all(answers).await {
-            match answer {
-                Ok(Answer::Sessions(told)) if told.len() == keys.len() => {
-                    // A peer with another hash would tell another session.
-                    let right = |(key, told): &(Key, Option<SessionKey>)| {
-                        told.as_ref().is_none_or(|told| hasher.key(told) == *key)
-                    };
-                    let told = keys.into_iter().zip(told).filter(right);
-                    names.told.extend(told.map(|(key, told)| ((owner.clone(), key), told)));
-                }
-                _ => {
-                    names.silent.insert(owner);
-                }
-            }
-        }
-        names
     }
 }

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use crate::directory::Rival;
-use crate::directory::policy;
 use crate::id::{NodeName, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
+use crate::ownership::{self, Ending};
 use crate::push::{Outcome, Tally};
 use crate::receipt::{Answer, Reply, gather, gather_named};
 use crate::replica::Replica;
 use crate::router::Errand;
 use crate::router::fanout::Fanout;
 use crate::router::frame::Recipients;
-use crate::router::supersede::close_reason;
 use crate::session::{CloseReason, Registry, Session};
 use crate::vital::Vitals;
 
@@ -98,9 +97,8 @@ impl Owner {
                 reply.answer(if first { Outcome::Delivered } else { Outcome::NoSession });
             }
             Errand::Confirm { stamp } => {
-                // One that is closing is as good as gone: nobody is to make room for it.
-                let stays = session.stamp() == *stamp && session.closing().is_none();
-                reply.answer(if stays { Outcome::Delivered } else { Outcome::NoSession });
+                let held = (session.stamp(), session.closing().is_some());
+                reply.answer(ownership::confirms(held, *stamp).into());
             }
             // Names are asked for by keys.
             Errand::Describe => reply.answer(Outcome::NoSession),
@@ -108,29 +106,19 @@ impl Owner {
     }
 
     fn make_yield(&self, session: &Arc<Session>, owner: &NodeName, stamp: Stamp, rival: Rival) -> Outcome {
-        if !policy::yields(self.replica.takeover(), (session.stamp(), &self.me), (stamp, owner)) {
+        let (held, asked) = ((session.stamp(), &self.me), (stamp, owner));
+        let Some(yielding) = ownership::yields(self.replica.takeover(), held, asked, rival) else {
             return Outcome::NoSession;
-        }
-        session.close(close_reason(rival, owner, stamp));
-        if rival == Rival::SameDevice {
+        };
+        session.close(yielding.ending.clone().into());
+        if yielding.says_so {
             self.replica.yielded(session.key(), session.stamp());
         }
-        // It may have been superseded by a third node, which has to let go as well.
-        match session.closing() {
-            Some(CloseReason::Superseded { owner: third, stamp }) if third != *owner => {
-                Outcome::Moved { owner: third, stamp }
-            }
-            _ => Outcome::Delivered,
-        }
+        yielding.answer(owner, session.closing().and_then(Ending::closing)).into()
     }
 
     /// What to say of a session that is not here.
     fn elsewhere(&self, key: Key) -> Outcome {
-        match self.replica.lookup(key) {
-            Some(owned) if owned.owner != self.me => {
-                Outcome::Moved { owner: owned.owner, stamp: owned.stamp }
-            }
-            _ => Outcome::NoSession,
-        }
+        ownership::elsewhere(&self.me, self.replica.lookup(key)).into()
     }
 }

@@ -8,22 +8,23 @@ use tokio::time::timeout;
 
 use crate::id::NodeName;
 use crate::mesh::{Link, Links, Refused};
-use crate::metrics::Metrics;
-use crate::metrics::label::RelayStep;
+use crate::metrics::label::{RelayStep, Task};
 use crate::receipt::Answer;
 use crate::router::frame::{self, Request};
+use crate::vital::Vitals;
 
 /// Passes a request on to the node `to`, and its answer back over the link `from`. What is passed on
 /// names no further hop, so that requests can not circle.
 pub(super) fn relay(
     links: &Links,
-    metrics: &Metrics,
+    vitals: &Vitals,
     push_timeout: Duration,
     from: &Arc<Link>,
     to: &NodeName,
     request: Request,
     payload: Bytes,
 ) {
+    let metrics = vitals.metrics();
     let Request { seq, recipients, action, .. } = request;
     let Some(target) = links.get(to) else {
         metrics.mesh_relayed.with(RelayStep::Refused).increment(1);
@@ -41,11 +42,12 @@ pub(super) fn relay(
         }
     };
     metrics.mesh_relayed.with(RelayStep::PassedOn).increment(1);
-    let from = Arc::clone(from);
+    let (from, vitals) = (Arc::clone(from), vitals.clone());
     tokio::spawn(async move {
         // It ends with either link, and nobody waits for it longer than for a push.
-        let answer = timeout(push_timeout, answer).await;
-        from.answer(seq, answer.ok().and_then(Result::ok).unwrap_or(Answer::Unanswered));
+        let answer = vitals.contained(Task::Relay, timeout(push_timeout, answer)).await;
+        let answer = answer.ok().and_then(Result::ok).and_then(Result::ok);
+        from.answer(seq, answer.unwrap_or(Answer::Unanswered));
     });
 }
 

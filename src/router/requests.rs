@@ -8,11 +8,12 @@ use bytes::Bytes;
 use crate::id::NodeName;
 use crate::mesh::codec::CodecError;
 use crate::mesh::{Link, Links, RequestHandler};
-use crate::metrics::Metrics;
 use crate::metrics::label::Direction;
+use crate::router::errand::Errand;
 use crate::router::frame::Request;
+use crate::router::owner::Owner;
 use crate::router::relay::relay;
-use crate::router::{Errand, Owner};
+use crate::vital::Vitals;
 
 /// Serves the requests of peers.
 pub(crate) struct Requests {
@@ -20,7 +21,7 @@ pub(crate) struct Requests {
     pub(crate) owner: Arc<Owner>,
     /// Weak, because the links hold this.
     pub(crate) links: Weak<Links>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) vitals: Vitals,
     pub(crate) push_timeout: Duration,
 }
 
@@ -32,10 +33,10 @@ impl RequestHandler for Requests {
     }
 
     fn request(&self, link: &Arc<Link>, request: Request, payload: Bytes) {
-        self.metrics.mesh_requests.with(Direction::Received).increment(1);
+        self.vitals.metrics().mesh_requests.with(Direction::Received).increment(1);
         if let Some(to) = request.relay_to.clone().filter(|to| *to != self.me) {
             let Some(links) = self.links.upgrade() else { return };
-            return relay(&links, &self.metrics, self.push_timeout, link, &to, request, payload);
+            return relay(&links, &self.vitals, self.push_timeout, link, &to, request, payload);
         }
         let (link, seq) = (Arc::clone(link), request.seq);
         let errand = Errand::received(request.action, payload);

@@ -1,32 +1,16 @@
-//! What follows when another claim excludes a session of this node.
-//!
-//! The session is closed. Under `reject-newer` it is looked at more closely, because there the older claim
-//! wins, and what is old may be over:
-//!
-//! - It may be the claim of an earlier connection of the same client, which the client's resume token has
-//!   proven. Then the session stays, and the owner of the earlier one is asked to let go until the
-//!   directory shows it no more: it may have stood still, or behind a partition, when it was asked first.
-//! - It may have been released while its owner was hidden: a section that is shown again is as old as it
-//!   was when it was hidden. So the owner is asked whether it has that session, and only then the newer
-//!   one is closed. Otherwise both would lose.
-//!
-//! The owner is asked about that very claim and not about the key: it may hold a later session of the key,
-//! which asks in turn about the one here, and then both would lose as well.
+//! What follows when another claim excludes a session of this node: it is closed, or its [`Dispute`] is carried out over
+//! the links.
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
-use crate::directory::policy::{self, Fate, Standing};
-use crate::directory::{Lost, Owned, Rival};
-use crate::id::{NodeName, SessionKey, Stamp};
-use crate::key::Key;
-use crate::limits;
-use crate::push::Outcome;
-use crate::router::attempt::Patience;
-use crate::router::frame::Recipients;
-use crate::router::{Errand, Router};
-use crate::session::{CloseReason, Session};
+use crate::directory::Lost;
+use crate::metrics::label::Task;
+use crate::ownership::policy::{self, Fate, Standing};
+use crate::ownership::{Dispute, DisputeEffect as Effect, Ending};
+use crate::router::Router;
+use crate::session::Session;
 
 impl Router {
     /// Closes the sessions that other claims exclude, or makes the others let go.
@@ -35,7 +19,7 @@ impl Router {
             let held = self.parts.registry.get(key).filter(|session| session.stamp() == stamp);
             let Some(session) = held else { continue };
             match policy::fate(self.parts.replica.takeover(), session.succeeds(), winner_stamp) {
-                Fate::Closes => _ = session.close(close_reason(rival, &winner, winner_stamp)),
+                Fate::Closes => _ = session.close(Ending::of(rival, winner, winner_stamp).into()),
                 Fate::Disputed => self.dispute(session),
             }
         }
@@ -49,73 +33,61 @@ impl Router {
         }
         let router = Arc::clone(self);
         tokio::spawn(async move {
-            loop {
-                router.settle_dispute(&session).await;
-                session.end_dispute();
-                // An older claim that was found before the end of the dispute was left to this task.
-                if router.standing(&session) == Standing::Undisputed || !session.begin_dispute() {
-                    return;
-                }
+            let settled = router.parts.vitals.contained(Task::Dispute, router.settle_disputes(&session));
+            if settled.await.is_err() {
+                session.end_dispute(); // Or no claim would ever be disputed again.
             }
         });
     }
 
-    async fn settle_dispute(&self, session: &Session) {
+    async fn settle_disputes(&self, session: &Session) {
         loop {
-            match self.standing(session) {
-                Standing::Undisputed => return,
-                // Should its owner not answer, it is asked again.
-                Standing::Insists(held, below) => {
-                    self.end_earlier(held.owner, session.names(), session.key(), below).await;
-                    sleep(limits::RELEASE_LINGER).await;
-                }
-                Standing::Doubtful(held) => {
-                    sleep(limits::RELEASE_LINGER).await;
-                    if self.standing(session) == Standing::Doubtful(held.clone()) {
-                        self.give_way(session, held).await;
-                    }
-                }
+            let key = session.key();
+            let mut dispute =
+                Dispute::new(self.parts.me.clone(), key.device, session.stamp(), session.succeeds());
+            self.settle_dispute(session, &mut dispute).await;
+            session.end_dispute();
+            // An older claim that was found before the end of the dispute was left to this task.
+            if self.look(session, &dispute) == Standing::Undisputed || !session.begin_dispute() {
+                return;
             }
         }
     }
 
-    fn standing(&self, session: &Session) -> Standing {
-        if session.closing().is_some() {
-            return Standing::Undisputed;
+    async fn settle_dispute(&self, session: &Session, dispute: &mut Dispute) {
+        let mut effects = dispute.begin();
+        let mut deadline = Instant::now();
+        loop {
+            let (mut standing, mut asked) = (None, None);
+            for effect in effects {
+                match effect {
+                    Effect::Look => standing = Some(self.look(session, dispute)),
+                    Effect::Start(timer) => deadline = Instant::now() + timer.after(self.parts.push_timeout),
+                    Effect::Ask(ask) => {
+                        asked = Some(self.requester.ask(&session.names().user, ask, deadline));
+                    }
+                    Effect::Close(ending) => {
+                        session.close(ending.into());
+                        self.parts.replica.yielded(session.key(), session.stamp());
+                    }
+                    Effect::Over => return,
+                }
+            }
+            effects = match (standing, asked) {
+                (Some(standing), _) => dispute.looked(standing),
+                (None, Some(asked)) => {
+                    let (number, answer) = asked.await;
+                    dispute.answered(number, &answer)
+                }
+                (None, None) => {
+                    sleep_until(deadline).await;
+                    dispute.elapsed()
+                }
+            };
         }
-        let held = self.parts.replica.rival(session.key());
-        policy::standing(&self.parts.me, session.stamp(), session.succeeds(), held)
     }
 
-    /// Whether the owner of a claim has the session of that very claim.
-    pub(super) async fn confirms(
-        &self,
-        names: &SessionKey,
-        key: Key,
-        held: &Owned,
-        patience: Patience,
-    ) -> bool {
-        let confirm = Errand::Confirm { stamp: held.stamp };
-        let recipients = Recipients::Devices { user: names.user.clone(), devices: vec![key.device] };
-        let asked = self.send(&held.owner, recipients, &confirm);
-        matches!(self.outcomes(asked, 1, patience).await.pop(), Some((_, Outcome::Delivered)))
-    }
-
-    /// Closes the session if the owner of the older claim has the session of that very claim.
-    pub(crate) async fn give_way(&self, session: &Session, held: Owned) {
-        let patience = Patience::until(Instant::now() + self.parts.push_timeout);
-        if self.confirms(session.names(), session.key(), &held, patience).await {
-            let Owned { owner, stamp, .. } = held;
-            session.close(CloseReason::Superseded { owner, stamp });
-            self.parts.replica.yielded(session.key(), session.stamp());
-        }
-    }
-}
-
-/// Why a session is closed that the claim of `owner` takes the place of.
-pub(super) fn close_reason(rival: Rival, owner: &NodeName, stamp: Stamp) -> CloseReason {
-    match rival {
-        Rival::SameDevice => CloseReason::Superseded { owner: owner.clone(), stamp },
-        Rival::OtherDevice => CloseReason::Excluded,
+    fn look(&self, session: &Session, dispute: &Dispute) -> Standing {
+        dispute.standing(session.closing().is_some(), self.parts.replica.rival(session.key()))
     }
 }

@@ -19,6 +19,8 @@ pub(crate) const PURE: &[&str] = &[
     "src/replication/serving.rs",
     "src/replication/taking.rs",
     "src/replication/waiting.rs",
+    "src/ownership.rs",
+    "src/ownership/",
     "src/session/log.rs",
     "src/session/outbox.rs",
     "src/session/heartbeat.rs",

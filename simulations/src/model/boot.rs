@@ -1,14 +1,15 @@
 //! One boot of a node: its directory, its overlay and its links.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{
-    Awake, Comparing, Dials, Key, Mirror, Overlay, Pauses, Position, Pulls, Replica, Returned, Roster,
+    Awake, Comparing, Dials, Dispute, Ending, Key, Mirror, Opening, Overlay, Pauses, Position, Pulls,
+    Replica, Returned, Roster,
 };
 
 use crate::id::NodeIndex;
@@ -62,8 +63,8 @@ pub(super) struct Boot {
     pub(super) asked: BTreeMap<u64, (Comparing, Duration)>,
     /// Its sessions.
     pub(super) sessions: BTreeMap<Key, Session>,
-    /// The clients that wait until their earlier session has ended.
-    pub(super) openings: BTreeMap<u64, Opening>,
+    /// The clients that are about to be sessions.
+    pub(super) waiting: BTreeMap<u64, Waiting>,
     /// How often it judged its members.
     pub(super) rounds: u32,
     /// It stops, and said so.
@@ -110,26 +111,45 @@ pub(super) struct Dialling {
 pub(super) struct Session {
     /// The stamp of its claim.
     pub(super) stamp: Stamp,
-    /// It is over: this node has the session, with this stamp.
-    pub(super) superseded: Option<(NodeIndex, Stamp)>,
     /// The stamp of the session of the same client before it, as it has proven.
     pub(super) succeeds: Option<Stamp>,
+    /// It is over for another claim: why, and since when.
+    pub(super) ending: Option<(Ending, Duration)>,
     /// It is being settled whether it stays.
-    pub(super) disputed: bool,
+    pub(super) dispute: Option<Disputed>,
 }
 
-/// A client that waits until its earlier session has ended.
-pub(super) struct Opening {
+/// The dispute about a session.
+pub(super) struct Disputed {
+    /// The product's steps.
+    pub(super) dispute: Dispute,
+    /// What it waits for.
+    pub(super) waits: Waits,
+}
+
+/// A client that is about to be a session.
+pub(super) struct Waiting {
     /// Whose user.
     pub(super) user: u64,
     /// Which device of it.
     pub(super) device: u64,
     /// The stamp that its token proves.
     pub(super) token: Option<Stamp>,
-    /// Claims below this one do not stand against it.
-    pub(super) below: Stamp,
-    /// How often the session was followed.
-    pub(super) hops: u8,
+    /// The product's steps.
+    pub(super) opening: Opening,
+    /// Its claim is made.
+    pub(super) claimed: bool,
+    /// What it waits for.
+    pub(super) waits: Waits,
+}
+
+/// What an opening or a dispute waits for.
+#[derive(Default)]
+pub(super) struct Waits {
+    /// The number of the timer that was started last.
+    pub(super) timer: u64,
+    /// For the checkers: the questions to let go that followed no answer, and have none yet.
+    pub(super) asked: BTreeSet<u64>,
 }
 
 /// What a boot has seen of another node.

@@ -98,7 +98,7 @@ impl Cluster {
             pulling: Default::default(),
             asked: Default::default(),
             sessions: Default::default(),
-            openings: Default::default(),
+            waiting: Default::default(),
             rounds: 0,
             left: false,
             mirror: Mirror::of(&replica),

@@ -278,7 +278,7 @@ impl Cluster {
             }
             for (key, session) in &boot.sessions {
                 let held = (boot.node, session.stamp);
-                if session.superseded.is_some() || sessions.insert(*key, held).is_some() {
+                if session.ending.is_some() || sessions.insert(*key, held).is_some() {
                     return Err(format!("{key:?} has two sessions, one at {}", boot.name));
                 }
             }

@@ -52,8 +52,7 @@ impl Cluster {
             | Event::Resubscribe { boot, .. }
             | Event::Pump { boot, .. }
             | Event::Release { boot, .. }
-            | Event::Claims { boot, .. }
-            | Event::Disputed { boot, .. } => *boot,
+            | Event::Elapsed { boot, .. } => *boot,
             Event::Deliver(delivery) => delivery.to,
         };
         // It is out of its place while it works, so that it and the rest can be changed.
@@ -116,8 +115,7 @@ impl Cluster {
             }
             Event::Pump { stream, .. } => self.pump(boot, stream),
             Event::Release { key, stamp, .. } => self.release(boot, key, stamp),
-            Event::Claims { number, .. } => self.claims(boot, number),
-            Event::Disputed { key, stamp, doubt, .. } => self.disputed(boot, key, stamp, doubt),
+            Event::Elapsed { asker, timer, .. } => self.elapsed(boot, asker, timer),
             Event::Farewell(_) => {
                 let retired = boot.retired.iter().map(|(link, (peer, _))| (*peer, *link));
                 let links = boot.links.iter().map(|(peer, link)| (*peer, link.id)).chain(retired);
@@ -164,14 +162,12 @@ impl Cluster {
             Message::Stop { stream } => _ = boot.servers.remove(&stream),
             Message::Question { number, digests } => self.answer(boot, from, number, &digests),
             Message::Answer { number, news } => self.answered(boot, from, number, &news),
-            Message::Yield { key, below, number, proven } => {
-                self.yields(boot, from, (key, below, number), proven);
+            Message::Ask { key, question, asker, number, proven } => {
+                let name = self.names[from].clone();
+                let answer = self.answer_question(boot, &name, key, question, proven);
+                self.send(boot, from, Message::Told { asker, number, answer });
             }
-            Message::Yielded { number, next } => self.yielded(boot, number, next),
-            Message::Confirm { key, stamp, asker } => self.confirm(boot, from, key, stamp, asker),
-            Message::Confirmed { key, stamp, asker, stands } => {
-                self.confirmed(boot, from, (key, stamp, stands), asker);
-            }
+            Message::Told { asker, number, answer } => self.told(boot, Some(from), asker, number, &answer),
             Message::Goodbye if boot.links.get(&from).is_some_and(|held| held.id == link) => {
                 self.link_down(boot, from, true);
             }

@@ -2,11 +2,11 @@
 
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
-use pushmesh::internals::{Key, Owned};
+use pushmesh::internals::Key;
 
 use crate::id::NodeIndex;
 use crate::model::id::{BootId, LinkId, StreamId};
-use crate::model::message::Message;
+use crate::model::message::{Asker, Message};
 
 /// Something that is due.
 pub(super) enum Event {
@@ -42,12 +42,10 @@ pub(super) enum Event {
     Resubscribe { boot: BootId, peer: NodeIndex, link: LinkId },
     /// A subscriber is sent what it lacks.
     Pump { boot: BootId, stream: StreamId },
-    /// A session that was superseded is released.
+    /// The claim of a session that was superseded is released.
     Release { boot: BootId, key: Key, stamp: Stamp },
-    /// A client has waited for the end of its earlier session for long enough.
-    Claims { boot: BootId, number: u64 },
-    /// A dispute is looked at again.
-    Disputed { boot: BootId, key: Key, stamp: Stamp, doubt: Option<Owned> },
+    /// The timer with that number has elapsed, for whoever waits.
+    Elapsed { boot: BootId, asker: Asker, timer: u64 },
     /// A boot that left closes its links.
     Farewell(BootId),
 }

@@ -206,7 +206,7 @@ pub(crate) fn repeat(seed: u64, nodes: Option<usize>) -> String {
 }
 
 /// Cases that a long series of runs has to meet: what is never met is not checked.
-const REQUIRED: [&str; 26] = [
+const REQUIRED: [&str; 27] = [
     "directory: snapshot used",
     "directory: gap pulled",
     "directory: relay used",
@@ -227,6 +227,7 @@ const REQUIRED: [&str; 26] = [
     "session: asks for the end of its earlier one",
     "session: resumed",
     "session: asks whether the older one is there",
+    "session: asks the next owner",
     "session: disputed",
     "session: insists",
     "session: gives way",

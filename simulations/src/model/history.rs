@@ -20,6 +20,8 @@ pub(super) struct History {
     /// Which boots had that name and incarnation. More than one only where a clock was set back.
     boots: BTreeMap<(NodeIndex, Incarnation), Vec<BootId>>,
     claims: BTreeSet<(Key, NodeIndex, Stamp)>,
+    /// Claims whose owner was asked, and has said that it has the session.
+    confirmed: BTreeSet<(Key, NodeIndex, Stamp)>,
     /// Sections of which some copy was made wrong.
     forged: BTreeSet<(NodeIndex, Incarnation)>,
 }
@@ -49,6 +51,16 @@ impl History {
     /// A boot says of a claim that it has yielded.
     pub(super) fn yielded(&mut self, boot: BootId, key: Key, stamp: Stamp) {
         self.write(boot, key, Some(stamp));
+    }
+
+    /// An owner says that it has the session of that claim.
+    pub(super) fn confirm(&mut self, node: NodeIndex, key: Key, stamp: Stamp) {
+        self.confirmed.insert((key, node, stamp));
+    }
+
+    /// Whether it ever said so.
+    pub(super) fn was_confirmed(&self, node: NodeIndex, key: Key, stamp: Stamp) -> bool {
+        self.confirmed.contains(&(key, node, stamp))
     }
 
     fn write(&mut self, boot: BootId, key: Key, stamp: Option<Stamp>) {

@@ -2,9 +2,8 @@
 
 use pushmesh::NodeName;
 use pushmesh::id::Stamp;
-use pushmesh::internals::{Digest, Digests, Key, SectionFrame, Subscribe};
+use pushmesh::internals::{Answer, Digest, Digests, Key, Question, SectionFrame, Subscribe};
 
-use crate::id::NodeIndex;
 use crate::model::gossip::Table;
 use crate::model::id::StreamId;
 
@@ -25,15 +24,10 @@ pub(super) enum Message {
     Question { number: u64, digests: Digests },
     /// The news about them.
     Answer { number: u64, news: Vec<(NodeName, Digest)> },
-    /// The session ends, if it is below that stamp. With a number it is answered. What the client has proven is for the
-    /// checkers.
-    Yield { key: Key, below: Stamp, number: u64, proven: Option<Stamp> },
-    /// It has ended, or who is to be asked next.
-    Yielded { number: u64, next: Option<NodeIndex> },
-    /// Is the session there that was claimed with that stamp?
-    Confirm { key: Key, stamp: Stamp, asker: Asker },
-    /// Whether it is.
-    Confirmed { key: Key, stamp: Stamp, asker: Asker, stands: bool },
+    /// A question about a session, and its number there. What the client has proven is for the checkers.
+    Ask { key: Key, question: Question, asker: Asker, number: u64, proven: Option<Stamp> },
+    /// What is answered.
+    Told { asker: Asker, number: u64, answer: Answer },
     /// The sender left.
     Goodbye,
 }
@@ -47,11 +41,11 @@ pub(super) enum Frame {
     Done,
 }
 
-/// Who asks whether a session is there.
+/// Who asks, and waits for answers and timers.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asker {
-    /// The session with that stamp, against which it stands.
-    Session(Stamp),
+    /// The session of a key with that stamp, which is disputed.
+    Session(Key, Stamp),
     /// A client that wants to connect.
     Opening(u64),
 }
@@ -67,11 +61,9 @@ impl Message {
             Message::Stop { .. } => 5,
             Message::Question { .. } => 6,
             Message::Answer { .. } => 7,
-            Message::Yield { .. } => 8,
+            Message::Ask { .. } => 8,
             Message::Goodbye => 9,
-            Message::Yielded { .. } => 10,
-            Message::Confirm { .. } => 11,
-            Message::Confirmed { .. } => 12,
+            Message::Told { .. } => 10,
         }
     }
 }

@@ -1,16 +1,20 @@
-//! Clients of the fast level, and what a node does with their sessions: the product's rules (`policy`), in the order of
-//! its `router/lease` and `router/supersede`, over messages of the model and without sockets.
+//! Clients of the fast level, questions between nodes about their sessions, and disputes: the product's `ownership` says
+//! what is done next, and this does it over messages of the model and without sockets.
 //!
 //! Left out: relays, and the bound on a user's sessions.
 
-use pushmesh::config::Takeover;
+use std::collections::VecDeque;
+
 use pushmesh::id::Stamp;
-use pushmesh::internals::policy::{self, Ask, Claiming, Door, Fate, Standing};
-use pushmesh::internals::{ClaimState, Key, Lost, MemberState, Owned};
+use pushmesh::internals::policy::{self, Fate};
+use pushmesh::internals::{
+    Answer, Ask, Claimed, Dispute, DisputeEffect, Ending, Key, Lost, Opening, OpeningEffect, Question, Timer,
+    confirms, elsewhere, is_asked, yields,
+};
 use pushmesh::{NodeName, limits};
 
 use crate::id::NodeIndex;
-use crate::model::boot::{Boot, Opening, Session};
+use crate::model::boot::{Boot, Disputed, Session, Waiting, Waits};
 use crate::model::client::key_of;
 use crate::model::cluster::{Cluster, index_of};
 use crate::model::due::Event;
@@ -33,144 +37,219 @@ impl Cluster {
         let (key, takeover) = (key_of(user, device), self.plan.takeover);
         let shown = boot.replica.sessions_of(key.user);
         if policy::admit(takeover, usize::MAX, &shown, key.device, token).is_err() {
-            return self.count("session: refused, because an older one stays");
+            return self.count(REFUSED);
         }
-        let Some(held) = boot.replica.lookup(key) else {
-            return self.claim(boot, user, device, token, None);
-        };
-        let (owner, stamp) = (held.owner.clone(), held.stamp);
+        let mut opening = Opening::new(boot.name.clone(), takeover, key.device, token);
+        let effects = opening.begin(boot.replica.lookup(key).as_ref());
         self.streams += 1;
         let number = self.streams;
-        let (below, question) = match policy::door(takeover, Some(&held), token) {
-            Door::Open => return self.claim(boot, user, device, token, None),
-            Door::Own { below } if owner == boot.name => {
-                return self.claim(boot, user, device, token, Some(below));
+        boot.waiting.insert(
+            number,
+            Waiting { user, device, token, opening, claimed: false, waits: Waits::default() },
+        );
+        self.go_on(boot, number, effects, true);
+    }
+
+    /// Does what is to be done next for a client that wants to connect. `begins`: it follows no answer.
+    pub(super) fn go_on(&mut self, boot: &mut Boot, number: u64, effects: Vec<OpeningEffect>, begins: bool) {
+        let (mut effects, mut at_once) = (VecDeque::from(effects), Vec::new());
+        while let Some(effect) = effects.pop_front() {
+            let Some(waiting) = boot.waiting.get(&number) else { return };
+            let &Waiting { user, device, token, claimed, .. } = waiting;
+            match effect {
+                OpeningEffect::Start(timer) => {
+                    let timer = self.start(boot, Asker::Opening(number), timer);
+                    waits(boot, number).timer = timer;
+                }
+                OpeningEffect::Ask(ask) => {
+                    let yields = matches!(ask.question, Question::Yield { .. });
+                    self.count(match yields {
+                        true if !begins => "session: asks the next owner",
+                        true if claimed => "session: asks whom its claim excludes",
+                        true => "session: asks for the end of its earlier one",
+                        false => "session: asks whether the older one is there",
+                    });
+                    if yields && begins {
+                        waits(boot, number).asked.insert(ask.number);
+                    }
+                    let (key, asked) = (key_of(user, device), ask.number);
+                    let answer = self.ask_owner(boot, key, ask, Asker::Opening(number), token);
+                    at_once.extend(answer.map(|answer| (asked, answer)));
+                }
+                OpeningEffect::Claim { below } => match self.claim(boot, user, device, token, below) {
+                    Some((Claimed { stamp, displaced, lost, .. }, yielded)) => {
+                        self.supersede(boot, lost);
+                        let waiting = boot.waiting.get_mut(&number).expect("it was found a moment ago");
+                        waiting.claimed = true;
+                        let effects = waiting.opening.claimed(stamp, displaced, yielded.as_ref());
+                        return self.go_on(boot, number, effects, true);
+                    }
+                    None => {
+                        self.count(REFUSED);
+                        boot.waiting.remove(&number);
+                    }
+                },
+                OpeningEffect::Refuse => {
+                    self.count(REFUSED);
+                    boot.waiting.remove(&number);
+                }
+                OpeningEffect::Open { late } => {
+                    self.count(if late { "session: opened without an answer" } else { "session: open" });
+                    boot.waiting.remove(&number);
+                }
             }
-            Door::Own { below } => {
-                self.count("session: asks for the end of its earlier one");
-                (below, Message::Yield { key, below, number, proven: token })
-            }
-            Door::Doubtful { below } => {
-                self.count("session: asks whether the older one is there");
-                (below, Message::Confirm { key, stamp, asker: Asker::Opening(number) })
-            }
-            Door::Shut => return self.count("session: refused, because an older one stays"),
+        }
+        // Who can not be asked is as good as one that does not answer.
+        for (asked, answer) in at_once {
+            self.told(boot, None, Asker::Opening(number), asked, &answer);
+        }
+    }
+
+    /// Starts a timer, and returns its number.
+    pub(super) fn start(&mut self, boot: &Boot, asker: Asker, timer: Timer) -> u64 {
+        self.streams += 1;
+        let elapsed = Event::Elapsed { boot: boot.id, asker, timer: self.streams };
+        self.queue.put(self.now + timer.after(limits::PUSH_TIMEOUT), elapsed);
+        self.streams
+    }
+
+    /// Asks a node. The answer, if it is known at once.
+    pub(super) fn ask_owner(
+        &mut self,
+        boot: &mut Boot,
+        key: Key,
+        ask: Ask,
+        asker: Asker,
+        proven: Option<Stamp>,
+    ) -> Option<Answer> {
+        let Ask { number, owner, question } = ask;
+        let key = Key { device: question.device(), ..key };
+        if owner == boot.name {
+            return Some(self.answer_question(boot, &owner, key, question, proven));
+        }
+        let member = boot.overlay.members().find(|member| *member.name() == owner);
+        let to = index_of(&owner);
+        if !is_asked(member.map(|member| member.state())) || !boot.links.contains_key(&to) {
+            return Some(Answer::Silent);
+        }
+        self.send(boot, to, Message::Ask { key, question, asker, number, proven });
+        None
+    }
+
+    /// What a node says that is asked about a session.
+    pub(super) fn answer_question(
+        &mut self,
+        boot: &mut Boot,
+        from: &NodeName,
+        key: Key,
+        question: Question,
+        proven: Option<Stamp>,
+    ) -> Answer {
+        let Some(held) = boot.sessions.get(&key) else {
+            return elsewhere(&boot.name, boot.replica.lookup(key));
         };
-        self.ask_owner(boot, &owner, question);
-        boot.openings.insert(number, Opening { user, device, token, below, hops: 0 });
-        // Should nobody answer, it is known to be of the same client, or not to be there, all the same.
-        let claims = Event::Claims { boot: boot.id, number };
-        self.queue.put(self.now + limits::TAKEOVER_TIMEOUT, claims);
-    }
-
-    /// A client has waited for the end of its earlier session for long enough.
-    pub(super) fn claims(&mut self, boot: &mut Boot, number: u64) {
-        if let Some(Opening { user, device, token, below, .. }) = boot.openings.remove(&number) {
-            self.claim(boot, user, device, token, Some(below));
+        let stamp = held.stamp;
+        match question {
+            Question::Confirm { stamp: asked, .. } => {
+                let answer = confirms((stamp, held.ending.is_some()), asked);
+                if answer == Answer::Yes {
+                    self.check_confirms(boot, key, asked);
+                }
+                answer
+            }
+            Question::Yield { below, rival, .. } => {
+                let (mine, theirs) = ((stamp, &boot.name), (below, from));
+                let Some(yielding) = yields(self.plan.takeover, mine, theirs, rival) else {
+                    return Answer::No;
+                };
+                self.count("session: yielded");
+                self.check_yields(boot, key, stamp, (below, from), proven);
+                self.end_session(boot, key, stamp, yielding.ending.clone());
+                if yielding.says_so {
+                    self.say_yielded(boot, key, stamp);
+                }
+                self.check_says_so(boot, key, stamp);
+                let ending = boot.sessions.get(&key).and_then(|session| session.ending.clone());
+                yielding.answer(from, ending.map(|(ending, _)| ending))
+            }
         }
     }
 
-    /// The answer to a question: whether another node has to be asked.
-    pub(super) fn yielded(&mut self, boot: &mut Boot, number: u64, next: Option<NodeIndex>) {
-        let Some(opening) = boot.openings.get_mut(&number) else { return };
-        match next.filter(|next| *next != boot.node && opening.hops < limits::HOPS_MAX) {
-            Some(next) => {
-                opening.hops += 1;
-                let (key, below) = (key_of(opening.user, opening.device), opening.below);
-                let (owner, proven) = (self.names[next].clone(), opening.token);
-                self.ask_owner(boot, &owner, Message::Yield { key, below, number, proven });
+    /// The answer to a question arrives, of that node; without one nobody could be asked.
+    pub(super) fn told(
+        &mut self,
+        boot: &mut Boot,
+        from: Option<NodeIndex>,
+        asker: Asker,
+        number: u64,
+        answer: &Answer,
+    ) {
+        match asker {
+            Asker::Opening(opening) => {
+                let Some(waiting) = boot.waiting.get_mut(&opening) else { return };
+                let first = waiting.waits.asked.remove(&number);
+                let effects = waiting.opening.answered(number, answer);
+                let asks = effects.iter().find_map(|effect| match effect {
+                    OpeningEffect::Ask(ask) => Some(&ask.owner),
+                    _ => None,
+                });
+                self.check_followed(boot, from.filter(|_| first), answer, asks);
+                self.go_on(boot, opening, effects, false);
             }
-            None => self.claims(boot, number),
+            Asker::Session(key, stamp) => {
+                let Some(disputed) = disputed(boot, key, stamp) else { return };
+                let first = disputed.waits.asked.remove(&number);
+                let effects = disputed.dispute.answered(number, answer);
+                let asks = effects.iter().find_map(|effect| match effect {
+                    DisputeEffect::Ask(ask) => Some(&ask.owner),
+                    _ => None,
+                });
+                self.check_followed(boot, from.filter(|_| first), answer, asks);
+                self.settle(boot, key, stamp, effects, false);
+            }
         }
     }
 
-    fn claim(&mut self, boot: &mut Boot, user: u64, device: u64, token: Option<Stamp>, below: Option<Stamp>) {
-        let key = key_of(user, device);
-        let (known, shown) = (boot.replica.known(key.user), boot.replica.lookup(key));
-        let wall_ms = self.wall_ms(boot.node);
-        let yielded = boot.sessions.get(&key).and_then(|session| session.superseded);
-        let seen = yielded.map(|(_, stamp)| stamp);
-        let Ok(claimed) = boot.replica.claim(key, wall_ms, seen, token, below, |_| {}) else {
-            let current = self.clients[(user * DEVICES + device) as usize].token(Token::Last);
-            let older = shown.is_some_and(|shown| Some(shown.stamp) < token);
-            let own = token.is_some() && below == token.map(Stamp::after);
-            if own && token == current && older {
-                let what = format!("{} refuses who has proven {token:?} for {key:?}", boot.name);
-                self.fail("who has the token of the last session is let in", what);
+    /// Who had to let go before names the next owner, who is asked as well.
+    fn check_followed(
+        &mut self,
+        boot: &Boot,
+        from: Option<NodeIndex>,
+        answer: &Answer,
+        asks: Option<&NodeName>,
+    ) {
+        let (Some(from), Answer::Moved { owner, .. }) = (from, answer) else { return };
+        if *owner != boot.name && *owner != self.names[from] && asks != Some(owner) {
+            let (me, from) = (&boot.name, &self.names[from]);
+            let what = format!("{me} hears of {from} that {owner} has the session, and asks {asks:?}");
+            self.fail("a session that is to end is followed to its next owner", what);
+        }
+    }
+
+    /// A timer has elapsed.
+    pub(super) fn elapsed(&mut self, boot: &mut Boot, asker: Asker, timer: u64) {
+        let ends = |waits: &mut Waits| {
+            let ends = waits.timer == timer;
+            if ends {
+                waits.asked.clear();
             }
-            return self.count("session: refused, because an older one stays");
+            ends
         };
-        let stamp = claimed.stamp;
-        let stands = shown.filter(|shown| {
-            shown.state != ClaimState::Yielded && below.is_none_or(|below| shown.stamp >= below)
-        });
-        if self.plan.takeover == Takeover::RejectNewer && stands.is_some_and(|held| Some(held.stamp) != token)
-        {
-            let what = format!("{} lets in who has proven {token:?} for {key:?}", boot.name);
-            self.fail("where a device is connected only its own token lets in", what);
-        }
-        self.history.claim(boot.id, boot.node, key, stamp);
-        self.check_claim(boot, key, stamp, &known);
-        self.check_own(boot);
-        self.count(if token.is_some() { "session: resumed" } else { "session: opened" });
-        let client = &mut self.clients[(user * DEVICES + device) as usize];
-        client.former = client.session.replace((boot.id, stamp)).map(|(_, stamp)| stamp);
-        let session = Session { stamp, succeeds: token, superseded: None, disputed: false };
-        let older = boot.sessions.insert(key, session);
-        if let Some(older) = older.filter(|older| older.superseded.is_none()) {
-            let release = Event::Release { boot: boot.id, key, stamp: older.stamp };
-            self.queue.put(self.now + limits::RELEASE_LINGER, release);
-        }
-        self.wrote(boot);
-        self.supersede(boot, claimed.lost);
-        let yielded = yielded.map(|(owner, stamp)| (self.names[owner].clone(), stamp));
-        let (me, device) = (&boot.name.clone(), key.device);
-        let claiming = Claiming { me, device, stamp, resumed: token, yielded: yielded.as_ref() };
-        for Ask { owner, device, below, .. } in
-            policy::asked_after(self.plan.takeover, claiming, claimed.displaced)
-        {
-            let key = Key { device, ..key };
-            self.ask_owner(boot, &owner, Message::Yield { key, below, number: 0, proven: token });
-        }
-    }
-
-    /// Nobody waits for a peer that may be gone.
-    fn ask_owner(&mut self, boot: &mut Boot, owner: &NodeName, message: Message) {
-        let state = boot.overlay.members().find(|member| member.name() == owner);
-        if matches!(state.map(|member| member.state()), Some(MemberState::Alive | MemberState::Unreachable)) {
-            self.send(boot, index_of(owner), message);
-        }
-    }
-
-    /// A client goes.
-    pub(super) fn close(&mut self, user: u64, device: u64) {
-        let key = key_of(user, device);
-        let Some((id, stamp)) = self.clients[(user * DEVICES + device) as usize].session else { return };
-        let asleep = self.boots[id].as_deref().is_none_or(|boot| !self.is_awake(boot.node));
-        if asleep {
-            return;
-        }
-        let Some(mut boot) = self.boots[id].take() else { return };
-        // One that was superseded is released later.
-        if boot.sessions.get(&key).is_some_and(|held| held.stamp == stamp && held.superseded.is_none()) {
-            self.release(&mut boot, key, stamp);
-        }
-        self.boots[id] = Some(boot);
-    }
-
-    /// A session is over: its claim is released.
-    pub(super) fn release(&mut self, boot: &mut Boot, key: Key, stamp: Stamp) {
-        let released = boot.replica.release(key, stamp);
-        if released != self.history.release(boot.id, key, stamp) {
-            let what = format!("{} released {key:?} with {stamp:?}: {released}", boot.name);
-            self.fail("a node releases its own claim, by its stamp", what);
-        }
-        if boot.sessions.get(&key).is_some_and(|held| held.stamp == stamp) {
-            boot.sessions.remove(&key);
-        }
-        if released {
-            self.check_own(boot);
-            self.wrote(boot);
+        match asker {
+            Asker::Opening(number) => {
+                let Some(waiting) = boot.waiting.get_mut(&number) else { return };
+                if ends(&mut waiting.waits) {
+                    let effects = waiting.opening.elapsed();
+                    self.go_on(boot, number, effects, true);
+                }
+            }
+            Asker::Session(key, stamp) => {
+                let Some(disputed) = disputed(boot, key, stamp) else { return };
+                if ends(&mut disputed.waits) {
+                    let effects = disputed.dispute.elapsed();
+                    self.settle(boot, key, stamp, effects, true);
+                }
+            }
         }
     }
 
@@ -179,139 +258,96 @@ impl Cluster {
         for lost in lost {
             self.check_lost(boot, &lost);
             self.count("session: takeover lost");
-            let Lost { key, stamp, winner, winner_stamp, .. } = lost;
-            let Some(session) = live(boot, key, stamp) else { continue };
+            let Lost { key, stamp, winner, winner_stamp, rival } = lost;
+            let Some(session) = held(boot, key, stamp).filter(|held| held.ending.is_none()) else { continue };
             match policy::fate(self.plan.takeover, session.succeeds, winner_stamp) {
-                Fate::Closes => self.end_session(boot, key, stamp, (index_of(&winner), winner_stamp)),
-                Fate::Disputed if !std::mem::replace(&mut session.disputed, true) => {
+                Fate::Closes => {
+                    self.end_session(boot, key, stamp, Ending::of(rival, winner, winner_stamp));
+                }
+                Fate::Disputed if session.dispute.is_none() => {
+                    let me = boot.name.clone();
+                    let session = held(boot, key, stamp).expect("it was found a moment ago");
+                    let mut dispute = Dispute::new(me, key.device, stamp, session.succeeds);
+                    let effects = dispute.begin();
+                    session.dispute = Some(Disputed { dispute, waits: Waits::default() });
                     self.count("session: disputed");
-                    self.settle(boot, key, stamp);
+                    self.settle(boot, key, stamp, effects, true);
                 }
                 Fate::Disputed => {}
             }
         }
     }
 
-    /// Looks at a dispute, and again after a while.
-    fn settle(&mut self, boot: &mut Boot, key: Key, stamp: Stamp) {
-        let doubt = match self.standing(boot, key, stamp) {
-            Some(Standing::Undisputed) => {
-                live(boot, key, stamp).into_iter().for_each(|session| session.disputed = false);
-                return;
-            }
-            Some(Standing::Insists(held, below)) => {
-                self.count("session: insists");
-                let proven = live(boot, key, stamp).and_then(|session| session.succeeds);
-                self.ask_owner(boot, &held.owner, Message::Yield { key, below, number: 0, proven });
-                None
-            }
-            Some(Standing::Doubtful(held)) => Some(held),
-            None => return,
-        };
-        let again = Event::Disputed { boot: boot.id, key, stamp, doubt };
-        self.queue.put(self.now + limits::RELEASE_LINGER, again);
-    }
-
-    /// A dispute has lasted for a while.
-    pub(super) fn disputed(&mut self, boot: &mut Boot, key: Key, stamp: Stamp, doubt: Option<Owned>) {
-        if let Some(held) = doubt
-            && self.standing(boot, key, stamp) == Some(Standing::Doubtful(held.clone()))
-        {
-            let asker = Asker::Session(stamp);
-            self.send(boot, index_of(&held.owner), Message::Confirm { key, stamp: held.stamp, asker });
-        }
-        self.settle(boot, key, stamp);
-    }
-
-    fn standing(&self, boot: &mut Boot, key: Key, stamp: Stamp) -> Option<Standing> {
-        let held = boot.replica.rival(key);
-        let succeeds = live(boot, key, stamp)?.succeeds;
-        Some(policy::standing(&boot.name, stamp, succeeds, held))
-    }
-
-    /// A peer asks whether that very session is here.
-    pub(super) fn confirm(&mut self, boot: &mut Boot, from: NodeIndex, key: Key, stamp: Stamp, asker: Asker) {
-        let stands = live(boot, key, stamp).is_some();
-        self.send(boot, from, Message::Confirmed { key, stamp, asker, stands });
-    }
-
-    /// The answer, to the session that has doubted it or to the client that waits.
-    pub(super) fn confirmed(
+    /// Does what is to be done next in a dispute. `begins`: it follows no answer.
+    fn settle(
         &mut self,
         boot: &mut Boot,
-        from: NodeIndex,
-        (key, stamp, stands): (Key, Stamp, bool),
-        asker: Asker,
+        key: Key,
+        stamp: Stamp,
+        effects: Vec<DisputeEffect>,
+        mut begins: bool,
     ) {
-        match asker {
-            Asker::Session(mine) if stands && live(boot, key, mine).is_some() => {
-                self.count("session: gives way");
-                self.end_session(boot, key, mine, (from, stamp));
-                self.say_yielded(boot, key, mine);
-            }
-            Asker::Session(_) => {}
-            Asker::Opening(number) if !stands => self.claims(boot, number),
-            Asker::Opening(number) => {
-                if boot.openings.remove(&number).is_some() {
-                    self.count("session: refused, because an older one stays");
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            let rival = boot.replica.rival(key);
+            let Some(session) = held(boot, key, stamp) else { return };
+            let (ends, succeeds) = (session.ending.is_some(), session.succeeds);
+            let Some(disputed) = session.dispute.as_mut() else { return };
+            match effect {
+                DisputeEffect::Look => {
+                    let standing = disputed.dispute.standing(ends, rival);
+                    effects.extend(disputed.dispute.looked(standing));
+                    begins = true;
                 }
-            }
-        }
-    }
-
-    fn end_session(&mut self, boot: &mut Boot, key: Key, stamp: Stamp, winner: (NodeIndex, Stamp)) {
-        let Some(session) = live(boot, key, stamp) else { return };
-        session.superseded = Some(winner);
-        if session.succeeds.is_some_and(|earlier| winner.1 <= earlier) {
-            let what = format!("{} ends {key:?} with {stamp:?} for {winner:?}", boot.name);
-            self.fail("no session ends for an earlier one of its own client", what);
-        }
-        let release = Event::Release { boot: boot.id, key, stamp };
-        self.queue.put(self.now + limits::RELEASE_LINGER, release);
-    }
-
-    fn say_yielded(&mut self, boot: &mut Boot, key: Key, stamp: Stamp) {
-        if boot.replica.yielded(key, stamp) {
-            self.history.yielded(boot.id, key, stamp);
-            self.check_own(boot);
-            self.wrote(boot);
-        }
-    }
-
-    /// Another node has claimed a session that may be here, or is about to.
-    pub(super) fn yields(
-        &mut self,
-        boot: &mut Boot,
-        from: NodeIndex,
-        (key, below, number): (Key, Stamp, u64),
-        proven: Option<Stamp>,
-    ) {
-        let held = boot.sessions.get(&key).map(|session| (session.stamp, session.superseded));
-        let next = match held {
-            Some((stamp, before))
-                if policy::yields(self.plan.takeover, (stamp, &boot.name), (below, &self.names[from])) =>
-            {
-                self.count("session: yielded");
-                let own = proven.is_some_and(|proven| stamp <= proven);
-                if self.plan.takeover == Takeover::RejectNewer && !own {
-                    let me = &boot.name;
-                    let what = format!("{me} ends {key:?} with {stamp:?} for who has proven {proven:?}");
-                    self.fail("a token ends its own session and no later one", what);
+                DisputeEffect::Start(timer) => {
+                    let timer = self.start(boot, Asker::Session(key, stamp), timer);
+                    self::disputed(boot, key, stamp).expect("it is disputed").waits.timer = timer;
                 }
-                self.end_session(boot, key, stamp, (from, below));
-                self.say_yielded(boot, key, stamp);
-                before.map(|(third, _)| third).filter(|third| *third != from)
+                DisputeEffect::Ask(ask) => {
+                    if matches!(ask.question, Question::Yield { .. }) && begins {
+                        disputed.waits.asked.insert(ask.number);
+                    }
+                    match ask.question {
+                        Question::Yield { .. } if begins => self.count("session: insists"),
+                        Question::Yield { .. } => self.count("session: asks the next owner"),
+                        Question::Confirm { stamp: asked, .. } => {
+                            let shown = rival.map(|held| (held.owner, held.stamp));
+                            if shown != Some((ask.owner.clone(), asked)) {
+                                let what = format!("{} sees {shown:?}, and asks {ask:?}", boot.name);
+                                self.fail("a session gives way only to a claim that stands against it", what);
+                            }
+                        }
+                    }
+                    let (number, asker) = (ask.number, Asker::Session(key, stamp));
+                    if let Some(answer) = self.ask_owner(boot, key, ask, asker, succeeds) {
+                        return self.told(boot, None, asker, number, &answer);
+                    }
+                }
+                DisputeEffect::Close(ending) => {
+                    self.count("session: gives way");
+                    self.check_gives_way(boot, key, &ending);
+                    self.end_session(boot, key, stamp, ending);
+                    self.say_yielded(boot, key, stamp);
+                }
+                DisputeEffect::Over => session.dispute = None,
             }
-            Some(_) => None,
-            None => boot.replica.lookup(key).map(|owned| index_of(&owned.owner)),
-        };
-        if number != 0 {
-            self.send(boot, from, Message::Yielded { number, next: next.filter(|next| *next != boot.node) });
         }
     }
 }
 
-/// The session of a key that was claimed with that stamp, if it is not over.
-fn live(boot: &mut Boot, key: Key, stamp: Stamp) -> Option<&mut Session> {
-    boot.sessions.get_mut(&key).filter(|held| held.stamp == stamp && held.superseded.is_none())
+/// What a client waits for that is about to be a session.
+fn waits(boot: &mut Boot, number: u64) -> &mut Waits {
+    &mut boot.waiting.get_mut(&number).expect("it was found a moment ago").waits
 }
+
+/// The session of a key that was claimed with that stamp.
+fn held(boot: &mut Boot, key: Key, stamp: Stamp) -> Option<&mut Session> {
+    boot.sessions.get_mut(&key).filter(|held| held.stamp == stamp)
+}
+
+/// Its dispute.
+fn disputed(boot: &mut Boot, key: Key, stamp: Stamp) -> Option<&mut Disputed> {
+    held(boot, key, stamp)?.dispute.as_mut()
+}
+
+const REFUSED: &str = "session: refused, because an older one stays";

@@ -8,13 +8,14 @@
 //! | another node asks | [`yields`] |
 //! | a claim of this node has lost | [`fate`], and [`standing`] for as long as it is disputed |
 //!
-//! Which of two claims wins is the [`View`](crate::directory::View)'s. All of it is pure; `router/lease.rs` and
-//! `router/supersede.rs` wait and send, and so does the fast level of the simulation.
+//! Which of two claims wins is the [`View`](crate::directory::View)'s. In which order the rules are asked is written in
+//! [`Opening`](crate::ownership::Opening) and [`Dispute`](crate::ownership::Dispute).
 
 use crate::config::Takeover;
 use crate::directory::{ClaimState, Owned, Rival};
 use crate::id::{NodeName, Stamp};
 use crate::key::{DeviceHash, Key};
+use crate::ownership::question::Question;
 
 /// Why a client is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,19 +86,6 @@ pub fn door(policy: Takeover, held: Option<&Owned>, resumed: Option<Stamp>) -> D
     }
 }
 
-/// An owner that is asked to let go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
-    /// Which node.
-    pub owner: NodeName,
-    /// Of the session of which device.
-    pub device: DeviceHash,
-    /// Of those below this stamp.
-    pub below: Stamp,
-    /// For which session.
-    pub rival: Rival,
-}
-
 /// A claim that was made.
 #[derive(Debug, Clone, Copy)]
 pub struct Claiming<'a> {
@@ -113,13 +101,13 @@ pub struct Claiming<'a> {
     pub yielded: Option<&'a (NodeName, Stamp)>,
 }
 
-/// Whom a claim makes let go, when the directory says that it excludes the sessions `displaced`.
+/// Whom a claim makes let go, and of which session, when the directory says that it excludes the sessions `displaced`.
 #[must_use]
 pub fn asked_after(
     policy: Takeover,
     claim: Claiming<'_>,
     displaced: impl IntoIterator<Item = (DeviceHash, Owned)>,
-) -> Vec<Ask> {
+) -> Vec<(NodeName, Question)> {
     // Where older claims win only the client's own earlier session makes room, and not whatever is below the claim.
     let below = match policy {
         Takeover::RejectNewer => claim.resumed.map(Stamp::after),
@@ -136,7 +124,8 @@ pub fn asked_after(
         }
     }
     let rival = |device| if device == claim.device { Rival::SameDevice } else { Rival::OtherDevice };
-    owners.into_iter().map(|(device, owner, _)| Ask { owner, device, below, rival: rival(device) }).collect()
+    let question = |device| Question::Yield { device, below, rival: rival(device) };
+    owners.into_iter().map(|(device, owner, _)| (owner, question(device))).collect()
 }
 
 /// Whether a session with the first stamp, at the first node, ends for a claim with the second one. Only a strictly
@@ -324,7 +313,12 @@ mod tests {
         let displaced =
             displaced.iter().map(|(device, owner, raw)| (*device, owned(owner, *raw, ClaimState::Connected)));
         let asked = asked_after(policy, claim, displaced).into_iter();
-        asked.map(|ask| (ask.owner.to_string(), ask.device, ask.below.raw(), ask.rival)).collect()
+        asked
+            .map(|(owner, question)| match question {
+                Question::Yield { device, below, rival } => (owner.to_string(), device, below.raw(), rival),
+                Question::Confirm { .. } => panic!("{owner} is asked {question:?}"),
+            })
+            .collect()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One request to one owner: how it gets there, and what comes back.
+//! Requests to owners: how one gets there, and what comes back.
 
 use std::sync::Arc;
 
@@ -7,19 +7,24 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::id::{DeviceId, NodeName};
 use crate::limits;
-use crate::mesh::{Link, Refused};
+use crate::membership::roster::Roster;
+use crate::mesh::{Link, Links, Refused};
+use crate::metrics::Metrics;
 use crate::metrics::label::{Direction, RelayStep};
 use crate::push::{Outcome, Tally};
 use crate::receipt::Answer;
+use crate::router::errand::Errand;
 use crate::router::frame::{self, Recipients};
-use crate::router::route::{self, Wanted, Way};
-use crate::router::{Errand, Router};
+use crate::router::owner::Owner;
+use crate::router::route::{self, Way};
 
-/// One request to one owner, under way.
-pub(super) struct Attempt {
-    pub(super) owner: NodeName,
-    pub(super) sessions: Vec<Wanted>,
-    pub(super) pending: Pending,
+/// Sends requests to owners, this node among them, and waits for the answers.
+pub(super) struct Requester {
+    pub(super) me: NodeName,
+    pub(super) links: Arc<Links>,
+    pub(super) roster: Arc<Roster>,
+    pub(super) owner: Arc<Owner>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// For how long a call waits for the answers of those that it asks.
@@ -90,31 +95,29 @@ impl Asked {
     }
 }
 
-impl Router {
+impl Requester {
     /// Nobody waits any more for what a peer was asked: it may be gone.
-    pub(crate) fn give_up(&self, peer: &NodeName) {
-        if let Some(link) = self.parts.links.get(peer) {
+    pub(super) fn give_up(&self, peer: &NodeName) {
+        if let Some(link) = self.links.get(peer) {
             link.give_up();
         }
     }
 
     /// How a request would reach `owner` now.
-    pub(crate) fn way(&self, owner: &NodeName) -> Way {
-        let parts = &self.parts;
-        if *owner == parts.me {
+    pub(super) fn way(&self, owner: &NodeName) -> Way {
+        if *owner == self.me {
             return Way::Here;
         }
-        let linked = parts.links.get(owner).is_some();
-        route::way(linked, parts.roster.state(owner), || parts.roster.relays(owner))
+        let linked = self.links.get(owner).is_some();
+        route::way(linked, self.roster.state(owner), || self.roster.relays(owner))
     }
 
     /// Sends a request on its way to its owner.
     pub(super) fn send(&self, owner: &NodeName, recipients: Recipients, errand: &Errand) -> Pending {
-        let parts = &self.parts;
         match self.way(owner) {
             Way::Here => {
                 let (done, answer) = oneshot::channel();
-                parts.owner.execute(&recipients, errand, move |answer| {
+                self.owner.execute(&recipients, errand, move |answer| {
                     let _ = done.send(answer); // Whoever asked may have stopped waiting.
                 });
                 Pending::Here(answer)
@@ -122,7 +125,7 @@ impl Router {
             // Nobody would read the answer, which is all that a question is for.
             Way::Direct { awaited: false } if errand.is_question() => Pending::Settled(Outcome::Unreachable),
             Way::Direct { awaited } => {
-                let link = parts.links.get(owner).ok_or(Outcome::Unreachable);
+                let link = self.links.get(owner).ok_or(Outcome::Unreachable);
                 match link.and_then(|link| self.request(link, None, recipients, errand)) {
                     Ok(asked) if awaited => Pending::Answer(asked),
                     Ok(_) => Pending::Settled(Outcome::Unreachable),
@@ -143,11 +146,11 @@ impl Router {
         mut relays: Vec<NodeName>,
     ) -> Pending {
         while !relays.is_empty() {
-            let Some(link) = self.parts.links.get(&relays.remove(0)) else { continue };
+            let Some(link) = self.links.get(&relays.remove(0)) else { continue };
             return match self.request(link, Some(owner.clone()), recipients.clone(), errand) {
                 Err(outcome) => Pending::Settled(outcome),
                 Ok(asked) => {
-                    self.parts.metrics.mesh_relayed.with(RelayStep::Asked).increment(1);
+                    self.metrics.mesh_relayed.with(RelayStep::Asked).increment(1);
                     let (owner, errand) = (owner.clone(), errand.clone());
                     Pending::Relayed(Relayed { asked, owner, recipients, errand, others: relays })
                 }
@@ -163,12 +166,12 @@ impl Router {
         recipients: Recipients,
         errand: &Errand,
     ) -> Result<Asked, Outcome> {
-        self.parts.metrics.mesh_requests.with(Direction::Sent).increment(1);
+        self.metrics.mesh_requests.with(Direction::Sent).increment(1);
         let sent = frame::request(&link, relay_to, recipients, errand.action(), errand.payload());
         sent.map(|answer| Asked { answer, link, at: Instant::now() }).map_err(|refused| match refused {
             Refused::Closed => Outcome::Unreachable,
             Refused::Overloaded => {
-                self.parts.metrics.mesh_overloaded.increment(1);
+                self.metrics.mesh_overloaded.increment(1);
                 Outcome::Overloaded
             }
         })

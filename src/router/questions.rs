@@ -1,0 +1,52 @@
+//! Questions of ownership on their way: as errands to owners, whose outcomes are the answers.
+
+use std::future::Future;
+
+use tokio::time::Instant;
+
+use crate::id::UserId;
+use crate::ownership::{self, Answer, Ask, Question};
+use crate::push::Outcome;
+use crate::router::Errand;
+use crate::router::frame::Recipients;
+use crate::router::requester::{Patience, Pending, Requester};
+
+impl Requester {
+    /// Asks an owner about a session of `user`. The question is on its way before this returns its future, which waits for
+    /// the answer until then and repeats the number of the question.
+    pub(super) fn ask(
+        &self,
+        user: &UserId,
+        ask: Ask,
+        deadline: Instant,
+    ) -> impl Future<Output = (u64, Answer)> + Send + use<'_> {
+        let Ask { number, owner, question } = ask;
+        let pending = if owner == self.me || ownership::is_asked(self.roster.state(&owner)) {
+            let devices = vec![question.device()];
+            self.send(&owner, Recipients::Devices { user: user.clone(), devices }, &self.errand(question))
+        } else {
+            Pending::Settled(Outcome::Unreachable)
+        };
+        async move {
+            let mut outcomes = self.outcomes(pending, 1, Patience::until(deadline)).await;
+            (number, outcomes.pop().map_or(Answer::Silent, |(_, outcome)| outcome.into()))
+        }
+    }
+
+    fn errand(&self, question: Question) -> Errand {
+        match question {
+            Question::Yield { below, rival, .. } => {
+                Errand::Yield { owner: self.me.clone(), stamp: below, rival }
+            }
+            Question::Confirm { stamp, .. } => Errand::Confirm { stamp },
+        }
+    }
+}
+
+#[cfg(test)]
+impl crate::router::Router {
+    /// The same for a test of the node.
+    pub(crate) async fn asked(&self, user: &UserId, ask: Ask, deadline: Instant) -> (u64, Answer) {
+        self.requester.ask(user, ask, deadline).await
+    }
+}
