@@ -466,9 +466,9 @@ impl Arriving {
     /// See [`Directory::end`].
     pub fn end(mut self, digest: Digest, count: u64) -> Result<Vec<Lost>, MergeError> {
         let snapshot = self.snapshot.take().expect(UNTIL_ITS_END);
-        let ended = self.replica.lock().end(snapshot, digest, count);
-        let lost = self.replica.adopt();
-        ended.map(|()| lost)
+        // Where it fails the views stay as they are: what others have decided is theirs to tell.
+        self.replica.lock().end(snapshot, digest, count)?;
+        Ok(self.replica.adopt())
     }
 }
 
