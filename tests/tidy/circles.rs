@@ -1,11 +1,9 @@
 //! Files that use each other in a circle: none can be understood, or changed, without the others.
 //!
-//! A file uses another one when it takes a name from it by a path that begins with `crate::` or `super::`, itself or by
-//! way of a `pub use`. What a file declares (`mod`) and hands on (`pub use`) is no use of it.
-//!
-//! Read strictly ([`Circles::read_strictly`]), a file also uses the modules that it declares, when it takes a name from
-//! one of them; the root of its crate, when a name is there and nowhere else; and the other files that have methods of
-//! a type, when its own methods of that type call those.
+//! A file uses another one when it takes a name from it: by a path that begins with `crate::` or `super::`, or from a
+//! module that it declares, itself or by way of a `pub use`. It uses the root of its crate when a name is there and
+//! nowhere else, and the other files that have methods of a type when its own methods of that type call those. What a
+//! file declares (`mod`), hands on (`pub use`) or shows to others (`pub(in …)`) is no use of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +13,9 @@ use crate::source::{Source, closing, words};
 pub(crate) struct Circles(BTreeMap<String, BTreeSet<String>>);
 
 impl Circles {
-    /// Reads the files of one crate, which lie in the folder `root`. A file may use what it declares.
+    /// Reads the files of one crate, which lie in the folder `root`.
     pub(crate) fn read(root: &str, sources: &[Source]) -> Self {
-        Self::read_as(root, sources, false)
-    }
-
-    /// Reads them so that also a file and what it declares, and the files with methods of one type, are no circle.
-    pub(crate) fn read_strictly(root: &str, sources: &[Source]) -> Self {
-        let mut circles = Self::read_as(root, sources, true);
+        let mut circles = Self::of_names(root, sources);
         let product = || sources.iter().filter(|source| !source.is_test());
         let methods = product().map(|source| {
             let own = module(root, source);
@@ -41,7 +34,8 @@ impl Circles {
         circles
     }
 
-    fn read_as(root: &str, sources: &[Source], strictly: bool) -> Self {
+    /// Those of the names that files take from each other, methods aside.
+    fn of_names(root: &str, sources: &[Source]) -> Self {
         let product: Vec<_> = sources.iter().filter(|source| !source.is_test()).collect();
         let modules: BTreeSet<_> = product.iter().map(|source| module(root, source)).collect();
         let mut handed_on = BTreeMap::new();
@@ -55,19 +49,13 @@ impl Circles {
         let uses = product.iter().map(|source| {
             let own = module(root, source);
             let named = statements(&source.product, false).into_iter().flat_map(|tree| paths(&tree));
-            let rest = if strictly { without_handing_on(&source.product) } else { source.product.clone() };
-            let inline = inline(&rest);
-            let used = named.chain(inline).filter_map(|path| match from_above(&own, &path) {
-                None if strictly => from_below(&own, &path, &modules),
-                above => above,
-            });
-            let used =
-                used.chain(strictly.then(|| used_and_handed_on(&own, &source.product)).into_iter().flatten());
-            let used = used.filter_map(|path| match file_of(&path, &modules, &handed_on) {
-                // The root declares all modules: what is in none of them is in it.
-                None if strictly => Some(String::new()),
-                file => file,
-            });
+            let inline = inline(&without_handing_on(&source.product));
+            let used = named
+                .chain(inline)
+                .filter_map(|path| from_above(&own, &path).or_else(|| from_below(&own, &path, &modules)));
+            let used = used.chain(used_and_handed_on(&own, &source.product));
+            // The root declares all modules: what is in none of them is in it.
+            let used = used.map(|path| file_of(&path, &modules, &handed_on).unwrap_or_default());
             let used = used.filter(|used| *used != own).collect();
             (own, used)
         });
@@ -285,11 +273,6 @@ mod tests {
         Circles::read("src", &sources).violations()
     }
 
-    fn strict_violations(files: &[(&str, &str)]) -> Vec<String> {
-        let sources: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
-        Circles::read_strictly("src", &sources).violations()
-    }
-
     #[test]
     fn a_circle_is_found_through_groups_inline_paths_and_names_that_are_handed_on() {
         let circles = [
@@ -335,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn read_strictly_also_what_is_declared_the_root_and_methods_of_one_type_are_used() {
+    fn what_is_declared_the_root_and_methods_of_one_type_are_used_as_well() {
         let circles = [
             (vec![("src/a.rs", "mod b;\nfn f() { b::g() }"), ("src/a/b.rs", "use crate::a::X;")], "a, a::b"),
             (vec![("src/a.rs", "mod b;\nuse b::{g, h};"), ("src/a/b.rs", "use super::X;")], "a, a::b"),
@@ -356,12 +339,7 @@ mod tests {
             ),
         ];
         for (files, circle) in circles {
-            assert_eq!(
-                strict_violations(&files),
-                [format!("{circle} use each other in a circle")],
-                "{files:?}"
-            );
-            assert_eq!(violations(&files), [""; 0], "{files:?}");
+            assert_eq!(violations(&files), [format!("{circle} use each other in a circle")], "{files:?}");
         }
         for files in [
             [("src/a.rs", "mod b;\npub use b::B;"), ("src/a/b.rs", "use crate::a::A;")],
@@ -375,7 +353,7 @@ mod tests {
                 ("src/b.rs", "use crate::a::f; struct A;\nimpl A {\n fn g(&self) {} }"),
             ],
         ] {
-            assert_eq!(strict_violations(&files), [""; 0], "{files:?}");
+            assert_eq!(violations(&files), [""; 0], "{files:?}");
         }
     }
 }

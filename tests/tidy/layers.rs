@@ -57,7 +57,7 @@ impl Layers {
 const STRANGERS: &[&str] = &["directory", "membership", "session"];
 
 /// Modules that do not use one to their left either: what links carry is not known to them.
-const APART: &[(&str, &str)] = &[("mesh", "directory"), ("mesh", "replica")];
+const APART: &[(&str, &str)] = &[("mesh", "directory"), ("mesh", "replica"), ("mesh", "section")];
 
 /// The modules that a crate page declares.
 pub(crate) fn modules(product: &str) -> Vec<String> {
