@@ -21,4 +21,4 @@ pub(crate) use node::{Launch, Node};
 pub(crate) use plain::Plain;
 pub(crate) use process::{Process, Streams, pushmesh};
 pub(crate) use raw::Frame;
-pub(crate) use wait::{SLACK, alone, eventually, same, within};
+pub(crate) use wait::{SLACK, alone, eventually, same, the_next_millisecond, within};

@@ -4,7 +4,6 @@
 //! agree on the standard.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::process::pushmesh;
+use super::wait::unix_time;
 
 /// Files as an operator makes them, with `pushmesh keygen`.
 pub(crate) struct Keys {
@@ -120,8 +120,6 @@ fn sign(header: &Value, claims: &Value, signature: impl FnOnce(&[u8]) -> Vec<u8>
 }
 
 /// Unix seconds.
-#[allow(clippy::disallowed_methods, reason = "a token names a wall-clock time, and no simulation runs here")]
 pub(crate) fn now_unix() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.expect("the clock is past 1970").as_secs()
+    unix_time().as_secs()
 }

@@ -1,9 +1,10 @@
 //! Waiting for a condition, never for a time to pass.
 
 use std::fmt::Debug;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take that a test does not bound by itself. Guess: far above what a loaded
@@ -40,6 +41,20 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 /// For [`eventually`]: `found` once it is what was expected.
 pub(crate) fn same<T: PartialEq + Debug>(found: T, expected: T) -> Result<T, String> {
     if found == expected { Ok(found) } else { Err(format!("found {found:?}, expected {expected:?}")) }
+}
+
+/// Waits until the clock of this machine, which all its nodes read, shows a later millisecond.
+pub(crate) async fn the_next_millisecond() {
+    let before = unix_time().as_millis();
+    while unix_time().as_millis() <= before {
+        yield_now().await;
+    }
+}
+
+/// What the clock of this machine shows.
+#[allow(clippy::disallowed_methods, reason = "real nodes read this clock, and no simulation runs here")]
+pub(super) fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970")
 }
 
 /// Keeps tests that load the machine, or that measure time, from each other. The others may still
