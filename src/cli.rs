@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn a_cause_that_is_quoted_already_is_not_told_twice() {
         let error =
-            anyhow::anyhow!("no such file").context("can not read a.toml: no such file").context("no start");
-        assert_eq!(told(&error), "no start: can not read a.toml: no such file");
+            anyhow::anyhow!("no such file").context("cannot read a.toml: no such file").context("no start");
+        assert_eq!(told(&error), "no start: cannot read a.toml: no such file");
     }
 
     #[test]

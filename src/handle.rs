@@ -62,7 +62,7 @@ pub enum BroadcastError {
     Stopped(#[from] Stopped),
 }
 
-/// A node can not tell what there is in its cluster, because it does not know its [`Knowledge::Whole`].
+/// A node cannot tell what there is in its cluster, because it does not know its [`Knowledge::Whole`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotKnown {
     /// It has not joined yet.
@@ -71,7 +71,7 @@ pub enum NotKnown {
     )]
     NotReady,
     /// It reaches no other node.
-    #[error("this node reaches no other node of the cluster, so it can not know: ask another one")]
+    #[error("this node reaches no other node of the cluster, so it cannot know: ask another one")]
     Isolated,
     /// It has stopped.
     #[error(transparent)]

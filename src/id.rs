@@ -1,7 +1,7 @@
 //! Names and numbers with a meaning: every identifier of the system as its own type.
 //!
 //! Text identifiers are validated when they enter (a flag, a URL, a token, a frame from a peer)
-//! and are cheap to clone afterwards. Numbers are newtypes, so that a version can not be passed
+//! and are cheap to clone afterwards. Numbers are newtypes, so that a version cannot be passed
 //! where an incarnation is meant. Nothing here does I/O, reads a clock or draws entropy.
 
 use std::borrow::Borrow;

@@ -72,7 +72,7 @@
 //! | pushing, broadcasting, disconnecting, who is connected | [`NodeHandle`] |
 //! | what became of a push at each session | [`PushReport`], [`Outcome`]; [`Knowledge`] where nobody was found |
 //! | letting clients in, hearing them and their end | [`Handler`] |
-//! | a node that can not go on | [`Node::failed`] |
+//! | a node that cannot go on | [`Node::failed`] |
 //! | bounds, and what happens at each | [`limits`] |
 //!
 //! The node serves the HTTP API and its metrics beside the WebSocket, and logs by `tracing`. Run it on tokio's

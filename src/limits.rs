@@ -293,7 +293,7 @@ pub const SUSPICION_MIN: Duration = DIAL_TIMEOUT;
 /// last packets of links differ by one keep-alive, and the ticks that notice it by one tick.
 pub const SELF_DOUBT_WINDOW: Duration = Duration::from_secs(2);
 /// Peers that have to turn suspect together before a node doubts itself. Source: one peer and this
-/// node can not tell which of them is the sick one.
+/// node cannot tell which of them is the sick one.
 pub const SELF_DOUBT_PEERS_MIN: usize = 2;
 /// How many times as long [`DEAD_AFTER`] is for a node that doubts itself. Source: design.
 pub const SELF_DOUBT_STRETCH: u32 = 3;
@@ -336,7 +336,7 @@ pub const DRAIN_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// The longest of all timers that somebody may set: a year. Guess: anything above is a mistake, and far
 /// below it moments overflow.
 pub const TIMER_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// Bound of the stop of a node that can not go on. Source: clients learn of it within a round trip, and
+/// Bound of the stop of a node that cannot go on. Source: clients learn of it within a round trip, and
 /// what is wrong must not last.
 pub const FAULT_DRAIN: Duration = Duration::from_secs(1);
 /// A node whose watch over the members has not run for this long is not alive. Source: 25 of its rounds;

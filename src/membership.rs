@@ -3,7 +3,7 @@
 //! Two sources are put together. chitchat spreads a small advert of each node by gossip and says,
 //! with a phi-accrual failure detector, whose heartbeats still arrive. The mesh says which direct
 //! links work. The [`overlay`] makes one state per member of both, by a pure state machine, and
-//! that state is local: it is never replicated, because "I can not reach it" is true for one node
+//! that state is local: it is never replicated, because "I cannot reach it" is true for one node
 //! and not for another.
 //!
 //! ```text

@@ -22,7 +22,7 @@ use label::{
 };
 
 /// Writes the struct of all metrics and its constructor from one table, so that a metric's name,
-/// labels, help text and field can not drift apart.
+/// labels, help text and field cannot drift apart.
 macro_rules! metrics {
     ($($field:ident: $kind:ident($name:literal $(, $label:literal, $values:ident)?), $help:literal;)*) => {
         /// All metrics of a node.

@@ -93,7 +93,7 @@ impl Node {
         let _ = self.shared.phase.subscribe().wait_for(|phase| *phase != Phase::Joining).await;
     }
 
-    /// Waits until the node can not go on, and says why. Call [`Node::shutdown`] then: it takes a second at
+    /// Waits until the node cannot go on, and says why. Call [`Node::shutdown`] then: it takes a second at
     /// most, and its clients learn that they have to go elsewhere. A node that is merely shut down never
     /// gets here. One that is superseded keeps the later incarnation in its data directory, if it has one.
     pub async fn failed(&self) -> Fault {

@@ -145,7 +145,7 @@ pub enum Outcome {
     Interrupted,
     /// The owner did not answer within the push timeout: the client may or may not have it.
     Unreachable,
-    /// This node reaches no other one, and can not know whether there is such a session.
+    /// This node reaches no other one, and cannot know whether there is such a session.
     Unknown,
     /// This node has not joined its cluster yet, and does not know whether there is such a session.
     NotReady,

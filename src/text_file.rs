@@ -12,7 +12,7 @@ use crate::limits;
 /// The text of a file.
 ///
 /// # Errors
-/// It can not be read, is longer than [`TEXT_FILE_BYTES_MAX`](limits::TEXT_FILE_BYTES_MAX), or is not UTF-8.
+/// It cannot be read, is longer than [`TEXT_FILE_BYTES_MAX`](limits::TEXT_FILE_BYTES_MAX), or is not UTF-8.
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
     let mut bytes = Vec::new();
     // One more than allowed says that there is more.

@@ -116,7 +116,7 @@ impl ClientToken {
     }
 }
 
-/// A key that tokens can not be checked with.
+/// A key that tokens cannot be checked with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenKeyError {
     /// A public key is of another kind.

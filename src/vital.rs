@@ -1,4 +1,4 @@
-//! What a node can not do without, and who notices that it is gone.
+//! What a node cannot do without, and who notices that it is gone.
 //!
 //! A task that panics takes nothing with it but itself, and the node would go on without it: with
 //! frozen knowledge, or deaf to its clients, and nobody would know. So every task that lives as long as
@@ -91,7 +91,7 @@ impl Vitals {
         &self.0.metrics
     }
 
-    /// The node can not go on. The first fault stands.
+    /// The node cannot go on. The first fault stands.
     pub(crate) fn fail(&self, fault: Fault) {
         let is_first = self.0.fault.send_if_modified(|known| {
             let is_first = known.is_none();
@@ -101,16 +101,16 @@ impl Vitals {
             is_first
         });
         if is_first {
-            error!(%fault, "this node can not go on");
+            error!(%fault, "this node cannot go on");
         }
     }
 
-    /// Why the node can not go on, if so.
+    /// Why the node cannot go on, if so.
     pub(crate) fn fault(&self) -> Option<Fault> {
         self.0.fault.borrow().clone()
     }
 
-    /// Waits until the node can not go on.
+    /// Waits until the node cannot go on.
     pub(crate) async fn failed(&self) -> Fault {
         let mut fault = self.0.fault.subscribe();
         match fault.wait_for(Option::is_some).await.map(|fault| fault.clone()) {

@@ -1,9 +1,9 @@
 //! The house rules, checked on the text of the repository.
 //!
-//! What the compiler and clippy can not see stands here: which module may use which, what the pure
+//! What the compiler and clippy cannot see stands here: which module may use which, what the pure
 //! files must not touch, how long a file may be, and that the documents name everything that the
 //! code offers. Each rule is a function from text to a list of violations, with a test of its own
-//! that plants one: a check that can not fail checks nothing.
+//! that plants one: a check that cannot fail checks nothing.
 //!
 //! It reads text, not syntax. That is enough to catch a slip, and it is no defence against someone
 //! who wants to get around it.
@@ -169,7 +169,7 @@ fn sources(folders: &[&str]) -> Vec<Source> {
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     let entries =
-        fs::read_dir(folder).unwrap_or_else(|error| panic!("can not list {}: {error}", folder.display()));
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("cannot list {}: {error}", folder.display()));
     for entry in entries {
         let path = entry.expect("a folder that lists can be read").path();
         if path.is_dir() && !path.ends_with("target") {
@@ -185,7 +185,7 @@ fn text(path: &str) -> String {
 }
 
 fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("can not read {}: {error}", path.display()))
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
 }
 
 fn root() -> &'static Path {

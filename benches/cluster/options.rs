@@ -80,10 +80,10 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Says what can not be measured.
+    /// Says what cannot be measured.
     ///
     /// # Errors
-    /// Something can not.
+    /// Something cannot.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let problem = match self {
             Self { nodes, .. } if nodes.contains(&0) => "--nodes: a cluster has at least one",

@@ -102,7 +102,7 @@ impl Cluster {
     /// What each node wrote down so far, in their order.
     ///
     /// # Errors
-    /// A log can not be read.
+    /// A log cannot be read.
     pub(crate) fn stories(&self) -> Result<Vec<Story>, Failure> {
         self.nodes.iter().map(|node| node.log.read()).collect()
     }

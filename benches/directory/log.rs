@@ -38,7 +38,7 @@ impl Log {
     /// An empty log of this name.
     ///
     /// # Errors
-    /// The file can not be made.
+    /// The file cannot be made.
     pub(crate) fn create(name: &str) -> Result<(Self, Stdio), Failure> {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("directory");
         fs::create_dir_all(&folder)?;
@@ -50,7 +50,7 @@ impl Log {
     /// What it tells so far.
     ///
     /// # Errors
-    /// The file can not be read.
+    /// The file cannot be read.
     pub(crate) fn read(&self) -> Result<Story, Failure> {
         let text = fs::read_to_string(&self.0)?;
         let mut story = Story::default();

@@ -126,7 +126,7 @@ const RATE: u32 = 1_000;
 const MILLIONS: u64 = 10;
 /// 20 GB with what the bench keeps itself.
 const MILLIONS_MAX: u32 = 200;
-/// Beyond it the ports of one machine run out, and one process can not generate it.
+/// Beyond it the ports of one machine run out, and one process cannot generate it.
 const RATE_MAX: u32 = 10_000;
 const ROUNDS: usize = 5;
 /// The goal speaks of ten minutes.

@@ -65,7 +65,7 @@ impl<T> Jobs<T> {
     /// Nothing runs; `most` may at a time, one for each processor if it is not given.
     ///
     /// # Errors
-    /// The processors can not be counted.
+    /// The processors cannot be counted.
     pub(crate) fn new(most: Option<usize>) -> io::Result<Self> {
         let most = most.map_or_else(|| thread::available_parallelism().map(usize::from), Ok)?.max(1);
         Ok(Self { most, running: Vec::new() })
@@ -84,9 +84,9 @@ impl<T> Jobs<T> {
     /// Starts a run.
     ///
     /// # Errors
-    /// The process can not be started.
+    /// The process cannot be started.
     pub(crate) fn start(&mut self, mark: T, case: &Case) -> anyhow::Result<()> {
-        let child = case.command(&this_program()?).spawn().context("a run can not be started")?;
+        let child = case.command(&this_program()?).spawn().context("a run cannot be started")?;
         self.running.push((mark, Running::new(child)?));
         Ok(())
     }

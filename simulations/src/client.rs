@@ -283,7 +283,7 @@ impl Reader<'_> {
         timeout(SEND_TIMEOUT, ready).await.is_ok_and(|ready| ready.is_ok())
     }
 
-    /// Sends a frame; a client that can not at once leaves it.
+    /// Sends a frame; a client that cannot at once leaves it.
     async fn send(&mut self, frame: Message) {
         // A socket that is broken says so when it is read next.
         let _ = timeout(SEND_TIMEOUT, self.socket.send(frame)).await;

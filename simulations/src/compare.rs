@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 /// Compares seeds until one has two traces.
 ///
 /// # Errors
-/// A process can not be started, or ends without a verdict.
+/// A process cannot be started, or ends without a verdict.
 pub(crate) fn compare(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let this = this_program()?;
     let other = arguments.against.as_deref().unwrap_or(&this);
@@ -119,7 +119,7 @@ struct Traced {
 
 impl Traced {
     fn start(mut command: Command) -> anyhow::Result<Self> {
-        let mut child = command.args(["--trace", STDOUT]).spawn().context("a run can not be started")?;
+        let mut child = command.args(["--trace", STDOUT]).spawn().context("a run cannot be started")?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let lines = BufReader::new(stdout.expect("the command has a pipe"));
         Ok(Self { child, lines, stderr: stderr.map(Reader::new).transpose()? })

@@ -132,7 +132,7 @@ impl Coverage {
             Event::Enveloped { .. } => self.count("client: received an envelope", 1),
             Event::Stalled { .. } => self.count("client: stops to read", 1),
             Event::Heard { .. } => self.count("client: message heard", 1),
-            Event::Failed { .. } => self.count("node: can not go on", 1),
+            Event::Failed { .. } => self.count("node: cannot go on", 1),
             Event::BeginsAgain { .. } => self.count("node: begins again", 1),
             _ => {}
         }

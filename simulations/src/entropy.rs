@@ -56,7 +56,7 @@ pub(crate) fn self_test() -> Result<(), String> {
     let (first, again, other) = (drawn(1)?, drawn(1)?, drawn(2)?);
     if first != again || first.iter().zip(&other).any(|(first, other)| first == other) {
         return Err(format!(
-            "the interposition of getrandom is not in effect, so that runs can not be repeated: one seed drew \
+            "the interposition of getrandom is not in effect, so that runs cannot be repeated: one seed drew \
              {first:?} and {again:?}, another one {other:?}"
         ));
     }

@@ -48,7 +48,7 @@ pub(crate) enum Event {
         /// Which one.
         node: NodeIndex,
     },
-    /// A node says that it can not go on.
+    /// A node says that it cannot go on.
     Failed {
         /// Which one.
         node: NodeIndex,

@@ -152,7 +152,7 @@ impl Hosts {
         None
     }
 
-    /// Pushes as commanded, until the node has to stop, or can not go on, and all is answered. Gives the configuration
+    /// Pushes as commanded, until the node has to stop, or cannot go on, and all is answered. Gives the configuration
     /// of the next boot, if the process begins again in place.
     async fn serve(
         &self,

@@ -28,7 +28,7 @@ impl Progress {
         (self.last, self.shown) = (wall_clock(), true);
         let mut stderr = std::io::stderr().lock();
         let (begin, end) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        // A line that can not be shown is not worth an error.
+        // A line that cannot be shown is not worth an error.
         let _ = write!(stderr, "{begin}{}{end}", line()).and_then(|()| stderr.flush());
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 /// Runs them all, and says the story of each.
 ///
 /// # Errors
-/// The list can not be read, has nothing of that name, or a process can not be started.
+/// The list cannot be read, has nothing of that name, or a process cannot be started.
 pub(crate) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runs = chosen(LIST, &arguments.which)?;
     let (fast, full): (Vec<_>, Vec<_>) = runs.iter().partition(|run| run.level == Level::Fast);

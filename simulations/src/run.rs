@@ -66,7 +66,7 @@ pub(crate) struct Outcome {
 /// Runs a seed in a thread of its own.
 ///
 /// # Errors
-/// The trace can not be written, or there is no thread.
+/// The trace cannot be written, or there is no thread.
 pub(crate) fn run(options: Options) -> anyhow::Result<Outcome> {
     let thread = thread::Builder::new().name("run".to_owned()).stack_size(STACK_BYTES);
     let thread = thread.spawn(move || {

@@ -135,7 +135,7 @@ const TCP_SEGMENTS: usize = 1_024;
 /// The same where slow clients are to be met. Turmoil has the same number for connections that wait to
 /// be accepted, and panics beyond it.
 const TCP_SEGMENTS_SMALL: usize = 64;
-/// The largest run whose clients can not all wait at one node. Arithmetic: as many as wait at most.
+/// The largest run whose clients cannot all wait at one node. Arithmetic: as many as wait at most.
 const CLIENTS_OF_SMALL_WINDOWS_MAX: usize = TCP_SEGMENTS_SMALL;
 
 #[cfg(test)]

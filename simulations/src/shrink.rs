@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 /// Makes a failing run small, and says what is left of it.
 ///
 /// # Errors
-/// A process can not be started, or the run does not repeat itself.
+/// A process cannot be started, or the run does not repeat itself.
 pub(crate) fn shrink(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let until = wall_clock() + Duration::from_secs(60 * arguments.minutes);
     let plan = Plan::draw(arguments.case.seed, arguments.case.size);
@@ -42,7 +42,7 @@ pub(crate) fn shrink(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         println!("seed {} does not fail: there is nothing to make small", arguments.case.seed);
         return Ok(ExitCode::FAILURE);
     };
-    // What is planned for later can not have to do with it. What ails comes when the faults end.
+    // What is planned for later cannot have to do with it. What ails comes when the faults end.
     let last_ms = failure.at_ms.min(plan.faults_end_ms);
     let planned = plan.numbered().filter(|(number, ..)| arguments.case.steps.contains(*number));
     let early: Vec<_> =

@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 /// Runs seeds until one fails or all are done, then says what was met.
 ///
 /// # Errors
-/// A process can not be started.
+/// A process cannot be started.
 pub(crate) fn swarm(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut swarm = Swarm::new(arguments)?;
     let mut jobs = Jobs::new(arguments.jobs)?;

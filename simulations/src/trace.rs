@@ -36,7 +36,7 @@ impl Trace {
         self.hasher.write_u8(b'\n');
         self.lines += 1;
         if let Some(file) = &mut self.file {
-            // A trace that can not be written shows at its end, where it is flushed.
+            // A trace that cannot be written shows at its end, where it is flushed.
             let _ = writeln!(file, "{line}");
         }
         if !is_packet {

@@ -43,7 +43,7 @@ impl ApiClient {
         let key = match &args.api_key_file {
             Some(path) => {
                 let text = text_file::read(path)
-                    .with_context(|| format!("--api-key-file: can not read {}", path.display()))?;
+                    .with_context(|| format!("--api-key-file: cannot read {}", path.display()))?;
                 let key = first_key(&text)
                     .with_context(|| format!("--api-key-file: {} holds no key", path.display()))?;
                 Some(Secret::new(key))

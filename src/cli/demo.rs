@@ -53,7 +53,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     print_line(format!("\nAll {} pushes were delivered and seen by their client.", story.delivered))?;
     if !args.exit {
         story.invite()?;
-        tokio::signal::ctrl_c().await.context("can not listen for Ctrl-C")?;
+        tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")?;
         print_line("")?;
     }
     story.cluster.shutdown().await;

@@ -9,12 +9,12 @@ pub(crate) enum Exit {
     Done,
     /// It failed.
     Error,
-    /// It was called in a way that can not work. clap uses the same code.
+    /// It was called in a way that cannot work. clap uses the same code.
     Usage,
     /// There is no session of that user or device.
     NoSession,
-    /// The message is not known to have been written: to a session that there is, or because the node can
-    /// not know whether there is one.
+    /// The message is not known to have been written: to a session that there is, or because the node
+    /// cannot know whether there is one.
     NotDelivered,
 }
 

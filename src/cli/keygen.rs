@@ -91,11 +91,11 @@ fn write_new(path: &Path, key: &str) -> anyhow::Result<()> {
             "{} exists, and overwriting a key would lock out who uses it: move it away or give another --out",
             path.display()
         ),
-        _ => anyhow::Error::new(error).context(format!("can not create {}", path.display())),
+        _ => anyhow::Error::new(error).context(format!("cannot create {}", path.display())),
     })?;
     writeln!(file, "{key}")
         .and_then(|()| file.sync_all())
-        .with_context(|| format!("can not write {}", path.display()))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

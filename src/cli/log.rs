@@ -45,7 +45,7 @@ impl LogFormat {
 /// # Errors
 /// The system gives no thread for it.
 pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    output::start(format.note()).context("the log can not be started")?;
+    output::start(format.note()).context("the log cannot be started")?;
     panic::set_hook(Box::new(log_panic));
     let log = tracing_subscriber::fmt()
         .with_env_filter(chosen(filter, std::env::var("RUST_LOG").ok().as_deref()))
@@ -92,7 +92,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 
 fn now() -> String {
     let mut text = String::new();
-    // Fails only where a text can not be written to memory.
+    // Fails only where a text cannot be written to memory.
     let _ = SystemTime.format_time(&mut Writer::new(&mut text));
     text
 }

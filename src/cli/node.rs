@@ -80,7 +80,7 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Stops a node that can not go on. That takes a second at most, also if a signal arrives meanwhile.
+/// Stops a node that cannot go on. That takes a second at most, also if a signal arrives meanwhile.
 async fn give_up(node: Node, fault: Fault, insist: &Insist) -> anyhow::Result<ExitCode> {
     insist.on(FAULT_DRAIN);
     node.shutdown().await;
@@ -122,7 +122,7 @@ async fn drain(node: Node, mut stop: StopSignals, bound: Duration) -> ExitCode {
 /// A log that reaches the limit of a file's size (`ulimit -f`) is as one whose disk is full: without this
 /// the signal would end the process.
 fn survive_full_files() -> anyhow::Result<()> {
-    signal(SignalKind::from_raw(SIGXFSZ)).map(drop).context("can not listen for SIGXFSZ")
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop).context("cannot listen for SIGXFSZ")
 }
 
 fn warn_about_dev() {

@@ -1,6 +1,6 @@
 //! What the commands say, on stdout and stderr.
 //!
-//! Results go to stdout with [`print_line`], which fails where they can not be written: a script has
+//! Results go to stdout with [`print_line`], which fails where they cannot be written: a script has
 //! to know. What a person should know goes to stderr with [`tell`], which never fails. Commands that
 //! run for long [`start`] a thread for stderr first, because nobody may read it, its disk may be full,
 //! or its reader may be gone: none of that may hold up a node for a moment. What a node says on stdout
@@ -44,7 +44,7 @@ pub(super) fn start(note: Note) -> io::Result<()> {
     Ok(())
 }
 
-/// Says a line on stderr. That it can not be written is no reason to fail.
+/// Says a line on stderr. That it cannot be written is no reason to fail.
 pub(super) fn tell(line: impl Display) {
     to_stderr(format!("{line}\n").as_bytes());
 }
@@ -57,7 +57,7 @@ fn to_stderr(lines: &[u8]) {
     }
 }
 
-/// Says a line of a node on stdout. That it can not be written is no reason to fail.
+/// Says a line of a node on stdout. That it cannot be written is no reason to fail.
 pub(super) fn announce(line: impl Display) {
     let line = format!("{line}\n");
     match STDOUT.get() {
@@ -75,7 +75,7 @@ pub(super) fn print_line(line: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let written = stdout.write_all(line.as_ref()).and_then(|()| stdout.write_all(b"\n"));
     written.and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => ReaderGone.into(),
-        _ => anyhow::Error::new(error).context("can not write to stdout"),
+        _ => anyhow::Error::new(error).context("cannot write to stdout"),
     })
 }
 

@@ -34,7 +34,7 @@ impl Progress {
         }
         self.last = Some(now);
         let mut stderr = std::io::stderr().lock();
-        // A counter that can not be shown is not worth an error.
+        // A counter that cannot be shown is not worth an error.
         let _ = write!(stderr, "\r{} {} …", thousands(count), self.noun).and_then(|()| stderr.flush());
     }
 

@@ -83,6 +83,6 @@ pub(crate) async fn run(args: PushArgs) -> anyhow::Result<Exit> {
 
 fn read_stdin() -> anyhow::Result<Bytes> {
     let mut data = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut data).context("can not read stdin")?;
+    std::io::stdin().lock().read_to_end(&mut data).context("cannot read stdin")?;
     Ok(Bytes::from(data))
 }

@@ -122,7 +122,7 @@ impl Server {
             if refused {
                 NobodyThere { url: self.url.clone() }.into()
             } else if error.is_connect() {
-                anyhow::Error::new(error).context(format!("can not connect to {}", self.url))
+                anyhow::Error::new(error).context(format!("cannot connect to {}", self.url))
             } else {
                 anyhow::Error::new(error).context(format!("no answer from {}", self.url))
             }
@@ -158,7 +158,7 @@ fn tls(args: &ServerArgs) -> anyhow::Result<ClientConfig> {
         Some(path) => {
             let mut roots = RootCertStore::empty();
             let text = text_file::read(path)
-                .with_context(|| format!("--ca-file: can not read {}", path.display()))?;
+                .with_context(|| format!("--ca-file: cannot read {}", path.display()))?;
             let read = |error| anyhow::anyhow!("--ca-file {}: {error}", path.display());
             for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
                 roots

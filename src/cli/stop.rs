@@ -25,8 +25,8 @@ impl StopSignals {
     /// # Errors
     /// The system does not let us listen.
     pub(super) fn listen() -> anyhow::Result<Self> {
-        let terminate = signal(SignalKind::terminate()).context("can not listen for SIGTERM")?;
-        let interrupt = signal(SignalKind::interrupt()).context("can not listen for SIGINT")?;
+        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
         Ok(Self { terminate, interrupt })
     }
 
@@ -61,7 +61,7 @@ impl Insist {
 /// Outside of the node's runtime.
 pub(super) fn insist(bound: Duration) -> anyhow::Result<Insist> {
     let (insist, mut insisted) = watch::channel(None);
-    let runtime = Builder::new_current_thread().enable_all().build().context("can not watch the stop")?;
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot watch the stop")?;
     let mut signals = {
         let _inside = runtime.enter();
         StopSignals::listen()?
@@ -95,7 +95,7 @@ pub(super) fn insist(bound: Duration) -> anyhow::Result<Insist> {
         process::exit(OVERDUE);
     };
     let started: io::Result<_> = thread::Builder::new().name("stop".into()).spawn(watch);
-    started.context("can not watch the stop")?;
+    started.context("cannot watch the stop")?;
     Ok(Insist(insist))
 }
 

@@ -81,7 +81,7 @@ fn sign(args: &TokenArgs, now_ms: u64) -> anyhow::Result<String> {
 }
 
 fn read(flag: &str, path: &Path) -> anyhow::Result<String> {
-    text_file::read(path).with_context(|| format!("--{flag}: can not read {}", path.display()))
+    text_file::read(path).with_context(|| format!("--{flag}: cannot read {}", path.display()))
 }
 
 #[cfg(test)]

@@ -192,7 +192,7 @@ fn check_tuning(tuning: &Tuning) -> Checked {
 fn check_advertised(field: &'static str, addr: Option<SocketAddr>) -> Checked {
     match addr.filter(|addr| addr.ip().is_unspecified() || addr.port() == 0) {
         Some(addr) => {
-            Err(InvalidConfig::new(field, addr, "can not be dialled: give this node's own address and port"))
+            Err(InvalidConfig::new(field, addr, "cannot be dialled: give this node's own address and port"))
         }
         None => Ok(()),
     }
@@ -313,7 +313,7 @@ mod tests {
             ),
             (
                 |c| c.mesh_advertise = Some("0.0.0.0:7400".parse().unwrap()),
-                "mesh_advertise: 0.0.0.0:7400 can not",
+                "mesh_advertise: 0.0.0.0:7400 cannot",
             ),
         ];
         for (change, start) in cases {

@@ -2,7 +2,7 @@
 //!
 //! One struct is the command line (clap), the environment (`PUSHMESH_*`) and the TOML file (serde)
 //! at once, so that the flag `--mesh-listen`, the variable `PUSHMESH_MESH_LISTEN` and the key
-//! `mesh-listen` can not drift apart. Every field is optional here: an absent one lets a lower
+//! `mesh-listen` cannot drift apart. Every field is optional here: an absent one lets a lower
 //! layer speak, and the defaults are those of [`Config`](crate::Config). Shapes (addresses, durations, numbers)
 //! are parsed where they are read, so that a bad one is reported with its flag or its line; ranges
 //! and relations are the business of [`RawConfig::validate`].
@@ -239,7 +239,7 @@ impl RawConfig {
     /// Reads the TOML file at `path`. Its keys are the flags without their dashes.
     ///
     /// # Errors
-    /// The file can not be read, is not TOML, holds a key that does not exist or a value of the
+    /// The file cannot be read, is not TOML, holds a key that does not exist or a value of the
     /// wrong shape; the error names file, line and key.
     pub fn from_toml(path: &Path) -> Result<Self, ConfigError> {
         let text = files::read("config", path)?;

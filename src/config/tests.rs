@@ -286,7 +286,7 @@ fn an_address_that_peers_can_not_dial_is_refused() {
     );
     refused(
         RawConfig { mesh_advertise: any, ..files.production() },
-        "--mesh-advertise: 0.0.0.0:7400 can not be dialled",
+        "--mesh-advertise: 0.0.0.0:7400 cannot be dialled",
         "address and port",
     );
     let raw = RawConfig {
@@ -380,7 +380,7 @@ fn short_secrets_are_refused() {
     let raw = RawConfig { jwt_secret_file: vec![files.write("s", &secret)], ..files.production() };
     refused(raw, "--jwt-secret-file", "holds 31 bytes; a secret has at least 32");
     let raw = RawConfig { jwt_secret_file: vec![PathBuf::from("/nowhere/s")], ..files.production() };
-    refused(raw, "--jwt-secret-file: can not read /nowhere/s", "");
+    refused(raw, "--jwt-secret-file: cannot read /nowhere/s", "");
 }
 
 #[test]

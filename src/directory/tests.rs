@@ -251,7 +251,7 @@ fn the_later_claim_wins_and_only_the_loser_is_told() {
     assert_eq!(a.owner_of(key(1)).as_deref(), Some("b"));
     a.release(key(1), first);
     b.pull(&a, &name("a"), 64);
-    assert_eq!(b.owner_of(key(1)).as_deref(), Some("b"), "the loser can not delete the winner");
+    assert_eq!(b.owner_of(key(1)).as_deref(), Some("b"), "the loser cannot delete the winner");
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl ApiError {
         ErrorBody { code: self.code.into(), message: self.message.clone() }
     }
 
-    /// 400: the request can not be understood.
+    /// 400: the request cannot be understood.
     pub(super) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, message)
     }
@@ -284,7 +284,7 @@ impl ApiError {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::Isolated,
-            "this node reaches no other node of the cluster, so it can not know: ask another node",
+            "this node reaches no other node of the cluster, so it cannot know: ask another node",
         )
         .with_header(header::RETRY_AFTER, "1")
     }

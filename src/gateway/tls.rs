@@ -11,21 +11,21 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::HttpTls;
 
-/// Why https can not be served.
+/// Why https cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpTlsError {
-    /// The certificates can not be read.
+    /// The certificates cannot be read.
     #[error("--tls-cert is not PEM: {0}; it starts with `-----BEGIN CERTIFICATE-----`")]
     Certificate(rustls_pki_types::pem::Error),
     /// There are none.
     #[error("--tls-cert holds no certificate: give the PEM file with the chain, the server's own first")]
     NoCertificate,
-    /// The key can not be read.
+    /// The key cannot be read.
     #[error("--tls-key holds no private key that can be read: {0}; give it as PEM without a password")]
     Key(rustls_pki_types::pem::Error),
     /// The two do not go together, or are of a kind that is not supported.
     #[error(
-        "--tls-cert and --tls-key can not be used together: {0}; is the key the one of the first certificate?"
+        "--tls-cert and --tls-key cannot be used together: {0}; is the key the one of the first certificate?"
     )]
     Pair(rustls::Error),
 }
@@ -80,7 +80,7 @@ mod tests {
         assert!(error("", &key).starts_with("--tls-cert holds no certificate"));
         assert!(error(&cert, "").starts_with("--tls-key holds no private key"));
         assert!(error(&key, &key).starts_with("--tls-cert holds no certificate"));
-        assert!(error(&cert, &other_key).starts_with("--tls-cert and --tls-key can not be used together"));
+        assert!(error(&cert, &other_key).starts_with("--tls-cert and --tls-key cannot be used together"));
         let broken = cert.replace("MII", "!!!");
         assert!(error(&broken, &key).starts_with("--tls-cert is not PEM"), "{}", error(&broken, &key));
     }

@@ -57,7 +57,7 @@ impl Gossip {
     /// Starts the gossip task on `transport`, which is opened exactly once.
     ///
     /// # Errors
-    /// [`GossipError`] when the transport can not be opened. Nothing runs then.
+    /// [`GossipError`] when the transport cannot be opened. Nothing runs then.
     pub(crate) async fn start(config: GossipConfig, transport: &dyn Transport) -> Result<Self, GossipError> {
         let pairs = config.advert.to_pairs();
         let chitchat_config = ChitchatConfig {

@@ -33,7 +33,7 @@ impl IncarnationFile {
     /// The file in `data_dir`; the directory is made when it is not there.
     ///
     /// # Errors
-    /// [`IncarnationError::Io`] when the directory can not be made.
+    /// [`IncarnationError::Io`] when the directory cannot be made.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, IncarnationError> {
         fs::create_dir_all(data_dir).map_err(|source| IncarnationError::Io {
             action: "make",
@@ -46,7 +46,7 @@ impl IncarnationFile {
     /// What the last boot stored; `None` on the first one.
     ///
     /// # Errors
-    /// [`IncarnationError`] when the file can not be read or does not hold a number. Nothing is
+    /// [`IncarnationError`] when the file cannot be read or does not hold a number. Nothing is
     /// changed.
     pub(crate) fn load(&self) -> Result<Option<Incarnation>, IncarnationError> {
         let path = self.path();

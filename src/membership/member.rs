@@ -1,7 +1,7 @@
 //! What is said about a member: its state as seen from here, and its advert as said by itself.
 //!
 //! The advert travels as a few text pairs in chitchat's key-value store. A key that this version
-//! does not know is ignored, so that a newer node can say more; a key that is missing or can not be
+//! does not know is ignored, so that a newer node can say more; a key that is missing or cannot be
 //! read makes the whole advert unreadable, because half an advert would be believed. The keys that
 //! the first version did not have may be missing.
 
@@ -152,7 +152,7 @@ impl Advert {
     /// Reads what a peer says of itself. Keys that are not known are ignored.
     ///
     /// # Errors
-    /// [`AdvertError`] names the first key that is missing or can not be read.
+    /// [`AdvertError`] names the first key that is missing or cannot be read.
     pub(crate) fn from_pairs<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, AdvertError> {
@@ -187,7 +187,7 @@ fn read<T>(
 /// Characters of a garbled value that its error shows. Guess: enough to recognise it in a log.
 const SHOWN_CHARS: usize = 64;
 
-/// Why an advert can not be read. Nothing of it is believed.
+/// Why an advert cannot be read. Nothing of it is believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AdvertError {
     /// A key is not there, because it has not arrived yet or because the peer does not send it.
@@ -200,7 +200,7 @@ pub(crate) enum AdvertError {
     },
     /// A value is not of the kind that its key asks for.
     #[error(
-        "the advert says {value:?} for {key:?}, which this version can not read; \
+        "the advert says {value:?} for {key:?}, which this version cannot read; \
          compare the versions of the nodes"
     )]
     Garbled {
@@ -236,7 +236,7 @@ pub struct GossipView {
     pub live: bool,
     /// Its heartbeat counter, as far as it got here.
     pub heartbeat: u64,
-    /// What it says of itself; `None` until that arrived, or when it can not be read.
+    /// What it says of itself; `None` until that arrived, or when it cannot be read.
     pub advert: Option<Advert>,
 }
 

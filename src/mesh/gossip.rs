@@ -7,7 +7,7 @@
 //! - `send` encodes, hands the bytes to [`GossipSend`], which never blocks, and returns. It reports
 //!   no failure: a message that is lost is repeated by the next round, and whether a peer can be
 //!   reached is the mesh's knowledge and not gossip's.
-//! - `recv` skips what can not be decoded or would do harm, and counts it. When the inbox is closed, because the mesh
+//! - `recv` skips what cannot be decoded or would do harm, and counts it. When the inbox is closed, because the mesh
 //!   stops, it waits for ever instead of failing: the end of gossip is decided by the node alone.
 //!   It is cancel-safe, since the loop drops it each time that something else happens first.
 //!

@@ -258,7 +258,7 @@ pub(crate) enum IdentityError {
     #[error("--hash-key-file or PUSHMESH_HASH_KEY: {0}")]
     HashKey(#[from] HashKeyError),
     /// The node could not make its own key and certificate.
-    #[error("can not make this node's certificate ({0}); try again once the machine has started completely")]
+    #[error("cannot make this node's certificate ({0}); try again once the machine has started completely")]
     Issue(rcgen::Error),
     /// A file does not hold what its flag needs.
     #[error("--{flag} holds no PEM {what}; write it as -----BEGIN ...----- blocks")]
@@ -268,8 +268,8 @@ pub(crate) enum IdentityError {
         /// What it needs.
         what: &'static str,
     },
-    /// The operator's authority can not be used.
-    #[error("--mesh-tls-ca can not be used as an authority ({0}); make it again as an X.509 certificate")]
+    /// The operator's authority cannot be used.
+    #[error("--mesh-tls-ca cannot be used as an authority ({0}); make it again as an X.509 certificate")]
     Authority(webpki::Error),
     /// This node's certificate would be refused by every peer.
     #[error("peers would refuse --mesh-tls-cert: {0}")]
@@ -282,7 +282,7 @@ pub(crate) enum IdentityError {
         /// The URI that it needs.
         uri: String,
     },
-    /// The private key can not be used, or belongs to another certificate.
+    /// The private key cannot be used, or belongs to another certificate.
     #[error(
         "--mesh-tls-key does not fit the first certificate of --mesh-tls-cert ({0}); give the key that it \
          was made with"

@@ -52,7 +52,7 @@ pub enum Answer {
         /// With which stamp.
         stamp: Stamp,
     },
-    /// None: the node can not be reached, or did not answer in time.
+    /// None: the node cannot be reached, or did not answer in time.
     Silent,
 }
 

@@ -13,7 +13,7 @@ fn what_a_clients_own_session_stood_above_does_not_keep_the_client_out() {
     let replica = Arc::new(Replica::new(me, Incarnation(1), hasher, Takeover::RejectNewer, tuning));
     let key = Key { user: UserHash { high: 1, low: 1 }, device: DeviceHash(1) };
     let stamp = Stamp::from_raw;
-    // The claim of an owner that can not let go any more, older than the session whose token is shown.
+    // The claim of an owner that cannot let go any more, older than the session whose token is shown.
     let claim = Claim { stamp: stamp(5), state: ClaimState::Connected };
     let position = Position { incarnation: Incarnation(1), version: 1 };
     let mut arriving = replica.begin(&other, position).unwrap().unwrap();

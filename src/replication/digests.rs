@@ -8,7 +8,7 @@
 //!
 //! A digest is a name, a position and a hash. Equal ones move nothing, and nobody replies to a reply,
 //! so that an idle cluster sends the same few bytes however many sessions it has. What is newer is
-//! pulled only where the direct stream can not bring it: the owner has not been reached for
+//! pulled only where the direct stream cannot bring it: the owner has not been reached for
 //! [`RELAY_AFTER`](limits::RELAY_AFTER). A hash that differs at the same position is an alarm: the
 //! copy is not served any more, and its owner's snapshot replaces it. What a digest asks for is decided in
 //! [`comparing`](crate::replication::comparing).

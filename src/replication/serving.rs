@@ -124,7 +124,7 @@ impl Serving {
                 }
                 // What was written meanwhile; the end has to name a position where nothing is missing.
                 Stage::Mending(at) => match replica.delta_since(owner, at, changes_max) {
-                    // The changes since the beginning are forgotten: this snapshot can not be mended.
+                    // The changes since the beginning are forgotten: this snapshot cannot be mended.
                     None => {
                         self.stage = Stage::Begin;
                         continue;

@@ -14,7 +14,7 @@ use crate::router::frame::{self, Request};
 use crate::vital::Vitals;
 
 /// Passes a request on to the node `to`, and its answer back over the link `from`. What is passed on
-/// names no further hop, so that requests can not circle.
+/// names no further hop, so that requests cannot circle.
 pub(super) fn relay(
     links: &Links,
     vitals: &Vitals,

@@ -192,7 +192,7 @@ impl Requester {
                 }
             };
             match (answer, relayed) {
-                // Nothing was sent on, so that asking another one can not deliver twice.
+                // Nothing was sent on, so that asking another one cannot deliver twice.
                 (Some(Answer::NotRelayed), Some((owner, recipients, errand, others))) => {
                     pending = self.relay(&owner, recipients, &errand, others);
                 }

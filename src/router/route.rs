@@ -93,7 +93,7 @@ pub(crate) enum Follow {
 
 /// What follows from `outcome`, when the directory now shows `visible` as the session's owner.
 pub(crate) fn follow(outcome: Outcome, tried: &Tried<'_>, visible: Option<Owned>) -> Follow {
-    // Only these two say for certain that nothing was written, so that trying again can not
+    // Only these two say for certain that nothing was written, so that trying again cannot
     // deliver twice.
     let hint = match &outcome {
         Outcome::Moved { owner, stamp } => Some((owner.clone(), *stamp)),

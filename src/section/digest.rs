@@ -24,7 +24,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Whether a copy with this digest can not be of the history that the owner tells of with
+    /// Whether a copy with this digest cannot be of the history that the owner tells of with
     /// `owners`: it is ahead of its owner, or it holds something else at the same position.
     #[must_use]
     pub fn contradicts(&self, owners: &Digest) -> bool {

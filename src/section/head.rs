@@ -34,7 +34,7 @@ impl Head {
     /// Whether a copy that stands here has to apply `delta`; `false` when it holds all of it.
     ///
     /// # Errors
-    /// [`MergeError::Incarnation`] and [`MergeError::Gap`]: it can not.
+    /// [`MergeError::Incarnation`] and [`MergeError::Gap`]: it cannot.
     pub(super) fn takes<R: Record>(&self, delta: &Delta<R>) -> Result<bool, MergeError> {
         let held = self.digest.position;
         if delta.incarnation != held.incarnation {

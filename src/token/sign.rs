@@ -57,7 +57,7 @@ pub(crate) enum SignError {
     #[error("not an Ed25519 private key in PKCS#8 PEM: `openssl genpkey -algorithm ed25519` makes one")]
     Key,
     /// The library refuses to sign.
-    #[error("can not sign the token: {problem}")]
+    #[error("cannot sign the token: {problem}")]
     Library {
         /// What it says.
         problem: String,

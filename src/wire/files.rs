@@ -43,7 +43,7 @@ impl OpenFiles {
         if limit.current < limit.maximum
             && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
         {
-            debug!(%error, "the limit of open files can not be raised");
+            debug!(%error, "the limit of open files cannot be raised");
         }
     }
 }
@@ -71,7 +71,7 @@ impl Seldom {
 
 /// Files that are opened besides connections: look-ups of names, the data directory. Guess.
 const ASIDE: usize = 16;
-/// Where it can not be counted. Guess.
+/// Where it cannot be counted. Guess.
 const OPEN_GUESS: usize = 32;
 /// How often the log tells of the same trouble.
 const SELDOM: Duration = Duration::from_secs(60);

@@ -285,7 +285,7 @@ async fn a_node_that_fails_ends_within_seconds_also_when_it_is_told_to_stop_mean
 const SESSIONS: u64 = 20;
 /// The default of `--push-timeout`: the documented bound of a push.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// The documented bound of the stop of a node that can not go on.
+/// The documented bound of the stop of a node that cannot go on.
 const FAULT_DRAIN: Duration = Duration::from_secs(1);
 /// Within which a dead node's sessions are gone: 6.4 s by the arithmetic of
 /// src/membership/overlay/member.rs.

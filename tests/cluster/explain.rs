@@ -26,7 +26,7 @@ async fn every_claim_is_shown_with_what_it_counts_for_and_the_way_of_a_push() {
         assert!(text(route, "why").contains(why), "{answer}");
     }
 
-    // A node that stands still can not release what it claims.
+    // A node that stands still cannot release what it claims.
     two.process.signal("STOP");
     let _second = one.connect("u", Some("d")).await;
     for (node, way) in [(one, "here"), (three, "direct")] {

@@ -81,7 +81,7 @@ async fn a_transfer_coding_that_is_not_known_is_501() {
         let answer = answer(node, &chunked(coding)).await;
         assert_eq!(told(&answer), (501, Some("unsupported_transfer_encoding")), "{coding}");
     }
-    // Where the end of the body can not be known the server refuses by itself, as RFC 9112 demands.
+    // Where the end of the body cannot be known the server refuses by itself, as RFC 9112 demands.
     for coding in ["Transfer-Encoding: gzip\r\n", "Transfer-Encoding: chunked, gzip\r\n"] {
         assert_eq!(told(&answer(node, &chunked(coding)).await).0, 400, "{coding}");
     }

@@ -1,4 +1,4 @@
-//! Whoever does not read what a node says, or can not keep it, does not hold up the node.
+//! Whoever does not read what a node says, or cannot keep it, does not hold up the node.
 
 use std::io::{PipeReader, Read};
 use std::os::fd::OwnedFd;

@@ -1,4 +1,4 @@
-//! Is a user online: what every node says, how sure it is, and what it says when it can not know.
+//! Is a user online: what every node says, how sure it is, and what it says when it cannot know.
 
 use std::time::Duration;
 

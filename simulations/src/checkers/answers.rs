@@ -104,7 +104,7 @@ fn replied(ask: &Ask, status: u16, reply: &Reply) -> Result<(), String> {
         (Ask::Kick(aim), Reply::Kicked(sessions)) => {
             answered(*aim, Way::Http, sessions)?;
             let best = best(sessions);
-            // Without a session the node may be isolated, or still joining: then it can not know.
+            // Without a session the node may be isolated, or still joining: then it cannot know.
             let none = sessions.iter().all(|at| at.outcome == Outcome::NoSession);
             let fits = status == best.0 || (none && status == 503);
             fits.then_some(()).ok_or_else(|| format!("the best outcome is {}", best.1))

@@ -1,5 +1,5 @@
 //! The boots of a run, and those among them that start over under an incarnation that their name has had,
-//! because its clock was set back and nobody was there who knew. What such a boot says can not be told
+//! because its clock was set back and nobody was there who knew. What such a boot says cannot be told
 //! from what the former one said.
 
 use std::collections::BTreeSet;

@@ -6,7 +6,7 @@ use crate::checkers::checker::Checker;
 use crate::event::Event;
 use crate::id::NodeIndex;
 
-/// Watches why nodes say that they can not go on.
+/// Watches why nodes say that they cannot go on.
 #[derive(Default)]
 pub(super) struct Life {
     failed: BTreeMap<NodeIndex, u64>,

@@ -170,7 +170,7 @@ impl Settled {
         wanted.map(|(client, node)| Seat { client: Some(*client), node: self.names[*node].clone() }).collect()
     }
 
-    /// Whether every node that there is was asked; one that was replaced can not be.
+    /// Whether every node that there is was asked; one that was replaced cannot be.
     fn all_asked(&self, silent: &[String]) -> Result<(), String> {
         let left: Vec<_> = silent.iter().filter(|name| self.names.contains(name)).collect();
         same(&left, &Vec::new())

@@ -18,7 +18,7 @@ use crate::id::{NodeIndex, node_name};
 pub(crate) struct Reach {
     /// Since when pairs of boots reach each other.
     since: BTreeMap<(Party, Party, Way), u64>,
-    /// Boots that stop because they can not go on.
+    /// Boots that stop because they cannot go on.
     ending: BTreeSet<NodeIndex>,
     compared: u64,
 }

@@ -56,7 +56,7 @@ struct Sum {
 /// Runs seeds until one fails or all are done, then says what was met.
 ///
 /// # Errors
-/// There is no entropy for a seed, or a thread can not be started.
+/// There is no entropy for a seed, or a thread cannot be started.
 pub(crate) fn fast(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     panics::watch();
     let nodes = arguments.nodes.map(usize::from);

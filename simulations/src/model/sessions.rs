@@ -99,7 +99,7 @@ impl Cluster {
                 }
             }
         }
-        // Who can not be asked is as good as one that does not answer.
+        // Who cannot be asked is as good as one that does not answer.
         for (asked, answer) in at_once {
             self.told(boot, None, Asker::Opening(number), asked, &answer);
         }

@@ -19,7 +19,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
         "fault: wall clock set",
         "fault: restart",
         "fault: restart with an empty disk",
-        "node: can not go on",
+        "node: cannot go on",
         "checked: nodes that reach each other",
     ],
 };

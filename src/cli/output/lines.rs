@@ -60,7 +60,7 @@ impl Lines {
             Arc::new(Shared { state: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new() });
         let pen = Pen { stream, note, lost: 0, torn: false };
         let taken = Arc::clone(&shared);
-        // A thread, because a write to a file or a pipe can not be waited for in any other way. It is a
+        // A thread, because a write to a file or a pipe cannot be waited for in any other way. It is a
         // part of the command line, which no simulation runs.
         thread::Builder::new().name("output".into()).spawn(move || taken.write_all_that_comes(pen))?;
         Ok(Self(shared))

@@ -66,7 +66,7 @@ async fn open(path: &Path) -> anyhow::Result<Body> {
         return Ok(body(tokio::io::stdin()));
     }
     let file = tokio::fs::File::open(path).await;
-    Ok(body(file.with_context(|| format!("--lines: can not open {}", path.display()))?))
+    Ok(body(file.with_context(|| format!("--lines: cannot open {}", path.display()))?))
 }
 
 fn body(reader: impl AsyncRead + Send + 'static) -> Body {

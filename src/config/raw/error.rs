@@ -10,8 +10,8 @@ use crate::id::IdError;
 /// and, with `PUSHMESH_` in front and in capitals, the variable.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file that a flag names can not be read.
-    #[error("--{flag}: can not read {}: {source}", path.display())]
+    /// A file that a flag names cannot be read.
+    #[error("--{flag}: cannot read {}: {source}", path.display())]
     Unreadable {
         /// The flag, without dashes.
         flag: &'static str,

@@ -104,7 +104,7 @@ fn content(flag: &'static str, path: &Path, problem: String) -> ConfigError {
     ConfigError::Content { flag, path: path.to_owned(), problem }
 }
 
-/// A warning and no refusal: orchestrators mount secrets with modes that the operator can not change.
+/// A warning and no refusal: orchestrators mount secrets with modes that the operator cannot change.
 #[cfg(unix)]
 fn warn_if_others_can_read(path: &Path) {
     use std::os::unix::fs::PermissionsExt;

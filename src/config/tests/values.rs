@@ -123,5 +123,5 @@ fn a_path_that_is_given_and_empty_is_refused() {
 #[test]
 fn a_missing_file_names_itself() {
     let message = RawConfig::from_toml(Path::new("/nowhere/node.toml")).unwrap_err().to_string();
-    assert!(message.starts_with("--config: can not read /nowhere/node.toml: "), "{message}");
+    assert!(message.starts_with("--config: cannot read /nowhere/node.toml: "), "{message}");
 }

@@ -40,7 +40,7 @@ impl Contacts {
         counted.map(|node| node.heard_ms).min().unwrap_or_default()
     }
 
-    /// The members whose sessions can not be known now, and those that have not answered.
+    /// The members whose sessions cannot be known now, and those that have not answered.
     pub(super) fn silent(&self, unanswered: BTreeSet<NodeName>) -> BTreeSet<String> {
         let doubted = self.members.values().filter(|node| matches!(node.state.as_str(), "suspect" | "dead"));
         let unheard = unanswered.iter().chain(&self.awaited).map(NodeName::to_string);

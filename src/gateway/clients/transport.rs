@@ -27,7 +27,7 @@ pub(super) trait Transport: Send {
     /// How others than the connection's task write to the client.
     type Direct: AtOnce;
 
-    /// Whether a client answers a probe. Where it can not, it counts as heard when its line has taken all that was
+    /// Whether a client answers a probe. Where it cannot, it counts as heard when its line has taken all that was
     /// queued, which includes the probe.
     const ANSWERS_PROBES: bool;
 
@@ -94,7 +94,7 @@ pub(super) enum End {
     Closed,
     /// The same, in a way that it must not: with this code. The word is for metrics.
     ClosedBadly(u16, ClientError),
-    /// It has sent what can not be read: it is told this code and word.
+    /// It has sent what cannot be read: it is told this code and word.
     Unreadable(u16, ClientError),
     /// It has sent more than a message may have.
     TooBig,

@@ -63,7 +63,7 @@ fn schemas() -> BTreeMap<String, Value> {
     made.chain(errors().map(|(name, schema)| (name.to_owned(), schema))).collect()
 }
 
-/// [`Refused`], of each call that tells more than the error: all of it or nothing, which a derived schema can not say.
+/// [`Refused`], of each call that tells more than the error: all of it or nothing, which a derived schema cannot say.
 fn errors() -> impl Iterator<Item = (&'static str, Value)> {
     let to = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
     let error =

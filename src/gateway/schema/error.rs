@@ -50,7 +50,7 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The request can not be understood.
+    /// The request cannot be understood.
     BadRequest = "bad_request",
     /// The resume token is not one of this user and this cluster.
     BadResume = "bad_resume",
@@ -92,9 +92,9 @@ codes! {
     Overloaded = "overloaded",
     /// The node has failed, or hangs.
     NotAlive = "not_alive",
-    /// The node does not take clients now, or can not know yet.
+    /// The node does not take clients now, or cannot know yet.
     NotReady = "not_ready",
-    /// The node reaches nobody, and can not know.
+    /// The node reaches nobody, and cannot know.
     Isolated = "isolated",
     /// The owner did not answer in time.
     Unreachable = "unreachable",

@@ -24,7 +24,7 @@ pub(super) struct Arrival {
     asks: bool,
     /// It was read to its end.
     ended: bool,
-    /// It is not as HTTP has it, and whatever follows can not be understood.
+    /// It is not as HTTP has it, and whatever follows cannot be understood.
     broken: bool,
 }
 

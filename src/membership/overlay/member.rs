@@ -222,7 +222,7 @@ impl Member {
         };
         self.heartbeat = self.heartbeat.max(view.heartbeat);
         self.addr = view.addr;
-        // An advert that can not be read does not unsay the one before.
+        // An advert that cannot be read does not unsay the one before.
         self.advert = view.advert.or(self.advert.take());
     }
 

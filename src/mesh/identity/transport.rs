@@ -136,7 +136,7 @@ const DATAGRAM_BUFFER_BYTES: usize = 1 << 20;
 
 /// Least time between two stateless resets of a node: an answer for every one of
 /// [`limits::PEERS_MAX`] peers in about a second after a restart. A reset is smaller than the packet
-/// that asked for it, so that it can not amplify.
+/// that asked for it, so that it cannot amplify.
 const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// Bytes of a connection id. Source: quinn's default; 64 random bits do not collide.

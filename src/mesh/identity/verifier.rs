@@ -71,7 +71,7 @@ impl PeerVerifier {
     }
 }
 
-/// Demands both purposes of a node's certificate, because each node dials and is dialled, so that it can not
+/// Demands both purposes of a node's certificate, because each node dials and is dialled, so that it cannot
 /// be had by a certificate that the authority made for something else. An authority on the way to the anchor
 /// may leave them out, and then passes both on; the ready-made rules of webpki allow that for the node too.
 #[derive(Default)]
@@ -181,8 +181,8 @@ impl ClientCertVerifier for PeerVerifier {
 /// Why a certificate proves no node of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RefusedCertificate {
-    /// It can not be parsed.
-    #[error("it can not be read ({0}); make it again as an X.509 version 3 certificate")]
+    /// It cannot be parsed.
+    #[error("it cannot be read ({0}); make it again as an X.509 version 3 certificate")]
     Unreadable(webpki::Error),
     /// It does not lead to a trusted authority, or is not valid for this use or at this time.
     #[error("{}", chain_problem(.0))]

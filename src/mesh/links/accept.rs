@@ -133,7 +133,7 @@ impl Links {
         }
     }
 
-    /// Counts a peer that is a member by its key and can not be linked by its settings, and logs it now and then.
+    /// Counts a peer that is a member by its key and cannot be linked by its settings, and logs it now and then.
     pub(super) fn disagreed(&self, peer: &NodeName, addr: SocketAddr, error: &HandshakeError) {
         let reason =
             if matches!(error, HandshakeError::OtherHashKey) { Refusal::HashKey } else { Refusal::Takeover };

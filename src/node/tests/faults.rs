@@ -236,7 +236,7 @@ async fn a_panic_of_a_fan_out_is_a_fault() {
         frames.push(frame);
     }
     assert!(matches!(frames.last(), Some(Frame::Close(Some(frame))) if u16::from(frame.code) == 1012));
-    drop(client); // What is left of its session can not speak any more.
+    drop(client); // What is left of its session cannot speak any more.
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

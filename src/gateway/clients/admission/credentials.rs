@@ -17,7 +17,7 @@ use crate::token::{ResumeKey, Resumed, TokenVerifier};
 /// What the URL of `/v1/ws` says. Other parameters are the application's and ignored.
 #[derive(Default)]
 pub(in crate::gateway) struct ConnectParams {
-    /// The client's token; for browsers, which can not set headers.
+    /// The client's token; for browsers, which cannot set headers.
     token: Option<String>,
     /// Development: the user.
     user: Option<String>,

@@ -9,7 +9,7 @@ use crate::session::CloseReason;
 pub(super) enum Ending {
     /// We close.
     Close(CloseReason),
-    /// The client sent what its transport can not read: close with this code and word.
+    /// The client sent what its transport cannot read: close with this code and word.
     Fail(u16, ClientError),
     /// The client closed: it is answered.
     Answer,

@@ -160,7 +160,7 @@ impl<T: Transport> Connection<T> {
         self.due.abort = Some(Instant::now() + limits::CLOSE_TIMEOUT);
         if !reason.flushes() {
             // Nobody waits any longer. What is queued still goes out, if the client takes it: the
-            // close can not overtake a message that is half written.
+            // close cannot overtake a message that is half written.
             self.batch.clear();
         }
         ControlFlow::Continue(())

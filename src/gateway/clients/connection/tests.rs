@@ -1,4 +1,4 @@
-//! A connection by a transport that is no WebSocket: lines of text over a pipe, which a client can not answer by itself.
+//! A connection by a transport that is no WebSocket: lines of text over a pipe, which a client cannot answer by itself.
 //! Time is virtual.
 
 use std::io;

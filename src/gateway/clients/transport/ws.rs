@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Whether the client is let in is decided by [`admission`]. A node that is full completes the
-//! handshake and closes with 1013, because a browser can not read the status of a refused one.
+//! handshake and closes with 1013, because a browser cannot read the status of a refused one.
 
 use std::sync::Arc;
 

@@ -229,8 +229,8 @@ fn a_file_of_the_wrong_kind_is_refused_with_its_flag() {
     assert!(refusal(&ca, &cert, &cert).starts_with("--mesh-tls-key holds no PEM private key"));
     assert!(refusal(&ca, &cert, &other_key).starts_with("--mesh-tls-key does not fit the first certificate"));
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    assert!(refusal(garbage, &cert, &key).starts_with("--mesh-tls-ca can not be used as an authority"));
-    assert!(refusal(&ca, garbage, &key).contains("it can not be read"));
+    assert!(refusal(garbage, &cert, &key).starts_with("--mesh-tls-ca cannot be used as an authority"));
+    assert!(refusal(&ca, garbage, &key).contains("it cannot be read"));
 }
 
 #[test]

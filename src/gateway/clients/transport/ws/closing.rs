@@ -29,7 +29,7 @@ pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSo
             return;
         }
     }
-    // Either the closing handshake is complete, or the library gave up over what it can not
+    // Either the closing handshake is complete, or the library gave up over what it cannot
     // read and the client does not know yet that nobody listens.
     drain(socket.get_mut()).await;
 }

@@ -69,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         match self.socket.next().await {
             Some(Ok(frame)) => read(frame),
             Some(Err(error)) => {
-                debug!(%error, "the socket can not be read any more");
+                debug!(%error, "the socket cannot be read any more");
                 Incoming::End(end(&error))
             }
             None => Incoming::End(End::Gone),
