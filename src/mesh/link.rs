@@ -290,6 +290,11 @@ impl Link {
         }
     }
 
+    /// Closes the link, because its peer is forgotten.
+    pub(crate) fn hang_up(&self) {
+        CloseCode::Ended.close(&self.connection);
+    }
+
     /// Closes the link for what the peer has done.
     pub(crate) fn reject(&self, breach: &Breach) {
         if let Some(offence) = breach.offence()

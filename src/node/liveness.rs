@@ -185,6 +185,7 @@ impl Liveness {
         let is_empty = |name: &NodeName| self.replica.len_of(name) == 0;
         let changes = round::judge(&mut state.overlay, views, &linked, is_empty, now);
         let due = state.returned.due(now);
+        let over: Vec<_> = in_use.iter().zip(&linked).filter(|(_, link)| link.is_over(&changes)).collect();
         let complaints = Self::complaints(&mut state);
         let unheard: Vec<_> =
             state.overlay.unheard().map(|member| (member.addr(), member.name().clone())).collect();
@@ -194,6 +195,7 @@ impl Liveness {
         }
         complaints.into_iter().for_each(Complaint::tell);
         silent.into_iter().for_each(|(link, _)| link.abandon());
+        over.into_iter().for_each(|(link, _)| link.hang_up());
         for (addr, name) in unheard {
             links.dial(addr, Some(name));
         }

@@ -10,7 +10,7 @@ use tracing::debug;
 use crate::id::{NodeName, SessionKey, Stamp};
 use crate::key::Key;
 use crate::metrics::label::Task;
-use crate::ownership::{self, Ending, Opening, OpeningEffect as Effect};
+use crate::ownership::{self, Answer, Ending, Opening, OpeningEffect as Effect};
 use crate::replica::{Claimed, Held, Replica};
 use crate::router::Router;
 use crate::session::{CloseReason, Permit, Registry, Replaced, Session};
@@ -75,9 +75,10 @@ impl Router {
                 Some((stamp, displaced, yielded)) => opening.claimed(stamp, displaced, yielded.as_ref()),
                 None => {
                     let (number, answer) = answers.next().await.expect("an opening waits for answers only");
-                    // Each of them gives up at the deadline, in the same tick: which came first says nothing.
-                    let late = Instant::now() >= deadline;
-                    if late { opening.elapsed() } else { opening.answered(number, &answer) }
+                    // Each of them gives up at the deadline, in the same tick: which came first says nothing. An answer
+                    // that came in time counts, however late this task is run.
+                    let over = answer == Answer::Silent && Instant::now() >= deadline;
+                    if over { opening.elapsed() } else { opening.answered(number, &answer) }
                 }
             };
         }
@@ -137,14 +138,11 @@ impl Drop for Lease {
         let ending = self.session.closing().and_then(Ending::closing);
         match (ownership::released_after(ending.as_ref()), Handle::try_current()) {
             (Some(lingers), Ok(runtime)) => {
-                let vitals = self.vitals.clone();
-                runtime.spawn(async move {
-                    let released = async {
-                        sleep(lingers).await;
-                        end.release();
-                    };
-                    let _ = vitals.contained(Task::Linger, released).await; // It is counted.
-                });
+                let released = async move {
+                    sleep(lingers).await;
+                    end.release();
+                };
+                runtime.spawn(self.vitals.contained(Task::Linger, released));
             }
             _ => finally(|| end.release()),
         }
