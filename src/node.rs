@@ -105,18 +105,30 @@ impl Node {
     }
 
     /// The configuration with which the program may start the node again in place, once this one has
-    /// [failed](Node::failed); call it before [`Node::shutdown`]. There is one where a node learns while it joins, before
-    /// it had a client, that a later boot of its name is known: the peers that it asked when it started did not remember
-    /// it. The next boot takes an incarnation above that one, and the same addresses, which are free soon after the
-    /// shutdown. A process gets this three times at most: two of one name would raise each other for ever.
+    /// [failed](Node::failed); call it before [`Node::shutdown`]. There is one where a node learns soon after its
+    /// start, while it joins and before it had a client, that a later boot of its name is known: the peers that it asked
+    /// when it started did not remember it. The next boot takes an incarnation above that one, and the same ports, which
+    /// are free soon after the shutdown. A process gets this three times at most: two of one name would raise each other
+    /// for ever. One that has joined for longer than the [`join_timeout`](crate::config::TimersConfig::join_timeout) gets
+    /// none: the later boot is a process that was started since.
     #[must_use]
     pub fn again(&self) -> Option<Config> {
         let Some(Fault::Superseded { known }) = self.shared.vitals.fault() else { return None };
-        // A fault keeps a node that joins from becoming ready, and only a ready one lets clients in.
-        if *self.shared.phase.borrow() != Phase::Joining {
+        if self.shared.liveness.now() > self.shared.config.timers.join_timeout {
             return None;
         }
         let again = self.shared.config.again.next(known)?;
+        // Only a node that is ready lets clients in, and from here on this one does not become it.
+        let has_joined = !self.shared.phase.send_if_modified(|phase| {
+            let joins = *phase == Phase::Joining;
+            if joins {
+                *phase = Phase::Draining;
+            }
+            joins
+        });
+        if has_joined {
+            return None;
+        }
         let incarnation = self.shared.incarnation;
         warn!(
             %incarnation, %known, times = again.times(),

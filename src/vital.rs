@@ -17,7 +17,7 @@ use std::thread;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::id::Incarnation;
 use crate::limits;
@@ -100,8 +100,11 @@ impl Vitals {
             }
             is_first
         });
-        if is_first {
-            error!(%fault, "this node cannot go on");
+        match fault {
+            _ if !is_first => {}
+            // A node that joins may begin again above it.
+            Fault::Superseded { known } => warn!(%known, "a later boot of this node's name is known"),
+            fault => error!(%fault, "this node cannot go on"),
         }
     }
 
@@ -148,14 +151,18 @@ impl Vitals {
     ///
     /// # Errors
     /// [`Panicked`].
-    pub(crate) async fn contained<T>(
+    pub(crate) fn contained<F: Future>(
         &self,
         task: Task,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Panicked> {
-        AssertUnwindSafe(work).catch_unwind().await.map_err(|payload| {
-            self.count(task, said(&*payload));
-            Panicked
+        work: F,
+    ) -> impl Future<Output = Result<F::Output, Panicked>> + use<F> {
+        // Not an async block: that would have room for the work twice.
+        let vitals = self.clone();
+        AssertUnwindSafe(work).catch_unwind().map(move |result| {
+            result.map_err(|payload| {
+                vitals.count(task, said(&*payload));
+                Panicked
+            })
         })
     }
 
@@ -268,7 +275,7 @@ mod tests {
             *lock.lock().unwrap() += 1;
             std::panic::panic_any(7)
         };
-        assert_eq!(vitals.contained::<()>(Task::Link, work).await, Err(Panicked));
+        assert_eq!(vitals.contained(Task::Link, work).await, Err(Panicked));
         assert_eq!(*lock.lock().unwrap_or_else(PoisonError::into_inner), 1);
         assert_eq!(vitals.fault(), None);
         assert!(failed(&metrics, "link"));

@@ -100,7 +100,11 @@ async fn start_again(over: Node, config: Config) -> anyhow::Result<Node> {
         match Wire::bind(config.listen, config.mesh_listen).await {
             // The last tasks of the one before are about to let go of them.
             Err(_) if Instant::now() < until => sleep(ADDRESSES_LOOK).await,
-            bound => break bound?,
+            bound => {
+                break bound.context(
+                    "the boot before this one still holds its addresses: start the process again",
+                )?;
+            }
         }
     };
     Ok(Node::start(config, wire).await?)

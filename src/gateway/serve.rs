@@ -205,7 +205,7 @@ where
         let connection = connection.instrument(debug_span!("connection", %peer));
         // A panic closes the socket and frees the place, as both are the connection's own; the caller of a request
         // that was under way sees that its connection is closed without an answer.
-        tokio::spawn(async move { vitals.contained(Task::Connection, connection).await });
+        tokio::spawn(vitals.contained(Task::Connection, connection));
     }
 
     async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

@@ -89,7 +89,7 @@ pub(super) async fn broadcast(
         report
     };
     if params.wait == Wait::None {
-        go_on(vitals, answer);
+        go_on(&vitals, answer);
         return Ok(accepted(id));
     }
     let answer = BroadcastAnswer::from(answer.await);
@@ -115,7 +115,7 @@ async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> R
     };
     if wait == Wait::None {
         // Somebody has to follow the session if it moved.
-        go_on(vitals, answer);
+        go_on(&vitals, answer);
         return Ok(accepted(id));
     }
     let report = answer.await;
@@ -129,8 +129,8 @@ async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> R
 
 /// Works on after the answer, which nobody waits for. The place among the requests is the work's own, and free again
 /// however that ends.
-fn go_on<T>(vitals: Vitals, work: impl Future<Output = T> + Send + 'static) {
-    tokio::spawn(async move { drop(vitals.contained(Task::Request, work).await) });
+fn go_on<T: Send + 'static>(vitals: &Vitals, work: impl Future<Output = T> + Send + 'static) {
+    tokio::spawn(vitals.contained(Task::Request, work));
 }
 
 fn accepted(id: MessageId) -> Response {

@@ -27,11 +27,13 @@ pub(super) fn spawn<T: Transport>(
     let span = debug_span!(parent: None, "session", key = %admitted.lease.session().names());
     let vitals = gateway.vitals.clone();
     let gateway = Arc::clone(gateway);
+    // Boxed, so that a session has no room for its handshake after that.
+    let opened = Box::pin(opened);
     let session = async move {
         run(&gateway, admitted, opened).await;
         drop(slot);
     };
-    tokio::spawn(async move { vitals.contained(Task::Session, session.instrument(span)).await });
+    tokio::spawn(vitals.contained(Task::Session, session.instrument(span)));
 }
 
 /// Runs the session to its end. Dropping the lease, wherever that happens, releases the key.

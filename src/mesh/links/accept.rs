@@ -32,10 +32,9 @@ impl Links {
             };
             match self.admission.judge(&attempt, Instant::now()) {
                 Verdict::Begin(place) => {
-                    let (vitals, shake) =
-                        (self.vitals.clone(), Arc::clone(&self).shake_hands(incoming, place));
+                    let shake = Arc::clone(&self).shake_hands(incoming, place);
                     // Should it panic, whoever dialled finds the connection closed.
-                    self.tasks.spawn(async move { vitals.contained(Task::Handshake, shake).await });
+                    self.tasks.spawn(self.vitals.contained(Task::Handshake, shake));
                 }
                 Verdict::Validate => {
                     self.metrics.mesh_retries.increment(1);

@@ -82,7 +82,6 @@ fn farewell(
     let response = upgrade.response(dialect);
     let retry_ms = gateway.entropy.between(limits::RETRY_MS.0, limits::RETRY_MS.1);
     let message_bytes_max = gateway.config.limits.max_client_message_bytes;
-    let vitals = gateway.vitals.clone();
     let goodbye = async move {
         if let Ok(mut socket) = upgrade.socket(message_bytes_max).await {
             let close = dialect.close(&CloseReason::TryLater { retry_ms });
@@ -92,7 +91,7 @@ fn farewell(
         }
         drop((place, slot));
     };
-    tokio::spawn(async move { vitals.contained(Task::Connection, goodbye).await });
+    tokio::spawn(gateway.vitals.contained(Task::Connection, goodbye));
     Ok(response)
 }
 
