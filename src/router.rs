@@ -21,7 +21,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::directory::Owned;
-use crate::id::{DeviceId, MessageId, NodeName, SessionKey, UserId};
+use crate::id::{DeviceId, Incarnation, MessageId, NodeName, SessionKey, UserId};
 use crate::key::Key;
 use crate::limits;
 use crate::membership::member::MemberState;
@@ -93,6 +93,12 @@ impl Router {
             metrics: Arc::clone(&parts.metrics),
         };
         Arc::new(Self { parts, requester, next_id: AtomicU64::new(0) })
+    }
+
+    /// Closes the link to that boot of a peer.
+    pub(crate) fn hang_up(&self, peer: &NodeName, incarnation: Incarnation) {
+        let link = self.parts.links.get(peer).filter(|link| link.peer().incarnation == incarnation);
+        link.into_iter().for_each(|link| link.hang_up());
     }
 
     /// Nobody waits any more for what a peer was asked: it may be gone.

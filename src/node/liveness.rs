@@ -185,7 +185,6 @@ impl Liveness {
         let is_empty = |name: &NodeName| self.replica.len_of(name) == 0;
         let changes = round::judge(&mut state.overlay, views, &linked, is_empty, now);
         let due = state.returned.due(now);
-        let over: Vec<_> = in_use.iter().zip(&linked).filter(|(_, link)| link.is_over(&changes)).collect();
         let complaints = Self::complaints(&mut state);
         let unheard: Vec<_> =
             state.overlay.unheard().map(|member| (member.addr(), member.name().clone())).collect();
@@ -195,7 +194,6 @@ impl Liveness {
         }
         complaints.into_iter().for_each(Complaint::tell);
         silent.into_iter().for_each(|(link, _)| link.abandon());
-        over.into_iter().for_each(|(link, _)| link.hang_up());
         for (addr, name) in unheard {
             links.dial(addr, Some(name));
         }
@@ -235,6 +233,7 @@ impl Liveness {
         drop(state);
         if !changes.is_empty() {
             self.supersede(self.replica.adopt());
+            changes.iter().filter(|change| change.forgets()).for_each(|change| self.hang_up(change));
         }
         changes.iter().for_each(|change| self.tell(change));
     }
@@ -262,6 +261,13 @@ impl Liveness {
         // Without a router the node is gone, and its sessions with it.
         if let Some(router) = self.router.upgrade() {
             router.supersede(lost);
+        }
+    }
+
+    /// Closes the link to a member that is forgotten.
+    fn hang_up(&self, Change { name, incarnation, .. }: &Change) {
+        if let Some(router) = self.router.upgrade() {
+            router.hang_up(name, *incarnation);
         }
     }
 

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::id::{Incarnation, NodeName};
-use crate::membership::effect::Effect;
 use crate::membership::member::{AdvertState, GossipView};
 use crate::membership::overlay::{Change, Member, Observation, Overlay};
 
@@ -21,18 +20,6 @@ pub struct LinkInUse {
     pub addr: SocketAddr,
     /// When it was last heard, since this node started. `None`: the same as in the last round.
     pub last_heard: Option<Duration>,
-}
-
-impl LinkInUse {
-    /// Whether the link is of no use any more after these changes: its peer is forgotten, and with it what the link has
-    /// brought. Should the peer come back, a new link brings all of it again.
-    #[must_use]
-    pub fn is_over(&self, changes: &[Change]) -> bool {
-        let mut own = changes.iter().filter(|change| change.name == self.name);
-        own.any(|change| {
-            change.incarnation == self.incarnation && matches!(Effect::of(change.to), Effect::Forget { .. })
-        })
-    }
 }
 
 /// Judges all members at `now`. `is_empty` says whether nothing is held of a member any more.

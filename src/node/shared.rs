@@ -19,7 +19,6 @@ use crate::limits;
 use crate::membership::gossip::Gossip;
 use crate::membership::incarnation::IncarnationFile;
 use crate::membership::member::{Advert, AdvertState, MemberState, bucket};
-use crate::membership::overlay::ForgetError;
 use crate::membership::roster::Roster;
 use crate::mesh::Links;
 use crate::metrics::Metrics;
@@ -77,7 +76,7 @@ impl Shared {
         handler: Arc<dyn Handler>,
         handle: NodeHandle,
     ) -> Arc<Gateway> {
-        let (shared, forgetting) = (Arc::clone(self), Arc::clone(self));
+        let (shared, liveness) = (Arc::clone(self), Arc::clone(&self.liveness));
         Arc::new(Gateway {
             config: Arc::clone(&self.config),
             router: Arc::clone(&self.router),
@@ -94,16 +93,8 @@ impl Shared {
             phase: self.phase.subscribe(),
             vitals: self.vitals.clone(),
             nodes: Box::new(move || shared.nodes()),
-            forget: Box::new(move |name| forgetting.forget(name)),
+            forget: Box::new(move |name| liveness.forget(name)),
         })
-    }
-
-    /// Forgets a member, and with it what its link has brought.
-    fn forget(&self, name: &NodeName) -> Result<Incarnation, ForgetError> {
-        let incarnation = self.liveness.forget(name)?;
-        let link = self.links.get(name).filter(|link| link.peer().incarnation == incarnation);
-        link.into_iter().for_each(|link| link.hang_up());
-        Ok(incarnation)
     }
 
     /// Feeds the overlay, tells gossip how this node is, and notices when it is ready or has to stop.

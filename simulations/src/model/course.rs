@@ -48,6 +48,7 @@ impl Cluster {
             | Event::Welcomed { boot, .. }
             | Event::Retired { boot, .. }
             | Event::Closed { boot, .. }
+            | Event::HangUp { boot, .. }
             | Event::Broken { boot, .. }
             | Event::Resubscribe { boot, .. }
             | Event::Pump { boot, .. }
@@ -107,6 +108,7 @@ impl Cluster {
             Event::Welcomed { from, link, answer, .. } => return self.welcomed(boot, from, link, *answer),
             Event::Retired { link, .. } => self.retired(boot, link),
             Event::Closed { from, link, .. } => self.closed(boot, from, link),
+            Event::HangUp { peer, link, .. } => self.hang_up(boot, peer, link),
             Event::Broken { stream, .. } => self.broken(boot, stream),
             Event::Resubscribe { peer, link, .. } => {
                 if let Some(incarnation) = boot.link_mut(peer, link).map(|link| link.incarnation) {

@@ -34,6 +34,8 @@ pub(super) enum Event {
     Retired { boot: BootId, link: LinkId },
     /// The other end has closed a link.
     Closed { boot: BootId, from: NodeIndex, link: LinkId },
+    /// A boot closes the link to a member that it has forgotten.
+    HangUp { boot: BootId, peer: NodeIndex, link: LinkId },
     /// A message arrives.
     Deliver(Box<Delivery>),
     /// A stream that a boot takes broke.

@@ -22,7 +22,7 @@ use crate::id::NodeIndex;
 use crate::model::boot::{Boot, Dialling, Link};
 use crate::model::cluster::{Cluster, index_of, is_alive};
 use crate::model::due::{Answer, Event, Hello};
-use crate::model::id::LinkId;
+use crate::model::id::{BootId, LinkId};
 use crate::model::members::addr;
 use crate::model::network::RETRANSMISSION;
 
@@ -170,7 +170,7 @@ impl Cluster {
             match old.zip(outcome) {
                 Some((old, Outcome::Closed)) => {
                     self.count("link: a silent one is replaced");
-                    self.close_link(boot, node, &old);
+                    self.close_link(boot, node, (old.id, old.peer));
                 }
                 Some((old, _)) => {
                     self.count("link: one is replaced and retired");
@@ -201,14 +201,14 @@ impl Cluster {
     /// A link was retired long enough ago.
     pub(super) fn retired(&mut self, boot: &mut Boot, link: LinkId) {
         if let Some((peer, link)) = boot.retired.remove(&link) {
-            self.close_link(boot, peer, &link);
+            self.close_link(boot, peer, (link.id, link.peer));
         }
     }
 
     /// Closes a link that is not in use any more, and tells the other end.
-    fn close_link(&mut self, boot: &mut Boot, peer: NodeIndex, link: &Link) {
-        self.end_streams(boot, link.id);
-        let closed = Event::Closed { boot: link.peer, from: boot.node, link: link.id };
+    fn close_link(&mut self, boot: &mut Boot, peer: NodeIndex, (link, other): (LinkId, BootId)) {
+        self.end_streams(boot, link);
+        let closed = Event::Closed { boot: other, from: boot.node, link };
         if self.network.is_open(boot.node, peer) {
             let at = self.now + self.passage();
             self.queue.put(at, closed);
@@ -230,6 +230,16 @@ impl Cluster {
         }
         if boot.retired.remove(&link).is_some() {
             self.end_streams(boot, link);
+        }
+    }
+
+    /// The peer of a link is forgotten.
+    pub(super) fn hang_up(&mut self, boot: &mut Boot, peer: NodeIndex, link: LinkId) {
+        let held = boot.links.get(&peer).filter(|held| held.id == link);
+        if let Some(other) = held.map(|held| held.peer) {
+            self.count("link: its peer is forgotten");
+            self.close_link(boot, peer, (link, other));
+            self.link_down(boot, peer, false);
         }
     }
 

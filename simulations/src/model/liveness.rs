@@ -44,11 +44,7 @@ impl Cluster {
         let is_empty = |name: &NodeName| boot.replica.len_of(name) == 0;
         let changes = judge(&mut boot.overlay, gossip, &links, is_empty, since_start);
         let due = boot.returned.due(since_start);
-        let over = links.iter().filter(|link| link.is_over(&changes)).map(|link| index_of(&link.name));
-        let over: Vec<_> = over.collect();
         self.changed(boot, changes);
-        self.count_all("link: its peer is forgotten", over.len());
-        over.into_iter().for_each(|peer| self.link_down(boot, peer, false));
         for (member, incarnation) in due {
             let lost = boot.replica.prove(&member, incarnation);
             self.supersede(boot, lost);

@@ -6,7 +6,8 @@ use pushmesh::internals::{Change, Observation};
 
 use crate::id::NodeIndex;
 use crate::model::boot::Boot;
-use crate::model::cluster::Cluster;
+use crate::model::cluster::{Cluster, index_of};
+use crate::model::due::Event;
 use crate::model::plan::LARGE_ABOVE;
 
 impl Cluster {
@@ -29,6 +30,11 @@ impl Cluster {
             self.check_change(boot, &change);
             if boot.returned.take_effect(&change, &boot.replica, self.now - boot.since) {
                 self.count("directory: a member is back, its claims unproven");
+            }
+            let peer = index_of(&change.name);
+            let link = boot.links.get(&peer).filter(|link| link.incarnation == change.incarnation);
+            if let Some(link) = link.filter(|_| change.forgets()).map(|link| link.id) {
+                self.queue.put(self.now, Event::HangUp { boot: boot.id, peer, link });
             }
         }
         let lost = boot.replica.adopt();

@@ -1,6 +1,7 @@
 //! What the overlay says when a member changes.
 
 use crate::id::{Incarnation, NodeName};
+use crate::membership::effect::Effect;
 use crate::membership::member::MemberState;
 
 /// A member changed its state.
@@ -14,4 +15,13 @@ pub struct Change {
     pub from: Option<MemberState>,
     /// The state now.
     pub to: MemberState,
+}
+
+impl Change {
+    /// Whether the member is forgotten, and with it all that its link has brought. That link is closed: should the member
+    /// come back, a new one brings everything again.
+    #[must_use]
+    pub fn forgets(&self) -> bool {
+        matches!(Effect::of(self.to), Effect::Forget { .. })
+    }
 }
