@@ -34,11 +34,11 @@ use crate::session::{OutboxLimits, Registry};
 use crate::vital::Vitals;
 use crate::wire::Clock;
 
-mod errand;
 mod fanout;
 pub(crate) mod frame;
 mod lease;
 mod names;
+mod operation;
 mod owner;
 mod questions;
 mod relay;
@@ -48,10 +48,10 @@ mod route;
 mod supersede;
 
 pub(crate) use crate::replica::Held;
-pub(crate) use errand::Errand;
 use frame::Recipients;
 pub(crate) use lease::Lease;
 pub(crate) use names::{Names, Told};
+pub(crate) use operation::Operation;
 pub(crate) use owner::Owner;
 use requester::{Patience, Pending, Requester};
 pub(crate) use requests::Requests;
@@ -131,7 +131,7 @@ impl Router {
         let id = message.id.clone();
         // Before the look-up: what is known only after it was not looked at.
         let knowledge = self.knowledge();
-        let sessions = self.run(target, Errand::Push(Arc::new(message)));
+        let sessions = self.run(target, Operation::Push(Arc::new(message)));
         async move { PushReport { id, sessions: sessions.await, knowledge } }
     }
 
@@ -165,19 +165,19 @@ impl Router {
     ) -> impl Future<Output = PushReport> + Send + 'static {
         let id = self.message(None, Payload::text("")).id;
         let knowledge = self.knowledge();
-        let sessions = self.run(target, Errand::Disconnect);
+        let sessions = self.run(target, Operation::Disconnect);
         async move { PushReport { id, sessions: sessions.await, knowledge } }
     }
 
     fn run(
         self: &Arc<Self>,
         target: Target,
-        errand: Errand,
+        operation: Operation,
     ) -> impl Future<Output = Vec<SessionReport>> + Send + 'static {
         let (target, sessions) = self.find(target);
-        let attempts = self.dispatch(&target, &errand, sessions);
+        let attempts = self.dispatch(&target, &operation, sessions);
         let router = Arc::clone(self);
-        async move { router.settle(target, errand, attempts).await }
+        async move { router.settle(target, operation, attempts).await }
     }
 
     /// The sessions that are meant, as the directory shows them now.
@@ -200,27 +200,32 @@ impl Router {
         }
     }
 
-    /// Sends the errand to each owner once.
+    /// Sends the operation to each owner once.
     fn dispatch(
         &self,
         target: &Sought,
-        errand: &Errand,
+        operation: &Operation,
         sessions: impl IntoIterator<Item = (NodeName, Wanted)>,
     ) -> Vec<Attempt> {
         let plan = route::plan(sessions, limits::SESSIONS_PER_USER_CEILING);
         plan.into_iter()
             .map(|(owner, sessions)| {
-                let pending = self.requester.send(&owner, target.recipients(&sessions), errand);
+                let pending = self.requester.send(&owner, target.recipients(&sessions), operation);
                 Attempt { owner, sessions, pending }
             })
             .collect()
     }
 
     /// Waits for the answers and reports what became of each session.
-    async fn settle(&self, target: Sought, errand: Errand, attempts: Vec<Attempt>) -> Vec<SessionReport> {
+    async fn settle(
+        &self,
+        target: Sought,
+        operation: Operation,
+        attempts: Vec<Attempt>,
+    ) -> Vec<SessionReport> {
         let deadline = Instant::now() + self.parts.push_timeout;
         let patience = Patience::of(attempts.len(), deadline);
-        let follow = |attempt| self.follow(&target, &errand, attempt, patience);
+        let follow = |attempt| self.follow(&target, &operation, attempt, patience);
         let mut attempts = attempts.into_iter();
         let mut reports = match (attempts.next(), attempts.len()) {
             (None, _) => Vec::new(),
@@ -239,7 +244,7 @@ impl Router {
     async fn follow(
         &self,
         target: &Sought,
-        errand: &Errand,
+        operation: &Operation,
         first: Attempt,
         patience: Patience,
     ) -> Vec<SessionReport> {
@@ -265,9 +270,9 @@ impl Router {
             if moved.is_empty() {
                 break;
             }
-            attempts = self.dispatch(target, errand, moved);
+            attempts = self.dispatch(target, operation, moved);
         }
-        if matches!(errand, Errand::Push(_)) {
+        if matches!(operation, Operation::Push(_)) {
             reports.iter().for_each(|report| self.parts.metrics.pushed(&report.outcome));
         }
         reports
@@ -280,7 +285,7 @@ impl Router {
         message: Message,
     ) -> impl Future<Output = BroadcastReport> + Send + 'static {
         let id = message.id.clone();
-        let errand = Errand::Push(Arc::new(message));
+        let operation = Operation::Push(Arc::new(message));
         let members = self.parts.roster.members();
         let others = members
             .iter()
@@ -290,7 +295,7 @@ impl Router {
             .map(|(name, _)| name);
         let asked: Vec<_> = std::iter::once(&self.parts.me)
             .chain(others)
-            .map(|name| (name.clone(), self.requester.send(name, Recipients::All, &errand)))
+            .map(|name| (name.clone(), self.requester.send(name, Recipients::All, &operation)))
             .collect();
         let patience = Patience::of(asked.len(), Instant::now() + self.parts.push_timeout);
         let router = Arc::clone(self);

@@ -72,7 +72,7 @@ pub fn is_asked(state: Option<MemberState>) -> bool {
     matches!(state, Some(MemberState::Alive | MemberState::Unreachable))
 }
 
-/// An answer travels as what became of the errand at the session.
+/// An answer travels as what became of the operation at the session.
 impl From<Answer> for Outcome {
     fn from(answer: Answer) -> Self {
         match answer {

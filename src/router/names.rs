@@ -10,8 +10,8 @@ use crate::id::{NodeName, SessionKey};
 use crate::key::{Key, KeyHasher};
 use crate::limits;
 use crate::receipt::Answer;
-use crate::router::errand::Errand;
 use crate::router::frame::Recipients;
+use crate::router::operation::Operation;
 use crate::router::requester::{Patience, Requester};
 use crate::router::route;
 use crate::section::Packed;
@@ -49,7 +49,7 @@ impl Names {
         let patience = Patience::of(plan.len(), deadline);
         let answers = plan.into_iter().map(|(owner, keys)| async move {
             let recipients = Recipients::Keys(Packed(keys.clone()));
-            let pending = requester.send(&owner, recipients, &Errand::Describe);
+            let pending = requester.send(&owner, recipients, &Operation::Describe);
             let answer = requester.answer(pending, patience).await;
             (owner, keys, answer)
         });

@@ -1,4 +1,4 @@
-//! The owner's side: does errands at the sessions that live here, whoever asks.
+//! The owner's side: performs operations at the sessions that live here, whoever asks.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use crate::ownership::{self, Ending};
 use crate::push::{Outcome, Tally};
 use crate::receipt::{Answer, Reply, gather, gather_named};
 use crate::replica::Replica;
-use crate::router::Errand;
+use crate::router::Operation;
 use crate::router::fanout::Fanout;
 use crate::router::frame::Recipients;
 use crate::session::{CloseReason, Registry, Session};
 use crate::vital::Vitals;
 
-/// Does errands at this node's sessions.
+/// Performs operations at this node's sessions.
 pub(crate) struct Owner {
     me: NodeName,
     registry: Arc<Registry>,
@@ -30,17 +30,17 @@ impl Owner {
         Self { me, registry, replica, fanout }
     }
 
-    /// Does the errand at the recipients. `done` is called once, when the last session has answered,
+    /// Performs the operation at the recipients. `done` is called once, when the last session has answered,
     /// possibly before this returns.
     pub(crate) fn execute(
         &self,
         recipients: &Recipients,
-        errand: &Errand,
+        operation: &Operation,
         done: impl FnOnce(Answer) + Send + 'static,
     ) {
         match recipients {
-            Recipients::All => match errand {
-                Errand::Push(message) => self.fanout.push(message, done),
+            Recipients::All => match operation {
+                Operation::Push(message) => self.fanout.push(message, done),
                 // Nothing else is for everybody.
                 _ => done(Answer::Tally(Tally::default())),
             },
@@ -48,12 +48,12 @@ impl Owner {
                 let key = self.replica.hasher().key(names);
                 for reply in gather(1, done) {
                     match self.registry.get_named(key, names) {
-                        Some(session) => self.serve(&session, errand, reply),
+                        Some(session) => self.serve(&session, operation, reply),
                         None => reply.answer(self.elsewhere(key)),
                     }
                 }
             }
-            Recipients::Devices { user, devices } => self.execute_at(user, devices, errand, done),
+            Recipients::Devices { user, devices } => self.execute_at(user, devices, operation, done),
             Recipients::Keys(keys) => {
                 // One that is closing is as good as gone.
                 let held = |key: &Key| self.registry.get(*key).filter(|held| held.closing().is_none());
@@ -67,7 +67,7 @@ impl Owner {
         &self,
         user: &UserId,
         devices: &[DeviceHash],
-        errand: &Errand,
+        operation: &Operation,
         done: impl FnOnce(Answer) + Send + 'static,
     ) {
         let hash = self.replica.hasher().user(user);
@@ -80,28 +80,28 @@ impl Owner {
         let replies = gather_named(names, done);
         for ((device, session), reply) in devices.iter().zip(sessions).zip(replies) {
             match session {
-                Some(session) => self.serve(&session, errand, reply),
+                Some(session) => self.serve(&session, operation, reply),
                 None => reply.answer(self.elsewhere(Key { user: hash, device: *device })),
             }
         }
     }
 
-    fn serve(&self, session: &Arc<Session>, errand: &Errand, reply: Reply) {
-        match errand {
-            Errand::Push(message) => session.offer(message, reply),
-            Errand::Yield { owner, stamp, rival } => {
+    fn serve(&self, session: &Arc<Session>, operation: &Operation, reply: Reply) {
+        match operation {
+            Operation::Push(message) => session.offer(message, reply),
+            Operation::Yield { owner, stamp, rival } => {
                 reply.answer(self.make_yield(session, owner, *stamp, *rival));
             }
-            Errand::Disconnect => {
+            Operation::Disconnect => {
                 let first = session.close(CloseReason::Kicked);
                 reply.answer(if first { Outcome::Delivered } else { Outcome::NoSession });
             }
-            Errand::Confirm { stamp } => {
+            Operation::Confirm { stamp } => {
                 let held = (session.stamp(), session.closing().is_some());
                 reply.answer(ownership::confirms(held, *stamp).into());
             }
             // Names are asked for by keys.
-            Errand::Describe => reply.answer(Outcome::NoSession),
+            Operation::Describe => reply.answer(Outcome::NoSession),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Questions of ownership on their way: as errands to owners, whose outcomes are the answers.
+//! Questions of ownership on their way: as operations to owners, whose outcomes are the answers.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::id::UserId;
 use crate::ownership::{self, Answer, Ask, Question};
 use crate::push::Outcome;
-use crate::router::Errand;
+use crate::router::Operation;
 use crate::router::frame::Recipients;
 use crate::router::requester::{Patience, Pending, Requester};
 
@@ -23,7 +23,7 @@ impl Requester {
         let Ask { number, owner, question } = ask;
         let pending = if owner == self.me || ownership::is_asked(self.roster.state(&owner)) {
             let devices = vec![question.device()];
-            self.send(&owner, Recipients::Devices { user: user.clone(), devices }, &self.errand(question))
+            self.send(&owner, Recipients::Devices { user: user.clone(), devices }, &self.operation(question))
         } else {
             Pending::Settled(Outcome::Unreachable)
         };
@@ -33,12 +33,12 @@ impl Requester {
         }
     }
 
-    fn errand(&self, question: Question) -> Errand {
+    fn operation(&self, question: Question) -> Operation {
         match question {
             Question::Yield { below, rival, .. } => {
-                Errand::Yield { owner: self.me.clone(), stamp: below, rival }
+                Operation::Yield { owner: self.me.clone(), stamp: below, rival }
             }
-            Question::Confirm { stamp, .. } => Errand::Confirm { stamp },
+            Question::Confirm { stamp, .. } => Operation::Confirm { stamp },
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::metrics::Metrics;
 use crate::metrics::label::{Direction, RelayStep};
 use crate::push::{Outcome, Tally};
 use crate::receipt::Answer;
-use crate::router::errand::Errand;
 use crate::router::frame::{self, Recipients};
+use crate::router::operation::Operation;
 use crate::router::owner::Owner;
 use crate::router::route::{self, Way};
 
@@ -59,7 +59,7 @@ pub(super) struct Relayed {
     asked: Asked,
     owner: NodeName,
     recipients: Recipients,
-    errand: Errand,
+    operation: Operation,
     /// Who may be asked next.
     others: Vec<NodeName>,
 }
@@ -113,26 +113,28 @@ impl Requester {
     }
 
     /// Sends a request on its way to its owner.
-    pub(super) fn send(&self, owner: &NodeName, recipients: Recipients, errand: &Errand) -> Pending {
+    pub(super) fn send(&self, owner: &NodeName, recipients: Recipients, operation: &Operation) -> Pending {
         match self.way(owner) {
             Way::Here => {
                 let (done, answer) = oneshot::channel();
-                self.owner.execute(&recipients, errand, move |answer| {
+                self.owner.execute(&recipients, operation, move |answer| {
                     let _ = done.send(answer); // Whoever asked may have stopped waiting.
                 });
                 Pending::Here(answer)
             }
             // Nobody would read the answer, which is all that a question is for.
-            Way::Direct { awaited: false } if errand.is_question() => Pending::Settled(Outcome::Unreachable),
+            Way::Direct { awaited: false } if operation.is_question() => {
+                Pending::Settled(Outcome::Unreachable)
+            }
             Way::Direct { awaited } => {
                 let link = self.links.get(owner).ok_or(Outcome::Unreachable);
-                match link.and_then(|link| self.request(link, None, recipients, errand)) {
+                match link.and_then(|link| self.request(link, None, recipients, operation)) {
                     Ok(asked) if awaited => Pending::Answer(asked),
                     Ok(_) => Pending::Settled(Outcome::Unreachable),
                     Err(outcome) => Pending::Settled(outcome),
                 }
             }
-            Way::Relay(relays) => self.relay(owner, recipients, errand, relays),
+            Way::Relay(relays) => self.relay(owner, recipients, operation, relays),
             Way::Nowhere => Pending::Settled(Outcome::Unreachable),
         }
     }
@@ -142,17 +144,17 @@ impl Requester {
         &self,
         owner: &NodeName,
         recipients: Recipients,
-        errand: &Errand,
+        operation: &Operation,
         mut relays: Vec<NodeName>,
     ) -> Pending {
         while !relays.is_empty() {
             let Some(link) = self.links.get(&relays.remove(0)) else { continue };
-            return match self.request(link, Some(owner.clone()), recipients.clone(), errand) {
+            return match self.request(link, Some(owner.clone()), recipients.clone(), operation) {
                 Err(outcome) => Pending::Settled(outcome),
                 Ok(asked) => {
                     self.metrics.mesh_relayed.with(RelayStep::Asked).increment(1);
-                    let (owner, errand) = (owner.clone(), errand.clone());
-                    Pending::Relayed(Relayed { asked, owner, recipients, errand, others: relays })
+                    let (owner, operation) = (owner.clone(), operation.clone());
+                    Pending::Relayed(Relayed { asked, owner, recipients, operation, others: relays })
                 }
             };
         }
@@ -164,10 +166,10 @@ impl Requester {
         link: Arc<Link>,
         relay_to: Option<NodeName>,
         recipients: Recipients,
-        errand: &Errand,
+        operation: &Operation,
     ) -> Result<Asked, Outcome> {
         self.metrics.mesh_requests.with(Direction::Sent).increment(1);
-        let sent = frame::request(&link, relay_to, recipients, errand.action(), errand.payload());
+        let sent = frame::request(&link, relay_to, recipients, operation.action(), operation.payload());
         sent.map(|answer| Asked { answer, link, at: Instant::now() }).map_err(|refused| match refused {
             Refused::Closed => Outcome::Unreachable,
             Refused::Overloaded => {
@@ -187,14 +189,14 @@ impl Requester {
                     (timeout_at(patience.deadline, answer).await.ok().and_then(Result::ok), None)
                 }
                 Pending::Answer(asked) => (asked.wait(patience).await, None),
-                Pending::Relayed(Relayed { asked, owner, recipients, errand, others }) => {
-                    (asked.wait(patience).await, Some((owner, recipients, errand, others)))
+                Pending::Relayed(Relayed { asked, owner, recipients, operation, others }) => {
+                    (asked.wait(patience).await, Some((owner, recipients, operation, others)))
                 }
             };
             match (answer, relayed) {
                 // Nothing was sent on, so that asking another one cannot deliver twice.
-                (Some(Answer::NotRelayed), Some((owner, recipients, errand, others))) => {
-                    pending = self.relay(&owner, recipients, &errand, others);
+                (Some(Answer::NotRelayed), Some((owner, recipients, operation, others))) => {
+                    pending = self.relay(&owner, recipients, &operation, others);
                 }
                 (Some(Answer::Overloaded), _) => return Err(Outcome::Overloaded),
                 (Some(answer), _) => return Ok(answer),

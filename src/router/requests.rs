@@ -9,8 +9,8 @@ use crate::id::NodeName;
 use crate::mesh::codec::CodecError;
 use crate::mesh::{Link, Links, RequestHandler};
 use crate::metrics::label::Direction;
-use crate::router::errand::Errand;
 use crate::router::frame::Request;
+use crate::router::operation::Operation;
 use crate::router::owner::Owner;
 use crate::router::relay::relay;
 use crate::vital::Vitals;
@@ -39,7 +39,7 @@ impl RequestHandler for Requests {
             return relay(&links, &self.vitals, self.push_timeout, link, &to, request, payload);
         }
         let (link, seq) = (Arc::clone(link), request.seq);
-        let errand = Errand::received(request.action, payload);
-        self.owner.execute(&request.recipients, &errand, move |answer| link.answer(seq, answer));
+        let operation = Operation::received(request.action, payload);
+        self.owner.execute(&request.recipients, &operation, move |answer| link.answer(seq, answer));
     }
 }

@@ -1,4 +1,4 @@
-//! What is to be done at a session, wherever it lives.
+//! An operation: what is done at a session, wherever it lives.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::id::{NodeName, Stamp};
 use crate::push::{Message, Payload};
 use crate::router::frame::Action;
 
-/// Something to do at one or more sessions.
+/// What is done at one or more sessions.
 #[derive(Debug, Clone)]
-pub(crate) enum Errand {
+pub(crate) enum Operation {
     /// Write a message to the sockets.
     Push(Arc<Message>),
     /// Close the connections.
@@ -34,49 +34,50 @@ pub(crate) enum Errand {
     },
 }
 
-impl Errand {
+impl Operation {
     /// Whether it only asks, and changes nothing where it arrives.
     pub(super) fn is_question(&self) -> bool {
-        matches!(self, Errand::Describe | Errand::Confirm { .. })
+        matches!(self, Operation::Describe | Operation::Confirm { .. })
     }
 
-    /// The errand that a peer asks for.
+    /// The operation that a peer asks for.
     pub(crate) fn received(action: Action, payload: Bytes) -> Self {
         match action {
             Action::Push { id, idempotent, kind } => {
-                Errand::Push(Arc::new(Message::slice(id, idempotent, Payload { kind, bytes: payload })))
+                Operation::Push(Arc::new(Message::slice(id, idempotent, Payload { kind, bytes: payload })))
             }
-            Action::Disconnect => Errand::Disconnect,
-            Action::Yield { owner, stamp, rival } => Errand::Yield { owner, stamp, rival },
-            Action::Describe => Errand::Describe,
-            Action::Confirm { stamp } => Errand::Confirm { stamp },
+            Action::Disconnect => Operation::Disconnect,
+            Action::Yield { owner, stamp, rival } => Operation::Yield { owner, stamp, rival },
+            Action::Describe => Operation::Describe,
+            Action::Confirm { stamp } => Operation::Confirm { stamp },
         }
     }
 
     /// The header that asks a peer for it.
     pub(crate) fn action(&self) -> Action {
         match self {
-            Errand::Push(message) => Action::Push {
+            Operation::Push(message) => Action::Push {
                 id: message.id.clone(),
                 idempotent: message.idempotent,
                 kind: message.payload.kind,
             },
-            Errand::Disconnect => Action::Disconnect,
-            Errand::Yield { owner, stamp, rival } => {
+            Operation::Disconnect => Action::Disconnect,
+            Operation::Yield { owner, stamp, rival } => {
                 Action::Yield { owner: owner.clone(), stamp: *stamp, rival: *rival }
             }
-            Errand::Describe => Action::Describe,
-            Errand::Confirm { stamp } => Action::Confirm { stamp: *stamp },
+            Operation::Describe => Action::Describe,
+            Operation::Confirm { stamp } => Action::Confirm { stamp: *stamp },
         }
     }
 
     /// The payload that travels beside the header.
     pub(crate) fn payload(&self) -> Bytes {
         match self {
-            Errand::Push(message) => message.payload.bytes.clone(),
-            Errand::Disconnect | Errand::Yield { .. } | Errand::Describe | Errand::Confirm { .. } => {
-                Bytes::new()
-            }
+            Operation::Push(message) => message.payload.bytes.clone(),
+            Operation::Disconnect
+            | Operation::Yield { .. }
+            | Operation::Describe
+            | Operation::Confirm { .. } => Bytes::new(),
         }
     }
 }
