@@ -56,7 +56,7 @@ pub(crate) use owner::Owner;
 use requester::{Patience, Pending, Requester};
 pub(crate) use requests::Requests;
 pub(crate) use route::Way;
-use route::{Follow, Tried, Wanted};
+use route::{Destination, Follow, Tried};
 
 /// What a router works with.
 pub(crate) struct RouterParts {
@@ -181,19 +181,20 @@ impl Router {
     }
 
     /// The sessions that are meant, as the directory shows them now.
-    fn find(&self, target: Target) -> (Sought, Vec<(NodeName, Wanted)>) {
+    fn find(&self, target: Target) -> (Sought, Vec<(NodeName, Destination)>) {
         let replica = &self.parts.replica;
-        let wanted = |device, name, owned: Owned| (owned.owner, Wanted { device, name, stamp: owned.stamp });
+        let destination =
+            |device, name, owned: Owned| (owned.owner, Destination { device, name, stamp: owned.stamp });
         match target {
             Target::User(user) => {
                 let sessions = replica.user(&user).into_iter();
-                let sessions = sessions.map(|(key, owned)| wanted(key.device, None, owned)).collect();
+                let sessions = sessions.map(|(key, owned)| destination(key.device, None, owned)).collect();
                 (Sought { user, session: None }, sessions)
             }
             Target::Session(names) => {
                 let key = replica.hasher().key(&names);
                 let found = replica.lookup(key);
-                let sessions = found.map(|owned| wanted(key.device, Some(names.device.clone()), owned));
+                let sessions = found.map(|owned| destination(key.device, Some(names.device.clone()), owned));
                 let user = names.user.clone();
                 (Sought { user, session: Some(names) }, sessions.into_iter().collect())
             }
@@ -205,7 +206,7 @@ impl Router {
         &self,
         target: &Sought,
         operation: &Operation,
-        sessions: impl IntoIterator<Item = (NodeName, Wanted)>,
+        sessions: impl IntoIterator<Item = (NodeName, Destination)>,
     ) -> Vec<Attempt> {
         let plan = route::plan(sessions, limits::SESSIONS_PER_USER_CEILING);
         plan.into_iter()
@@ -254,8 +255,8 @@ impl Router {
             let mut moved = Vec::new();
             for Attempt { owner: tried, sessions, pending } in attempts {
                 let outcomes = self.requester.outcomes(pending, sessions.len(), patience).await;
-                for (wanted, (name, outcome)) in sessions.into_iter().zip(outcomes) {
-                    let Wanted { device, name: known, stamp } = wanted;
+                for (destination, (name, outcome)) in sessions.into_iter().zip(outcomes) {
+                    let Destination { device, name: known, stamp } = destination;
                     let name = name.or(known);
                     let visible = self.parts.replica.lookup_other(Key { user, device }, &tried, stamp);
                     match route::follow(outcome, &Tried { owner: &tried, stamp, hop }, visible) {
@@ -263,7 +264,9 @@ impl Router {
                             let node = (outcome != Outcome::NoSession).then(|| tried.clone());
                             reports.push(SessionReport { device: name, node, outcome });
                         }
-                        Follow::Retry { owner, stamp } => moved.push((owner, Wanted { device, name, stamp })),
+                        Follow::Retry { owner, stamp } => {
+                            moved.push((owner, Destination { device, name, stamp }))
+                        }
                     }
                 }
             }
@@ -325,7 +328,7 @@ fn own_id(prefix: u64, seq: u64) -> MessageId {
 /// One request to one owner, under way.
 struct Attempt {
     owner: NodeName,
-    sessions: Vec<Wanted>,
+    sessions: Vec<Destination>,
     pending: Pending,
 }
 
@@ -337,12 +340,12 @@ struct Sought {
 }
 
 impl Sought {
-    fn recipients(&self, sessions: &[Wanted]) -> Recipients {
+    fn recipients(&self, sessions: &[Destination]) -> Recipients {
         match &self.session {
             Some(names) => Recipients::Session(names.clone()),
             None => Recipients::Devices {
                 user: self.user.clone(),
-                devices: sessions.iter().map(|wanted| wanted.device).collect(),
+                devices: sessions.iter().map(|destination| destination.device).collect(),
             },
         }
     }

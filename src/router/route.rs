@@ -9,9 +9,9 @@ use crate::limits;
 use crate::membership::member::MemberState;
 use crate::push::Outcome;
 
-/// A session that is to be reached.
+/// A session that a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct Destination {
     /// Its device.
     pub(crate) device: DeviceHash,
     /// The name of the device, as far as it is known here.
@@ -20,18 +20,18 @@ pub(crate) struct Wanted {
     pub(crate) stamp: Stamp,
 }
 
-/// Groups what is wanted by owner, so that each node is asked once, or as often as `wanted_max` fits.
+/// Groups destinations by owner, so that each node is asked once, or once for each `destinations_max` of them.
 pub(crate) fn plan<T>(
-    wanted: impl IntoIterator<Item = (NodeName, T)>,
-    wanted_max: usize,
+    destinations: impl IntoIterator<Item = (NodeName, T)>,
+    destinations_max: usize,
 ) -> Vec<(NodeName, Vec<T>)> {
-    let mut wanted = wanted.into_iter();
-    let Some((owner, one)) = wanted.next() else { return Vec::new() };
-    let Some(second) = wanted.next() else { return vec![(owner, vec![one])] };
+    let mut destinations = destinations.into_iter();
+    let Some((owner, one)) = destinations.next() else { return Vec::new() };
+    let Some(second) = destinations.next() else { return vec![(owner, vec![one])] };
     let mut plan: BTreeMap<_, Vec<Vec<T>>> = BTreeMap::new();
-    for (owner, one) in [(owner, one), second].into_iter().chain(wanted) {
+    for (owner, one) in [(owner, one), second].into_iter().chain(destinations) {
         let requests = plan.entry(owner).or_default();
-        match requests.last_mut().filter(|request| request.len() < wanted_max) {
+        match requests.last_mut().filter(|request| request.len() < destinations_max) {
             Some(request) => request.push(one),
             None => requests.push(vec![one]),
         }
@@ -143,14 +143,18 @@ mod tests {
     #[test]
     fn each_owner_is_asked_once() {
         let session = |device, owner| {
-            let wanted = Wanted { device: DeviceHash(device), name: None, stamp: Stamp::from_raw(1) };
-            (name(owner), wanted)
+            let destination =
+                Destination { device: DeviceHash(device), name: None, stamp: Stamp::from_raw(1) };
+            (name(owner), destination)
         };
-        let plan = |wanted_max| {
-            let plan = plan([session(1, "a"), session(2, "b"), session(3, "a")], wanted_max);
-            let devices =
-                |wanted: Vec<Wanted>| wanted.iter().map(|wanted| wanted.device.0).collect::<Vec<_>>();
-            plan.into_iter().map(|(owner, wanted)| (owner.to_string(), devices(wanted))).collect::<Vec<_>>()
+        let plan = |destinations_max| {
+            let plan = plan([session(1, "a"), session(2, "b"), session(3, "a")], destinations_max);
+            let devices = |destinations: Vec<Destination>| {
+                destinations.iter().map(|destination| destination.device.0).collect::<Vec<_>>()
+            };
+            plan.into_iter()
+                .map(|(owner, destinations)| (owner.to_string(), devices(destinations)))
+                .collect::<Vec<_>>()
         };
         assert_eq!(plan(2), [("a".into(), vec![1, 3]), ("b".into(), vec![2])]);
         assert_eq!(plan(1), [("a".into(), vec![1]), ("a".into(), vec![3]), ("b".into(), vec![2])]);
