@@ -55,7 +55,7 @@ pub(crate) use operation::Operation;
 pub(crate) use owner::Owner;
 use requester::{Patience, Pending, Requester};
 pub(crate) use requests::Requests;
-pub(crate) use route::Way;
+pub(crate) use route::Route;
 use route::{Destination, Follow, Tried};
 
 /// What a router works with.
@@ -106,9 +106,9 @@ impl Router {
         self.requester.give_up(peer);
     }
 
-    /// How a request would reach `owner` now.
-    pub(crate) fn way(&self, owner: &NodeName) -> Way {
-        self.requester.way(owner)
+    /// The route that a request to `owner` would take now.
+    pub(crate) fn route(&self, owner: &NodeName) -> Route {
+        self.requester.route(owner)
     }
 
     /// A message with the caller's `id`, which makes it idempotent, or with one of its own.

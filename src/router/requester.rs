@@ -16,7 +16,7 @@ use crate::receipt::Answer;
 use crate::router::frame::{self, Recipients};
 use crate::router::operation::Operation;
 use crate::router::owner::Owner;
-use crate::router::route::{self, Way};
+use crate::router::route::{self, Route};
 
 /// Sends requests to owners, this node among them, and waits for the answers.
 pub(super) struct Requester {
@@ -103,19 +103,19 @@ impl Requester {
         }
     }
 
-    /// How a request would reach `owner` now.
-    pub(super) fn way(&self, owner: &NodeName) -> Way {
+    /// The route that a request to `owner` would take now.
+    pub(super) fn route(&self, owner: &NodeName) -> Route {
         if *owner == self.me {
-            return Way::Here;
+            return Route::Here;
         }
         let linked = self.links.get(owner).is_some();
-        route::way(linked, self.roster.state(owner), || self.roster.relays(owner))
+        route::route(linked, self.roster.state(owner), || self.roster.relays(owner))
     }
 
     /// Sends a request on its way to its owner.
     pub(super) fn send(&self, owner: &NodeName, recipients: Recipients, operation: &Operation) -> Pending {
-        match self.way(owner) {
-            Way::Here => {
+        match self.route(owner) {
+            Route::Here => {
                 let (done, answer) = oneshot::channel();
                 self.owner.execute(&recipients, operation, move |answer| {
                     let _ = done.send(answer); // Whoever asked may have stopped waiting.
@@ -123,10 +123,10 @@ impl Requester {
                 Pending::Here(answer)
             }
             // Nobody would read the answer, which is all that a question is for.
-            Way::Direct { awaited: false } if operation.is_question() => {
+            Route::Direct { awaited: false } if operation.is_question() => {
                 Pending::Settled(Outcome::Unreachable)
             }
-            Way::Direct { awaited } => {
+            Route::Direct { awaited } => {
                 let link = self.links.get(owner).ok_or(Outcome::Unreachable);
                 match link.and_then(|link| self.request(link, None, recipients, operation)) {
                     Ok(asked) if awaited => Pending::Answer(asked),
@@ -134,8 +134,8 @@ impl Requester {
                     Err(outcome) => Pending::Settled(outcome),
                 }
             }
-            Way::Relay(relays) => self.relay(owner, recipients, operation, relays),
-            Way::Nowhere => Pending::Settled(Outcome::Unreachable),
+            Route::Relay(relays) => self.relay(owner, recipients, operation, relays),
+            Route::Nowhere => Pending::Settled(Outcome::Unreachable),
         }
     }
 

@@ -41,9 +41,9 @@ pub(crate) fn plan<T>(
         .collect()
 }
 
-/// How a request reaches a node.
+/// The route of a request: how it reaches a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Route {
     /// It is this node.
     Here,
     /// Over the link.
@@ -57,13 +57,17 @@ pub(crate) enum Way {
     Nowhere,
 }
 
-/// How a request reaches another node that stands in `state` here. `relays` are the peers that may
+/// The route of a request to another node that stands in `state` here. `relays` are the peers that may
 /// have a link to it.
-pub(crate) fn way(linked: bool, state: Option<MemberState>, relays: impl FnOnce() -> Vec<NodeName>) -> Way {
+pub(crate) fn route(
+    linked: bool,
+    state: Option<MemberState>,
+    relays: impl FnOnce() -> Vec<NodeName>,
+) -> Route {
     match (linked, state) {
-        (true, state) => Way::Direct { awaited: state != Some(MemberState::Suspect) },
-        (false, Some(MemberState::Unreachable)) => Way::Relay(relays()),
-        (false, _) => Way::Nowhere,
+        (true, state) => Route::Direct { awaited: state != Some(MemberState::Suspect) },
+        (false, Some(MemberState::Unreachable)) => Route::Relay(relays()),
+        (false, _) => Route::Nowhere,
     }
 }
 
@@ -163,13 +167,13 @@ mod tests {
     #[test]
     fn a_request_takes_the_link_or_one_hop_and_nobody_waits_for_a_suspect() {
         use MemberState::{Alive, Dead, Suspect, Unreachable};
-        let way = |linked, state| way(linked, state, || vec![name("r")]);
-        assert_eq!(way(true, Some(Alive)), Way::Direct { awaited: true });
-        assert_eq!(way(true, None), Way::Direct { awaited: true }, "the link is ahead of the overlay");
-        assert_eq!(way(true, Some(Suspect)), Way::Direct { awaited: false });
-        assert_eq!(way(false, Some(Unreachable)), Way::Relay(vec![name("r")]));
+        let route = |linked, state| route(linked, state, || vec![name("r")]);
+        assert_eq!(route(true, Some(Alive)), Route::Direct { awaited: true });
+        assert_eq!(route(true, None), Route::Direct { awaited: true }, "the link is ahead of the overlay");
+        assert_eq!(route(true, Some(Suspect)), Route::Direct { awaited: false });
+        assert_eq!(route(false, Some(Unreachable)), Route::Relay(vec![name("r")]));
         for gone in [None, Some(Suspect), Some(Dead), Some(Alive)] {
-            assert_eq!(way(false, gone), Way::Nowhere, "{gone:?}");
+            assert_eq!(route(false, gone), Route::Nowhere, "{gone:?}");
         }
     }
 

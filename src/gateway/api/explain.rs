@@ -1,4 +1,4 @@
-//! Why a user is where this node says it is: every row that it holds, and the way that a push would
+//! Why a user is where this node says it is: every row that it holds, and the route that a push would
 //! take.
 
 use axum::Json;
@@ -8,10 +8,10 @@ use super::contact::Contacts;
 use crate::directory::{Known, Standing};
 use crate::gateway::caller::Caller;
 use crate::gateway::parts::Gateway;
-use crate::gateway::schema::{self, Explanation, Route, Row};
+use crate::gateway::schema::{self, Explanation, Row};
 use crate::gateway::url::UserPath;
 use crate::push::Knowledge;
-use crate::router::{Names, Told, Way};
+use crate::router::{Names, Route, Told};
 
 /// `GET /v1/explain/users/{user}`
 pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
@@ -101,26 +101,26 @@ fn why(row: &Known, all: &[Known], told: &Told) -> String {
     }
 }
 
-fn route(gateway: &Gateway, row: &Known, names: &Names) -> Route {
+fn route(gateway: &Gateway, row: &Known, names: &Names) -> schema::Route {
     let node = row.holder.owner.clone();
-    let way = gateway.router.way(&node);
-    let (word, why) = match &way {
-        Way::Here => (schema::Way::Here, "this node holds the connection".to_owned()),
-        Way::Direct { awaited: true } => (schema::Way::Direct, format!("the link to {node} is up")),
-        Way::Direct { awaited: false } => (
+    let route = gateway.router.route(&node);
+    let (word, why) = match &route {
+        Route::Here => (schema::Way::Here, "this node holds the connection".to_owned()),
+        Route::Direct { awaited: true } => (schema::Way::Direct, format!("the link to {node} is up")),
+        Route::Direct { awaited: false } => (
             schema::Way::Direct,
             format!("{node} is suspect: sent, and answered `unreachable` without waiting"),
         ),
-        Way::Relay(_) => {
+        Route::Relay(_) => {
             (schema::Way::Relay, format!("no link to {node}, but gossip hears it: asked over another node"))
         }
-        Way::Nowhere => (
+        Route::Nowhere => (
             schema::Way::Nowhere,
             format!("neither this node nor, as far as it knows, another reaches {node}"),
         ),
     };
-    let relays = if let Way::Relay(relays) = way { relays } else { Vec::new() };
-    Route {
+    let relays = if let Route::Relay(relays) = route { relays } else { Vec::new() };
+    schema::Route {
         device: names.of(&node, row.key).names().map(|names| names.device),
         device_hash: row.key.device.to_string(),
         node,
