@@ -56,7 +56,7 @@ pub(crate) use owner::Owner;
 use requester::{Patience, Pending, Requester};
 pub(crate) use requests::Requests;
 pub(crate) use route::Route;
-use route::{Destination, Follow, Tried};
+use route::{Destination, Follow, Hop};
 
 /// What a router works with.
 pub(crate) struct RouterParts {
@@ -251,17 +251,17 @@ impl Router {
     ) -> Vec<SessionReport> {
         let user = self.parts.replica.hasher().user(&target.user);
         let (mut reports, mut attempts) = (Vec::new(), vec![first]);
-        for hop in 0.. {
+        for number in 0.. {
             let mut moved = Vec::new();
-            for Attempt { owner: tried, sessions, pending } in attempts {
+            for Attempt { owner: asked, sessions, pending } in attempts {
                 let outcomes = self.requester.outcomes(pending, sessions.len(), patience).await;
                 for (destination, (name, outcome)) in sessions.into_iter().zip(outcomes) {
                     let Destination { device, name: known, stamp } = destination;
                     let name = name.or(known);
-                    let visible = self.parts.replica.lookup_other(Key { user, device }, &tried, stamp);
-                    match route::follow(outcome, &Tried { owner: &tried, stamp, hop }, visible) {
+                    let visible = self.parts.replica.lookup_other(Key { user, device }, &asked, stamp);
+                    match route::follow(outcome, &Hop { owner: &asked, stamp, number }, visible) {
                         Follow::Settled(outcome) => {
-                            let node = (outcome != Outcome::NoSession).then(|| tried.clone());
+                            let node = (outcome != Outcome::NoSession).then(|| asked.clone());
                             reports.push(SessionReport { device: name, node, outcome });
                         }
                         Follow::Retry { owner, stamp } => {

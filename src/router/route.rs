@@ -71,14 +71,14 @@ pub(crate) fn route(
     }
 }
 
-/// Who was asked about a session.
-pub(crate) struct Tried<'a> {
+/// A hop of a request that follows its session: an owner that was asked.
+pub(crate) struct Hop<'a> {
     /// The node.
     pub(crate) owner: &'a NodeName,
     /// The stamp that it was believed to own the session with.
     pub(crate) stamp: Stamp,
-    /// How often the session was followed already.
-    pub(crate) hop: u8,
+    /// How many hops came before.
+    pub(crate) number: u8,
 }
 
 /// What follows from an outcome.
@@ -96,7 +96,7 @@ pub(crate) enum Follow {
 }
 
 /// What follows from `outcome`, when the directory now shows `visible` as the session's owner.
-pub(crate) fn follow(outcome: Outcome, tried: &Tried<'_>, visible: Option<Owned>) -> Follow {
+pub(crate) fn follow(outcome: Outcome, hop: &Hop<'_>, visible: Option<Owned>) -> Follow {
     // Only these two say for certain that nothing was written, so that trying again cannot
     // deliver twice.
     let hint = match &outcome {
@@ -104,15 +104,15 @@ pub(crate) fn follow(outcome: Outcome, tried: &Tried<'_>, visible: Option<Owned>
         Outcome::NoSession => None,
         _ => return Follow::Settled(outcome),
     };
-    if tried.hop >= limits::HOPS_MAX {
+    if hop.number >= limits::HOPS_MAX {
         return Follow::Settled(Outcome::NoSession);
     }
     // The directory may know more by now than the node that was asked. Any other claim than the one
     // that was tried is worth a try, also one with a smaller stamp: the tried one may have been
     // released before a node with a slower clock made it. The hops bound it.
-    let tried_is = |owner: &NodeName, stamp: Stamp| owner == tried.owner && stamp == tried.stamp;
-    let visible = visible.filter(|owned| !tried_is(&owned.owner, owned.stamp));
-    match (hint.filter(|(owner, stamp)| !tried_is(owner, *stamp)), visible) {
+    let asked = |owner: &NodeName, stamp: Stamp| owner == hop.owner && stamp == hop.stamp;
+    let visible = visible.filter(|owned| !asked(&owned.owner, owned.stamp));
+    match (hint.filter(|(owner, stamp)| !asked(owner, *stamp)), visible) {
         (Some((owner, stamp)), visible) if visible.as_ref().is_none_or(|owned| owned.stamp < stamp) => {
             Follow::Retry { owner, stamp }
         }
@@ -140,8 +140,8 @@ mod tests {
         Outcome::Moved { owner: name(owner), stamp: Stamp::from_raw(stamp) }
     }
 
-    fn after(outcome: Outcome, hop: u8, visible: Option<Owned>) -> Follow {
-        follow(outcome, &Tried { owner: &name("a"), stamp: Stamp::from_raw(5), hop }, visible)
+    fn after(outcome: Outcome, number: u8, visible: Option<Owned>) -> Follow {
+        follow(outcome, &Hop { owner: &name("a"), stamp: Stamp::from_raw(5), number }, visible)
     }
 
     #[test]
