@@ -175,9 +175,9 @@ impl Router {
         operation: Operation,
     ) -> impl Future<Output = Vec<SessionReport>> + Send + 'static {
         let (target, sessions) = self.find(target);
-        let attempts = self.dispatch(&target, &operation, sessions);
+        let sent = self.dispatch(&target, &operation, sessions);
         let router = Arc::clone(self);
-        async move { router.settle(target, operation, attempts).await }
+        async move { router.settle(target, operation, sent).await }
     }
 
     /// The sessions that are meant, as the directory shows them now.
@@ -207,33 +207,28 @@ impl Router {
         target: &Sought,
         operation: &Operation,
         sessions: impl IntoIterator<Item = (NodeName, Destination)>,
-    ) -> Vec<Attempt> {
+    ) -> Vec<Sent> {
         let plan = route::plan(sessions, limits::SESSIONS_PER_USER_CEILING);
         plan.into_iter()
             .map(|(owner, sessions)| {
                 let pending = self.requester.send(&owner, target.recipients(&sessions), operation);
-                Attempt { owner, sessions, pending }
+                Sent { owner, sessions, pending }
             })
             .collect()
     }
 
     /// Waits for the answers and reports what became of each session.
-    async fn settle(
-        &self,
-        target: Sought,
-        operation: Operation,
-        attempts: Vec<Attempt>,
-    ) -> Vec<SessionReport> {
+    async fn settle(&self, target: Sought, operation: Operation, sent: Vec<Sent>) -> Vec<SessionReport> {
         let deadline = Instant::now() + self.parts.push_timeout;
-        let patience = Patience::of(attempts.len(), deadline);
-        let follow = |attempt| self.follow(&target, &operation, attempt, patience);
-        let mut attempts = attempts.into_iter();
-        let mut reports = match (attempts.next(), attempts.len()) {
+        let patience = Patience::of(sent.len(), deadline);
+        let follow = |sent| self.follow(&target, &operation, sent, patience);
+        let mut sent = sent.into_iter();
+        let mut reports = match (sent.next(), sent.len()) {
             (None, _) => Vec::new(),
             (Some(only), 0) => follow(only).await,
             // Side by side: a session that moved must not wait for an owner that is slow.
             (Some(first), _) => {
-                let all = join_all(std::iter::once(first).chain(attempts).map(follow)).await;
+                let all = join_all(std::iter::once(first).chain(sent).map(follow)).await;
                 all.into_iter().flatten().collect()
             }
         };
@@ -246,14 +241,14 @@ impl Router {
         &self,
         target: &Sought,
         operation: &Operation,
-        first: Attempt,
+        first: Sent,
         patience: Patience,
     ) -> Vec<SessionReport> {
         let user = self.parts.replica.hasher().user(&target.user);
-        let (mut reports, mut attempts) = (Vec::new(), vec![first]);
+        let (mut reports, mut sent) = (Vec::new(), vec![first]);
         for number in 0.. {
             let mut moved = Vec::new();
-            for Attempt { owner: asked, sessions, pending } in attempts {
+            for Sent { owner: asked, sessions, pending } in sent {
                 let outcomes = self.requester.outcomes(pending, sessions.len(), patience).await;
                 for (destination, (name, outcome)) in sessions.into_iter().zip(outcomes) {
                     let Destination { device, name: known, stamp } = destination;
@@ -273,7 +268,7 @@ impl Router {
             if moved.is_empty() {
                 break;
             }
-            attempts = self.dispatch(target, operation, moved);
+            sent = self.dispatch(target, operation, moved);
         }
         if matches!(operation, Operation::Push(_)) {
             reports.iter().for_each(|report| self.parts.metrics.pushed(&report.outcome));
@@ -325,8 +320,8 @@ fn own_id(prefix: u64, seq: u64) -> MessageId {
     MessageId::new(id).expect("hexadecimal digits are a valid message id")
 }
 
-/// One request to one owner, under way.
-struct Attempt {
+/// A request that was sent to an owner, and may not be answered yet.
+struct Sent {
     owner: NodeName,
     sessions: Vec<Destination>,
     pending: Pending,
