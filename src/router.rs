@@ -174,14 +174,14 @@ impl Router {
         target: Target,
         operation: Operation,
     ) -> impl Future<Output = Vec<SessionReport>> + Send + 'static {
-        let (target, sessions) = self.find(target);
-        let sent = self.dispatch(&target, &operation, sessions);
+        let (scope, sessions) = self.find(target);
+        let sent = self.dispatch(&scope, &operation, sessions);
         let router = Arc::clone(self);
-        async move { router.settle(target, operation, sent).await }
+        async move { router.settle(scope, operation, sent).await }
     }
 
     /// The sessions that are meant, as the directory shows them now.
-    fn find(&self, target: Target) -> (Sought, Vec<(NodeName, Destination)>) {
+    fn find(&self, target: Target) -> (Scope, Vec<(NodeName, Destination)>) {
         let replica = &self.parts.replica;
         let destination =
             |device, name, owned: Owned| (owned.owner, Destination { device, name, stamp: owned.stamp });
@@ -189,14 +189,14 @@ impl Router {
             Target::User(user) => {
                 let sessions = replica.user(&user).into_iter();
                 let sessions = sessions.map(|(key, owned)| destination(key.device, None, owned)).collect();
-                (Sought { user, session: None }, sessions)
+                (Scope { user, session: None }, sessions)
             }
             Target::Session(names) => {
                 let key = replica.hasher().key(&names);
                 let found = replica.lookup(key);
                 let sessions = found.map(|owned| destination(key.device, Some(names.device.clone()), owned));
                 let user = names.user.clone();
-                (Sought { user, session: Some(names) }, sessions.into_iter().collect())
+                (Scope { user, session: Some(names) }, sessions.into_iter().collect())
             }
         }
     }
@@ -204,24 +204,24 @@ impl Router {
     /// Sends the operation to each owner once.
     fn dispatch(
         &self,
-        target: &Sought,
+        scope: &Scope,
         operation: &Operation,
         sessions: impl IntoIterator<Item = (NodeName, Destination)>,
     ) -> Vec<Sent> {
         let plan = route::plan(sessions, limits::SESSIONS_PER_USER_CEILING);
         plan.into_iter()
             .map(|(owner, sessions)| {
-                let pending = self.requester.send(&owner, target.recipients(&sessions), operation);
+                let pending = self.requester.send(&owner, scope.recipients(&sessions), operation);
                 Sent { owner, sessions, pending }
             })
             .collect()
     }
 
     /// Waits for the answers and reports what became of each session.
-    async fn settle(&self, target: Sought, operation: Operation, sent: Vec<Sent>) -> Vec<SessionReport> {
+    async fn settle(&self, scope: Scope, operation: Operation, sent: Vec<Sent>) -> Vec<SessionReport> {
         let deadline = Instant::now() + self.parts.push_timeout;
         let patience = Patience::of(sent.len(), deadline);
-        let follow = |sent| self.follow(&target, &operation, sent, patience);
+        let follow = |sent| self.follow(&scope, &operation, sent, patience);
         let mut sent = sent.into_iter();
         let mut reports = match (sent.next(), sent.len()) {
             (None, _) => Vec::new(),
@@ -239,12 +239,12 @@ impl Router {
     /// Waits for one owner's answer, and follows those of its sessions that moved.
     async fn follow(
         &self,
-        target: &Sought,
+        scope: &Scope,
         operation: &Operation,
         first: Sent,
         patience: Patience,
     ) -> Vec<SessionReport> {
-        let user = self.parts.replica.hasher().user(&target.user);
+        let user = self.parts.replica.hasher().user(&scope.user);
         let (mut reports, mut sent) = (Vec::new(), vec![first]);
         for number in 0.. {
             let mut moved = Vec::new();
@@ -268,7 +268,7 @@ impl Router {
             if moved.is_empty() {
                 break;
             }
-            sent = self.dispatch(target, operation, moved);
+            sent = self.dispatch(scope, operation, moved);
         }
         if matches!(operation, Operation::Push(_)) {
             reports.iter().for_each(|report| self.parts.metrics.pushed(&report.outcome));
@@ -327,14 +327,14 @@ struct Sent {
     pending: Pending,
 }
 
-/// Whom a push is for, while its sessions are followed.
-struct Sought {
+/// The scope of an operation: a user, or one session of a user. It stays the same while sessions are followed.
+struct Scope {
     user: UserId,
     /// The one session that is meant, if it is one.
     session: Option<SessionKey>,
 }
 
-impl Sought {
+impl Scope {
     fn recipients(&self, sessions: &[Destination]) -> Recipients {
         match &self.session {
             Some(names) => Recipients::Session(names.clone()),
