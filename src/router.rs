@@ -50,7 +50,7 @@ mod supersede;
 pub(crate) use crate::replica::Held;
 use frame::Recipients;
 pub(crate) use lease::Lease;
-pub(crate) use names::{Names, Told};
+pub(crate) use names::{Names, NamesAnswer};
 pub(crate) use operation::Operation;
 pub(crate) use owner::Owner;
 use requester::{Patience, Pending, Requester};
@@ -153,8 +153,8 @@ impl Router {
         sessions
             .into_iter()
             .map(|(key, owned)| (names.of(&owned.owner, key), owned.owner))
-            .filter(|(told, _)| *told != Told::Gone)
-            .map(|(told, owner)| (told.names().map(|names| names.device), owner))
+            .filter(|(answer, _)| *answer != NamesAnswer::Gone)
+            .map(|(answer, owner)| (answer.names().map(|names| names.device), owner))
             .collect()
     }
 

@@ -24,9 +24,9 @@ pub(crate) struct Names {
     pub(crate) silent: BTreeSet<NodeName>,
 }
 
-/// What the owner of a session says of it.
+/// The answer of a session's owner about its names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum NamesAnswer {
     /// It is there, with these names.
     Here(SessionKey),
     /// It is gone by now.
@@ -73,21 +73,21 @@ impl Names {
     }
 
     /// What `owner` told of the session of `key`.
-    pub(crate) fn of(&self, owner: &NodeName, key: Key) -> Told {
+    pub(crate) fn of(&self, owner: &NodeName, key: Key) -> NamesAnswer {
         match self.told.get(&(owner.clone(), key)) {
-            Some(Some(names)) => Told::Here(names.clone()),
-            Some(None) => Told::Gone,
-            None => Told::Nothing,
+            Some(Some(names)) => NamesAnswer::Here(names.clone()),
+            Some(None) => NamesAnswer::Gone,
+            None => NamesAnswer::Nothing,
         }
     }
 }
 
-impl Told {
+impl NamesAnswer {
     /// The names, where they are known.
     pub(crate) fn names(self) -> Option<SessionKey> {
         match self {
-            Told::Here(names) => Some(names),
-            Told::Gone | Told::Nothing => None,
+            NamesAnswer::Here(names) => Some(names),
+            NamesAnswer::Gone | NamesAnswer::Nothing => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::gateway::parts::Gateway;
 use crate::gateway::schema::{self, Explanation, Row};
 use crate::gateway::url::UserPath;
 use crate::push::Knowledge;
-use crate::router::{Names, Route, Told};
+use crate::router::{Names, NamesAnswer, Route};
 
 /// `GET /v1/explain/users/{user}`
 pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
@@ -46,10 +46,10 @@ fn entry(gateway: &Gateway, row: &Known, all: &[Known], names: &Names, contacts:
         since_ms: node.since_ms,
         heard_ms: node.heard_ms,
     });
-    let told = names.of(&holder.owner, *key);
+    let answer = names.of(&holder.owner, *key);
     Row {
-        why: why(row, all, &told),
-        device: told.names().map(|names| names.device),
+        why: why(row, all, &answer),
+        device: answer.names().map(|names| names.device),
         device_hash: key.device.to_string(),
         node: holder.owner.clone(),
         incarnation: holder.incarnation.0,
@@ -68,7 +68,7 @@ fn entry(gateway: &Gateway, row: &Known, all: &[Known], names: &Names, contacts:
 }
 
 /// Why a row wins, or why not.
-fn why(row: &Known, all: &[Known], told: &Told) -> String {
+fn why(row: &Known, all: &[Known], answer: &NamesAnswer) -> String {
     let owner = &row.holder.owner;
     let reason = match row.holder.standing {
         Standing::Hidden => format!("{owner} is dead for this node, so what it claims is hidden"),
@@ -94,10 +94,10 @@ fn why(row: &Known, all: &[Known], told: &Told) -> String {
             }
         }
     };
-    match told {
-        Told::Here(_) => reason,
-        Told::Gone => format!("{reason}; but {owner} says that it is gone, which is on its way here"),
-        Told::Nothing => format!("{reason}; {owner} did not tell the name of the device"),
+    match answer {
+        NamesAnswer::Here(_) => reason,
+        NamesAnswer::Gone => format!("{reason}; but {owner} says that it is gone, which is on its way here"),
+        NamesAnswer::Nothing => format!("{reason}; {owner} did not tell the name of the device"),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::gateway::schema::{Session, SessionPage};
 use crate::gateway::url::{FromQuery, Params, Query};
 use crate::key::Key;
 use crate::limits;
-use crate::router::Told;
+use crate::router::NamesAnswer;
 
 /// The parameters of the list.
 pub(in crate::gateway) struct ListParams {
@@ -52,9 +52,9 @@ pub(super) async fn list(caller: Caller, Params(params): Params<ListParams>) -> 
     let sessions = page
         .into_iter()
         .map(|(key, owned)| (names.of(&owned.owner, key), owned))
-        .filter(|(told, _)| *told != Told::Gone)
-        .map(|(told, owned)| {
-            let (user, device) = told.names().map(|names| (names.user, names.device)).unzip();
+        .filter(|(answer, _)| *answer != NamesAnswer::Gone)
+        .map(|(answer, owned)| {
+            let (user, device) = answer.names().map(|names| (names.user, names.device)).unzip();
             Session { user, device, node: owned.owner, since_ms: owned.stamp.unix_ms() }
         })
         .collect();

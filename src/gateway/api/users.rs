@@ -10,7 +10,7 @@ use crate::gateway::error::ApiError;
 use crate::gateway::schema::{DisconnectAnswer, Presence, User, UserSession};
 use crate::gateway::url::{SessionPath, UserPath};
 use crate::push::{PushReport, Target};
-use crate::router::Told;
+use crate::router::NamesAnswer;
 
 /// `GET /v1/users/{user}`
 pub(super) async fn show(caller: Caller, UserPath(user): UserPath) -> Result<Response, ApiError> {
@@ -21,9 +21,9 @@ pub(super) async fn show(caller: Caller, UserPath(user): UserPath) -> Result<Res
     let sessions: Vec<_> = sessions
         .into_iter()
         .map(|(key, owned)| (names.of(&owned.owner, key), owned))
-        .filter(|(told, _)| *told != Told::Gone)
-        .map(|(told, owned)| UserSession {
-            device: told.names().map(|names| names.device),
+        .filter(|(answer, _)| *answer != NamesAnswer::Gone)
+        .map(|(answer, owned)| UserSession {
+            device: answer.names().map(|names| names.device),
             state: if contacts.in_doubt(&owned.owner) { Presence::Suspect } else { Presence::Online }.into(),
             as_of_ms: contacts.get(&owned.owner).map_or(owned.stamp.unix_ms(), |node| node.heard_ms),
             node: owned.owner,
