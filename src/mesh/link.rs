@@ -21,7 +21,7 @@ use crate::mesh::frame::{Features, Receipt};
 use crate::mesh::mailbox::Mailbox;
 use crate::mesh::offenders::Offenders;
 use crate::mesh::outbound::Outbound;
-use crate::mesh::receipts::{Expected, Pending, Refused};
+use crate::mesh::receipts::{Expected, PendingRequests, Refused};
 use crate::metrics::Metrics;
 use crate::receipt::Answer;
 use crate::vital::Vitals;
@@ -54,7 +54,7 @@ pub(crate) struct Link {
     dialled: bool,
     since: Instant,
     outbound: Outbound,
-    pending: Pending,
+    pending: PendingRequests,
     /// Requests of the peer that are not answered yet.
     owed: AtomicUsize,
     gossip: Arc<Mailbox<Bytes>>,
@@ -94,7 +94,7 @@ impl Link {
             dialled,
             since,
             outbound: Outbound::new(),
-            pending: Pending::new(),
+            pending: PendingRequests::new(),
             owed: AtomicUsize::new(0),
             gossip,
             conduct: Conduct::new(),

@@ -24,7 +24,7 @@ pub(crate) enum Refused {
 }
 
 /// The requests of this node that a peer has not answered yet. Whoever waits is woken outside of the lock.
-pub(crate) struct Pending {
+pub(crate) struct PendingRequests {
     next: AtomicU64,
     /// Receipts that have come.
     answered: AtomicU64,
@@ -75,7 +75,7 @@ impl Expected {
     }
 }
 
-impl Pending {
+impl PendingRequests {
     /// No requests yet.
     pub(crate) fn new() -> Self {
         Self {
@@ -308,7 +308,7 @@ mod tests {
                 for (at, answer) in every.iter().enumerate() {
                     let hop = matches!(answer, Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded);
                     let fits = at == asked || hop && relayed;
-                    let pending = Pending::new();
+                    let pending = PendingRequests::new();
                     let (seq, mut receiver) = pending.register(Expected { kind, relayed }).unwrap();
                     let receipt = Receipt { seq, answer: answer.clone() };
                     match pending.complete(receipt) {
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_nobody_asked_for_breaks_the_link_and_a_second_one_does_too() {
-        let pending = Pending::new();
+        let pending = PendingRequests::new();
         let receipt = |seq| Receipt { seq, answer: Answer::Tally(Tally::default()) };
         assert!(matches!(pending.complete(receipt(0)), Err(Breach::Unasked)));
         let (seq, _receiver) = pending.register(TALLY).unwrap();
@@ -356,7 +356,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_is_told_at_once_and_the_request_stays_under_way() {
-        let pending = Pending::new();
+        let pending = PendingRequests::new();
         let (seq, answer) = pending.register(TALLY).unwrap();
         pending.give_up();
         assert!(answer.await.is_err());
@@ -373,7 +373,7 @@ mod tests {
 
     /// Looks at the requests whenever it is woken, as an application's own executor may.
     struct Curious {
-        pending: Pending,
+        pending: PendingRequests,
         woken: AtomicBool,
     }
 
@@ -386,13 +386,14 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_woken_outside_of_the_lock() {
-        let ends: [fn(&Pending, u64); 3] = [
+        let ends: [fn(&PendingRequests, u64); 3] = [
             |pending, _| pending.give_up(),
             |pending, _| pending.close(),
             |pending, seq| drop(pending.complete(Receipt { seq, answer: Answer::Tally(Tally::default()) })),
         ];
         for end in ends {
-            let curious = Arc::new(Curious { pending: Pending::new(), woken: AtomicBool::new(false) });
+            let curious =
+                Arc::new(Curious { pending: PendingRequests::new(), woken: AtomicBool::new(false) });
             let (seq, mut answer) = curious.pending.register(TALLY).unwrap();
             let waker = Waker::from(Arc::clone(&curious));
             assert!(answer.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
