@@ -22,7 +22,7 @@ pub use crate::ownership::{
     Answer, Ask, Dispute, DisputeEffect, Ending, Opening, OpeningEffect, Question, Timer, Yielding, confirms,
     elsewhere, is_asked, policy, released_after, yields,
 };
-pub use crate::replica::{Arriving, Claimed, Heard, Held, Mirror, Replica};
+pub use crate::replica::{Arriving, Claimed, Heard, HeldByAnother, Mirror, Replica};
 pub use crate::replication::comparing::{Circumstances, Comparing, Consequence, Pulls, partner};
 pub use crate::replication::frame::{SectionFrame, Subscribe};
 pub use crate::replication::serving::{Serving, Step};

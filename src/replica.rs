@@ -61,7 +61,7 @@ pub struct Claimed {
 /// The policy refuses a new connection: the session is held by an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the session is held by an earlier connection")]
-pub struct Held;
+pub struct HeldByAnother;
 
 /// A snapshot that is arriving; given up when dropped before its end.
 pub struct Arriving {
@@ -126,7 +126,7 @@ impl Replica {
     /// client (see [`Door`]). `register` is called before anybody can see the claim, under the lock of the directory.
     ///
     /// # Errors
-    /// [`Held`], only under [`Takeover::RejectNewer`].
+    /// [`HeldByAnother`], only under [`Takeover::RejectNewer`].
     pub fn claim(
         &self,
         key: Key,
@@ -135,14 +135,14 @@ impl Replica {
         resumed: Option<Stamp>,
         below: Option<Stamp>,
         register: impl FnOnce(Stamp),
-    ) -> Result<Claimed, Held> {
+    ) -> Result<Claimed, HeldByAnother> {
         let mut directory = self.lock();
         let mut views = &self.views;
         let rejects = self.takeover == Takeover::RejectNewer;
         let stands = |held: &Owned| below.is_none_or(|below| held.stamp >= below);
         let held = if rejects { self.lookup(key).filter(stands) } else { None };
         if matches!(policy::door(self.takeover, held.as_ref(), resumed), Door::Doubtful { .. } | Door::Shut) {
-            return Err(Held);
+            return Err(HeldByAnother);
         }
         let stamp = directory.next_stamp(key, now_ms, seen.max(resumed), &mut views);
         let mut displaced = self.read(key.user).displaced(key);

@@ -47,7 +47,7 @@ mod requests;
 mod route;
 mod supersede;
 
-pub(crate) use crate::replica::Held;
+pub(crate) use crate::replica::HeldByAnother;
 use frame::Recipients;
 pub(crate) use lease::Lease;
 pub(crate) use names::{Names, NamesAnswer};

@@ -14,7 +14,7 @@ use crate::node::Node;
 use crate::ownership::{self, Ask, Question};
 use crate::push::{Message, Outcome, Payload};
 use crate::receipt::{Answer, Reply, gather};
-use crate::replica::Held;
+use crate::replica::HeldByAnother;
 use crate::router::Lease;
 use crate::session::{CloseReason, OutboxLimits, Session};
 use crate::wire::Wire;
@@ -63,7 +63,7 @@ async fn open(node: &Node, resumed: Option<Stamp>) -> Lease {
     try_open(node, resumed).await.unwrap()
 }
 
-async fn try_open(node: &Node, resumed: Option<Stamp>) -> Result<Lease, Held> {
+async fn try_open(node: &Node, resumed: Option<Stamp>) -> Result<Lease, HeldByAnother> {
     let permit = node.shared.registry.permit().unwrap();
     node.shared.router.open(names(), resumed, permit).await
 }

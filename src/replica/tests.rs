@@ -22,8 +22,8 @@ fn what_a_clients_own_session_stood_above_does_not_keep_the_client_out() {
     let claims = |resumed, below: Option<u64>| {
         replica.claim(key, 0, None, Some(stamp(resumed)), below.map(stamp), |_| {}).map(|_| ())
     };
-    assert_eq!(claims(9, None), Err(Held));
-    assert_eq!(claims(4, Some(5)), Err(Held));
+    assert_eq!(claims(9, None), Err(HeldByAnother));
+    assert_eq!(claims(4, Some(5)), Err(HeldByAnother));
     assert_eq!(claims(9, Some(10)), Ok(()));
     assert_eq!(replica.lookup(key).map(|owned| owned.state), Some(ClaimState::Resumed));
 }

@@ -11,7 +11,7 @@ use crate::id::{NodeName, SessionKey, Stamp};
 use crate::key::Key;
 use crate::metrics::label::Task;
 use crate::ownership::{self, Answer, Ending, Opening, OpeningEffect as Effect};
-use crate::replica::{Claimed, Held, Replica};
+use crate::replica::{Claimed, HeldByAnother, Replica};
 use crate::router::Router;
 use crate::session::{CloseReason, Permit, Registry, Replaced, Session};
 use crate::vital::{Vitals, finally};
@@ -31,13 +31,13 @@ impl Router {
     /// brings from an earlier connection.
     ///
     /// # Errors
-    /// [`Held`], only under [`RejectNewer`](crate::config::Takeover::RejectNewer).
+    /// [`HeldByAnother`], only under [`RejectNewer`](crate::config::Takeover::RejectNewer).
     pub(crate) async fn open(
         self: &Arc<Self>,
         names: SessionKey,
         resumed: Option<Stamp>,
         permit: Permit,
-    ) -> Result<Lease, Held> {
+    ) -> Result<Lease, HeldByAnother> {
         let parts = &self.parts;
         let key = parts.replica.hasher().key(&names);
         let mut opening = Opening::new(parts.me.clone(), parts.replica.takeover(), key.device, resumed);
@@ -61,7 +61,7 @@ impl Router {
                         self.supersede(won.lost);
                         claimed = Some((won.stamp, won.displaced, yielded));
                     }
-                    Effect::Refuse => return Err(Held),
+                    Effect::Refuse => return Err(HeldByAnother),
                     Effect::Open { late } => {
                         if late {
                             parts.metrics.takeover_timeouts.increment(1);
@@ -98,7 +98,7 @@ impl Router {
         (resumed, below): (Option<Stamp>, Option<Stamp>),
         yielded: Option<&(NodeName, Stamp)>,
         permit: Permit,
-    ) -> Result<(Lease, Claimed), Held> {
+    ) -> Result<(Lease, Claimed), HeldByAnother> {
         let parts = &self.parts;
         let seen = yielded.map(|(_, stamp)| *stamp);
         let (mut session, mut replaced) = (None, None);

@@ -18,7 +18,7 @@ use crate::gateway::error::ApiError;
 use crate::gateway::parts::Gateway;
 use crate::gateway::phase::Phase;
 use crate::gateway::url;
-use crate::router::{Held, Lease};
+use crate::router::{HeldByAnother, Lease};
 
 pub(in crate::gateway) mod credentials;
 mod takeover;
@@ -69,7 +69,7 @@ pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admit
     let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full { dialect }) };
     let asked = Instant::now();
     let opened = gateway.router.open(client.key, client.resumed, permit).await;
-    let lease = opened.map_err(|Held| ApiError::session_exists())?;
+    let lease = opened.map_err(|HeldByAnother| ApiError::session_exists())?;
     // Whoever drains sets the phase first and then closes what is registered. The session is
     // registered now: either it is found there, or the phase is found here.
     ready(gateway)?;
