@@ -37,7 +37,7 @@ mod shared;
 pub(crate) mod taking;
 pub(crate) mod waiting;
 
-use frame::{DIGESTS, Digests, SECTION, Subscribe};
+use frame::{DIGESTS, DigestsFrame, SECTION, Subscribe};
 pub(crate) use owners::Owners;
 pub(crate) use shared::Replication;
 
@@ -100,7 +100,7 @@ impl StreamHandler for Comparisons {
     }
 
     async fn serve(&self, link: &Arc<Link>, mut stream: Inbound) -> Result<(), Breach> {
-        let Some((digests, _)) = soon(stream.reader.next::<Digests>()).await? else { return Ok(()) };
+        let Some((digests, _)) = soon(stream.reader.next::<DigestsFrame>()).await? else { return Ok(()) };
         link.conduct().digests(Instant::now())?;
         // Whoever does not read the answer keeps a stream of its own, and nothing of this node.
         let answer = digests::answer(&self.0, link, stream.answer.expect(GOES_BOTH_WAYS), digests);

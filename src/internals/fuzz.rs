@@ -4,7 +4,7 @@
 
 use crate::mesh::frame::{HelloAnswer, Probe, ProbeAnswer, Receipts};
 use crate::mesh::fuzz::frames;
-use crate::replication::frame::{Digests, SectionFrame, Subscribe};
+use crate::replication::frame::{DigestsFrame, SectionFrame, Subscribe};
 use crate::router::frame::Request;
 
 /// A fuzz target by its name.
@@ -45,7 +45,7 @@ fn codec(data: &[u8]) {
         }
         1 => _ = frames::<Receipts>(stream, *cut),
         2 => _ = frames::<Subscribe>(stream, *cut),
-        3 => _ = frames::<Digests>(stream, *cut),
+        3 => _ = frames::<DigestsFrame>(stream, *cut),
         4 => _ = frames::<SectionFrame>(stream, *cut),
         5 => _ = frames::<HelloAnswer>(stream, *cut),
         6 => _ = frames::<Probe>(stream, *cut),

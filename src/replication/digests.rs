@@ -26,7 +26,7 @@ use crate::mesh::{Link, Links};
 use crate::metrics::label::{Direction, PulledFrom, Task};
 use crate::replication::comparing::{self, Circumstances, Comparing, Consequence};
 use crate::replication::follower;
-use crate::replication::frame::{DIGESTS, Digests};
+use crate::replication::frame::{DIGESTS, DigestsFrame};
 use crate::replication::shared::Replication;
 use crate::section::Digest;
 use crate::wire::Entropy;
@@ -71,11 +71,11 @@ async fn ask(
 ) -> Result<Vec<(NodeName, Digest)>, CodecError> {
     let (mut send, mut answers) = DIGESTS.ask(link.connection(), link.version()).await?;
     let digests = comparing.held().iter().map(|(owner, digest)| (owner.clone(), *digest)).collect();
-    write_frame(&mut send, &Digests(digests)).await?;
+    write_frame(&mut send, &DigestsFrame(digests)).await?;
     let _ = send.finish(); // Fails on a closed stream only, and then so does the answer.
     with.metrics.directory_digests.with(Direction::Sent).increment(1);
-    let answer = answers.next::<Digests>().await?;
-    Ok(answer.map(|(Digests(digests), _)| digests).unwrap_or_default())
+    let answer = answers.next::<DigestsFrame>().await?;
+    Ok(answer.map(|(DigestsFrame(digests), _)| digests).unwrap_or_default())
 }
 
 /// Answers a peer's digests, and fetches what is newer there.
@@ -86,12 +86,12 @@ pub(crate) async fn answer(
     with: &Arc<Replication>,
     link: &Arc<Link>,
     mut stream: quinn::SendStream,
-    Digests(theirs): Digests,
+    DigestsFrame(theirs): DigestsFrame,
 ) -> Result<(), CodecError> {
     with.metrics.directory_digests.with(Direction::Received).increment(1);
     let theirs = theirs.into_iter().collect();
     let comparing = Comparing::asked(&with.replica);
-    write_frame(&mut stream, &Digests(comparing.answer(&theirs))).await?;
+    write_frame(&mut stream, &DigestsFrame(comparing.answer(&theirs))).await?;
     let _ = stream.finish();
     for (owner, digest) in &theirs {
         consider(with, link, &comparing, owner, digest);

@@ -30,7 +30,7 @@ pub struct Subscribe {
 /// Where sections stand that the sender would serve. The answer has only those that are newer there
 /// than in the question, differ at the same position, or are behind it in the same boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Digests(pub(crate) Vec<(NodeName, Digest)>);
+pub(crate) struct DigestsFrame(pub(crate) Vec<(NodeName, Digest)>);
 
 /// What a subscriber is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -167,7 +167,7 @@ fn golden_directory_frames_still_decode() {
     golden(&subscribe, b"", include_str!("golden/subscribe.hex").trim());
     let digest = Digest { position, hash: claim().hash(&key()) };
     golden(&SectionFrame::Head(digest), b"", include_str!("golden/head.hex").trim());
-    golden(&Digests(vec![(owner, digest)]), b"", include_str!("golden/digests.hex").trim());
+    golden(&DigestsFrame(vec![(owner, digest)]), b"", include_str!("golden/digests.hex").trim());
     let delta = Delta {
         incarnation: Incarnation(7),
         from: 1,

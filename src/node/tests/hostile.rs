@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::push::{Outcome, Tally};
 use crate::receipt::{Answer, NamedOutcome};
 use crate::replica::Replica;
-use crate::replication::frame::{DIGESTS, Digests, SECTION, SectionFrame, Subscribe};
+use crate::replication::frame::{DIGESTS, DigestsFrame, SECTION, SectionFrame, Subscribe};
 use crate::replication::{Owners, Replication};
 use crate::router::frame::{Action, Recipients, Request, request};
 use crate::section::{Digest, Packed, Position};
@@ -431,7 +431,7 @@ async fn comparisons_without_pause_end_the_link() {
         while evil.connection.close_reason().is_none() {
             let Ok((mut send, recv)) = evil.connection.open_bi().await else { break };
             let _ = send.write_all(&DIGESTS.preface(VERSION)).await;
-            let _ = write_frame(&mut send, &Digests(Vec::new())).await;
+            let _ = write_frame(&mut send, &DigestsFrame(Vec::new())).await;
             let _ = send.finish();
             streams.push(recv);
             if streams.len() > 30 {
