@@ -51,7 +51,7 @@ pub struct Member {
     advert: Option<Advert>,
     gossip: Hearing,
     heartbeat: u64,
-    link: Option<Link>,
+    link: Option<Linked>,
     /// It said that it left, and its section is empty.
     left: bool,
     /// The start of the present way to Dead; may lie ahead.
@@ -78,7 +78,7 @@ enum Hearing {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Link {
+struct Linked {
     up_since: Duration,
     last_heard: Duration,
 }
@@ -184,7 +184,7 @@ impl Member {
                 if self.gossip == Hearing::Untold {
                     self.addr = addr;
                 }
-                self.link = Some(Link { up_since: now, last_heard: now });
+                self.link = Some(Linked { up_since: now, last_heard: now });
                 self.dial_failed = false;
             }
             Observation::LinkHeard { last_heard, .. } => {
