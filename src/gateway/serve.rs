@@ -8,7 +8,7 @@
 //! request of before has ended: a probe learns of the drain and not of a closed port.
 //!
 //! ```text
-//!   socket ─► Paced: writes make progress ─► TLS ─► Line ─► hyper ─► Arrival ─► answer
+//!   socket ─► Paced: writes make progress ─► TLS ─► SharedStream ─► hyper ─► Arrival ─► answer
 //!                     HeadTimer: idle, or a head within its time ──┘
 //!   at the end: a caller that is still sending is read for a while (linger), so that it gets its answer
 //! ```
@@ -38,7 +38,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, warn};
 
-use crate::gateway::clients::transport::ws::line::Line;
+use crate::gateway::clients::transport::ws::shared_stream::SharedStream;
 use crate::limits;
 use crate::metrics::label::{NotAccepted, Task};
 use crate::vital::Vitals;
@@ -237,8 +237,8 @@ where
         pace: Arc<Pace>,
         slot: Option<ConnectionSlot>,
     ) {
-        let line = Line::new(io);
-        let direct = line.direct();
+        let stream = SharedStream::new(io);
+        let direct = stream.direct();
         let refused = RefusedUpgrade::default();
         let service = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
             pace.leave_nothing();
@@ -290,7 +290,7 @@ where
             .half_close(true)
             .writev(false)
             .max_buf_size(limits::HTTP_BUFFER_BYTES)
-            .serve_connection(TokioIo::new(line), service)
+            .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         let ended = tokio::select! {
             ended = &mut connection => ended,
@@ -306,18 +306,18 @@ where
         if let Err(error) = ended {
             debug!(%error, "a connection ended with an error");
         }
-        let (io, read): (TokioIo<Line<I>>, _) = match connection.into_parts() {
+        let (io, read): (TokioIo<SharedStream<I>>, _) = match connection.into_parts() {
             Some(parts) => (parts.io, parts.read_buf),
             None => match refused.socket() {
                 Some(socket) => socket,
                 None => return pace.release(),
             },
         };
-        let mut line = io.into_inner();
-        let sending = malformed || pace.is_unread() || !read.is_empty() || has_more(&mut line);
+        let mut stream = io.into_inner();
+        let sending = malformed || pace.is_unread() || !read.is_empty() || has_more(&mut stream);
         if sending && !pace.is_stalled() {
             tokio::select! {
-                () = linger(&mut line) => {}
+                () = linger(&mut stream) => {}
                 () = self.abort.cancelled() => {}
             }
         }

@@ -19,7 +19,7 @@ use crate::gateway::clients::admission::{self, Asking, Refusal};
 use crate::gateway::clients::dialect::Dialect;
 use crate::gateway::clients::run;
 use crate::gateway::clients::transport::ws::closing::{close_frame, linger};
-use crate::gateway::clients::transport::ws::line::DirectLine;
+use crate::gateway::clients::transport::ws::shared_stream::DirectWriter;
 use crate::gateway::clients::transport::ws::socket::WebSocket;
 use crate::gateway::clients::transport::ws::upgrade::{Upgrade, offers};
 use crate::gateway::error::ApiError;
@@ -31,7 +31,7 @@ use crate::session::CloseReason;
 
 mod closing;
 mod frames;
-pub(in crate::gateway) mod line;
+pub(in crate::gateway) mod shared_stream;
 mod socket;
 mod upgrade;
 
@@ -49,7 +49,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let upgrade = Upgrade::new(&mut parts, &body)?;
     // Held for as long as the socket is open, so that the server knows when it is not.
     let slot = parts.extensions.remove::<ConnectionSlot>();
-    let line = parts.extensions.remove::<Arc<dyn DirectLine>>();
+    let direct = parts.extensions.remove::<Arc<dyn DirectWriter>>();
     let offers = |subprotocol: &str| offers(&parts.headers, subprotocol);
     let asking = Asking { uri: &parts.uri, headers: &parts.headers, offers: &offers };
     let admitted = match admission::admit(gateway, asking).await {
@@ -61,7 +61,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let message_bytes_max = gateway.config.limits.max_client_message_bytes;
     let opened = async move {
         let socket = upgrade.socket(message_bytes_max).await.ok()?;
-        Some(WebSocket::new(socket, line))
+        Some(WebSocket::new(socket, direct))
     };
     run::spawn(gateway, admitted, opened, slot);
     Ok(response)

@@ -16,7 +16,7 @@ use tracing::debug;
 use crate::gateway::clients::dialect::Close;
 use crate::gateway::clients::transport::ws::closing::{close_frame, drain, linger};
 use crate::gateway::clients::transport::ws::frames::{FrameKind, Frames};
-use crate::gateway::clients::transport::ws::line::DirectLine;
+use crate::gateway::clients::transport::ws::shared_stream::DirectWriter;
 use crate::gateway::clients::transport::{AtOnce, End, Incoming, Transport};
 use crate::metrics::label::ClientError;
 use crate::push::{Payload, PayloadKind};
@@ -26,19 +26,19 @@ use crate::session::Taken;
 pub(super) struct WebSocket<S> {
     socket: WebSocketStream<S>,
     frames: Frames,
-    /// The socket's line, if messages may be written to it directly.
-    line: Option<Arc<dyn DirectLine>>,
+    /// The end of the stream that is written directly, if it may be.
+    direct: Option<Arc<dyn DirectWriter>>,
 }
 
 impl<S> WebSocket<S> {
-    /// What is written to `line` comes out of `socket`.
-    pub(super) fn new(socket: WebSocketStream<S>, line: Option<Arc<dyn DirectLine>>) -> Self {
-        Self { socket, frames: Frames::default(), line }
+    /// What is written to `direct` comes out of `socket`.
+    pub(super) fn new(socket: WebSocketStream<S>, direct: Option<Arc<dyn DirectWriter>>) -> Self {
+        Self { socket, frames: Frames::default(), direct }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
-    type Direct = Arc<dyn DirectLine>;
+    type Direct = Arc<dyn DirectWriter>;
 
     const ANSWERS_PROBES: bool = true;
 
@@ -76,12 +76,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         }
     }
 
-    fn direct(&self) -> Option<Arc<dyn DirectLine>> {
-        self.line.clone()
+    fn direct(&self) -> Option<Arc<dyn DirectWriter>> {
+        self.direct.clone()
     }
 
     fn take_over(&mut self) {
-        if let Some(mut rest) = self.line.as_ref().and_then(|line| line.take_rest()) {
+        if let Some(mut rest) = self.direct.as_ref().and_then(|direct| direct.take_rest()) {
             rest.append(std::mem::take(&mut self.frames));
             self.frames = rest;
         }
@@ -105,9 +105,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
     }
 }
 
-impl AtOnce for Arc<dyn DirectLine> {
+impl AtOnce for Arc<dyn DirectWriter> {
     fn write(&self, Payload { kind, bytes }: Payload) -> Taken {
-        DirectLine::write(&**self, kind.into(), bytes)
+        DirectWriter::write(&**self, kind.into(), bytes)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::gateway::clients::connection::tests::fixture::{
     FixedClock, OwnCodes, Recorder, Served, Terms, push, resume_key, serve, text,
 };
 use crate::gateway::clients::dialect::{self, Dialect};
-use crate::gateway::clients::transport::ws::line::Line;
+use crate::gateway::clients::transport::ws::shared_stream::SharedStream;
 use crate::gateway::clients::transport::ws::socket::WebSocket;
 use crate::gateway::clients::transport::ws::upgrade::socket_config;
 use crate::id::{DeviceId, Stamp, UserId};
@@ -66,13 +66,13 @@ struct Fixture {
 async fn connect(options: Options) -> Fixture {
     let (server, client) = tokio::io::duplex(options.pipe_bytes);
     let config = socket_config(MESSAGE_BYTES_MAX);
-    let server = Line::new(server);
-    let line = options.direct.then(|| server.direct());
+    let server = SharedStream::new(server);
+    let direct = options.direct.then(|| server.direct());
     let server = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
     let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
     let Options { dialect, idle, expires_unix_ms, handler, .. } = options;
     let terms = Terms { dialect, idle, expires_unix_ms, handler };
-    let Served { session, task, handler, clock, metrics } = serve(WebSocket::new(server, line), terms);
+    let Served { session, task, handler, clock, metrics } = serve(WebSocket::new(server, direct), terms);
     Fixture { session, client, task, handler, clock, metrics }
 }
 

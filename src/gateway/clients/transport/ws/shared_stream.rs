@@ -1,14 +1,14 @@
 //! The byte stream of one connection, written by its task and, while that rests, by whoever brings a message.
 //!
 //! ```text
-//!   the connection's task ── read, write ──► Line ─┐
-//!                                                  ├─ one lock ─► TCP or TLS
-//!   whoever brings a message ── write ──► DirectLine ┘
+//!   the connection's task ── read, write ──► SharedStream ─┐
+//!                                                          ├─ one lock ─► TCP or TLS
+//!   whoever brings a message ── write ──► DirectWriter ────┘
 //! ```
 //!
 //! A message that finds the socket ready is written where it is, without waking the task. Frames stay
 //! whole: nobody else writes while what the task began is not taken, and the task waits while what
-//! another began is not, until it [takes it over](DirectLine::take_rest). Whoever writes directly
+//! another began is not, until it [takes it over](DirectWriter::take_rest). Whoever writes directly
 //! never waits.
 
 use std::io::{self, IoSlice};
@@ -23,7 +23,7 @@ use crate::gateway::clients::transport::ws::frames::{FrameKind, Frames, write_no
 use crate::session::Taken;
 
 /// A byte stream that may be written directly.
-pub(in crate::gateway) struct Line<I>(Arc<Mutex<Shared<I>>>);
+pub(in crate::gateway) struct SharedStream<I>(Arc<Mutex<Shared<I>>>);
 
 struct Shared<I> {
     io: I,
@@ -35,8 +35,8 @@ struct Shared<I> {
     ahead: Option<u8>,
 }
 
-/// The other end of a [`Line`].
-pub(in crate::gateway) trait DirectLine: Send + Sync {
+/// The end of a [`SharedStream`] that is written directly.
+pub(in crate::gateway) trait DirectWriter: Send + Sync {
     /// Writes a frame if the stream takes it at once.
     fn write(&self, kind: FrameKind, payload: Bytes) -> Taken;
     /// What is left of a write that was taken in part. From now on the task may write again.
@@ -45,8 +45,8 @@ pub(in crate::gateway) trait DirectLine: Send + Sync {
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
-impl<I> Line<I> {
-    /// A line over `io`.
+impl<I> SharedStream<I> {
+    /// A shared stream over `io`.
     pub(in crate::gateway) fn new(io: I) -> Self {
         Self(Arc::new(Mutex::new(Shared { io, torn: false, rest: None, ahead: None })))
     }
@@ -56,14 +56,14 @@ impl<I> Line<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<I> {
-    /// The other end.
-    pub(in crate::gateway) fn direct(&self) -> Arc<dyn DirectLine> {
-        Arc::clone(&self.0) as Arc<dyn DirectLine>
+impl<I: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedStream<I> {
+    /// The end of whoever brings a message.
+    pub(in crate::gateway) fn direct(&self) -> Arc<dyn DirectWriter> {
+        Arc::clone(&self.0) as Arc<dyn DirectWriter>
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin + Send> DirectLine for Mutex<Shared<I>> {
+impl<I: AsyncRead + AsyncWrite + Unpin + Send> DirectWriter for Mutex<Shared<I>> {
     fn write(&self, kind: FrameKind, payload: Bytes) -> Taken {
         let mut shared = lock(self);
         if shared.torn || shared.rest.is_some() {
@@ -98,7 +98,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin + Send> DirectLine for Mutex<Shared<I>> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Line<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for SharedStream<I> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut shared = self.lock();
         match shared.ahead.take() {
@@ -111,7 +111,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Line<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Line<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for SharedStream<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.lock().write(buf.len(), |io| io.poll_write(cx, buf))
     }
@@ -168,18 +168,18 @@ mod tests {
 
     use super::*;
 
-    fn pipe(bytes: usize) -> (Line<DuplexStream>, Arc<dyn DirectLine>, DuplexStream) {
+    fn pipe(bytes: usize) -> (SharedStream<DuplexStream>, Arc<dyn DirectWriter>, DuplexStream) {
         let (near, far) = duplex(bytes);
-        let line = Line::new(near);
-        let direct = line.direct();
-        (line, direct, far)
+        let stream = SharedStream::new(near);
+        let direct = stream.direct();
+        (stream, direct, far)
     }
 
     fn text(payload: &'static str) -> (FrameKind, Bytes) {
         (FrameKind::Text, Bytes::from_static(payload.as_bytes()))
     }
 
-    fn write(direct: &Arc<dyn DirectLine>, (kind, payload): (FrameKind, Bytes)) -> Taken {
+    fn write(direct: &Arc<dyn DirectWriter>, (kind, payload): (FrameKind, Bytes)) -> Taken {
         direct.write(kind, payload)
     }
 
@@ -200,58 +200,58 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_writes_into_what_the_task_has_begun() {
-        let (mut line, direct, mut far) = pipe(4);
-        assert_eq!(line.write(b"123456").await.unwrap(), 4);
+        let (mut stream, direct, mut far) = pipe(4);
+        assert_eq!(stream.write(b"123456").await.unwrap(), 4);
         assert_eq!(receive(&mut far, 4).await, b"1234");
         assert_eq!(write(&direct, text("")), Taken::Nothing);
-        assert_eq!(line.write(b"56").await.unwrap(), 2);
+        assert_eq!(stream.write(b"56").await.unwrap(), 2);
         assert_eq!(write(&direct, text("")), Taken::All);
         assert_eq!(receive(&mut far, 4).await, b"56\x81\x00");
     }
 
     #[tokio::test]
     async fn the_task_waits_until_it_has_taken_over_what_another_has_begun() {
-        let (mut line, direct, mut far) = pipe(4);
+        let (mut stream, direct, mut far) = pipe(4);
         assert_eq!(write(&direct, text("hello")), Taken::Part);
         assert_eq!(receive(&mut far, 4).await, b"\x81\x05he");
         assert_eq!(write(&direct, text("")), Taken::Nothing);
-        assert!(futures_util::FutureExt::now_or_never(line.write(b"56")).is_none());
+        assert!(futures_util::FutureExt::now_or_never(stream.write(b"56")).is_none());
         let mut rest = direct.take_rest().expect("a part is left");
         assert_eq!(rest.bytes(), 3);
-        line.write_all_buf(&mut rest).await.unwrap();
+        stream.write_all_buf(&mut rest).await.unwrap();
         assert_eq!(receive(&mut far, 3).await, b"llo");
         assert_eq!(write(&direct, text("")), Taken::All);
     }
 
     #[tokio::test]
     async fn a_header_of_which_a_part_is_taken_goes_on_with_the_rest_of_it() {
-        let (mut line, direct, mut far) = pipe(1);
+        let (mut stream, direct, mut far) = pipe(1);
         assert_eq!(write(&direct, text("hi")), Taken::Part);
         let mut rest = direct.take_rest().expect("a part is left");
-        let (written, received) = tokio::join!(line.write_all_buf(&mut rest), receive(&mut far, 4));
+        let (written, received) = tokio::join!(stream.write_all_buf(&mut rest), receive(&mut far, 4));
         assert!(written.is_ok());
         assert_eq!(received, b"\x81\x02hi");
     }
 
     #[tokio::test]
     async fn an_end_is_seen_without_losing_what_came_before_it() {
-        let (mut line, direct, mut far) = pipe(8);
+        let (mut stream, direct, mut far) = pipe(8);
         let closed = || std::future::poll_fn(|cx| direct.poll_closed(cx));
         assert!(futures_util::FutureExt::now_or_never(closed()).is_none());
         far.write_all(b"abc").await.unwrap();
         far.shutdown().await.unwrap();
         assert!(futures_util::FutureExt::now_or_never(closed()).is_none(), "it has sent something");
         let mut received = [0; 3];
-        line.read_exact(&mut received).await.unwrap();
+        stream.read_exact(&mut received).await.unwrap();
         assert_eq!(&received, b"abc");
         closed().await;
     }
 
     #[tokio::test]
     async fn a_stream_that_is_gone_takes_nothing_and_the_task_meets_the_error() {
-        let (mut line, direct, far) = pipe(4);
+        let (mut stream, direct, far) = pipe(4);
         drop(far);
         assert_eq!(write(&direct, text("hi")), Taken::Nothing);
-        assert!(line.write(b"x").await.is_err());
+        assert!(stream.write(b"x").await.is_err());
     }
 }
