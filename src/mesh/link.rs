@@ -61,8 +61,8 @@ pub(crate) struct Link {
     conduct: Conduct,
     /// One bulk transfer at a time goes to the peer, so that none takes the places of all.
     bulk: Semaphore,
-    /// Requests may be sent: none is in flight any more on the links that came before.
-    settled: CancellationToken,
+    /// Requests may be sent: every request on the former links of this peer is answered or given up.
+    opened: CancellationToken,
     /// Another connection to the peer is in use: nothing new is sent here.
     retired: CancellationToken,
     heard: Mutex<Heard>,
@@ -99,7 +99,7 @@ impl Link {
             gossip,
             conduct: Conduct::new(),
             bulk: Semaphore::new(1),
-            settled: CancellationToken::new(),
+            opened: CancellationToken::new(),
             retired: CancellationToken::new(),
             heard: Mutex::new(Heard { datagrams: 0, at: since }),
             shared,
@@ -131,14 +131,14 @@ impl Link {
         self.since
     }
 
-    /// Requests are sent from now on.
-    pub(crate) fn settle(&self) {
-        self.settled.cancel();
+    /// Opens the link for requests: they are sent from now on.
+    pub(crate) fn open(&self) {
+        self.opened.cancel();
     }
 
     /// Ends when requests may be sent.
-    pub(crate) async fn settled(&self) {
-        self.settled.cancelled().await;
+    pub(crate) async fn opened(&self) {
+        self.opened.cancelled().await;
     }
 
     /// Another connection to the peer is in use from now on.
@@ -274,7 +274,7 @@ impl Link {
     /// # Errors
     /// [`Breach::Stalled`]: the peer takes nothing any more.
     pub(crate) async fn write(&self) -> Result<(), Breach> {
-        self.outbound.run(&self.connection, self.version, self.settled(), || self.is_busy()).await
+        self.outbound.run(&self.connection, self.version, self.opened(), || self.is_busy()).await
     }
 
     /// The connection is closed: nobody is answered any more.

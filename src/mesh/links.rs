@@ -223,7 +223,7 @@ impl Links {
             let outcome = by_name.get(&peer.name).map(|held| self.contest(held, &link));
             if outcome == Some(Outcome::Stays) {
                 // The peer may have used it already: serve what it sent, then close.
-                link.settle();
+                link.open();
                 let run = running::run(Arc::clone(&link), carried);
                 self.spawn_for(&link, async { _ = run.await });
                 self.retire(link);
@@ -246,9 +246,9 @@ impl Links {
         // Not a part of the link: when it is replaced in turn, the one after it waits for both.
         self.spawn_for(&link, async move {
             if let Some((old, _)) = replaced {
-                settled(&old).await;
+                drained(&old).await;
             }
-            next.settle();
+            next.open();
         });
         self.spawn_for(&Arc::clone(&link), async move {
             let run = links.vitals.contained(Task::Link, running::run(Arc::clone(&link), carried)).await;
@@ -341,11 +341,11 @@ impl Links {
     }
 }
 
-/// Ends when nothing is in flight any more on a link that was replaced, nor on those before it: requests
-/// of its successor must not overtake it. A link that falls silent meanwhile is given up with what is in
+/// Ends when a link that was replaced has drained: no request is in flight on it any more, nor on those before it. The
+/// requests of its successor must not overtake these. A link that falls silent meanwhile is given up with what is in
 /// flight on it.
-async fn settled(old: &Link) {
-    old.settled().await;
+async fn drained(old: &Link) {
+    old.opened().await;
     while timeout(LOOK, old.idle()).await.is_err() {
         if !is_fresh(old.heard().elapsed()) {
             return CloseCode::Duplicate.close(old.connection());
@@ -361,5 +361,5 @@ impl From<&Peer> for KnownMember {
 }
 
 const NOT_POISONED: &str = "no panic happens under this lock";
-/// Time between two looks at whether a link that settles has fallen silent.
+/// Time between two looks at whether a link that drains has fallen silent.
 const LOOK: Duration = Duration::from_millis(100);

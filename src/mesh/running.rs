@@ -29,7 +29,7 @@ pub(crate) enum LinkEnd {
 }
 
 /// Runs a link until its connection closes, and says who closed it. Requests are sent once it is
-/// [settled](Link::settle).
+/// [open](Link::open).
 pub(crate) async fn run(link: Arc<Link>, carried: Arc<Carried>) -> LinkEnd {
     let tasks = Running { link: Arc::clone(&link), carried }.spawn_tasks();
     let reason = link.connection().closed().await;
