@@ -3,7 +3,7 @@
 //! ```text
 //!   push(target) ─► view lookup ─► plan: devices by owner ─┬─ this node ──► Owner ──► Session
 //!                                                          └─ another ────► Link ───► its Owner
-//!   outcomes ◄──── follow: settled, or moved and tried again at most HOPS_MAX times ◄──── answers
+//!   outcomes ◄──── follow: done, or moved and tried again at most HOPS_MAX times ◄──── answers
 //! ```
 //!
 //! Everything is queued before a call of [`Router::push`] returns its future, so that for each user
@@ -177,7 +177,7 @@ impl Router {
         let (scope, sessions) = self.find(target);
         let sent = self.dispatch(&scope, &operation, sessions);
         let router = Arc::clone(self);
-        async move { router.settle(scope, operation, sent).await }
+        async move { router.collect(scope, operation, sent).await }
     }
 
     /// The sessions that are meant, as the directory shows them now.
@@ -218,7 +218,7 @@ impl Router {
     }
 
     /// Waits for the answers and reports what became of each session.
-    async fn settle(&self, scope: Scope, operation: Operation, sent: Vec<Sent>) -> Vec<SessionReport> {
+    async fn collect(&self, scope: Scope, operation: Operation, sent: Vec<Sent>) -> Vec<SessionReport> {
         let deadline = Instant::now() + self.parts.push_timeout;
         let patience = Patience::of(sent.len(), deadline);
         let follow = |sent| self.follow(&scope, &operation, sent, patience);
@@ -255,7 +255,7 @@ impl Router {
                     let name = name.or(known);
                     let visible = self.parts.replica.lookup_other(Key { user, device }, &asked, stamp);
                     match route::follow(outcome, &Hop { owner: &asked, stamp, number }, visible) {
-                        Follow::Settled(outcome) => {
+                        Follow::Done(outcome) => {
                             let node = (outcome != Outcome::NoSession).then(|| asked.clone());
                             reports.push(SessionReport { device: name, node, outcome });
                         }

@@ -25,7 +25,7 @@ impl Requester {
             let devices = vec![question.device()];
             self.send(&owner, Recipients::Devices { user: user.clone(), devices }, &self.operation(question))
         } else {
-            Pending::Settled(Outcome::Unreachable)
+            Pending::Known(Outcome::Unreachable)
         };
         async move {
             let mut outcomes = self.outcomes(pending, 1, Patience::until(deadline)).await;

@@ -50,8 +50,8 @@ pub(super) enum Pending {
     Answer(Asked),
     /// It will come from a peer that passes the request on, or that has no link to the owner either.
     Relayed(Relayed),
-    /// There will be none to wait for.
-    Settled(Outcome),
+    /// There will be none to wait for: the outcome is known.
+    Known(Outcome),
 }
 
 /// A request that goes over a third node.
@@ -124,18 +124,18 @@ impl Requester {
             }
             // Nobody would read the answer, which is all that a question is for.
             Route::Direct { awaited: false } if operation.is_question() => {
-                Pending::Settled(Outcome::Unreachable)
+                Pending::Known(Outcome::Unreachable)
             }
             Route::Direct { awaited } => {
                 let link = self.links.get(owner).ok_or(Outcome::Unreachable);
                 match link.and_then(|link| self.request(link, None, recipients, operation)) {
                     Ok(asked) if awaited => Pending::Answer(asked),
-                    Ok(_) => Pending::Settled(Outcome::Unreachable),
-                    Err(outcome) => Pending::Settled(outcome),
+                    Ok(_) => Pending::Known(Outcome::Unreachable),
+                    Err(outcome) => Pending::Known(outcome),
                 }
             }
             Route::Relay(relays) => self.relay(owner, recipients, operation, relays),
-            Route::Nowhere => Pending::Settled(Outcome::Unreachable),
+            Route::Nowhere => Pending::Known(Outcome::Unreachable),
         }
     }
 
@@ -150,7 +150,7 @@ impl Requester {
         while !relays.is_empty() {
             let Some(link) = self.links.get(&relays.remove(0)) else { continue };
             return match self.request(link, Some(owner.clone()), recipients.clone(), operation) {
-                Err(outcome) => Pending::Settled(outcome),
+                Err(outcome) => Pending::Known(outcome),
                 Ok(asked) => {
                     self.metrics.mesh_relayed.with(RelayStep::Asked).increment(1);
                     let (owner, operation) = (owner.clone(), operation.clone());
@@ -158,7 +158,7 @@ impl Requester {
                 }
             };
         }
-        Pending::Settled(Outcome::Unreachable)
+        Pending::Known(Outcome::Unreachable)
     }
 
     fn request(
@@ -184,7 +184,7 @@ impl Requester {
         let mut pending = pending;
         loop {
             let (answer, relayed) = match pending {
-                Pending::Settled(outcome) => return Err(outcome),
+                Pending::Known(outcome) => return Err(outcome),
                 Pending::Here(answer) => {
                     (timeout_at(patience.deadline, answer).await.ok().and_then(Result::ok), None)
                 }

@@ -85,7 +85,7 @@ pub(crate) struct Hop<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Follow {
     /// This is the result.
-    Settled(Outcome),
+    Done(Outcome),
     /// The session is elsewhere: try there.
     Retry {
         /// Who owns it.
@@ -102,10 +102,10 @@ pub(crate) fn follow(outcome: Outcome, hop: &Hop<'_>, visible: Option<Owned>) ->
     let hint = match &outcome {
         Outcome::Moved { owner, stamp } => Some((owner.clone(), *stamp)),
         Outcome::NoSession => None,
-        _ => return Follow::Settled(outcome),
+        _ => return Follow::Done(outcome),
     };
     if hop.number >= limits::HOPS_MAX {
-        return Follow::Settled(Outcome::NoSession);
+        return Follow::Done(Outcome::NoSession);
     }
     // The directory may know more by now than the node that was asked. Any other claim than the one
     // that was tried is worth a try, also one with a smaller stamp: the tried one may have been
@@ -117,7 +117,7 @@ pub(crate) fn follow(outcome: Outcome, hop: &Hop<'_>, visible: Option<Owned>) ->
             Follow::Retry { owner, stamp }
         }
         (_, Some(owned)) => Follow::Retry { owner: owned.owner, stamp: owned.stamp },
-        (_, None) => Follow::Settled(Outcome::NoSession),
+        (_, None) => Follow::Done(Outcome::NoSession),
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
             Outcome::NotReady,
             Outcome::IdReused,
         ] {
-            assert_eq!(after(outcome.clone(), 0, Some(owned("b", 9))), Follow::Settled(outcome));
+            assert_eq!(after(outcome.clone(), 0, Some(owned("b", 9))), Follow::Done(outcome));
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
     fn a_moved_session_is_followed_to_the_newest_owner_known() {
         let owner_of = |follow| match follow {
             Follow::Retry { owner, stamp } => (owner.to_string(), stamp.raw()),
-            Follow::Settled(outcome) => panic!("settled as {outcome:?}"),
+            Follow::Done(outcome) => panic!("done as {outcome:?}"),
         };
         assert_eq!(owner_of(after(moved("b", 6), 0, None)), ("b".into(), 6));
         assert_eq!(owner_of(after(moved("b", 6), 0, Some(owned("c", 7)))), ("c".into(), 7));
@@ -218,11 +218,11 @@ mod tests {
 
     #[test]
     fn nothing_else_means_no_session() {
-        assert_eq!(after(Outcome::NoSession, 0, None), Follow::Settled(Outcome::NoSession));
-        assert_eq!(after(Outcome::NoSession, 0, Some(owned("a", 5))), Follow::Settled(Outcome::NoSession));
+        assert_eq!(after(Outcome::NoSession, 0, None), Follow::Done(Outcome::NoSession));
+        assert_eq!(after(Outcome::NoSession, 0, Some(owned("a", 5))), Follow::Done(Outcome::NoSession));
         assert_eq!(
             after(moved("a", 5), 0, None),
-            Follow::Settled(Outcome::NoSession),
+            Follow::Done(Outcome::NoSession),
             "the claim that was tried"
         );
     }
@@ -230,6 +230,6 @@ mod tests {
     #[test]
     fn following_ends_after_the_last_hop() {
         assert!(matches!(after(moved("b", 6), limits::HOPS_MAX - 1, None), Follow::Retry { .. }));
-        assert_eq!(after(moved("b", 6), limits::HOPS_MAX, None), Follow::Settled(Outcome::NoSession));
+        assert_eq!(after(moved("b", 6), limits::HOPS_MAX, None), Follow::Done(Outcome::NoSession));
     }
 }
