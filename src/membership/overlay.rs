@@ -142,7 +142,7 @@ impl Overlay {
         };
         if let Some((mut member, from)) = taken {
             member.learn(observation, &self.timers(), now);
-            self.settle(member, from, &mut changes);
+            self.put_back(member, from, &mut changes);
         }
         if !changes.is_empty() {
             self.review();
@@ -161,7 +161,7 @@ impl Overlay {
         let mut changes = Vec::new();
         for name in due {
             if let Some((member, from)) = self.take(&name, None) {
-                self.settle(member, from, &mut changes);
+                self.put_back(member, from, &mut changes);
             }
         }
         self.review();
@@ -292,7 +292,7 @@ impl Overlay {
         (self.fences.len(), self.fenced)
     }
 
-    /// Takes the member out of the table, for [`Overlay::settle`] to put it back. `None` when it is
+    /// Takes the member out of the table, for [`Overlay::put_back`]. `None` when it is
     /// not listed, or not with this incarnation.
     fn take(
         &mut self,
@@ -344,7 +344,7 @@ impl Overlay {
     }
 
     /// Puts a member back with the state that its evidence asks for, or fences it if that is final.
-    fn settle(&mut self, mut member: Member, from: Option<MemberState>, changes: &mut Vec<Change>) {
+    fn put_back(&mut self, mut member: Member, from: Option<MemberState>, changes: &mut Vec<Change>) {
         let timers = self.timers();
         let to = member.assess(&timers, self.now);
         assert!(to != MemberState::Superseded, "only a later incarnation supersedes");
