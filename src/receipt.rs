@@ -97,26 +97,26 @@ impl Gather {
 
 impl Reply {
     /// The reply of a message whose caller has its answer already.
-    pub(crate) fn settled() -> Self {
+    pub(crate) fn answered() -> Self {
         Self { gather: None, index: 0 }
     }
 
     /// Says what became of the message.
     pub(crate) fn answer(mut self, outcome: Outcome) {
-        self.settle(Some(outcome));
+        self.complete(Some(outcome));
     }
 
     /// Makes so many replies of one whose outcomes are counted.
     pub(crate) fn split(mut self, sessions: usize) -> Vec<Self> {
-        let Some(gather) = &self.gather else { return (0..sessions).map(|_| Self::settled()).collect() };
+        let Some(gather) = &self.gather else { return (0..sessions).map(|_| Self::answered()).collect() };
         gather.lock().left += sessions;
         let replies = (0..sessions).map(|index| Self { gather: Some(Arc::clone(gather)), index }).collect();
-        self.settle(None);
+        self.complete(None);
         replies
     }
 
     /// Gives up its place, with an outcome or without.
-    fn settle(&mut self, outcome: Option<Outcome>) {
+    fn complete(&mut self, outcome: Option<Outcome>) {
         let Some(gather) = self.gather.take() else { return };
         let finished = {
             let mut state = gather.lock();
@@ -148,7 +148,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        finally(|| self.settle(Some(Outcome::Interrupted)));
+        finally(|| self.complete(Some(Outcome::Interrupted)));
     }
 }
 

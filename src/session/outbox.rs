@@ -202,7 +202,7 @@ impl Outbox {
             .queue
             .drain(..count)
             .map(|waiting| {
-                let reply = waiting.reply.unwrap_or_else(Reply::settled);
+                let reply = waiting.reply.unwrap_or_else(Reply::answered);
                 Outgoing::new(waiting.message, reply)
             })
             .collect();

@@ -39,7 +39,7 @@ impl<T: Transport> Connection<T> {
     /// The line, or the handler that has not let the client in yet, holds everything up.
     fn stalled(&mut self) {
         for outgoing in &mut self.batch {
-            std::mem::replace(&mut outgoing.reply, Reply::settled()).answer(Outcome::Buffered);
+            std::mem::replace(&mut outgoing.reply, Reply::answered()).answer(Outcome::Buffered);
         }
         self.session.answer_buffered();
         // A client that takes bytes, however slowly, is alive, although its answers are not read.
