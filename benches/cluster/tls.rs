@@ -49,11 +49,11 @@ pub(crate) async fn idle_bytes(clients: usize, nodes: usize) -> Result<f64, Fail
     });
     let sockets: Vec<_> = futures_util::stream::iter(connects).buffer_unordered(32).collect().await;
     let sockets = sockets.into_iter().collect::<Result<Vec<_>, _>>()?;
-    sleep(SETTLED).await;
+    sleep(SPREAD).await;
     let full = cluster.resident_bytes()?;
     drop(sockets);
     Ok(full.saturating_sub(empty) as f64 / clients as f64)
 }
 
 /// Until the claims have reached all nodes; far longer than that takes.
-const SETTLED: Duration = Duration::from_secs(1);
+const SPREAD: Duration = Duration::from_secs(1);

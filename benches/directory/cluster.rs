@@ -73,9 +73,9 @@ impl Cluster {
     /// Waits until every node is alive for every other, and counts `sessions` sessions.
     ///
     /// # Errors
-    /// It takes longer than [`SETTLED_WITHIN`].
+    /// It takes longer than [`AGREED_WITHIN`].
     pub(crate) async fn all_visible(&self, sessions: u64) -> Result<(), Failure> {
-        let deadline = Instant::now() + SETTLED_WITHIN;
+        let deadline = Instant::now() + AGREED_WITHIN;
         for node in &self.nodes {
             let mut http = Http::open(node.server.http).await?;
             loop {
@@ -120,4 +120,4 @@ impl Cluster {
 pub(crate) const NAMES: [&str; 3] = ["n1", "n2", "n3"];
 
 /// How long a cluster may take to agree after a change. Far beyond any goal: who is later is stuck.
-pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const AGREED_WITHIN: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::client::Crowd;
-use crate::cluster::{Cluster, NAMES, Node, SETTLED_WITHIN};
+use crate::cluster::{AGREED_WITHIN, Cluster, NAMES, Node};
 use crate::figures::percentile;
 use crate::http::Http;
 use crate::options::Options;
@@ -21,7 +21,7 @@ use crate::table::{Table, Verdict, as_us};
 /// Runs the part.
 ///
 /// # Errors
-/// The cluster does not start, or does not settle between two rounds.
+/// The cluster does not start, or does not agree between two rounds.
 pub(crate) async fn run(options: &Options) -> Result<Vec<Table>, Failure> {
     let mut cluster = Cluster::start("crash").await?;
     let mut crowd = Crowd::new();
@@ -89,7 +89,7 @@ async fn kill(cluster: &mut Cluster, victim: usize) -> Result<Round, Failure> {
 /// Sweeps until nothing of the node is shown, and stays unseen. Gives the time from the kill to the
 /// end of the first sweep after the last that showed something; `None` when it does not end.
 async fn last_shown(http: &mut Http, victim: usize, killed: Instant) -> Result<Option<Duration>, Failure> {
-    let deadline = killed + SETTLED_WITHIN;
+    let deadline = killed + AGREED_WITHIN;
     let mut unseen = None;
     loop {
         let shown = online(http, victim).await? > 0 || counted(&http.get("/v1/stats").await?, NAMES[victim]);
@@ -164,7 +164,7 @@ impl Rounds {
             _ => table.goal(what, goal, "never", Verdict::Missed),
         }
         table.tell("the same, median and shortest", format!("{}, {}", seconds(0.5), seconds(0.0)));
-        let (rounds, goal) = (self.count, format!("0 after {} s", SETTLED_WITHIN.as_secs()));
+        let (rounds, goal) = (self.count, format!("0 after {} s", AGREED_WITHIN.as_secs()));
         table.goal(
             "rounds in which they stayed",
             goal,

@@ -36,7 +36,7 @@ pub(crate) fn run() -> Result<Vec<Table>, Failure> {
 
 /// What both send, after they have come to rest.
 fn watch(first: &Member, second: &Member) -> Sent {
-    first.rest(SETTLED_AFTER);
+    first.rest(AT_REST_AFTER);
     let before = [first.sent(), second.sent()];
     first.rest(WATCHED);
     let [a, b] = [first.sent() - before[0], second.sent() - before[1]];
@@ -47,6 +47,6 @@ const SESSIONS: u64 = 1_000_000;
 /// Ten exchanges of digests, give or take one of each node: the growth is known that well.
 const WATCHED: Duration = Duration::from_secs(20);
 /// Acknowledgements, the search for the largest packet and the first rounds of gossip are over then.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
+const AT_REST_AFTER: Duration = Duration::from_secs(5);
 /// Guess: the noise of one exchange of digests more or less.
 const GROWTH_PERCENT_MAX: f64 = 10.0;

@@ -41,14 +41,14 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Table>, Failure> {
     for pusher in pushers.join_all().await {
         pushed.add(pusher?);
     }
-    let settled = cluster.all_visible(CLIENTS as u64).await;
+    let visible = cluster.all_visible(CLIENTS as u64).await;
     pushed.arrived(&crowd).await;
 
     let (percent, minutes) = (options.loss * 100.0, options.watched.as_secs() / 60);
     let mut table = Table::new(format!("loss: {percent} % of the datagrams each way, {minutes} min"));
     tell_members(&mut table, opinions, &cluster.stories()?);
-    let verdict = Verdict::truth(settled.is_ok());
-    let told = settled.map_or_else(|problem| problem.to_string(), |()| "all".to_owned());
+    let verdict = Verdict::truth(visible.is_ok());
+    let told = visible.map_or_else(|problem| problem.to_string(), |()| "all".to_owned());
     table.goal("sessions that all nodes show afterwards", format!("all {CLIENTS}"), told, verdict);
     pushed.tell(&mut table);
     table.tell("connections of clients lost", crowd.seen().ended.load(Ordering::Relaxed).to_string());

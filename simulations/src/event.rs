@@ -220,7 +220,7 @@ pub(crate) enum Event {
         idle_ms: u64,
     },
     /// All agree, and nothing changes any more: from now on nodes have to answer exactly.
-    Settled {
+    Agreed {
         /// The connections of the clients.
         connected: Connected,
         /// The names of all nodes.

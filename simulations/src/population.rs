@@ -194,7 +194,7 @@ impl Population {
     }
 
     /// The clients with exactly one open connection, with its node.
-    pub(crate) fn settled(&self) -> Vec<(ClientIndex, NodeIndex)> {
+    pub(crate) fn connected_once(&self) -> Vec<(ClientIndex, NodeIndex)> {
         let single = |(client, open): (ClientIndex, BTreeMap<_, NodeIndex>)| match open.len() {
             1 => open.into_values().next().map(|node| (client, node)),
             _ => None,

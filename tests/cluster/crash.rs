@@ -43,7 +43,7 @@ async fn the_sessions_of_a_killed_node_are_gone_within_seven_seconds_and_no_push
     cluster.restart(1).await;
     cluster.node(1).ready().await;
     assert!(cluster.node(1).incarnation > first_boot);
-    cluster.settled().await;
+    cluster.all_alive().await;
     let mut back = cluster.node(1).connect("lost0", Some("d")).await;
     cluster.shows("lost0", &[("d", "n2")]).await;
     cluster.shows("kept", &[("d", "n1")]).await;

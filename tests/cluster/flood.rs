@@ -120,7 +120,7 @@ async fn members_stay_linked_and_join_while_strangers_flood_the_mesh_port() {
     reaches(cluster.node(0), "pushmesh_mesh_retries_total", 1_000.0).await;
     let third = cluster.add().await;
     cluster.node(third).ready().await;
-    cluster.settled().await;
+    cluster.all_alive().await;
     cluster.node(third).shows("u", &[("d", "n1")]).await;
     for node in cluster.nodes() {
         assert_eq!(node.push("u", &node.name).await.json["delivered"], 1, "from {}", node.name);
@@ -172,7 +172,7 @@ async fn strangers_that_prove_their_address_and_fall_silent_leave_room_for_membe
     reaches(cluster.node(0), "pushmesh_mesh_handshakes_refused_total{reason=\"flood\"}", 10.0).await;
     let second = cluster.add().await;
     cluster.node(second).ready().await;
-    cluster.settled().await;
+    cluster.all_alive().await;
     assert_eq!(
         count_of(cluster.node(1), "pushmesh_mesh_handshakes_refused_total{reason=\"flood\"}").await,
         0.0

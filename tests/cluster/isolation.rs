@@ -44,7 +44,7 @@ async fn a_node_without_its_peers_says_isolated_serves_its_own_clients_and_recov
     assert!(explained.code == 3 && explained.stdout.contains(", isolated, silent n2 n3"), "{explained:?}");
 
     others.iter().for_each(|other| other.process.signal("CONT"));
-    cluster.settled().await;
+    cluster.all_alive().await;
     cluster.counts(3).await;
     for entry in cluster.nodes() {
         assert_eq!(entry.push("nobody", "x").await.error(), (404, "no_session"), "at {}", entry.name);
@@ -111,7 +111,7 @@ async fn a_survivor_answers_again_once_it_is_told_that_the_dead_are_gone_for_goo
 
     cluster.node(2).process.signal("CONT");
     cluster.restart(1).await;
-    cluster.settled().await;
+    cluster.all_alive().await;
     cluster.counts(1).await;
 }
 
@@ -129,6 +129,6 @@ async fn a_node_whose_balancer_knows_better_is_not_ready_while_it_is_isolated() 
     assert_eq!(node.push("u", "served all the same").await.json["delivered"], 1);
     assert_eq!(client.next_text().await, "served all the same");
     (1..3).for_each(|other| cluster.node(other).process.signal("CONT"));
-    cluster.settled().await;
+    cluster.all_alive().await;
     assert_eq!(node.get("/readyz").await.json, json!({ "phase": "ready" }));
 }

@@ -68,7 +68,7 @@ async fn the_user_of_a_stopped_node_is_suspect_then_offline_and_online_again_whe
     }
 
     cluster.node(1).process.signal("CONT");
-    cluster.settled().await;
+    cluster.all_alive().await;
     cluster.shows("u", &[("d", "n2")]).await;
     for node in others {
         let answer = presence(node, "u").await;

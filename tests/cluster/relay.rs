@@ -43,7 +43,7 @@ async fn a_third_node_passes_on_pushes_and_sections_while_a_path_is_cut() {
     assert_eq!(meanwhile.next_text().await, "over n3");
 
     cluster.heal(0, 1);
-    cluster.settled().await;
+    cluster.all_alive().await;
     let asked = relayed(one, "asked").await;
     assert_eq!(one.push("before", "direct").await.json["delivered"], 1);
     assert_eq!(before.next_text().await, "direct");

@@ -107,7 +107,7 @@ async fn links_that_cross_or_end_are_no_refusals() {
     cluster.node(1).process.kill();
     cluster.restart(1).await;
     cluster.node(1).ready().await;
-    cluster.settled().await;
+    cluster.all_alive().await;
     for node in cluster.nodes() {
         let metrics = node.get("/metrics").await.text();
         let refused =

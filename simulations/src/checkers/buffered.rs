@@ -58,11 +58,11 @@ impl Checker for Buffered {
                     let pushed_ms = self.pushed_ms.get(push).copied().unwrap_or_default();
                     // A node that has not noticed the end of a connection lets messages wait for it, and for
                     // as long as a close takes after the client is back.
-                    let settled = |id: &ConnectionId| {
+                    let established = |id: &ConnectionId| {
                         self.opened_ms.get(id).is_some_and(|opened_ms| opened_ms + CLOSE_MS_MAX < pushed_ms)
                     };
                     let open = self.connections.iter().filter(|(_, at)| **at == (client, node));
-                    let connections = open.map(|(id, _)| *id).filter(settled).collect();
+                    let connections = open.map(|(id, _)| *id).filter(established).collect();
                     self.waiting.push(Waiting { push: *push, client, node, connections });
                 }
             }
@@ -113,18 +113,18 @@ mod tests {
         checker.end()
     }
 
-    const SETTLED_MS: u64 = 1_001 + CLOSE_MS_MAX;
+    const ESTABLISHED_MS: u64 = 1_001 + CLOSE_MS_MAX;
 
     #[test]
     fn what_is_buffered_is_written_unless_its_connection_ends() {
-        assert!(seen(SETTLED_MS, &[]).unwrap_err().contains("never written"));
-        assert_eq!(seen(SETTLED_MS, &[Event::Flushed { connection: 7, text: "m1".to_owned() }]), Ok(()));
-        assert_eq!(seen(SETTLED_MS, &[Event::Ended { connection: 7, end: End::Dropped }]), Ok(()));
-        assert!(seen(SETTLED_MS, &[Event::Flushed { connection: 7, text: "m2".to_owned() }]).is_err());
+        assert!(seen(ESTABLISHED_MS, &[]).unwrap_err().contains("never written"));
+        assert_eq!(seen(ESTABLISHED_MS, &[Event::Flushed { connection: 7, text: "m1".to_owned() }]), Ok(()));
+        assert_eq!(seen(ESTABLISHED_MS, &[Event::Ended { connection: 7, end: End::Dropped }]), Ok(()));
+        assert!(seen(ESTABLISHED_MS, &[Event::Flushed { connection: 7, text: "m2".to_owned() }]).is_err());
     }
 
     #[test]
     fn what_is_pushed_just_after_a_client_came_back_may_wait_for_the_connection_before() {
-        assert_eq!(seen(SETTLED_MS - 1, &[]), Ok(()));
+        assert_eq!(seen(ESTABLISHED_MS - 1, &[]), Ok(()));
     }
 }

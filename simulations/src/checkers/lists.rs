@@ -16,7 +16,7 @@ pub(super) struct Lists {
     dialled: BTreeSet<(ClientIndex, NodeIndex)>,
     calls: BTreeMap<CallId, Asked>,
     /// Once all agree: where each client is.
-    settled: Option<Settled>,
+    agreed: Option<Agreed>,
     compared: u64,
 }
 
@@ -28,7 +28,7 @@ struct Asked {
     seats: Vec<Seat>,
 }
 
-struct Settled {
+struct Agreed {
     at: BTreeMap<ClientIndex, NodeIndex>,
     /// By the number of the node.
     names: Vec<String>,
@@ -42,15 +42,15 @@ impl Checker for Lists {
     fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
             Event::Dialled { client, node, .. } => _ = self.dialled.insert((*client, *node)),
-            Event::Settled { connected, names } => {
+            Event::Agreed { connected, names } => {
                 let at = |(client, open): (&ClientIndex, &BTreeMap<_, NodeIndex>)| {
                     Some((*client, *open.values().next()?))
                 };
-                self.settled =
-                    Some(Settled { at: connected.iter().filter_map(at).collect(), names: names.clone() });
+                self.agreed =
+                    Some(Agreed { at: connected.iter().filter_map(at).collect(), names: names.clone() });
             }
             Event::Called { call, node, ask, .. } => {
-                let exact = self.settled.is_some();
+                let exact = self.agreed.is_some();
                 self.calls.insert(*call, Asked { ask: ask.clone(), node: *node, exact, seats: Vec::new() });
             }
             Event::Replied { call, status, reply } => return self.replied(*call, *status, reply),
@@ -96,8 +96,8 @@ impl Lists {
             return Ok(());
         }
         self.compared += 1;
-        match &self.settled {
-            Some(settled) if asked.exact => settled
+        match &self.agreed {
+            Some(agreed) if asked.exact => agreed
                 .exact(&asked, reply)
                 .map_err(|what| format!("{who} answers {:?} with {status} {reply:?}: {what}", asked.ask)),
             _ => Ok(()),
@@ -123,7 +123,7 @@ impl Lists {
     }
 }
 
-impl Settled {
+impl Agreed {
     /// Whether an answer is right to the last word.
     fn exact(&self, asked: &Asked, reply: &Reply) -> Result<(), String> {
         let told: BTreeSet<_> = asked.seats.iter().cloned().collect();
@@ -198,14 +198,14 @@ mod tests {
     }
 
     /// Clients 0 and 3 are at the nodes n1 and n2.
-    fn seen(settled: bool, ask: Ask, replies: Vec<Reply>) -> Result<(), String> {
+    fn seen(agreed: bool, ask: Ask, replies: Vec<Reply>) -> Result<(), String> {
         let mut checker = Lists::default();
         let mut events: Vec<_> = [(0, 0), (3, 1)]
             .map(|(client, node)| Event::Dialled { connection: client as u64, client, node, resumed: None })
             .into();
-        if settled {
+        if agreed {
             let connected = BTreeMap::from([(0, BTreeMap::from([(0, 0)])), (3, BTreeMap::from([(3, 1)]))]);
-            events.push(Event::Settled { connected, names: vec![node_name(0), node_name(1)] });
+            events.push(Event::Agreed { connected, names: vec![node_name(0), node_name(1)] });
         }
         events.push(Event::Called { call: 1, node: 0, ask, pushes: Vec::new() });
         events.extend(replies.into_iter().map(|reply| Event::Replied { call: 1, status: 200, reply }));

@@ -110,7 +110,7 @@ impl Reach {
         for (one, other, way, name) in pairs {
             let since = before.get(&(one, other, way)).copied().unwrap_or(now_ms);
             self.since.insert((one, other, way), since);
-            if now_ms - since >= SETTLE_MS {
+            if now_ms - since >= REACHED_MS {
                 due.entry(one).or_default().push(Due { name, incarnation: other.1, way });
             }
         }
@@ -154,7 +154,7 @@ const EVERY_MS: u64 = 100;
 /// How long it takes at most from when two nodes reach each other until both say so, in milliseconds.
 /// Arithmetic: an old link is given up after 5 s, the pause between dials is 2 s, a dial takes 2 s, gossip
 /// that has lost a member needs some rounds, and the overlay looks five times a second.
-pub(super) const SETTLE_MS: u64 = 12_000;
+pub(super) const REACHED_MS: u64 = 12_000;
 
 #[cfg(test)]
 mod tests {
@@ -167,9 +167,9 @@ mod tests {
         let pair = |other| vec![((0, 7), other, Way::Direct, name())];
         let expected = Due { name: name(), incarnation: 8, way: Way::Direct };
         assert_eq!(reach.due(100, pair((1, 8))), BTreeMap::new());
-        assert_eq!(reach.due(100 + SETTLE_MS, pair((1, 8))), [((0, 7), vec![expected])].into());
-        assert_eq!(reach.due(200 + SETTLE_MS, Vec::new()), BTreeMap::new());
-        assert_eq!(reach.due(300 + SETTLE_MS, pair((1, 8))), BTreeMap::new(), "a break");
-        assert_eq!(reach.due(300 + 2 * SETTLE_MS, pair((1, 9))), BTreeMap::new(), "another boot");
+        assert_eq!(reach.due(100 + REACHED_MS, pair((1, 8))), [((0, 7), vec![expected])].into());
+        assert_eq!(reach.due(200 + REACHED_MS, Vec::new()), BTreeMap::new());
+        assert_eq!(reach.due(300 + REACHED_MS, pair((1, 8))), BTreeMap::new(), "a break");
+        assert_eq!(reach.due(300 + 2 * REACHED_MS, pair((1, 9))), BTreeMap::new(), "another boot");
     }
 }

@@ -39,7 +39,7 @@ use crate::checkers::checker::Checker;
 use crate::checkers::claims::{Claim, Claims};
 use crate::checkers::disturbed::Disturbed;
 use crate::checkers::paths::Paths;
-use crate::checkers::reach::SETTLE_MS as REACHED_MS;
+use crate::checkers::reach::REACHED_MS;
 use crate::event::{End, Event};
 use crate::host::Boot;
 use crate::id::{ClientIndex, ConnectionId, NodeIndex, user_of};

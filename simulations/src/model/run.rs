@@ -60,7 +60,7 @@ fn agree(cluster: &mut Cluster, from: Duration) -> Duration {
         match cluster.agreed() {
             Ok(()) => {
                 let since = *since.get_or_insert(cluster.now);
-                if cluster.now - since >= SETTLED_AFTER {
+                if cluster.now - since >= AGREED_FOR {
                     return since - from;
                 }
             }
@@ -112,7 +112,7 @@ const AGREE_SLOWLY_MAX: Duration = Duration::from_secs(170);
 /// Time between two looks at whether they do.
 const AGREE_EVERY: Duration = Duration::from_millis(500);
 /// How long they have to agree before nothing may move any more: superseded sessions are released.
-const SETTLED_AFTER: Duration = Duration::from_secs(2 * limits::RELEASE_LINGER.as_secs());
+const AGREED_FOR: Duration = Duration::from_secs(2 * limits::RELEASE_LINGER.as_secs());
 /// How long nothing may move. Arithmetic: every node compares twice.
 const QUIET: Duration = Duration::from_secs(2 * limits::DIGEST_INTERVAL.as_secs());
 

@@ -205,7 +205,7 @@ impl Cluster {
                     _ => None,
                 });
                 self.check_followed(boot, from.filter(|_| first), answer, asks);
-                self.settle(boot, key, stamp, effects, false);
+                self.settle_dispute(boot, key, stamp, effects, false);
             }
         }
     }
@@ -247,7 +247,7 @@ impl Cluster {
                 let Some(disputed) = disputed(boot, key, stamp) else { return };
                 if ends(&mut disputed.waits) {
                     let effects = disputed.dispute.elapsed();
-                    self.settle(boot, key, stamp, effects, true);
+                    self.settle_dispute(boot, key, stamp, effects, true);
                 }
             }
         }
@@ -271,7 +271,7 @@ impl Cluster {
                     let effects = dispute.begin();
                     session.dispute = Some(Disputed { dispute, waits: Waits::default() });
                     self.count("session: disputed");
-                    self.settle(boot, key, stamp, effects, true);
+                    self.settle_dispute(boot, key, stamp, effects, true);
                 }
                 Fate::Disputed => {}
             }
@@ -279,7 +279,7 @@ impl Cluster {
     }
 
     /// Does what is to be done next in a dispute. `begins`: it follows no answer.
-    fn settle(
+    fn settle_dispute(
         &mut self,
         boot: &mut Boot,
         key: Key,

@@ -31,7 +31,7 @@ impl Run<'_> {
     /// Nothing happens for a while, and then nothing has been transferred.
     pub(super) fn be_quiet(&mut self) -> Result<(), Violation> {
         // What was promised last is on its way, and what was replaced is swept.
-        for _ in 0..SETTLE_MS {
+        for _ in 0..UNTIL_QUIET_MS {
             self.advance()?;
         }
         let (quiet, packets) = (Quiet::begin(&self.in_core().0), self.world.packets());
@@ -63,6 +63,6 @@ const STAY_MS: u64 = 4_000;
 /// How long frames may be on their way at the end, and what was replaced waits to be swept, in
 /// milliseconds. Arithmetic: a link that lost against its twin is closed after 5 s, and nodes sweep
 /// every 2 s.
-const SETTLE_MS: u64 = 8_000;
+const UNTIL_QUIET_MS: u64 = 8_000;
 /// How long nothing happens at the end. Source: five digests of each node.
 const QUIET_SECONDS: u64 = 10;

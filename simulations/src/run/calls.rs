@@ -17,7 +17,7 @@ impl Run<'_> {
         let first = self.pushes + 1;
         self.pushes += ask.pushes() as u64;
         let pushes: Vec<_> = (first..=self.pushes).collect();
-        let connected = if pushes.is_empty() { Vec::new() } else { self.population.settled() };
+        let connected = if pushes.is_empty() { Vec::new() } else { self.population.connected_once() };
         let boot = self.boot_of(node);
         let finds = |aim| {
             boot.as_ref()
@@ -40,7 +40,7 @@ impl Run<'_> {
         let users: Vec<_> =
             (0..SURVEYED_USERS).map(|place| user_of(place * self.plan.clients / SURVEYED_USERS)).collect();
         let names = self.hosts.boots().iter().flatten().map(|boot| boot.replica.me().to_string()).collect();
-        self.world.tell(Event::Settled { connected, names });
+        self.world.tell(Event::Agreed { connected, names });
         for node in 0..nodes {
             for ask in [Ask::Stats, Ask::Nodes, Ask::List { limit: 7 }, Ask::List { limit: 1_000 }] {
                 self.call(SURVEYORS.0, node, ask);

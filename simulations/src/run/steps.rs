@@ -17,7 +17,7 @@ impl Run<'_> {
             Step::Push { node, aim } => {
                 let Some(boot) = self.boot_of(*node) else { return };
                 self.pushes += 1;
-                let connected = self.population.settled();
+                let connected = self.population.connected_once();
                 // A node that stops takes no more.
                 let _ = boot.commands.try_send(Command::Push { push: self.pushes, aim: *aim, connected });
             }

@@ -39,10 +39,10 @@ fn plan() -> Plan {
             };
             (0..CLIENTS).fold(script, |script, client| {
                 let (old, new, phase) = (0, 1 + client % 2, client as u64 + round / 4);
-                let settled = begin + 50;
+                let connects = begin + 50;
                 let takes_over = begin + 1_000;
                 let script = script
-                    .at(settled, Step::Connect { client, node: old })
+                    .at(connects, Step::Connect { client, node: old })
                     .at(takes_over - 3, Step::Break { client })
                     .at(takes_over + phase % 7 - 3, Step::Connect { client, node: old })
                     .at(takes_over, Step::Connect { client, node: new })

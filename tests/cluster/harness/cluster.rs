@@ -45,7 +45,7 @@ impl Cluster {
         for node in &cluster.nodes {
             node.ready().await;
         }
-        cluster.settled().await;
+        cluster.all_alive().await;
         cluster
     }
 
@@ -107,7 +107,7 @@ impl Cluster {
     }
 
     /// Waits until every node sees every other in its present boot as alive.
-    pub(crate) async fn settled(&self) {
+    pub(crate) async fn all_alive(&self) {
         for node in &self.nodes {
             for other in &self.nodes {
                 eventually(&format!("{} sees {}", node.name, other.name), async || {
