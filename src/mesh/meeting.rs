@@ -75,7 +75,7 @@ pub fn is_welcomed(me: &NodeName, peer: &NodeName, known: Option<Incarnation>) -
 }
 
 /// Those of the members that a peer has told of who are dialled, because this node has no link to them.
-pub fn strangers<M>(
+pub fn unlinked_members<M>(
     told: impl IntoIterator<Item = M>,
     name: impl Fn(&M) -> &NodeName,
     me: &NodeName,
@@ -138,7 +138,7 @@ mod tests {
     fn of_the_members_that_a_peer_tells_of_those_without_a_link_are_dialled() {
         let told = ["me", "linked", "new"].map(name);
         let linked = |member: &NodeName| *member == name("linked");
-        assert_eq!(strangers(told, |member| member, &name("me"), linked), [name("new")]);
+        assert_eq!(unlinked_members(told, |member| member, &name("me"), linked), [name("new")]);
     }
 
     #[test]

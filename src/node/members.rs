@@ -47,7 +47,7 @@ impl Members for NodeMembers {
         self.liveness.link_up(peer, &members, &self.me);
         if let Some(links) = self.links.upgrade() {
             let is_linked = |name: &NodeName| links.get(name).is_some();
-            for member in meeting::strangers(members, |member| &member.name, &self.me, is_linked) {
+            for member in meeting::unlinked_members(members, |member| &member.name, &self.me, is_linked) {
                 links.dial(member.mesh, Some(member.name));
             }
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use pushmesh::internals::{
     Hearing, InUse, JITTER, Newcomer, Observation, Outcome, is_duplicate, is_greeted, is_welcomed, missed,
-    strangers,
+    unlinked_members,
 };
 use pushmesh::limits;
 use rand::Rng;
@@ -180,8 +180,12 @@ impl Cluster {
             }
             let name = self.names[node].clone();
             self.observe(boot, Observation::LinkUp { name, incarnation, addr: addr(node) });
-            let told =
-                strangers(members, |name| name, &boot.name, |name| boot.links.contains_key(&index_of(name)));
+            let told = unlinked_members(
+                members,
+                |name| name,
+                &boot.name,
+                |name| boot.links.contains_key(&index_of(name)),
+            );
             told.iter().for_each(|name| self.dial(boot, index_of(name), true));
         }
         // Whichever is in use, both are read from.
