@@ -86,8 +86,8 @@ impl Registry {
         Some(Replaced { session, reason: CloseReason::Superseded { owner: self.me.clone(), stamp } })
     }
 
-    /// Removes a session whose connection is gone, unless another one took its key. That one may have the
-    /// same stamp: once the claim is released nothing is left to exceed, but what both have exceeded.
+    /// Removes a session whose connection is gone, unless another one took its key. Sessions are compared by identity,
+    /// not by stamp: after a release the same stamp can be issued again.
     pub(crate) fn remove(&self, session: &Session) {
         let mut sessions = self.shard(session.key());
         if sessions.get(&session.key()).is_some_and(|held| std::ptr::eq(Arc::as_ptr(held), session)) {
