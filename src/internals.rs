@@ -23,7 +23,7 @@ pub use crate::ownership::{
     elsewhere, is_asked, policy, released_after, yields,
 };
 pub use crate::replica::{Arriving, Claimed, Heard, HeldByAnother, Mirror, Replica};
-pub use crate::replication::comparing::{Circumstances, Comparing, Consequence, Pulls, partner};
+pub use crate::replication::comparing::{Circumstances, Comparing, Consequence, Pulls, asks_first, partner};
 pub use crate::replication::frame::{SectionFrame, Subscribe};
 pub use crate::replication::serving::{Serving, Step};
 pub use crate::replication::taking::{Change as CopyChange, Refused, Taken, Taking};

@@ -115,7 +115,7 @@ impl LinkTask for Comparisons {
     }
 
     async fn run(&self, link: &Arc<Link>) -> Result<(), Breach> {
-        if link.dialled() {
+        if comparing::asks_first(link.dialled()) {
             digests::exchange(&self.0, link).await;
         }
         Ok(())

@@ -39,6 +39,13 @@ impl MemberState {
         self.label().as_str()
     }
 
+    /// Whether a hello, or an answer to a probe, names such a member: no peer is sent to one that this node does not reach
+    /// itself.
+    #[must_use]
+    pub fn is_told(self) -> bool {
+        self == Self::Alive
+    }
+
     fn label(self) -> Member {
         match self {
             Self::Alive => Member::Alive,
@@ -258,6 +265,14 @@ mod tests {
 
     fn parse(pairs: &[(String, String)]) -> Result<Advert, AdvertError> {
         Advert::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+    }
+
+    #[test]
+    fn peers_are_told_of_members_in_order_only() {
+        assert!(MemberState::Alive.is_told());
+        for state in [MemberState::Unreachable, MemberState::Suspect, MemberState::Dead, MemberState::Left] {
+            assert!(!state.is_told(), "{state:?}");
+        }
     }
 
     #[test]

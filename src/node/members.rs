@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use crate::id::{Incarnation, NodeName};
-use crate::membership::member::MemberState;
 use crate::membership::overlay::Observation;
 use crate::membership::roster::Roster;
 use crate::mesh::meeting;
@@ -25,14 +24,13 @@ pub(crate) struct NodeMembers {
 impl Members for NodeMembers {
     fn members(&self) -> Vec<KnownMember> {
         let members = self.roster.members();
-        let alive = members.iter().filter(|(_, entry)| entry.state == MemberState::Alive);
-        alive
-            .map(|(name, entry)| KnownMember {
-                name: name.clone(),
-                incarnation: entry.incarnation,
-                mesh: entry.mesh,
-            })
-            .collect()
+        let told = members.iter().filter(|(_, entry)| entry.state.is_told());
+        told.map(|(name, entry)| KnownMember {
+            name: name.clone(),
+            incarnation: entry.incarnation,
+            mesh: entry.mesh,
+        })
+        .collect()
     }
 
     fn incarnation_of(&self, name: &NodeName) -> Option<Incarnation> {

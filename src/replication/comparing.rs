@@ -114,6 +114,13 @@ impl Comparing {
     }
 }
 
+/// Whether an end of a new link asks for the digests of the other end at once: only the end that dialled does, so that the
+/// two compare once.
+#[must_use]
+pub fn asks_first(dialled: bool) -> bool {
+    dialled
+}
+
 /// Which of so many linked peers is compared with in an interval: any. `draw` chooses a number between two, both included.
 pub fn partner(linked: usize, draw: impl FnOnce(u64, u64) -> u64) -> Option<usize> {
     let last = linked.checked_sub(1)?;
@@ -270,6 +277,11 @@ mod tests {
         assert!(pulls.begin(&name("a")) && !pulls.begin(&name("a")) && pulls.begin(&name("b")));
         pulls.ended(&name("a"));
         assert!(pulls.begin(&name("a")) && !pulls.begin(&name("b")));
+    }
+
+    #[test]
+    fn of_the_two_ends_of_a_new_link_one_asks() {
+        assert_ne!(asks_first(true), asks_first(false));
     }
 
     #[test]

@@ -12,15 +12,15 @@
 use std::time::Duration;
 
 use pushmesh::internals::{
-    Hearing, InUse, JITTER, Newcomer, Observation, Outcome, is_duplicate, is_greeted, is_welcomed, missed,
-    unlinked_members,
+    Hearing, InUse, JITTER, Newcomer, Observation, Outcome, asks_first, is_duplicate, is_greeted,
+    is_welcomed, missed, unlinked_members,
 };
 use pushmesh::limits;
 use rand::Rng;
 
 use crate::id::NodeIndex;
 use crate::model::boot::{Boot, Dialling, Link};
-use crate::model::cluster::{Cluster, index_of, is_alive};
+use crate::model::cluster::{Cluster, index_of};
 use crate::model::due::{Answer, Event, Hello};
 use crate::model::id::{BootId, LinkId};
 use crate::model::members::addr;
@@ -190,7 +190,7 @@ impl Cluster {
         }
         // Whichever is in use, both are read from.
         self.subscribe(boot, (node, id), node, incarnation, true);
-        if dialled {
+        if asks_first(dialled) {
             self.ask(boot, node, id);
         }
     }
@@ -289,8 +289,8 @@ impl Cluster {
     }
 
     fn hello(&self, boot: &Boot, link: LinkId) -> Hello {
-        let alive = boot.overlay.members().filter(|member| is_alive(member));
-        let members = alive.map(|member| member.name().clone()).collect();
+        let told = boot.overlay.members().filter(|member| member.state().is_told());
+        let members = told.map(|member| member.name().clone()).collect();
         Hello { boot: boot.id, node: boot.node, incarnation: boot.incarnation, link, members }
     }
 
