@@ -37,6 +37,7 @@ mod members;
 pub(crate) mod notice;
 mod offenders;
 mod outbound;
+pub(crate) mod probing;
 mod receipts;
 mod refusal;
 mod requests;

@@ -15,6 +15,7 @@ pub(crate) const PURE: &[&str] = &[
     "src/mesh/contest.rs",
     "src/mesh/dials.rs",
     "src/mesh/meeting.rs",
+    "src/mesh/probing.rs",
     "src/replication/comparing.rs",
     "src/replication/serving.rs",
     "src/replication/taking.rs",

@@ -1,14 +1,15 @@
 //! How a node of the fast level boots: under which incarnation, and knowing nobody.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pushmesh::config::Tuning;
 use pushmesh::id::Incarnation;
 use pushmesh::internals::{
-    Awake, KeyHasher, MemberState, Mirror, Overlay, OverlayTimers, Replica, Returned, Roster,
-    decide_incarnation,
+    Awake, KeyHasher, Mirror, Overlay, OverlayTimers, Probing, Replica, Returned, Roster, decide_incarnation,
+    is_named,
 };
 use rand::Rng;
 
@@ -18,6 +19,7 @@ use crate::model::cluster::Cluster;
 use crate::model::due::Event;
 use crate::model::gossip::{GossipId, Heartbeats};
 use crate::model::id::BootId;
+use crate::model::members::addr;
 
 impl Cluster {
     /// Boots a node, if it does not run.
@@ -107,23 +109,28 @@ impl Cluster {
         }
     }
 
-    /// The highest incarnation of a node that those know whom it asks at its boot: its seeds, whom they
-    /// know, and so on.
+    /// The highest incarnation of a node that those know whom it asks at its boot. An answer takes no time here, so that
+    /// the product's deadline has no place, and a node's own address is none of its seeds.
     fn probe(&self, node: NodeIndex) -> Option<Incarnation> {
-        let (mut asked, mut highest) = (BTreeSet::from([node]), None);
-        let mut next: Vec<_> = self.seeds(node).collect();
-        while let Some(one) = next.pop() {
-            let reached = self.network.is_open(node, one) && self.network.is_open(one, node);
-            if !asked.insert(one) || !reached || !self.is_awake(one) {
-                continue;
+        let mut probing = Probing::default();
+        let mut waiting: VecDeque<_> = probing.named(self.seeds(node).map(addr)).into();
+        while let Some(asked) = waiting.pop_front() {
+            match self.probed(node, asked) {
+                Some((known, members)) => waiting.extend(probing.answered(known, members)),
+                None => probing.unanswered(),
             }
-            let Some(boot) = self.machines[one].boot.and_then(|boot| self.boots[boot].as_deref()) else {
-                continue;
-            };
-            highest = highest.max(boot.overlay.highest_incarnation(&self.names[node]));
-            let alive = boot.overlay.members().filter(|member| member.state() == MemberState::Alive);
-            next.extend(alive.filter_map(|member| self.names.iter().position(|name| name == member.name())));
         }
-        highest
+        debug_assert!(probing.is_over(), "whoever was asked has answered, or is not there");
+        probing.highest()
+    }
+
+    /// What is answered at an address: the incarnation that is known of the node that asks, and where others are.
+    fn probed(&self, asking: NodeIndex, at: SocketAddr) -> Option<(Option<Incarnation>, Vec<SocketAddr>)> {
+        let asked = (0..self.plan.nodes).find(|node| addr(*node) == at)?;
+        let boot = self.running(asked).filter(|_| self.reaches(asking, asked))?;
+        let (overlay, name) = (&self.boots[boot].as_deref()?.overlay, &self.names[asking]);
+        let told = overlay.members().filter(|member| member.state().is_told());
+        let named = told.filter(|member| is_named(member.name(), name));
+        Some((overlay.highest_incarnation(name), named.map(|member| member.addr()).collect()))
     }
 }

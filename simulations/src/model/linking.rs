@@ -294,7 +294,8 @@ impl Cluster {
         Hello { boot: boot.id, node: boot.node, incarnation: boot.incarnation, link, members }
     }
 
-    fn reaches(&self, one: NodeIndex, other: NodeIndex) -> bool {
+    /// Whether a connection to a node comes about, and a question gets its answer.
+    pub(super) fn reaches(&self, one: NodeIndex, other: NodeIndex) -> bool {
         self.network.is_open(one, other) && self.network.is_open(other, one) && self.running(other).is_some()
     }
 

@@ -1,6 +1,5 @@
-//! Before a node starts: which incarnation of its name do others know?
+//! Before a node starts: which incarnation of its name do others know? Carries [`Probing`] over connections.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use crate::mesh::endpoint::{self, CloseCode};
 use crate::mesh::frame::ProbeAnswer;
 use crate::mesh::handshake;
 use crate::mesh::links::Links;
+use crate::mesh::probing::Probing;
 
 impl Links {
     /// Asks the nodes at these addresses which incarnation of this node's name they know, and then those
@@ -20,32 +20,26 @@ impl Links {
     /// Bounded by [`limits::INCARNATION_PROBE`].
     pub(crate) async fn probe(self: &Arc<Self>, addrs: Vec<SocketAddr>) -> Option<Incarnation> {
         let (answered, mut answers) = mpsc::channel(limits::PEERS_MAX);
-        let (mut asked, mut open) = (BTreeSet::new(), 0);
-        let (mut next, mut highest) = (addrs, None);
+        let mut probing = Probing::default();
+        let mut next = probing.named(addrs);
         let deadline = sleep(limits::INCARNATION_PROBE);
         tokio::pin!(deadline);
         loop {
             for addr in next.drain(..) {
-                if asked.len() < limits::PEERS_MAX && asked.insert(addr) {
-                    open += 1;
-                    let (links, answered) = (Arc::clone(self), answered.clone());
-                    self.tasks.spawn(async move {
-                        let _ = answered.send(links.probe_one(addr).await).await; // Too late to matter.
-                    });
-                }
+                let (links, answered) = (Arc::clone(self), answered.clone());
+                self.tasks.spawn(async move {
+                    let _ = answered.send(links.probe_one(addr).await).await; // Too late to matter.
+                });
             }
-            if open == 0 {
-                return highest;
+            if probing.is_over() {
+                return probing.highest();
             }
             tokio::select! {
-                Some(answer) = answers.recv() => {
-                    open -= 1;
-                    if let Some(ProbeAnswer { known, members }) = answer {
-                        highest = highest.max(known);
-                        next = members;
-                    }
-                }
-                () = &mut deadline => return highest,
+                Some(answer) = answers.recv() => match answer {
+                    Some(ProbeAnswer { known, members }) => next = probing.answered(known, members),
+                    None => probing.unanswered(),
+                },
+                () = &mut deadline => return probing.highest(),
             }
         }
     }
