@@ -86,8 +86,8 @@ pub(crate) fn missing_rows(sources: &[Source], document: &str) -> Vec<String> {
     files.filter(|file| !shown(file)).map(|file| format!("{file} has no row")).collect()
 }
 
-/// Invariants that name no check, or one that is not among `tests`. A check is a test, a file of the simulations, which
-/// [`missing_files`] looks for, or a lint of clippy. An invariant that has none says so.
+/// Invariants that name no check, or one that is not among `tests`. A check is a test, a file of the simulations that
+/// holds [checks](CHECKS) and that [`missing_files`] looks for, or a lint of clippy. An invariant that has none says so.
 pub(crate) fn missing_checks(document: &str, tests: &BTreeSet<&str>) -> Vec<String> {
     let invariants: Vec<_> = document.split("\n- **Invariant:**").skip(1).map(item).collect();
     assert!(!invariants.is_empty(), "no invariant was found: they look different from what this rule reads");
@@ -104,13 +104,17 @@ pub(crate) fn missing_checks(document: &str, tests: &BTreeSet<&str>) -> Vec<Stri
         if named.is_empty() || checks.matches('`').count() % 2 != 0 {
             problems.push(format!("the invariant \"{start} …\" names no check"));
         }
-        let other = |name: &&&str| ["simulations/", "clippy::"].iter().any(|start| name.starts_with(start));
+        let other = |name: &&&str| CHECKS.iter().chain(&["clippy::"]).any(|start| name.starts_with(start));
         let gone = named.iter().filter(|name| !other(name) && !tests.contains(**name));
         problems
             .extend(gone.map(|name| format!("the invariant \"{start} …\" names {name}, which is no test")));
     }
     problems
 }
+
+/// How the paths of those files of the simulations begin that check something. What only drives the product checks nothing.
+const CHECKS: &[&str] =
+    &["simulations/src/checkers/", "simulations/src/scenario/", "simulations/src/model/checks"];
 
 /// The names of all functions that only tests are compiled with.
 pub(crate) fn tests(sources: &[Source]) -> BTreeSet<&str> {
@@ -274,12 +278,20 @@ mod tests {
         let problems =
             |text: &str| missing_checks(&format!("# A\n\n- **Invariant:** {text}\n"), &tests).len();
         assert_eq!(
-            problems("`A` holds. *Checked by*\n  `unit`, `whole`, and `simulations/c.rs`.\n\n`gone`"),
+            problems(
+                "`A` holds. *Checked by*\n  `unit`, `whole`, and `simulations/src/checkers/c.rs`.\n\n`gone`"
+            ),
             0
         );
         assert_eq!(problems("it holds. *Checked by* `clippy::lint`."), 0);
         assert_eq!(problems("it holds. *Not checked.*"), 0);
         assert_eq!(problems("it holds. *Checked by* `unit`, `gone`."), 1, "a test that is gone");
+        for check in ["simulations/src/scenario/a.rs", "simulations/src/model/checks/a.rs"] {
+            assert_eq!(problems(&format!("it holds. *Checked by* `{check}`.")), 0, "{check}");
+        }
+        for other in ["simulations/src/model/sessions.rs", "simulations/src/host.rs", "src/a.rs"] {
+            assert_eq!(problems(&format!("it holds. *Checked by* `{other}`.")), 1, "{other} checks nothing");
+        }
         assert_eq!(problems("it holds. *Checked by* `product`."), 1, "a function that is no test");
         assert_eq!(problems("it holds. *Checked by* unit."), 1, "no name");
         assert_eq!(

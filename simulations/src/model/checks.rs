@@ -4,6 +4,8 @@
 //! overlay promises of names and of the living. After them: that all agree, within a bound, and that
 //! then only digests flow.
 
+mod claims;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -1,13 +1,13 @@
 //! The claims of the sessions of a node of the fast level: made, yielded and released, under the eyes of the checks.
 
+use pushmesh::NodeName;
 use pushmesh::config::Takeover;
 use pushmesh::id::Stamp;
 use pushmesh::internals::{ClaimState, Claimed, Ending, Key, released_after};
-use pushmesh::{NodeName, limits};
 
 use crate::model::boot::{Boot, Session};
 use crate::model::client::key_of;
-use crate::model::cluster::{Cluster, index_of};
+use crate::model::cluster::Cluster;
 use crate::model::due::Event;
 use crate::model::plan::{DEVICES, Token};
 
@@ -113,13 +113,7 @@ impl Cluster {
             self.fail("a node releases its own claim, by its stamp", what);
         }
         if let Some(session) = boot.sessions.get(&key).filter(|held| held.stamp == stamp) {
-            if let Some((Ending::Superseded { owner, .. }, since)) = &session.ending
-                && self.now - *since < limits::RELEASE_LINGER
-            {
-                let what =
-                    format!("{} releases {key:?} {:?} after {owner} has it", boot.name, self.now - *since);
-                self.fail("a claim stays until that of its successor is known", what);
-            }
+            self.check_lingered(boot, key, session.ending.as_ref());
             boot.sessions.remove(&key);
         }
         if released {
@@ -134,60 +128,6 @@ impl Cluster {
             self.history.yielded(boot.id, key, stamp);
             self.check_own(boot);
             self.wrote(boot);
-        }
-    }
-
-    /// A session ends because another node asks for it.
-    pub(super) fn check_yields(
-        &mut self,
-        boot: &Boot,
-        key: Key,
-        stamp: Stamp,
-        (below, from): (Stamp, &NodeName),
-        proven: Option<Stamp>,
-    ) {
-        let me = &boot.name;
-        match self.plan.takeover {
-            Takeover::RejectNewer if proven.is_none_or(|proven| stamp > proven) => {
-                let what = format!("{me} ends {key:?} with {stamp:?} for who has proven {proven:?}");
-                self.fail("a token ends its own session and no later one", what);
-            }
-            Takeover::RejectNewer => {}
-            _ if (below, from) <= (stamp, me) => {
-                let what = format!("{me} ends {key:?} with {stamp:?} for {below:?} of {from}");
-                self.fail("a session ends only for a later claim", what);
-            }
-            _ => {}
-        }
-    }
-
-    /// An owner says that it has the session of a claim.
-    pub(super) fn check_confirms(&mut self, boot: &Boot, key: Key, stamp: Stamp) {
-        self.history.confirm(boot.node, key, stamp);
-        let held = self.history.now(boot.id);
-        if !held.contains(&(key, stamp)) {
-            let what = format!("{} confirms {key:?} with {stamp:?}, and has {held:?}", boot.name);
-            self.fail("an owner confirms what it has claimed, and nothing else", what);
-        }
-    }
-
-    /// A disputed session ends for the claim of another node.
-    pub(super) fn check_gives_way(&mut self, boot: &Boot, key: Key, ending: &Ending) {
-        let winner = ending.clone().successor();
-        if winner.is_none_or(|(owner, stamp)| !self.history.was_confirmed(index_of(&owner), key, stamp)) {
-            let what = format!("{} gives {key:?} up: {ending:?}", boot.name);
-            self.fail("a session gives way only to a claim whose owner has confirmed it", what);
-        }
-    }
-
-    /// A session has let go because it was asked to.
-    pub(super) fn check_says_so(&mut self, boot: &Boot, key: Key, stamp: Stamp) {
-        let known = boot.replica.known(key.user);
-        let mut own = known.iter().filter(|known| known.key == key && known.holder.owner == boot.name);
-        let silent = own.any(|own| own.claim.stamp == stamp && own.claim.state != ClaimState::Yielded);
-        if self.plan.takeover == Takeover::RejectNewer && silent {
-            let what = format!("{} lets {key:?} with {stamp:?} go: {known:?}", boot.name);
-            self.fail("a claim whose session has yielded says so", what);
         }
     }
 }
