@@ -56,6 +56,18 @@ impl Payload {
     }
 }
 
+/// How a message is encoded for clients that do not get the payload as it is: one for each dialect that does so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// The envelope of `pushmesh.v1`.
+    EnvelopeV1,
+}
+
+impl Encoding {
+    /// How many there are.
+    const COUNT: usize = Self::EnvelopeV1 as usize + 1;
+}
+
 /// One push: a payload with its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -66,7 +78,7 @@ pub struct Message {
     /// What the client receives.
     pub payload: Payload,
     fingerprint: OnceLock<u64>,
-    encoded: OnceLock<Bytes>,
+    encoded: [OnceLock<Bytes>; Encoding::COUNT],
     /// The same message in memory of its own, where the payload is a slice of a larger buffer: made when
     /// somebody has to keep it for longer.
     own: Option<OnceLock<Arc<Message>>>,
@@ -98,9 +110,9 @@ impl Message {
     }
 
     /// The message as clients get it that do not get the payload as it is. It is made once, however many sessions
-    /// ask; there is one such dialect.
-    pub(crate) fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        self.encoded.get_or_init(|| encode(self)).clone()
+    /// ask, and once more for those that [keep](Self::kept) a copy which was made before.
+    pub(crate) fn encoded(&self, encoding: Encoding, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.encoded[encoding as usize].get_or_init(|| encode(self)).clone()
     }
 
     /// What tells the payload from another one, without keeping it: a hash of its bytes and of how they are framed. It

@@ -15,7 +15,7 @@ use crate::handler::SessionInfo;
 use crate::id::{DeviceId, MessageId, NodeName, Stamp, UserId};
 use crate::json;
 use crate::metrics::label::{ClientError, Label as _};
-use crate::push::{Message, Payload, PayloadKind};
+use crate::push::{Encoding, Message, Payload, PayloadKind};
 use crate::token::ResumeKey;
 
 /// The dialect.
@@ -31,7 +31,7 @@ impl Dialect for V1 {
     }
 
     fn message(&self, pushed: &Message) -> Payload {
-        text(pushed.encoded(message))
+        text(pushed.encoded(Encoding::EnvelopeV1, message))
     }
 
     fn heard(&self, payload: Payload) -> Heard {
