@@ -9,7 +9,7 @@
 //!
 //! All of it is pure. [`Opening`] and [`Dispute`] are state machines: what the directory shows, answers and elapsed
 //! timers in, effects out. `router/lease.rs`, `router/supersede.rs` and `router/owner.rs` do the effects over the links;
-//! the fast level of the simulation does them over a queue, and has no rule of its own. Which of two claims wins is not
+//! the fast level of the simulation does them over a queue, and decides none of it. Which of two claims wins is not
 //! decided here: that is the [`View`](crate::directory::View)'s.
 
 mod asking;
@@ -18,6 +18,8 @@ mod ending;
 mod opening;
 pub mod policy;
 mod question;
+#[cfg(test)]
+mod tests;
 mod timer;
 
 pub use dispute::{Dispute, Effect as DisputeEffect};

@@ -45,6 +45,5 @@ pub use merge_error::MergeError;
 pub use packed::{Pack, Packed};
 pub use record::Record;
 pub(crate) use ring::Write;
-pub(crate) use snapshot::Snapshot;
-pub(crate) use snapshot::SnapshotFrame;
+pub(crate) use snapshot::{Snapshot, SnapshotFrame};
 pub(crate) use store::Store;

@@ -286,7 +286,7 @@ impl Link {
     pub(crate) fn abandon(&self) {
         if self.connection.close_reason().is_none() {
             warn!(peer = %self.peer.name, "nothing comes from a peer, and QUIC still waits; closing the link");
-            CloseCode::Ended.close(&self.connection);
+            self.hang_up();
         }
     }
 

@@ -164,8 +164,9 @@ impl Shared {
         }
     }
 
-    /// A node that cannot go on takes no clients any more. And one that no peer links with, because its settings are not theirs, is not alone: it would take clients
-    /// that the cluster does not find. Nodes that it is linked with already are the greater number, or will be told.
+    /// A node that cannot go on takes no clients any more. And one that no peer links with, because its settings are not
+    /// theirs, is not alone: it would take clients that the cluster does not find. Nodes that it is linked with already are
+    /// the greater number, or will be told.
     pub(super) fn may_be_ready(&self, ready: &Ready) -> bool {
         self.vitals.fault().is_none() && (*ready != Ready::Alone || self.links.disagreeing().is_empty())
     }

@@ -42,6 +42,11 @@ impl Asking {
         Self { me, number: 0, asked: BTreeMap::new() }
     }
 
+    /// The node that asks.
+    pub(super) fn me(&self) -> &NodeName {
+        &self.me
+    }
+
     /// Asks a node. `None`: there is nothing to ask, because the session that is to end is this node's own.
     pub(super) fn ask(&mut self, owner: NodeName, question: Question) -> Option<Ask> {
         self.send(Asked { owner, question, hops: 0 })

@@ -47,7 +47,6 @@ pub enum Effect {
 /// A dispute about one session.
 #[derive(Debug, Clone)]
 pub struct Dispute {
-    me: NodeName,
     device: DeviceHash,
     stamp: Stamp,
     succeeds: Option<Stamp>,
@@ -74,8 +73,7 @@ impl Dispute {
     /// with the other stamp.
     #[must_use]
     pub fn new(me: NodeName, device: DeviceHash, stamp: Stamp, succeeds: Option<Stamp>) -> Self {
-        let asking = Asking::new(me.clone());
-        Self { me, device, stamp, succeeds, asking, state: State::Rests }
+        Self { device, stamp, succeeds, asking: Asking::new(me), state: State::Rests }
     }
 
     /// What to do first.
@@ -89,7 +87,7 @@ impl Dispute {
     #[must_use]
     pub fn standing(&self, ends: bool, rival: Option<Owned>) -> Standing {
         let rival = rival.filter(|_| !ends);
-        policy::standing(&self.me, self.stamp, self.succeeds, rival)
+        policy::standing(self.asking.me(), self.stamp, self.succeeds, rival)
     }
 
     /// How the session stands now.
@@ -166,23 +164,7 @@ impl Dispute {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::ClaimState;
-    use crate::id::Incarnation;
-
-    const DEVICE: DeviceHash = DeviceHash(1);
-
-    fn name(text: &str) -> NodeName {
-        NodeName::new(text).unwrap()
-    }
-
-    fn stamp(raw: u64) -> Stamp {
-        Stamp::from_raw(raw)
-    }
-
-    fn owned(owner: &str, raw: u64) -> Owned {
-        let (incarnation, state) = (Incarnation(1), ClaimState::Connected);
-        Owned { owner: name(owner), incarnation, stamp: stamp(raw), state }
-    }
+    use crate::ownership::tests::*;
 
     /// A dispute about the session with the stamp 9, which has begun.
     fn dispute(succeeds: Option<u64>) -> Dispute {
@@ -197,13 +179,11 @@ mod tests {
     }
 
     fn asks_to_yield(number: u64, owner: &str, below: u64) -> Effect {
-        let question = Question::Yield { device: DEVICE, below: stamp(below), rival: Rival::SameDevice };
-        Effect::Ask(Ask { number, owner: name(owner), question })
+        Effect::Ask(to_yield(number, owner, below))
     }
 
     fn asks_to_confirm(number: u64, owner: &str, raw: u64) -> Effect {
-        let question = Question::Confirm { device: DEVICE, stamp: stamp(raw) };
-        Effect::Ask(Ask { number, owner: name(owner), question })
+        Effect::Ask(to_confirm(number, owner, raw))
     }
 
     #[test]

@@ -46,7 +46,6 @@ pub enum Effect {
 /// A client that is about to be the session of its key.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    me: NodeName,
     takeover: Takeover,
     device: DeviceHash,
     resumed: Option<Stamp>,
@@ -70,33 +69,29 @@ impl Opening {
     /// A client of `device` at the node `me`. `resumed` is the stamp of the session that it has proven to be its own.
     #[must_use]
     pub fn new(me: NodeName, takeover: Takeover, device: DeviceHash, resumed: Option<Stamp>) -> Self {
-        let asking = Asking::new(me.clone());
-        Self { me, takeover, device, resumed, asking, state: State::Rests }
+        Self { takeover, device, resumed, asking: Asking::new(me), state: State::Rests }
     }
 
     /// What to do first, where the directory shows that owner of the key.
     #[must_use]
     pub fn begin(&mut self, shown: Option<&Owned>) -> Vec<Effect> {
         let door = policy::door(self.takeover, shown, self.resumed);
-        let (state, question, claim) = match (door, shown) {
-            (Door::Own { below }, Some(_)) => {
+        let (state, question, held) = match (door, shown) {
+            (Door::Own { below }, Some(held)) => {
                 let question = Question::Yield { device: self.device, below, rival: Rival::SameDevice };
-                (State::Ends { below }, question, Some(below))
+                (State::Ends { below }, question, held)
             }
             (Door::Doubtful { below }, Some(held)) => {
                 let question = Question::Confirm { device: self.device, stamp: held.stamp };
-                (State::Doubts { below }, question, Some(below))
+                (State::Doubts { below }, question, held)
             }
             (Door::Shut, _) => return vec![Effect::Refuse],
             (Door::Open, _) | (_, None) => return vec![Effect::Claim { below: None }],
         };
-        let owner = shown.map(|held| held.owner.clone());
-        match owner.and_then(|owner| self.asking.ask(owner, question)) {
-            Some(ask) => {
-                self.state = state;
-                vec![Effect::Start(Timer::Takeover), Effect::Ask(ask)]
-            }
-            None => vec![Effect::Claim { below: claim }],
+        self.state = state;
+        match self.asking.ask(held.owner.clone(), question) {
+            Some(ask) => vec![Effect::Start(Timer::Takeover), Effect::Ask(ask)],
+            None => self.go_on(false),
         }
     }
 
@@ -109,7 +104,7 @@ impl Opening {
         displaced: Vec<(DeviceHash, Owned)>,
         yielded: Option<&(NodeName, Stamp)>,
     ) -> Vec<Effect> {
-        let (me, device, resumed) = (&self.me, self.device, self.resumed);
+        let (me, device, resumed) = (self.asking.me(), self.device, self.resumed);
         let claiming = Claiming { me, device, stamp, resumed, yielded };
         let asked = policy::asked_after(self.takeover, claiming, displaced).into_iter();
         let asked = asked.filter_map(|(owner, question)| self.asking.ask(owner, question));
@@ -160,32 +155,16 @@ impl Opening {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::ClaimState;
-    use crate::id::Incarnation;
+    use crate::ownership::tests::*;
 
-    const DEVICE: DeviceHash = DeviceHash(1);
     const WAITS: Effect = Effect::Start(Timer::Takeover);
-
-    fn name(text: &str) -> NodeName {
-        NodeName::new(text).unwrap()
-    }
-
-    fn stamp(raw: u64) -> Stamp {
-        Stamp::from_raw(raw)
-    }
-
-    fn owned(owner: &str, raw: u64) -> Owned {
-        let (incarnation, state) = (Incarnation(1), ClaimState::Connected);
-        Owned { owner: name(owner), incarnation, stamp: stamp(raw), state }
-    }
 
     fn opening(takeover: Takeover, resumed: Option<u64>) -> Opening {
         Opening::new(name("me"), takeover, DEVICE, resumed.map(stamp))
     }
 
     fn asks_to_yield(number: u64, owner: &str, below: u64) -> Effect {
-        let question = Question::Yield { device: DEVICE, below: stamp(below), rival: Rival::SameDevice };
-        Effect::Ask(Ask { number, owner: name(owner), question })
+        Effect::Ask(to_yield(number, owner, below))
     }
 
     fn claims(below: Option<u64>) -> [Effect; 1] {
@@ -225,8 +204,7 @@ mod tests {
     fn an_owner_that_has_the_session_keeps_a_client_out_that_may_have_lost_against_it() {
         let begun = || {
             let mut opening = opening(Takeover::RejectNewer, Some(7));
-            let question = Question::Confirm { device: DEVICE, stamp: stamp(5) };
-            let asks = Effect::Ask(Ask { number: 1, owner: name("b"), question });
+            let asks = Effect::Ask(to_confirm(1, "b", 5));
             assert_eq!(opening.begin(Some(&owned("b", 5))), [WAITS, asks]);
             opening
         };

@@ -106,7 +106,7 @@ impl Cluster {
             Answer::Over if waits => return false,
             Answer::Over => {}
             // It was given up.
-            Answer::Welcome(hello) if !waits => self.tell_closed(boot, &hello, link),
+            Answer::Welcome(hello) if !waits => self.tell_closed(boot, from, (link, hello.boot)),
             Answer::Welcome(hello) => {
                 let name = &self.names[from];
                 let known = boot.overlay.superseding(name, hello.incarnation);
@@ -114,7 +114,7 @@ impl Cluster {
                 if linked {
                     self.establish(boot, hello, true);
                 } else {
-                    self.tell_closed(boot, &hello, link);
+                    self.tell_closed(boot, from, (link, hello.boot));
                 }
                 self.dialled(boot, from, linked);
             }
@@ -212,18 +212,14 @@ impl Cluster {
     /// Closes a link that is not in use any more, and tells the other end.
     fn close_link(&mut self, boot: &mut Boot, peer: NodeIndex, (link, other): (LinkId, BootId)) {
         self.end_streams(boot, link);
-        let closed = Event::Closed { boot: other, from: boot.node, link };
-        if self.network.is_open(boot.node, peer) {
-            let at = self.now + self.passage();
-            self.queue.put(at, closed);
-        }
+        self.tell_closed(boot, peer, (link, other));
     }
 
-    /// Closes a connection that is no link at this end.
-    fn tell_closed(&mut self, boot: &Boot, peer: &Hello, link: LinkId) {
-        if self.network.is_open(boot.node, peer.node) {
+    /// Closes a connection, of which the other end hears.
+    fn tell_closed(&mut self, boot: &Boot, peer: NodeIndex, (link, other): (LinkId, BootId)) {
+        if self.network.is_open(boot.node, peer) {
             let at = self.now + self.passage();
-            self.queue.put(at, Event::Closed { boot: peer.boot, from: boot.node, link });
+            self.queue.put(at, Event::Closed { boot: other, from: boot.node, link });
         }
     }
 
@@ -242,7 +238,7 @@ impl Cluster {
         let held = boot.links.get(&peer).filter(|held| held.id == link);
         if let Some(other) = held.map(|held| held.peer) {
             self.count("link: its peer is forgotten");
-            self.close_link(boot, peer, (link, other));
+            self.tell_closed(boot, peer, (link, other));
             self.link_down(boot, peer, false);
         }
     }

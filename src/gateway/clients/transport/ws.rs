@@ -19,7 +19,7 @@ use crate::gateway::clients::admission::{self, Asking, Refusal};
 use crate::gateway::clients::dialect::Dialect;
 use crate::gateway::clients::run;
 use crate::gateway::clients::transport::ws::closing::{close_frame, linger};
-use crate::gateway::clients::transport::ws::shared_stream::DirectWriter;
+use crate::gateway::clients::transport::ws::shared_stream::DirectStream;
 use crate::gateway::clients::transport::ws::socket::WebSocket;
 use crate::gateway::clients::transport::ws::upgrade::{Upgrade, offers};
 use crate::gateway::error::ApiError;
@@ -49,7 +49,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let upgrade = Upgrade::new(&mut parts, &body)?;
     // Held for as long as the socket is open, so that the server knows when it is not.
     let slot = parts.extensions.remove::<ConnectionSlot>();
-    let direct = parts.extensions.remove::<Arc<dyn DirectWriter>>();
+    let direct = parts.extensions.remove::<Arc<dyn DirectStream>>();
     let offers = |subprotocol: &str| offers(&parts.headers, subprotocol);
     let asking = Asking { uri: &parts.uri, headers: &parts.headers, offers: &offers };
     let admitted = match admission::admit(gateway, asking).await {

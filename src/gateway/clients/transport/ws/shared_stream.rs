@@ -3,12 +3,12 @@
 //! ```text
 //!   the connection's task ── read, write ──► SharedStream ─┐
 //!                                                          ├─ one lock ─► TCP or TLS
-//!   whoever brings a message ── write ──► DirectWriter ────┘
+//!   whoever brings a message ── write ──► DirectStream ────┘
 //! ```
 //!
 //! A message that finds the socket ready is written where it is, without waking the task. Frames stay
 //! whole: nobody else writes while what the task began is not taken, and the task waits while what
-//! another began is not, until it [takes it over](DirectWriter::take_rest). Whoever writes directly
+//! another began is not, until it [takes it over](DirectStream::take_rest). Whoever writes directly
 //! never waits.
 
 use std::io::{self, IoSlice};
@@ -36,7 +36,7 @@ struct Shared<I> {
 }
 
 /// The end of a [`SharedStream`] that is written directly.
-pub(in crate::gateway) trait DirectWriter: Send + Sync {
+pub(in crate::gateway) trait DirectStream: Send + Sync {
     /// Writes a frame if the stream takes it at once.
     fn write(&self, kind: FrameKind, payload: Bytes) -> Taken;
     /// What is left of a write that was taken in part. From now on the task may write again.
@@ -58,12 +58,12 @@ impl<I> SharedStream<I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedStream<I> {
     /// The end of whoever brings a message.
-    pub(in crate::gateway) fn direct(&self) -> Arc<dyn DirectWriter> {
-        Arc::clone(&self.0) as Arc<dyn DirectWriter>
+    pub(in crate::gateway) fn direct(&self) -> Arc<dyn DirectStream> {
+        Arc::clone(&self.0) as Arc<dyn DirectStream>
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin + Send> DirectWriter for Mutex<Shared<I>> {
+impl<I: AsyncRead + AsyncWrite + Unpin + Send> DirectStream for Mutex<Shared<I>> {
     fn write(&self, kind: FrameKind, payload: Bytes) -> Taken {
         let mut shared = lock(self);
         if shared.torn || shared.rest.is_some() {
@@ -168,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    fn pipe(bytes: usize) -> (SharedStream<DuplexStream>, Arc<dyn DirectWriter>, DuplexStream) {
+    fn pipe(bytes: usize) -> (SharedStream<DuplexStream>, Arc<dyn DirectStream>, DuplexStream) {
         let (near, far) = duplex(bytes);
         let stream = SharedStream::new(near);
         let direct = stream.direct();
@@ -179,7 +179,7 @@ mod tests {
         (FrameKind::Text, Bytes::from_static(payload.as_bytes()))
     }
 
-    fn write(direct: &Arc<dyn DirectWriter>, (kind, payload): (FrameKind, Bytes)) -> Taken {
+    fn write(direct: &Arc<dyn DirectStream>, (kind, payload): (FrameKind, Bytes)) -> Taken {
         direct.write(kind, payload)
     }
 

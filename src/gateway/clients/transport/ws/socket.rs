@@ -16,7 +16,7 @@ use tracing::debug;
 use crate::gateway::clients::dialect::Close;
 use crate::gateway::clients::transport::ws::closing::{close_frame, drain, linger};
 use crate::gateway::clients::transport::ws::frames::{FrameKind, Frames};
-use crate::gateway::clients::transport::ws::shared_stream::DirectWriter;
+use crate::gateway::clients::transport::ws::shared_stream::DirectStream;
 use crate::gateway::clients::transport::{AtOnce, End, Incoming, Transport};
 use crate::metrics::label::ClientError;
 use crate::push::{Payload, PayloadKind};
@@ -27,18 +27,18 @@ pub(super) struct WebSocket<S> {
     socket: WebSocketStream<S>,
     frames: Frames,
     /// The end of the stream that is written directly, if it may be.
-    direct: Option<Arc<dyn DirectWriter>>,
+    direct: Option<Arc<dyn DirectStream>>,
 }
 
 impl<S> WebSocket<S> {
     /// What is written to `direct` comes out of `socket`.
-    pub(super) fn new(socket: WebSocketStream<S>, direct: Option<Arc<dyn DirectWriter>>) -> Self {
+    pub(super) fn new(socket: WebSocketStream<S>, direct: Option<Arc<dyn DirectStream>>) -> Self {
         Self { socket, frames: Frames::default(), direct }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
-    type Direct = Arc<dyn DirectWriter>;
+    type Direct = Arc<dyn DirectStream>;
 
     const ANSWERS_PROBES: bool = true;
 
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         }
     }
 
-    fn direct(&self) -> Option<Arc<dyn DirectWriter>> {
+    fn direct(&self) -> Option<Arc<dyn DirectStream>> {
         self.direct.clone()
     }
 
@@ -105,9 +105,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
     }
 }
 
-impl AtOnce for Arc<dyn DirectWriter> {
+impl AtOnce for Arc<dyn DirectStream> {
     fn write(&self, Payload { kind, bytes }: Payload) -> Taken {
-        DirectWriter::write(&**self, kind.into(), bytes)
+        DirectStream::write(&**self, kind.into(), bytes)
     }
 }
 
