@@ -31,6 +31,8 @@ mod sign;
 mod tests;
 
 pub(crate) use error::TokenError;
+#[cfg(test)]
+pub(crate) use resume::TOKEN_BYTES_MAX as RESUME_TOKEN_BYTES_MAX;
 pub(crate) use resume::{ResumeKey, Resumed};
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use sign::{Claims, sign_eddsa, sign_hs256};

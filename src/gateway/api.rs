@@ -1,6 +1,6 @@
 //! The calls of backends and operators, one file a subject.
 
-use crate::gateway::route::Route;
+use crate::gateway::route::{Route, routes};
 
 mod contact;
 mod explain;
@@ -17,27 +17,27 @@ pub(super) use stream::fuzz::ndjson;
 
 /// The routes that need an API key.
 pub(super) fn guarded() -> Vec<Route> {
-    vec![
-        Route::post("/v1/users/{user}/push", push::user),
-        Route::post("/v1/users/{user}/devices/{device}/push", push::session),
-        Route::post("/v1/broadcast", push::broadcast),
-        Route::post("/v1/push", stream::push),
-        Route::get("/v1/users/{user}", users::show),
-        Route::delete("/v1/users/{user}", users::disconnect),
-        Route::delete("/v1/users/{user}/devices/{device}", users::disconnect_session),
-        Route::get("/v1/explain/users/{user}", explain::user),
-        Route::get("/v1/sessions", sessions::list),
-        Route::get("/v1/stats", stats::show),
-        Route::get("/v1/nodes", nodes::list),
-        Route::delete("/v1/nodes/{node}", nodes::forget),
+    routes![
+        post "/v1/users/{user}/push" => push::user,
+        post "/v1/users/{user}/devices/{device}/push" => push::session,
+        post "/v1/broadcast" => push::broadcast,
+        post "/v1/push" => stream::push,
+        get "/v1/users/{user}" => users::show,
+        delete "/v1/users/{user}" => users::disconnect,
+        delete "/v1/users/{user}/devices/{device}" => users::disconnect_session,
+        get "/v1/explain/users/{user}" => explain::user,
+        get "/v1/sessions" => sessions::list,
+        get "/v1/stats" => stats::show,
+        get "/v1/nodes" => nodes::list,
+        delete "/v1/nodes/{node}" => nodes::forget,
     ]
 }
 
 /// The routes that need none: probes and metrics, for those who operate the node.
 pub(super) fn open() -> Vec<Route> {
-    vec![
-        Route::probe("/metrics", operations::metrics),
-        Route::probe("/livez", operations::live),
-        Route::probe("/readyz", operations::ready),
+    routes![
+        probe "/metrics" => operations::metrics,
+        probe "/livez" => operations::live,
+        probe "/readyz" => operations::ready,
     ]
 }

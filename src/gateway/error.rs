@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -19,7 +19,6 @@ use crate::metrics::label;
 /// An error answer.
 #[derive(Debug, Clone)]
 pub(super) struct ApiError {
-    status: StatusCode,
     code: ErrorCode,
     message: Cow<'static, str>,
     headers: Vec<(HeaderName, &'static str)>,
@@ -27,13 +26,8 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    fn new(status: StatusCode, code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), headers: Vec::new(), details: Map::new() }
-    }
-
-    fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.headers.push((name, value));
-        self
+    fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), headers: headers(code), details: Map::new() }
     }
 
     /// Adds the fields of an answer beside `error`.
@@ -75,38 +69,32 @@ impl ApiError {
 
     /// 400: the request cannot be understood.
     pub(super) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, message)
+        Self::new(ErrorCode::BadRequest, message)
     }
 
     /// 400: the resume token is not one of this user and this cluster.
     pub(super) fn bad_resume(message: String) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadResume, message)
+        Self::new(ErrorCode::BadResume, message)
     }
 
     /// 401: no or wrong credentials.
     pub(super) fn unauthorized(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
-            .with_header(header::WWW_AUTHENTICATE, "Bearer")
+        Self::new(ErrorCode::Unauthorized, message)
     }
 
     /// 403: credentials are good, but not for this.
     pub(super) fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message)
+        Self::new(ErrorCode::Forbidden, message)
     }
 
     /// 404: no such route.
     pub(super) fn not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            ErrorCode::NotFound,
-            "no such route: GET /openapi.json lists them all",
-        )
+        Self::new(ErrorCode::NotFound, "no such route: GET /openapi.json lists them all")
     }
 
     /// 404: nobody to deliver to.
     pub(super) fn no_session() -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
             ErrorCode::NoSession,
             "no session is connected for this target: keep the message and send it when the client is back",
         )
@@ -115,7 +103,6 @@ impl ApiError {
     /// 404: no such member to forget.
     pub(super) fn no_node() -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
             ErrorCode::NoNode,
             "this node knows no such member, dead or alive, or has forgotten it already: GET /v1/nodes lists them",
         )
@@ -124,7 +111,6 @@ impl ApiError {
     /// 405: the route exists, with other methods. The `Allow` header is the router's.
     pub(super) fn method_not_allowed() -> Self {
         Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
             ErrorCode::MethodNotAllowed,
             "this route does not have that method: use one of the Allow header",
         )
@@ -132,13 +118,14 @@ impl ApiError {
 
     /// The same for the route of WebSockets, which has one method.
     pub(super) fn only_get() -> Self {
-        Self::method_not_allowed().with_header(header::ALLOW, "GET")
+        let mut error = Self::method_not_allowed();
+        error.headers.push((header::ALLOW, "GET"));
+        error
     }
 
     /// 409: the device is connected, and the takeover policy lets it stay.
     pub(super) fn session_exists() -> Self {
         Self::new(
-            StatusCode::CONFLICT,
             ErrorCode::SessionExists,
             "this device is connected already, and with --takeover reject-newer it stays: wait until it is gone, \
              or pass the resume token of its welcome as ?resume=",
@@ -148,7 +135,6 @@ impl ApiError {
     /// 409: the member is not dead, but as `is` says.
     pub(super) fn not_dead(is: &str) -> Self {
         Self::new(
-            StatusCode::CONFLICT,
             ErrorCode::NotDead,
             format!(
                 "only a dead member is forgotten, and {is}: stop it, or wait until GET /v1/nodes calls it dead"
@@ -159,7 +145,6 @@ impl ApiError {
     /// 409: the id belongs to another message.
     pub(super) fn id_reused() -> Self {
         Self::new(
-            StatusCode::CONFLICT,
             ErrorCode::IdReused,
             "another message was pushed to this session with the same id, so this one was not written: give each message \
              an id of its own, and send it again only unchanged",
@@ -169,7 +154,6 @@ impl ApiError {
     /// 413: more than a payload may have.
     pub(super) fn payload_too_large(bytes_max: usize) -> Self {
         Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::PayloadTooLarge,
             format!("a payload has at most {bytes_max} bytes: send less, or raise --max-payload-bytes"),
         )
@@ -178,7 +162,6 @@ impl ApiError {
     /// The same for a line of a stream, whose bound is another.
     pub(super) fn line_too_large(bytes_max: usize) -> Self {
         Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::PayloadTooLarge,
             format!("a line has at most {bytes_max} bytes: send less, or raise --max-payload-bytes"),
         )
@@ -187,7 +170,6 @@ impl ApiError {
     /// 414: the URL is too long.
     pub(super) fn uri_too_long(bytes_max: usize) -> Self {
         Self::new(
-            StatusCode::URI_TOO_LONG,
             ErrorCode::UriTooLong,
             format!(
                 "path and query have at most {bytes_max} bytes: shorten them, and pass a long token as Authorization header"
@@ -198,25 +180,19 @@ impl ApiError {
     /// 415: the body is packed.
     pub(super) fn unsupported_encoding() -> Self {
         Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ErrorCode::UnsupportedEncoding,
             "bodies are taken as they are, because clients get them so: send it without Content-Encoding",
         )
-        .with_header(header::ACCEPT_ENCODING, "identity")
     }
 
     /// 426: `/v1/ws` without a WebSocket handshake.
     pub(super) fn upgrade_required(message: &'static str) -> Self {
-        Self::new(StatusCode::UPGRADE_REQUIRED, ErrorCode::UpgradeRequired, message)
-            .with_header(header::UPGRADE, "websocket")
-            .with_header(header::CONNECTION, "upgrade")
-            .with_header(header::SEC_WEBSOCKET_VERSION, "13")
+        Self::new(ErrorCode::UpgradeRequired, message)
     }
 
     /// 429: the user has all the sessions it may have.
     pub(super) fn too_many_sessions(sessions_max: usize) -> Self {
         Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::TooManySessions,
             format!(
                 "a user has at most {sessions_max} sessions: close one, or connect with the device of one to take it over"
@@ -227,7 +203,6 @@ impl ApiError {
     /// 431: the headers are too long.
     pub(super) fn headers_too_large(bytes_max: usize) -> Self {
         Self::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             ErrorCode::HeadersTooLarge,
             format!("all headers together have at most {bytes_max} bytes: send fewer or shorter ones"),
         )
@@ -236,7 +211,6 @@ impl ApiError {
     /// 501: the body comes in a way that nobody here understands.
     pub(super) fn unsupported_transfer_encoding() -> Self {
         Self::new(
-            StatusCode::NOT_IMPLEMENTED,
             ErrorCode::UnsupportedTransferEncoding,
             "`chunked` is the only transfer coding that is understood: send the body with it alone, or with a \
              Content-Length",
@@ -246,7 +220,6 @@ impl ApiError {
     /// 502: the connection broke during the write.
     pub(super) fn interrupted() -> Self {
         Self::new(
-            StatusCode::BAD_GATEWAY,
             ErrorCode::Interrupted,
             "the client's connection broke during the write, so it may or may not have the message: \
              send it again with the same Idempotency-Key",
@@ -255,23 +228,20 @@ impl ApiError {
 
     /// 503: a queue or a bound is full.
     pub(super) fn overloaded(message: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded, message)
-            .with_header(header::RETRY_AFTER, "1")
+        Self::new(ErrorCode::Overloaded, message)
     }
 
     /// 503: the node has failed, or hangs.
     pub(super) fn not_alive(message: String) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::NotAlive, message)
+        Self::new(ErrorCode::NotAlive, message)
     }
 
     /// 503: the node does not take clients now.
     pub(super) fn not_ready(phase: &str) -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::NotReady,
             format!("this node is {phase}: try again in a second, or use another node"),
         )
-        .with_header(header::RETRY_AFTER, "1")
     }
 
     /// 503: the node has not joined its cluster yet, and does not know what the others know.
@@ -282,17 +252,14 @@ impl ApiError {
     /// 503: the node reaches nobody, and does not know what the others know.
     pub(super) fn isolated() -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::Isolated,
             "this node reaches no other node of the cluster, so it cannot know: ask another node",
         )
-        .with_header(header::RETRY_AFTER, "1")
     }
 
     /// 504: the owner did not answer in time.
     pub(super) fn unreachable() -> Self {
         Self::new(
-            StatusCode::GATEWAY_TIMEOUT,
             ErrorCode::Unreachable,
             "the node that holds the session did not answer in time, so the client may or may not have the \
              message: send it again with the same Idempotency-Key",
@@ -310,7 +277,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let details = (!self.details.is_empty()).then_some(self.details);
         let body = Refused { error: ErrorBody { code: self.code.into(), message: self.message }, details };
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.code.status(), Json(body)).into_response();
         for (name, value) in self.headers {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
@@ -319,8 +286,25 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// What an answer with that code has in its head, beside what all answers have. The `Allow` of
+/// [`ErrorCode::MethodNotAllowed`] is the router's.
+pub(super) fn headers(code: ErrorCode) -> Vec<(HeaderName, &'static str)> {
+    match code {
+        ErrorCode::Unauthorized => vec![(header::WWW_AUTHENTICATE, "Bearer")],
+        ErrorCode::UnsupportedEncoding => vec![(header::ACCEPT_ENCODING, "identity")],
+        ErrorCode::UpgradeRequired => vec![
+            (header::UPGRADE, "websocket"),
+            (header::CONNECTION, "upgrade"),
+            (header::SEC_WEBSOCKET_VERSION, "13"),
+        ],
+        ErrorCode::Overloaded | ErrorCode::NotReady | ErrorCode::Isolated => vec![(header::RETRY_AFTER, "1")],
+        _ => Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
     use serde_json::json;
 
     use super::*;

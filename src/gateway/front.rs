@@ -65,6 +65,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::gateway::route::Route;
+    use crate::gateway::schema::ErrorCode;
+    use crate::gateway::{api, routes};
 
     async fn ask(method: &str, path: &str) -> (u16, String, Value) {
         let front = Front::new(Arc::new(Entropy::new([1; 32])));
@@ -83,11 +86,21 @@ mod tests {
         assert_eq!(ask("GET", "/livez").await.1, "ok");
         let (status, _, ready) = ask("GET", "/readyz").await;
         assert_eq!((status, &ready["phase"]), (503, &json!("joining")));
-        for (method, path) in
-            [("GET", "/v1/ws"), ("POST", "/v1/push"), ("POST", "/livez"), ("GET", "/nowhere")]
-        {
-            let (status, _, answer) = ask(method, path).await;
-            assert_eq!((status, &answer["error"]["code"]), (503, &json!("not_ready")), "{method} {path}");
+        for (method, path) in [("POST", "/livez"), ("GET", "/nowhere")] {
+            assert!(is_refused(method, path).await, "{method} {path}");
+        }
+    }
+
+    async fn is_refused(method: &str, path: &str) -> bool {
+        let (status, _, answer) = ask(method, path).await;
+        (status, &answer["error"]["code"]) == (503, &json!("not_ready"))
+    }
+
+    #[tokio::test]
+    async fn the_calls_that_a_node_without_parts_refuses_are_described_so() {
+        for Route { method, path, call, .. } in api::guarded().into_iter().chain(routes::open()) {
+            let refused = is_refused(&method.to_uppercase(), path).await;
+            assert_eq!(call.is_refused_with(ErrorCode::NotReady), refused, "{method} {path}");
         }
     }
 }

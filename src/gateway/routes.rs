@@ -1,15 +1,16 @@
 //! All routes of the HTTP face in one table, and what is told where there is none.
 //!
-//! `openapi.json` is tested against it.
+//! `openapi.json` is made of it.
 
 use std::sync::Arc;
 
 use tracing::debug;
 
+use crate::gateway::clients::transport::ws;
 use crate::gateway::error::ApiError;
 use crate::gateway::face::Face;
-use crate::gateway::route::Route;
-use crate::gateway::{api, clients, openapi};
+use crate::gateway::route::{Route, routes};
+use crate::gateway::{api, openapi};
 
 /// All routes over `face`.
 pub(super) fn all(face: Arc<Face>) -> axum::Router {
@@ -22,13 +23,10 @@ pub(super) fn all(face: Arc<Face>) -> axum::Router {
 /// The routes that need no API key. WebSockets bring a token of their own.
 pub(super) fn open() -> Vec<Route> {
     let mut routes = api::open();
-    routes.push(Route::probe("/openapi.json", openapi::show));
-    // Whatever its method: a HEAD, which a route of GET serves as well, opens no session.
-    routes.push(Route {
-        method: "get",
-        path: "/v1/ws",
-        handler: axum::routing::any(clients::transport::ws::open),
-    });
+    routes.extend(routes![
+        probe "/openapi.json" => openapi::show,
+        upgrade "/v1/ws" => ws::open,
+    ]);
     routes
 }
 

@@ -9,8 +9,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(test)]
-mod described;
 mod error;
 mod explanation;
 mod members;

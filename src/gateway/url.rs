@@ -87,7 +87,7 @@ pub(super) trait FromQuery: Sized {
 pub(super) fn params<T: FromQuery>(uri: &Uri) -> Result<T, ApiError> {
     let mut query = Query::parse(uri.query().unwrap_or_default())?;
     let params = T::from_query(&mut query)?;
-    match query.0.first() {
+    match query.given.first() {
         Some((name, _)) if !T::SHARED => {
             Err(not_understood(format!("there is no parameter {:?}", shortened(name))))
         }
@@ -97,7 +97,13 @@ pub(super) fn params<T: FromQuery>(uri: &Uri) -> Result<T, ApiError> {
 
 /// The parameters of a query, decoded, in their order.
 #[derive(Debug)]
-pub(super) struct Query(Vec<(String, String)>);
+#[cfg_attr(test, derive(Default))]
+pub(super) struct Query {
+    given: Vec<(String, String)>,
+    /// The names of the parameters that were asked for.
+    #[cfg(test)]
+    taken: Vec<String>,
+}
 
 impl Query {
     fn parse(text: &str) -> Result<Self, ApiError> {
@@ -111,16 +117,29 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
             Ok((decoded(name)?, decoded(value)?))
         });
-        pairs.collect::<Result<_, _>>().map(Self)
+        let given = pairs.collect::<Result<_, ApiError>>()?;
+        Ok(Self {
+            given,
+            #[cfg(test)]
+            taken: Vec::new(),
+        })
     }
 
     /// Takes the value of a parameter, which may be there once.
     pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
-        let mut found = self.0.extract_if(.., |(given, _)| given == name).map(|(_, value)| value);
+        #[cfg(test)]
+        self.taken.push(name.to_owned());
+        let mut found = self.given.extract_if(.., |(given, _)| given == name).map(|(_, value)| value);
         match (found.next(), found.next()) {
             (_, Some(_)) => Err(not_understood(format!("{name} is there twice"))),
             (value, None) => Ok(value),
         }
+    }
+
+    /// The names of the parameters that were asked for, in that order.
+    #[cfg(test)]
+    pub(super) fn names_taken(&self) -> &[String] {
+        &self.taken
     }
 }
 

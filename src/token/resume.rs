@@ -134,7 +134,8 @@ const TAG_BYTES: usize = 16;
 const STAMP_MAX: u64 = u64::MAX / 2;
 
 /// Characters of the longest token: base64 without padding.
-const TOKEN_BYTES_MAX: usize = ((1 + STAMP_BYTES + limits::DEVICE_BYTES_MAX + TAG_BYTES) * 4).div_ceil(3);
+pub(crate) const TOKEN_BYTES_MAX: usize =
+    ((1 + STAMP_BYTES + limits::DEVICE_BYTES_MAX + TAG_BYTES) * 4).div_ceil(3);
 
 const _: () =
     assert!(TOKEN_BYTES_MAX < limits::URL_BYTES_MAX / 8, "a token fits into a URL with another one");

@@ -3,6 +3,7 @@
 
 mod client;
 mod cluster;
+pub(crate) mod contract;
 mod gate;
 mod http;
 mod keys;

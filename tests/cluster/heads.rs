@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Cluster, Frame, Message, Node, within};
+use crate::harness::{Cluster, Frame, Message, Node, contract, within};
 
 /// What a node answers to these very bytes, in small letters; the connection ends with it.
 async fn answer(node: &Node, request: &str) -> String {
@@ -221,6 +221,31 @@ async fn subprotocols_are_compared_letter_by_letter() {
     }
     let head = String::from_utf8(head).expect("a head is text").to_lowercase();
     assert!(head.starts_with("http/1.1 101") && !head.contains("sec-websocket-protocol"), "{head}");
+}
+
+#[tokio::test]
+async fn a_head_that_is_refused_is_refused_by_every_call_as_described() {
+    let cluster = Cluster::start(1).await;
+    let node = cluster.node(0);
+    let long_url = format!("?a={}", "x".repeat(8 << 10));
+    let long_header = format!("x-a: {}\r\n", "x".repeat(16 << 10));
+    let refused = [
+        (400, "bad_request", "?a=%zz", "", ""),
+        (414, "uri_too_long", long_url.as_str(), "", ""),
+        (415, "unsupported_encoding", "", "Content-Encoding: gzip\r\nContent-Length: 1\r\n", "x"),
+        (431, "headers_too_large", "", long_header.as_str(), ""),
+        (501, "unsupported_transfer_encoding", "", "Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"),
+    ];
+    for (method, path, _) in contract::calls() {
+        let (method, path) = (method.to_uppercase(), path.replace(['{', '}'], ""));
+        for (status, code, query, headers, body) in refused {
+            let head =
+                format!("{method} {path}{query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n");
+            let answer = answer(node, &(head + body)).await;
+            assert_eq!(told(&answer), (status, Some(code)), "{method} {path}");
+            contract::check_code(&method, &path, status, code);
+        }
+    }
 }
 
 #[tokio::test]

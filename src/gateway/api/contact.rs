@@ -62,3 +62,12 @@ pub(super) fn informed(gateway: &Gateway) -> Result<(), ApiError> {
 pub(super) fn joined(gateway: &Gateway) -> Result<(), ApiError> {
     if gateway.roster.knowledge() == Knowledge::Joining { Err(ApiError::joining()) } else { Ok(()) }
 }
+
+/// What a call says that is refused where this node is not [`informed`].
+#[cfg(test)]
+pub(super) fn uninformed(call: crate::gateway::openapi::call::Call) -> crate::gateway::openapi::call::Call {
+    use crate::gateway::schema::ErrorCode;
+
+    call.refuses(ErrorCode::NotReady, "this node has not joined its cluster yet, so that it does not know")
+        .refuses(ErrorCode::Isolated, "this node reaches no other one, so that it cannot know")
+}

@@ -129,3 +129,19 @@ fn route(gateway: &Gateway, row: &Known, names: &Names) -> schema::Route {
         why,
     }
 }
+
+#[cfg(test)]
+pub(super) mod described {
+    use axum::http::StatusCode;
+
+    use crate::gateway::openapi::call::Call;
+    use crate::gateway::schema::Explanation;
+
+    pub(in crate::gateway) fn user() -> Call {
+        let text = "Every claim that this node holds of the user, visible or not, and the way that a push would take. \
+                    Answered also when there is none, and when the node is isolated or joining.";
+        Call::backend("explainUser", "sessions", "Why a user is where this node says it is")
+            .text(text)
+            .answers::<Explanation>(StatusCode::OK, "What this node knows.")
+    }
+}

@@ -25,3 +25,27 @@ pub(super) async fn forget(caller: Caller, NodePath(node): NodePath) -> Result<R
     let isolated = gateway.roster.isolated();
     Ok(Json(Forgotten { node, incarnation: incarnation.0, isolated }).into_response())
 }
+
+#[cfg(test)]
+pub(super) mod described {
+    use axum::http::StatusCode;
+
+    use crate::gateway::openapi::call::Call;
+    use crate::gateway::schema::{ErrorCode, Forgotten, NodeStatus, Nodes};
+
+    pub(in crate::gateway) fn list() -> Call {
+        Call::backend("nodes", "cluster", "The members of the cluster, as this node sees them")
+            .answers::<Nodes>(StatusCode::OK, "The members.")
+            .with::<NodeStatus>("NodeStatus")
+    }
+
+    pub(in crate::gateway) fn forget() -> Call {
+        let text = "Only the node that is asked forgets it. The member does not make this node isolated any more; it comes \
+                    back with its first link if it lives after all, or as a later boot.";
+        Call::backend("forgetNode", "cluster", "Forget a dead member for good")
+            .text(text)
+            .answers::<Forgotten>(StatusCode::OK, "It is forgotten.")
+            .refuses(ErrorCode::NoNode, "there is no such member, or it is forgotten already")
+            .refuses(ErrorCode::NotDead, "it is alive, unreachable or suspect, or it is this node")
+    }
+}

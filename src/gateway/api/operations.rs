@@ -59,3 +59,41 @@ pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Response {
     metrics.mesh_links.set(nodes.iter().filter(|node| node.rtt_us.is_some()).count() as f64);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
 }
+
+#[cfg(test)]
+pub(super) mod described {
+    use axum::http::StatusCode;
+    use serde_json::json;
+
+    use crate::gateway::openapi::call::Call;
+    use crate::gateway::schema::{ErrorCode, Ready};
+    use crate::limits;
+
+    pub(in crate::gateway) fn live() -> Call {
+        Call::open("live", "The node works")
+            .answers_as(StatusCode::OK, "It does.", json!({ "text/plain": { "schema": { "const": "ok" } } }))
+            .refuses(
+                ErrorCode::NotAlive,
+                format!(
+                    "it has failed, or its watch over the members has not run for {} s. It has to be restarted",
+                    limits::WATCH_SILENCE_MAX.as_secs()
+                ),
+            )
+            .never(ErrorCode::NotReady)
+    }
+
+    pub(in crate::gateway) fn ready() -> Call {
+        Call::open("ready", "Clients may be sent here")
+            .answers::<Ready>(StatusCode::OK, "They may.")
+            .tells::<Ready>(ErrorCode::NotReady, "they may not, and in which phase the node is")
+    }
+
+    pub(in crate::gateway) fn metrics() -> Call {
+        let text = json!({ "text/plain": { "schema": { "type": "string" } } });
+        Call::open("metrics", "Metrics in the text format of Prometheus").answers_as(
+            StatusCode::OK,
+            "The metrics.",
+            text,
+        )
+    }
+}

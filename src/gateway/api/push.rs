@@ -200,6 +200,9 @@ fn payload(headers: &HeaderMap, bytes: Bytes) -> Result<Payload, ApiError> {
 }
 
 #[cfg(test)]
+pub(super) mod described;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {

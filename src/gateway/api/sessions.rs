@@ -81,6 +81,40 @@ fn read_cursor(cursor: &str) -> Result<Key, ApiError> {
 }
 
 #[cfg(test)]
+pub(super) mod described {
+    use axum::http::StatusCode;
+    use serde_json::json;
+
+    use super::ListParams;
+    use crate::gateway::api::contact::uninformed;
+    use crate::gateway::openapi::call::Call;
+    use crate::gateway::openapi::parameter::{Described, Parameter};
+    use crate::gateway::schema::{Session, SessionPage};
+    use crate::limits::{SESSIONS_PAGE_DEFAULT, SESSIONS_PAGE_MAX};
+
+    impl Described for ListParams {
+        fn parameters() -> Vec<Parameter> {
+            let limit = json!({
+                "type": "integer", "minimum": 1, "maximum": SESSIONS_PAGE_MAX, "default": SESSIONS_PAGE_DEFAULT,
+            });
+            vec![
+                Parameter::query("limit", "Entries of the page.", limit),
+                Parameter::query("cursor", "The cursor of the page before.", json!({ "type": "string" })),
+            ]
+        }
+    }
+
+    pub(in crate::gateway) fn list() -> Call {
+        let page = "A page; the order is fixed but arbitrary, and the same at every node. Names are asked of the owners; \
+                    sessions that are gone by then are left out, so that a page may be shorter than its limit.";
+        uninformed(Call::backend("sessions", "sessions", "All sessions, page by page"))
+            .query::<ListParams>()
+            .answers::<SessionPage>(StatusCode::OK, page)
+            .with::<Session>("Session")
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::key::{DeviceHash, UserHash};

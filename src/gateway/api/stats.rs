@@ -34,3 +34,17 @@ pub(super) async fn show(caller: Caller) -> Result<Response, ApiError> {
     };
     Ok(Json(answer).into_response())
 }
+
+#[cfg(test)]
+pub(super) mod described {
+    use axum::http::StatusCode;
+
+    use crate::gateway::api::contact::uninformed;
+    use crate::gateway::openapi::call::Call;
+    use crate::gateway::schema::Stats;
+
+    pub(in crate::gateway) fn show() -> Call {
+        let call = Call::backend("stats", "cluster", "Exact counts of what this node sees");
+        uninformed(call).answers::<Stats>(StatusCode::OK, "The counts.")
+    }
+}

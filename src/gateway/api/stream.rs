@@ -309,6 +309,9 @@ const CHUNK_BYTES: usize = 16 << 10;
 const ANSWER_CHUNKS_MAX: usize = 256;
 
 #[cfg(test)]
+pub(super) mod described;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::metrics::Metrics;

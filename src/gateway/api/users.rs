@@ -68,6 +68,45 @@ fn answer(report: &PushReport) -> Result<Response, ApiError> {
 }
 
 #[cfg(test)]
+pub(super) mod described {
+    use axum::http::StatusCode;
+
+    use crate::gateway::api::contact::uninformed;
+    use crate::gateway::api::push::described::{ISOLATED, NOT_READY, UNREACHABLE};
+    use crate::gateway::openapi::call::Call;
+    use crate::gateway::schema::{DisconnectAnswer, ErrorCode, User, UserSession};
+
+    pub(in crate::gateway) fn show() -> Call {
+        let sessions = "The sessions that this node sees; none is a valid answer. Their devices are asked of their owners.";
+        uninformed(Call::backend("user", "sessions", "Whether a user is online, and where"))
+            .answers::<User>(StatusCode::OK, sessions)
+            .with::<UserSession>("UserSession")
+    }
+
+    pub(in crate::gateway) fn disconnect() -> Call {
+        closes("disconnectUser", "Disconnect all sessions of a user")
+    }
+
+    pub(in crate::gateway) fn disconnect_session() -> Call {
+        closes("disconnectSession", "Disconnect one session")
+    }
+
+    fn closes(id: &'static str, summary: &'static str) -> Call {
+        Call::backend(id, "sessions", summary)
+            .answers::<DisconnectAnswer>(StatusCode::OK, "At least one session was closed, with 4002.")
+            .fails::<DisconnectAnswer>(ErrorCode::NoSession, "there is none")
+            .fails::<DisconnectAnswer>(ErrorCode::Interrupted, "the connection broke before it was closed")
+            .fails::<DisconnectAnswer>(
+                ErrorCode::Overloaded,
+                "a queue on the way is full, or this node works on as many requests as it may",
+            )
+            .fails::<DisconnectAnswer>(ErrorCode::NotReady, NOT_READY)
+            .fails::<DisconnectAnswer>(ErrorCode::Isolated, ISOLATED)
+            .fails::<DisconnectAnswer>(ErrorCode::Unreachable, UNREACHABLE)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::{DeviceId, MessageId};

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Word;
@@ -29,20 +30,30 @@ pub struct Refused<T> {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $code:ident = $word:literal,)*) => {
+    ($($(#[$doc:meta])* $code:ident = $status:ident $word:literal,)*) => {
         /// Why. The list with the status of each stands in docs/PROTOCOL.md, section 2.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-        #[cfg_attr(test, derive(utoipa::ToSchema))]
         pub enum ErrorCode {
             $($(#[$doc])* #[serde(rename = $word)] $code,)*
         }
 
         impl ErrorCode {
+            /// All of them.
+            #[cfg(test)]
+            pub(in crate::gateway) const ALL: &[ErrorCode] = &[$(ErrorCode::$code,)*];
+
             /// The word, as callers and metrics see it.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(ErrorCode::$code => $word,)*
+                }
+            }
+
+            /// The status of the answers that have the code.
+            pub(in crate::gateway) fn status(self) -> StatusCode {
+                match self {
+                    $(ErrorCode::$code => StatusCode::$status,)*
                 }
             }
         }
@@ -51,51 +62,51 @@ macro_rules! codes {
 
 codes! {
     /// The request cannot be understood.
-    BadRequest = "bad_request",
+    BadRequest = BAD_REQUEST "bad_request",
     /// The resume token is not one of this user and this cluster.
-    BadResume = "bad_resume",
+    BadResume = BAD_REQUEST "bad_resume",
     /// No or wrong credentials.
-    Unauthorized = "unauthorized",
+    Unauthorized = UNAUTHORIZED "unauthorized",
     /// The credentials are good, but not for this.
-    Forbidden = "forbidden",
+    Forbidden = FORBIDDEN "forbidden",
     /// No such route.
-    NotFound = "not_found",
+    NotFound = NOT_FOUND "not_found",
     /// Nobody to deliver to.
-    NoSession = "no_session",
+    NoSession = NOT_FOUND "no_session",
     /// No such member.
-    NoNode = "no_node",
+    NoNode = NOT_FOUND "no_node",
     /// The route has other methods.
-    MethodNotAllowed = "method_not_allowed",
+    MethodNotAllowed = METHOD_NOT_ALLOWED "method_not_allowed",
     /// The device is connected, and the takeover policy lets it stay.
-    SessionExists = "session_exists",
+    SessionExists = CONFLICT "session_exists",
     /// Only a dead member is forgotten.
-    NotDead = "not_dead",
+    NotDead = CONFLICT "not_dead",
     /// The id belongs to another message.
-    IdReused = "id_reused",
+    IdReused = CONFLICT "id_reused",
     /// More than a payload, or a line, may have.
-    PayloadTooLarge = "payload_too_large",
+    PayloadTooLarge = PAYLOAD_TOO_LARGE "payload_too_large",
     /// The URL is too long.
-    UriTooLong = "uri_too_long",
+    UriTooLong = URI_TOO_LONG "uri_too_long",
     /// The body is packed.
-    UnsupportedEncoding = "unsupported_encoding",
+    UnsupportedEncoding = UNSUPPORTED_MEDIA_TYPE "unsupported_encoding",
     /// No WebSocket handshake where one is needed.
-    UpgradeRequired = "upgrade_required",
+    UpgradeRequired = UPGRADE_REQUIRED "upgrade_required",
     /// The user has all the sessions that it may have.
-    TooManySessions = "too_many_sessions",
+    TooManySessions = TOO_MANY_REQUESTS "too_many_sessions",
     /// The headers are too long.
-    HeadersTooLarge = "headers_too_large",
+    HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large",
     /// The body comes in a way that is not understood.
-    UnsupportedTransferEncoding = "unsupported_transfer_encoding",
+    UnsupportedTransferEncoding = NOT_IMPLEMENTED "unsupported_transfer_encoding",
     /// The connection broke during the write.
-    Interrupted = "interrupted",
+    Interrupted = BAD_GATEWAY "interrupted",
     /// A queue or a bound is full.
-    Overloaded = "overloaded",
+    Overloaded = SERVICE_UNAVAILABLE "overloaded",
     /// The node has failed, or hangs.
-    NotAlive = "not_alive",
+    NotAlive = SERVICE_UNAVAILABLE "not_alive",
     /// The node does not take clients now, or cannot know yet.
-    NotReady = "not_ready",
+    NotReady = SERVICE_UNAVAILABLE "not_ready",
     /// The node reaches nobody, and cannot know.
-    Isolated = "isolated",
+    Isolated = SERVICE_UNAVAILABLE "isolated",
     /// The owner did not answer in time.
-    Unreachable = "unreachable",
+    Unreachable = GATEWAY_TIMEOUT "unreachable",
 }

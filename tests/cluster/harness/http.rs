@@ -1,4 +1,5 @@
-//! The HTTP client of the tests: every answer as status, headers and JSON.
+//! The HTTP client of the tests: every answer as status, headers and JSON. Answers have to be those that `openapi.json`
+//! describes.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
+use super::contract;
 use super::wait::within;
 
 /// What a request carries.
@@ -77,7 +79,10 @@ impl Http {
         let response = self.send(method, path, headers, Full::new(body.into()).boxed_unsync()).await?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-        let json = serde_json::from_slice(&body).unwrap_or_default();
+        let json: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if let Some(code) = json["error"]["code"].as_str() {
+            contract::check_code(method, path, head.status.as_u16(), code);
+        }
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, json })
     }
 
@@ -97,7 +102,9 @@ impl Http {
             request = request.header(*name, *value);
         }
         let request = request.body(body).expect("the test makes a valid request");
-        self.client.request(request).await.map_err(|error| format!("{error:?}"))
+        let response = self.client.request(request).await.map_err(|error| format!("{error:?}"))?;
+        contract::check_status(method, path, response.status().as_u16());
+        Ok(response)
     }
 }
 

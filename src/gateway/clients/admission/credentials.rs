@@ -164,4 +164,7 @@ impl Verification<'_> {
 }
 
 #[cfg(test)]
+mod described;
+
+#[cfg(test)]
 mod tests;

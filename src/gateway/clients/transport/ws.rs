@@ -96,4 +96,7 @@ fn farewell(
 }
 
 #[cfg(test)]
+pub(in crate::gateway) mod described;
+
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,30 @@
+//! What `openapi.json` says of the parameters that clients connect with.
+
+use serde_json::json;
+
+use super::ConnectParams;
+use crate::gateway::openapi::parameter::{Described, Parameter, schema};
+use crate::id::{DeviceId, UserId};
+use crate::token::RESUME_TOKEN_BYTES_MAX;
+
+impl Described for ConnectParams {
+    fn parameters() -> Vec<Parameter> {
+        let device = "The device; the session of a user and a device is exclusive. Without it the token's device, else that \
+                      of the resume token, else a random one.";
+        let resume = "The `resume` of the last welcome of `pushmesh.v1`, when the client connects again: the session is the \
+                      same, and its new connection replaces the old one whatever the clocks of the nodes say.";
+        let token = "The client's token, for browsers, which cannot set headers.";
+        let bytes_max = RESUME_TOKEN_BYTES_MAX;
+        let resume_token = json!({
+            "type": "string",
+            "maxLength": bytes_max,
+            "pattern": format!("^[A-Za-z0-9_-]{{1,{bytes_max}}}$"),
+        });
+        vec![
+            Parameter::query("token", token, json!({ "type": "string" })),
+            Parameter::query("user", "With --dev only: the user, without a token.", schema::<UserId>()),
+            Parameter::query("device", device, schema::<DeviceId>()),
+            Parameter::query("resume", resume, resume_token),
+        ]
+    }
+}
