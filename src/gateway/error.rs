@@ -14,7 +14,6 @@ use serde_json::{Map, Value};
 
 use crate::gateway::schema::{ErrorBody, ErrorCode, Refused};
 use crate::id::IdError;
-use crate::metrics::label;
 
 /// An error answer.
 #[derive(Debug, Clone)]
@@ -44,22 +43,6 @@ impl ApiError {
     #[cfg(test)]
     pub(super) fn code(&self) -> &'static str {
         self.code.as_str()
-    }
-
-    /// As the metric of refused WebSockets calls it.
-    pub(super) fn label(&self) -> label::Refused {
-        match self.code {
-            ErrorCode::BadResume => label::Refused::BadResume,
-            ErrorCode::SessionExists => label::Refused::SessionExists,
-            ErrorCode::NotReady => label::Refused::NotReady,
-            ErrorCode::Unauthorized => label::Refused::Unauthorized,
-            ErrorCode::Forbidden => label::Refused::Forbidden,
-            ErrorCode::TooManySessions => label::Refused::TooManySessions,
-            ErrorCode::Overloaded => label::Refused::Overloaded,
-            ErrorCode::UpgradeRequired => label::Refused::UpgradeRequired,
-            ErrorCode::BadRequest => label::Refused::BadRequest,
-            _ => label::Refused::Other,
-        }
     }
 
     /// Code and message, also for the lines of a stream.
@@ -267,9 +250,32 @@ impl ApiError {
     }
 }
 
+/// A request that cannot be understood: what is wrong with it and what to do, for people.
+#[derive(Debug, Clone)]
+pub(super) struct BadRequest(pub(super) Cow<'static, str>);
+
+impl BadRequest {
+    /// What is wrong.
+    pub(super) fn new(message: impl Into<Cow<'static, str>>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl From<IdError> for BadRequest {
+    fn from(error: IdError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<BadRequest> for ApiError {
+    fn from(BadRequest(message): BadRequest) -> Self {
+        Self::bad_request(message)
+    }
+}
+
 impl From<IdError> for ApiError {
     fn from(error: IdError) -> Self {
-        Self::bad_request(error.to_string())
+        BadRequest::from(error).into()
     }
 }
 

@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
-use crate::gateway::error::ApiError;
+use crate::gateway::error::{ApiError, BadRequest};
 use crate::id::{DeviceId, NodeName, SessionKey, UserId};
 
 /// `/v1/users/{user}…`
@@ -58,7 +58,7 @@ impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        params(&parts.uri).map(Self)
+        Ok(Self(params(&parts.uri)?))
     }
 }
 
@@ -80,11 +80,11 @@ pub(super) trait FromQuery: Sized {
     const SHARED: bool;
 
     /// Takes the known ones.
-    fn from_query(query: &mut Query) -> Result<Self, ApiError>;
+    fn from_query(query: &mut Query) -> Result<Self, BadRequest>;
 }
 
 /// Reads the query of `uri`.
-pub(super) fn params<T: FromQuery>(uri: &Uri) -> Result<T, ApiError> {
+pub(super) fn params<T: FromQuery>(uri: &Uri) -> Result<T, BadRequest> {
     let mut query = Query::parse(uri.query().unwrap_or_default())?;
     let params = T::from_query(&mut query)?;
     match query.given.first() {
@@ -106,7 +106,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    fn parse(text: &str) -> Result<Self, ApiError> {
+    fn parse(text: &str) -> Result<Self, BadRequest> {
         let decoded = |text: &str| {
             // The form encoding, which browsers and libraries use, writes a space as a plus.
             let text = decode(text).map(Cow::into_owned);
@@ -117,7 +117,7 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
             Ok((decoded(name)?, decoded(value)?))
         });
-        let given = pairs.collect::<Result<_, ApiError>>()?;
+        let given = pairs.collect::<Result<_, BadRequest>>()?;
         Ok(Self {
             given,
             #[cfg(test)]
@@ -126,7 +126,7 @@ impl Query {
     }
 
     /// Takes the value of a parameter, which may be there once.
-    pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+    pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, BadRequest> {
         #[cfg(test)]
         self.taken.push(name.to_owned());
         let mut found = self.given.extract_if(.., |(given, _)| given == name).map(|(_, value)| value);
@@ -143,8 +143,8 @@ impl Query {
     }
 }
 
-fn not_understood(problem: String) -> ApiError {
-    ApiError::bad_request(format!("the query is not understood: {problem}"))
+fn not_understood(problem: String) -> BadRequest {
+    BadRequest::new(format!("the query is not understood: {problem}"))
 }
 
 fn shortened(name: &str) -> String {
@@ -175,7 +175,7 @@ mod tests {
     impl FromQuery for Strict {
         const SHARED: bool = false;
 
-        fn from_query(query: &mut Query) -> Result<Self, ApiError> {
+        fn from_query(query: &mut Query) -> Result<Self, BadRequest> {
             query.take("a").map(Self)
         }
     }
@@ -185,14 +185,14 @@ mod tests {
     impl FromQuery for Lax {
         const SHARED: bool = true;
 
-        fn from_query(query: &mut Query) -> Result<Self, ApiError> {
+        fn from_query(query: &mut Query) -> Result<Self, BadRequest> {
             query.take("a").map(Self)
         }
     }
 
     fn strict(query: &str) -> Result<Option<String>, &'static str> {
         let uri: Uri = format!("/?{query}").parse().unwrap();
-        params(&uri).map(|Strict(a)| a).map_err(|error| error.code())
+        params(&uri).map(|Strict(a)| a).map_err(|BadRequest(_)| "bad_request")
     }
 
     #[test]

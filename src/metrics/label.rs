@@ -100,7 +100,6 @@ labels! {
         UpgradeRequired = "upgrade_required",
         BadRequest = "bad_request",
         UpgradeFailed = "upgrade_failed",
-        Other = "other",
     }
     /// Codes of the `error` envelope, and what breaks a connection.
     ClientError {

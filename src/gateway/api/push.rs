@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::contact::joined;
 use crate::gateway::body;
 use crate::gateway::caller::Caller;
-use crate::gateway::error::ApiError;
+use crate::gateway::error::{ApiError, BadRequest};
 use crate::gateway::parts::Gateway;
 use crate::gateway::schema::{Accepted, BroadcastAnswer, PushAnswer};
 use crate::gateway::url::{FromQuery, Params, Query, SessionPath, UserPath};
@@ -30,11 +30,11 @@ pub(super) struct PushParams {
 impl FromQuery for PushParams {
     const SHARED: bool = false;
 
-    fn from_query(query: &mut Query) -> Result<Self, ApiError> {
+    fn from_query(query: &mut Query) -> Result<Self, BadRequest> {
         let wait = match query.take("wait")?.as_deref() {
             None | Some("receipt") => Wait::Receipt,
             Some("none") => Wait::None,
-            Some(_) => return Err(ApiError::bad_request("wait is `none` or `receipt`")),
+            Some(_) => return Err(BadRequest::new("wait is `none` or `receipt`")),
         };
         Ok(Self { wait })
     }

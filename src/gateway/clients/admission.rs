@@ -21,7 +21,10 @@ use crate::gateway::url;
 use crate::router::{HeldByAnother, Lease};
 
 pub(in crate::gateway) mod credentials;
+mod refusal;
 mod takeover;
+
+pub(super) use refusal::Refusal;
 
 /// What a client says that wants to be let in.
 pub(super) struct Asking<'a> {
@@ -46,17 +49,6 @@ pub(super) struct Admitted {
     pub(super) expires_unix_ms: Option<u64>,
 }
 
-/// Why a client is not let in.
-pub(super) enum Refusal {
-    /// The node has as many connections as it may have.
-    Full {
-        /// What the client speaks, if it is told so in its own words.
-        dialect: &'static dyn Dialect,
-    },
-    /// Anything else.
-    Error(ApiError),
-}
-
 /// Lets a client in, or says why not.
 ///
 /// # Errors
@@ -69,7 +61,7 @@ pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admit
     let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full { dialect }) };
     let asked = Instant::now();
     let opened = gateway.router.open(client.key, client.resumed, permit).await;
-    let lease = opened.map_err(|HeldByAnother| ApiError::session_exists())?;
+    let lease = opened.map_err(|HeldByAnother| Refusal::SessionExists)?;
     // Whoever drains sets the phase first and then closes what is registered. The session is
     // registered now: either it is found there, or the phase is found here.
     ready(gateway)?;
@@ -77,29 +69,12 @@ pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admit
 }
 
 /// Counts a client that is not let in, and says why.
-pub(super) fn refuse(gateway: &Gateway, error: ApiError) -> Response {
-    gateway.metrics.connections_refused.with(error.label()).increment(1);
-    error.into_response()
+pub(super) fn refuse(gateway: &Gateway, refusal: Refusal) -> Response {
+    gateway.metrics.connections_refused.with(refusal.label()).increment(1);
+    ApiError::from(refusal).into_response()
 }
 
-fn ready(gateway: &Gateway) -> Result<(), ApiError> {
+fn ready(gateway: &Gateway) -> Result<(), Refusal> {
     let phase = *gateway.phase.borrow();
-    if phase == Phase::Ready { Ok(()) } else { Err(ApiError::not_ready(phase.as_str())) }
-}
-
-impl From<ApiError> for Refusal {
-    fn from(error: ApiError) -> Self {
-        Refusal::Error(error)
-    }
-}
-
-impl From<Refusal> for ApiError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Full { .. } => {
-                ApiError::overloaded("this node has as many connections as it may have: use another node")
-            }
-            Refusal::Error(error) => error,
-        }
-    }
+    if phase == Phase::Ready { Ok(()) } else { Err(Refusal::NotReady(phase)) }
 }

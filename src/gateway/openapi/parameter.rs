@@ -66,7 +66,7 @@ pub(in crate::gateway) trait Described: FromQuery {
         let parameters = Self::parameters();
         let described: Vec<_> = parameters.iter().map(|parameter| parameter.name).collect();
         let mut query = Query::default();
-        Self::from_query(&mut query).map_err(|error| error.body()).expect("no parameter has to be there");
+        Self::from_query(&mut query).expect("no parameter has to be there");
         assert_eq!(query.names_taken(), described, "what is read and what is described");
         parameters
     }

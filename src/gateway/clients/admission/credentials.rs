@@ -6,7 +6,8 @@ use axum::http::{HeaderMap, header};
 
 use crate::config::{AuthConfig, Origin};
 use crate::gateway::auth::bearer;
-use crate::gateway::error::ApiError;
+use crate::gateway::clients::admission::Refusal;
+use crate::gateway::error::BadRequest;
 use crate::gateway::parts::Gateway;
 use crate::gateway::url::{FromQuery, Query};
 use crate::id::{DeviceId, SessionKey, Stamp, UserId};
@@ -30,7 +31,7 @@ pub(in crate::gateway) struct ConnectParams {
 impl FromQuery for ConnectParams {
     const SHARED: bool = true;
 
-    fn from_query(query: &mut Query) -> Result<Self, ApiError> {
+    fn from_query(query: &mut Query) -> Result<Self, BadRequest> {
         Ok(Self {
             token: query.take("token")?,
             user: query.take("user")?,
@@ -52,11 +53,11 @@ pub(in crate::gateway) struct Client {
 }
 
 /// Finds out who a client is, by its origin, its token, its resume token and its choice of device.
-pub(in crate::gateway) fn client(
+pub(super) fn client(
     gateway: &Gateway,
     headers: &HeaderMap,
     params: ConnectParams,
-) -> Result<Client, ApiError> {
+) -> Result<Client, Refusal> {
     let verification = Verification {
         auth: &gateway.config.auth,
         tokens: &gateway.tokens,
@@ -77,7 +78,7 @@ struct Verification<'a> {
 }
 
 impl Verification<'_> {
-    fn origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) }; // Not a browser.
         let sent = origin.to_str().ok().and_then(|sent| sent.parse::<Origin>().ok());
         let listed = |sent: &Origin| self.auth.origins.iter().any(|listed| listed.allows(sent));
@@ -85,7 +86,7 @@ impl Verification<'_> {
             return Ok(());
         }
         self.count(Credential::Origin);
-        Err(ApiError::forbidden("this origin may not connect: add it with --origin"))
+        Err(Refusal::Forbidden("this origin may not connect: add it with --origin"))
     }
 
     fn client(
@@ -93,7 +94,7 @@ impl Verification<'_> {
         headers: &HeaderMap,
         params: ConnectParams,
         random_device: impl FnOnce() -> DeviceId,
-    ) -> Result<Client, ApiError> {
+    ) -> Result<Client, Refusal> {
         let chosen = params.device.map(DeviceId::new).transpose()?;
         let (user, bound, expires_unix_ms) = match params.token.as_deref().or_else(|| bearer(headers)) {
             Some(token) => self.token(token, params.user.as_deref())?,
@@ -101,7 +102,7 @@ impl Verification<'_> {
         };
         if bound.is_some() && chosen.is_some() && bound != chosen {
             let message = "the token is bound to another device: leave ?device= out, or get a token for it";
-            return Err(ApiError::forbidden(message));
+            return Err(Refusal::Forbidden(message));
         }
         let named = bound.or(chosen);
         let Some(token) = params.resume else {
@@ -113,13 +114,13 @@ impl Verification<'_> {
     }
 
     /// What a resume token of `user` says, if it is of the device that is named, or none is.
-    fn resumed(&self, user: &UserId, named: Option<DeviceId>, token: &str) -> Result<Resumed, ApiError> {
+    fn resumed(&self, user: &UserId, named: Option<DeviceId>, token: &str) -> Result<Resumed, Refusal> {
         let resumed = self.resume.verify(user, token).map_err(|error| {
             self.count(Credential::Resume);
-            ApiError::bad_resume(error.to_string())
+            Refusal::BadResume(error.to_string())
         })?;
         if named.is_some_and(|named| named != resumed.device) {
-            return Err(ApiError::forbidden(
+            return Err(Refusal::Forbidden(
                 "the resume token is of another device: leave ?resume= out, or name the device of its welcome",
             ));
         }
@@ -130,19 +131,19 @@ impl Verification<'_> {
         &self,
         token: &str,
         named: Option<&str>,
-    ) -> Result<(UserId, Option<DeviceId>, Option<u64>), ApiError> {
+    ) -> Result<(UserId, Option<DeviceId>, Option<u64>), Refusal> {
         let token = self.tokens.verify(token, self.now_ms).map_err(|error| {
             self.count(error.label());
-            ApiError::unauthorized(error.to_string())
+            Refusal::Unauthorized(error.to_string().into())
         })?;
         if named.is_some_and(|named| named != token.user.as_str()) {
-            return Err(ApiError::forbidden("the token is of another user: leave ?user= out"));
+            return Err(Refusal::Forbidden("the token is of another user: leave ?user= out"));
         }
         Ok((token.user, token.device, Some(token.expires_unix_ms)))
     }
 
     /// The user of a client without token.
-    fn user(&self, named: Option<String>) -> Result<UserId, ApiError> {
+    fn user(&self, named: Option<String>) -> Result<UserId, Refusal> {
         let message = match (self.auth.dev, named) {
             (true, Some(user)) => return Ok(UserId::new(user)?),
             (true, None) => "say who connects: ?user=NAME (this node runs with --dev), or a token",
@@ -155,7 +156,7 @@ impl Verification<'_> {
             }
         };
         self.count(Credential::TokenMissing);
-        Err(ApiError::unauthorized(message))
+        Err(Refusal::Unauthorized(message.into()))
     }
 
     fn count(&self, kind: Credential) {

@@ -9,19 +9,19 @@
 //! What the directory shows here decides ([`policy::admit`]): simultaneous connects may let a few too many in. Which of
 //! them stays then is decided where sessions are claimed, and nobody is closed here.
 
-use crate::gateway::error::ApiError;
+use crate::gateway::clients::admission::Refusal;
 use crate::gateway::parts::Gateway;
 use crate::id::{SessionKey, Stamp};
-use crate::ownership::policy::{self, Refusal};
+use crate::ownership::policy;
 
 /// Admits a client that wants to be the session `key`, and `resumed` the one that was claimed with
 /// that stamp.
-pub(super) fn admit(gateway: &Gateway, key: &SessionKey, resumed: Option<Stamp>) -> Result<(), ApiError> {
+pub(super) fn admit(gateway: &Gateway, key: &SessionKey, resumed: Option<Stamp>) -> Result<(), Refusal> {
     let (config, replica) = (&gateway.config, &gateway.replica);
     let sessions_max = config.limits.max_sessions_per_user;
     let (shown, device) = (replica.user(&key.user), replica.hasher().device(&key.device));
     policy::admit(config.takeover, sessions_max, &shown, device, resumed).map_err(|refusal| match refusal {
-        Refusal::SessionExists => ApiError::session_exists(),
-        Refusal::TooManySessions => ApiError::too_many_sessions(sessions_max),
+        policy::Refusal::SessionExists => Refusal::SessionExists,
+        policy::Refusal::TooManySessions => Refusal::TooManySessions { sessions_max },
     })
 }

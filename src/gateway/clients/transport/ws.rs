@@ -40,10 +40,10 @@ pub(in crate::gateway) async fn open(State(face): State<Arc<Face>>, request: Req
     if request.method() != Method::GET {
         return ApiError::only_get().into_response();
     }
-    accept(&face, request).await.unwrap_or_else(|error| admission::refuse(&face.gateway, error))
+    accept(&face, request).await.unwrap_or_else(|refusal| admission::refuse(&face.gateway, refusal))
 }
 
-async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
+async fn accept(face: &Face, request: Request) -> Result<Response, Refusal> {
     let gateway = &face.gateway;
     let (mut parts, body) = request.into_parts();
     let upgrade = Upgrade::new(&mut parts, &body)?;
@@ -55,7 +55,7 @@ async fn accept(face: &Face, request: Request) -> Result<Response, ApiError> {
     let admitted = match admission::admit(gateway, asking).await {
         Ok(admitted) => admitted,
         Err(Refusal::Full { dialect }) => return farewell(face, upgrade, dialect, slot),
-        Err(refusal) => return Err(refusal.into()),
+        Err(refusal) => return Err(refusal),
     };
     let response = upgrade.response(admitted.dialect);
     let message_bytes_max = gateway.config.limits.max_client_message_bytes;
@@ -73,9 +73,9 @@ fn farewell(
     upgrade: Upgrade,
     dialect: &'static dyn Dialect,
     slot: Option<ConnectionSlot>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Refusal> {
     let Ok(place) = Arc::clone(&face.farewells).try_acquire_owned() else {
-        return Err(Refusal::Full { dialect }.into());
+        return Err(Refusal::Full { dialect });
     };
     let gateway = &face.gateway;
     gateway.metrics.connections_refused.with(Refused::Full).increment(1);

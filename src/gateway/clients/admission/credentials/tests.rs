@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, header};
 
 use super::*;
 use crate::config::Secret;
+use crate::gateway::error::ApiError;
 use crate::token::{Claims, sign_hs256};
 
 fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
@@ -45,7 +46,7 @@ impl Case {
             resume: find("resume"),
         };
         let random = || DeviceId::new("random").unwrap();
-        self.verification().client(headers, params, random).map_err(|error| error.code())
+        self.verification().client(headers, params, random).map_err(|refusal| ApiError::from(refusal).code())
     }
 
     /// Refused credentials of any kind.
@@ -168,9 +169,9 @@ fn a_browser_connects_from_a_listed_origin_only() {
         assert!(origin(listed).is_ok(), "{listed}");
     }
     for other in ["null", "https://b.a.app.example", "https://app.example https://app.example", ""] {
-        assert_eq!(origin(other).unwrap_err().code(), "forbidden", "{other}");
+        assert_eq!(ApiError::from(origin(other).unwrap_err()).code(), "forbidden", "{other}");
     }
-    assert_eq!(origin("https://app.example.evil").unwrap_err().code(), "forbidden");
+    assert_eq!(ApiError::from(origin("https://app.example.evil").unwrap_err()).code(), "forbidden");
     assert!(case.verification().origin(&HeaderMap::new()).is_ok(), "only browsers send an origin");
 }
 

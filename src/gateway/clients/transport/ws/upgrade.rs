@@ -19,8 +19,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use crate::gateway::clients::admission::Refusal;
 use crate::gateway::clients::dialect::Dialect;
-use crate::gateway::error::ApiError;
+use crate::gateway::error::BadRequest;
 use crate::gateway::head::lists;
 
 /// The socket of a client.
@@ -34,34 +35,32 @@ pub(super) struct Upgrade {
 
 impl Upgrade {
     /// Takes the handshake out of a request that has `body`.
-    pub(super) fn new(parts: &mut Parts, body: &Body) -> Result<Self, ApiError> {
+    pub(super) fn new(parts: &mut Parts, body: &Body) -> Result<Self, Refusal> {
         let headers = &parts.headers;
         let asks = lists(headers, header::CONNECTION, |token| token.eq_ignore_ascii_case("upgrade"))
             && lists(headers, header::UPGRADE, |token| token.eq_ignore_ascii_case("websocket"));
         if !asks {
-            return Err(ApiError::upgrade_required(
+            return Err(Refusal::UpgradeRequired(
                 "this is a WebSocket endpoint: connect with ws:// or wss://",
             ));
         }
         if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
-            return Err(ApiError::upgrade_required("only version 13 of WebSocket is spoken here"));
+            return Err(Refusal::UpgradeRequired("only version 13 of WebSocket is spoken here"));
         }
         if !body.is_end_stream() {
-            return Err(ApiError::bad_request("a WebSocket handshake has no body: connect without one"));
+            return Err(bad_request("a WebSocket handshake has no body: connect without one"));
         }
         let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
-            return Err(ApiError::bad_request(
-                "the Sec-WebSocket-Key header is missing: use a WebSocket client",
-            ));
+            return Err(bad_request("the Sec-WebSocket-Key header is missing: use a WebSocket client"));
         };
         if !is_nonce(key) {
-            return Err(ApiError::bad_request(
+            return Err(bad_request(
                 "the Sec-WebSocket-Key header is not base64 of 16 bytes: use a WebSocket client",
             ));
         }
         let accept = derive_accept_key(key.as_bytes());
         let Some(pending) = parts.extensions.remove::<OnUpgrade>() else {
-            return Err(ApiError::upgrade_required("a WebSocket needs a connection of HTTP/1.1"));
+            return Err(Refusal::UpgradeRequired("a WebSocket needs a connection of HTTP/1.1"));
         };
         Ok(Self { accept, pending })
     }
@@ -87,6 +86,10 @@ impl Upgrade {
         let config = socket_config(message_bytes_max);
         Ok(WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await)
     }
+}
+
+fn bad_request(message: &'static str) -> Refusal {
+    BadRequest::new(message).into()
 }
 
 /// Whether a client with these headers offers the subprotocol of that name.
@@ -130,6 +133,7 @@ const CONTROL_BUFFER_BYTES: usize = 1 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::error::ApiError;
 
     fn attempt(headers: &[(&str, &str)]) -> Result<Upgrade, &'static str> {
         attempt_with(headers, "")
@@ -141,7 +145,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        Upgrade::new(&mut parts, &Body::from(body)).map_err(|error| error.code())
+        Upgrade::new(&mut parts, &Body::from(body)).map_err(|refusal| ApiError::from(refusal).code())
     }
 
     #[test]
