@@ -34,6 +34,7 @@ use crate::session::{OutboxLimits, Registry};
 use crate::vital::Vitals;
 use crate::wire::Clock;
 
+mod decisions;
 mod fanout;
 pub(crate) mod frame;
 mod lease;

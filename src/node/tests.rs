@@ -107,7 +107,7 @@ async fn an_owner_confirms_the_session_of_that_very_claim_and_no_other_of_the_ke
     let asked = async |owner: &str, stamp| {
         let question = Question::Confirm { device, stamp };
         let ask = Ask { number: 7, owner: name(owner), question };
-        b.shared.router.asked(&names().user, ask, Instant::now() + PATIENCE).await
+        b.shared.router.asked(names(), ask, Instant::now() + PATIENCE).await
     };
     let over = Stamp::from_raw(stamp.raw() - 1);
     assert_eq!(

@@ -7,12 +7,14 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
+use crate::directory::Rival;
 use crate::id::{NodeName, SessionKey, Stamp};
 use crate::key::Key;
 use crate::metrics::label::Task;
 use crate::ownership::{self, Answer, Ending, Opening, OpeningEffect as Effect};
 use crate::replica::{Claimed, HeldByAnother, Replica};
 use crate::router::Router;
+use crate::router::decisions::{self, Asker, Why};
 use crate::session::{CloseReason, Permit, Registry, Replaced, Session};
 use crate::vital::{Vitals, finally};
 
@@ -42,14 +44,18 @@ impl Router {
         let key = parts.replica.hasher().key(&names);
         let mut opening = Opening::new(parts.me.clone(), parts.replica.takeover(), key.device, resumed);
         let mut effects = opening.begin(parts.replica.lookup(key).as_ref());
-        let (mut permit, mut lease) = (Some(permit), None);
+        let (mut permit, mut lease) = (Some(permit), None::<Lease>);
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
         loop {
             let mut claimed = None;
             for effect in effects {
                 match effect {
                     Effect::Start(timer) => deadline = Instant::now() + timer.after(parts.push_timeout),
-                    Effect::Ask(ask) => answers.push(self.requester.ask(&names.user, ask, deadline)),
+                    Effect::Ask(ask) => {
+                        let stamp = lease.as_ref().map(|lease| lease.session.stamp());
+                        let asker = Asker { names: names.clone(), stamp, resumed };
+                        answers.push(self.requester.ask(asker, ask, deadline));
+                    }
                     Effect::Claim { below } => {
                         let permit = permit.take().expect("a session is claimed once");
                         let yielded = self.yielded(key);
@@ -107,9 +113,14 @@ impl Router {
             replaced = parts.registry.insert(&opened);
             session = Some(opened);
         })?;
-        replaced.into_iter().for_each(Replaced::close);
+        let session = session.expect("a claim registers its session");
+        decisions::claimed(&parts.me, &session);
+        if let Some(replaced) = replaced.and_then(Replaced::close) {
+            let winner = (&parts.me, session.stamp());
+            decisions::ended(&parts.me, &replaced, Why::Replaced, Rival::SameDevice, winner);
+        }
         let lease = Lease {
-            session: session.expect("a claim registers its session"),
+            session,
             registry: Arc::clone(&parts.registry),
             replica: Arc::clone(&parts.replica),
             vitals: parts.vitals.clone(),

@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use crate::directory::Rival;
 use crate::id::{NodeName, Stamp};
+use crate::key::DeviceHash;
+use crate::ownership::Question;
 use crate::push::{Message, Payload};
 use crate::router::frame::Action;
 
@@ -38,6 +40,17 @@ impl Operation {
     /// Whether it only asks, and changes nothing where it arrives.
     pub(super) fn is_question(&self) -> bool {
         matches!(self, Operation::Describe | Operation::Confirm { .. })
+    }
+
+    /// What it asks about the session of a device, and who asks if it says that: only what is about ownership.
+    pub(super) fn question(&self, device: DeviceHash) -> Option<(Option<&NodeName>, Question)> {
+        match self {
+            Operation::Yield { owner, stamp, rival } => {
+                Some((Some(owner), Question::Yield { device, below: *stamp, rival: *rival }))
+            }
+            Operation::Confirm { stamp } => Some((None, Question::Confirm { device, stamp: *stamp })),
+            Operation::Push(_) | Operation::Disconnect | Operation::Describe => None,
+        }
     }
 
     /// The operation that a peer asks for.

@@ -10,6 +10,7 @@ use crate::push::{Outcome, Tally};
 use crate::receipt::{Answer, Reply, gather, gather_named};
 use crate::replica::Replica;
 use crate::router::Operation;
+use crate::router::decisions::{self, Why};
 use crate::router::fanout::Fanout;
 use crate::router::frame::Recipients;
 use crate::session::{CloseReason, Registry, Session};
@@ -49,7 +50,7 @@ impl Owner {
                 for reply in gather(1, done) {
                     match self.registry.get_named(key, names) {
                         Some(session) => self.serve(&session, operation, reply),
-                        None => reply.answer(self.elsewhere(key)),
+                        None => reply.answer(self.elsewhere(&names.user, key, operation)),
                     }
                 }
             }
@@ -81,7 +82,7 @@ impl Owner {
         for ((device, session), reply) in devices.iter().zip(sessions).zip(replies) {
             match session {
                 Some(session) => self.serve(&session, operation, reply),
-                None => reply.answer(self.elsewhere(Key { user: hash, device: *device })),
+                None => reply.answer(self.elsewhere(user, Key { user: hash, device: *device }, operation)),
             }
         }
     }
@@ -90,7 +91,8 @@ impl Owner {
         match operation {
             Operation::Push(message) => session.offer(message, reply),
             Operation::Yield { owner, stamp, rival } => {
-                reply.answer(self.make_yield(session, owner, *stamp, *rival));
+                let answer = self.make_yield(session, owner, *stamp, *rival);
+                reply.answer(self.told(session, operation, answer));
             }
             Operation::Disconnect => {
                 let first = session.close(CloseReason::Kicked);
@@ -98,27 +100,48 @@ impl Owner {
             }
             Operation::Confirm { stamp } => {
                 let held = (session.stamp(), session.closing().is_some());
-                reply.answer(ownership::confirms(held, *stamp).into());
+                reply.answer(self.told(session, operation, ownership::confirms(held, *stamp)));
             }
             // Names are asked for by keys.
             Operation::Describe => reply.answer(Outcome::NoSession),
         }
     }
 
-    fn make_yield(&self, session: &Arc<Session>, owner: &NodeName, stamp: Stamp, rival: Rival) -> Outcome {
+    fn make_yield(
+        &self,
+        session: &Session,
+        owner: &NodeName,
+        stamp: Stamp,
+        rival: Rival,
+    ) -> ownership::Answer {
         let (held, asked) = ((session.stamp(), &self.me), (stamp, owner));
         let Some(yielding) = ownership::yields(self.replica.takeover(), held, asked, rival) else {
-            return Outcome::NoSession;
+            return ownership::Answer::No;
         };
-        session.close(yielding.ending.clone().into());
+        if session.close(yielding.ending.clone().into()) {
+            decisions::ended(&self.me, session, Why::Asked, rival, (owner, stamp));
+        }
         if yielding.says_so {
             self.replica.yielded(session.key(), session.stamp());
         }
-        yielding.answer(owner, session.closing().and_then(Ending::closing)).into()
+        yielding.answer(owner, session.closing().and_then(Ending::closing))
+    }
+
+    /// What is told to whoever asks about a session.
+    fn told(&self, session: &Session, operation: &Operation, answer: ownership::Answer) -> Outcome {
+        if let Some((by, question)) = operation.question(session.key().device) {
+            let (user, held) = (&session.names().user, Some(session.stamp()));
+            decisions::answered(&self.me, user, (by, &question), held, &answer);
+        }
+        answer.into()
     }
 
     /// What to say of a session that is not here.
-    fn elsewhere(&self, key: Key) -> Outcome {
-        ownership::elsewhere(&self.me, self.replica.lookup(key)).into()
+    fn elsewhere(&self, user: &UserId, key: Key, operation: &Operation) -> Outcome {
+        let answer = ownership::elsewhere(&self.me, self.replica.lookup(key));
+        if let Some((by, question)) = operation.question(key.device) {
+            decisions::answered(&self.me, user, (by, &question), None, &answer);
+        }
+        answer.into()
     }
 }

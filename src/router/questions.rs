@@ -4,32 +4,35 @@ use std::future::Future;
 
 use tokio::time::Instant;
 
-use crate::id::UserId;
 use crate::ownership::{self, Answer, Ask, Question};
 use crate::push::Outcome;
 use crate::router::Operation;
+use crate::router::decisions::{self, Asker};
 use crate::router::frame::Recipients;
 use crate::router::requester::{Patience, Pending, Requester};
 
 impl Requester {
-    /// Asks an owner about a session of `user`. The question is on its way before this returns its future, which waits for
-    /// the answer until then and repeats the number of the question.
+    /// Asks an owner about a session of the user of `asker`. The question is on its way before this returns its future, which
+    /// waits for the answer until then and repeats the number of the question.
     pub(super) fn ask(
         &self,
-        user: &UserId,
+        asker: Asker,
         ask: Ask,
         deadline: Instant,
     ) -> impl Future<Output = (u64, Answer)> + Send + use<'_> {
-        let Ask { number, owner, question } = ask;
-        let pending = if owner == self.me || ownership::is_asked(self.roster.state(&owner)) {
-            let devices = vec![question.device()];
-            self.send(&owner, Recipients::Devices { user: user.clone(), devices }, &self.operation(question))
+        let Ask { owner, question, .. } = &ask;
+        let pending = if *owner == self.me || ownership::is_asked(self.roster.state(owner)) {
+            decisions::asked(&self.me, &asker, &ask);
+            let (user, devices) = (asker.names.user.clone(), vec![question.device()]);
+            self.send(owner, Recipients::Devices { user, devices }, &self.operation(*question))
         } else {
             Pending::Known(Outcome::Unreachable)
         };
         async move {
             let mut outcomes = self.outcomes(pending, 1, Patience::until(deadline)).await;
-            (number, outcomes.pop().map_or(Answer::Silent, |(_, outcome)| outcome.into()))
+            let answer = outcomes.pop().map_or(Answer::Silent, |(_, outcome)| outcome.into());
+            decisions::heard(&self.me, &asker, &ask, &answer);
+            (ask.number, answer)
         }
     }
 
@@ -45,8 +48,13 @@ impl Requester {
 
 #[cfg(test)]
 impl crate::router::Router {
-    /// The same for a test of the node.
-    pub(crate) async fn asked(&self, user: &UserId, ask: Ask, deadline: Instant) -> (u64, Answer) {
-        self.requester.ask(user, ask, deadline).await
+    /// The same for a test of the node, at the door of that session.
+    pub(crate) async fn asked(
+        &self,
+        names: crate::id::SessionKey,
+        ask: Ask,
+        deadline: Instant,
+    ) -> (u64, Answer) {
+        self.requester.ask(Asker { names, stamp: None, resumed: None }, ask, deadline).await
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::directory::Lost;
+use crate::directory::{Lost, Rival};
 use crate::metrics::label::Task;
 use crate::ownership::policy::{self, Fate, Standing};
 use crate::ownership::{Dispute, DisputeEffect as Effect, Ending};
 use crate::router::Router;
+use crate::router::decisions::{self, Asker, Why};
 use crate::session::Session;
 
 impl Router {
@@ -19,7 +20,12 @@ impl Router {
             let held = self.parts.registry.get(key).filter(|session| session.stamp() == stamp);
             let Some(session) = held else { continue };
             match policy::fate(self.parts.replica.takeover(), session.succeeds(), winner_stamp) {
-                Fate::Closes => _ = session.close(Ending::of(rival, winner, winner_stamp).into()),
+                Fate::Closes => {
+                    if session.close(Ending::of(rival, winner.clone(), winner_stamp).into()) {
+                        let by = (&winner, winner_stamp);
+                        decisions::ended(&self.parts.me, &session, Why::Lost, rival, by);
+                    }
+                }
                 Fate::Disputed => self.dispute(session),
             }
         }
@@ -64,10 +70,20 @@ impl Router {
                     Effect::Look => standing = Some(self.look(session, dispute)),
                     Effect::Start(timer) => deadline = Instant::now() + timer.after(self.parts.push_timeout),
                     Effect::Ask(ask) => {
-                        asked = Some(self.requester.ask(&session.names().user, ask, deadline));
+                        let asker = Asker {
+                            names: session.names().clone(),
+                            stamp: Some(session.stamp()),
+                            resumed: session.succeeds(),
+                        };
+                        asked = Some(self.requester.ask(asker, ask, deadline));
                     }
                     Effect::Close(ending) => {
-                        session.close(ending.into());
+                        if session.close(ending.clone().into())
+                            && let Some((winner, stamp)) = ending.successor()
+                        {
+                            let (why, rival) = (Why::Disputed, Rival::SameDevice);
+                            decisions::ended(&self.parts.me, session, why, rival, (&winner, stamp));
+                        }
                         self.parts.replica.yielded(session.key(), session.stamp());
                     }
                     Effect::Over => return,

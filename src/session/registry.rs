@@ -37,9 +37,9 @@ pub(crate) struct Replaced {
 }
 
 impl Replaced {
-    /// Closes it.
-    pub(crate) fn close(self) {
-        self.session.close(self.reason);
+    /// Closes it, and returns it unless it was closing before.
+    pub(crate) fn close(self) -> Option<Arc<Session>> {
+        self.session.close(self.reason).then_some(self.session)
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
             let registry = Registry::new(name("a"), 9);
             let [first, second] = stamps.map(session);
             assert!(registry.insert(&first).is_none());
-            registry.insert(&second).expect("one of them lost").close();
+            registry.insert(&second).expect("one of them lost").close().expect("it was open");
             let kept = registry.get(first.key()).unwrap();
             assert_eq!(kept.stamp(), Stamp::from_raw(2));
             assert_eq!(kept.closing(), None);
