@@ -8,6 +8,7 @@ use pushmesh::Outcome;
 use crate::aim::Aim;
 use crate::answer::Answer;
 use crate::ask::Ask;
+use crate::decision::{Decision, Ended, Why};
 use crate::event::{End, Event, Way};
 use crate::host::Boot;
 use crate::plan::Step;
@@ -126,6 +127,15 @@ impl Coverage {
                     _ => {}
                 }
             }
+            Event::Decided { decision: Decision::Ended(Ended { why, .. }), .. } => self.count(
+                match why {
+                    Why::Replaced => "session: ends, claimed anew by its node",
+                    Why::Lost => "session: ends, excluded by a claim that is shown",
+                    Why::Disputed => "session: ends, an older claim is confirmed",
+                    Why::Asked => "session: ends, another node has asked for it",
+                },
+                1,
+            ),
             Event::Lost { .. } => self.count("call: no answer", 1),
             Event::Dialled { resumed: Some(_), .. } => self.count("client: shows its resume token", 1),
             Event::Welcomed { .. } => self.count("client: welcomed", 1),
@@ -187,8 +197,8 @@ const REQUIRED: &[&str] = &[
     "checked: calls, pushes and connects answered",
     "checked: claims compared with all rows",
     "checked: clients silent for too long",
-    "checked: connections closed for another one",
     "checked: copies compared with their owner",
+    "checked: decisions about sessions, and closes for another one",
     "checked: deliveries promised",
     "checked: dials answered",
     "checked: ends of connections and lost calls explained",
@@ -262,6 +272,9 @@ const REQUIRED: &[&str] = &[
     "push: to a session or a user",
     "push: to a session or a user in a batch",
     "push: to a session or a user over HTTP",
+    "session: ends, another node has asked for it",
+    "session: ends, claimed anew by its node",
+    "session: ends, excluded by a claim that is shown",
     "settings: small TCP window",
     "settings: small outbox",
     "settings: two versions",
@@ -295,6 +308,7 @@ const RARE: &[&str] = &[
     "packets: held",
     "policy: max-per-user=1",
     "policy: max-per-user=2",
+    "session: ends, an older claim is confirmed",
     "policy: one-per-user",
     "policy: reject-newer",
 ];

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use pushmesh::NodeName;
+
 use crate::aim::Aim;
 use crate::answer::Answer;
 use crate::ask::Ask;
+use crate::decision::Decision;
 use crate::id::{CallId, ClientIndex, ConnectionId, NodeIndex, PushId};
 use crate::reply::Reply;
 
@@ -241,6 +244,13 @@ pub(crate) enum Event {
         push: PushId,
         /// Why.
         why: String,
+    },
+    /// A node has decided something about a session. Its log tells of it: not a part of the trace.
+    Decided {
+        /// Its name.
+        by: NodeName,
+        /// What.
+        decision: Decision,
     },
     /// Some code panicked.
     Panicked(String),

@@ -47,6 +47,11 @@ pub(crate) fn user_name(user: usize) -> String {
     format!("u{user}")
 }
 
+/// The user with that name.
+pub(crate) fn user_named(name: &str) -> Option<usize> {
+    name.strip_prefix('u')?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

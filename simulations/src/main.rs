@@ -21,11 +21,13 @@ mod compare;
 mod counters;
 mod coverage;
 mod ddmin;
+mod decision;
 mod entropy;
 mod event;
 mod host;
 mod id;
 mod line;
+mod log;
 mod model;
 mod network;
 mod panics;
@@ -141,8 +143,7 @@ fn main() -> ExitCode {
 
 /// Carries out one run, which must meet these cases.
 fn one(options: Options, meets: &[&str]) -> anyhow::Result<ExitCode> {
-    let logs = tracing_subscriber::fmt().with_writer(std::io::stderr).without_time();
-    logs.with_env_filter(tracing_subscriber::EnvFilter::from_env("SIMULATIONS_LOG")).init();
+    log::watch();
     panics::watch();
     let seed = options.seed;
     let started = wall_clock();

@@ -2,17 +2,18 @@
 //! it knew then.
 //!
 //! Every write of every node's own section is taken from its ring of changes, one by one, after every millisecond; where
-//! the ring is too small for what happened in one, the section itself is read, and a claim that came and went within
-//! that millisecond has no record. A boot that is gone holds nothing any more, but has told nobody: a claim of its has
-//! an end in time, and none in its section.
+//! the ring is too small for what happened in one, the section itself is read. A claim that came and went within that
+//! millisecond is known from the node's log, which also says what its client had proven. A boot that is gone holds nothing
+//! any more, but has told nobody: a claim of its has an end in time, and none in its section.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
-use pushmesh::internals::{Claim as Written, ClaimState, Key, Position};
+use pushmesh::internals::{Claim as Written, DeviceHash, Key, Position};
 
+use crate::checkers::sight::Sight;
 use crate::host::{Boot, session_key};
-use crate::id::{ClientIndex, NodeIndex};
+use crate::id::{ClientIndex, NodeIndex, user_of};
 
 /// All claims of a run.
 #[derive(Default)]
@@ -23,8 +24,8 @@ pub(super) struct Claims {
     all: BTreeMap<ClientIndex, Vec<Claim>>,
     /// Where the own section of each boot stood, and what it said.
     read: BTreeMap<BootName, Read>,
-    /// When a ring of changes did not reach back to the last look, so that claims which came and went in between are not known.
-    gaps_ms: BTreeSet<u64>,
+    /// The last boot of each name: its node, and what it has seen of the others.
+    boots: BTreeMap<NodeName, (NodeIndex, u64, Sight)>,
 }
 
 /// A boot of a node: its name and its incarnation.
@@ -39,14 +40,16 @@ pub(super) struct Claim {
     pub(super) boot: BootName,
     /// Its stamp.
     pub(super) stamp: u64,
-    /// Whether its client had proven an earlier session, where that makes a difference.
-    pub(super) resumed: bool,
+    /// The stamp of the earlier session that its client had proven.
+    pub(super) resumed: Option<u64>,
     /// When it was made, in milliseconds.
     pub(super) made_ms: u64,
+    /// The first position of its section that has it.
+    pub(super) version: u64,
     /// When it was over.
     pub(super) end: Option<End>,
-    /// Where the sections stood that its node held when it was made.
-    knew: BTreeMap<NodeName, Position>,
+    /// What its node saw when it was made.
+    pub(super) sight: Sight,
     /// The boots that were dead to its node then.
     dead: BTreeSet<BootName>,
 }
@@ -73,22 +76,9 @@ impl Claim {
         (self.stamp, &self.boot)
     }
 
-    /// Whether it was there at that time or later.
-    pub(super) fn stands_after(&self, at_ms: u64) -> bool {
-        self.end.is_none_or(|end| end.at_ms >= at_ms)
-    }
-
-    /// Whether the node that made this claim could not know then that the other one was over: it had not come as far in
-    /// the other one's section, or its boot is gone and was not dead to it.
-    pub(super) fn believed_in(&self, other: &Claim) -> bool {
-        let Some(end) = other.end.filter(|end| end.at_ms < self.made_ms) else { return true };
-        let (owner, incarnation) = &other.boot;
-        match (self.knew.get(owner), end.version) {
-            _ if self.dead.contains(&other.boot) => false,
-            (Some(knew), _) if knew.incarnation.0 != *incarnation => knew.incarnation.0 < *incarnation,
-            (Some(knew), Some(version)) => knew.version < version,
-            (None, _) | (Some(_), None) => true,
-        }
+    /// Whether the node that made this claim saw the other one then.
+    pub(super) fn saw(&self, other: &Claim) -> bool {
+        !self.dead.contains(&other.boot) && self.sight.may_show(other)
     }
 }
 
@@ -103,9 +93,48 @@ impl Claims {
         self.all.get(&client).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Whether claims that came or went in this time may be unknown.
-    pub(super) fn may_lack(&self, times_ms: std::ops::RangeInclusive<u64>) -> bool {
-        self.gaps_ms.range(times_ms).next().is_some()
+    /// The clients of a user that have claimed something.
+    pub(super) fn clients_of(&self, user: usize) -> impl Iterator<Item = ClientIndex> {
+        self.all.keys().copied().filter(move |client| user_of(*client) == user)
+    }
+
+    /// The claim of a client that a node made with that stamp.
+    pub(super) fn find(&self, client: ClientIndex, node: &NodeName, stamp: u64) -> Option<&Claim> {
+        self.of(client).iter().rev().find(|claim| claim.boot.0 == *node && claim.stamp == stamp)
+    }
+
+    /// The client of a user that has the device with that hash.
+    pub(super) fn client(&self, user: usize, device: DeviceHash) -> Option<ClientIndex> {
+        let mut clients = self.clients.iter().filter(|(key, _)| key.device == device);
+        clients.find(|(_, client)| user_of(**client) == user).map(|(_, client)| *client)
+    }
+
+    /// What the last boot of a node may have seen in the last millisecond.
+    pub(super) fn sight(&self, node: &NodeName) -> Option<&Sight> {
+        self.boots.get(node).map(|(_, _, sight)| sight)
+    }
+
+    /// A node says that it claimed a session in the last millisecond, and what its client had proven.
+    pub(super) fn claimed(
+        &mut self,
+        now_ms: u64,
+        by: &NodeName,
+        client: ClientIndex,
+        stamp: u64,
+        resumed: Option<u64>,
+    ) {
+        let Some((node, incarnation, sight)) = self.boots.get(by) else { return };
+        let boot = (by.clone(), *incarnation);
+        let claims = self.all.entry(client).or_default();
+        let is_it = |claim: &&mut Claim| claim.boot == boot && claim.stamp == stamp;
+        if let Some(claim) = claims.iter_mut().rev().find(is_it) {
+            claim.resumed = resumed;
+            return;
+        }
+        let (version, dead) = (0, BTreeSet::new());
+        let end = Some(End { at_ms: now_ms, version: None });
+        let (node, sight) = (*node, sight.clone());
+        claims.push(Claim { node, boot, stamp, resumed, made_ms: now_ms, version, end, sight, dead });
     }
 
     /// All that stand now.
@@ -126,9 +155,20 @@ impl Claims {
             let Some(boot) = boot else { continue };
             let name = (boot.replica.me().clone(), boot.incarnation);
             gone.remove(&name);
+            let begins = || (node, boot.incarnation, Sight::default());
+            let seen = self.boots.entry(name.0.clone()).or_insert_with(begins);
+            if seen.1 != boot.incarnation {
+                *seen = begins();
+            }
+            seen.2.moved(Some(boot.replica.heads()));
             self.write(now_ms, node, name, boot);
         }
         for name in gone {
+            if let Some((_, incarnation, sight)) = self.boots.get_mut(&name.0)
+                && *incarnation == name.1
+            {
+                sight.moved(None);
+            }
             let rows = self.read.remove(&name).map(|read| read.rows).unwrap_or_default();
             rows.into_keys().for_each(|key| self.end(&name, key, End { at_ms: now_ms, version: None }));
         }
@@ -144,7 +184,6 @@ impl Claims {
             let Some(delta) = boot.replica.delta_since(&name.0, from, 1).filter(|delta| !delta.is_empty())
             else {
                 changes = read.differences(boot, head);
-                self.gaps_ms.insert(now_ms);
                 break;
             };
             let upserts = delta.upserts.0.iter().map(|entry| (entry.key, Some(entry.claim)));
@@ -166,24 +205,32 @@ impl Claims {
                 self.end(&name, key, End { at_ms: now_ms, version: Some(version) });
             }
             if let Some(claim) = claim {
-                self.begin(now_ms, node, &name, key, claim, boot);
+                self.begin((now_ms, version), node, &name, key, claim, boot);
             }
         }
     }
 
-    fn begin(&mut self, now_ms: u64, node: NodeIndex, boot: &BootName, key: Key, claim: Written, by: &Boot) {
+    fn begin(
+        &mut self,
+        (made_ms, version): (u64, u64),
+        node: NodeIndex,
+        boot: &BootName,
+        key: Key,
+        claim: Written,
+        by: &Boot,
+    ) {
         let Some(client) = self.clients.get(&key) else { return };
-        let knew = by.replica.heads().into_iter().map(|(owner, digest)| (owner, digest.position)).collect();
         let members = by.observer.inside().map(|inside| inside.members).unwrap_or_default().into_iter();
         let dead = members.filter(|(_, (_, state))| *state == "dead");
         let claim = Claim {
             node,
             boot: boot.clone(),
             stamp: claim.stamp.raw(),
-            resumed: claim.state == ClaimState::Resumed,
-            made_ms: now_ms,
+            resumed: None,
+            made_ms,
+            version,
             end: None,
-            knew,
+            sight: self.sight(&boot.0).cloned().unwrap_or_default(),
             dead: dead.map(|(name, (incarnation, _))| (name, incarnation.0)).collect(),
         };
         self.all.entry(*client).or_default().push(claim);
@@ -199,21 +246,26 @@ impl Claims {
 }
 
 impl Read {
-    /// What has to be written to make of these rows those that the boot has now.
+    /// What has to be written to make of these rows those that the boot has now. At which positions is not known: a claim is
+    /// there from the first one that it may be, and until the last one.
     fn differences(&self, boot: &Boot, head: Position) -> Vec<(u64, Key, Option<Written>)> {
         let entries = boot.replica.chunk(boot.replica.me(), None, usize::MAX).unwrap_or_default();
         let now: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.key, entry.claim)).collect();
         let gone = self.rows.keys().filter(|key| !now.contains_key(key)).map(|key| (*key, None));
         let there = now.iter().map(|(key, claim)| (*key, Some(*claim)));
         let all = gone.chain(there.filter(|(key, claim)| self.rows.get(key) != claim.as_ref()));
-        all.map(|(key, claim)| (head.version, key, claim)).collect()
+        let version = |claim: Option<_>| claim.map_or(head.version, |_| self.version + 1);
+        all.map(|(key, claim)| (version(claim), key, claim)).collect()
     }
 }
 
 #[cfg(test)]
 impl Claims {
-    /// Adds a claim.
+    /// Adds a claim, whose device has the number of its client for a hash.
     pub(super) fn put(&mut self, client: ClientIndex, claim: Claim) {
+        let user = pushmesh::internals::UserHash { high: 0, low: user_of(client) as u64 };
+        self.clients.insert(Key { user, device: DeviceHash(client as u64) }, client);
+        self.boots.insert(claim.boot.0.clone(), (claim.node, claim.boot.1, Sight::of(9, 9)));
         self.all.entry(client).or_default().push(claim);
     }
 }
@@ -222,19 +274,24 @@ impl Claims {
 impl Claim {
     /// A claim of the first boot of a node, which knows the end of all that is over.
     pub(super) fn made(node: NodeIndex, stamp: u64, made_ms: u64, end: Option<End>) -> Self {
-        let name = |node| NodeName::new(crate::id::node_name(node)).expect("it is a name");
-        let knows = Position { incarnation: pushmesh::id::Incarnation(1), version: 9 };
         Self {
             node,
-            boot: (name(node), 1),
+            boot: (name_of(node), 1),
             stamp,
-            resumed: false,
+            resumed: None,
             made_ms,
+            version: 1,
             end,
-            knew: (0..9).map(|node| (name(node), knows)).collect(),
+            sight: Sight::of(9, 9),
             dead: BTreeSet::new(),
         }
     }
+}
+
+/// The name of a node.
+#[cfg(test)]
+pub(super) fn name_of(node: NodeIndex) -> NodeName {
+    NodeName::new(crate::id::node_name(node)).expect("it is a name")
 }
 
 #[cfg(test)]
@@ -242,22 +299,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_not_come_as_far_as_the_end_of_a_claim_believes_in_it() {
-        let over = |version| Claim::made(1, 5, 10, Some(End { at_ms: 20, version }));
-        let (claim, before) = (Claim::made(2, 9, 30, None), Claim::made(2, 9, 20, None));
-        assert!(claim.believed_in(&Claim::made(1, 5, 10, None)), "it stands");
-        assert!(before.believed_in(&over(Some(9))), "it stood");
-        assert!(!claim.believed_in(&over(Some(9))) && claim.believed_in(&over(Some(10))));
-        assert!(claim.believed_in(&over(None)), "nobody has told it");
-        let (mut later, mut dead, mut unknown) = (claim.clone(), claim.clone(), claim);
-        later.knew.values_mut().for_each(|position| position.incarnation.0 = 2);
-        assert!(
-            !later.believed_in(&over(None)) && !later.believed_in(&over(Some(10))),
-            "it knew the next boot"
-        );
-        dead.dead.insert(over(None).boot);
-        assert!(!dead.believed_in(&over(None)));
-        unknown.knew.clear();
-        assert!(unknown.believed_in(&over(Some(9))));
+    fn what_is_dead_to_a_node_when_it_makes_a_claim_is_not_seen_by_it() {
+        let other = Claim::made(1, 5, 10, None);
+        let mut claim = Claim::made(2, 9, 30, None);
+        assert!(claim.saw(&other));
+        claim.dead.insert(other.boot.clone());
+        assert!(!claim.saw(&other));
+    }
+
+    #[test]
+    fn a_claim_that_came_and_went_within_a_millisecond_is_known_from_the_log() {
+        let mut claims = Claims::default();
+        claims.put(0, Claim::made(1, 5, 10, None));
+        let log = |claims: &mut Claims, stamp| claims.claimed(20, &name_of(1), 0, stamp, Some(3));
+        log(&mut claims, 5);
+        assert_eq!(claims.of(0).len(), 1);
+        assert_eq!(claims.of(0)[0].resumed, Some(3));
+        log(&mut claims, 7);
+        let short = claims.find(0, &name_of(1), 7).expect("the node has said so");
+        assert_eq!((short.made_ms, short.end.map(|end| end.at_ms)), (20, Some(20)));
     }
 }

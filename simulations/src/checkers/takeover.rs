@@ -1,26 +1,28 @@
 //! Never do both lose: a connection is closed with 4001 only because of a claim that takes its place. And
 //! nobody is refused for what the policy allows, and nobody lives on whose claim is over.
 //!
-//! Which claims there were is known exactly ([`Claims`]), and so is what the node of each knew when it was made. A claim takes
-//! the place of another one if the policy says so by their stamps, and if
+//! Which claims there were is known exactly ([`Claims`]), and so is which node asked which question, and what it was answered
+//! ([`Questions`]). Each node logs why it ends a session for another claim, and each of these reasons is judged by those
+//! histories:
 //!
-//! - both stood at one time, or
-//! - the newer claim was over before the older one was made, and the node of the older one could not know that: what it held of the
-//!   other's section was from before. Then it closes its session for a claim that it hears of too late; or
-//! - the newer claim's question may still have been on its way. Its node asks the one where it finds an earlier session to let go of
-//!   it, and the question names what ends by a greatest stamp: where clocks differ that is also a session that the client has
-//!   opened there since.
+//! - *replaced*: the same node has claimed the session anew, and under `reject-newer` for a client that has shown a token;
+//! - *lost*: the other claim takes its place by the policy, and its node saw that claim stand then: its copy of the other's
+//!   section had the claim, whatever became of the claim elsewhere by then;
+//! - *disputed*: the owner of the other claim has just confirmed it;
+//! - *asked*: a question that is on its way names the session, and was asked for a claim or for a token that was shown.
 //!
-//! Under `reject-newer` the node of the winner is asked before a session is closed for it, so that both must have stood at one
-//! time; or the client has shown a token that makes its own earlier session end, on a connection that was there at that time, or
-//! whose question may still have been on its way.
+//! Who is closed with 4001 without such an end of its session is found, too, and so is who is closed for an earlier session of
+//! its own. All of this is exact: what is seen within one millisecond counts as seen together, and no other time is allowed.
 //!
-//! Nothing else of this needs a span of time. Three things do, because they are done by tasks and packets, and each span is made of the
-//! timeouts that the nodes run with: a connection whose claim is over ends within the time that a close takes; a claim that its
-//! node knows to have lost is let go of ([`displaced`](super::displaced)); and of two claims of which one excludes the other
-//! the loser is gone, once their nodes have reached each other for so long that each must have heard of the other's. Nothing is
-//! due while they have no working path between them, or while one of them holds still, stops or is down. What is dead to a node
-//! when it makes a claim takes no place of that one.
+//! Some things take time, because they are done by tasks and packets, and each span is made of the timeouts that the
+//! nodes run with. A connection whose claim is over ends within the time that a close takes. A claim is gone within the time
+//! that a close and the release take from when its node ends its session, tells another node that the session is over, or is told
+//! by the owner of an older claim that that one stands. And of two claims of which one excludes the other the loser is gone, once
+//! their nodes have reached each other for so long that each must have heard of the other's. The last span is long, because
+//! it is one of links, subscriptions and gossip and not of takeovers: that a node lets go of a claim from when its own replica
+//! shows the winner is looked at on its own ([`displaced`](super::displaced)), and only that the winner gets there is left to
+//! this one. Nothing is due by it while the nodes have no working path between them, or while one of them holds still,
+//! stops or is down.
 //!
 //! Not checked: how soon `reject-newer` settles two claims of one session, because the owner of the winner is asked for as long
 //! as it does not answer. That all agree at the end is [`convergence`](super::convergence)'s.
@@ -31,7 +33,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pushmesh::NodeName;
 use pushmesh::config::Takeover as Policy;
+use pushmesh::internals::{Answer, Question, Rival};
 use pushmesh::limits;
 
 use crate::checkers::bounds::{CLOSE_MS_MAX, LETS_GO_MS};
@@ -39,7 +43,9 @@ use crate::checkers::checker::Checker;
 use crate::checkers::claims::{Claim, Claims};
 use crate::checkers::disturbed::Disturbed;
 use crate::checkers::paths::Paths;
+use crate::checkers::questions::Questions;
 use crate::checkers::reach::REACHED_MS;
+use crate::decision::{Asked, Decision, Ended, Why};
 use crate::event::{End, Event};
 use crate::host::Boot;
 use crate::id::{ClientIndex, ConnectionId, NodeIndex, user_of};
@@ -51,6 +57,15 @@ use crate::settings::Settings;
 pub(super) struct Takeover {
     policy: Policy,
     claims: Claims,
+    questions: Questions,
+    /// What nodes have decided since the last look.
+    decided: Vec<(NodeName, Decision)>,
+    /// The sessions that ended for another claim, with the stamp of that one.
+    ended: BTreeMap<Session, u64>,
+    /// The sessions whose owners were told in this millisecond that an older claim stands: by which node, with which stamp.
+    told: BTreeSet<(Session, NodeName, u64)>,
+    /// The claims that have to be over soon, and since when.
+    over_ms: BTreeMap<Session, u64>,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Those that were closed with 4001 since the last look.
     closed: Vec<ConnectionId>,
@@ -58,6 +73,9 @@ pub(super) struct Takeover {
     paths: Paths,
     compared: u64,
 }
+
+/// The node of a session, its client, and the stamp of its claim.
+type Session = (NodeName, ClientIndex, u64);
 
 struct Connection {
     client: ClientIndex,
@@ -97,6 +115,11 @@ impl Takeover {
         Self {
             policy: settings.takeover,
             claims: Claims::default(),
+            questions: Questions::new(settings.takeover),
+            decided: Vec::new(),
+            ended: BTreeMap::new(),
+            told: BTreeSet::new(),
+            over_ms: BTreeMap::new(),
             connections: BTreeMap::new(),
             closed: Vec::new(),
             disturbed: Disturbed::default(),
@@ -105,62 +128,146 @@ impl Takeover {
         }
     }
 
-    /// Whether that connection was closed for a claim that takes its place.
-    fn justified(&self, closed: &Connection) -> Result<(), String> {
-        // A ring that is short may have lost a claim that came and went within a millisecond.
-        if self.claims.may_lack(closed.dialled_ms..=closed.ended_ms.unwrap_or(u64::MAX)) {
-            return Ok(());
+    /// Judges what the nodes have decided in the last millisecond.
+    fn judge(&mut self, now_ms: u64) -> Result<(), String> {
+        let decided = std::mem::take(&mut self.decided);
+        for (by, decision) in &decided {
+            if let Decision::Claimed { client, stamp, resumed } = decision {
+                self.claims.claimed(now_ms, by, *client, *stamp, *resumed);
+                if !self.questions.is_shown(*client, by, *resumed) {
+                    return Err(format!(
+                        "{by} believes client {client} a token that it was not shown: {resumed:?}"
+                    ));
+                }
+            }
         }
+        self.told.clear();
+        for (by, decision) in decided {
+            self.compared += 1;
+            match decision {
+                Decision::Claimed { .. } => {}
+                Decision::Asked(asked) => self.questions.asked(&self.claims, &by, &asked)?,
+                Decision::Heard { asked, answer } => self.heard(now_ms, by, &asked, &answer)?,
+                Decision::Answered { by: asker, user, question, held, answer } => {
+                    let is_over = |client, stamp| self.ended.contains_key(&(by.clone(), client, stamp));
+                    let over = self.questions.answered(
+                        (now_ms, &self.claims),
+                        &by,
+                        (asker.as_ref(), user, question),
+                        (held, &answer),
+                        is_over,
+                    )?;
+                    if let Some((client, stamp)) = over {
+                        self.over_ms.entry((by, client, stamp)).or_insert(now_ms);
+                    }
+                }
+                Decision::Ended(ended) => {
+                    self.justified(now_ms, &by, &ended)
+                        .map_err(|why| format!("{by} ends a session, {ended:?}: {why}"))?;
+                    let session = (by, ended.client, ended.stamp);
+                    self.over_ms.entry(session.clone()).or_insert(now_ms);
+                    self.ended.insert(session, ended.winner_stamp);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A node has heard an answer, or none.
+    fn heard(&mut self, now_ms: u64, by: NodeName, asked: &Asked, answer: &Answer) -> Result<(), String> {
+        self.questions.heard(&by, asked, answer)?;
+        // At the door nobody has anything to lose yet.
+        if let (Some(stamp), Question::Confirm { stamp: confirmed, .. }, Answer::Yes) =
+            (asked.stamp, asked.question, answer)
+        {
+            let session = (by, asked.client, stamp);
+            self.over_ms.entry(session.clone()).or_insert(now_ms);
+            self.told.insert((session, asked.owner.clone(), confirmed.raw()));
+        }
+        Ok(())
+    }
+
+    /// Whether a node ends a session for a claim that takes its place.
+    fn justified(&self, now_ms: u64, node: &NodeName, ended: &Ended) -> Result<(), &'static str> {
+        let Ended { client, stamp, why, winner, winner_stamp, rival } = ended;
+        let own = self.claims.find(*client, node, *stamp).ok_or("it has made no such claim")?;
+        let of_client = self.claims.find(*client, winner, *winner_stamp);
+        match why {
+            Why::Asked => self.questions.ends(&self.claims, node, ended),
+            Why::Lost if *rival == Rival::OtherDevice => self.is_crowded_out(node, own, ended),
+            _ if *rival == Rival::OtherDevice => Err("another device takes no place so"),
+            Why::Replaced => {
+                let newer = of_client.filter(|newer| winner == node && newer.made_ms == now_ms);
+                let newer = newer.ok_or("the node has claimed it for nobody else")?;
+                let may = self.policy != Policy::RejectNewer || newer.resumed.is_some();
+                if may && newer.stamp > own.stamp { Ok(()) } else { Err("that claim does not win") }
+            }
+            Why::Lost => {
+                let other = of_client.ok_or("there was no such claim")?;
+                if self.policy == Policy::RejectNewer || !self.questions.beats(other, own) {
+                    return Err("that claim does not win");
+                }
+                if self.sees(node, other) { Ok(()) } else { Err("it did not see that claim any more") }
+            }
+            Why::Disputed => {
+                let session = (node.clone(), *client, *stamp);
+                let told = self.told.contains(&(session, winner.clone(), *winner_stamp));
+                if told { Ok(()) } else { Err("nobody has told it that the other one stands") }
+            }
+        }
+    }
+
+    /// Whether a node sees so many other devices of a user with newer sessions that the policy leaves no room for this one.
+    fn is_crowded_out(&self, node: &NodeName, own: &Claim, ended: &Ended) -> Result<(), &'static str> {
+        let most = self.policy.sessions_max().ok_or("no other device has to go")?;
+        let others = self.claims.clients_of(user_of(ended.client)).filter(|other| *other != ended.client);
+        let newer = |claim: &Claim| claim.stamp >= own.stamp && self.sees(node, claim);
+        let others: Vec<_> = others.filter(|other| self.claims.of(*other).iter().any(newer)).collect();
+        let winner = |other: &ClientIndex| self.claims.find(*other, &ended.winner, ended.winner_stamp);
+        match others.iter().find_map(winner) {
+            Some(winner) if newer(winner) && others.len() >= most => Ok(()),
+            Some(_) => Err("there is room for it"),
+            None => Err("it sees no such claim"),
+        }
+    }
+
+    fn sees(&self, node: &NodeName, claim: &Claim) -> bool {
+        self.claims.sight(node).is_some_and(|sight| sight.may_show(claim))
+    }
+
+    /// Whether the session of a connection that was closed with 4001 has ended for another claim.
+    fn closed_rightly(&self, closed: &Connection) -> Result<(), String> {
         let mut own = closed.own(&self.claims).peekable();
         if own.peek().is_none() {
             return Err("no claim was its own".to_owned());
         }
-        if own.any(|own| self.has_lost(closed, own)) {
+        let winners = own.filter_map(|own| {
+            let session = (own.boot.0.clone(), closed.client, own.stamp);
+            self.ended.get(&session).copied()
+        });
+        let winners: Vec<_> = winners.collect();
+        if winners.iter().any(|winner| closed.resumed.is_none_or(|earlier| *winner > earlier)) {
             return Ok(());
         }
         let claims = closed.own(&self.claims).map(told).collect::<Vec<_>>().join(", ");
         let others = self.claims.of(closed.client).iter().map(told).collect::<Vec<_>>().join(", ");
-        Err(format!("its claim is {claims}, among {others}"))
+        Err(format!("its claim is {claims}, which ended for {winners:?}, among {others}"))
     }
 
-    fn has_lost(&self, closed: &Connection, own: &Claim) -> bool {
-        let ended_ms = closed.ended_ms.unwrap_or(u64::MAX);
-        let rivals = |client| self.claims.of(client).iter().filter(move |other| other.made_ms <= ended_ms);
-        let met = |other: &Claim| other.stands_after(own.made_ms);
-        if self.policy == Policy::RejectNewer {
-            let wins = |other: &&Claim| {
-                (other.resumed || other.rank() < own.rank())
-                    && closed.resumed.is_none_or(|own| other.stamp > own)
-            };
-            let is_other = |other: &&Claim| other.rank() != own.rank();
-            let by_token = |other: &Connection| {
-                other.client == closed.client
-                    && other.resumed.is_some_and(|resumed| resumed >= own.stamp)
-                    && other.ended_ms.is_none_or(|at_ms| at_ms + ASKED_MS >= own.made_ms)
-            };
-            return rivals(closed.client).filter(is_other).filter(wins).any(met)
-                || self.connections.values().any(by_token);
-        }
-        let asks = |other: &Claim| {
-            let found_ms = other.made_ms.saturating_sub(FOUND_MS);
-            let earlier = |held: &&Claim| held.node == own.node && held.made_ms < own.made_ms;
-            let mut found = self.claims.of(closed.client).iter().filter(earlier);
-            other.stands_after(own.made_ms.saturating_sub(ASKED_MS))
-                && found.any(|held| held.stands_after(found_ms))
+    /// Nobody's claim stands on that has to be over.
+    fn lets_go(&mut self, now_ms: u64) -> Result<(), String> {
+        let claims = &self.claims;
+        let stands = |(node, client, stamp): &Session| {
+            claims.find(*client, node, *stamp).is_some_and(|claim| claim.end.is_none())
         };
-        let stood = |other: &Claim| met(other) || own.believed_in(other) || asks(other);
-        if rivals(closed.client).any(|other| other.rank() > own.rank() && stood(other)) {
-            return true;
+        self.over_ms.retain(|session, _| stands(session));
+        let late = self.over_ms.iter().find(|(_, since_ms)| **since_ms + LETS_GO_MS + LOOK_EVERY_MS < now_ms);
+        match late {
+            Some(((node, client, stamp), since_ms)) => {
+                Err(format!("{node} holds {stamp} of client {client}, which is over since {since_ms} ms"))
+            }
+            None => Ok(()),
         }
-        // So many other devices of the user have newer sessions, as far as anybody could know.
-        let Some(most) = self.policy.sessions_max() else { return false };
-        let devices: BTreeSet<_> = self.connections.values().map(|other| other.client).collect();
-        let others = devices.into_iter().filter(|other| {
-            *other != closed.client
-                && user_of(*other) == user_of(closed.client)
-                && rivals(*other).any(|other| other.stamp >= own.stamp && stood(other))
-        });
-        others.count() >= most
     }
 
     /// Nobody's claim stands beside one that excludes it, once their nodes have had the time to hear of each other.
@@ -227,7 +334,7 @@ fn due_ms(loser: &Claim, winner: &Claim, since_ms: Option<u64>) -> Option<u64> {
 fn told(claim: &Claim) -> String {
     let Claim { boot: (name, incarnation), stamp, made_ms, end, resumed, .. } = claim;
     let end = end.map(|end| format!("{} ms", end.at_ms)).unwrap_or_default();
-    let resumed = if *resumed { " resumed" } else { "" };
+    let resumed = resumed.map(|earlier| format!(" after {earlier}")).unwrap_or_default();
     format!("{stamp}@{name}/{incarnation}{resumed} from {made_ms} ms to {end}")
 }
 
@@ -239,8 +346,10 @@ impl Checker for Takeover {
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         self.disturbed.event(now_ms, event);
         match event {
+            Event::Decided { by, decision } => self.decided.push((by.clone(), decision.clone())),
             Event::Dialled { connection, client, node, resumed } => {
                 self.claims.follow(*client);
+                resumed.iter().for_each(|token| self.questions.shown(*client, *node, *token));
                 let dialled = Connection {
                     client: *client,
                     node: *node,
@@ -292,16 +401,18 @@ impl Checker for Takeover {
 
     fn tick(&mut self, now_ms: u64, boots: &[Option<Boot>]) -> Result<(), String> {
         self.claims.tick(now_ms, boots);
+        self.judge(now_ms)?;
         for id in std::mem::take(&mut self.closed) {
             let Some(closed) = self.connections.get(&id) else { continue };
             self.compared += 1;
-            self.justified(closed).map_err(|what| {
+            self.closed_rightly(closed).map_err(|what| {
                 let client = closed.client;
                 format!("connection {id} of client {client} was closed with 4001 for no other one: {what}")
             })?;
         }
         if now_ms.is_multiple_of(LOOK_EVERY_MS) {
             self.lives_on(now_ms)?;
+            self.lets_go(now_ms)?;
             self.excluded(now_ms)?;
         }
         Ok(())
@@ -312,7 +423,7 @@ impl Checker for Takeover {
     }
 
     fn compared(&self) -> (&'static str, u64) {
-        ("connections closed for another one", self.compared)
+        ("decisions about sessions, and closes for another one", self.compared)
     }
 }
 
@@ -325,13 +436,6 @@ const STATUS: &str = "HTTP error: ";
 const LINKED_MS: u64 = REACHED_MS
     + limits::SUBSCRIBE_AGAIN_MAX.as_millis() as u64
     + limits::RETURN_BELIEVED_AFTER.as_millis() as u64;
-/// How long a question whether a session may end is on its way after its client has given up, in milliseconds. Arithmetic: the node
-/// asks over the link and then over a relay, and what was sent arrives for as long as a link that lost it is not given up.
-const ASKED_MS: u64 =
-    2 * limits::TAKEOVER_TIMEOUT.as_millis() as u64 + limits::LINK_IDLE_TIMEOUT.as_millis() as u64;
-/// For how long a session that is over may be found by whoever claims it anew, in milliseconds. Arithmetic: the session that it
-/// was superseded by, or that superseded it, is told of while it lingers, and its end is on its way.
-const FOUND_MS: u64 = limits::RELEASE_LINGER.as_millis() as u64 + HEARD_MS;
 /// How long a claim is on its way to a node that follows its section, in milliseconds. Arithmetic: changes are gathered, and a
 /// fair path is slow and loses the acknowledgement that they wait for.
 const HEARD_MS: u64 =

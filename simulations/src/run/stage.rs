@@ -20,7 +20,7 @@ use crate::population::Population;
 use crate::trace::Trace;
 use crate::violation::Violation;
 use crate::world::{EPOCH_MS, World};
-use crate::{entropy, panics};
+use crate::{entropy, log, panics};
 
 /// A run that is going on.
 pub(super) struct Run<'a> {
@@ -144,7 +144,8 @@ impl Run<'_> {
         if let Some(panic) = panics::take() {
             self.world.tell(Event::Panicked(panic));
         }
-        for event in self.world.take_events() {
+        let decided = log::take().into_iter().map(|(by, decision)| Event::Decided { by, decision });
+        for event in self.world.take_events().into_iter().chain(decided) {
             match event {
                 Event::Stopping { node } => _ = self.stopping.insert(node),
                 Event::Failed { node, .. } => {

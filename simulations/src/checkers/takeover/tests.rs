@@ -1,7 +1,10 @@
 //! Takeovers as they should be, and as they should not.
 
+use pushmesh::id::Stamp;
+use pushmesh::internals::DeviceHash;
+
 use super::*;
-use crate::checkers::claims::End as Over;
+use crate::checkers::claims::{End as Over, name_of};
 
 /// A claim: whose, at which node, with which stamp, from when, to when.
 type Made = (ClientIndex, NodeIndex, u64, u64, Option<u64>);
@@ -28,47 +31,63 @@ fn closed(checker: &mut Takeover, at_ms: u64, connection: ConnectionId, code: u1
     checker.tick(at_ms, &[])
 }
 
+/// A node decides something.
+fn decided(checker: &mut Takeover, at_ms: u64, by: NodeIndex, decision: Decision) -> Result<(), String> {
+    checker.event(at_ms, &Event::Decided { by: name_of(by), decision })?;
+    checker.tick(at_ms, &[])
+}
+
+/// The session of a client with that stamp ends for the claim of another node.
+fn ended(
+    client: ClientIndex,
+    stamp: u64,
+    why: Why,
+    (winner, winner_stamp): (NodeIndex, u64),
+    rival: Rival,
+) -> Decision {
+    Decision::Ended(Ended { client, stamp, why, winner: name_of(winner), winner_stamp, rival })
+}
+
+/// The session of client 0 with that stamp ends for the claim of another node.
+fn taken(stamp: u64, why: Why, winner: (NodeIndex, u64)) -> Decision {
+    ended(0, stamp, why, winner, Rival::SameDevice)
+}
+
 #[test]
 fn both_that_lose_are_found() {
-    let both = |first, second| {
+    let mut checker = checker(Policy::ExclusiveDevice, &[(0, 1, 5, 10, None), (0, 2, 9, 20, None)]);
+    assert_eq!(decided(&mut checker, 30, 1, taken(5, Why::Lost, (2, 9))), Ok(()));
+    assert!(
+        decided(&mut checker, 30, 2, taken(9, Why::Lost, (1, 5))).is_err(),
+        "the newer one has lost to nobody"
+    );
+}
+
+#[test]
+fn who_is_closed_without_a_reason_or_for_an_earlier_session_of_its_own_is_found() {
+    let closed = |why: Option<Decision>, resumed| {
         let mut checker = checker(Policy::ExclusiveDevice, &[(0, 1, 5, 10, None), (0, 2, 9, 20, None)]);
-        open(&mut checker, 10, 0, 1, None);
-        open(&mut checker, 20, 0, 2, None);
-        closed(&mut checker, 30, 1, first).and_then(|()| closed(&mut checker, 40, 2, second))
+        open(&mut checker, 10, 0, 1, resumed);
+        why.into_iter().try_for_each(|why| decided(&mut checker, 30, 1, why))?;
+        closed(&mut checker, 40, 1, 4001)
     };
-    assert_eq!(both(4001, 1000), Ok(()));
-    assert!(both(1000, 4001).is_err(), "the newer claim has lost to nobody");
-    assert!(both(4001, 4001).is_err());
+    let lost = || Some(taken(5, Why::Lost, (2, 9)));
+    assert_eq!(closed(lost(), None), Ok(()));
+    assert_eq!(closed(lost(), Some(8)), Ok(()));
+    assert!(closed(lost(), Some(9)).is_err(), "it has proven that one");
+    assert!(closed(None, None).is_err());
 }
 
 #[test]
 fn a_claim_that_was_over_takes_no_place_where_that_was_known() {
-    let seen = |over_ms| {
-        let before = (0, 2, 9, 20, Some(over_ms));
-        let mut checker = checker(Policy::ExclusiveDevice, &[before, (0, 1, 5, 60, None)]);
-        let claims = checker.claims.of(0);
-        assert_eq!(claims[1].believed_in(&claims[0]), over_ms >= 60);
-        open(&mut checker, 60, 0, 1, None);
-        closed(&mut checker, 70, 1, 4001)
+    let seen = |version| {
+        let mut checker = checker(Policy::ExclusiveDevice, &[(0, 1, 5, 10, None)]);
+        let over = Some(Over { at_ms: 25, version: Some(version) });
+        checker.claims.put(0, Claim::made(2, 9, 20, over));
+        decided(&mut checker, 30, 1, taken(5, Why::Lost, (2, 9)))
     };
-    assert_eq!(seen(60), Ok(()));
-    assert!(seen(59).is_err());
-}
-
-#[test]
-fn a_question_that_is_late_ends_a_later_session_at_the_node_where_there_was_an_earlier_one() {
-    let seen = |node, pause_ms| {
-        let made_ms = 100 + pause_ms;
-        let earlier = (0, node, 3, 10, Some(20));
-        let asks = (0, 2, 9, 30, Some(100));
-        let mut checker = checker(Policy::ExclusiveDevice, &[earlier, asks, (0, 1, 5, made_ms, None)]);
-        open(&mut checker, made_ms, 0, 1, None);
-        closed(&mut checker, made_ms + 10, 1, 4001)
-    };
-    assert_eq!(seen(1, 1), Ok(()));
-    assert_eq!(seen(1, ASKED_MS), Ok(()));
-    assert!(seen(1, ASKED_MS + 1).is_err(), "no link brings it any more");
-    assert!(seen(3, 1).is_err(), "another node is asked");
+    assert_eq!(seen(10), Ok(()), "its node has not heard of the end yet");
+    assert!(seen(9).is_err());
 }
 
 #[test]
@@ -76,44 +95,101 @@ fn another_device_takes_the_place_only_where_the_policy_says_so() {
     assert_eq!(user_of(0), user_of(1));
     let seen = |policy, other| {
         let mut checker = checker(policy, &[(0, 1, 5, 10, None), (other, 2, 9, 20, None)]);
-        open(&mut checker, 10, 0, 1, None);
-        open(&mut checker, 20, other, 2, None);
-        closed(&mut checker, 30, 1, 4001)
+        decided(&mut checker, 30, 1, ended(0, 5, Why::Lost, (2, 9), Rival::OtherDevice))
     };
     assert_eq!(seen(Policy::OnePerUser, 1), Ok(()));
     assert_eq!(seen(Policy::MaxPerUser(1), 1), Ok(()));
     assert!(seen(Policy::MaxPerUser(2), 1).is_err());
     assert!(seen(Policy::ExclusiveDevice, 1).is_err());
     assert!(seen(Policy::OnePerUser, 5).is_err());
+    assert!(seen(Policy::OnePerUser, 0).is_err(), "that is the same device");
 }
 
 #[test]
-fn where_older_claims_win_a_newer_one_needs_a_token() {
-    let seen = |stamp, resumed, token| {
-        let mut checker = checker(Policy::RejectNewer, &[(0, 1, 5, 10, None), (0, 2, stamp, 20, None)]);
-        open(&mut checker, 10, 0, 1, resumed);
-        open(&mut checker, 20, 0, 2, token);
-        closed(&mut checker, 30, 1, 4001)
+fn a_later_claim_of_the_same_node_replaces_a_session_when_it_is_made() {
+    let seen = |policy, made_ms, token| {
+        let mut checker = checker(policy, &[(0, 1, 5, 10, None), (0, 1, 9, made_ms, None)]);
+        open(&mut checker, 20, 0, 1, token);
+        let claimed = Decision::Claimed { client: 0, stamp: 9, resumed: token };
+        checker.event(30, &Event::Decided { by: name_of(1), decision: claimed })?;
+        decided(&mut checker, 30, 1, taken(5, Why::Replaced, (1, 9)))
     };
-    assert_eq!(seen(4, None, None), Ok(()));
-    assert!(seen(4, Some(4), None).is_err(), "it is of an earlier session of its own");
-    assert!(seen(9, None, None).is_err());
-    assert!(seen(9, None, Some(4)).is_err(), "the token is of an earlier session");
-    assert_eq!(seen(9, None, Some(5)), Ok(()));
+    assert_eq!(seen(Policy::ExclusiveDevice, 30, None), Ok(()));
+    assert!(seen(Policy::ExclusiveDevice, 29, None).is_err(), "that was before");
+    assert!(seen(Policy::RejectNewer, 30, None).is_err(), "older claims win");
+    assert_eq!(seen(Policy::RejectNewer, 30, Some(5)), Ok(()));
 }
 
 #[test]
-fn a_question_of_a_client_that_gave_up_ends_a_later_session_for_a_while() {
-    let closed_after = |pause_ms| {
-        let opened_ms = 100 + pause_ms;
-        let mut checker = checker(Policy::RejectNewer, &[(0, 1, 5, opened_ms, None)]);
-        open(&mut checker, 50, 0, 2, Some(9));
-        checker.event(100, &Event::Ended { connection: 2, end: End::Closed(None) }).unwrap();
-        open(&mut checker, opened_ms, 0, 1, None);
-        closed(&mut checker, opened_ms + 10, 1, 4001)
+fn a_token_that_nobody_has_shown_is_found_where_it_is_believed() {
+    let mut checker = checker(Policy::ExclusiveDevice, &[(0, 1, 5, 10, None)]);
+    open(&mut checker, 9, 0, 1, Some(3));
+    let mut claimed =
+        |resumed| decided(&mut checker, 10, 1, Decision::Claimed { client: 0, stamp: 5, resumed });
+    assert_eq!([None, Some(3)].map(&mut claimed), [Ok(()), Ok(())]);
+    assert!(claimed(Some(4)).is_err());
+}
+
+/// Under `reject-newer`, the owner of an older claim is asked in a dispute, and answers.
+fn disputed(answer: Answer) -> Takeover {
+    let mut checker = checker(Policy::RejectNewer, &[(0, 1, 5, 10, None), (0, 2, 9, 20, None)]);
+    let question = Question::Confirm { device: DeviceHash(0), stamp: Stamp::from_raw(5) };
+    let asked = Asked { client: 0, stamp: Some(9), resumed: None, owner: name_of(1), question };
+    let (held, said) = (Some(5), answer.clone());
+    let answered = Decision::Answered { by: None, user: 0, question, held, answer: said };
+    assert_eq!(decided(&mut checker, 30, 2, Decision::Asked(asked.clone())), Ok(()));
+    assert_eq!(decided(&mut checker, 31, 1, answered), Ok(()));
+    let heard = Event::Decided { by: name_of(2), decision: Decision::Heard { asked, answer } };
+    checker.event(32, &heard).unwrap();
+    checker
+}
+
+#[test]
+fn a_session_gives_way_to_an_older_claim_when_its_owner_has_confirmed_that_and_not_later() {
+    let gives_way = |answer, at_ms, winner| {
+        let mut checker = disputed(answer);
+        if at_ms > 32 {
+            checker.tick(32, &[])?;
+        }
+        decided(&mut checker, at_ms, 2, taken(9, Why::Disputed, winner))
     };
-    assert_eq!(closed_after(ASKED_MS), Ok(()));
-    assert!(closed_after(ASKED_MS + 1).is_err(), "no link brings it any more");
+    assert_eq!(gives_way(Answer::Yes, 32, (1, 5)), Ok(()));
+    assert!(gives_way(Answer::No, 32, (1, 5)).is_err());
+    assert!(gives_way(Answer::Yes, 33, (1, 5)).is_err(), "that was before");
+    assert!(gives_way(Answer::Yes, 32, (1, 4)).is_err(), "that was not confirmed");
+}
+
+#[test]
+fn a_claim_stands_no_longer_than_a_close_takes_when_it_is_told_to_be_over() {
+    let longest_ms = 32 + LETS_GO_MS + LOOK_EVERY_MS;
+    let looks = |answer, after_ms: u64| {
+        let mut checker = disputed(answer);
+        checker.tick(32, &[])?;
+        checker.lets_go(longest_ms + after_ms)
+    };
+    assert_eq!(looks(Answer::Yes, 0), Ok(()));
+    let late = looks(Answer::Yes, 1).unwrap_err();
+    assert!(late.starts_with("n3 holds 9"), "it was told that an older claim stands: {late}");
+    let late = looks(Answer::No, 1).unwrap_err();
+    assert!(late.starts_with("n2 holds 5"), "its node has said that it ends: {late}");
+}
+
+#[test]
+fn a_session_that_ends_for_a_question_is_named_by_one() {
+    let seen = |asked_below: Option<u64>| {
+        let mut checker = checker(Policy::ExclusiveDevice, &[(0, 1, 5, 10, None), (0, 2, 9, 20, None)]);
+        if let Some(below) = asked_below {
+            let below = Stamp::from_raw(below);
+            let question = Question::Yield { device: DeviceHash(0), below, rival: Rival::SameDevice };
+            let asked = Asked { client: 0, stamp: Some(9), resumed: None, owner: name_of(1), question };
+            decided(&mut checker, 30, 2, Decision::Asked(asked))?;
+        }
+        // However long it was on its way, and though its claim is over by now.
+        decided(&mut checker, 90_000, 1, taken(5, Why::Asked, (2, 9)))
+    };
+    assert_eq!(seen(Some(9)), Ok(()));
+    assert!(seen(Some(10)).is_err(), "that is more than was claimed");
+    assert!(seen(None).is_err());
 }
 
 #[test]
