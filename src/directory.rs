@@ -4,7 +4,7 @@
 //! state is a map from node to *section*, the versioned map of what that node owns, and two copies of
 //! a section merge by taking the one with the larger (incarnation, version): a chain, so that merging
 //! is commutative, associative and idempotent. Who wins a key that two sections claim is decided in
-//! the [`View`] by `max (stamp, node name, incarnation)`.
+//! the [`View`] by the [policy] of takeover.
 //!
 //! ```text
 //!   claim / release ──► own rows ──► Log ──► Delta | Snapshot ──► peers
@@ -26,12 +26,13 @@ mod filling;
 mod heads;
 mod order;
 mod owned;
+pub mod policy;
 mod rows;
 mod shards;
 mod slot;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod view;
 
 pub use claim::{Claim, ClaimState};

@@ -4,7 +4,7 @@
 
 pub use crate::directory::{
     Claim, ClaimState, Counts, Delta, Diff, Directory, Entry, Filling, Holder, Known, Lost, Owned, Rival,
-    Row, Shards, SlotId, Slots, SnapshotFrame, Standing, Table, View,
+    Row, Shards, SlotId, Slots, SnapshotFrame, Standing, Table, View, policy,
 };
 pub use crate::events::{Event, Listener};
 pub use crate::gateway::schema;
@@ -21,7 +21,7 @@ pub use crate::node::round::{LinkInUse, judge};
 pub use crate::node::{Awake, Inside, Observer, Returned};
 pub use crate::ownership::{
     Answer, Ask, Dispute, DisputeEffect, Ending, Opening, OpeningEffect, Question, Timer, Yielding, confirms,
-    elsewhere, is_asked, policy, released_after, yields,
+    elsewhere, is_asked, released_after, yields,
 };
 pub use crate::replica::{Arriving, Claimed, Heard, HeldByAnother, Mirror, Replica};
 pub use crate::replication::comparing::{Circumstances, Comparing, Consequence, Pulls, asks_first, partner};

@@ -9,14 +9,13 @@
 //!
 //! All of it is pure. [`Opening`] and [`Dispute`] are state machines: what the directory shows, answers and elapsed
 //! timers in, effects out. `router/lease.rs`, `router/supersede.rs` and `router/owner.rs` do the effects over the links;
-//! the fast level of the simulation does them over a queue, and decides none of it. Which of two claims wins is not
-//! decided here: that is the [`View`](crate::directory::View)'s.
+//! the fast level of the simulation does them over a queue, and decides none of it. The rules that the steps follow are the
+//! [`policy`](crate::directory::policy)'s.
 
 mod asking;
 mod dispute;
 mod ending;
 mod opening;
-pub mod policy;
 mod question;
 #[cfg(test)]
 mod tests;

@@ -16,12 +16,11 @@ use tokio::task::yield_now;
 
 use crate::config::{Takeover, Tuning};
 use crate::directory::{
-    Claim, ClaimState, Counts, Delta, Directory, Entry, Filling, Known, Lost, Owned, Row, SlotId, View,
+    Claim, Counts, Delta, Directory, Entry, Filling, Known, Lost, Owned, Row, SlotId, View, policy,
 };
 use crate::events::Listener;
 use crate::id::{Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
-use crate::ownership::policy::{self, Door};
 use crate::section::{Digest, Head, MergeError, Position};
 use crate::vital::finally;
 
@@ -123,7 +122,7 @@ impl Replica {
 
     /// Claims `key` for this node, above every stamp known here and above `seen`. `resumed` is the stamp
     /// of the session that the client has proven to be its own; claims `below` the other one do not stand against the
-    /// client (see [`Door`]). `register` is called before anybody can see the claim, under the lock of the directory.
+    /// client (see [`policy::Door`]). `register` is called before anybody can see the claim, under the lock of the directory.
     ///
     /// # Errors
     /// [`HeldByAnother`], only under [`Takeover::RejectNewer`].
@@ -138,10 +137,7 @@ impl Replica {
     ) -> Result<Claimed, HeldByAnother> {
         let mut directory = self.lock();
         let mut views = &self.views;
-        let rejects = self.takeover == Takeover::RejectNewer;
-        let stands = |held: &Owned| below.is_none_or(|below| held.stamp >= below);
-        let held = if rejects { self.lookup(key).filter(stands) } else { None };
-        if matches!(policy::door(self.takeover, held.as_ref(), resumed), Door::Doubtful { .. } | Door::Shut) {
+        if !policy::may_claim(self.takeover, || self.lookup(key), resumed, below) {
             return Err(HeldByAnother);
         }
         let stamp = directory.next_stamp(key, now_ms, seen.max(resumed), &mut views);
@@ -149,8 +145,8 @@ impl Replica {
         let excluded = displaced.len();
         displaced.retain(|(_, owned)| owned.owner != self.me);
         register(stamp);
-        let state = if rejects && resumed.is_some() { ClaimState::Resumed } else { ClaimState::Connected };
-        let lost = directory.claim(key, Claim { stamp, state }, &mut views);
+        let claim = Claim { stamp, state: policy::state(self.takeover, resumed) };
+        let lost = directory.claim(key, claim, &mut views);
         self.publish(directory);
         Ok(Claimed { stamp, excluded, displaced, lost })
     }
@@ -160,10 +156,10 @@ impl Replica {
         self.rewrite(|directory, mut views| directory.release(key, stamp, &mut views))
     }
 
-    /// This node's claim with that stamp has yielded to another connection of its client. Only where older claims win
-    /// does that say anything: elsewhere the other claim is above it anyway. Returns whether the section says so from now on.
+    /// This node's claim with that stamp has yielded to another connection of its client. Returns whether the section says so
+    /// from now on.
     pub fn yielded(&self, key: Key, stamp: Stamp) -> bool {
-        self.takeover == Takeover::RejectNewer
+        policy::says_so(self.takeover)
             && self.rewrite(|directory, mut views| directory.yielded(key, stamp, &mut views))
     }
 

@@ -25,6 +25,7 @@ use crate::mesh::stream::{Inbound, StreamKind};
 use crate::mesh::{Link, Links};
 use crate::wire::Entropy;
 
+mod allowance;
 pub(crate) mod comparing;
 mod digests;
 mod follower;
@@ -37,6 +38,7 @@ mod shared;
 pub(crate) mod taking;
 pub(crate) mod waiting;
 
+use allowance::Allowance;
 use frame::{DIGESTS, DigestsFrame, SECTION, Subscribe};
 pub(crate) use owners::Owners;
 pub(crate) use shared::Replication;
@@ -101,7 +103,7 @@ impl StreamHandler for Comparisons {
 
     async fn serve(&self, link: &Arc<Link>, mut stream: Inbound) -> Result<(), Breach> {
         let Some((digests, _)) = soon(stream.reader.next::<DigestsFrame>()).await? else { return Ok(()) };
-        link.conduct().digests(Instant::now())?;
+        link.attached::<Allowance>().digests(Instant::now())?;
         // Whoever does not read the answer keeps a stream of its own, and nothing of this node.
         let answer = digests::answer(&self.0, link, stream.answer.expect(GOES_BOTH_WAYS), digests);
         timeout(limits::DIGEST_INTERVAL, answer).await.unwrap_or(Ok(())).map_err(Breach::from)

@@ -1,11 +1,9 @@
-//! Which of two claims wins: the order that the views judge by.
-//!
-//! `max by (stamp, node name, incarnation)` over the rows whose slot is seen. Under `reject-newer` it is the minimum:
-//! there the older claim stays, unless it has yielded or its client has resumed elsewhere ([`Order::leads`]).
+//! Which of the rows of a key wins: the [policy] over the rows whose slot is seen.
 
 use crate::config::Takeover;
-use crate::directory::{Claim, ClaimState, Holder, Owned, Row, Slots};
-use crate::id::{Incarnation, NodeName, Stamp};
+use crate::directory::policy::{self, Contender};
+use crate::directory::{Claim, Holder, Owned, Row, Slots};
+use crate::key::Key;
 
 /// The order of the claims, as the slots and the policy have it.
 #[derive(Clone, Copy)]
@@ -14,74 +12,73 @@ pub(super) struct Order<'a> {
     pub(super) takeover: Takeover,
 }
 
+/// A row whose slot is seen.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) row: &'a Row,
+    holder: &'a Holder,
+}
+
+/// A rule by which one claim wins against another one.
+type Rule = fn(Takeover, Contender<'_>, Contender<'_>) -> bool;
+
 impl<'a> Order<'a> {
-    /// What decides between visible claims; greater wins.
-    pub(super) fn rank(self, row: &Row) -> Option<(Stamp, &'a NodeName, Incarnation)> {
-        let holder = self.slots.seen(row.slot)?;
-        Some((row.claim().stamp, &holder.owner, holder.incarnation))
-    }
-
-    /// Whether of two visible rows of one key the session of `b` ends for that of `a`: strictly, so that none beats
-    /// itself.
-    pub(super) fn beats(self, a: &Row, b: &Row) -> bool {
-        if self.takeover != Takeover::RejectNewer {
-            return self.rank(a) > self.rank(b);
-        }
-        match [a, b].map(|row| row.claim().state == ClaimState::Yielded) {
-            [false, false] => self.rank(a) < self.rank(b),
-            // Of those that have yielded the last one knows best where the session went.
-            [true, true] => self.rank(a) > self.rank(b),
-            [a_has, _] => !a_has,
-        }
-    }
-
-    /// Whether of two visible rows of one key pushes follow `a`. Under `reject-newer` a client that has proven an earlier
-    /// session is where it has resumed, whatever the owner of the earlier one says: it may be dead.
-    pub(super) fn leads(self, a: &Row, b: &Row) -> bool {
-        if self.takeover != Takeover::RejectNewer {
-            return self.beats(a, b);
-        }
-        match [a, b].map(|row| row.claim().state == ClaimState::Resumed) {
-            [false, false] => self.beats(a, b),
-            [true, true] => self.rank(a) > self.rank(b),
-            [a_has, _] => a_has,
-        }
+    /// Whether of two rows of one key the session of `b` ends for that of `a`.
+    pub(super) fn beats(self, a: Seen<'_>, b: Seen<'_>) -> bool {
+        policy::beats(self.takeover, a.contender(), b.contender())
     }
 
     /// Of rows of one key, the one that pushes follow.
-    pub(super) fn winner<'r>(self, rows: impl Iterator<Item = &'r Row>) -> Option<&'r Row> {
-        rows.filter(|row| self.slots.seen(row.slot).is_some())
-            .reduce(|best, row| if self.leads(row, best) { row } else { best })
+    pub(super) fn winner(self, rows: impl Iterator<Item = &'a Row>) -> Option<Seen<'a>> {
+        self.seen(rows).reduce(|best, row| self.better(policy::leads, row, best))
     }
 
     /// The row of each key that pushes follow, for rows in the order of keys.
-    pub(super) fn winners<'r>(self, rows: impl Iterator<Item = &'r Row>) -> impl Iterator<Item = &'r Row> {
-        self.best(rows, Self::leads)
+    pub(super) fn winners(self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = Seen<'a>> {
+        self.best(rows, policy::leads)
     }
 
-    /// The best visible row of each key, for rows in the order of keys.
-    pub(super) fn best<'r>(
-        self,
-        rows: impl Iterator<Item = &'r Row>,
-        better: fn(Self, &Row, &Row) -> bool,
-    ) -> impl Iterator<Item = &'r Row> {
-        let mut seen = rows.filter(move |row| self.slots.seen(row.slot).is_some()).peekable();
+    /// The row of each key whose claim ends all other sessions of the key, for rows in the order of keys.
+    pub(super) fn rivals(self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = Seen<'a>> {
+        self.best(rows, policy::beats)
+    }
+
+    /// The rows whose slot is seen.
+    pub(super) fn seen(self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = Seen<'a>> {
+        rows.filter_map(move |row| Some(Seen { row, holder: self.slots.seen(row.slot)? }))
+    }
+
+    fn best(self, rows: impl Iterator<Item = &'a Row>, rule: Rule) -> impl Iterator<Item = Seen<'a>> {
+        let mut seen = self.seen(rows).peekable();
         std::iter::from_fn(move || {
             let mut best = seen.next()?;
-            while let Some(row) = seen.next_if(|row| row.key == best.key) {
-                if better(self, row, best) {
-                    best = row;
-                }
+            while let Some(next) = seen.next_if(|next| next.row.key == best.row.key) {
+                best = self.better(rule, next, best);
             }
             Some(best)
         })
     }
 
-    /// A visible row with the name of its owner.
-    pub(super) fn owned(self, row: &Row) -> Owned {
-        let Holder { owner, incarnation, .. } =
-            self.slots.get(row.slot).expect("a row that wins has a holder");
-        let Claim { stamp, state } = row.claim();
+    fn better(self, rule: Rule, a: Seen<'a>, b: Seen<'a>) -> Seen<'a> {
+        if rule(self.takeover, a.contender(), b.contender()) { a } else { b }
+    }
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn key(self) -> Key {
+        self.row.key
+    }
+
+    /// The claim, as the policy compares it.
+    pub(super) fn contender(self) -> Contender<'a> {
+        let Claim { stamp, state } = self.row.claim();
+        Contender { state, age: (stamp, &self.holder.owner, self.holder.incarnation) }
+    }
+
+    /// The claim with the name of its owner.
+    pub(super) fn owned(self) -> Owned {
+        let Holder { owner, incarnation, .. } = self.holder;
+        let Claim { stamp, state } = self.row.claim();
         Owned { owner: owner.clone(), incarnation: *incarnation, stamp, state }
     }
 }

@@ -14,8 +14,18 @@ mod copies;
 mod laws;
 mod policies;
 
-fn name(text: &str) -> NodeName {
+pub(crate) const DEVICE: DeviceHash = DeviceHash(1);
+
+pub(crate) fn name(text: &str) -> NodeName {
     NodeName::new(text).unwrap()
+}
+
+pub(crate) fn stamp(raw: u64) -> Stamp {
+    Stamp::from_raw(raw)
+}
+
+pub(crate) fn owned(owner: &str, raw: u64, state: ClaimState) -> Owned {
+    Owned { owner: name(owner), incarnation: Incarnation(1), stamp: stamp(raw), state }
 }
 
 /// Two devices a user; the users in both halves of the table.

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Takeover;
 use crate::directory::diff::Diffs;
-use crate::directory::order::Order;
+use crate::directory::order::{Order, Seen};
+use crate::directory::policy::{self, Exceeds};
 use crate::directory::{Claim, Diff, Holder, Owned, Row, SlotId, Slots, Table};
 use crate::id::{NodeName, Stamp};
 use crate::key::{DeviceHash, Key, UserHash};
@@ -153,8 +154,8 @@ impl View {
                 of_key.push(row);
             }
             if of_key.iter().any(|row| turned.contains(&row.slot)) {
-                let [before, after] = [before, after]
-                    .map(|order| order.winner(of_key.iter().copied()).map(|row| order.owned(row)));
+                let [before, after] =
+                    [before, after].map(|order| order.winner(of_key.iter().copied()).map(Seen::owned));
                 self.diffs.push(Diff::of(first.key, before, after));
             }
         }
@@ -232,14 +233,14 @@ impl View {
     #[must_use]
     pub fn rival(&self, key: Key) -> Option<Owned> {
         let rows = self.table.user(key.user).filter(|row| row.key == key);
-        self.order().best(rows, Order::beats).next().map(|row| self.order().owned(row))
+        self.order().rivals(rows).next().map(Seen::owned)
     }
 
     /// The greatest stamp of a key, hidden owners and unfinished snapshots included: what a new
-    /// claim has to exceed. Where the sessions of a user exclude each other it is the user's.
+    /// claim has to exceed. Where [`Exceeds::User`] holds it is the user's.
     #[must_use]
     pub fn stamp(&self, key: Key) -> Option<Stamp> {
-        let of_user = self.takeover.sessions_max().is_some();
+        let of_user = policy::exceeds(self.takeover) == Exceeds::User;
         let rows = self.table.user(key.user).filter(|row| of_user || row.key == key);
         rows.filter(|row| !self.slots.is_retired(row.slot)).map(|row| row.claim().stamp).max()
     }
@@ -247,15 +248,14 @@ impl View {
     /// The visible sessions of a user, ordered by device.
     #[must_use]
     pub fn user(&self, user: UserHash) -> Vec<(Key, Owned)> {
-        let winners = self.winners(self.table.user(user));
-        winners.map(|(row, owned)| (row.key, owned)).collect()
+        self.order().winners(self.table.user(user)).map(|seen| (seen.key(), seen.owned())).collect()
     }
 
     /// Up to `sessions_max` visible sessions after `after`, in the order of keys.
     #[must_use]
     pub fn page(&self, after: Option<Key>, sessions_max: usize) -> Vec<(Key, Owned)> {
-        let winners = self.winners(self.table.after(after));
-        winners.map(|(row, owned)| (row.key, owned)).take(sessions_max).collect()
+        let winners = self.order().winners(self.table.after(after));
+        winners.map(|seen| (seen.key(), seen.owned())).take(sessions_max).collect()
     }
 
     /// Adds what is visible here to `counts`. Walks all rows.
@@ -263,7 +263,7 @@ impl View {
         let mut last = None;
         // By slot first: there are few of them, and names are long.
         let mut by_slot = BTreeMap::<SlotId, u64>::new();
-        for row in self.order().winners(self.table.after(None)) {
+        for Seen { row, .. } in self.order().winners(self.table.after(None)) {
             counts.sessions += 1;
             counts.users += u64::from(last != Some(row.key.user));
             last = Some(row.key.user);
@@ -278,47 +278,34 @@ impl View {
     /// Every row of a user that is not over, visible or not.
     #[must_use]
     pub fn known(&self, user: UserHash) -> Vec<Known> {
-        let winners: Vec<_> = self.order().winners(self.table.user(user)).copied().collect();
+        let winners: Vec<_> = self.order().winners(self.table.user(user)).map(|seen| seen.row).collect();
         let rows = self.table.user(user).filter(|row| !self.slots.is_retired(row.slot));
         rows.filter_map(|row| {
             let holder = self.slots.get(row.slot)?.clone();
-            Some(Known { key: row.key, claim: row.claim(), holder, wins: winners.contains(row) })
+            Some(Known { key: row.key, claim: row.claim(), holder, wins: winners.contains(&row) })
         })
         .collect()
     }
 
-    /// The sessions of this node that exclude no other one, because another claim excludes them. Only
-    /// a strictly greater claim (under `reject-newer` a strictly smaller one) excludes, so that of two
-    /// claimants at most one lets go; and only one that is proven, because what is over excludes nobody.
+    /// The sessions of this node that another claim excludes by the policy: one of the same key that it beats, or one beside
+    /// which there is no room. Only a claim that is proven excludes, because what is over excludes nobody.
     #[must_use]
     pub fn lost(&self, user: UserHash) -> Vec<Lost> {
-        if !self.table.user(user).any(|row| row.slot == SlotId::OWN) {
+        let own = |row: &&Row| row.slot == SlotId::OWN;
+        if !self.table.user(user).any(|row| own(&row)) {
             return Vec::new();
         }
-        let own = |row: &&Row| row.slot == SlotId::OWN;
+        let order = self.order();
         let proven = self.table.user(user).filter(|row| self.slots.is_proven(row.slot));
-        let mut winners: Vec<_> = self.order().best(proven, Order::beats).collect();
-        let mut lost: Vec<_> = self
-            .table
-            .user(user)
-            .filter(own)
-            .filter_map(|mine| {
-                let winner = winners.iter().find(|row| row.key == mine.key)?;
-                self.order().beats(winner, mine).then(|| self.lost_to(mine, winner, Rival::SameDevice))
-            })
-            .collect();
-        if let Some(sessions_max) = self.takeover.sessions_max() {
-            winners.sort_unstable_by(|a, b| {
-                self.order().rank(b).cmp(&self.order().rank(a)).then(a.key.cmp(&b.key))
-            });
-            let newest = winners.first().copied();
-            let excluded = winners.iter().skip(sessions_max).filter(|row| own(row));
-            lost.extend(
-                excluded
-                    .zip(newest.into_iter().cycle())
-                    .map(|(mine, by)| self.lost_to(mine, by, Rival::OtherDevice)),
-            );
-        }
+        let winners: Vec<_> = order.rivals(proven).collect();
+        let beaten = order.seen(self.table.user(user).filter(own)).filter_map(|mine| {
+            let winner = winners.iter().find(|winner| winner.key() == mine.key())?;
+            order.beats(*winner, mine).then(|| lost_to(mine, *winner, Rival::SameDevice))
+        });
+        let mut lost: Vec<_> = beaten.collect();
+        let excluded = policy::excluded(self.takeover, winners, |seen| (seen.key(), seen.contender()));
+        let excluded = excluded.into_iter().filter(|(mine, _)| own(&mine.row));
+        lost.extend(excluded.map(|(mine, newest)| lost_to(mine, newest, Rival::OtherDevice)));
         lost
     }
 
@@ -330,40 +317,21 @@ impl View {
         users.into_iter().flat_map(|user| self.lost(user)).collect()
     }
 
-    /// The sessions that a claim of `key`, made now, excludes: its own previous owner's, and those
-    /// that the policy does not leave beside it. The session itself is not among them.
+    /// The sessions that a claim of `key`, made now, [displaces](policy::displaced).
     #[must_use]
     pub fn displaced(&self, key: Key) -> Vec<(DeviceHash, Owned)> {
-        let mut winners: Vec<_> = self.winners(self.table.user(key.user)).collect();
-        winners
-            .sort_by(|a, b| self.order().rank(b.0).cmp(&self.order().rank(a.0)).then(a.0.key.cmp(&b.0.key)));
-        let others_max = self.takeover.sessions_max().map_or(usize::MAX, |max| max - 1);
-        let mut others = 0;
-        winners.retain(|(row, _)| {
-            let same = row.key == key;
-            others += usize::from(!same);
-            same || others > others_max
-        });
-        winners.into_iter().map(|(row, owned)| (row.key.device, owned)).collect()
-    }
-
-    fn lost_to(&self, mine: &Row, winner: &Row, rival: Rival) -> Lost {
-        let holder = self.slots.get(winner.slot).expect("a row that wins has a holder");
-        Lost {
-            key: mine.key,
-            stamp: mine.claim().stamp,
-            winner: holder.owner.clone(),
-            winner_stamp: winner.claim().stamp,
-            rival,
-        }
+        let winners = self.order().winners(self.table.user(key.user)).collect();
+        let displaced = policy::displaced(self.takeover, key, winners, |seen| (seen.key(), seen.contender()));
+        displaced.into_iter().map(|seen| (seen.key().device, seen.owned())).collect()
     }
 
     /// Of rows of one key, the claim that pushes follow.
-    fn winner<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Option<Owned> {
-        self.order().winner(rows).map(|row| self.order().owned(row))
+    fn winner<'a>(&'a self, rows: impl Iterator<Item = &'a Row>) -> Option<Owned> {
+        self.order().winner(rows).map(Seen::owned)
     }
+}
 
-    fn winners<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = (&'a Row, Owned)> {
-        self.order().winners(rows).map(|row| (row, self.order().owned(row)))
-    }
+fn lost_to(mine: Seen<'_>, winner: Seen<'_>, rival: Rival) -> Lost {
+    let Owned { owner, stamp: winner_stamp, .. } = winner.owned();
+    Lost { key: mine.key(), stamp: mine.row.claim().stamp, winner: owner, winner_stamp, rival }
 }

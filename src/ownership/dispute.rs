@@ -20,12 +20,12 @@
 //! The owner is asked about that very claim and not about the key: it may hold a later session of the key, which asks in
 //! turn about the one here, and then both would lose as well.
 
+use crate::directory::policy::{self, Opposition};
 use crate::directory::{Owned, Rival};
 use crate::id::{NodeName, Stamp};
 use crate::key::DeviceHash;
 use crate::ownership::asking::{Asking, Heard};
 use crate::ownership::ending::Ending;
-use crate::ownership::policy::{self, Standing};
 use crate::ownership::question::{Answer, Ask, Question};
 use crate::ownership::timer::Timer;
 
@@ -82,31 +82,31 @@ impl Dispute {
         self.look()
     }
 
-    /// How the session stands against the claim that ends all others of its key, as the directory shows it (`None`: no
+    /// What stands against the session. `rival`: the claim that ends all others of its key, as the directory shows it (`None`: no
     /// claim does). `ends`: the session is over by now.
     #[must_use]
-    pub fn standing(&self, ends: bool, rival: Option<Owned>) -> Standing {
+    pub fn opposition(&self, ends: bool, rival: Option<Owned>) -> Opposition {
         let rival = rival.filter(|_| !ends);
-        policy::standing(self.asking.me(), self.stamp, self.succeeds, rival)
+        policy::opposition(self.asking.me(), self.stamp, self.succeeds, rival)
     }
 
-    /// How the session stands now.
+    /// What stands against the session now.
     #[must_use]
-    pub fn looked(&mut self, standing: Standing) -> Vec<Effect> {
-        match (std::mem::replace(&mut self.state, State::Rests), standing) {
-            (_, Standing::Undisputed) => vec![Effect::Over],
-            (State::Recalls(before), Standing::Doubtful(held)) if before == held => {
+    pub fn looked(&mut self, opposition: Opposition) -> Vec<Effect> {
+        match (std::mem::replace(&mut self.state, State::Rests), opposition) {
+            (_, Opposition::None) => vec![Effect::Over],
+            (State::Recalls(before), Opposition::Other(held)) if before == held => {
                 let confirm = Question::Confirm { device: self.device, stamp: held.stamp };
                 let owner = held.owner.clone();
                 self.ask(State::Confirms(held), Timer::Confirm, owner, confirm)
             }
             // Should its owner not answer, it is asked again.
-            (_, Standing::Insists(held, below)) => {
+            (_, Opposition::Earlier(held, below)) => {
                 let rival = Rival::SameDevice;
                 let question = Question::Yield { device: self.device, below, rival };
                 self.ask(State::Insists, Timer::Takeover, held.owner, question)
             }
-            (_, Standing::Doubtful(held)) => self.linger(State::Doubts(held)),
+            (_, Opposition::Other(held)) => self.linger(State::Doubts(held)),
         }
     }
 
@@ -174,8 +174,8 @@ mod tests {
     }
 
     fn looked(dispute: &mut Dispute, rival: Option<Owned>) -> Vec<Effect> {
-        let standing = dispute.standing(false, rival);
-        dispute.looked(standing)
+        let opposition = dispute.opposition(false, rival);
+        dispute.looked(opposition)
     }
 
     fn asks_to_yield(number: u64, owner: &str, below: u64) -> Effect {
@@ -191,8 +191,8 @@ mod tests {
         assert_eq!(looked(&mut dispute(None), None), [Effect::Over]);
         assert_eq!(looked(&mut dispute(None), Some(owned("me", 9))), [Effect::Over]);
         let mut dispute = dispute(None);
-        let standing = dispute.standing(true, Some(owned("b", 5)));
-        assert_eq!(dispute.looked(standing), [Effect::Over]);
+        let opposition = dispute.opposition(true, Some(owned("b", 5)));
+        assert_eq!(dispute.looked(opposition), [Effect::Over]);
     }
 
     #[test]
@@ -222,8 +222,8 @@ mod tests {
         assert_eq!(looked(&mut dispute, rival.clone()), asks);
         let ending = Ending::Superseded { owner: name("b"), stamp: stamp(5) };
         assert_eq!(dispute.answered(1, &Answer::Yes), [Effect::Close(ending), Effect::Look]);
-        let standing = dispute.standing(true, rival);
-        assert_eq!(dispute.looked(standing), [Effect::Over]);
+        let opposition = dispute.opposition(true, rival);
+        assert_eq!(dispute.looked(opposition), [Effect::Over]);
     }
 
     #[test]

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use crate::config::Takeover;
-use crate::directory::{Owned, Rival};
+use crate::directory::{Owned, Rival, policy};
 use crate::id::{NodeName, Stamp};
 use crate::limits;
-use crate::ownership::policy;
 use crate::ownership::question::Answer;
 use crate::session::CloseReason;
 

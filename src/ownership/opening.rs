@@ -14,11 +14,11 @@
 //! is claimed at once.
 
 use crate::config::Takeover;
+use crate::directory::policy::{self, Claiming, Door, Holding};
 use crate::directory::{Owned, Rival};
 use crate::id::{NodeName, Stamp};
 use crate::key::DeviceHash;
 use crate::ownership::asking::{Asking, Heard};
-use crate::ownership::policy::{self, Claiming, Door};
 use crate::ownership::question::{Answer, Ask, Question};
 use crate::ownership::timer::Timer;
 
@@ -107,7 +107,9 @@ impl Opening {
         let (me, device, resumed) = (self.asking.me(), self.device, self.resumed);
         let claiming = Claiming { me, device, stamp, resumed, yielded };
         let asked = policy::asked_after(self.takeover, claiming, displaced).into_iter();
-        let asked = asked.filter_map(|(owner, question)| self.asking.ask(owner, question));
+        let asked = asked.filter_map(|Holding { owner, device, below, rival }| {
+            self.asking.ask(owner, Question::Yield { device, below, rival })
+        });
         let asked: Vec<_> = asked.map(Effect::Ask).collect();
         if asked.is_empty() {
             return vec![Effect::Open { late: false }];

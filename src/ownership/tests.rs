@@ -1,23 +1,12 @@
 //! What the tests of the machines share.
 
 use crate::directory::{ClaimState, Owned, Rival};
-use crate::id::{Incarnation, NodeName, Stamp};
-use crate::key::DeviceHash;
 use crate::ownership::question::{Ask, Question};
 
-pub(super) const DEVICE: DeviceHash = DeviceHash(1);
-
-pub(super) fn name(text: &str) -> NodeName {
-    NodeName::new(text).unwrap()
-}
-
-pub(super) fn stamp(raw: u64) -> Stamp {
-    Stamp::from_raw(raw)
-}
+pub(super) use crate::directory::tests::{DEVICE, name, stamp};
 
 pub(super) fn owned(owner: &str, raw: u64) -> Owned {
-    let (incarnation, state) = (Incarnation(1), ClaimState::Connected);
-    Owned { owner: name(owner), incarnation, stamp: stamp(raw), state }
+    crate::directory::tests::owned(owner, raw, ClaimState::Connected)
 }
 
 /// The question to let go of the session of [`DEVICE`].

@@ -4,6 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use super::*;
+use crate::directory::ClaimState;
 use crate::events::Event;
 
 #[test]

@@ -24,6 +24,7 @@ use crate::limits;
 use crate::mesh::codec::{CodecError, write_frame};
 use crate::mesh::{Link, Links};
 use crate::metrics::label::{Direction, PulledFrom, Task};
+use crate::replication::allowance::Allowance;
 use crate::replication::comparing::{self, Circumstances, Comparing, Consequence};
 use crate::replication::follower;
 use crate::replication::frame::{DIGESTS, DigestsFrame};
@@ -137,7 +138,7 @@ struct Around<'a> {
 
 impl Circumstances for Around<'_> {
     fn accuses(&self) -> bool {
-        self.link.conduct().accuses(Instant::now())
+        self.link.attached::<Allowance>().accuses(Instant::now())
     }
 
     fn is_stale(&self, owner: &NodeName) -> bool {

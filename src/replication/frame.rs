@@ -1,19 +1,19 @@
 //! The headers of the frames that carry sections and digests.
 //!
 //! The order of variants and fields is the wire format (docs/PROTOCOL.md): new ones go to the end, and a change that an
-//! older node would misread needs a new protocol version. Golden frames in `mesh/codec/tests.rs` guard it.
+//! older node would misread needs a new protocol version. Golden frames guard it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::directory::{Delta, SnapshotFrame};
 use crate::id::NodeName;
-use crate::mesh::stream::{DIRECTORY_PRIORITY, StreamKind, both_ways};
+use crate::mesh::stream::{Priority, StreamKind, both_ways};
 use crate::section::{Digest, Position};
 
 /// Bidirectional: subscribe to a section that the accepting node holds.
-pub(crate) const SECTION: StreamKind = both_ways(6, "section", DIRECTORY_PRIORITY);
+pub(crate) const SECTION: StreamKind = both_ways(6, "section", Priority::State);
 /// Bidirectional: compare where all sections stand.
-pub(crate) const DIGESTS: StreamKind = both_ways(7, "digests", DIRECTORY_PRIORITY);
+pub(crate) const DIGESTS: StreamKind = both_ways(7, "digests", Priority::State);
 
 /// Asks the accepting node for a section, from a position on: its own as long as the stream lives, a
 /// copy of another's once.
@@ -42,3 +42,6 @@ pub enum SectionFrame {
     /// A part of a snapshot.
     Snapshot(SnapshotFrame),
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,18 +4,20 @@
 //! costs no memory, and one that has fallen behind what is remembered gets a snapshot. Under churn it gathers changes for
 //! as long as [`waiting`](crate::replication::waiting) says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::SendStream;
-use tokio::sync::{SemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::directory::{Entry, SnapshotFrame};
 use crate::limits;
 use crate::mesh::Link;
 use crate::mesh::codec::{CodecError, write_frame};
-use crate::mesh::stream::{DIRECTORY_PRIORITY, SNAPSHOT_PRIORITY};
+use crate::mesh::stream::Priority;
 use crate::metrics::label::Direction;
+use crate::replication::allowance::Allowance;
 use crate::replication::frame::{SectionFrame, Subscribe};
 use crate::replication::serving::{Serving, Step};
 use crate::replication::shared::Replication;
@@ -37,7 +39,7 @@ pub(crate) async fn serve(
     let mut version = replica.watch_own();
     // Until something was sent the stream counts as quiet. A clock that has just begun has no earlier time.
     let mut sent: Option<Instant> = None;
-    let _ = stream.set_priority(DIRECTORY_PRIORITY);
+    Priority::State.apply(&stream);
     loop {
         version.borrow_and_update();
         match serving.next(replica) {
@@ -45,7 +47,7 @@ pub(crate) async fn serve(
             Step::Place => {
                 snapshot = Some(SnapshotPlace::wait(with, link).await);
                 with.metrics.directory_snapshots.with(Direction::Sent).increment(1);
-                let _ = stream.set_priority(SNAPSHOT_PRIORITY);
+                Priority::Bulk.apply(&stream);
             }
             Step::Quiet => {
                 let (peers, changes_max) = (with.owners.peers(), replica.tuning().delta_changes);
@@ -59,7 +61,7 @@ pub(crate) async fn serve(
                 Some(place) => {
                     place.write(&mut stream, frame).await?;
                     if !serving.is_snapshot() {
-                        let _ = stream.set_priority(DIRECTORY_PRIORITY);
+                        Priority::State.apply(&stream);
                         snapshot = None;
                     }
                 }
@@ -96,7 +98,7 @@ async fn gather(
 
 /// The right to send a snapshot, and how fast.
 struct SnapshotPlace<'a> {
-    _places: [SemaphorePermit<'a>; 2],
+    _places: (OwnedSemaphorePermit, SemaphorePermit<'a>),
     /// When it began, and how much was sent since then.
     began: Instant,
     bytes: usize,
@@ -105,9 +107,10 @@ struct SnapshotPlace<'a> {
 impl<'a> SnapshotPlace<'a> {
     async fn wait(with: &'a Replication, link: &'a Link) -> Self {
         // The peer's own place first: one that does not read holds up no other.
-        let own = link.bulk().acquire().await.expect(NEVER_CLOSED);
+        let own =
+            Arc::clone(link.attached::<Allowance>().snapshots()).acquire_owned().await.expect(NEVER_CLOSED);
         let of_all = with.snapshots_sent.acquire().await.expect(NEVER_CLOSED);
-        Self { _places: [own, of_all], began: Instant::now(), bytes: 0 }
+        Self { _places: (own, of_all), began: Instant::now(), bytes: 0 }
     }
 
     /// Writes a frame of the snapshot to a taker that reads, at a bounded rate; the taker's credit is the window of its

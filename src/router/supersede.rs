@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::directory::policy::{self, Fate, Opposition};
 use crate::directory::{Lost, Rival};
 use crate::metrics::label::Task;
-use crate::ownership::policy::{self, Fate, Standing};
 use crate::ownership::{Dispute, DisputeEffect as Effect, Ending};
 use crate::router::Router;
 use crate::router::decisions::{self, Asker, Why};
@@ -54,7 +54,7 @@ impl Router {
             self.settle_dispute(session, &mut dispute).await;
             session.end_dispute();
             // An older claim that was found before the end of the dispute was left to this task.
-            if self.look(session, &dispute) == Standing::Undisputed || !session.begin_dispute() {
+            if self.look(session, &dispute) == Opposition::None || !session.begin_dispute() {
                 return;
             }
         }
@@ -103,7 +103,7 @@ impl Router {
         }
     }
 
-    fn look(&self, session: &Session, dispute: &Dispute) -> Standing {
-        dispute.standing(session.closing().is_some(), self.parts.replica.rival(session.key()))
+    fn look(&self, session: &Session, dispute: &Dispute) -> Opposition {
+        dispute.opposition(session.closing().is_some(), self.parts.replica.rival(session.key()))
     }
 }

@@ -295,8 +295,8 @@ impl Cluster {
             let Some(disputed) = session.dispute.as_mut() else { return };
             match effect {
                 DisputeEffect::Look => {
-                    let standing = disputed.dispute.standing(ends, rival);
-                    effects.extend(disputed.dispute.looked(standing));
+                    let opposition = disputed.dispute.opposition(ends, rival);
+                    effects.extend(disputed.dispute.looked(opposition));
                     begins = true;
                 }
                 DisputeEffect::Start(timer) => {

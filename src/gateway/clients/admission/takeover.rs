@@ -9,10 +9,10 @@
 //! What the directory shows here decides ([`policy::admit`]): simultaneous connects may let a few too many in. Which of
 //! them stays then is decided where sessions are claimed, and nobody is closed here.
 
+use crate::directory::policy;
 use crate::gateway::clients::admission::Refusal;
 use crate::gateway::parts::Gateway;
 use crate::id::{SessionKey, Stamp};
-use crate::ownership::policy;
 
 /// Admits a client that wants to be the session `key`, and `resumed` the one that was claimed with
 /// that stamp.

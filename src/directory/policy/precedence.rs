@@ -1,0 +1,76 @@
+//! Which of two claims of one key takes precedence.
+
+use crate::config::Takeover;
+use crate::directory::ClaimState;
+use crate::id::{Incarnation, NodeName, Stamp};
+
+/// A claim whose owner is seen, as it is compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Contender<'a> {
+    /// What the owner says of the connection.
+    pub state: ClaimState,
+    /// The age of the claim: that of a newer one is greater, and the ages of two claims of one key are never equal.
+    pub age: (Stamp, &'a NodeName, Incarnation),
+}
+
+/// Whether of two claims of one key the session of `b` ends for that of `a`: strictly, so that none beats itself. The newer
+/// claim wins; under `reject-newer` the older one, unless it has yielded.
+#[must_use]
+pub fn beats(policy: Takeover, a: Contender<'_>, b: Contender<'_>) -> bool {
+    if policy != Takeover::RejectNewer {
+        return a.age > b.age;
+    }
+    match [a, b].map(|claim| claim.state == ClaimState::Yielded) {
+        [false, false] => a.age < b.age,
+        // Of those that have yielded the last one knows best where the session went.
+        [true, true] => a.age > b.age,
+        [a_has, _] => !a_has,
+    }
+}
+
+/// Whether of two claims of one key pushes follow `a`. Under `reject-newer` a client that has proven an earlier session is
+/// where it has resumed, whatever the owner of the earlier one says: it may be dead.
+#[must_use]
+pub fn leads(policy: Takeover, a: Contender<'_>, b: Contender<'_>) -> bool {
+    if policy != Takeover::RejectNewer {
+        return beats(policy, a, b);
+    }
+    match [a, b].map(|claim| claim.state == ClaimState::Resumed) {
+        [false, false] => beats(policy, a, b),
+        [true, true] => a.age > b.age,
+        [a_has, _] => a_has,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [ClaimState; 3] = [ClaimState::Connected, ClaimState::Resumed, ClaimState::Yielded];
+
+    fn winners(policy: Takeover, rule: fn(Takeover, Contender<'_>, Contender<'_>) -> bool) -> String {
+        let (older, newer) = (NodeName::new("b").unwrap(), NodeName::new("a").unwrap());
+        let claim =
+            |state, owner, stamp| Contender { state, age: (Stamp::from_raw(stamp), owner, Incarnation(1)) };
+        let mut said = String::new();
+        for old in STATES {
+            for new in STATES {
+                let (old, new) = (claim(old, &older, 5), claim(new, &newer, 6));
+                assert!(!rule(policy, old, old) && !rule(policy, new, new), "none wins against itself");
+                assert_ne!(rule(policy, old, new), rule(policy, new, old), "one of two wins");
+                said.push(if rule(policy, new, old) { 'n' } else { 'o' });
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn the_newer_claim_wins_unless_newer_ones_are_rejected() {
+        for policy in [Takeover::ExclusiveDevice, Takeover::OnePerUser, Takeover::MaxPerUser(2)] {
+            assert_eq!([winners(policy, beats), winners(policy, leads)], ["nnnnnnnnn", "nnnnnnnnn"]);
+        }
+        // By rows: what the older claim says (connected, resumed, yielded); by columns the same of the newer one.
+        assert_eq!(winners(Takeover::RejectNewer, beats), "ooo ooo nnn".replace(' ', ""));
+        assert_eq!(winners(Takeover::RejectNewer, leads), "ono ono nnn".replace(' ', ""));
+    }
+}
