@@ -15,7 +15,8 @@
 //! root registers, see [`carried`].
 
 mod admission;
-mod bucket;
+mod attached;
+pub(crate) mod bucket;
 pub(crate) mod carried;
 pub(crate) mod codec;
 pub(crate) mod conduct;

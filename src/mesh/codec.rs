@@ -254,4 +254,4 @@ const CONFIG: Configuration<LittleEndian, Varint, Limit<{ limits::FRAME_HEADER_B
     bincode::config::standard().with_limit::<{ limits::FRAME_HEADER_BYTES_MAX }>();
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

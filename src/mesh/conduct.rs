@@ -1,8 +1,9 @@
 //! What a member may do to another one on their link, and what ends the link.
 //!
 //! A member has the cluster's key, and may still be broken, or taken over. It can say what it likes of itself; it
-//! must not be able to exhaust the nodes that it is linked to. Each of its queues has a bound; here are those that
-//! are rates and counts. What no working node does is a [`Breach`]: it is counted, and the link is closed.
+//! must not be able to exhaust the nodes that it is linked to. Each of its queues has a bound; here are those of the
+//! mesh that are rates and counts. What a handler serves is bounded by the handler, which keeps its counts for a link
+//! [attached](crate::mesh::attached) to it. What no working node does is a [`Breach`]: it is counted, and the link is closed.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -72,8 +73,6 @@ struct State {
     /// Gossip that was above the rate since the peer last kept within it.
     gossip_dropped: u32,
     streams: Bucket,
-    digests: Bucket,
-    accusations: Bucket,
     lanes: usize,
     receipts: bool,
 }
@@ -85,8 +84,6 @@ impl Conduct {
             gossip: Bucket::new(limits::GOSSIP_PER_SECOND, 2 * limits::GOSSIP_PER_SECOND),
             gossip_dropped: 0,
             streams: Bucket::new(limits::STREAMS_PER_SECOND, 2 * limits::STREAMS_PER_SECOND),
-            digests: Bucket::new(limits::DIGESTS_PER_SECOND, 10 * limits::DIGESTS_PER_SECOND),
-            accusations: Bucket::new(1, limits::ACCUSATIONS_AT_ONCE),
             lanes: 0,
             receipts: false,
         }))
@@ -136,20 +133,6 @@ impl Conduct {
         if another { Err(Breach::Flood("streams of receipts")) } else { Ok(()) }
     }
 
-    /// The peer asks to compare where all sections stand.
-    ///
-    /// # Errors
-    /// [`Breach::Flood`].
-    pub(crate) fn digests(&self, now: Instant) -> Result<(), Breach> {
-        if self.lock().digests.take(now) { Ok(()) } else { Err(Breach::Flood("digests")) }
-    }
-
-    /// The peer says that a copy of a section is wrong here. `false`: it has said so too often to be listened to,
-    /// because each time a whole section travels.
-    pub(crate) fn accuses(&self, now: Instant) -> bool {
-        self.lock().accusations.take(now)
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().expect("no panic happens under this lock")
     }
@@ -180,14 +163,6 @@ mod tests {
         assert!(waits.last().is_some_and(|wait| !wait.is_zero()));
         assert!((0..limits::LANES).all(|_| conduct.lane().is_ok()) && conduct.lane().is_err());
         assert!(conduct.receipts().is_ok() && conduct.receipts().is_err());
-    }
-
-    #[test]
-    fn a_peer_that_accuses_every_copy_is_not_listened_to_for_long() {
-        let (conduct, now) = (Conduct::new(), Instant::now());
-        let heard = (0..1_000).filter(|_| conduct.accuses(now)).count();
-        assert_eq!(heard, limits::ACCUSATIONS_AT_ONCE as usize);
-        assert!(conduct.accuses(now + Duration::from_secs(1)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Requests are in `router/frame.rs`, sections and digests in `replication/frame.rs`.
 //! The order of variants and fields is the wire format (docs/PROTOCOL.md). A change that a node of the version
 //! before would misread needs a new version, and the former shape stays in a module with its number. Golden frames
-//! in `codec/tests.rs` guard both.
+//! in `mesh/codec/tests.rs` guard both.
 
 use std::net::SocketAddr;
 

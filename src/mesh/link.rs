@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::Connection;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -15,6 +15,7 @@ use tracing::warn;
 use crate::config::MeshVersion;
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
+use crate::mesh::attached::Attached;
 use crate::mesh::conduct::{Breach, Conduct};
 use crate::mesh::endpoint::CloseCode;
 use crate::mesh::frame::{Features, Receipt};
@@ -59,8 +60,7 @@ pub(crate) struct Link {
     owed: AtomicUsize,
     gossip: Arc<Mailbox<Bytes>>,
     conduct: Conduct,
-    /// One bulk transfer at a time goes to the peer, so that none takes the places of all.
-    bulk: Semaphore,
+    attached: Attached,
     /// Requests may be sent: every request on the former links of this peer is answered or given up.
     opened: CancellationToken,
     /// Another connection to the peer is in use: nothing new is sent here.
@@ -98,7 +98,7 @@ impl Link {
             owed: AtomicUsize::new(0),
             gossip,
             conduct: Conduct::new(),
-            bulk: Semaphore::new(1),
+            attached: Attached::default(),
             opened: CancellationToken::new(),
             retired: CancellationToken::new(),
             heard: Mutex::new(Heard { datagrams: 0, at: since }),
@@ -171,9 +171,9 @@ impl Link {
         &self.conduct
     }
 
-    /// The place of the one bulk transfer to the peer.
-    pub(crate) fn bulk(&self) -> &Semaphore {
-        &self.bulk
+    /// What a user of links keeps for this one.
+    pub(crate) fn attached<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.attached.get()
     }
 
     /// The gossip that waits for the peer.

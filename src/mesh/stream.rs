@@ -10,6 +10,26 @@ use crate::config::MeshVersion;
 use crate::limits;
 use crate::mesh::codec::{CodecError, FrameReader};
 
+/// Which streams of a link are written first: those of a greater class, as long as they have bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Priority {
+    /// Transfers that may take long.
+    Bulk = 0,
+    /// What somebody waits for.
+    Interactive = 10,
+    /// Changes of what nodes replicate: requests are routed by it.
+    State = 20,
+    /// What says that nodes are alive.
+    Control = 30,
+}
+
+impl Priority {
+    /// Gives it to a stream from now on.
+    pub(crate) fn apply(self, stream: &SendStream) {
+        let _ = stream.set_priority(self as i32); // Fails on a closed stream only, and then so does the write.
+    }
+}
+
 /// A kind of streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StreamKind {
@@ -21,8 +41,8 @@ pub(crate) struct StreamKind {
     pub(crate) both_ways: bool,
     /// Bytes of the largest payload beside a frame's header; 0 where frames are headers alone.
     pub(crate) payload_bytes_max: usize,
-    /// Which streams of a link are written first: those with the larger number.
-    pub(crate) priority: i32,
+    /// Which streams of a link are written first.
+    pub(crate) priority: Priority,
 }
 
 impl StreamKind {
@@ -41,7 +61,7 @@ impl StreamKind {
         version: MeshVersion,
     ) -> Result<SendStream, quinn::WriteError> {
         let mut stream = connection.open_uni().await?;
-        let _ = stream.set_priority(self.priority); // Fails on a closed stream only, and then so does the write.
+        self.priority.apply(&stream);
         stream.write_all(&self.preface(version)).await?;
         Ok(stream)
     }
@@ -57,7 +77,7 @@ impl StreamKind {
     ) -> Result<(SendStream, FrameReader), CodecError> {
         let broken = |error: &dyn std::fmt::Display| CodecError::Broken(error.to_string());
         let (mut send, recv) = connection.open_bi().await.map_err(|error| broken(&error))?;
-        let _ = send.set_priority(self.priority);
+        self.priority.apply(&send);
         send.write_all(&self.preface(version)).await.map_err(|error| broken(&error))?;
         Ok((send, FrameReader::answers(recv)))
     }
@@ -93,31 +113,24 @@ impl Inbound {
 }
 
 /// Bidirectional: who are you. The first stream of a connection.
-pub(crate) const HELLO: StreamKind = both_ways(1, "hello", 0);
+pub(crate) const HELLO: StreamKind = both_ways(1, "hello", Priority::Control);
 /// Bidirectional: which incarnation of my name do you know. The first stream of a connection.
-pub(crate) const PROBE: StreamKind = both_ways(2, "probe", 0);
+pub(crate) const PROBE: StreamKind = both_ways(2, "probe", Priority::Control);
 /// Requests.
-pub(crate) const LANE: StreamKind =
-    StreamKind { payload_bytes_max: limits::FRAME_PAYLOAD_BYTES_MAX, ..one_way(3, "lane", PUSH_PRIORITY) };
+pub(crate) const LANE: StreamKind = StreamKind {
+    payload_bytes_max: limits::FRAME_PAYLOAD_BYTES_MAX,
+    ..one_way(3, "lane", Priority::Interactive)
+};
 /// Receipts.
-pub(crate) const RECEIPTS: StreamKind = one_way(4, "receipts", PUSH_PRIORITY);
+pub(crate) const RECEIPTS: StreamKind = one_way(4, "receipts", Priority::Interactive);
 /// One gossip message that exceeds a datagram.
-pub(crate) const GOSSIP: StreamKind = one_way(5, "gossip", GOSSIP_PRIORITY);
+pub(crate) const GOSSIP: StreamKind = one_way(5, "gossip", Priority::Control);
 
-const fn one_way(byte: u8, name: &'static str, priority: i32) -> StreamKind {
+const fn one_way(byte: u8, name: &'static str, priority: Priority) -> StreamKind {
     StreamKind { byte, name, both_ways: false, payload_bytes_max: 0, priority }
 }
 
 /// A kind whose streams are answered, and whose frames have no payload.
-pub(crate) const fn both_ways(byte: u8, name: &'static str, priority: i32) -> StreamKind {
+pub(crate) const fn both_ways(byte: u8, name: &'static str, priority: Priority) -> StreamKind {
     StreamKind { byte, name, both_ways: true, payload_bytes_max: 0, priority }
 }
-
-/// Gossip over directory over pushes over snapshots.
-pub(crate) const GOSSIP_PRIORITY: i32 = 30;
-/// See [`GOSSIP_PRIORITY`].
-pub(crate) const DIRECTORY_PRIORITY: i32 = 20;
-/// See [`GOSSIP_PRIORITY`].
-pub(crate) const PUSH_PRIORITY: i32 = 10;
-/// See [`GOSSIP_PRIORITY`].
-pub(crate) const SNAPSHOT_PRIORITY: i32 = 0;

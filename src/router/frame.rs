@@ -1,7 +1,7 @@
 //! The headers of requests: what one node asks another to do at its sessions.
 //!
 //! The order of variants and fields is the wire format (docs/PROTOCOL.md): new ones go to the end, and a change that an
-//! older node would misread needs a new protocol version. Golden frames in `mesh/codec/tests.rs` guard it.
+//! older node would misread needs a new protocol version. Golden frames guard it.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -137,3 +137,6 @@ pub(crate) enum Action {
         stamp: Stamp,
     },
 }
+
+#[cfg(test)]
+mod tests;

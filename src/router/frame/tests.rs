@@ -1,0 +1,71 @@
+//! Golden frames still decode, and what would not fit is refused.
+
+use super::*;
+use crate::id::{DeviceId, UserId};
+use crate::key::{Key, KeyHasher};
+use crate::mesh::codec::tests::golden;
+use crate::section::Packed;
+
+fn names() -> SessionKey {
+    SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap())
+}
+
+fn key() -> Key {
+    KeyHasher::new(&[7; 32]).key(&names())
+}
+
+fn stamp() -> Stamp {
+    Stamp::from_raw(1_795_000_000_000 << 16)
+}
+
+fn push_request() -> Request {
+    Request {
+        seq: 300,
+        relay_to: None,
+        recipients: Recipients::Devices { user: names().user, devices: vec![key().device] },
+        action: Action::Push {
+            id: MessageId::new("m-1").unwrap(),
+            idempotent: true,
+            kind: PayloadKind::Text,
+        },
+    }
+}
+
+#[test]
+fn golden_requests_still_decode() {
+    golden(&push_request(), b"hello", include_str!("golden/push.hex").trim());
+    let all = Request { seq: 1, relay_to: None, recipients: Recipients::All, action: Action::Disconnect };
+    golden(&all, b"", include_str!("golden/disconnect.hex").trim());
+    let relayed = Request {
+        relay_to: Some(NodeName::new("n3").unwrap()),
+        recipients: Recipients::Session(names()),
+        ..push_request()
+    };
+    golden(&relayed, b"hello", include_str!("golden/relayed.hex").trim());
+    let describe = Request {
+        recipients: Recipients::Keys(Packed(vec![key()])),
+        action: Action::Describe,
+        ..push_request()
+    };
+    golden(&describe, b"", include_str!("golden/describe.hex").trim());
+    let owner = NodeName::new("n1").unwrap();
+    for (rival, hex) in [
+        (Rival::SameDevice, include_str!("golden/yield.hex")),
+        (Rival::OtherDevice, include_str!("golden/yield_other.hex")),
+    ] {
+        let action = Action::Yield { owner: owner.clone(), stamp: stamp(), rival };
+        golden(&Request { action, ..push_request() }, b"", hex.trim());
+    }
+    let action = Action::Confirm { stamp: stamp() };
+    golden(&Request { action, ..push_request() }, b"", include_str!("golden/confirm.hex").trim());
+}
+
+#[test]
+fn a_request_whose_receipt_would_not_fit_a_frame_is_refused() {
+    let devices = |count| Recipients::Devices { user: names().user, devices: vec![key().device; count] };
+    assert!(devices(limits::SESSIONS_PER_USER_CEILING).check().is_ok());
+    let refused = devices(limits::SESSIONS_PER_USER_CEILING + 1).check();
+    assert!(matches!(refused, Err(CodecError::Oversize { part: "devices", .. })));
+    let refused = Recipients::Keys(Packed(vec![key(); limits::SESSIONS_PAGE_MAX + 2])).check();
+    assert!(matches!(refused, Err(CodecError::Oversize { part: "keys", .. })));
+}
