@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use pushmesh::internals::schema::Envelope;
 use pushmesh::limits;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,7 +20,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use turmoil::net::TcpStream;
 
-use crate::client::envelope::{Envelope, SUBPROTOCOL};
+use crate::client::envelope::SUBPROTOCOL;
 use crate::event::{End, Event, Welcome};
 use crate::host::client_url;
 use crate::id::{ClientIndex, ConnectionId, NodeIndex, node_name};
@@ -257,23 +258,26 @@ impl Reader<'_> {
             world.tell(Event::Got { connection, text: text.to_owned() });
             return;
         }
+        let told = |kind: &str, id: Option<String>, data: Option<String>| {
+            world.tell(Event::Enveloped { connection, kind: kind.to_owned(), id, data });
+        };
         match envelope::read(text) {
-            Envelope::Welcome { user, device, node, session, resume } => {
+            Some(Envelope::Welcome { user, device, node, session, resume: Some(resume) }) => {
+                let [user, device, node] = [user.to_string(), device.to_string(), node.to_string()];
                 let welcome = Welcome { user, device, node, session };
                 world.tell(Event::Welcomed { connection, welcome });
                 let mut tokens = self.clients.tokens.lock().expect(NOT_POISONED);
-                tokens.insert(self.dial.client, (session, resume));
+                tokens.insert(self.dial.client, (session, resume.into_owned()));
             }
-            Envelope::Other { kind, id, data } => {
-                let (told, message) = (data.clone(), kind == "message");
-                world.tell(Event::Enveloped { connection, kind, id: id.clone(), data: told });
-                if let (true, Some(text)) = (message, data) {
-                    world.tell(Event::Got { connection, text });
-                    if let Some(id) = id {
-                        self.send(Message::text(envelope::ack(&id))).await;
-                    }
-                }
+            Some(Envelope::Message { id, data: Some(text), base64: None }) => {
+                let text = text.into_owned();
+                told("message", Some(id.to_string()), Some(text.clone()));
+                world.tell(Event::Got { connection, text });
+                self.send(Message::text(envelope::ack(id.into_owned()))).await;
             }
+            Some(Envelope::Error { code, .. }) => told("error", Some(code.into_owned()), None),
+            // Clients do nothing that has another answer.
+            _ => told(text, None, None),
         }
     }
 

@@ -102,7 +102,7 @@ pub(crate) enum Event {
     Enveloped {
         /// The connection.
         connection: ConnectionId,
-        /// Its type.
+        /// Its type; the whole text if that is nothing that a client may be told.
         kind: String,
         /// The message id, or the code of an error.
         id: Option<String>,

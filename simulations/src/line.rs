@@ -13,17 +13,19 @@
 //! and for the rest only later, or never. A client's last words may arrive in the moment in which that happens,
 //! which chance alone would bring about too seldom. What is recorded here is what a node may call delivered.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
+use pushmesh::internals::schema::Envelope;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Duration, Sleep, sleep};
 use turmoil::net::TcpStream;
 
-use crate::client::envelope::{self, Envelope};
+use crate::client::envelope;
 use crate::event::Event;
 use crate::id::ConnectionId;
 use crate::world::World;
@@ -241,10 +243,9 @@ fn connection(line: &str) -> Option<ConnectionId> {
 /// What the client's application receives of a text frame, if that is a message.
 fn message(text: &str) -> Option<String> {
     match envelope::read(text) {
-        Envelope::Other { kind, data, .. } if kind == "message" => data,
-        // No envelope: a payload as it was pushed.
-        Envelope::Other { kind, .. } if kind == text => Some(kind),
-        _ => None,
+        Some(Envelope::Message { data, .. }) => data.map(Cow::into_owned),
+        Some(_) => None,
+        None => Some(text.to_owned()), // A payload as it was pushed.
     }
 }
 

@@ -5,6 +5,7 @@
 //! speaks `pushmesh.v1`, it comes back as the same session, by the resume token of the last welcome.
 //! Any other close ends it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,6 +21,7 @@ use super::exit::Exit;
 use super::output::{self, print_line, tell};
 use super::server::Server;
 use crate::config::Secret;
+use crate::gateway::schema::Envelope;
 use crate::id::UserId;
 use crate::json::{self, Object};
 
@@ -191,37 +193,23 @@ fn heard(message: &Message, json: bool) -> anyhow::Result<Heard> {
 
 /// What an envelope of `pushmesh.v1` means: messages are printed as they are; the rest is for stderr.
 fn envelope(text: &str) -> anyhow::Result<Heard> {
-    #[derive(Deserialize)]
-    struct Envelope {
-        r#type: String,
-        #[serde(default)]
-        code: String,
-        #[serde(default)]
-        message: String,
-        #[serde(default)]
-        user: String,
-        #[serde(default)]
-        device: String,
-        #[serde(default)]
-        node: String,
-        resume: Option<String>,
-    }
-    let parsed: Envelope = json::object(text.as_bytes()).context("the server does not speak pushmesh.v1")?;
-    match parsed.r#type.as_str() {
-        "message" => {
+    let envelope: Envelope<'_> =
+        json::object(text.as_bytes()).context("the server does not speak pushmesh.v1")?;
+    match envelope {
+        Envelope::Message { .. } => {
             // One line, whatever white space the server puts in.
             let line = serde_json::from_str::<Box<RawValue>>(text)?.get().replace(['\r', '\n'], " ");
             Ok(Heard::Message { line })
         }
-        "welcome" => {
-            tell(format!("connected as {}/{} at node {}", parsed.user, parsed.device, parsed.node));
-            Ok(Heard::Welcome { resume: parsed.resume })
+        Envelope::Welcome { user, device, node, resume, .. } => {
+            tell(format!("connected as {user}/{device} at node {node}"));
+            Ok(Heard::Welcome { resume: resume.map(Cow::into_owned) })
         }
-        "error" => {
-            tell(format!("{}: {}", parsed.code, parsed.message));
+        Envelope::Error { code, message } => {
+            tell(format!("{code}: {message}"));
             Ok(Heard::Other)
         }
-        _ => Ok(Heard::Other),
+        Envelope::Pong | Envelope::Other => Ok(Heard::Other),
     }
 }
 

@@ -9,12 +9,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod envelope;
 mod error;
 mod explanation;
 mod members;
 mod presence;
 mod push;
 
+pub use envelope::{ClientEnvelope, Envelope};
 pub use error::{ErrorBody, ErrorCode, Refused};
 pub use explanation::{Copy, Explanation, Owner, Route, Row, Way};
 pub use members::{Forgotten, NodeStatus, Nodes, Ready, ReadyPhase};

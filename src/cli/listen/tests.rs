@@ -77,7 +77,8 @@ async fn a_reconnect_shows_the_resume_token_of_the_last_welcome_until_one_is_ref
             _ => {}
         }
         upgrade.protocols(["pushmesh.v1"]).on_upgrade(move |mut socket| async move {
-            let welcome = format!(r#"{{"type":"welcome","resume":"token &{turn}"}}"#);
+            let session = r#""user":"42","device":"d","node":"n1","session":"7""#;
+            let welcome = format!(r#"{{"type":"welcome",{session},"resume":"token &{turn}"}}"#);
             socket.send(Frame::text(welcome)).await.unwrap();
             socket.send(Frame::text(r#"{"type":"message","id":"m","data":"x"}"#)).await.unwrap();
             let frame = CloseFrame { code: 1_012, reason: r#"{"retry_ms":1}"#.into() };
@@ -164,9 +165,10 @@ fn of_the_envelopes_only_messages_are_printed_each_on_one_line() {
     let text = "{\"type\":\"message\",\n \"id\":\"m1\",\"data\":\"a\\nb\"}";
     assert_eq!(hear(text), message("{\"type\":\"message\",  \"id\":\"m1\",\"data\":\"a\\nb\"}"));
     let welcome = |resume: Option<&str>| Heard::Welcome { resume: resume.map(str::to_owned) };
-    let text = r#"{"type":"welcome","user":"42","device":"d","node":"n1","session":"s"}"#;
+    let text = r#"{"type":"welcome","user":"42","device":"d","node":"n1","session":"7"}"#;
     assert_eq!(hear(text), welcome(None), "an older server gives no token");
-    assert_eq!(hear(r#"{"type":"welcome","resume":"t"}"#), welcome(Some("t")));
+    let with_token = text.replace('}', r#","resume":"t"}"#);
+    assert_eq!(hear(&with_token), welcome(Some("t")));
     assert_eq!(hear(r#"{"type":"error","code":"c","message":"m"}"#), Heard::Other);
     assert_eq!(hear(r#"{"type":"later"}"#), Heard::Other);
     assert!(heard(&Message::text("hello"), true).is_err());

@@ -3,16 +3,17 @@
 //! Each message has its id, the client can acknowledge and can ask whether the server is there. Every
 //! frame is text. Fields that are not known are ignored, so that later versions can add some.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::{Dialect, Heard};
 use crate::gateway::data;
+use crate::gateway::schema::{ClientEnvelope, Envelope};
 use crate::handler::SessionInfo;
-use crate::id::{DeviceId, MessageId, NodeName, Stamp, UserId};
+use crate::id::Stamp;
 use crate::json;
 use crate::metrics::label::{ClientError, Label as _};
 use crate::push::{Encoding, Message, Payload, PayloadKind};
@@ -42,41 +43,9 @@ impl Dialect for V1 {
         match parse(&payload.bytes) {
             Ok(Inbound::Message(payload)) => Heard::Message(payload),
             Ok(Inbound::Ack) => Heard::Ack,
-            Ok(Inbound::Ping) => Heard::Question { answer: text(pong()) },
+            Ok(Inbound::Ping) => Heard::Question { answer: text(encode(&Envelope::Pong)) },
             Err(bad) => Heard::Nonsense { code: bad.code, answer: text(error(&bad)) },
         }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Outbound<'a> {
-    Welcome {
-        user: &'a UserId,
-        device: &'a DeviceId,
-        node: &'a NodeName,
-        /// Text, because a JavaScript number has only 53 bits.
-        session: String,
-        /// What the client comes back with.
-        resume: &'a str,
-    },
-    Message {
-        id: &'a MessageId,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        data: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        base64: Option<String>,
-    },
-    Pong,
-    Error {
-        code: &'static str,
-        message: &'static str,
-    },
-}
-
-impl Outbound<'_> {
-    fn encode(&self) -> Bytes {
-        serde_json::to_vec(self).expect("texts always serialise").into()
     }
 }
 
@@ -85,10 +54,19 @@ fn text(bytes: Bytes) -> Payload {
     Payload { kind: PayloadKind::Text, bytes }
 }
 
+fn encode(envelope: &Envelope<'_>) -> Bytes {
+    serde_json::to_vec(envelope).expect("texts always serialise").into()
+}
+
 /// The first frame of a session. `resume` is its resume token.
 fn welcome(info: &SessionInfo, stamp: Stamp, resume: &str) -> Bytes {
-    let (user, device) = (&info.key.user, &info.key.device);
-    Outbound::Welcome { user, device, node: &info.node, session: stamp.raw().to_string(), resume }.encode()
+    encode(&Envelope::Welcome {
+        user: Cow::Borrowed(&info.key.user),
+        device: Cow::Borrowed(&info.key.device),
+        node: Cow::Borrowed(&info.node),
+        session: stamp.raw(),
+        resume: Some(resume.into()),
+    })
 }
 
 /// A pushed message.
@@ -99,18 +77,13 @@ pub(in crate::gateway) fn message(message: &Message) -> Bytes {
         PayloadKind::Binary => None,
     };
     // A text that is not UTF-8 was not checked where it entered: it goes out as what it is.
-    let base64 = text.is_none().then(|| STANDARD.encode(bytes));
-    Outbound::Message { id: &message.id, data: text, base64 }.encode()
-}
-
-/// The answer to a client's `ping`.
-fn pong() -> Bytes {
-    Outbound::Pong.encode()
+    let base64 = text.is_none().then(|| STANDARD.encode(bytes).into());
+    encode(&Envelope::Message { id: Cow::Borrowed(&message.id), data: text.map(Cow::Borrowed), base64 })
 }
 
 /// What is wrong with a client's frame.
 fn error(bad: &BadFrame) -> Bytes {
-    Outbound::Error { code: bad.code.as_str(), message: bad.message }.encode()
+    encode(&Envelope::Error { code: bad.code.as_str().into(), message: bad.message.into() })
 }
 
 /// What a client says.
@@ -131,23 +104,12 @@ pub(in crate::gateway) struct BadFrame {
     message: &'static str,
 }
 
-#[derive(Deserialize)]
-struct Frame<'a> {
-    r#type: String,
-    #[serde(default)]
-    id: Option<MessageId>,
-    #[serde(default, borrow, deserialize_with = "data::present")]
-    data: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "data::present")]
-    base64: Option<&'a RawValue>,
-}
-
 /// Reads a text frame of a client.
 pub(in crate::gateway) fn parse(text: &Bytes) -> Result<Inbound, BadFrame> {
-    let Ok(frame) = json::object::<Frame<'_>>(text) else {
+    let Ok(frame) = json::object::<ClientEnvelope<'_>>(text) else {
         return Err(bad_message("a frame is a JSON object with a `type` that is a string"));
     };
-    match frame.r#type.as_str() {
+    match &*frame.r#type {
         "message" => data::payload(text, frame.data, frame.base64)
             .map(Inbound::Message)
             .map_err(|_| bad_message("a message has either `data` or `base64` with standard base64")),
@@ -168,11 +130,10 @@ fn bad_message(message: &'static str) -> BadFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::SessionKey;
-    use serde_json::{Value, json};
+    use crate::id::{DeviceId, MessageId, NodeName, SessionKey, UserId};
 
-    fn read(bytes: &Bytes) -> Value {
-        serde_json::from_slice(bytes).unwrap()
+    fn read(bytes: &Bytes) -> &str {
+        std::str::from_utf8(bytes).unwrap()
     }
 
     fn parse_text(text: &str) -> Result<Inbound, &'static str> {
@@ -183,9 +144,9 @@ mod tests {
     fn a_text_is_escaped_and_a_binary_is_base64() {
         let id = MessageId::new("m1").unwrap();
         let text = Message::new(id.clone(), false, Payload::text("a\"\n\u{1}ü"));
-        assert_eq!(read(&message(&text)), json!({ "type": "message", "id": "m1", "data": "a\"\n\u{1}ü" }));
+        assert_eq!(read(&message(&text)), r#"{"type":"message","id":"m1","data":"a\"\n\u0001ü"}"#);
         let binary = Message::new(id, false, Payload::binary(vec![0, 255]));
-        assert_eq!(read(&message(&binary)), json!({ "type": "message", "id": "m1", "base64": "AP8=" }));
+        assert_eq!(read(&message(&binary)), r#"{"type":"message","id":"m1","base64":"AP8="}"#);
     }
 
     #[test]
@@ -194,10 +155,10 @@ mod tests {
             key: SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap()),
             node: NodeName::new("n1").unwrap(),
         };
-        let expected = json!({
-            "type": "welcome", "user": "42", "device": "phone", "node": "n1", "session": "18446744073709551615",
-            "resume": "token",
-        });
+        let expected = concat!(
+            r#"{"type":"welcome","user":"42","device":"phone","node":"n1","session":"18446744073709551615","#,
+            r#""resume":"token"}"#
+        );
         assert_eq!(read(&welcome(&info, Stamp::from_raw(u64::MAX), "token")), expected);
     }
 
@@ -232,9 +193,6 @@ mod tests {
             assert_eq!(parse_text(bad), Err("bad_message"), "{bad}");
         }
         assert_eq!(parse_text(r#"{"type":"subscribe"}"#), Err("unknown_type"));
-        assert_eq!(
-            read(&error(&bad_message("x"))),
-            json!({ "type": "error", "code": "bad_message", "message": "x" })
-        );
+        assert_eq!(read(&error(&bad_message("x"))), r#"{"type":"error","code":"bad_message","message":"x"}"#);
     }
 }
