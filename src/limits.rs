@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Bytes of a node or cluster name. Source: the length of a DNS label, so that a host name fits.
 pub const NODE_NAME_BYTES_MAX: usize = 63;
+/// Longest zone. Guess: several times what clouds call theirs; each member keeps it of all others.
+pub const ZONE_BYTES_MAX: usize = 128;
 /// Bytes of a user id. Guess: a UUID, an e-mail address or a URN fits.
 pub const USER_BYTES_MAX: usize = 128;
 /// Bytes of a device id. Guess: twice a UUID.

@@ -59,6 +59,8 @@ impl Config {
         check_timers(&self.timers)?;
         check_takeover(self.takeover, &self.limits)?;
         self.check_join()?;
+        self.check_peers()?;
+        check_zone(self.zone.as_deref())?;
         check_auth(&self.auth)?;
         check_tuning(&self.tuning)?;
         check_advertised("mesh_advertise", self.mesh_advertise)?;
@@ -94,6 +96,14 @@ impl Config {
             return Err(InvalidConfig::new("allow_alone", true, rule));
         }
         Ok(())
+    }
+
+    /// Peers are dialled by their addresses.
+    fn check_peers(&self) -> Checked {
+        match self.peers.iter().find(|peer| !is_dialable(peer)) {
+            Some(peer) => Err(InvalidConfig::new("peers", format!("{peer:?}"), NOT_DIALABLE)),
+            None => Ok(()),
+        }
     }
 
     /// Checks that peers are told an address that they can dial, when the mesh listens at `listening`.
@@ -155,6 +165,38 @@ fn check_timers(timers: &TimersConfig) -> Checked {
         return Err(InvalidConfig::new("timers.push_timeout", show(timers.push_timeout), rule));
     }
     Ok(())
+}
+
+/// Whether this may be the address of a peer: `host:port`.
+pub(super) fn is_dialable(peer: &str) -> bool {
+    match peer.parse::<SocketAddr>() {
+        Ok(addr) => addr.port() != 0 && !addr.ip().is_unspecified(),
+        Err(_) => peer.rsplit_once(':').is_some_and(|(host, port)| {
+            let host_ok = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+            !host.is_empty() && host_ok && port.parse::<u16>().is_ok_and(|port| port != 0)
+        }),
+    }
+}
+
+/// The rule for the address of a peer.
+pub(super) const NOT_DIALABLE: &str = "is not the mesh address of a node: host:port, such as 10.0.0.2:7400";
+
+/// A zone is a word that every member keeps and that people read.
+fn check_zone(zone: Option<&str>) -> Checked {
+    let is_word = |zone: &&str| {
+        (1..=limits::ZONE_BYTES_MAX).contains(&zone.len()) && !zone.chars().any(char::is_control)
+    };
+    match zone.filter(|zone| !is_word(zone)) {
+        Some(zone) => {
+            let shown: String = zone.chars().take(limits::ZONE_BYTES_MAX).collect();
+            let rule = format!(
+                "is no zone: give 1 to {} bytes without control characters, or leave it out",
+                limits::ZONE_BYTES_MAX
+            );
+            Err(InvalidConfig::new("zone", format!("{shown:?}"), rule))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_takeover(takeover: Takeover, limits: &LimitsConfig) -> Checked {
@@ -269,7 +311,10 @@ mod tests {
         type Change = fn(&mut Config);
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         assert_eq!(limits::TIMER_MAX, year);
-        let cases: [(Change, &str); 33] = [
+        let cases: [(Change, &str); 36] = [
+            (|c| c.peers = vec!["10.0.0.2".into()], "peers: \"10.0.0.2\" is not the mesh address of a node"),
+            (|c| c.zone = Some(String::new()), "zone: \"\" is no zone: give 1 to 128 bytes"),
+            (|c| c.zone = Some("a\nb".into()), "zone: \"a\\nb\" is no zone"),
             (|c| c.limits.max_connections = 0, "limits.max_connections: 0 would allow nothing"),
             (|c| c.limits.max_sessions_per_user = 0, "limits.max_sessions_per_user: 0 would"),
             (|c| c.limits.max_sessions_per_user = 1_001, "limits.max_sessions_per_user: 1001 is above"),

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use rustix::system::uname;
 
 use super::{ConfigError, RawConfig, files};
+use crate::config::check::{NOT_DIALABLE, is_dialable};
 use crate::config::environment::variable;
 use crate::config::{
     Again, AuthConfig, CLUSTER, Config, DEV_CLUSTER_KEY, HttpTls, LISTEN, MESH_LISTEN, MeshIdentity, Origin,
@@ -139,17 +140,8 @@ impl RawConfig {
     fn peers(&self) -> Result<Vec<String>, ConfigError> {
         let mut peers = Vec::new();
         for peer in given("peer", &self.peer)? {
-            let is_dialable = match peer.parse::<SocketAddr>() {
-                Ok(addr) => addr.port() != 0 && !addr.ip().is_unspecified(),
-                Err(_) => peer.rsplit_once(':').is_some_and(|(host, port)| {
-                    let host_ok = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-                    !host.is_empty() && host_ok && port.parse::<u16>().is_ok_and(|port| port != 0)
-                }),
-            };
-            if !is_dialable {
-                let problem =
-                    format!("{peer:?} is not the mesh address of a node: host:port, such as 10.0.0.2:7400");
-                return Err(ConfigError::Value { flag: "peer", problem });
+            if !is_dialable(peer) {
+                return Err(ConfigError::Value { flag: "peer", problem: format!("{peer:?} {NOT_DIALABLE}") });
             }
             peers.push(peer.to_owned());
         }
