@@ -141,7 +141,8 @@ impl Cluster {
 
     /// A message arrives at that time.
     pub(super) fn deliver(&mut self, at: Duration, boot: &Boot, to: BootId, link: LinkId, message: Message) {
-        let delivery = Delivery { from: boot.id, from_node: boot.node, to, link, message };
+        let arrived = false;
+        let delivery = Delivery { from: boot.id, from_node: boot.node, to, link, message, arrived };
         self.queue.put(at, Event::Deliver(Box::new(delivery)));
     }
 

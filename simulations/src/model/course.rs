@@ -58,6 +58,10 @@ impl Cluster {
         };
         // It is out of its place while it works, so that it and the rest can be changed.
         let Some(mut working) = self.boots[boot].take() else { return };
+        let Some(event) = self.arrive(working.node, event) else {
+            self.boots[boot] = Some(working);
+            return;
+        };
         let wakes = self.machines[working.node].asleep_until;
         if wakes > self.now {
             self.queue.put(wakes, event);
@@ -79,6 +83,19 @@ impl Cluster {
             let pause = Duration::from_millis(self.choice.random_range(200..1_500));
             self.queue.put(self.now + pause, Event::Reboot(node));
         }
+    }
+
+    /// Lets a message pass to the machine of `node`, unless the way is cut.
+    fn arrive(&mut self, node: NodeIndex, event: Event) -> Option<Event> {
+        let Event::Deliver(mut delivery) = event else { return Some(event) };
+        if !delivery.arrived && !self.network.is_open(delivery.from_node, node) {
+            if delivery.is_reliable() {
+                self.held.push(*delivery);
+            }
+            return None;
+        }
+        delivery.arrived = true;
+        Some(Event::Deliver(delivery))
     }
 
     /// Does what is due for a boot. `false`: the process ends by it.
@@ -131,13 +148,6 @@ impl Cluster {
     }
 
     fn receive(&mut self, boot: &mut Boot, delivery: Delivery) {
-        let reliable = !matches!(delivery.message, Message::Gossip(_) | Message::GossipBack(_));
-        if !self.network.is_open(delivery.from_node, boot.node) {
-            if reliable {
-                self.held.push(delivery);
-            }
-            return;
-        }
         let (from, link, now) = (delivery.from_node, delivery.link, self.now);
         let Some(held) = boot.link_mut(from, link) else {
             // It has overtaken the welcome, and waits.

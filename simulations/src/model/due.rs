@@ -86,4 +86,13 @@ pub(super) struct Delivery {
     pub(super) link: LinkId,
     /// What it says.
     pub(super) message: Message,
+    /// It has reached the machine, which may stand still: no cut holds it up any more.
+    pub(super) arrived: bool,
+}
+
+impl Delivery {
+    /// Whether it comes again when it is lost.
+    pub(super) fn is_reliable(&self) -> bool {
+        !matches!(self.message, Message::Gossip(_) | Message::GossipBack(_))
+    }
 }
