@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use pushmesh::NodeName;
 use pushmesh::internals::{Claim as Written, DeviceHash, Key, Position};
 
-use crate::checkers::sight::Sight;
+#[cfg(test)]
+use crate::checkers::sight::name_of;
+use crate::checkers::sight::{Place, Sight};
 use crate::host::{Boot, session_key};
 use crate::id::{ClientIndex, NodeIndex, user_of};
 
@@ -76,9 +78,16 @@ impl Claim {
         (self.stamp, &self.boot)
     }
 
+    /// Whether a node with that sight may have seen it.
+    pub(super) fn may_be_seen(&self, sight: &Sight) -> bool {
+        let (owner, incarnation) = &self.boot;
+        let end = self.end.and_then(|end| end.version);
+        sight.may_show(Place { owner, incarnation: *incarnation, begin: self.version, end })
+    }
+
     /// Whether the node that made this claim saw the other one then.
     pub(super) fn saw(&self, other: &Claim) -> bool {
-        !self.dead.contains(&other.boot) && self.sight.may_show(other)
+        !self.dead.contains(&other.boot) && other.may_be_seen(&self.sight)
     }
 }
 
@@ -286,12 +295,6 @@ impl Claim {
             dead: BTreeSet::new(),
         }
     }
-}
-
-/// The name of a node.
-#[cfg(test)]
-pub(super) fn name_of(node: NodeIndex) -> NodeName {
-    NodeName::new(crate::id::node_name(node)).expect("it is a name")
 }
 
 #[cfg(test)]

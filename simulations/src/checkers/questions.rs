@@ -101,7 +101,7 @@ impl Questions {
             (Question::Confirm { .. }, _) if about != *client => Err("that is another device"),
             (Question::Confirm { stamp, .. }, claim) => {
                 let rival = claims.find(about, owner, stamp.raw()).ok_or("there was no such claim")?;
-                if !claims.sight(by).is_some_and(|sight| sight.may_show(rival)) {
+                if !claims.sight(by).is_some_and(|sight| rival.may_be_seen(sight)) {
                     return Err("it does not see that claim any more");
                 }
                 let in_the_way = match claim {

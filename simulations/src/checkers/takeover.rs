@@ -232,7 +232,7 @@ impl Takeover {
     }
 
     fn sees(&self, node: &NodeName, claim: &Claim) -> bool {
-        self.claims.sight(node).is_some_and(|sight| sight.may_show(claim))
+        self.claims.sight(node).is_some_and(|sight| claim.may_be_seen(sight))
     }
 
     /// Whether the session of a connection that was closed with 4001 has ended for another claim.

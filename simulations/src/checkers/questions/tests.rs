@@ -4,7 +4,8 @@ use pushmesh::id::Stamp;
 use pushmesh::internals::DeviceHash;
 
 use super::*;
-use crate::checkers::claims::{End, name_of};
+use crate::checkers::claims::End;
+use crate::checkers::sight::name_of;
 use crate::decision::Why;
 
 /// A claim: whose, at which node, with which stamp. It is made after 10 ms, and stands.

@@ -4,7 +4,8 @@ use pushmesh::id::Stamp;
 use pushmesh::internals::DeviceHash;
 
 use super::*;
-use crate::checkers::claims::{End as Over, name_of};
+use crate::checkers::claims::End as Over;
+use crate::checkers::sight::name_of;
 
 /// A claim: whose, at which node, with which stamp, from when, to when.
 type Made = (ClientIndex, NodeIndex, u64, u64, Option<u64>);
