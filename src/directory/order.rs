@@ -72,7 +72,7 @@ impl<'a> Seen<'a> {
     /// The claim, as the policy compares it.
     pub(super) fn contender(self) -> Contender<'a> {
         let Claim { stamp, state } = self.row.claim();
-        Contender { state, age: (stamp, &self.holder.owner, self.holder.incarnation) }
+        Contender { key: self.row.key, state, age: (stamp, &self.holder.owner, self.holder.incarnation) }
     }
 
     /// The claim with the name of its owner.

@@ -303,7 +303,7 @@ impl View {
             order.beats(*winner, mine).then(|| lost_to(mine, *winner, Rival::SameDevice))
         });
         let mut lost: Vec<_> = beaten.collect();
-        let excluded = policy::excluded(self.takeover, winners, |seen| (seen.key(), seen.contender()));
+        let excluded = policy::excluded(self.takeover, winners, Seen::contender);
         let excluded = excluded.into_iter().filter(|(mine, _)| own(&mine.row));
         lost.extend(excluded.map(|(mine, newest)| lost_to(mine, newest, Rival::OtherDevice)));
         lost
@@ -321,7 +321,7 @@ impl View {
     #[must_use]
     pub fn displaced(&self, key: Key) -> Vec<(DeviceHash, Owned)> {
         let winners = self.order().winners(self.table.user(key.user)).collect();
-        let displaced = policy::displaced(self.takeover, key, winners, |seen| (seen.key(), seen.contender()));
+        let displaced = policy::displaced(self.takeover, key, winners, Seen::contender);
         displaced.into_iter().map(|seen| (seen.key().device, seen.owned())).collect()
     }
 

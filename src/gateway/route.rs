@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::handler::Handler;
 use axum::http::{HeaderName, header};
+use axum::routing::{self, MethodRouter};
 
 use crate::gateway::face::Face;
 #[cfg(test)]
@@ -12,103 +14,58 @@ use crate::gateway::openapi::call::Call;
 pub(super) struct Route {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
-    pub(super) handler: axum::routing::MethodRouter<Arc<Face>>,
+    pub(super) handler: MethodRouter<Arc<Face>>,
     /// What `openapi.json` says of it.
     #[cfg(test)]
     pub(super) call: Call,
 }
 
-/// A table of routes: `method "path" => module::handler`. The module has the call that describes a handler under the
-/// handler's name, in `described`.
+/// A table of routes: `kind "path" => module::handler`, where the kind is a function of this module. The module has the call
+/// that describes a handler under the handler's name, in `described`.
 macro_rules! routes {
     ($($kind:ident $path:literal => $module:ident::$handler:ident,)*) => {
-        vec![$($crate::gateway::route::Route::$kind(
-            $path,
-            $module::$handler,
-            #[cfg(test)]
-            $module::described::$handler(),
-        ),)*]
+        vec![$({
+            let (method, handler) = $crate::gateway::route::$kind($module::$handler);
+            $crate::gateway::route::Route {
+                method,
+                path: $path,
+                handler,
+                #[cfg(test)]
+                call: $module::described::$handler(),
+            }
+        },)*]
     };
 }
 
 pub(super) use routes;
 
-impl Route {
-    /// A call that reads.
-    pub(super) fn get<T: 'static>(
-        path: &'static str,
-        handler: impl axum::handler::Handler<T, Arc<Face>>,
-        #[cfg(test)] call: Call,
-    ) -> Self {
-        Self {
-            method: "get",
-            path,
-            handler: axum::routing::get(handler),
-            #[cfg(test)]
-            call,
-        }
-    }
+/// A method, and who handles it.
+type Handled = (&'static str, MethodRouter<Arc<Face>>);
 
-    /// A call that does something.
-    pub(super) fn post<T: 'static>(
-        path: &'static str,
-        handler: impl axum::handler::Handler<T, Arc<Face>>,
-        #[cfg(test)] call: Call,
-    ) -> Self {
-        Self {
-            method: "post",
-            path,
-            handler: axum::routing::post(handler),
-            #[cfg(test)]
-            call,
-        }
-    }
+/// A call that reads.
+pub(super) fn get<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
+    ("get", routing::get(handler))
+}
 
-    /// A call that tools look at before they make it.
-    pub(super) fn probe<T: 'static>(
-        path: &'static str,
-        handler: impl axum::handler::Handler<T, Arc<Face>>,
-        #[cfg(test)] call: Call,
-    ) -> Self {
-        Self {
-            method: "get",
-            path,
-            handler: axum::routing::get(handler).options(allow_probe),
-            #[cfg(test)]
-            call,
-        }
-    }
+/// A call that does something.
+pub(super) fn post<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
+    ("post", routing::post(handler))
+}
 
-    /// A call that reads, with a handler that refuses other methods: a HEAD, which a route of GET serves as well, opens no
-    /// session.
-    pub(super) fn upgrade<T: 'static>(
-        path: &'static str,
-        handler: impl axum::handler::Handler<T, Arc<Face>>,
-        #[cfg(test)] call: Call,
-    ) -> Self {
-        Self {
-            method: "get",
-            path,
-            handler: axum::routing::any(handler),
-            #[cfg(test)]
-            call,
-        }
-    }
+/// A call that tools look at before they make it.
+pub(super) fn probe<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
+    ("get", routing::get(handler).options(allow_probe))
+}
 
-    /// A call that takes something away.
-    pub(super) fn delete<T: 'static>(
-        path: &'static str,
-        handler: impl axum::handler::Handler<T, Arc<Face>>,
-        #[cfg(test)] call: Call,
-    ) -> Self {
-        Self {
-            method: "delete",
-            path,
-            handler: axum::routing::delete(handler),
-            #[cfg(test)]
-            call,
-        }
-    }
+/// A call that reads, with a handler that refuses other methods: a HEAD, which a route of GET serves as well, opens no
+/// session.
+pub(super) fn upgrade<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
+    ("get", routing::any(handler))
+}
+
+/// A call that takes something away.
+pub(super) fn delete<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
+    ("delete", routing::delete(handler))
 }
 
 async fn allow_probe() -> [(HeaderName, &'static str); 1] {

@@ -127,20 +127,29 @@ impl Owner {
         yielding.answer(owner, session.closing().and_then(Ending::closing))
     }
 
-    /// What is told to whoever asks about a session.
+    /// What to say of a session that is here.
     fn told(&self, session: &Session, operation: &Operation, answer: ownership::Answer) -> Outcome {
-        if let Some((by, question)) = operation.question(session.key().device) {
-            let (user, held) = (&session.names().user, Some(session.stamp()));
-            decisions::answered(&self.me, user, (by, &question), held, &answer);
-        }
-        answer.into()
+        let (user, key) = (&session.names().user, session.key());
+        self.say(user, key, operation, Some(session.stamp()), answer)
     }
 
     /// What to say of a session that is not here.
     fn elsewhere(&self, user: &UserId, key: Key, operation: &Operation) -> Outcome {
         let answer = ownership::elsewhere(&self.me, self.replica.lookup(key));
+        self.say(user, key, operation, None, answer)
+    }
+
+    /// Says it, of the session that is `held` with that stamp. If the operation is a question, the answer is a decision.
+    fn say(
+        &self,
+        user: &UserId,
+        key: Key,
+        operation: &Operation,
+        held: Option<Stamp>,
+        answer: ownership::Answer,
+    ) -> Outcome {
         if let Some((by, question)) = operation.question(key.device) {
-            decisions::answered(&self.me, user, (by, &question), None, &answer);
+            decisions::answered(&self.me, user, (by, &question), held, &answer);
         }
         answer.into()
     }

@@ -64,10 +64,10 @@ impl Router {
         let mut effects = dispute.begin();
         let mut deadline = Instant::now();
         loop {
-            let (mut standing, mut asked) = (None, None);
+            let (mut opposition, mut asked) = (None, None);
             for effect in effects {
                 match effect {
-                    Effect::Look => standing = Some(self.look(session, dispute)),
+                    Effect::Look => opposition = Some(self.look(session, dispute)),
                     Effect::Start(timer) => deadline = Instant::now() + timer.after(self.parts.push_timeout),
                     Effect::Ask(ask) => {
                         let asker = Asker {
@@ -89,8 +89,8 @@ impl Router {
                     Effect::Over => return,
                 }
             }
-            effects = match (standing, asked) {
-                (Some(standing), _) => dispute.looked(standing),
+            effects = match (opposition, asked) {
+                (Some(opposition), _) => dispute.looked(opposition),
                 (None, Some(asked)) => {
                     let (number, answer) = asked.await;
                     dispute.answered(number, &answer)

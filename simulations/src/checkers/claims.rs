@@ -26,8 +26,8 @@ pub(super) struct Claims {
     all: BTreeMap<ClientIndex, Vec<Claim>>,
     /// Where the own section of each boot stood, and what it said.
     read: BTreeMap<BootName, Read>,
-    /// The last boot of each name: its node, and what it has seen of the others.
-    boots: BTreeMap<NodeName, (NodeIndex, u64, Sight)>,
+    /// The last boot of each name.
+    boots: BTreeMap<NodeName, LastBoot>,
 }
 
 /// A boot of a node: its name and its incarnation.
@@ -63,6 +63,14 @@ pub(super) struct End {
     pub(super) at_ms: u64,
     /// The position of its section that has it no more; `None` if its boot is gone.
     pub(super) version: Option<u64>,
+}
+
+/// The last boot of a name.
+struct LastBoot {
+    node: NodeIndex,
+    incarnation: u64,
+    /// What it has seen of the others.
+    sight: Sight,
 }
 
 #[derive(Default)]
@@ -120,7 +128,7 @@ impl Claims {
 
     /// What the last boot of a node may have seen in the last millisecond.
     pub(super) fn sight(&self, node: &NodeName) -> Option<&Sight> {
-        self.boots.get(node).map(|(_, _, sight)| sight)
+        self.boots.get(node).map(|last| &last.sight)
     }
 
     /// A node says that it claimed a session in the last millisecond, and what its client had proven.
@@ -132,7 +140,7 @@ impl Claims {
         stamp: u64,
         resumed: Option<u64>,
     ) {
-        let Some((node, incarnation, sight)) = self.boots.get(by) else { return };
+        let Some(LastBoot { node, incarnation, sight }) = self.boots.get(by) else { return };
         let boot = (by.clone(), *incarnation);
         let claims = self.all.entry(client).or_default();
         let is_it = |claim: &&mut Claim| claim.boot == boot && claim.stamp == stamp;
@@ -164,19 +172,19 @@ impl Claims {
             let Some(boot) = boot else { continue };
             let name = (boot.replica.me().clone(), boot.incarnation);
             gone.remove(&name);
-            let begins = || (node, boot.incarnation, Sight::default());
-            let seen = self.boots.entry(name.0.clone()).or_insert_with(begins);
-            if seen.1 != boot.incarnation {
-                *seen = begins();
+            let begins = || LastBoot { node, incarnation: boot.incarnation, sight: Sight::default() };
+            let last = self.boots.entry(name.0.clone()).or_insert_with(begins);
+            if last.incarnation != boot.incarnation {
+                *last = begins();
             }
-            seen.2.moved(Some(boot.replica.heads()));
+            last.sight.moved(Some(boot.replica.heads()));
             self.write(now_ms, node, name, boot);
         }
         for name in gone {
-            if let Some((_, incarnation, sight)) = self.boots.get_mut(&name.0)
-                && *incarnation == name.1
+            if let Some(last) = self.boots.get_mut(&name.0)
+                && last.incarnation == name.1
             {
-                sight.moved(None);
+                last.sight.moved(None);
             }
             let rows = self.read.remove(&name).map(|read| read.rows).unwrap_or_default();
             rows.into_keys().for_each(|key| self.end(&name, key, End { at_ms: now_ms, version: None }));
@@ -274,7 +282,8 @@ impl Claims {
     pub(super) fn put(&mut self, client: ClientIndex, claim: Claim) {
         let user = pushmesh::internals::UserHash { high: 0, low: user_of(client) as u64 };
         self.clients.insert(Key { user, device: DeviceHash(client as u64) }, client);
-        self.boots.insert(claim.boot.0.clone(), (claim.node, claim.boot.1, Sight::of(9, 9)));
+        let last = LastBoot { node: claim.node, incarnation: claim.boot.1, sight: Sight::of(9, 9) };
+        self.boots.insert(claim.boot.0.clone(), last);
         self.all.entry(client).or_default().push(claim);
     }
 }

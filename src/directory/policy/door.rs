@@ -192,4 +192,26 @@ mod tests {
         assert_eq!(stands(ClaimState::Resumed, 4), Door::Shut);
         assert_eq!(stands(ClaimState::Yielded, 6), Door::Own { below: stamp(7) }, "it says so itself");
     }
+
+    #[test]
+    fn a_claim_is_made_where_nothing_stands_that_was_not_asked_for() {
+        let held = || Some(owned("b", 5, ClaimState::Connected));
+        let may = |resumed: Option<u64>, below: Option<u64>| {
+            may_claim(Takeover::RejectNewer, held, resumed.map(stamp), below.map(stamp))
+        };
+        assert!(!may(None, None) && !may(Some(4), None), "the device is connected");
+        assert!(may(Some(5), None), "it is its own");
+        assert!(!may(Some(6), None), "the owner was not asked");
+        assert!(may(Some(6), Some(6)) && !may(Some(6), Some(5)), "what was asked for does not stand");
+        assert!(may_claim(Takeover::RejectNewer, || None, None, None));
+        let unasked = || panic!("nobody is kept waiting");
+        assert!(may_claim(Takeover::ExclusiveDevice, unasked, None, None));
+    }
+
+    #[test]
+    fn a_claim_says_that_its_client_has_resumed_where_that_matters() {
+        assert_eq!(state(Takeover::RejectNewer, Some(stamp(5))), ClaimState::Resumed);
+        assert_eq!(state(Takeover::RejectNewer, None), ClaimState::Connected);
+        assert_eq!(state(Takeover::OnePerUser, Some(stamp(5))), ClaimState::Connected);
+    }
 }

@@ -3,10 +3,13 @@
 use crate::config::Takeover;
 use crate::directory::ClaimState;
 use crate::id::{Incarnation, NodeName, Stamp};
+use crate::key::Key;
 
 /// A claim whose owner is seen, as it is compared.
 #[derive(Debug, Clone, Copy)]
 pub struct Contender<'a> {
+    /// Of which session.
+    pub key: Key,
     /// What the owner says of the connection.
     pub state: ClaimState,
     /// The age of the claim: that of a newer one is greater, and the ages of two claims of one key are never equal.
@@ -45,13 +48,18 @@ pub fn leads(policy: Takeover, a: Contender<'_>, b: Contender<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::{DeviceHash, UserHash};
 
     const STATES: [ClaimState; 3] = [ClaimState::Connected, ClaimState::Resumed, ClaimState::Yielded];
 
     fn winners(policy: Takeover, rule: fn(Takeover, Contender<'_>, Contender<'_>) -> bool) -> String {
         let (older, newer) = (NodeName::new("b").unwrap(), NodeName::new("a").unwrap());
-        let claim =
-            |state, owner, stamp| Contender { state, age: (Stamp::from_raw(stamp), owner, Incarnation(1)) };
+        let key = Key { user: UserHash { high: 0, low: 0 }, device: DeviceHash(1) };
+        let claim = |state, owner, stamp| Contender {
+            key,
+            state,
+            age: (Stamp::from_raw(stamp), owner, Incarnation(1)),
+        };
         let mut said = String::new();
         for old in STATES {
             for new in STATES {

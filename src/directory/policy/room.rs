@@ -25,7 +25,7 @@ pub fn exceeds(policy: Takeover) -> Exceeds {
 pub fn excluded<'a, T: Copy>(
     policy: Takeover,
     mut sessions: Vec<T>,
-    claim: impl Fn(T) -> (Key, Contender<'a>),
+    claim: impl Fn(T) -> Contender<'a>,
 ) -> Vec<(T, T)> {
     let Some(sessions_max) = policy.sessions_max() else { return Vec::new() };
     newest_first(&mut sessions, claim);
@@ -40,12 +40,12 @@ pub fn displaced<'a, T: Copy>(
     policy: Takeover,
     key: Key,
     mut sessions: Vec<T>,
-    claim: impl Fn(T) -> (Key, Contender<'a>),
+    claim: impl Fn(T) -> Contender<'a>,
 ) -> Vec<T> {
     newest_first(&mut sessions, &claim);
     let mut beside = policy.sessions_max().map_or(usize::MAX, |sessions_max| sessions_max - 1);
     sessions.retain(|session| {
-        let is_same = claim(*session).0 == key;
+        let is_same = claim(*session).key == key;
         let stays = !is_same && beside > 0;
         beside -= usize::from(stays);
         !stays
@@ -53,10 +53,10 @@ pub fn displaced<'a, T: Copy>(
     sessions
 }
 
-fn newest_first<'a, T: Copy>(sessions: &mut [T], claim: impl Fn(T) -> (Key, Contender<'a>)) {
+fn newest_first<'a, T: Copy>(sessions: &mut [T], claim: impl Fn(T) -> Contender<'a>) {
     sessions.sort_unstable_by(|a, b| {
-        let [(a_key, a), (b_key, b)] = [a, b].map(|session| claim(*session));
-        b.age.cmp(&a.age).then(a_key.cmp(&b_key))
+        let [a, b] = [a, b].map(|session| claim(*session));
+        b.age.cmp(&a.age).then(a.key.cmp(&b.key))
     });
 }
 
@@ -64,6 +64,7 @@ fn newest_first<'a, T: Copy>(sessions: &mut [T], claim: impl Fn(T) -> (Key, Cont
 mod tests {
     use super::*;
     use crate::directory::ClaimState;
+    use crate::directory::tests::name;
     use crate::id::{Incarnation, NodeName, Stamp};
     use crate::key::{DeviceHash, UserHash};
 
@@ -71,19 +72,26 @@ mod tests {
         Key { user: UserHash { high: 0, low: 0 }, device: DeviceHash(device) }
     }
 
-    /// Runs a rule over sessions of the devices 1, 2, 3, of which 2 is the newest and 3 the oldest.
-    fn over<R>(rule: impl FnOnce(Vec<u64>, &dyn Fn(u64) -> (Key, Contender<'static>)) -> R) -> R {
-        let owner: &'static NodeName = Box::leak(Box::new(NodeName::new("a").unwrap()));
-        let claim = move |device: u64| {
-            let stamp = Stamp::from_raw([5, 9, 1][device as usize - 1]);
-            (key(device), Contender { state: ClaimState::Connected, age: (stamp, owner, Incarnation(1)) })
+    /// Sessions of the devices 1, 2, 3, of which 2 is the newest and 3 the oldest.
+    fn sessions(owner: &NodeName) -> Vec<Contender<'_>> {
+        let session = |(device, stamp)| {
+            let age = (Stamp::from_raw(stamp), owner, Incarnation(1));
+            Contender { key: key(device), state: ClaimState::Connected, age }
         };
-        rule(vec![1, 2, 3], &claim)
+        [(1, 5), (2, 9), (3, 1)].map(session).into()
+    }
+
+    fn device(session: Contender<'_>) -> u64 {
+        session.key.device.0
     }
 
     #[test]
     fn the_oldest_sessions_of_a_user_make_room() {
-        let beyond = |policy| over(|sessions, claim| excluded(policy, sessions, claim));
+        let owner = name("a");
+        let beyond = |policy| -> Vec<_> {
+            let excluded = excluded(policy, sessions(&owner), |session| session);
+            excluded.into_iter().map(|(session, newest)| (device(session), device(newest))).collect()
+        };
         assert_eq!(beyond(Takeover::OnePerUser), [(1, 2), (3, 2)]);
         assert_eq!(beyond(Takeover::MaxPerUser(2)), [(3, 2)]);
         assert_eq!(beyond(Takeover::MaxPerUser(3)), []);
@@ -93,7 +101,13 @@ mod tests {
 
     #[test]
     fn a_claim_displaces_its_own_key_and_what_is_left_no_room_beside_it() {
-        let made = |policy, device| over(|sessions, claim| displaced(policy, key(device), sessions, claim));
+        let owner = name("a");
+        let made = |policy, claimed| -> Vec<_> {
+            displaced(policy, key(claimed), sessions(&owner), |session| session)
+                .into_iter()
+                .map(device)
+                .collect()
+        };
         assert_eq!(made(Takeover::ExclusiveDevice, 3), [3]);
         assert_eq!(made(Takeover::ExclusiveDevice, 4), [0; 0]);
         assert_eq!(made(Takeover::OnePerUser, 4), [2, 1, 3]);

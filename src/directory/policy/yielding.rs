@@ -144,4 +144,10 @@ mod tests {
         assert!(!yields(Takeover::RejectNewer, (stamp(5), &a), (stamp(5), &b)), "it is a later session");
         assert!(yields(Takeover::RejectNewer, (stamp(5), &a), (stamp(6), &b)));
     }
+
+    #[test]
+    fn a_claim_that_yields_says_so_where_older_ones_win() {
+        assert!(says_so(Takeover::RejectNewer));
+        assert!(!says_so(Takeover::ExclusiveDevice) && !says_so(Takeover::MaxPerUser(2)));
+    }
 }

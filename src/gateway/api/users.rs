@@ -72,7 +72,7 @@ pub(super) mod described {
     use axum::http::StatusCode;
 
     use crate::gateway::api::contact::uninformed;
-    use crate::gateway::api::push::described::{ISOLATED, NOT_READY, UNREACHABLE};
+    use crate::gateway::api::push::described::unanswered;
     use crate::gateway::openapi::call::Call;
     use crate::gateway::schema::{DisconnectAnswer, ErrorCode, User, UserSession};
 
@@ -92,17 +92,11 @@ pub(super) mod described {
     }
 
     fn closes(id: &'static str, summary: &'static str) -> Call {
-        Call::backend(id, "sessions", summary)
+        let call = Call::backend(id, "sessions", summary)
             .answers::<DisconnectAnswer>(StatusCode::OK, "At least one session was closed, with 4002.")
             .fails::<DisconnectAnswer>(ErrorCode::NoSession, "there is none")
-            .fails::<DisconnectAnswer>(ErrorCode::Interrupted, "the connection broke before it was closed")
-            .fails::<DisconnectAnswer>(
-                ErrorCode::Overloaded,
-                "a queue on the way is full, or this node works on as many requests as it may",
-            )
-            .fails::<DisconnectAnswer>(ErrorCode::NotReady, NOT_READY)
-            .fails::<DisconnectAnswer>(ErrorCode::Isolated, ISOLATED)
-            .fails::<DisconnectAnswer>(ErrorCode::Unreachable, UNREACHABLE)
+            .fails::<DisconnectAnswer>(ErrorCode::Interrupted, "the connection broke before it was closed");
+        unanswered::<DisconnectAnswer>(call)
     }
 }
 

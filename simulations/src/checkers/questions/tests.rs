@@ -159,20 +159,20 @@ fn a_session_is_confirmed_exactly_if_it_is_that_one_and_stays() {
 #[test]
 fn what_is_heard_was_said() {
     let claims = claims(&[(0, 1, 5), (0, 2, 9)]);
-    let heard = |answer| {
+    let heard = |answer, times: usize| {
         let mut questions = Questions::new(Policy::ExclusiveDevice);
         let (by, question) = (name_of(2), to_yield(0, 9, Rival::SameDevice));
         let asked = asked(Some(9), None, question);
         questions.asked(&claims, &by, &asked)?;
         let yes = (Some(5), &Answer::Yes);
         questions.answered((30, &claims), &name_of(1), (Some(&by), 0, question), yes, |_, _| false)?;
-        questions.heard(&by, &asked, &answer)?;
-        questions.heard(&by, &asked, &answer)
+        (0..times).try_for_each(|_| questions.heard(&by, &asked, &answer))
     };
-    assert_eq!(heard(Answer::Silent), Ok(()), "it may come too late");
-    let twice = heard(Answer::Yes).unwrap_err();
+    assert_eq!(heard(Answer::Silent, 2), Ok(()), "it may come too late");
+    assert_eq!(heard(Answer::Yes, 1), Ok(()));
+    let twice = heard(Answer::Yes, 2).unwrap_err();
     assert!(twice.contains("nobody has said that"), "{twice}");
-    assert!(heard(Answer::No).is_err());
+    assert!(heard(Answer::No, 1).is_err());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::PushParams;
 use crate::gateway::openapi::call::Call;
@@ -38,21 +39,15 @@ pub(in crate::gateway) fn broadcast() -> Call {
 }
 
 fn push(id: &'static str, summary: &'static str) -> Call {
-    message(id, summary)
+    let call = message(id, summary)
         .answers::<PushAnswer>(StatusCode::OK, "At least one session has it, or holds it in its outbox.")
         .fails::<PushAnswer>(ErrorCode::NoSession, "nobody to deliver to")
         .fails::<PushAnswer>(
             ErrorCode::IdReused,
             "another message was pushed to every session that could be asked with the same Idempotency-Key",
         )
-        .fails::<PushAnswer>(ErrorCode::Interrupted, "the connection broke during the write")
-        .fails::<PushAnswer>(
-            ErrorCode::Overloaded,
-            "a queue on the way is full, or this node works on as many requests as it may",
-        )
-        .fails::<PushAnswer>(ErrorCode::NotReady, NOT_READY)
-        .fails::<PushAnswer>(ErrorCode::Isolated, ISOLATED)
-        .fails::<PushAnswer>(ErrorCode::Unreachable, UNREACHABLE)
+        .fails::<PushAnswer>(ErrorCode::Interrupted, "the connection broke during the write");
+    unanswered::<PushAnswer>(call)
 }
 
 /// A call whose body is a message.
@@ -79,11 +74,16 @@ fn payload() -> Value {
     })
 }
 
-/// Why nobody is found, if not because there is nobody.
-pub(in crate::gateway::api) const NOT_READY: &str =
-    "this node has not joined its cluster yet, and knows of no session";
-/// The same for a node that is cut off.
-pub(in crate::gateway::api) const ISOLATED: &str = "this node reaches no other one, and knows of no session";
-/// Why it is not known whether an owner did what it was asked for.
-pub(in crate::gateway::api) const UNREACHABLE: &str =
-    "the owner did not answer in time, or is not reached, neither directly nor over another node";
+/// What a call says that asks owners and may hear nothing of them.
+pub(in crate::gateway::api) fn unanswered<T: ToSchema>(call: Call) -> Call {
+    call.fails::<T>(
+        ErrorCode::Overloaded,
+        "a queue on the way is full, or this node works on as many requests as it may",
+    )
+    .fails::<T>(ErrorCode::NotReady, "this node has not joined its cluster yet, and knows of no session")
+    .fails::<T>(ErrorCode::Isolated, "this node reaches no other one, and knows of no session")
+    .fails::<T>(
+        ErrorCode::Unreachable,
+        "the owner did not answer in time, or is not reached, neither directly nor over another node",
+    )
+}
