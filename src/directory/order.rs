@@ -33,12 +33,17 @@ impl<'a> Order<'a> {
         self.seen(rows).reduce(|best, row| self.better(policy::leads, row, best))
     }
 
+    /// Of rows of one key, the one whose claim ends all other sessions of the key.
+    pub(super) fn rival(self, rows: impl Iterator<Item = &'a Row>) -> Option<Seen<'a>> {
+        self.seen(rows).reduce(|best, row| self.better(policy::beats, row, best))
+    }
+
     /// The row of each key that pushes follow, for rows in the order of keys.
     pub(super) fn winners(self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = Seen<'a>> {
         self.best(rows, policy::leads)
     }
 
-    /// The row of each key whose claim ends all other sessions of the key, for rows in the order of keys.
+    /// The [rival](Self::rival) of each key, for rows in the order of keys.
     pub(super) fn rivals(self, rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = Seen<'a>> {
         self.best(rows, policy::beats)
     }

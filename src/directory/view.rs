@@ -233,7 +233,7 @@ impl View {
     #[must_use]
     pub fn rival(&self, key: Key) -> Option<Owned> {
         let rows = self.table.user(key.user).filter(|row| row.key == key);
-        self.order().rivals(rows).next().map(Seen::owned)
+        self.order().rival(rows).map(Seen::owned)
     }
 
     /// The greatest stamp of a key, hidden owners and unfinished snapshots included: what a new
@@ -296,14 +296,13 @@ impl View {
             return Vec::new();
         }
         let order = self.order();
-        let proven = self.table.user(user).filter(|row| self.slots.is_proven(row.slot));
-        let winners: Vec<_> = order.rivals(proven).collect();
+        let proven = || self.table.user(user).filter(|row| self.slots.is_proven(row.slot));
         let beaten = order.seen(self.table.user(user).filter(own)).filter_map(|mine| {
-            let winner = winners.iter().find(|winner| winner.key() == mine.key())?;
-            order.beats(*winner, mine).then(|| lost_to(mine, *winner, Rival::SameDevice))
+            let winner = order.rival(proven().filter(|row| row.key == mine.key()))?;
+            order.beats(winner, mine).then(|| lost_to(mine, winner, Rival::SameDevice))
         });
         let mut lost: Vec<_> = beaten.collect();
-        let excluded = policy::excluded(self.takeover, winners, Seen::contender);
+        let excluded = policy::excluded(self.takeover, order.rivals(proven()), Seen::contender);
         let excluded = excluded.into_iter().filter(|(mine, _)| own(&mine.row));
         lost.extend(excluded.map(|(mine, newest)| lost_to(mine, newest, Rival::OtherDevice)));
         lost

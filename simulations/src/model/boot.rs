@@ -8,8 +8,8 @@ use std::time::Duration;
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::{
-    Awake, Comparing, Dials, Dispute, Ending, Key, Mirror, Opening, Overlay, Pauses, Position, Pulls,
-    Replica, Returned, Roster,
+    Awake, Comparing, DeviceHash, Dials, Dispute, Ending, Key, Mirror, Opening, Overlay, Owned, Pauses,
+    Position, Pulls, Replica, Returned, Roster,
 };
 
 use crate::id::NodeIndex;
@@ -137,10 +137,14 @@ pub(super) struct Waiting {
     pub(super) token: Option<Stamp>,
     /// The product's steps.
     pub(super) opening: Opening,
-    /// Its claim is made.
-    pub(super) claimed: bool,
+    /// With which stamp it is claimed.
+    pub(super) claimed: Option<Stamp>,
     /// What it waits for.
     pub(super) waits: Waits,
+    /// For the checkers: the question whether the older session is there, if it was asked.
+    pub(super) doubts: Option<u64>,
+    /// For the checkers: the sessions of other nodes that its claim excludes, and that nobody has asked to end.
+    pub(super) excludes: Vec<(DeviceHash, Owned)>,
 }
 
 /// What an opening or a dispute waits for.

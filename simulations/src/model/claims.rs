@@ -76,6 +76,10 @@ impl Cluster {
             return;
         }
         let Some(mut boot) = self.boots[id].take() else { return };
+        // It may be one that waits for the answers of those whom its claim excludes.
+        boot.waiting.retain(|_, waiting| {
+            waiting.claimed != Some(stamp) || key_of(waiting.user, waiting.device) != key
+        });
         // One that is over is released already, or will be.
         if boot.sessions.get(&key).is_some_and(|held| held.stamp == stamp && held.ending.is_none()) {
             self.release(&mut boot, key, stamp);

@@ -5,11 +5,12 @@
 
 use std::collections::VecDeque;
 
+use pushmesh::config::Takeover;
 use pushmesh::id::Stamp;
 use pushmesh::internals::policy::{self, Fate};
 use pushmesh::internals::{
-    Answer, Ask, Claimed, Dispute, DisputeEffect, Ending, Key, Lost, Opening, OpeningEffect, Question, Timer,
-    confirms, elsewhere, is_asked, yields,
+    Answer, Ask, Claimed, DeviceHash, Dispute, DisputeEffect, Ending, Key, Lost, Opening, OpeningEffect,
+    Owned, Question, Timer, confirms, elsewhere, is_asked, yields,
 };
 use pushmesh::{NodeName, limits};
 
@@ -43,9 +44,10 @@ impl Cluster {
         let effects = opening.begin(boot.replica.lookup(key).as_ref());
         self.streams += 1;
         let number = self.streams;
+        let (waits, excludes) = (Waits::default(), Vec::new());
         boot.waiting.insert(
             number,
-            Waiting { user, device, token, opening, claimed: false, waits: Waits::default() },
+            Waiting { user, device, token, opening, claimed: None, waits, doubts: None, excludes },
         );
         self.go_on(boot, number, effects, true);
     }
@@ -53,6 +55,7 @@ impl Cluster {
     /// Does what is to be done next for a client that wants to connect. `begins`: it follows no answer.
     pub(super) fn go_on(&mut self, boot: &mut Boot, number: u64, effects: Vec<OpeningEffect>, begins: bool) {
         let (mut effects, mut at_once) = (VecDeque::from(effects), Vec::new());
+        let (takeover, me) = (self.plan.takeover, boot.name.clone());
         while let Some(effect) = effects.pop_front() {
             let Some(waiting) = boot.waiting.get(&number) else { return };
             let &Waiting { user, device, token, claimed, .. } = waiting;
@@ -65,12 +68,19 @@ impl Cluster {
                     let yields = matches!(ask.question, Question::Yield { .. });
                     self.count(match yields {
                         true if !begins => "session: asks the next owner",
-                        true if claimed => "session: asks whom its claim excludes",
+                        true if claimed.is_some() => "session: asks whom its claim excludes",
                         true => "session: asks for the end of its earlier one",
                         false => "session: asks whether the older one is there",
                     });
                     if yields && begins {
                         waits(boot, number).asked.insert(ask.number);
+                    }
+                    let waiting = boot.waiting.get_mut(&number).expect("it was found a moment ago");
+                    match ask.question {
+                        Question::Yield { device, .. } => {
+                            waiting.excludes.retain(|(held, _)| *held != device)
+                        }
+                        Question::Confirm { .. } => waiting.doubts = Some(ask.number),
                     }
                     let (key, asked) = (key_of(user, device), ask.number);
                     let answer = self.ask_owner(boot, key, ask, Asker::Opening(number), token);
@@ -80,7 +90,8 @@ impl Cluster {
                     Some((Claimed { stamp, displaced, lost, .. }, yielded)) => {
                         self.supersede(boot, lost);
                         let waiting = boot.waiting.get_mut(&number).expect("it was found a moment ago");
-                        waiting.claimed = true;
+                        waiting.claimed = Some(stamp);
+                        waiting.excludes = excludes(takeover, waiting, &me, &displaced, yielded.as_ref());
                         let effects = waiting.opening.claimed(stamp, displaced, yielded.as_ref());
                         return self.go_on(boot, number, effects, true);
                     }
@@ -94,6 +105,7 @@ impl Cluster {
                     boot.waiting.remove(&number);
                 }
                 OpeningEffect::Open { late } => {
+                    self.check_opens(boot, &boot.waiting[&number]);
                     self.count(if late { "session: opened without an answer" } else { "session: open" });
                     boot.waiting.remove(&number);
                 }
@@ -188,7 +200,12 @@ impl Cluster {
             Asker::Opening(opening) => {
                 let Some(waiting) = boot.waiting.get_mut(&opening) else { return };
                 let first = waiting.waits.asked.remove(&number);
+                let stays = waiting.doubts == Some(number) && *answer == Answer::Yes;
                 let effects = waiting.opening.answered(number, answer);
+                if stays && effects.iter().any(|effect| matches!(effect, OpeningEffect::Claim { .. })) {
+                    let what = format!("{} lets in whom the older session keeps out: {effects:?}", boot.name);
+                    self.fail("a client is refused where the owner of the older session has it", what);
+                }
                 let asks = effects.iter().find_map(|effect| match effect {
                     OpeningEffect::Ask(ask) => Some(&ask.owner),
                     _ => None,
@@ -333,6 +350,24 @@ impl Cluster {
             }
         }
     }
+}
+
+/// Whom a claim made now has to ask: the owners of what it excludes at other nodes. Where older claims win it excludes only
+/// the client's own earlier session; and of the same device the one is asked for whom the last session had to yield.
+fn excludes(
+    takeover: Takeover,
+    waiting: &Waiting,
+    me: &NodeName,
+    displaced: &[(DeviceHash, Owned)],
+    yielded: Option<&(NodeName, Stamp)>,
+) -> Vec<(DeviceHash, Owned)> {
+    if takeover == Takeover::RejectNewer && waiting.token.is_none() {
+        return Vec::new();
+    }
+    let own = key_of(waiting.user, waiting.device).device;
+    let asked =
+        |(device, owned): &&(DeviceHash, Owned)| owned.owner != *me && (*device != own || yielded.is_none());
+    displaced.iter().filter(asked).cloned().collect()
 }
 
 /// What a client waits for that is about to be a session.

@@ -24,10 +24,11 @@ pub fn exceeds(policy: Takeover) -> Exceeds {
 #[must_use]
 pub fn excluded<'a, T: Copy>(
     policy: Takeover,
-    mut sessions: Vec<T>,
+    sessions: impl IntoIterator<Item = T>,
     claim: impl Fn(T) -> Contender<'a>,
 ) -> Vec<(T, T)> {
     let Some(sessions_max) = policy.sessions_max() else { return Vec::new() };
+    let mut sessions: Vec<_> = sessions.into_iter().collect();
     newest_first(&mut sessions, claim);
     let Some(newest) = sessions.first().copied() else { return Vec::new() };
     sessions.into_iter().skip(sessions_max).map(|session| (session, newest)).collect()

@@ -8,7 +8,7 @@ use pushmesh::id::Stamp;
 use pushmesh::internals::{ClaimState, Ending, Key};
 use pushmesh::limits;
 
-use crate::model::boot::Boot;
+use crate::model::boot::{Boot, Waiting};
 use crate::model::cluster::{Cluster, index_of};
 
 impl Cluster {
@@ -48,6 +48,14 @@ impl Cluster {
                 self.fail("a session ends only for a later claim", what);
             }
             _ => {}
+        }
+    }
+
+    /// A client is told that it is the session.
+    pub(in crate::model) fn check_opens(&mut self, boot: &Boot, waiting: &Waiting) {
+        if let Some((device, owned)) = waiting.excludes.first() {
+            let what = format!("{} does not ask for {device:?}: {owned:?}", boot.name);
+            self.fail("whoever is excluded by a claim is asked to let go", what);
         }
     }
 
