@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use pushmesh::Outcome;
+use pushmesh::internals::{Answer as Verdict, Question};
 
 use crate::aim::Aim;
 use crate::answer::Answer;
@@ -136,6 +137,20 @@ impl Coverage {
                 },
                 1,
             ),
+            Event::Decided { decision: Decision::Heard { asked, answer }, .. } => {
+                let when = if asked.stamp.is_some() { "of a session" } else { "at the door" };
+                let question = match asked.question {
+                    Question::Yield { .. } => "let go",
+                    Question::Confirm { .. } => "is it there",
+                };
+                let answer = match answer {
+                    Verdict::Yes => "yes",
+                    Verdict::No => "no",
+                    Verdict::Moved { .. } => "moved",
+                    Verdict::Silent => "silent",
+                };
+                self.count(format!("session: question {when}: {question}: {answer}"), 1);
+            }
             Event::Lost { .. } => self.count("call: no answer", 1),
             Event::Dialled { resumed: Some(_), .. } => self.count("client: shows its resume token", 1),
             Event::Welcomed { .. } => self.count("client: welcomed", 1),

@@ -206,7 +206,7 @@ pub(crate) fn repeat(seed: u64, nodes: Option<usize>) -> String {
 }
 
 /// Cases that a long series of runs has to meet: what is never met is not checked.
-const REQUIRED: [&str; 28] = [
+const REQUIRED: [&str; 30] = [
     "directory: snapshot used",
     "directory: gap pulled",
     "directory: relay used",
@@ -225,6 +225,8 @@ const REQUIRED: [&str; 28] = [
     "member: purged",
     "member: an old boot refused",
     "session: takeover lost",
+    "session: no room beside another one",
+    "session: no room beside two others",
     "session: asks for the end of its earlier one",
     "session: resumed",
     "session: asks whether the older one is there",

@@ -159,9 +159,14 @@ impl Plan {
     fn draw_clients(&mut self, rng: &mut StdRng) {
         let seconds = self.faults_end.as_secs();
         let per_second = rng.random_range(1..8) * self.users / 4 + 1;
+        let devices = match self.takeover {
+            // One more than there is room for.
+            Takeover::MaxPerUser(most) => (most as u64 + 1).min(DEVICES),
+            _ => 2,
+        };
         for _ in 0..seconds * per_second {
             let at = self.time(rng);
-            let (user, device) = (rng.random_range(0..self.users), rng.random_range(0..DEVICES));
+            let (user, device) = (rng.random_range(0..self.users), rng.random_range(0..devices));
             let node = rng.random_range(0..self.nodes);
             match rng.random_range(0..10) {
                 0..7 => {
@@ -305,8 +310,8 @@ const LARGE_EVERY: u32 = 5_000;
 const MEDIUM_BELOW: u32 = 40;
 /// Larger clusters have no wrong copies.
 const CORRUPT_NODES_MAX: usize = 4;
-/// Devices of each user.
-pub(super) const DEVICES: u64 = 2;
+/// Devices of each user, at most.
+pub(super) const DEVICES: u64 = 3;
 /// How long the nodes are left alone at the start.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 

@@ -10,7 +10,7 @@ use pushmesh::id::Stamp;
 use pushmesh::internals::policy::{self, Fate};
 use pushmesh::internals::{
     Answer, Ask, Claimed, DeviceHash, Dispute, DisputeEffect, Ending, Key, Lost, Opening, OpeningEffect,
-    Owned, Question, Timer, confirms, elsewhere, is_asked, yields,
+    Owned, Question, Rival, Timer, confirms, elsewhere, is_asked, yields,
 };
 use pushmesh::{NodeName, limits};
 
@@ -275,6 +275,12 @@ impl Cluster {
         for lost in lost {
             self.check_lost(boot, &lost);
             self.count("session: takeover lost");
+            if lost.rival == Rival::OtherDevice {
+                self.count(match self.plan.takeover {
+                    Takeover::MaxPerUser(2..) => "session: no room beside two others",
+                    _ => "session: no room beside another one",
+                });
+            }
             let Lost { key, stamp, winner, winner_stamp, rival } = lost;
             let Some(session) = held(boot, key, stamp).filter(|held| held.ending.is_none()) else { continue };
             match policy::fate(self.plan.takeover, session.succeeds, winner_stamp) {
