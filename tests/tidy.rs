@@ -69,6 +69,19 @@ fn libraries_are_named_only_in_the_part_that_stands_for_them() {
 }
 
 #[test]
+fn what_a_members_death_means_for_its_claims_is_done_in_one_place() {
+    let sources = sources(&["src"]);
+    for (method, callers) in rules::CALLED_BY {
+        for caller in *callers {
+            let calls =
+                |source: &Source| source.path == *caller && rules::calls(source, method).next().is_some();
+            assert!(sources.iter().any(calls), "{caller} does not call {method}: update rules.rs");
+        }
+    }
+    report(sources.iter().flat_map(rules::strange_calls));
+}
+
+#[test]
 fn every_file_opens_with_what_it_is() {
     report(sources(EVERYWHERE).iter().filter_map(rules::no_header));
 }

@@ -1,7 +1,8 @@
 //! The replica by example, and listeners to it while several threads change it.
 
-use std::sync::Barrier;
+use std::sync::{Barrier, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use super::*;
 use crate::directory::ClaimState;
@@ -82,6 +83,45 @@ fn a_snapshot_that_does_not_add_up_takes_no_lost_session_from_whoever_has_to_tel
     let arriving = replica.begin(&name("third"), position).unwrap().unwrap();
     assert!(arriving.end(Digest { position, hash: 7 }, 1).is_err());
     assert_eq!(replica.adopt().into_iter().map(|lost| lost.stamp).collect::<Vec<_>>(), [mine]);
+}
+
+#[test]
+fn a_session_is_registered_before_its_claim_is_seen() {
+    let replica = replica(64);
+    let mut registered = None;
+    let claimed = replica.claim(key(1), 0, None, None, None, |stamp| {
+        assert_eq!((replica.lookup(key(1)), replica.sessions_of(key(1).user)), (None, Vec::new()));
+        registered = Some(stamp);
+    });
+    let stamp = claimed.unwrap().stamp;
+    assert_eq!((registered, replica.lookup(key(1)).map(|owned| owned.stamp)), (Some(stamp), Some(stamp)));
+}
+
+#[test]
+fn the_views_follow_a_decision_while_the_directory_is_free() {
+    let replica = replica(64);
+    let (peer, boot) = (name("peer"), Incarnation(1));
+    hold(&replica, &peer, 1, 1..6);
+    let (decided, seen) = (mpsc::channel(), mpsc::channel());
+    thread::scope(|scope| {
+        let held = replica.views.views[Views::LEN - 1].read().unwrap();
+        scope.spawn(|| {
+            replica.set_hidden(&peer, boot, true);
+            decided.0.send(()).unwrap();
+            replica.adopt();
+        });
+        decided.1.recv().unwrap();
+        scope.spawn(|| {
+            // The first view has followed, and the last one cannot: the walk is on its way.
+            while replica.lookup(key(1)).is_some() {
+                thread::yield_now();
+            }
+            seen.0.send(replica.head(replica.me())).unwrap();
+        });
+        let head = seen.1.recv_timeout(Duration::from_secs(60));
+        drop(held);
+        head.expect("whoever lets the views follow holds the directory's mutex");
+    });
 }
 
 #[test]

@@ -32,6 +32,25 @@ async fn a_push_at_any_node_reaches_a_client_on_any_node() {
 }
 
 #[tokio::test]
+async fn whoever_is_told_to_be_connected_is_pushed_to_at_once() {
+    let cluster = Cluster::start(2).await;
+    for number in 0..20 {
+        let user = format!("u{number}");
+        let mut former = None;
+        // The second time it takes the place of the connection to the other node.
+        for node in cluster.nodes() {
+            let mut client = node.connect(&user, Some("phone")).await;
+            let answer = node.push(&user, &node.name).await;
+            let expected = json!([{ "device": "phone", "node": node.name, "outcome": "delivered" }]);
+            assert_eq!(answer.json["sessions"], expected, "{user}");
+            assert_eq!(client.next_text().await, node.name);
+            former = Some(client);
+        }
+        drop(former);
+    }
+}
+
+#[tokio::test]
 async fn a_push_to_a_user_reaches_three_devices_on_three_nodes_and_a_push_to_one_only_that() {
     let cluster = Cluster::start(3).await;
     let devices = [("laptop", "n1"), ("phone", "n2"), ("tablet", "n3")];

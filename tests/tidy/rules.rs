@@ -94,6 +94,33 @@ pub(crate) fn strays(source: &Source) -> Vec<String> {
     strays
 }
 
+/// Methods that only some files call: what the death and the return of a member mean for its claims is decided once, and
+/// each of these has one place from which it is done.
+pub(crate) const CALLED_BY: &[(&str, &[&str])] = &[
+    ("set_hidden", &["src/replica.rs", "src/node/returned.rs"]),
+    ("discard", &["src/replica.rs", "src/node/returned.rs"]),
+    ("prove", &["src/replica.rs", "src/node/liveness.rs", "src/replication/taking.rs"]),
+];
+
+/// Where a file calls a method, tests not counted.
+pub(crate) fn calls<'a>(source: &'a Source, method: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let product = if source.is_test() { "" } else { source.product.as_str() };
+    words(product)
+        .filter(move |(at, word)| *word == method && product[..*at].ends_with('.'))
+        .map(|(at, _)| at)
+}
+
+/// Calls of a method of [`CALLED_BY`] from another file.
+pub(crate) fn strange_calls(source: &Source) -> Vec<String> {
+    let others = CALLED_BY.iter().filter(|(_, callers)| !callers.contains(&source.path.as_str()));
+    others
+        .flat_map(|(method, callers)| calls(source, method).map(move |at| (at, method, callers)))
+        .map(|(at, method, callers)| {
+            format!("{}: `{method}` is called by {} only", source.place(at), callers.join(", "))
+        })
+        .collect()
+}
+
 /// A file that does not say what it is.
 pub(crate) fn no_header(source: &Source) -> Option<String> {
     (!source.text.starts_with("//! ")).then(|| format!("{} does not open with a `//!` line", source.path))
@@ -216,6 +243,16 @@ mod tests {
             assert!(strays(&source(inside, text)).is_empty(), "{inside}");
         }
         assert!(strays(&source("src/gateway/a.rs", "/// See tungstenite.\nfn f() {}")).is_empty());
+    }
+
+    #[test]
+    fn a_call_from_another_file_is_found() {
+        let text = "fn f(a: A) { a.discard(1); a\n.discard(2); discard(3) }\n#[cfg(test)]\nmod tests { fn g() { a.discard(4) } }";
+        let found = strange_calls(&source("src/router.rs", text));
+        let files = "`discard` is called by src/replica.rs, src/node/returned.rs only";
+        assert_eq!(found, [1, 2].map(|line| format!("src/router.rs:{line}: {files}")));
+        assert!(strange_calls(&source("src/node/returned.rs", text)).is_empty());
+        assert!(strange_calls(&source("src/node/tests.rs", text)).is_empty());
     }
 
     #[test]

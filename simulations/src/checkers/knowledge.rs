@@ -1,9 +1,9 @@
 //! A node that has not joined its cluster yet tells nobody that there is no session: what it does not
 //! find may be where it has not looked. And one that has joined does not excuse itself with that.
 //!
-//! A boot joins once and for good. So one that joins when an answer of its own arrives has joined at no
-//! moment of the call, and one that had joined before the call was made has all along. Calls over HTTP
-//! are looked at: what is embedded takes the same way.
+//! A boot joins once and for good. So one that still joins at the end of the millisecond in which an answer of its own
+//! arrives has joined at no moment of the call, and one that had joined before the call was made has all along. Calls over
+//! HTTP are looked at: what is embedded takes the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,8 @@ pub(super) struct Known {
     stopping: BTreeSet<NodeIndex>,
     /// The nodes of calls, and what they knew when the calls were made.
     calls: BTreeMap<CallId, (NodeIndex, Option<(u64, Stage)>)>,
+    /// The answers of this millisecond: of which node, what it knew when the call was made, and the answer.
+    answers: Vec<(NodeIndex, (u64, Stage), u16, Reply)>,
     /// Answers of nodes that join.
     compared: u64,
 }
@@ -47,19 +49,8 @@ impl Checker for Known {
                 self.calls.insert(*call, (*node, self.now.get(node).copied()));
             }
             Event::Replied { call, status, reply } => {
-                let Some((node, Some(before))) = self.calls.get(call).copied() else { return Ok(()) };
-                // All the time, if it did not change, nor by another boot.
-                let Some(stage) = self.now.get(&node).filter(|now| **now == before).map(|now| now.1) else {
-                    return Ok(());
-                };
-                self.compared += u64::from(stage == Stage::Joins);
-                let said = claims(*status, reply);
-                let wrong = match stage {
-                    Stage::Joins => said.nobody,
-                    Stage::HasJoined => said.not_ready && !self.stopping.contains(&node),
-                };
-                if wrong {
-                    return Err(format!("{stage:?}, and answers with {status} {reply:?}"));
+                if let Some((node, Some(before))) = self.calls.get(call).copied() {
+                    self.answers.push((node, before, *status, reply.clone()));
                 }
             }
             _ => {}
@@ -74,11 +65,33 @@ impl Checker for Known {
         };
         let boots = boots.iter().enumerate();
         self.now = boots.filter_map(|(node, boot)| Some((node, stage(boot.as_ref()?)?))).collect();
-        Ok(())
+        self.judge()
     }
 
     fn compared(&self) -> (&'static str, u64) {
         ("answers of nodes that join", self.compared)
+    }
+}
+
+impl Known {
+    /// The millisecond is over.
+    fn judge(&mut self) -> Result<(), String> {
+        for (node, before, status, reply) in std::mem::take(&mut self.answers) {
+            // All the time, if it did not change, nor by another boot.
+            let Some(stage) = self.now.get(&node).filter(|now| **now == before).map(|now| now.1) else {
+                continue;
+            };
+            self.compared += u64::from(stage == Stage::Joins);
+            let said = claims(status, &reply);
+            let wrong = match stage {
+                Stage::Joins => said.nobody,
+                Stage::HasJoined => said.not_ready && !self.stopping.contains(&node),
+            };
+            if wrong {
+                return Err(format!("{stage:?}, and answers with {status} {reply:?}"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -117,8 +130,9 @@ mod tests {
     fn seen(before: (u64, Stage), after: (u64, Stage), status: u16, reply: Reply) -> Result<(), String> {
         let mut checker = Known { now: [(0, before)].into(), ..Known::default() };
         checker.event(0, &Event::Called { call: 1, node: 0, ask: Ask::Stats, pushes: Vec::new() })?;
+        checker.event(1, &Event::Replied { call: 1, status, reply })?;
         checker.now = [(0, after)].into();
-        checker.event(1, &Event::Replied { call: 1, status, reply })
+        checker.judge()
     }
 
     fn offline() -> Reply {
@@ -134,7 +148,11 @@ mod tests {
         assert_eq!(seen(joins, joins, 200, online), Ok(()), "what it knows it may say");
         assert_eq!(seen(joins, joins, 503, Reply::Refused("not_ready".to_owned())), Ok(()));
         assert_eq!(seen(joined, joined, 200, offline()), Ok(()));
-        assert_eq!(seen(joins, joined, 200, offline()), Ok(()), "it has joined meanwhile");
+        assert_eq!(
+            seen(joins, joined, 200, offline()),
+            Ok(()),
+            "it has joined meanwhile, or in that millisecond"
+        );
         assert_eq!(seen(joins, (8, Stage::Joins), 200, offline()), Ok(()), "another boot has answered");
     }
 
