@@ -104,11 +104,11 @@ fn the_views_follow_a_decision_while_the_directory_is_free() {
     hold(&replica, &peer, 1, 1..6);
     let (decided, seen) = (mpsc::channel(), mpsc::channel());
     thread::scope(|scope| {
-        let held = replica.views.views[Views::LEN - 1].read().unwrap();
+        let held = replica.views.read(Views::LEN - 1);
         scope.spawn(|| {
             replica.set_hidden(&peer, boot, true);
             decided.0.send(()).unwrap();
-            replica.adopt();
+            assert_eq!(replica.adopt(), []);
         });
         decided.1.recv().unwrap();
         scope.spawn(|| {
