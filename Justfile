@@ -52,7 +52,7 @@ sim-unstable *ARGS="--seed 1,2,3":
 fuzz TARGET *ARGS:
     RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{TARGET}} -- -max_len=4096 -timeout=10 {{ARGS}}
 
-# Measure: cluster (beside a fan-out over Redis, see docs/benchmarks) or directory (how fast and small it is)
+# Measure: cluster (beside a fan-out over Redis and NATS, see docs/benchmarks) or directory (how fast and small it is)
 bench NAME="cluster" *ARGS:
     cargo bench --bench {{NAME}} -- {{ARGS}}
 

@@ -1,14 +1,14 @@
-//! Pushmesh beside the usual solution: servers that publish every push to Redis, where all of them
-//! receive it and one delivers.
+//! Pushmesh beside the usual solutions: servers that publish every push to Redis, where all of them
+//! receive it and one delivers, and a cluster of NATS.
 //!
-//! Both run as processes on loopback, under the same load, in turn. Every message carries a number, so
+//! They run as processes on loopback, under the same load, in turn. Every message carries a number, so
 //! that one which is missing, doubled or out of order fails the bench. Latency is the time from the
 //! request until the message is at the client; CPU time is that of all server processes, Redis
 //! included. What the machine does to one system it does to the other: ratios are steadier than
 //! figures. The nodes of pushmesh log to `target/tmp/cluster/`.
 //!
 //! `cargo bench --bench cluster`
-//! `cargo bench --bench cluster -- --nodes 3 --rounds 1 --parts closed,paced`
+//! `cargo bench --bench cluster -- --nodes 3 --rounds 1 --threads 1 --parts closed,paced`
 
 #![expect(clippy::print_stdout, reason = "the result is a table for people")]
 
@@ -19,6 +19,8 @@ use clap::Parser;
 
 #[path = "cluster/api.rs"]
 mod api;
+#[path = "cluster/backend.rs"]
+mod backend;
 #[path = "cluster/chart.rs"]
 mod chart;
 #[path = "cluster/client.rs"]
@@ -39,6 +41,10 @@ mod load;
 mod machine;
 #[path = "cluster/message.rs"]
 mod message;
+#[path = "cluster/nats.rs"]
+mod nats;
+#[path = "cluster/nats_protocol.rs"]
+mod nats_protocol;
 #[path = "cluster/options.rs"]
 mod options;
 #[path = "support/process.rs"]
@@ -64,6 +70,7 @@ mod worker;
 
 use figure::Samples;
 use machine::Machine;
+use nats::Nats;
 use options::Options;
 use redis::Redis;
 use server::Failure;
@@ -72,9 +79,13 @@ use system::System;
 /// Measures everything and prints it.
 async fn compare(mut options: Options) -> Result<(), Failure> {
     options.check()?;
-    if options.systems.contains(&System::Redis) && Redis::version().is_none() {
-        eprintln!("{}; pushmesh is measured alone", Redis::HINT);
-        options.systems.retain(|system| *system != System::Redis);
+    for (system, version, hint) in
+        [(System::Redis, Redis::version(), Redis::HINT), (System::Nats, Nats::version(), Nats::HINT)]
+    {
+        if options.systems.contains(&system) && version.is_none() {
+            eprintln!("{hint}");
+            options.systems.retain(|held| *held != system);
+        }
     }
     let mut samples = Samples::default();
     for round in 1..=options.rounds {
@@ -86,14 +97,14 @@ async fn compare(mut options: Options) -> Result<(), Failure> {
             }
         }
     }
-    let machine = Machine::here();
+    let machine = Machine::here(&options);
     let table = report::table(&options, &machine, &samples);
     println!("{table}");
     if let Some(out) = &options.out {
         std::fs::create_dir_all(out)?;
         let write = |name: &str, text: &str| std::fs::write(Path::new(out).join(name), text);
         write("cluster.txt", &table)?;
-        write("cluster.json", &format!("{:#}\n", report::json(&machine, &samples)))?;
+        write("cluster.json", &format!("{:#}\n", report::json(&options, &machine, &samples)))?;
         write("cluster.svg", &chart::svg(&samples, &options.nodes))?;
     }
     Ok(())

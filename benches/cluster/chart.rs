@@ -70,9 +70,10 @@ pub(crate) fn svg(samples: &Samples, nodes: &[usize]) -> String {
 }
 
 /// Name, colour, and side of the middle in widths of a bar.
-const SYSTEMS: [(System, &str, &str, f64); 2] = [
-    (System::Pushmesh, "pushmesh", "#1b7f79", -0.55),
-    (System::Redis, "axum + Redis pub/sub", "#c2452d", 0.55),
+const SYSTEMS: [(System, &str, &str, f64); 3] = [
+    (System::Pushmesh, "pushmesh", "#1b7f79", -1.1),
+    (System::Redis, "axum + Redis pub/sub", "#c2452d", 0.0),
+    (System::Nats, "NATS", "#3b6fb6", 1.1),
 ];
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 380.0;
@@ -80,4 +81,4 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 620.0;
 const TOP: f64 = 60.0;
 const BOTTOM: f64 = 310.0;
-const BAR: f64 = 52.0;
+const BAR: f64 = 44.0;

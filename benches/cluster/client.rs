@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::Sender;
 use tokio_tungstenite::WebSocketStream;
@@ -12,7 +12,9 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::dial::dial;
 use crate::message::{Stamp, Way, now_us};
+use crate::nats_protocol::{self, Operation, PONG, Parser};
 use crate::server::Failure;
+use crate::system::System;
 use crate::upgrade::upgrade;
 
 /// A message that arrived.
@@ -52,8 +54,11 @@ impl Client {
     ///
     /// # Errors
     /// It is not let in.
-    pub(crate) async fn connect(self, addr: SocketAddr) -> Result<(), Failure> {
-        let socket = open(addr, self.user).await?;
+    pub(crate) async fn connect(self, system: System, addr: SocketAddr) -> Result<(), Failure> {
+        let mut socket = open(addr, self.user).await?;
+        if system == System::Nats {
+            nats_protocol::subscribe(&mut socket, self.user).await?;
+        }
         tokio::spawn(async move {
             self.receive(socket).await;
             self.faults.ended.fetch_add(1, Ordering::Relaxed);
@@ -62,25 +67,65 @@ impl Client {
     }
 
     async fn receive(&self, mut socket: WebSocketStream<TcpStream>) {
-        let (mut pushes, mut broadcasts) = (0, 0);
+        let (mut next, mut parser) = (Next::default(), Parser::default());
         while let Some(Ok(message)) = socket.next().await {
-            let Message::Text(text) = message else { continue };
-            let Some(stamp) = Stamp::parse(&text) else {
-                self.faults.foreign.fetch_add(1, Ordering::Relaxed);
-                continue;
+            let goes_on = match message {
+                Message::Text(text) => self.arrived(&mut next, &text).await,
+                Message::Binary(bytes) => {
+                    parser.push(&bytes);
+                    self.operate(&mut socket, &mut next, &mut parser).await
+                }
+                _ => true,
             };
-            let next = if stamp.way == Way::Push { &mut pushes } else { &mut broadcasts };
-            if stamp.number != *next {
-                self.faults.disordered.fetch_add(1, Ordering::Relaxed);
-            }
-            *next = stamp.number + 1;
-            let latency_us = u32::try_from(now_us().saturating_sub(stamp.sent_us)).unwrap_or(u32::MAX);
-            let arrival = Arrival { user: self.user, stamp, latency_us };
-            if self.arrivals.send(arrival).await.is_err() {
-                return; // The bench is over.
+            if !goes_on {
+                return;
             }
         }
     }
+
+    /// Does what a server of NATS says. Returns whether the connection goes on.
+    async fn operate(
+        &self,
+        socket: &mut WebSocketStream<TcpStream>,
+        next: &mut Next,
+        parser: &mut Parser,
+    ) -> bool {
+        while let Some(operation) = parser.next() {
+            let goes_on = match operation {
+                Operation::Message(text) => self.arrived(next, &text).await,
+                Operation::Ping => socket.send(Message::binary(PONG)).await.is_ok(),
+                Operation::Refused(_) => false,
+                Operation::Pong | Operation::Other => true,
+            };
+            if !goes_on {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A message arrived. Returns whether anybody wants to know of the next one.
+    async fn arrived(&self, next: &mut Next, text: &str) -> bool {
+        let Some(stamp) = Stamp::parse(text) else {
+            self.faults.foreign.fetch_add(1, Ordering::Relaxed);
+            return true;
+        };
+        let next = if stamp.way == Way::Push { &mut next.push } else { &mut next.broadcast };
+        if stamp.number != *next {
+            self.faults.disordered.fetch_add(1, Ordering::Relaxed);
+        }
+        *next = stamp.number + 1;
+        let latency_us = u32::try_from(now_us().saturating_sub(stamp.sent_us)).unwrap_or(u32::MAX);
+        // The bench is over when nobody takes it.
+        self.arrivals.send(Arrival { user: self.user, stamp, latency_us }).await.is_ok()
+    }
+}
+
+/// The numbers that are expected next.
+#[derive(Debug, Default)]
+struct Next {
+    push: u64,
+    broadcast: u64,
 }
 
 /// Opens the WebSocket of a user, on the one device that it has: the connection replaces a former one.

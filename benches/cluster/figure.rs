@@ -18,6 +18,10 @@ pub(crate) enum Figure {
     ClosedRate,
     /// CPU time of all server processes for each of them, in microseconds.
     ClosedCpu,
+    /// The rate with many pushes in progress.
+    ManyRate,
+    /// CPU time for each of them, in microseconds.
+    ManyCpu,
     /// Time until a push at a fixed rate has arrived, in microseconds: the median.
     PacedP50,
     /// Of 99 %.
@@ -46,9 +50,11 @@ pub(crate) enum Figure {
 
 impl Figure {
     /// All, in the order of the table.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::ClosedCpu,
         Self::ClosedRate,
+        Self::ManyCpu,
+        Self::ManyRate,
         Self::PacedP50,
         Self::PacedP99,
         Self::PacedP999,
@@ -72,6 +78,8 @@ impl Figure {
             Self::IdleTlsBytes => "resident bytes per idle client, wss",
             Self::ClosedRate => "pushes a second, closed loop",
             Self::ClosedCpu => "server CPU per push, us, closed loop",
+            Self::ManyRate => "pushes a second, many in progress",
+            Self::ManyCpu => "server CPU per push, us, many in progress",
             Self::PacedP50 => "latency p50, us, fixed rate",
             Self::PacedP99 => "latency p99, us, fixed rate",
             Self::PacedP999 => "latency p99.9, us, fixed rate",
@@ -119,10 +127,10 @@ impl Samples {
         Some(Spread::of(self.values(figure, nodes, system))?.median)
     }
 
-    /// Pushmesh divided by the other one, round by round: what the machine did meanwhile, it did to both.
-    pub(crate) fn ratio(&self, figure: Figure, nodes: usize) -> Option<Spread> {
+    /// Pushmesh divided by another system, round by round: what the machine did meanwhile, it did to both.
+    pub(crate) fn ratio(&self, figure: Figure, nodes: usize, to: System) -> Option<Spread> {
         let ours = self.values(figure, nodes, System::Pushmesh).iter();
-        let pairs = ours.zip(self.values(figure, nodes, System::Redis));
+        let pairs = ours.zip(self.values(figure, nodes, to));
         Spread::of(
             &pairs
                 .filter(|(_, theirs)| **theirs > 0.0)

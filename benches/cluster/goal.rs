@@ -9,7 +9,9 @@ pub(crate) struct Goal {
     pub(crate) what: &'static str,
     /// What it should be.
     pub(crate) bound: Bound,
-    measured: fn(&Samples) -> Option<f64>,
+    /// With so many threads for each server; with any number without.
+    pub(crate) threads: Option<usize>,
+    measured: Measured,
 }
 
 /// The side on which a figure should be.
@@ -21,10 +23,34 @@ pub(crate) enum Bound {
     AtLeast(f64),
 }
 
+/// What is held against the bound.
+#[derive(Debug, Clone, Copy)]
+enum Measured {
+    /// Pushmesh divided by another system, on so many nodes.
+    Beside(System, Figure, usize),
+    /// A figure of pushmesh on three nodes.
+    Ours(Figure),
+    /// One figure of pushmesh divided by another one, each on so many nodes.
+    Within((Figure, usize), (Figure, usize)),
+}
+
 impl Goal {
+    const fn new(what: &'static str, bound: Bound, measured: Measured) -> Self {
+        Self { what, bound, threads: None, measured }
+    }
+
+    const fn with(self, threads: usize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
     /// The figure, unless the run did not measure it.
     pub(crate) fn measured(&self, samples: &Samples) -> Option<f64> {
-        (self.measured)(samples)
+        let ours = |figure, nodes| samples.median(figure, nodes, System::Pushmesh);
+        match self.measured {
+            Measured::Beside(system, figure, nodes) => Some(samples.ratio(figure, nodes, system)?.median),
+            Measured::Ours(figure) => ours(figure, 3),
+            Measured::Within(one, other) => Some(ours(one.0, one.1)? / ours(other.0, other.1)?),
+        }
     }
 
     /// Whether such a figure meets it.
@@ -36,57 +62,42 @@ impl Goal {
     }
 }
 
-/// The goals. Most are ratios, pushmesh divided by the fan-out over Redis.
+use Bound::{AtLeast, AtMost};
+use Figure::{
+    BatchCpu, BroadcastCpu, ClosedCpu, ClosedRate, IdleBytes, IdleTlsBytes, PacedCpu, PacedP50, PacedP99,
+};
+use Measured::{Beside, Ours, Within};
+use System::{Nats, Redis};
+
+/// The goals. Most are ratios, pushmesh divided by another system.
 pub(crate) const GOALS: &[Goal] = &[
-    Goal {
-        what: "server CPU per push, 3 nodes, ratio",
-        bound: Bound::AtMost(0.70),
-        measured: |samples| Some(samples.ratio(Figure::ClosedCpu, 3)?.median),
-    },
-    Goal {
-        what: "server CPU per push, 9 nodes, ratio",
-        bound: Bound::AtMost(0.40),
-        measured: |samples| Some(samples.ratio(Figure::ClosedCpu, 9)?.median),
-    },
-    Goal {
-        what: "server CPU per push, pushmesh, 9 nodes to 3",
-        bound: Bound::AtMost(1.15),
-        measured: |samples| {
-            let cpu = |nodes| samples.median(Figure::ClosedCpu, nodes, System::Pushmesh);
-            Some(cpu(9)? / cpu(3)?)
-        },
-    },
-    Goal {
-        what: "pushes a second, closed loop, 3 nodes, ratio",
-        bound: Bound::AtLeast(1.4),
-        measured: |samples| Some(samples.ratio(Figure::ClosedRate, 3)?.median),
-    },
-    Goal {
-        what: "latency p50, fixed rate, 3 nodes, ratio",
-        bound: Bound::AtMost(1.0),
-        measured: |samples| Some(samples.ratio(Figure::PacedP50, 3)?.median),
-    },
-    Goal {
-        what: "latency p99, fixed rate, 3 nodes, ratio",
-        bound: Bound::AtMost(1.0),
-        measured: |samples| Some(samples.ratio(Figure::PacedP99, 3)?.median),
-    },
-    Goal {
-        what: "server CPU per push, NDJSON to single calls, pushmesh",
-        bound: Bound::AtMost(0.25),
-        measured: |samples| {
-            let cpu = |figure| samples.median(figure, 3, System::Pushmesh);
-            Some(cpu(Figure::BatchCpu)? / cpu(Figure::ClosedCpu)?)
-        },
-    },
-    Goal {
-        what: "server CPU per broadcast frame, 3 nodes, ratio",
-        bound: Bound::AtMost(0.8),
-        measured: |samples| Some(samples.ratio(Figure::BroadcastCpu, 3)?.median),
-    },
-    Goal {
-        what: "resident bytes per idle client, ws, pushmesh, 3 nodes",
-        bound: Bound::AtMost(6_144.0),
-        measured: |samples| samples.median(Figure::IdleBytes, 3, System::Pushmesh),
-    },
+    Goal::new("server CPU per push, 3 nodes, to Redis", AtMost(0.75), Beside(Redis, ClosedCpu, 3)).with(1),
+    Goal::new("server CPU per push, 9 nodes, to Redis", AtMost(0.80), Beside(Redis, ClosedCpu, 9)).with(1),
+    Goal::new("server CPU per push, 3 nodes, to Redis", AtMost(0.90), Beside(Redis, ClosedCpu, 3)).with(2),
+    Goal::new("server CPU per push, 9 nodes, to Redis", AtMost(1.0), Beside(Redis, ClosedCpu, 9)).with(2),
+    Goal::new("server CPU per push, 3 nodes, to NATS", AtMost(0.65), Beside(Nats, ClosedCpu, 3)).with(1),
+    Goal::new("server CPU per push, 9 nodes, to NATS", AtMost(0.90), Beside(Nats, ClosedCpu, 9)).with(1),
+    Goal::new("CPU per push, fixed rate, 3 nodes, to NATS", AtMost(1.0), Beside(Nats, PacedCpu, 3)),
+    Goal::new("CPU per push, fixed rate, 9 nodes, to NATS", AtMost(1.1), Beside(Nats, PacedCpu, 9)),
+    Goal::new(
+        "server CPU per push, pushmesh, 9 nodes to 3",
+        AtMost(1.15),
+        Within((ClosedCpu, 9), (ClosedCpu, 3)),
+    ),
+    Goal::new("pushes a second, closed loop, 3 nodes, to Redis", AtLeast(1.3), Beside(Redis, ClosedRate, 3)),
+    Goal::new("latency p50, fixed rate, 3 nodes, to Redis", AtMost(0.8), Beside(Redis, PacedP50, 3)),
+    Goal::new("latency p99, fixed rate, 3 nodes, to Redis", AtMost(0.8), Beside(Redis, PacedP99, 3)),
+    Goal::new("latency p50, fixed rate, 3 nodes, to NATS", AtMost(1.0), Beside(Nats, PacedP50, 3)),
+    Goal::new(
+        "server CPU per push, NDJSON to single calls, pushmesh",
+        AtMost(0.25),
+        Within((BatchCpu, 3), (ClosedCpu, 3)),
+    ),
+    Goal::new(
+        "server CPU per broadcast frame, 3 nodes, to Redis",
+        AtMost(0.75),
+        Beside(Redis, BroadcastCpu, 3),
+    ),
+    Goal::new("resident bytes per idle client, ws, 3 nodes", AtMost(4_608.0), Ours(IdleBytes)),
+    Goal::new("resident bytes per idle client, wss, 3 nodes", AtMost(10_240.0), Ours(IdleTlsBytes)),
 ];

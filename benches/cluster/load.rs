@@ -10,7 +10,6 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{Instant, sleep};
 
-use crate::api::Api;
 use crate::client::{Arrival, Client, Faults};
 use crate::message::{Stamp, Way, now_us};
 use crate::server::Failure;
@@ -74,8 +73,8 @@ impl Load {
     pub(crate) async fn join(&mut self, cluster: &Cluster, users: usize) -> Result<(), Failure> {
         let connects = (self.users..users).map(|user| {
             let arrivals = self.arrivals[user % self.arrivals.len()].clone();
-            let addr = cluster.nodes[user % cluster.nodes.len()].http;
-            Client { user, arrivals, faults: Arc::clone(&self.faults) }.connect(addr)
+            let (system, addr) = (cluster.system, cluster.nodes[user % cluster.nodes.len()].http);
+            Client { user, arrivals, faults: Arc::clone(&self.faults) }.connect(system, addr)
         });
         let connected: Vec<_> = futures_util::stream::iter(connects).buffer_unordered(64).collect().await;
         connected.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -140,7 +139,7 @@ impl Load {
             let first = &mut self.workers[0];
             let nodes = first.nodes();
             let payload = stamp.payload(bytes);
-            let answer = first.api(turn % nodes).call("POST", "/v1/broadcast", payload.as_bytes()).await?;
+            let answer = first.api(turn % nodes)?.call("POST", "/v1/broadcast", payload.as_bytes()).await?;
             if !matches!(answer.status, 200 | 202) {
                 return Err(format!("a broadcast was answered with {}", answer.status).into());
             }
@@ -217,10 +216,7 @@ pub(crate) async fn visible(cluster: &Cluster, users: usize) -> Result<(), Failu
     loop {
         let mut told = 0;
         for node in &cluster.nodes {
-            let mut api = Api::connect(node.http).await?;
-            let stats: serde_json::Value =
-                serde_json::from_slice(api.call("GET", "/v1/stats", b"").await?.body)?;
-            told += stats["sessions"].as_u64().ok_or("the statistics have no sessions")? as usize;
+            told += node.told().await?;
         }
         if told == cluster.told(users) {
             return Ok(());

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use serde::Serialize;
 
+use crate::nats::Nats;
+use crate::options::Options;
 use crate::redis::Redis;
 
 /// The machine, the programs, and the command.
@@ -19,11 +21,14 @@ pub(crate) struct Machine {
     memory_gib: u64,
     kernel: String,
     redis: String,
+    nats: String,
+    /// Threads of each server.
+    threads: String,
 }
 
 impl Machine {
     /// This one.
-    pub(crate) fn here() -> Self {
+    pub(crate) fn here(options: &Options) -> Self {
         let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let line = |text: &str, key: &str| {
             let line = text.lines().find(|line| line.starts_with(key));
@@ -44,15 +49,23 @@ impl Machine {
             memory_gib: memory_kib >> 20,
             kernel: file("/proc/sys/kernel/osrelease").trim().to_owned(),
             redis: Redis::version().unwrap_or_else(|| "none".to_owned()),
+            nats: Nats::version().unwrap_or_else(|| "none".to_owned()),
+            threads: options.threads.map_or_else(
+                || "as many threads as it takes by itself".to_owned(),
+                |threads| format!("{threads} {}", if threads == 1 { "thread" } else { "threads" }),
+            ),
         }
     }
 }
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { date, command, commit, processor, cores, memory_gib, kernel, redis } = self;
+        let Self { date, command, commit, processor, cores, memory_gib, kernel, redis, nats, threads } = self;
         writeln!(f, "{command}")?;
-        writeln!(f, "{date}, commit {commit}, Redis {redis}")?;
+        writeln!(
+            f,
+            "{date}, commit {commit}, Redis {redis}, NATS {nats}; each server has {threads}, Redis one"
+        )?;
         writeln!(f, "{cores} cores of {processor}, {memory_gib} GiB, Linux {kernel}")
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::server::Failure;
-use crate::system::System;
+use crate::system::{Setup, System};
 
 /// A part of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -14,6 +14,8 @@ pub(crate) enum Part {
     Closed,
     /// Pushes at a fixed rate, on every number of nodes.
     Paced,
+    /// Pushes in closed loop with many in progress, on every number of nodes.
+    Many,
     /// Pushes of 10 and 100 KiB in closed loop.
     Payload,
     /// Requests of many pushes.
@@ -26,7 +28,7 @@ pub(crate) enum Part {
     Tls,
 }
 
-/// Compares pushmesh with servers that fan out over Redis, side by side on this machine
+/// Compares pushmesh with servers that fan out over Redis and with NATS, side by side on this machine
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "cluster")]
 pub(crate) struct Options {
@@ -48,6 +50,12 @@ pub(crate) struct Options {
     /// Pushes in progress in closed loop
     #[arg(long, default_value_t = 32)]
     pub(crate) workers: usize,
+    /// Pushes in progress in closed loop, in the part with many
+    #[arg(long, default_value_t = 256)]
+    pub(crate) many: usize,
+    /// Threads of each server; without it each system takes what it takes by itself. Redis has one
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
     /// Pushes a second at a fixed rate
     #[arg(long, default_value_t = 1_500)]
     pub(crate) rate: u32,
@@ -62,11 +70,11 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "closed,paced,payload,batch,broadcast,storm,tls"
+        default_value = "closed,paced,many,payload,batch,broadcast,storm,tls"
     )]
     pub(crate) parts: Vec<Part>,
     /// Which systems
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "pushmesh,redis")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "pushmesh,redis,nats")]
     pub(crate) systems: Vec<System>,
     /// Where cluster.txt, cluster.json and cluster.svg are written
     #[arg(long, value_name = "DIRECTORY")]
@@ -90,8 +98,9 @@ impl Options {
             Self { rate: 0, .. } | Self { rounds: 0, .. } | Self { lines: 0, .. } => {
                 "--rate, --rounds and --lines are at least 1"
             }
-            Self { workers, clients, .. } if *workers == 0 || clients < workers => {
-                "--clients: each of the --workers, one at least, pushes to clients of its own"
+            Self { threads: Some(0), .. } => "--threads: a server has at least one",
+            Self { workers, many, clients, .. } if *workers.min(many) == 0 || clients < workers.max(many) => {
+                "--clients: each of the --workers, or of the --many, one at least, pushes to clients of its own"
             }
             Self { listeners, clients, .. } if listeners < clients => {
                 "--listeners: the clients listen as well, so that there are no fewer than --clients"
@@ -102,6 +111,11 @@ impl Options {
             _ => return Ok(()),
         };
         Err(problem.into())
+    }
+
+    /// How a cluster of so many servers is started.
+    pub(crate) fn setup(&self, nodes: usize) -> Setup<'static> {
+        Setup { nodes, threads: self.threads, flags: &[] }
     }
 
     /// Whether a part is to be run.

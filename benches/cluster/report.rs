@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::figure::{Figure, Samples, Spread};
-use crate::goal::{Bound, GOALS};
+use crate::goal::{Bound, GOALS, Goal};
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::system::System;
@@ -13,48 +13,61 @@ use crate::system::System;
 /// A table for each number of nodes, and one of the goals.
 pub(crate) fn table(options: &Options, machine: &Machine, samples: &Samples) -> String {
     let mut text = format!("{machine}\n");
+    let others: Vec<_> = OTHERS.into_iter().filter(|(system, _)| options.systems.contains(system)).collect();
     for nodes in &options.nodes {
-        let mut rows =
-            vec![["", "pushmesh", "redis fan-out", "ratio", "least and greatest"].map(str::to_owned)];
+        let mut heads = vec![String::new(), "pushmesh".to_owned()];
+        for (_, name) in &others {
+            heads.extend([*name, "ratio", "least and greatest"].map(str::to_owned));
+        }
+        let mut rows = vec![heads];
         for figure in Figure::ALL {
-            let median = |system| samples.median(figure, *nodes, system);
-            let (ours, theirs) = (median(System::Pushmesh), median(System::Redis));
-            if ours.or(theirs).is_none() {
-                continue;
+            let told = |system| samples.median(figure, *nodes, system).map(number);
+            let mut row = vec![figure.title().to_owned(), told(System::Pushmesh).unwrap_or_default()];
+            for (system, _) in &others {
+                let ratio = samples.ratio(figure, *nodes, *system);
+                row.extend([
+                    told(*system).unwrap_or_default(),
+                    ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)),
+                    ratio.map_or_else(String::new, |ratio| format!("{:.2} to {:.2}", ratio.min, ratio.max)),
+                ]);
             }
-            let ratio = samples.ratio(figure, *nodes);
-            rows.push([
-                figure.title().to_owned(),
-                ours.map_or_else(String::new, number),
-                theirs.map_or_else(String::new, number),
-                ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)),
-                ratio.map_or_else(String::new, |ratio| format!("{:.2} to {:.2}", ratio.min, ratio.max)),
-            ]);
+            if row.iter().skip(1).any(|cell| !cell.is_empty()) {
+                rows.push(row);
+            }
         }
         let _ = write!(text, "\n{nodes} nodes\n{}", aligned(&rows));
     }
-    let mut rows = vec![["goal", "at", "measured", ""].map(str::to_owned)];
-    for goal in GOALS {
+    let mut rows = vec![["goal", "at", "measured", ""].map(str::to_owned).to_vec()];
+    for goal in goals(options) {
         let bound = match goal.bound {
             Bound::AtMost(bound) => format!("<= {bound}"),
             Bound::AtLeast(bound) => format!(">= {bound}"),
         };
         let Some(measured) = goal.measured(samples) else { continue };
         let verdict = if goal.is_met(measured) { "met" } else { "MISSED" };
-        rows.push([goal.what.to_owned(), bound, format!("{measured:.2}"), verdict.to_owned()]);
+        rows.push(vec![goal.what.to_owned(), bound, format!("{measured:.2}"), verdict.to_owned()]);
     }
     let _ = write!(text, "\n{}", aligned(&rows));
     text
 }
 
+/// The goals for the number of threads that the servers had.
+fn goals(options: &Options) -> impl Iterator<Item = &'static Goal> {
+    let threads = options.threads;
+    GOALS.iter().filter(move |goal| goal.threads.is_none() || goal.threads == threads)
+}
+
+/// With what pushmesh is compared.
+const OTHERS: [(System, &str); 2] = [(System::Redis, "redis fan-out"), (System::Nats, "NATS")];
+
 /// Every value of every round.
-pub(crate) fn json(machine: &Machine, samples: &Samples) -> Value {
+pub(crate) fn json(options: &Options, machine: &Machine, samples: &Samples) -> Value {
     let figures = samples.iter().map(|(figure, nodes, system, values)| {
         let median = Spread::of(values).map(|spread| spread.median);
         let title = figure.title();
         json!({ "figure": figure, "title": title, "nodes": nodes, "system": system, "median": median, "rounds": values })
     });
-    let goals = GOALS.iter().filter_map(|goal| {
+    let goals = goals(options).filter_map(|goal| {
         let measured = goal.measured(samples)?;
         Some(json!({ "goal": goal.what, "measured": measured, "met": goal.is_met(measured) }))
     });
@@ -71,14 +84,15 @@ fn number(value: f64) -> String {
 }
 
 /// Columns of equal width; the first is text, the others are numbers.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; N] = std::array::from_fn(width);
+    let widths: Vec<_> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
         let mut line = format!("  {:<1$}", row[0], widths[0]);
-        for column in 1..N {
-            let _ = write!(line, "  {:>1$}", row[column], widths[column]);
+        for (cell, width) in row.iter().zip(&widths).skip(1) {
+            let _ = write!(line, "  {cell:>width$}");
         }
         text += line.trim_end();
         text.push('\n');

@@ -22,7 +22,7 @@ pub(crate) async fn run(
     samples: &mut Samples,
 ) -> Result<(), Failure> {
     let mut add = |figure, value| samples.add(figure, nodes, system, value);
-    let cluster = Cluster::start(system, nodes, &[])?;
+    let cluster = Cluster::start(system, options.setup(nodes)).await?;
     let empty = cluster.resident_bytes()?;
     let mut load = Load::connect(&cluster, options.clients, options.workers).await?;
     let full = cluster.resident_bytes()?;
@@ -48,13 +48,19 @@ pub(crate) async fn run(
     }
     load.check()?;
     drop((load, cluster));
-    if nodes == options.nodes[0] && options.has(Part::Storm) {
+    if options.has(Part::Many) {
+        let used = many(options, system, nodes).await?;
+        add(Figure::ManyRate, used.messages() / used.seconds);
+        add(Figure::ManyCpu, used.cpu_us / used.messages());
+    }
+    // The users of a NATS cluster subscribe to one subject each, and do not come back by themselves.
+    if nodes == options.nodes[0] && options.has(Part::Storm) && system != System::Nats {
         let storm = storm::run(options, system, nodes).await?;
         add(Figure::StormReached, storm.reached.as_secs_f64() * 1_000.0);
         add(Figure::StormLost, storm.lost as f64);
     }
     if nodes == options.nodes[0] && options.has(Part::Tls) && system == System::Pushmesh {
-        add(Figure::IdleTlsBytes, tls::idle_bytes(options.clients, nodes).await?);
+        add(Figure::IdleTlsBytes, tls::idle_bytes(options.clients, nodes, options.threads).await?);
     }
     Ok(())
 }
@@ -71,19 +77,29 @@ async fn once(
             add(figure, used.cpu_us / used.messages());
         }
     }
-    // The fan-out has no such call.
+    // The others have no such call.
     if options.has(Part::Batch) && cluster.system == System::Pushmesh {
         let used = used(cluster, load.batches(options.seconds, options.lines, options.bytes)).await?;
         add(Figure::BatchCpu, used.cpu_us / used.messages());
         add(Figure::BatchRate, used.messages() / used.seconds);
     }
-    if options.has(Part::Broadcast) {
+    if options.has(Part::Broadcast) && cluster.system != System::Nats {
         load.join(cluster, options.listeners).await?;
         let used = used(cluster, load.broadcasts(BROADCASTS, options.bytes)).await?;
         add(Figure::BroadcastCpu, used.cpu_us / used.messages());
         add(Figure::BroadcastP99, latency(&used, 0.99));
     }
     Ok(())
+}
+
+/// The closed loop with more pushes in progress, on a cluster of its own.
+async fn many(options: &Options, system: System, nodes: usize) -> Result<Used, Failure> {
+    let cluster = Cluster::start(system, options.setup(nodes)).await?;
+    let mut load = Load::connect(&cluster, options.clients, options.many).await?;
+    load.closed(WARM_UP, options.bytes).await?;
+    let used = used(&cluster, load.closed(options.seconds, options.bytes)).await?;
+    load.check()?;
+    Ok(used)
 }
 
 fn latency(used: &Used, share: f64) -> f64 {

@@ -39,7 +39,7 @@ pub(crate) struct Storm {
 /// # Errors
 /// Somebody is not let in, or is never reached.
 pub(crate) async fn run(options: &Options, system: System, nodes: usize) -> Result<Storm, Failure> {
-    let mut cluster = Cluster::start(system, nodes, &[])?;
+    let mut cluster = Cluster::start(system, options.setup(nodes)).await?;
     let addrs: Vec<_> = cluster.nodes.iter().map(|node| node.http).collect();
     let victim = nodes - 1;
     let backend = Arc::new(Backend::new(&addrs[..victim]));

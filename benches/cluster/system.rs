@@ -7,9 +7,11 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
+use crate::api::Api;
+use crate::nats::Nats;
 use crate::process::{Process, cpu_us};
 use crate::redis::Redis;
-use crate::server::{Failure, Server};
+use crate::server::{Failure, Server, TOKIO_THREADS};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -19,18 +21,34 @@ pub(crate) enum System {
     Pushmesh,
     /// Servers that publish every message to Redis; see [`fanout`](crate::fanout).
     Redis,
+    /// A cluster of `nats-server`; see [`Nats`].
+    Nats,
+}
+
+/// How the servers of a system are started.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Setup<'a> {
+    /// How many.
+    pub(crate) nodes: usize,
+    /// How many threads each has; as many as it takes by itself without. Redis has one.
+    pub(crate) threads: Option<usize>,
+    /// More flags for nodes of pushmesh.
+    pub(crate) flags: &'a [String],
 }
 
 /// A server of a cluster.
 pub(crate) struct Node {
     process: Running,
-    /// Where clients and backends connect.
+    /// Where clients connect.
     pub(crate) http: SocketAddr,
+    /// Where backends connect.
+    pub(crate) backends: SocketAddr,
 }
 
 enum Running {
     Pushmesh(Server),
     Fanout(Process),
+    Nats(Nats),
 }
 
 /// The processes of one system. Dropping it kills them.
@@ -43,45 +61,68 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts so many servers and blocks until they are ready. `flags` are for nodes of pushmesh.
+    /// Starts the servers and waits until they are ready.
     ///
     /// # Errors
     /// A program is not there, or does not start.
-    pub(crate) fn start(system: System, nodes: usize, flags: &[String]) -> Result<Self, Failure> {
+    pub(crate) async fn start(system: System, setup: Setup<'_>) -> Result<Self, Failure> {
         let mut cluster = Self { system, nodes: Vec::new(), redis: None };
         match system {
-            System::Pushmesh => cluster.start_pushmesh(nodes, flags)?,
-            System::Redis => cluster.start_fanout(nodes)?,
+            System::Pushmesh => cluster.start_pushmesh(setup)?,
+            System::Redis => cluster.start_fanout(setup)?,
+            System::Nats => cluster.start_nats(setup).await?,
         }
         Ok(cluster)
     }
 
-    fn start_pushmesh(&mut self, nodes: usize, flags: &[String]) -> Result<(), Failure> {
+    fn start_pushmesh(&mut self, setup: Setup<'_>) -> Result<(), Failure> {
+        let Setup { nodes, threads, flags } = setup;
         let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster");
         fs::create_dir_all(&logs)?;
         let mut peers = Vec::new();
         for number in 0..nodes {
             let name = format!("n{number}");
             let log = Stdio::from(File::create(logs.join(format!("{name}.log")))?);
-            let mut server = Server::start(&name, &peers, flags, log)?;
+            let mut server = Server::start(&name, &peers, flags, threads, log)?;
             server.ready()?;
             peers.push(server.mesh);
-            self.nodes.push(Node { http: server.http, process: Running::Pushmesh(server) });
+            let http = server.http;
+            self.nodes.push(Node { http, backends: http, process: Running::Pushmesh(server) });
         }
         Ok(())
     }
 
-    fn start_fanout(&mut self, nodes: usize) -> Result<(), Failure> {
+    fn start_fanout(&mut self, setup: Setup<'_>) -> Result<(), Failure> {
         let redis = Redis::start()?;
-        for _ in 0..nodes {
+        for _ in 0..setup.nodes {
             let mut command = Command::new(std::env::current_exe()?);
+            if let Some(threads) = setup.threads {
+                command.env(TOKIO_THREADS, threads.to_string());
+            }
             let mut process = Process::start(command.args(["--fanout", &redis.addr.to_string()]))?;
             let line = process.line()?;
-            let http =
-                line.strip_prefix("listening http=").ok_or("the server did not say where it listens")?;
-            self.nodes.push(Node { http: http.parse()?, process: Running::Fanout(process) });
+            let http = line
+                .strip_prefix("listening http=")
+                .ok_or("the server did not say where it listens")?
+                .parse()?;
+            self.nodes.push(Node { http, backends: http, process: Running::Fanout(process) });
         }
         self.redis = Some(redis);
+        Ok(())
+    }
+
+    async fn start_nats(&mut self, setup: Setup<'_>) -> Result<(), Failure> {
+        for number in 0..setup.nodes {
+            let others: Vec<_> = self.nodes.iter().filter_map(|node| node.nats()).collect();
+            let server = Nats::start(number, &others, setup.threads)?;
+            let (http, backends) = (server.ws, server.tcp);
+            self.nodes.push(Node { http, backends, process: Running::Nats(server) });
+        }
+        for node in &mut self.nodes {
+            if let Running::Nats(server) = &mut node.process {
+                server.joined(setup.nodes - 1).await?;
+            }
+        }
         Ok(())
     }
 
@@ -105,7 +146,7 @@ impl Cluster {
     /// How many sessions its servers have to tell, all together, when `sessions` are connected.
     pub(crate) fn told(&self, sessions: usize) -> usize {
         match self.system {
-            System::Pushmesh => sessions * self.nodes.len(), // Each knows all.
+            System::Pushmesh | System::Nats => sessions * self.nodes.len(), // Each knows all.
             System::Redis => sessions,
         }
     }
@@ -117,6 +158,27 @@ impl Node {
         match &mut self.process {
             Running::Pushmesh(server) => server.kill(),
             Running::Fanout(process) => process.kill(),
+            Running::Nats(server) => server.kill(),
+        }
+    }
+
+    /// How many sessions it tells.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(crate) async fn told(&self) -> Result<usize, Failure> {
+        if let Some(server) = self.nats() {
+            return server.users().await;
+        }
+        let mut api = Api::connect(self.http).await?;
+        let stats: serde_json::Value = serde_json::from_slice(api.call("GET", "/v1/stats", b"").await?.body)?;
+        Ok(stats["sessions"].as_u64().ok_or("the statistics have no sessions")? as usize)
+    }
+
+    fn nats(&self) -> Option<&Nats> {
+        match &self.process {
+            Running::Nats(server) => Some(server),
+            Running::Pushmesh(_) | Running::Fanout(_) => None,
         }
     }
 
@@ -124,6 +186,7 @@ impl Node {
         match &self.process {
             Running::Pushmesh(server) => server.pid(),
             Running::Fanout(process) => process.pid(),
+            Running::Nats(server) => server.pid(),
         }
     }
 }

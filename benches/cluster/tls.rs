@@ -11,14 +11,14 @@ use tokio_rustls::TlsConnector;
 
 use crate::dial::dial;
 use crate::server::Failure;
-use crate::system::{Cluster, System};
+use crate::system::{Cluster, Setup, System};
 use crate::upgrade::upgrade;
 
 /// Resident bytes of all nodes of pushmesh for each of so many clients.
 ///
 /// # Errors
 /// A client is not let in.
-pub(crate) async fn idle_bytes(clients: usize, nodes: usize) -> Result<f64, Failure> {
+pub(crate) async fn idle_bytes(clients: usize, nodes: usize, threads: Option<usize>) -> Result<f64, Failure> {
     let directory = tempfile::tempdir()?;
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
     let file = |name: &str, pem: String| -> Result<String, Failure> {
@@ -29,7 +29,7 @@ pub(crate) async fn idle_bytes(clients: usize, nodes: usize) -> Result<f64, Fail
     let cert = file("cert.pem", certified.cert.pem())?;
     let key = file("key.pem", certified.signing_key.serialize_pem())?;
     let flags = ["--tls-cert".to_owned(), cert, "--tls-key".to_owned(), key];
-    let cluster = Cluster::start(System::Pushmesh, nodes, &flags)?;
+    let cluster = Cluster::start(System::Pushmesh, Setup { nodes, threads, flags: &flags }).await?;
     let empty = cluster.resident_bytes()?;
 
     let mut roots = RootCertStore::empty();

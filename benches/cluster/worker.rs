@@ -6,10 +6,11 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::api::Api;
+use crate::backend::{Backend, is_delivered};
 use crate::client::Arrival;
 use crate::message::{Stamp, Way, now_us};
 use crate::server::Failure;
-use crate::system::{Cluster, System};
+use crate::system::Cluster;
 
 /// One of the users of a worker.
 #[derive(Debug)]
@@ -20,9 +21,8 @@ struct Target {
 
 /// The backend: it has one push or one request of many in progress.
 pub(crate) struct Worker {
-    system: System,
     /// A connection to each server.
-    apis: Vec<Api>,
+    backends: Vec<Backend>,
     targets: Vec<Target>,
     turn: usize,
     arrivals: Receiver<Arrival>,
@@ -50,12 +50,12 @@ impl Worker {
         users: impl Iterator<Item = usize>,
         arrivals: Receiver<Arrival>,
     ) -> Result<Self, Failure> {
-        let mut apis = Vec::new();
+        let mut backends = Vec::new();
         for node in &cluster.nodes {
-            apis.push(Api::connect(node.http).await?);
+            backends.push(Backend::connect(cluster.system, node).await?);
         }
         let targets = users.map(|user| Target { user, next: 0 }).collect();
-        Ok(Self { system: cluster.system, apis, targets, turn: 0, arrivals })
+        Ok(Self { backends, targets, turn: 0, arrivals })
     }
 
     /// Pushes one after the other until then: the next one when the former one was answered and has
@@ -100,7 +100,7 @@ impl Worker {
         lines: usize,
         bytes: usize,
     ) -> Result<Vec<u32>, Failure> {
-        let (nodes, mut latencies) = (self.apis.len(), Vec::new());
+        let (nodes, mut latencies) = (self.backends.len(), Vec::new());
         while Instant::now() < until {
             // Users of all servers, through each server in turn.
             let via = self.turn / lines % nodes;
@@ -114,8 +114,9 @@ impl Worker {
                 let (user, payload) = (target.user, stamp.payload(bytes));
                 body += &format!("{{\"to\":{{\"user\":\"u{user}\"}},\"data\":\"{payload}\"}}\n");
             }
-            let answer = self.apis[via].call("POST", "/v1/push", body.as_bytes()).await?;
-            let delivered = answer.body.split(|byte| *byte == b'\n').filter(|line| delivered(line)).count();
+            let answer = self.backends[via].http()?.call("POST", "/v1/push", body.as_bytes()).await?;
+            let delivered =
+                answer.body.split(|byte| *byte == b'\n').filter(|line| is_delivered(line)).count();
             if delivered != lines {
                 let body = String::from_utf8_lossy(answer.body);
                 return Err(format!("{delivered} of {lines} lines were delivered: {body}").into());
@@ -141,16 +142,19 @@ impl Worker {
 
     /// How many servers there are.
     pub(crate) fn nodes(&self) -> usize {
-        self.apis.len()
+        self.backends.len()
     }
 
-    /// A connection to one of the servers.
-    pub(crate) fn api(&mut self, node: usize) -> &mut Api {
-        &mut self.apis[node]
+    /// The HTTP connection to one of the servers.
+    ///
+    /// # Errors
+    /// They have no HTTP API.
+    pub(crate) fn api(&mut self, node: usize) -> Result<&mut Api, Failure> {
+        self.backends[node].http()
     }
 
     async fn push(&mut self, bytes: usize, sent_us: u64) -> Result<u32, Failure> {
-        let (turn, nodes, users) = (self.turn, self.apis.len(), self.targets.len());
+        let (turn, nodes, users) = (self.turn, self.backends.len(), self.targets.len());
         self.turn += 1;
         let target = &mut self.targets[turn % users];
         let (user, number) = (target.user, target.next);
@@ -158,16 +162,7 @@ impl Worker {
         // Through each of the servers in turn that do not have the user's session.
         let via = (user + 1 + turn % (nodes.max(2) - 1)) % nodes;
         let payload = Stamp { way: Way::Push, number, sent_us }.payload(bytes);
-        let api = &mut self.apis[via];
-        let answer = api.call("POST", &format!("/v1/users/u{user}/push"), payload.as_bytes()).await?;
-        let taken = match self.system {
-            System::Pushmesh => answer.status == 200 && delivered(answer.body),
-            System::Redis => answer.status == 202,
-        };
-        if !taken {
-            let body = String::from_utf8_lossy(answer.body);
-            return Err(format!("a push was answered with {}: {body}", answer.status).into());
-        }
+        self.backends[via].push(user, &payload).await?;
         let arrival = self.arrival().await?;
         if arrival.user != user || arrival.stamp.number != number {
             return Err(format!("instead of push {number} to user {user} came {arrival:?}").into());
@@ -181,11 +176,5 @@ impl Worker {
     }
 }
 
-/// Whether an answer of pushmesh says that a push was delivered.
-fn delivered(answer: &[u8]) -> bool {
-    answer.windows(DELIVERED.len()).any(|window| window == DELIVERED)
-}
-
-const DELIVERED: &[u8] = b"\"delivered\":1";
 /// A message that takes longer is lost. Guess: far above any latency of a system that works.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(10);

@@ -40,7 +40,7 @@ impl Node {
     ) -> Result<Self, Failure> {
         let (log, sink) = Log::create(log)?;
         let flags = [&LOG_FLAGS.map(str::to_owned), flags].concat();
-        let server = block_in_place(|| Server::start(name, peers, &flags, sink))?;
+        let server = block_in_place(|| Server::start(name, peers, &flags, None, sink))?;
         Ok(Self { name: name.to_owned(), server, log })
     }
 

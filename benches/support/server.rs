@@ -22,7 +22,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a node and blocks until it listens. `flags` are added to those that every bench needs,
-    /// and `log` takes its log.
+    /// and `log` takes its log. Without `threads` it has as many as it takes by itself.
     ///
     /// # Errors
     /// The binary does not start, or ends before it listens.
@@ -30,6 +30,7 @@ impl Server {
         name: &str,
         peers: &[SocketAddr],
         flags: &[String],
+        threads: Option<usize>,
         log: Stdio,
     ) -> Result<Self, Failure> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pushmesh"));
@@ -37,6 +38,9 @@ impl Server {
         command.args(["--listen", "127.0.0.1:0", "--mesh-listen", "127.0.0.1:0"]);
         for peer in peers {
             command.args(["--peer", &peer.to_string()]);
+        }
+        if let Some(threads) = threads {
+            command.env(TOKIO_THREADS, threads.to_string());
         }
         let mut process = Process::start(command.args(flags).stderr(log))?;
         let listening = process.line()?;
@@ -67,3 +71,6 @@ impl Server {
         self.process.kill();
     }
 }
+
+/// What says how many worker threads a runtime of tokio has.
+pub(crate) const TOKIO_THREADS: &str = "TOKIO_WORKER_THREADS";
