@@ -6,13 +6,12 @@ use crate::server::Failure;
 use crate::system::{Node, System};
 
 /// The connection.
-pub(crate) struct Backend {
-    system: System,
-    line: Line,
-}
-
-enum Line {
-    Http(Api),
+pub(crate) enum Backend {
+    /// To a node of pushmesh.
+    Pushmesh(Api),
+    /// To a server of the fan-out.
+    Fanout(Api),
+    /// To a server of NATS.
     Nats(Publisher),
 }
 
@@ -22,11 +21,12 @@ impl Backend {
     /// # Errors
     /// The server does not listen, or refuses.
     pub(crate) async fn connect(system: System, node: &Node) -> Result<Self, Failure> {
-        let line = match system {
-            System::Pushmesh | System::Redis => Line::Http(Api::connect(node.backends).await?),
-            System::Nats => Line::Nats(Publisher::connect(node.backends).await?),
-        };
-        Ok(Self { system, line })
+        let addr = node.backends;
+        Ok(match system {
+            System::Pushmesh => Self::Pushmesh(Api::connect(addr).await?),
+            System::Redis => Self::Fanout(Api::connect(addr).await?),
+            System::Nats => Self::Nats(Publisher::connect(addr).await?),
+        })
     }
 
     /// Pushes to a user. Where there are receipts it is delivered then.
@@ -34,14 +34,16 @@ impl Backend {
     /// # Errors
     /// It is refused.
     pub(crate) async fn push(&mut self, user: usize, payload: &str) -> Result<(), Failure> {
-        let api = match &mut self.line {
-            Line::Http(api) => api,
-            Line::Nats(publisher) => return publisher.publish(user, payload).await,
+        let has_receipts = matches!(self, Self::Pushmesh(_));
+        let api = match self {
+            Self::Pushmesh(api) | Self::Fanout(api) => api,
+            Self::Nats(publisher) => return publisher.publish(user, payload).await,
         };
         let answer = api.call("POST", &format!("/v1/users/u{user}/push"), payload.as_bytes()).await?;
-        let taken = match self.system {
-            System::Pushmesh => answer.status == 200 && is_delivered(answer.body),
-            System::Redis | System::Nats => answer.status == 202,
+        let taken = if has_receipts {
+            answer.status == 200 && is_delivered(answer.body)
+        } else {
+            answer.status == 202
         };
         if !taken {
             let body = String::from_utf8_lossy(answer.body);
@@ -55,9 +57,9 @@ impl Backend {
     /// # Errors
     /// This one has none.
     pub(crate) fn http(&mut self) -> Result<&mut Api, Failure> {
-        match &mut self.line {
-            Line::Http(api) => Ok(api),
-            Line::Nats(_) => Err("NATS has no such call".into()),
+        match self {
+            Self::Pushmesh(api) | Self::Fanout(api) => Ok(api),
+            Self::Nats(_) => Err("NATS has no such call".into()),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) enum System {
 }
 
 /// How the servers of a system are started.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Setup<'a> {
     /// How many.
     pub(crate) nodes: usize,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use pushmesh::Outcome;
-use pushmesh::internals::{Answer as Verdict, Question};
 
 use crate::aim::Aim;
 use crate::answer::Answer;
@@ -139,16 +138,7 @@ impl Coverage {
             ),
             Event::Decided { decision: Decision::Heard { asked, answer }, .. } => {
                 let when = if asked.stamp.is_some() { "of a session" } else { "at the door" };
-                let question = match asked.question {
-                    Question::Yield { .. } => "let go",
-                    Question::Confirm { .. } => "is it there",
-                };
-                let answer = match answer {
-                    Verdict::Yes => "yes",
-                    Verdict::No => "no",
-                    Verdict::Moved { .. } => "moved",
-                    Verdict::Silent => "silent",
-                };
+                let (question, answer) = (asked.question.as_str(), answer.as_str());
                 self.count(format!("session: question {when}: {question}: {answer}"), 1);
             }
             Event::Lost { .. } => self.count("call: no answer", 1),

@@ -57,11 +57,33 @@ pub enum Answer {
 }
 
 impl Question {
+    /// The word for it in logs.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Question::Yield { .. } => "yield",
+            Question::Confirm { .. } => "confirm",
+        }
+    }
+
     /// The device whose session it is about.
     #[must_use]
     pub fn device(&self) -> DeviceHash {
         match self {
             Question::Yield { device, .. } | Question::Confirm { device, .. } => *device,
+        }
+    }
+}
+
+impl Answer {
+    /// The word for it in logs.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Answer::Yes => "yes",
+            Answer::No => "no",
+            Answer::Moved { .. } => "moved",
+            Answer::Silent => "silent",
         }
     }
 }

@@ -105,10 +105,11 @@ pub(super) fn ended(me: &NodeName, session: &Session, why: Why, rival: Rival, wi
 
 /// What is asked, about which device, with which stamp, and for which session.
 fn parts(question: &Question) -> (&'static str, DeviceHash, u64, Option<&'static str>) {
-    match question {
-        Question::Yield { device, below, rival } => ("yield", *device, below.raw(), Some(rival_word(*rival))),
-        Question::Confirm { device, stamp } => ("confirm", *device, stamp.raw(), None),
-    }
+    let (stamp, rival) = match question {
+        Question::Yield { below, rival, .. } => (below, Some(rival_word(*rival))),
+        Question::Confirm { stamp, .. } => (stamp, None),
+    };
+    (question.as_str(), question.device(), stamp.raw(), rival)
 }
 
 fn rival_word(rival: Rival) -> &'static str {
@@ -120,12 +121,11 @@ fn rival_word(rival: Rival) -> &'static str {
 
 /// An answer, and where the session is.
 fn said(answer: &Answer) -> (&'static str, Option<&str>, Option<u64>) {
-    match answer {
-        Answer::Yes => ("yes", None, None),
-        Answer::No => ("no", None, None),
-        Answer::Moved { owner, stamp } => ("moved", Some(owner.as_str()), Some(stamp.raw())),
-        Answer::Silent => ("silent", None, None),
-    }
+    let next = match answer {
+        Answer::Moved { owner, stamp } => Some((owner.as_str(), stamp.raw())),
+        Answer::Yes | Answer::No | Answer::Silent => None,
+    };
+    (answer.as_str(), next.map(|(owner, _)| owner), next.map(|(_, stamp)| stamp))
 }
 
 /// What `RUST_LOG` calls these lines.

@@ -35,8 +35,7 @@ async fn a_push_at_any_node_reaches_a_client_on_any_node() {
 async fn whoever_is_told_to_be_connected_is_pushed_to_at_once() {
     let cluster = Cluster::start(2).await;
     for number in 0..20 {
-        let user = format!("u{number}");
-        let mut former = None;
+        let (user, mut clients) = (format!("u{number}"), Vec::new());
         // The second time it takes the place of the connection to the other node.
         for node in cluster.nodes() {
             let mut client = node.connect(&user, Some("phone")).await;
@@ -44,9 +43,8 @@ async fn whoever_is_told_to_be_connected_is_pushed_to_at_once() {
             let expected = json!([{ "device": "phone", "node": node.name, "outcome": "delivered" }]);
             assert_eq!(answer.json["sessions"], expected, "{user}");
             assert_eq!(client.next_text().await, node.name);
-            former = Some(client);
+            clients.push(client);
         }
-        drop(former);
     }
 }
 

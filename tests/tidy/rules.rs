@@ -94,8 +94,8 @@ pub(crate) fn strays(source: &Source) -> Vec<String> {
     strays
 }
 
-/// Methods that only some files call: what the death and the return of a member mean for its claims is decided once, and
-/// each of these has one place from which it is done.
+/// Methods that only these files call: what the death and the return of a member mean for its claims is decided once, and
+/// is done from nowhere else.
 pub(crate) const CALLED_BY: &[(&str, &[&str])] = &[
     ("set_hidden", &["src/replica.rs", "src/node/returned.rs"]),
     ("discard", &["src/replica.rs", "src/node/returned.rs"]),

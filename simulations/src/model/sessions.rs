@@ -9,8 +9,8 @@ use pushmesh::config::Takeover;
 use pushmesh::id::Stamp;
 use pushmesh::internals::policy::{self, Fate};
 use pushmesh::internals::{
-    Answer, Ask, Claimed, DeviceHash, Dispute, DisputeEffect, Ending, Key, Lost, Opening, OpeningEffect,
-    Owned, Question, Rival, Timer, confirms, elsewhere, is_asked, yields,
+    Answer, Ask, Claimed, Dispute, DisputeEffect, Ending, Key, Lost, Opening, OpeningEffect, Question, Rival,
+    Timer, confirms, elsewhere, is_asked, yields,
 };
 use pushmesh::{NodeName, limits};
 
@@ -55,7 +55,6 @@ impl Cluster {
     /// Does what is to be done next for a client that wants to connect. `begins`: it follows no answer.
     pub(super) fn go_on(&mut self, boot: &mut Boot, number: u64, effects: Vec<OpeningEffect>, begins: bool) {
         let (mut effects, mut at_once) = (VecDeque::from(effects), Vec::new());
-        let (takeover, me) = (self.plan.takeover, boot.name.clone());
         while let Some(effect) = effects.pop_front() {
             let Some(waiting) = boot.waiting.get(&number) else { return };
             let &Waiting { user, device, token, claimed, .. } = waiting;
@@ -89,9 +88,15 @@ impl Cluster {
                 OpeningEffect::Claim { below } => match self.claim(boot, user, device, token, below) {
                     Some((Claimed { stamp, displaced, lost, .. }, yielded)) => {
                         self.supersede(boot, lost);
+                        let excludes = self.excluded_elsewhere(
+                            boot,
+                            &boot.waiting[&number],
+                            &displaced,
+                            yielded.as_ref(),
+                        );
                         let waiting = boot.waiting.get_mut(&number).expect("it was found a moment ago");
                         waiting.claimed = Some(stamp);
-                        waiting.excludes = excludes(takeover, waiting, &me, &displaced, yielded.as_ref());
+                        waiting.excludes = excludes;
                         let effects = waiting.opening.claimed(stamp, displaced, yielded.as_ref());
                         return self.go_on(boot, number, effects, true);
                     }
@@ -202,9 +207,8 @@ impl Cluster {
                 let first = waiting.waits.asked.remove(&number);
                 let stays = waiting.doubts == Some(number) && *answer == Answer::Yes;
                 let effects = waiting.opening.answered(number, answer);
-                if stays && effects.iter().any(|effect| matches!(effect, OpeningEffect::Claim { .. })) {
-                    let what = format!("{} lets in whom the older session keeps out: {effects:?}", boot.name);
-                    self.fail("a client is refused where the owner of the older session has it", what);
+                if stays {
+                    self.check_refused(boot, &effects);
                 }
                 let asks = effects.iter().find_map(|effect| match effect {
                     OpeningEffect::Ask(ask) => Some(&ask.owner),
@@ -356,24 +360,6 @@ impl Cluster {
             }
         }
     }
-}
-
-/// Whom a claim made now has to ask: the owners of what it excludes at other nodes. Where older claims win it excludes only
-/// the client's own earlier session; and of the same device the one is asked for whom the last session had to yield.
-fn excludes(
-    takeover: Takeover,
-    waiting: &Waiting,
-    me: &NodeName,
-    displaced: &[(DeviceHash, Owned)],
-    yielded: Option<&(NodeName, Stamp)>,
-) -> Vec<(DeviceHash, Owned)> {
-    if takeover == Takeover::RejectNewer && waiting.token.is_none() {
-        return Vec::new();
-    }
-    let own = key_of(waiting.user, waiting.device).device;
-    let asked =
-        |(device, owned): &&(DeviceHash, Owned)| owned.owner != *me && (*device != own || yielded.is_none());
-    displaced.iter().filter(asked).cloned().collect()
 }
 
 /// What a client waits for that is about to be a session.

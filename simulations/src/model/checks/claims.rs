@@ -5,10 +5,11 @@ use std::time::Duration;
 use pushmesh::NodeName;
 use pushmesh::config::Takeover;
 use pushmesh::id::Stamp;
-use pushmesh::internals::{ClaimState, Ending, Key};
+use pushmesh::internals::{ClaimState, DeviceHash, Ending, Key, OpeningEffect, Owned};
 use pushmesh::limits;
 
 use crate::model::boot::{Boot, Waiting};
+use crate::model::client::key_of;
 use crate::model::cluster::{Cluster, index_of};
 
 impl Cluster {
@@ -48,6 +49,33 @@ impl Cluster {
                 self.fail("a session ends only for a later claim", what);
             }
             _ => {}
+        }
+    }
+
+    /// The sessions of other nodes that a claim excludes, and whose owners it has to ask. Where older claims win these are only
+    /// the client's own earlier one. Of the same device the node is asked to which the last session here had to yield, if it had to.
+    pub(in crate::model) fn excluded_elsewhere(
+        &self,
+        boot: &Boot,
+        waiting: &Waiting,
+        displaced: &[(DeviceHash, Owned)],
+        yielded: Option<&(NodeName, Stamp)>,
+    ) -> Vec<(DeviceHash, Owned)> {
+        if self.plan.takeover == Takeover::RejectNewer && waiting.token.is_none() {
+            return Vec::new();
+        }
+        let own = key_of(waiting.user, waiting.device).device;
+        let asked = |(device, owned): &&(DeviceHash, Owned)| {
+            owned.owner != boot.name && (*device != own || yielded.is_none())
+        };
+        displaced.iter().filter(asked).cloned().collect()
+    }
+
+    /// The owner of the older session has said to a client that waits at the door that it has it.
+    pub(in crate::model) fn check_refused(&mut self, boot: &Boot, effects: &[OpeningEffect]) {
+        if effects.iter().any(|effect| matches!(effect, OpeningEffect::Claim { .. })) {
+            let what = format!("{} lets in whom the older session keeps out: {effects:?}", boot.name);
+            self.fail("a client is refused where the owner of the older session has it", what);
         }
     }
 
