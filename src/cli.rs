@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::builder::{OsStr, Resettable};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use crate::config::{ConfigError, environment};
 
@@ -74,6 +75,16 @@ impl Cli {
     pub fn read() -> Self {
         let matches = without_empty_variables(Self::command()).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The runtime for its command.
+    #[must_use]
+    pub fn runtime(&self) -> Builder {
+        match self.command {
+            // It makes threads for connections and pushes by itself, and this one does all else.
+            Command::Node(_) => Builder::new_current_thread(),
+            _ => Builder::new_multi_thread(),
+        }
     }
 }
 

@@ -8,7 +8,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use crate::id::{ClusterName, NodeName};
@@ -48,6 +50,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The one UDP address of the mesh. Default `127.0.0.1:7400`.
     pub mesh_listen: SocketAddr,
+    /// How many threads carry connections and pushes, for a program that makes them with
+    /// [`Threads::start`](crate::wire::Threads::start). Default: as many as the cores that the process may use.
+    pub threads: usize,
     /// The mesh address that peers are told, where it differs (NAT, containers).
     pub mesh_advertise: Option<SocketAddr>,
     /// The newest version of the mesh protocol that this node speaks. Default: the newest that it knows.
@@ -239,6 +244,7 @@ impl Config {
             cluster: ClusterName::new(CLUSTER).expect("a literal that is valid"),
             name,
             listen: LISTEN.into(),
+            threads: cores(),
             mesh_listen: MESH_LISTEN.into(),
             mesh_advertise: None,
             mesh_version: MeshVersion::default(),
@@ -289,6 +295,11 @@ impl Config {
         };
         config
     }
+}
+
+/// Default of `--threads`: the cores that the process may use.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(limits::THREADS_MAX)
 }
 
 /// Default of `--cluster`.

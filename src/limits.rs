@@ -22,6 +22,9 @@ pub const MESSAGE_ID_BYTES_MAX: usize = 64;
 /// Bytes of a file with a key, certificates or settings. Guess: many times the certificates of all public authorities.
 pub const TEXT_FILE_BYTES_MAX: usize = 4 << 20;
 
+/// Threads that carry connections and pushes, the largest value of `--threads`. Guess: more than any machine has cores for.
+pub const THREADS_MAX: usize = 1_024;
+
 // What a caller or a client may send.
 
 /// Bytes of one pushed payload, default of `--max-payload-bytes`.

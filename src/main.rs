@@ -4,15 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use pushmesh::cli::{self, Cli};
-use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     let cli = Cli::read();
-    let mut runtime = Builder::new_multi_thread();
-    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() < WORKERS_MIN) {
-        runtime.worker_threads(WORKERS_MIN);
-    }
-    let runtime = match runtime.enable_all().build() {
+    let runtime = match cli.runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             // Should nobody read it, the exit code says it.
@@ -25,6 +20,3 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     code
 }
-
-/// One that hangs must not keep the others from answering, also on a machine with one core.
-const WORKERS_MIN: usize = 2;

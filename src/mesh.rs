@@ -50,7 +50,7 @@ pub(crate) mod version;
 pub(crate) use frame::KnownMember;
 pub use identity::{ClusterKey, ClusterKeyError, HashKey, HashKeyError};
 pub(crate) use link::{Link, Peer};
-pub(crate) use links::{GossipOut, Links};
+pub(crate) use links::{GossipOut, Links, LinksParts};
 pub(crate) use members::Members;
 pub(crate) use receipts::{AnswerKind, Expected, Refused};
 pub(crate) use requests::{LaneStreams, ReceiptStreams, RequestHandler};

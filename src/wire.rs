@@ -7,25 +7,25 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use axum::serve::Listener;
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::sync::watch;
-use tokio::time::sleep;
-use tracing::warn;
+use tokio::net::lookup_host;
 
 use crate::id::DeviceId;
 
 mod files;
+mod tcp;
+mod threads;
 
 pub use files::OpenFiles;
 pub(crate) use files::Seldom;
+pub use tcp::TcpFace;
+pub use threads::Threads;
 
 /// Everything through which a node touches the outside.
 pub struct Wire<L> {
@@ -33,8 +33,10 @@ pub struct Wire<L> {
     pub udp: Arc<dyn AsyncUdpSocket>,
     /// Timers and tasks for QUIC.
     pub runtime: Arc<dyn Runtime>,
-    /// Accepts the TCP connections of clients and backends.
-    pub tcp: L,
+    /// Where the node's tasks run.
+    pub threads: Threads,
+    /// Accepts the TCP connections of clients and backends: one for each thread for pushes, all at one address.
+    pub tcp: Vec<L>,
     /// How many of them the operating system allows.
     pub files: OpenFiles,
     /// Wall-clock time.
@@ -46,30 +48,40 @@ pub struct Wire<L> {
 }
 
 impl Wire<TcpFace> {
-    /// Real sockets on this machine; port 0 lets the kernel choose.
+    /// Real sockets on this machine, for a node on the runtime that calls; port 0 lets the kernel choose.
     ///
     /// # Errors
     /// [`BindError`] names the address that could not be bound.
     pub async fn bind(http: SocketAddr, mesh: SocketAddr) -> Result<Self, BindError> {
-        let tcp = TcpListener::bind(http).await.map_err(|source| BindError {
+        Self::bind_on(http, mesh, Threads::current()).await
+    }
+
+    /// The same, for a node on these threads.
+    ///
+    /// # Errors
+    /// [`BindError`] names the address that could not be bound.
+    pub async fn bind_on(http: SocketAddr, mesh: SocketAddr, threads: Threads) -> Result<Self, BindError> {
+        let accepts_failed = Arc::default();
+        let tcp = TcpFace::bind(http, &threads, &accepts_failed).map_err(|source| BindError {
             what: "--listen",
             addr: http,
             source,
         })?;
-        // What is accepted inherits it. A socket that refuses this is slower to find out who vanished.
-        let _ = SockRef::from(&tcp).set_tcp_keepalive(&keep_alive());
-        let tcp = TcpFace { listener: tcp, failed: watch::Sender::new(0), told: Seldom::default() };
-        let udp = std::net::UdpSocket::bind(mesh)
-            .and_then(|socket| TokioRuntime.wrap_udp_socket(socket))
-            .map_err(|source| BindError { what: "--mesh-listen", addr: mesh, source })?;
+        let udp = {
+            // A socket belongs to the thread that it is made on.
+            let _on = threads.links().enter();
+            std::net::UdpSocket::bind(mesh)
+                .and_then(|socket| TokioRuntime.wrap_udp_socket(socket))
+                .map_err(|source| BindError { what: "--mesh-listen", addr: mesh, source })?
+        };
         let mut seed = [0; 32];
         StdRng::from_os_rng().fill_bytes(&mut seed);
-        let files = OpenFiles::of_process(tcp.failed.subscribe());
         Ok(Self {
             udp,
             runtime: Arc::new(TokioRuntime),
+            threads,
             tcp,
-            files,
+            files: OpenFiles::of_process(accepts_failed),
             clock: Arc::new(SystemClock),
             resolver: Arc::new(SystemResolver),
             seed,
@@ -81,9 +93,9 @@ impl<L: Listener<Addr = SocketAddr>> Wire<L> {
     /// The address that HTTP and WebSocket clients reach.
     ///
     /// # Errors
-    /// Those of the listener.
+    /// Those of the listener; and there is none.
     pub fn http_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+        self.tcp.first().ok_or(io::ErrorKind::NotConnected)?.local_addr()
     }
 
     /// The address that peers reach.
@@ -93,65 +105,6 @@ impl<L: Listener<Addr = SocketAddr>> Wire<L> {
     pub fn mesh_addr(&self) -> io::Result<SocketAddr> {
         self.udp.local_addr()
     }
-}
-
-/// Accepts TCP connections and sends small frames at once.
-pub struct TcpFace {
-    listener: TcpListener,
-    /// Accepts that failed.
-    failed: watch::Sender<u64>,
-    told: Seldom,
-}
-
-impl Listener for TcpFace {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        let (stream, addr) = loop {
-            match self.listener.accept().await {
-                Ok(accepted) => break accepted,
-                Err(error) if is_of_one(&error) => {}
-                Err(error) => self.refused(&error).await,
-            }
-        };
-        // A socket that refuses this is slower, not broken.
-        let _ = stream.set_nodelay(true);
-        (stream, addr)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-impl TcpFace {
-    /// Nothing can be accepted now: mostly there is no file to be had. Says so, and waits for a moment.
-    async fn refused(&mut self, error: &io::Error) {
-        self.failed.send_modify(|failed| *failed += 1);
-        if self.told.due() {
-            let failed = *self.failed.borrow();
-            warn!(%error, failed, "no connection can be accepted: raise the limit of open files, or lower --max-connections");
-        }
-        sleep(ACCEPT_PAUSE).await;
-    }
-}
-
-/// Whether an accept failed because of that one caller.
-fn is_of_one(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-/// How long to wait before the next accept after one that failed. Guess: soon enough, and it costs nothing.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How the kernel finds out that the other end of a silent connection has vanished: within 45 s. Guess.
-fn keep_alive() -> TcpKeepalive {
-    TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(5))
-        .with_retries(3)
 }
 
 /// An address that could not be bound.

@@ -11,7 +11,7 @@ use crate::api::Api;
 use crate::nats::Nats;
 use crate::process::{Process, cpu_us};
 use crate::redis::Redis;
-use crate::server::{Failure, Server, TOKIO_THREADS};
+use crate::server::{Failure, Server};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -97,7 +97,7 @@ impl Cluster {
         for _ in 0..setup.nodes {
             let mut command = Command::new(std::env::current_exe()?);
             if let Some(threads) = setup.threads {
-                command.env(TOKIO_THREADS, threads.to_string());
+                command.env("TOKIO_WORKER_THREADS", threads.to_string());
             }
             let mut process = Process::start(command.args(["--fanout", &redis.addr.to_string()]))?;
             let line = process.line()?;

@@ -40,7 +40,7 @@ impl Server {
             command.args(["--peer", &peer.to_string()]);
         }
         if let Some(threads) = threads {
-            command.env(TOKIO_THREADS, threads.to_string());
+            command.args(["--threads", &threads.to_string()]);
         }
         let mut process = Process::start(command.args(flags).stderr(log))?;
         let listening = process.line()?;
@@ -71,6 +71,3 @@ impl Server {
         self.process.kill();
     }
 }
-
-/// What says how many worker threads a runtime of tokio has.
-pub(crate) const TOKIO_THREADS: &str = "TOKIO_WORKER_THREADS";

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::serve::Listener;
-use pushmesh::wire::{Clock, OpenFiles, Resolver};
+use pushmesh::wire::{Clock, OpenFiles, Resolver, Threads};
 use pushmesh::{Wire, async_trait};
 use rand::RngCore;
 use tokio::time::{Duration, sleep};
@@ -30,7 +30,8 @@ pub(crate) async fn wire(world: &Arc<World>, host: &str) -> io::Result<Wire<Face
     Ok(Wire {
         udp: Arc::new(udp),
         runtime: Arc::new(VirtualRuntime::new(Arc::clone(world))),
-        tcp: Face::bind(Arc::clone(world), ip).await?,
+        threads: Threads::current(),
+        tcp: vec![Face::bind(Arc::clone(world), ip).await?],
         files: OpenFiles::default(),
         clock: Arc::new(HostClock { world: Arc::clone(world), host: host.to_owned() }),
         resolver: Arc::new(NoNames),

@@ -14,7 +14,7 @@ use super::stop::{self, Insist, StopSignals};
 use crate::config::{Config, RawConfig};
 use crate::limits::FAULT_DRAIN;
 use crate::node::{Fault, Node};
-use crate::wire::{OpenFiles, Wire};
+use crate::wire::{OpenFiles, Threads, Wire};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct NodeArgs {
@@ -88,16 +88,22 @@ async fn give_up(node: Node, fault: Fault, insist: &Insist) -> anyhow::Result<Ex
 }
 
 async fn start(config: Config) -> anyhow::Result<Node> {
-    let wire = Wire::bind(config.listen, config.mesh_listen).await?;
+    let wire = Wire::bind_on(config.listen, config.mesh_listen, threads(&config)?).await?;
     Ok(Node::start(config, wire).await?)
+}
+
+fn threads(config: &Config) -> anyhow::Result<Threads> {
+    let count = config.threads;
+    Threads::start(count).with_context(|| format!("cannot start {count} threads: lower --threads"))
 }
 
 /// Starts the next boot of a node at the same addresses, in place of one that is over.
 async fn start_again(over: Node, config: Config) -> anyhow::Result<Node> {
     over.shutdown().await;
     let until = Instant::now() + ADDRESSES_FREE_WITHIN;
+    let threads = threads(&config)?;
     let wire = loop {
-        match Wire::bind(config.listen, config.mesh_listen).await {
+        match Wire::bind_on(config.listen, config.mesh_listen, threads.clone()).await {
             // The last tasks of the one before are about to let go of them.
             Err(_) if Instant::now() < until => sleep(ADDRESSES_LOOK).await,
             bound => {

@@ -6,10 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::output::{self, tell};
 
@@ -50,15 +50,11 @@ impl Insist {
 }
 
 /// Ends the process after a signal if it has not ended by itself within `bound`, or soon after a second
-/// signal. A node whose threads all hang hears no signal and no timer; this has a thread and a runtime
-/// of its own. Where only one of them hangs, the others are kept awake from here: it may be the one that
-/// would have heard of new connections, such as that of a probe.
+/// signal. A node whose control thread hangs hears no signal and no timer; this has a thread and a runtime
+/// of its own.
 ///
 /// # Errors
 /// The system gives no thread, or does not let us listen.
-///
-/// # Panics
-/// Outside of the node's runtime.
 pub(super) fn insist(bound: Duration) -> anyhow::Result<Insist> {
     let (insist, mut insisted) = watch::channel(None);
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot watch the stop")?;
@@ -75,21 +71,8 @@ pub(super) fn insist(bound: Duration) -> anyhow::Result<Insist> {
             sleep(2 * GRACE).await;
         }
     };
-    let node = Handle::current();
-    let awake = async move {
-        let mut tick = interval(AWAKE_EVERY);
-        loop {
-            tick.tick().await;
-            drop(node.spawn(async {})); // Some thread takes it, and then listens.
-        }
-    };
     let watch = move || {
-        runtime.block_on(async {
-            tokio::select! {
-                () = overdue => {}
-                () = awake => {}
-            }
-        });
+        runtime.block_on(overdue);
         tell("pushmesh: the node does not stop in time; the process ends");
         output::flush();
         process::exit(OVERDUE);
@@ -110,7 +93,5 @@ async fn stops(insisted: &mut watch::Receiver<Option<Duration>>) -> Duration {
 /// What the process may take beyond the bound of its stop, or after a second signal. Guess: ends of
 /// threads, and the last lines of the log.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long nobody listens where the thread that did hangs. Guess: shorter than a probe waits.
-const AWAKE_EVERY: Duration = Duration::from_millis(500);
 /// The exit code of a process that did not end by itself: that of any error.
 const OVERDUE: i32 = 1;

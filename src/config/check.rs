@@ -55,6 +55,7 @@ impl Config {
     /// # Errors
     /// The first rule that is broken, with the field and its value.
     pub fn check(&self) -> Result<(), InvalidConfig> {
+        number("threads", self.threads, limits::THREADS_MAX)?;
         check_limits(&self.limits)?;
         check_timers(&self.timers)?;
         check_takeover(self.takeover, &self.limits)?;

@@ -51,6 +51,9 @@ pub struct RawConfig {
           value_parser = parse::addr))]
     #[serde(deserialize_with = "parse::de_addr")]
     pub listen: Option<SocketAddr>,
+    /// Threads that carry connections and pushes [default: the cores that the process may use]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_THREADS", value_name = "N"))]
+    pub threads: Option<usize>,
     /// A development node: no keys, no tokens, and therefore on loopback only
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_DEV", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true", hide_possible_values = true,
@@ -258,7 +261,7 @@ impl RawConfig {
             ($($field:ident)*) => { RawConfig { $($field: over.$field.or_below(self.$field)),* } };
         }
         layered! {
-            cluster name listen dev data_dir zone http_advertise
+            cluster name listen threads dev data_dir zone http_advertise
             mesh_listen mesh_advertise mesh_version peer allow_alone expect isolated_not_ready
             cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key hash_key_file
             api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key

@@ -25,10 +25,10 @@ pub(super) fn guarded() -> Vec<Route> {
         get "/v1/users/{user}" => users::show,
         delete "/v1/users/{user}" => users::disconnect,
         delete "/v1/users/{user}/devices/{device}" => users::disconnect_session,
-        get "/v1/explain/users/{user}" => explain::user,
-        get "/v1/sessions" => sessions::list,
-        get "/v1/stats" => stats::show,
-        get "/v1/nodes" => nodes::list,
+        survey "/v1/explain/users/{user}" => explain::user,
+        survey "/v1/sessions" => sessions::list,
+        survey "/v1/stats" => stats::show,
+        survey "/v1/nodes" => nodes::list,
         delete "/v1/nodes/{node}" => nodes::forget,
     ]
 }
@@ -36,7 +36,7 @@ pub(super) fn guarded() -> Vec<Route> {
 /// The routes that need none: probes and metrics, for those who operate the node.
 pub(super) fn open() -> Vec<Route> {
     routes![
-        probe "/metrics" => operations::metrics,
+        probed_survey "/metrics" => operations::metrics,
         probe "/livez" => operations::live,
         probe "/readyz" => operations::ready,
     ]

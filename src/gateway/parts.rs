@@ -18,11 +18,12 @@ use crate::router::Router;
 use crate::session::Registry;
 use crate::token::{ResumeKey, TokenVerifier};
 use crate::vital::Vitals;
-use crate::wire::{Clock, Entropy};
+use crate::wire::{Clock, Entropy, Threads};
 
 /// What the face of a node works with.
 pub(crate) struct Gateway {
     pub(crate) config: Arc<Config>,
+    pub(crate) threads: Threads,
     pub(crate) router: Arc<Router>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) replica: Arc<Replica>,

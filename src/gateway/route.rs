@@ -15,6 +15,8 @@ pub(super) struct Route {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     pub(super) handler: MethodRouter<Arc<Face>>,
+    /// Whether it is handled beside the threads that carry pushes.
+    pub(super) aside: bool,
     /// What `openapi.json` says of it.
     #[cfg(test)]
     pub(super) call: Call,
@@ -25,11 +27,12 @@ pub(super) struct Route {
 macro_rules! routes {
     ($($kind:ident $path:literal => $module:ident::$handler:ident,)*) => {
         vec![$({
-            let (method, handler) = $crate::gateway::route::$kind($module::$handler);
+            let handled = $crate::gateway::route::$kind($module::$handler);
             $crate::gateway::route::Route {
-                method,
+                method: handled.method,
                 path: $path,
-                handler,
+                handler: handled.handler,
+                aside: handled.aside,
                 #[cfg(test)]
                 call: $module::described::$handler(),
             }
@@ -40,32 +43,52 @@ macro_rules! routes {
 pub(super) use routes;
 
 /// A method, and who handles it.
-type Handled = (&'static str, MethodRouter<Arc<Face>>);
+pub(super) struct Handled {
+    pub(super) method: &'static str,
+    pub(super) handler: MethodRouter<Arc<Face>>,
+    pub(super) aside: bool,
+}
+
+impl Handled {
+    fn new(method: &'static str, handler: MethodRouter<Arc<Face>>) -> Self {
+        Self { method, handler, aside: false }
+    }
+}
 
 /// A call that reads.
 pub(super) fn get<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
-    ("get", routing::get(handler))
+    Handled::new("get", routing::get(handler))
+}
+
+/// A call that reads much: no push waits for it.
+pub(super) fn survey<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
+    Handled { aside: true, ..get(handler) }
 }
 
 /// A call that does something.
 pub(super) fn post<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
-    ("post", routing::post(handler))
+    Handled::new("post", routing::post(handler))
 }
 
 /// A call that tools look at before they make it.
 pub(super) fn probe<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
-    ("get", routing::get(handler).options(allow_probe))
+    Handled::new("get", routing::get(handler).options(allow_probe))
+}
+
+/// The same of a call that reads much.
+pub(super) fn probed_survey<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
+    Handled { aside: true, ..probe(handler) }
 }
 
 /// A call that reads, with a handler that refuses other methods: a HEAD, which a route of GET serves as well, opens no
 /// session.
 pub(super) fn upgrade<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
-    ("get", routing::any(handler))
+    Handled::new("get", routing::any(handler))
 }
 
 /// A call that takes something away.
 pub(super) fn delete<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
-    ("delete", routing::delete(handler))
+    Handled::new("delete", routing::delete(handler))
 }
 
 async fn allow_probe() -> [(HeaderName, &'static str); 1] {

@@ -20,6 +20,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -72,110 +74,71 @@ pub(crate) struct Terms {
     pub(crate) shares: Shares,
     /// Counts connections that failed, and with their counts what could not be accepted.
     pub(crate) vitals: Vitals,
-    /// How many accepts have failed, as the operating system's side tells it.
-    pub(crate) accepts_failed: watch::Receiver<u64>,
     /// How long a connection may be idle between two requests.
     pub(crate) keep_alive: Duration,
     /// How long requests in progress may take once the face stops.
     pub(crate) stop_timeout: Duration,
 }
 
-/// What the connections share.
+/// What the connections share, whichever thread they are on.
 struct Server<A> {
     tls: Option<TlsAcceptor>,
     handshakes: Handshakes,
     keep_alive: Duration,
     places: Arc<Places>,
+    shares: Shares,
     answer: A,
     vitals: Vitals,
+    stop_timeout: Duration,
     /// No new requests; those in progress are finished.
     stop: CancellationToken,
     /// Now.
     abort: CancellationToken,
 }
 
-/// Serves requests with `answer` until `stop` fires, then lets requests in progress end. Returns
-/// when all sockets are gone, or when the time for that is over.
-pub(crate) async fn serve<L, A, F>(mut listener: L, mut terms: Terms, answer: A, stop: CancellationToken)
-where
+/// Serves requests with `answer` until `stop` fires, then lets requests in progress end. Each listener accepts on its
+/// thread, where the connections stay. Returns when all sockets are gone, or when the time for that is over.
+pub(crate) async fn serve<L, A, F>(
+    listeners: Vec<(L, Handle)>,
+    terms: Terms,
+    answer: A,
+    stop: CancellationToken,
+) where
     L: Listener<Addr = SocketAddr>,
     A: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let places = Arc::new(Places::new(terms.shares));
+    let abort = CancellationToken::new();
     let server = Arc::new(Server {
         tls: terms.tls.map(TlsAcceptor::from),
         handshakes: Handshakes::new(),
         keep_alive: terms.keep_alive,
-        places: Arc::clone(&places),
+        places: Arc::new(Places::new(terms.shares)),
+        shares: terms.shares,
         answer,
-        vitals: terms.vitals.clone(),
-        stop: stop.clone(),
-        abort: CancellationToken::new(),
+        vitals: terms.vitals,
+        stop_timeout: terms.stop_timeout,
+        stop,
+        abort: abort.clone(),
     });
-    let metrics = Arc::clone(terms.vitals.metrics());
-    let mut told = Seldom::default();
-    let mut failed = 0;
-    loop {
-        let (io, peer) = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Ok(()) = terms.accepts_failed.changed() => {
-                let before = std::mem::replace(&mut failed, *terms.accepts_failed.borrow_and_update());
-                metrics.accepts_failed.with(NotAccepted::Error).increment(failed - before);
-                continue;
-            }
-            () = stop.cancelled() => break,
-        };
-        let pace = Arc::default();
-        let seat = tokio::select! {
-            seat = places.take(&pace) => seat,
-            () = stop.cancelled() => break,
-        };
-        if matches!(seat, Seat::Spare(_)) {
-            metrics.accepts_failed.with(NotAccepted::Full).increment(1);
-            if told.due() {
-                let all = terms.shares.all();
-                warn!(
-                    all,
-                    "every place for connections is taken; those beyond get one request each and no WebSocket"
-                );
-            }
-        }
-        server.spawn(io, peer, pace, seat);
+    let mut accepting = JoinSet::new();
+    for (listener, thread) in listeners {
+        accepting.spawn_on(Arc::clone(&server).accept(listener), &thread);
     }
-    let deadline = Instant::now() + terms.stop_timeout;
-    let before = timeout_at(deadline, places.all_gone());
-    tokio::pin!(before);
-    let mut waiting = None;
-    let in_time = loop {
-        let late = async {
-            let (_, pace) = match &mut waiting {
-                Some(waiting) => waiting,
-                none => none.insert((listener.accept().await, Arc::default())),
-            };
-            places.take_late(pace).await
-        };
-        tokio::select! {
-            gone = &mut before => break gone.is_ok(),
-            seat = late => {
-                if let Some(((io, peer), pace)) = waiting.take() {
-                    server.spawn(io, peer, pace, seat);
-                }
-            }
+    let mut deadline = Instant::now();
+    while let Some(ended) = accepting.join_next().await {
+        match ended {
+            Ok(until) => deadline = until,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => return, // Its thread has ended.
+            },
         }
-    };
-    // Who waits in the kernel's backlog would be reset.
-    while let Some(((io, peer), pace)) =
-        waiting.take().or_else(|| listener.accept().now_or_never().map(|accepted| (accepted, Arc::default())))
-    {
-        let Some(seat) = places.take_late(&pace).now_or_never() else { break };
-        server.spawn(io, peer, pace, seat);
     }
-    drop(listener); // Whoever comes now is refused by the kernel at once.
     // Whether these are answered in time is no reason to wait longer.
-    let _ = timeout_at(deadline, places.late_gone()).await;
-    debug!(in_time, "the HTTP face has stopped");
-    server.abort.cancel();
+    let _ = timeout_at(deadline, server.places.late_gone()).await;
+    debug!("the HTTP face has stopped");
+    abort.cancel();
 }
 
 impl<A, F> Server<A>
@@ -183,6 +146,64 @@ where
     A: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
+    /// Accepts until the stop, and whoever comes late until the last request of before has ended. Returns until when
+    /// requests may take.
+    async fn accept<L: Listener<Addr = SocketAddr>>(self: Arc<Self>, mut listener: L) -> Instant {
+        let mut told = Seldom::default();
+        loop {
+            let (io, peer) = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.stop.cancelled() => break,
+            };
+            let pace = Arc::default();
+            let seat = tokio::select! {
+                seat = self.places.take(&pace) => seat,
+                () = self.stop.cancelled() => break,
+            };
+            if matches!(seat, Seat::Spare(_)) {
+                self.vitals.metrics().accepts_failed.with(NotAccepted::Full).increment(1);
+                if told.due() {
+                    let all = self.shares.all();
+                    warn!(
+                        all,
+                        "every place for connections is taken; those beyond get one request each and no WebSocket"
+                    );
+                }
+            }
+            self.spawn(io, peer, pace, seat);
+        }
+        let deadline = Instant::now() + self.stop_timeout;
+        let before = timeout_at(deadline, self.places.all_gone());
+        tokio::pin!(before);
+        let mut waiting = None;
+        loop {
+            let late = async {
+                let (_, pace) = match &mut waiting {
+                    Some(waiting) => waiting,
+                    none => none.insert((listener.accept().await, Arc::default())),
+                };
+                self.places.take_late(pace).await
+            };
+            tokio::select! {
+                _ = &mut before => break,
+                seat = late => {
+                    if let Some(((io, peer), pace)) = waiting.take() {
+                        self.spawn(io, peer, pace, seat);
+                    }
+                }
+            }
+        }
+        // Who waits in the kernel's backlog would be reset.
+        while let Some(((io, peer), pace)) = waiting
+            .take()
+            .or_else(|| listener.accept().now_or_never().map(|accepted| (accepted, Arc::default())))
+        {
+            let Some(seat) = self.places.take_late(&pace).now_or_never() else { break };
+            self.spawn(io, peer, pace, seat);
+        }
+        deadline // From here on whoever comes is refused by the kernel at once.
+    }
+
     fn spawn<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self: &Arc<Self>,
         io: I,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, Connection, Endpoint, Runtime, VarInt};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::config::MeshVersion;
@@ -63,13 +64,15 @@ pub(crate) enum DialError {
     Identity(#[from] IdentityError),
 }
 
-/// Opens the endpoint on the wire's socket, which speaks no version above `newest`. `seeds` decide all its random choices and those of its dials.
+/// Opens the endpoint on the wire's socket, with its tasks on `thread`; it speaks no version above `newest`. `seeds` decide
+/// all its random choices and those of its dials.
 ///
 /// # Errors
 /// Those of the socket.
 pub(crate) fn open(
     udp: Arc<dyn AsyncUdpSocket>,
     runtime: Arc<dyn Runtime>,
+    thread: Handle,
     identity: &Identity,
     newest: MeshVersion,
     seeds: [[u8; 32]; 2],
@@ -79,7 +82,7 @@ pub(crate) fn open(
         identity.endpoint_config(seeds[0]),
         Some(identity.server_config(newest)),
         udp,
-        Arc::new(LazyTimers { runtime, vitals }),
+        Arc::new(LazyTimers { runtime, thread, vitals }),
     )?;
     endpoint.set_default_client_config(identity.client_config(newest, seeds[1]));
     Ok(endpoint)

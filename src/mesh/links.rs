@@ -38,7 +38,7 @@ use crate::mesh::running::{self, LinkEnd};
 use crate::metrics::Metrics;
 use crate::metrics::label::Task;
 use crate::vital::Vitals;
-use crate::wire::Entropy;
+use crate::wire::{Entropy, Threads};
 
 mod accept;
 mod dial;
@@ -63,6 +63,7 @@ pub(crate) struct Links {
     refusals: Notice,
     disagreements: Disagreements,
     vitals: Vitals,
+    threads: Threads,
     /// `None` until this boot's incarnation is decided; handshakes wait for it.
     incarnation: watch::Sender<Option<Incarnation>>,
     started: OnceLock<Started>,
@@ -77,6 +78,19 @@ pub(crate) struct Links {
     tasks: TaskTracker,
 }
 
+/// What links are made of.
+pub(crate) struct LinksParts {
+    pub(crate) me: NodeName,
+    /// Where peers are told to reach this node.
+    pub(crate) advertise: SocketAddr,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) identity: Identity,
+    pub(crate) vitals: Vitals,
+    pub(crate) entropy: Arc<Entropy>,
+    pub(crate) takeover: Takeover,
+    pub(crate) threads: Threads,
+}
+
 /// What links work with once the node has started.
 struct Started {
     members: Arc<dyn Members>,
@@ -85,15 +99,8 @@ struct Started {
 
 impl Links {
     /// No links yet. Peers that connect wait until [`Links::start`].
-    pub(crate) fn new(
-        me: NodeName,
-        advertise: SocketAddr,
-        endpoint: Endpoint,
-        identity: Identity,
-        vitals: Vitals,
-        entropy: Arc<Entropy>,
-        takeover: Takeover,
-    ) -> Arc<Self> {
+    pub(crate) fn new(parts: LinksParts) -> Arc<Self> {
+        let LinksParts { me, advertise, endpoint, identity, vitals, entropy, takeover, threads } = parts;
         let settings = Settings { takeover: takeover.to_string(), keys_check: identity.keys_check() };
         let metrics = Arc::clone(vitals.metrics());
         let shared = LinkShared {
@@ -114,6 +121,7 @@ impl Links {
             metrics,
             shared: Arc::new(shared),
             vitals,
+            threads,
             incarnation: watch::Sender::new(None),
             started: OnceLock::new(),
             by_name: RwLock::default(),
@@ -217,14 +225,14 @@ impl Links {
         self.disagreements.over(&peer.name);
         let (mailbox, shared) = (self.mailbox(mesh), Arc::clone(&self.shared));
         let link = Arc::new(Link::new(peer.clone(), connection, spoken, dialled, mailbox, shared));
-        let carried = Arc::clone(&self.started().carried);
+        let (carried, threads) = (Arc::clone(&self.started().carried), self.threads.clone());
         let replaced = {
             let mut by_name = self.by_name.write().expect(NOT_POISONED);
             let outcome = by_name.get(&peer.name).map(|held| self.contest(held, &link));
             if outcome == Some(Outcome::Stays) {
                 // The peer may have used it already: serve what it sent, then close.
                 link.open();
-                let run = running::run(Arc::clone(&link), carried);
+                let run = running::run(Arc::clone(&link), carried, threads);
                 self.spawn_for(&link, async { _ = run.await });
                 self.retire(link);
                 return;
@@ -251,7 +259,8 @@ impl Links {
             next.open();
         });
         self.spawn_for(&Arc::clone(&link), async move {
-            let run = links.vitals.contained(Task::Link, running::run(Arc::clone(&link), carried)).await;
+            let run =
+                links.vitals.contained(Task::Link, running::run(Arc::clone(&link), carried, threads)).await;
             links.closed(&link, run.unwrap_or(LinkEnd::Broken));
             if run.is_err() {
                 CloseCode::Ended.close(link.connection());
@@ -262,11 +271,16 @@ impl Links {
     /// Does something for a link in the background. Should it panic, the link ends.
     fn spawn_for(&self, link: &Arc<Link>, work: impl Future<Output = ()> + Send + 'static) {
         let (vitals, link) = (self.vitals.clone(), Arc::clone(link));
-        self.tasks.spawn(async move {
+        self.spawn(async move {
             if vitals.contained(Task::Link, work).await.is_err() {
                 CloseCode::Ended.close(link.connection());
             }
         });
+    }
+
+    /// Does something in the background, where the links are.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(work, self.threads.links());
     }
 
     /// What becomes of the link in use when another one to the same peer comes up.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use quinn::{ConnectionError, RecvStream, SendStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, debug, error};
 
 use crate::limits;
@@ -13,9 +14,10 @@ use crate::mesh::carried::Carried;
 use crate::mesh::conduct::{Breach, soon};
 use crate::mesh::endpoint::CloseCode;
 use crate::mesh::link::Link;
-use crate::mesh::stream::Inbound;
+use crate::mesh::stream::{Inbound, Priority};
 use crate::metrics::label::Task;
 use crate::vital::Panicked;
+use crate::wire::Threads;
 
 /// How a link ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +31,9 @@ pub(crate) enum LinkEnd {
 }
 
 /// Runs a link until its connection closes, and says who closed it. Requests are sent once it is
-/// [open](Link::open).
-pub(crate) async fn run(link: Arc<Link>, carried: Arc<Carried>) -> LinkEnd {
-    let tasks = Running { link: Arc::clone(&link), carried }.spawn_tasks();
+/// [open](Link::open). What somebody waits for is done on the thread of the links, all else beside it.
+pub(crate) async fn run(link: Arc<Link>, carried: Arc<Carried>, threads: Threads) -> LinkEnd {
+    let tasks = Running { link: Arc::clone(&link), carried, threads }.spawn_tasks();
     let reason = link.connection().closed().await;
     link.end();
     drop(tasks);
@@ -50,36 +52,37 @@ pub(crate) async fn run(link: Arc<Link>, carried: Arc<Carried>) -> LinkEnd {
 struct Running {
     link: Arc<Link>,
     carried: Arc<Carried>,
+    threads: Threads,
 }
 
 impl Running {
     /// The tasks of the link.
     fn spawn_tasks(&self) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
+        let (mut tasks, here) = (JoinSet::new(), self.threads.links());
         let link = Arc::clone(&self.link);
-        self.spawn(&mut tasks, true, async move { link.write().await });
+        tasks.spawn_on(self.contained(true, async move { link.write().await }), here);
         let link = Arc::clone(&self.link);
-        self.spawn(&mut tasks, true, async move { Err(watch_answers(&link).await) });
+        tasks.spawn_on(self.contained(true, async move { Err(watch_answers(&link).await) }), here);
         let running = self.clone();
-        self.spawn(&mut tasks, true, async move { running.accept_datagrams().await });
+        tasks.spawn_on(self.contained(true, async move { running.accept_datagrams().await }), here);
         let running = self.clone();
-        self.spawn(&mut tasks, true, async move { running.accept_streams().await });
+        tasks.spawn_on(self.contained(true, async move { running.accept_streams().await }), here);
         for task in self.carried.tasks() {
             let (task, link) = (Arc::clone(task), Arc::clone(&self.link));
-            self.spawn(&mut tasks, task.lasts(), async move { task.run(&link).await });
+            let work = self.contained(task.lasts(), async move { task.run(&link).await });
+            tasks.spawn_on(work, self.threads.control());
         }
         tasks
     }
 
-    /// Spawns work of the link. Its panic, its breach, and its early end where it `lasts`, are the end of the link: one
+    /// Work of the link. Its panic, its breach, and its early end where it `lasts`, are the end of the link: one
     /// that only seems to work would be worse than none. The task itself sees to that: whoever holds it may be gone
     /// before it.
-    fn spawn(
+    fn contained(
         &self,
-        tasks: &mut JoinSet<()>,
         lasts: bool,
         work: impl Future<Output = Result<(), Breach>> + Send + 'static,
-    ) {
+    ) -> impl Future<Output = ()> + Send + 'static {
         let link = Arc::clone(&self.link);
         let work = async move {
             let vitals = link.vitals();
@@ -93,7 +96,7 @@ impl Running {
                 fail(&link);
             }
         };
-        tasks.spawn(work.in_current_span());
+        work.in_current_span()
     }
 
     async fn accept_datagrams(&self) -> Result<(), Breach> {
@@ -120,7 +123,8 @@ impl Running {
             };
             let pause = self.link.conduct().stream(Instant::now());
             let running = self.clone();
-            self.spawn(&mut streams, false, async move { running.serve(send, recv).await });
+            let work = self.contained(false, async move { running.serve(send, recv).await });
+            streams.spawn_on(work, self.threads.links());
             if !pause.is_zero() {
                 sleep(pause).await;
             }
@@ -131,7 +135,13 @@ impl Running {
         let (kind, stream) =
             soon(Inbound::open(recv, send, self.link.version(), |byte| self.carried.kind(byte))).await?;
         let handler = self.carried.handler(kind).expect("a kind that is known has a handler");
-        handler.serve(&self.link, stream).await
+        if kind.priority == Priority::Interactive {
+            return handler.serve(&self.link, stream).await;
+        }
+        let link = Arc::clone(&self.link);
+        let work = self.contained(false, async move { handler.serve(&link, stream).await });
+        let _ = AbortOnDropHandle::new(self.threads.control().spawn(work)).await; // It tells by itself how it ended.
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
+use tokio::runtime::Handle;
 
 use crate::metrics::label::Task;
 use crate::vital::Vitals;
@@ -21,6 +22,8 @@ use crate::vital::Vitals;
 /// or of the connection that it drove is noticed by whoever uses that.
 pub(crate) struct LazyTimers {
     pub(crate) runtime: Arc<dyn Runtime>,
+    /// Where the tasks of QUIC run.
+    pub(crate) thread: Handle,
     pub(crate) vitals: Vitals,
 }
 
@@ -37,6 +40,7 @@ impl Runtime for LazyTimers {
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
         let vitals = self.vitals.clone();
+        let _on = self.thread.enter();
         self.runtime.spawn(Box::pin(async move {
             let _ = vitals.contained(Task::Quic, future).await;
         }));

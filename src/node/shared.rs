@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -22,6 +23,7 @@ use crate::membership::member::{Advert, AdvertState, MemberState, bucket};
 use crate::membership::roster::Roster;
 use crate::mesh::Links;
 use crate::metrics::Metrics;
+use crate::metrics::label::NotAccepted;
 use crate::node::company::Company;
 use crate::node::liveness::Liveness;
 use crate::node::readiness::Ready;
@@ -31,11 +33,12 @@ use crate::router::Router;
 use crate::session::Registry;
 use crate::token::{ResumeKey, TokenVerifier};
 use crate::vital::{Fault, Vitals};
-use crate::wire::{Clock, Entropy};
+use crate::wire::{Clock, Entropy, Threads};
 
 /// The parts of a running node.
 pub(super) struct Shared {
     pub(super) config: Arc<Config>,
+    pub(super) threads: Threads,
     pub(super) incarnation: Incarnation,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) started_ms: u64,
@@ -50,6 +53,8 @@ pub(super) struct Shared {
     pub(super) gossip: Gossip,
     /// Gossip messages that could not be decoded and are not counted in the metrics yet.
     pub(super) gossip_rejected: Arc<AtomicU64>,
+    /// Connections that could not be accepted and are not counted in the metrics yet.
+    pub(super) accepts_failed: Arc<AtomicU64>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) vitals: Vitals,
@@ -79,6 +84,7 @@ impl Shared {
         let (shared, liveness) = (Arc::clone(self), Arc::clone(&self.liveness));
         Arc::new(Gateway {
             config: Arc::clone(&self.config),
+            threads: self.threads.clone(),
             router: Arc::clone(&self.router),
             registry: Arc::clone(&self.registry),
             replica: Arc::clone(&self.replica),
@@ -103,17 +109,25 @@ impl Shared {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ended = self.gossip.terminated();
         tokio::pin!(ended);
+        let turn = || AbortOnDropHandle::new(tokio::spawn(self.threads.turn()));
+        let mut all_ran = turn();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 why = &mut ended => return self.vitals.fail(Fault::Gossip(why)),
                 _ = tick.tick() => {}
             }
-            self.vitals.watched();
+            // One of the threads for pushes may hang while this one goes on.
+            if all_ran.is_finished() {
+                self.vitals.watched();
+                all_ran = turn();
+            }
             if let Some(what) = self.poisoned() {
                 return self.vitals.fail(Fault::Poisoned { what });
             }
             self.metrics.gossip_refused.increment(self.gossip_rejected.swap(0, Ordering::Relaxed));
+            let not_accepted = self.accepts_failed.swap(0, Ordering::Relaxed);
+            self.metrics.accepts_failed.with(NotAccepted::Error).increment(not_accepted);
             self.metrics.mesh_handshakes.set(self.links.handshakes() as f64);
             self.liveness.round(self.gossip.views().await, &self.links);
             if let Some(known) = self.liveness.superseded_by() {

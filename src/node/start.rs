@@ -24,7 +24,7 @@ use crate::mesh::carried::Carried;
 use crate::mesh::gossip::GossipTransport;
 use crate::mesh::gossip::carrier::GossipCarrier;
 use crate::mesh::identity::Identity;
-use crate::mesh::{GossipOut, LaneStreams, Links, ReceiptStreams, endpoint};
+use crate::mesh::{GossipOut, LaneStreams, Links, LinksParts, ReceiptStreams, endpoint};
 use crate::metrics::Metrics;
 use crate::metrics::label::Task;
 use crate::node::liveness::Liveness;
@@ -40,7 +40,7 @@ use crate::router::{Owner, Requests, Router, RouterParts};
 use crate::session::{OutboxLimits, Registry};
 use crate::token::{ResumeKey, TokenVerifier};
 use crate::vital::Vitals;
-use crate::wire::{Clock, Entropy, OpenFiles, Resolver, Wire};
+use crate::wire::{Clock, Entropy, OpenFiles, Resolver, Threads, Wire};
 
 impl Node {
     /// Starts a node that only pushes.
@@ -92,27 +92,30 @@ where
     let http_shown = format!("{scheme}://{}", config.http_advertise.unwrap_or(http));
     let vitals = Vitals::new(Arc::clone(&metrics));
     let seeds = [entropy.seed(), entropy.seed()];
+    let threads = wire.threads;
+    let links_on = threads.links().clone();
+    let newest = config.mesh_version;
     let endpoint =
-        endpoint::open(wire.udp, wire.runtime, &identity, config.mesh_version, seeds, vitals.clone())?;
+        endpoint::open(wire.udp, wire.runtime, links_on, &identity, newest, seeds, vitals.clone())?;
     let hash_key = identity.shared_key("session keys");
-    let links = Links::new(
-        config.name.clone(),
-        mesh_shown,
+    let links = Links::new(LinksParts {
+        me: config.name.clone(),
+        advertise: mesh_shown,
         endpoint,
         identity,
-        vitals.clone(),
-        Arc::clone(&entropy),
-        config.takeover,
-    );
+        vitals: vitals.clone(),
+        entropy: Arc::clone(&entropy),
+        takeover: config.takeover,
+        threads: threads.clone(),
+    });
     let tasks = TaskTracker::new();
-    tasks.spawn(vitals.vital(Task::Mesh, Arc::clone(&links).accept()));
+    tasks.spawn_on(vitals.vital(Task::Mesh, Arc::clone(&links).accept()), threads.links());
     let front = Front::new(Arc::clone(&entropy));
     let shares = shares(&config, &wire.files);
     let terms = Terms {
         tls,
         shares,
         vitals: vitals.clone(),
-        accepts_failed: wire.files.failed,
         keep_alive: config.timers.keep_alive,
         stop_timeout: http_stop_timeout(&config),
     };
@@ -121,11 +124,14 @@ where
     let open = stop_http.clone().drop_guard();
     let answering = Arc::clone(&front);
     let answer = move |request| Arc::clone(&answering).answer(request);
-    let http_face = gateway::serve(wire.tcp, terms, answer, stop_http.clone());
+    let listeners = wire.tcp.into_iter().zip(threads.push().iter().cloned()).collect();
+    let http_face = gateway::serve(listeners, terms, answer, stop_http.clone());
     let http_face = tasks.spawn(vitals.vital(Task::Http, http_face));
     let started = Started { vitals: vitals.clone(), links: Some(Arc::clone(&links)) };
     let parts = Parts {
         config: Arc::new(config),
+        threads,
+        accepts_failed: wire.files.accepts_failed,
         websockets_max: shares.websockets,
         stop_http,
         links: Arc::clone(&links),
@@ -182,6 +188,8 @@ impl Drop for Started {
 /// What is known before the node speaks to anybody.
 struct Parts {
     config: Arc<Config>,
+    threads: Threads,
+    accepts_failed: Arc<AtomicU64>,
     /// As far as the operating system allows.
     websockets_max: usize,
     stop_http: CancellationToken,
@@ -209,8 +217,13 @@ impl Parts {
         let replica = Arc::new(Replica::new(name.clone(), incarnation, hasher, takeover, tuning));
         let registry = Arc::new(Registry::new(name.clone(), self.websockets_max));
         let roster = Arc::new(Roster::joining());
-        let owner = Owner::new(name.clone(), Arc::clone(&registry), Arc::clone(&replica), &self.vitals);
-        let owner = Arc::new(owner);
+        let owner = Arc::new(Owner::new(
+            name.clone(),
+            Arc::clone(&registry),
+            Arc::clone(&replica),
+            &self.threads,
+            &self.vitals,
+        ));
         let router = self.router(&replica, &registry, &roster, Arc::clone(&owner));
         let liveness = Arc::new(Liveness::new(
             &self.config,
@@ -238,6 +251,7 @@ impl Parts {
             incarnation,
             started_ms: self.clock.now_ms(),
             config: self.config,
+            threads: self.threads,
             clock: self.clock,
             entropy: self.entropy,
             replica,
@@ -249,6 +263,7 @@ impl Parts {
             router,
             gossip,
             gossip_rejected,
+            accepts_failed: self.accepts_failed,
             metrics: self.metrics,
             phase: watch::Sender::new(Phase::Joining),
             vitals: self.vitals,

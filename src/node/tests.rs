@@ -24,6 +24,7 @@ mod faults;
 mod handle;
 mod harness;
 mod hostile;
+mod threads;
 mod versions;
 
 use harness::{PATIENCE, until};

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::coop::consume_budget;
@@ -21,6 +22,7 @@ use crate::push::{Message, Outcome};
 use crate::receipt::{Answer, Reply, gather_tally};
 use crate::session::Registry;
 use crate::vital::Vitals;
+use crate::wire::Threads;
 
 /// Brings messages to all sessions of a node.
 pub(super) struct Fanout {
@@ -39,13 +41,13 @@ struct Broadcast {
 
 impl Fanout {
     /// A fan-out to what is in `registry`. Its tasks end with it.
-    pub(super) fn new(registry: Arc<Registry>, vitals: &Vitals) -> Self {
-        let part = |part| {
+    pub(super) fn new(registry: Arc<Registry>, threads: &Threads, vitals: &Vitals) -> Self {
+        let part = |(part, thread): (usize, &Handle)| {
             let (sender, broadcasts) = channel(limits::FANOUT_MESSAGES_MAX);
-            tokio::spawn(vitals.vital(Task::FanOut, run(Arc::clone(&registry), part, broadcasts)));
+            thread.spawn(vitals.vital(Task::FanOut, run(Arc::clone(&registry), part, broadcasts)));
             sender
         };
-        let parts = (0..PARTS).map(part).collect();
+        let parts = (0..PARTS).zip(threads.push().iter().cycle()).map(part).collect();
         Self { registry, parts, room: Arc::new(Semaphore::new(limits::FANOUT_BYTES_MAX)) }
     }
 
@@ -125,7 +127,7 @@ mod tests {
     #[tokio::test]
     async fn each_session_has_all_broadcasts_in_their_order_and_each_is_counted() {
         let registry = registry();
-        let fanout = Fanout::new(Arc::clone(&registry), &vitals());
+        let fanout = Fanout::new(Arc::clone(&registry), &Threads::current(), &vitals());
         let answers = ["a", "b"].map(|id| broadcast(&fanout, &message(id, 1)));
         for session in registry.all() {
             let mut received = Vec::new();
@@ -145,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_fit_is_refused_for_every_session() {
         let registry = registry();
-        let fanout = Fanout::new(Arc::clone(&registry), &vitals());
+        let fanout = Fanout::new(Arc::clone(&registry), &Threads::current(), &vitals());
         let first = broadcast(&fanout, &message("a", limits::FANOUT_BYTES_MAX));
         let refused = Tally { overloaded: SESSIONS as u64, ..Tally::default() };
         assert_eq!(broadcast(&fanout, &message("b", 1)).await, Ok(Answer::Tally(refused)));

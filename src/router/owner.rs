@@ -15,6 +15,7 @@ use crate::router::fanout::Fanout;
 use crate::router::frame::Recipients;
 use crate::session::{CloseReason, Registry, Session};
 use crate::vital::Vitals;
+use crate::wire::Threads;
 
 /// Performs operations at this node's sessions.
 pub(crate) struct Owner {
@@ -26,8 +27,14 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// The owner's side of the node `me`.
-    pub(crate) fn new(me: NodeName, registry: Arc<Registry>, replica: Arc<Replica>, vitals: &Vitals) -> Self {
-        let fanout = Fanout::new(Arc::clone(&registry), vitals);
+    pub(crate) fn new(
+        me: NodeName,
+        registry: Arc<Registry>,
+        replica: Arc<Replica>,
+        threads: &Threads,
+        vitals: &Vitals,
+    ) -> Self {
+        let fanout = Fanout::new(Arc::clone(&registry), threads, vitals);
         Self { me, registry, replica, fanout }
     }
 

@@ -1,34 +1,29 @@
 //! Open files: how many connections the operating system lets a node have.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::debug;
 
 /// What the operating system allows. The default is no bound at all.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct OpenFiles {
     /// Connections that may be open at the same time; `None` where nothing bounds them.
     pub connections_max: Option<usize>,
-    /// How many connections could not be accepted so far.
-    pub failed: watch::Receiver<u64>,
-}
-
-impl Default for OpenFiles {
-    fn default() -> Self {
-        Self { connections_max: None, failed: watch::channel(0).1 }
-    }
+    /// Connections that could not be accepted and were not counted yet.
+    pub accepts_failed: Arc<AtomicU64>,
 }
 
 impl OpenFiles {
     /// What this process may still open, with a few files set aside for everything else.
-    pub(super) fn of_process(failed: watch::Receiver<u64>) -> Self {
+    pub(super) fn of_process(accepts_failed: Arc<AtomicU64>) -> Self {
         let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
         let connections_max = limit.map(|limit| limit.saturating_sub(open_now() + ASIDE));
-        Self { connections_max, failed }
+        Self { connections_max, accepts_failed }
     }
 
     /// The limit of open files with which `connections` fit.
@@ -83,7 +78,7 @@ mod tests {
     #[test]
     fn what_is_open_and_what_is_set_aside_is_left_out() {
         let limit = usize::try_from(getrlimit(Resource::Nofile).current.unwrap()).unwrap();
-        let files = OpenFiles::of_process(watch::channel(0).1);
+        let files = OpenFiles::of_process(Arc::default());
         assert!(files.connections_max.unwrap() < limit - ASIDE);
         assert!(open_now() >= 3, "the standard streams are open");
     }

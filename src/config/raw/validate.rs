@@ -13,7 +13,7 @@ use crate::config::check::{NOT_DIALABLE, is_dialable};
 use crate::config::environment::variable;
 use crate::config::{
     Again, AuthConfig, CLUSTER, Config, DEV_CLUSTER_KEY, HttpTls, LISTEN, MESH_LISTEN, MeshIdentity, Origin,
-    Secret, Tuning,
+    Secret, Tuning, cores,
 };
 use crate::id::{ClusterName, NodeName};
 use crate::limits;
@@ -72,6 +72,7 @@ impl RawConfig {
                 .map_err(|source| ConfigError::Name { flag: "cluster", source })?,
             name: self.node_name(around)?,
             listen,
+            threads: self.threads.unwrap_or_else(cores),
             mesh_listen,
             mesh_advertise: self.mesh_advertise,
             http_advertise: self.http_advertise,

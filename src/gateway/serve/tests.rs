@@ -7,6 +7,7 @@ use axum::routing::{get, post};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -60,11 +61,10 @@ fn start_with(tls: Option<Arc<rustls::ServerConfig>>, shares: Shares) -> Fixture
         tls,
         shares,
         vitals: Vitals::new(Arc::clone(&metrics)),
-        accepts_failed: watch::channel(0).1,
         keep_alive: limits::KEEP_ALIVE,
         stop_timeout: STOP_TIMEOUT,
     };
-    let server = tokio::spawn(serve(Pipes(accepted), terms, answer, stop.clone()));
+    let server = tokio::spawn(serve(vec![(Pipes(accepted), Handle::current())], terms, answer, stop.clone()));
     Fixture { pipes, stop, server, gate, metrics }
 }
 

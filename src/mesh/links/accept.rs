@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use quinn::{Connection, Incoming};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
@@ -35,7 +36,7 @@ impl Links {
                 Verdict::Begin(place) => {
                     let shake = Arc::clone(&self).shake_hands(incoming, place);
                     // Should it panic, whoever dialled finds the connection closed.
-                    self.tasks.spawn(self.vitals.contained(Task::Handshake, shake));
+                    self.spawn(self.vitals.contained(Task::Handshake, shake).map(drop));
                 }
                 Verdict::Validate => {
                     self.metrics.mesh_retries.increment(1);

@@ -28,7 +28,7 @@ impl Links {
             return;
         }
         let links = Arc::clone(self);
-        self.tasks.spawn(async move {
+        self.spawn(async move {
             if links.vitals.contained(Task::Dial, links.dial_now(addr, expected)).await.is_err() {
                 links.dialled(addr, None, Duration::ZERO); // Or it would never be dialled again.
             }

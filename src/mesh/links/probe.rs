@@ -27,7 +27,7 @@ impl Links {
         loop {
             for addr in next.drain(..) {
                 let (links, answered) = (Arc::clone(self), answered.clone());
-                self.tasks.spawn(async move {
+                self.spawn(async move {
                     let _ = answered.send(links.probe_one(addr).await).await; // Too late to matter.
                 });
             }

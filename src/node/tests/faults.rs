@@ -102,12 +102,13 @@ struct Fixture {
 async fn start(name: &str, peers: &[&Node]) -> Fixture {
     let mut config = Config::dev(NodeName::new(name).unwrap());
     config.peers = peers.iter().map(|peer| peer.mesh_addr().to_string()).collect();
-    let Wire { udp, runtime, tcp, clock, resolver, seed, files } =
+    let Wire { udp, runtime, threads, tcp, clock, resolver, seed, files } =
         Wire::bind(config.listen, config.mesh_listen).await.unwrap();
     let (door, cable) = (Broken::default(), Broken::default());
-    let tcp = Door(tcp, Arc::clone(&door));
+    let tcp = tcp.into_iter().map(|tcp| Door(tcp, Arc::clone(&door))).collect();
     let udp = Arc::new(Cable(udp, Arc::clone(&cable)));
-    let node = Node::start(config, Wire { udp, runtime, tcp, clock, resolver, seed, files }).await.unwrap();
+    let node =
+        Node::start(config, Wire { udp, runtime, threads, tcp, clock, resolver, seed, files }).await.unwrap();
     within("the node is ready", node.ready()).await;
     Fixture { node, door, cable }
 }
@@ -286,7 +287,7 @@ async fn a_node_whose_watch_hangs_is_not_alive_until_it_goes_on() {
     let liveness = Arc::clone(&node.shared.liveness);
     let runtime = tokio::runtime::Handle::current();
     let hold = move || {
-        // As the command line does it: what hangs may be the thread that would hear of new connections.
+        // What hangs may be the worker that would hear of new connections.
         while released.recv_timeout(Duration::from_millis(50)) == Err(RecvTimeoutError::Timeout) {
             drop(runtime.spawn(async {}));
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, Runtime, SendStream, TokioRuntime};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -25,7 +26,8 @@ use crate::mesh::handshake;
 use crate::mesh::identity::Identity;
 use crate::mesh::stream::{GOSSIP, LANE, RECEIPTS, StreamKind};
 use crate::mesh::{
-    ClusterKey, KnownMember, LaneStreams, Link, Links, Members, Peer, ReceiptStreams, Refused, RequestHandler,
+    ClusterKey, KnownMember, LaneStreams, Link, Links, LinksParts, Members, Peer, ReceiptStreams, Refused,
+    RequestHandler,
 };
 use crate::metrics::Metrics;
 use crate::push::{Outcome, Tally};
@@ -36,7 +38,7 @@ use crate::replication::{Owners, Replication};
 use crate::router::frame::{Action, Recipients, Request, request};
 use crate::section::{Digest, Packed, Position};
 use crate::vital::Vitals;
-use crate::wire::Entropy;
+use crate::wire::{Entropy, Threads};
 
 mod links;
 mod sections;
@@ -127,7 +129,8 @@ fn endpoint(identity: &Identity) -> quinn::Endpoint {
     let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     let udp = TokioRuntime.wrap_udp_socket(socket).unwrap();
     let vitals = Vitals::new(Arc::new(Metrics::new()));
-    endpoint::open(udp, Arc::new(TokioRuntime), identity, VERSION, [[boot; 32], [!boot; 32]], vitals).unwrap()
+    let seeds = [[boot; 32], [!boot; 32]];
+    endpoint::open(udp, Arc::new(TokioRuntime), Handle::current(), identity, VERSION, seeds, vitals).unwrap()
 }
 
 fn victim(answers: bool) -> Victim {
@@ -138,7 +141,16 @@ fn victim(answers: bool) -> Victim {
     let (takeover, hasher) = (Takeover::default(), KeyHasher::new(&[0; 32]));
     let replica = Arc::new(Replica::new(me.clone(), Incarnation(1), hasher, takeover, Tuning::default()));
     let vitals = Vitals::new(Arc::clone(&metrics));
-    let links = Links::new(me, addr, endpoint, identity, vitals.clone(), entropy, takeover);
+    let links = Links::new(LinksParts {
+        me,
+        advertise: addr,
+        endpoint,
+        identity,
+        vitals: vitals.clone(),
+        entropy,
+        takeover,
+        threads: Threads::current(),
+    });
     let (inbox, gossip) = mpsc::channel(limits::GOSSIP_INBOX);
     let quiet = Arc::new(Quiet { answers });
     let carrier = Arc::new(GossipCarrier::new(inbox, Arc::clone(&metrics)));
