@@ -20,6 +20,7 @@ mod clients;
 mod data;
 mod error;
 mod face;
+mod fast_path;
 mod front;
 pub(crate) mod fuzz;
 mod head;

@@ -1,7 +1,6 @@
 //! How the outcome of a push travels back from the socket to whoever asked.
 //!
-//! A request to a node names one or more sessions. [`gather`] splits it into one [`Reply`] for each
-//! session; whoever ends up responsible for a message holds its reply and answers it exactly once.
+//! A request to a node names one or more sessions. There is one [`Reply`] for each of them; whoever ends up responsible for a message holds its reply and answers it exactly once.
 //! The last answer completes the request. A reply that is dropped unanswered counts as
 //! [`Outcome::Interrupted`], so that no request can be forgotten and nothing lost is ever reported
 //! as delivered.
@@ -9,6 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use crate::id::{DeviceId, SessionKey};
 use crate::push::{Outcome, Tally};
@@ -42,10 +42,51 @@ pub(crate) struct NamedOutcome {
     pub(crate) outcome: Outcome,
 }
 
+/// A peer that has asked.
+pub(crate) trait Asker: Send + Sync {
+    /// Sends it the answer to its request with this number.
+    fn answer(&self, seq: u64, answer: Answer);
+}
+
+/// Where the answer to a request goes.
+pub(crate) enum Done {
+    /// To a task of this node, which may have stopped waiting.
+    Waiting(oneshot::Sender<Answer>),
+    /// To the peer that has asked, with the number of its request.
+    Peer(Arc<dyn Asker>, u64),
+    /// To a test.
+    #[cfg(test)]
+    Call(Box<dyn FnOnce(Answer) + Send>),
+}
+
+impl Done {
+    /// Completes the request.
+    pub(crate) fn complete(self, answer: Answer) {
+        match self {
+            Done::Waiting(waiting) => drop(waiting.send(answer)),
+            Done::Peer(peer, seq) => peer.answer(seq, answer),
+            #[cfg(test)]
+            Done::Call(call) => call(answer),
+        }
+    }
+}
+
 /// The right, and the duty, to say what became of one message at one session.
-pub(crate) struct Reply {
-    gather: Option<Arc<Gather>>,
-    index: usize,
+pub(crate) struct Reply(Duty);
+
+enum Duty {
+    /// The caller has its answer already.
+    None,
+    /// The request is for one session.
+    Only(Form, Done),
+    /// It is for several: the place of this one among them.
+    Part(Arc<Gather>, usize),
+}
+
+/// How the outcome at the one session of a request is told.
+enum Form {
+    Plain,
+    Named(Option<DeviceId>),
 }
 
 struct Gather {
@@ -58,79 +99,42 @@ struct State {
     done: Option<Done>,
 }
 
-type Done = Box<dyn FnOnce(Answer) + Send>;
-
-/// Prepares `sessions` replies whose answers, in order, complete the request through `done`.
-pub(crate) fn gather(sessions: usize, done: impl FnOnce(Answer) + Send + 'static) -> Vec<Reply> {
-    replies(sessions, Answer::Outcomes(vec![Outcome::Interrupted; sessions]), Box::new(done))
-}
-
-/// Like [`gather`], for sessions whose devices are named in the answer.
-pub(crate) fn gather_named(
-    devices: impl Iterator<Item = Option<DeviceId>>,
-    done: impl FnOnce(Answer) + Send + 'static,
-) -> Vec<Reply> {
+/// Prepares a reply for each of these devices, which are named in the answer, in their order. The last one completes the
+/// request.
+pub(crate) fn gather_named(devices: impl Iterator<Item = Option<DeviceId>>, done: Done) -> Vec<Reply> {
     let named: Vec<_> =
         devices.map(|device| NamedOutcome { device, outcome: Outcome::Interrupted }).collect();
-    replies(named.len(), Answer::Named(named), Box::new(done))
+    replies(named.len(), Answer::Named(named), done)
 }
 
-/// Like [`gather`], but counts the outcomes instead of listing them.
-pub(crate) fn gather_tally(sessions: usize, done: impl FnOnce(Answer) + Send + 'static) -> Vec<Reply> {
-    replies(sessions, Answer::Tally(Tally::default()), Box::new(done))
+/// Prepares so many replies, whose outcomes are counted.
+pub(crate) fn gather_tally(sessions: usize, done: Done) -> Vec<Reply> {
+    replies(sessions, Answer::Tally(Tally::default()), done)
 }
 
 fn replies(sessions: usize, answer: Answer, done: Done) -> Vec<Reply> {
     if sessions == 0 {
-        done(answer);
+        done.complete(answer);
         return Vec::new();
     }
     let gather = Arc::new(Gather { state: Mutex::new(State { left: sessions, answer, done: Some(done) }) });
-    (0..sessions).map(|index| Reply { gather: Some(Arc::clone(&gather)), index }).collect()
+    (0..sessions).map(|index| Reply(Duty::Part(Arc::clone(&gather), index))).collect()
 }
 
 impl Gather {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic happens under this lock")
     }
-}
 
-impl Reply {
-    /// The reply of a message whose caller has its answer already.
-    pub(crate) fn answered() -> Self {
-        Self { gather: None, index: 0 }
-    }
-
-    /// Says what became of the message.
-    pub(crate) fn answer(mut self, outcome: Outcome) {
-        self.complete(Some(outcome));
-    }
-
-    /// Makes so many replies of one whose outcomes are counted.
-    pub(crate) fn split(mut self, sessions: usize) -> Vec<Self> {
-        let Some(gather) = &self.gather else { return (0..sessions).map(|_| Self::answered()).collect() };
-        gather.lock().left += sessions;
-        let replies = (0..sessions).map(|index| Self { gather: Some(Arc::clone(gather)), index }).collect();
-        self.complete(None);
-        replies
-    }
-
-    /// Gives up its place, with an outcome or without.
-    fn complete(&mut self, outcome: Option<Outcome>) {
-        let Some(gather) = self.gather.take() else { return };
+    /// One place less is without its outcome. The last one completes the request.
+    fn note(&self, index: usize, outcome: Option<Outcome>) {
         let finished = {
-            let mut state = gather.lock();
+            let mut state = self.lock();
             match (&mut state.answer, outcome) {
                 (_, None) => {}
-                (Answer::Outcomes(outcomes), Some(outcome)) => outcomes[self.index] = outcome,
-                (Answer::Named(named), Some(outcome)) => named[self.index].outcome = outcome,
+                (Answer::Named(named), Some(outcome)) => named[index].outcome = outcome,
                 (Answer::Tally(tally), Some(outcome)) => tally.add(&outcome),
-                (
-                    Answer::Sessions(_) | Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded,
-                    Some(_),
-                ) => {
-                    unreachable!("nobody gathers these")
-                }
+                (_, Some(_)) => unreachable!("nobody gathers these"),
             }
             state.left -= 1;
             if state.left > 0 {
@@ -141,38 +145,120 @@ impl Reply {
         };
         // Outside the lock: what `done` does is not ours.
         if let Some((done, answer)) = finished {
-            done(answer);
+            done.complete(answer);
+        }
+    }
+}
+
+impl Reply {
+    /// The one of a request for one session.
+    pub(crate) fn only(done: Done) -> Self {
+        Self(Duty::Only(Form::Plain, done))
+    }
+
+    /// The same, whose device is named in the answer.
+    pub(crate) fn named(device: Option<DeviceId>, done: Done) -> Self {
+        Self(Duty::Only(Form::Named(device), done))
+    }
+
+    /// The reply of a message whose caller has its answer already.
+    pub(crate) fn answered() -> Self {
+        Self(Duty::None)
+    }
+
+    /// Says what became of the message.
+    pub(crate) fn answer(mut self, outcome: Outcome) {
+        self.complete(outcome);
+    }
+
+    /// Makes so many replies of one whose outcomes are counted.
+    pub(crate) fn split(mut self, sessions: usize) -> Vec<Self> {
+        let Duty::Part(gather, index) = std::mem::replace(&mut self.0, Duty::None) else {
+            return (0..sessions).map(|_| Self::answered()).collect();
+        };
+        gather.lock().left += sessions;
+        let replies = (0..sessions).map(|index| Self(Duty::Part(Arc::clone(&gather), index))).collect();
+        gather.note(index, None);
+        replies
+    }
+
+    fn complete(&mut self, outcome: Outcome) {
+        match std::mem::replace(&mut self.0, Duty::None) {
+            Duty::None => {}
+            Duty::Only(Form::Plain, done) => done.complete(Answer::Outcomes(vec![outcome])),
+            Duty::Only(Form::Named(device), done) => {
+                done.complete(Answer::Named(vec![NamedOutcome { device, outcome }]));
+            }
+            Duty::Part(gather, index) => gather.note(index, Some(outcome)),
         }
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        finally(|| self.complete(Some(Outcome::Interrupted)));
+        finally(|| self.complete(Outcome::Interrupted));
     }
+}
+
+/// A reply that calls `done`.
+#[cfg(test)]
+pub(crate) fn replying(done: impl FnOnce(Answer) + Send + 'static) -> Reply {
+    Reply::only(Done::Call(Box::new(done)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn collect() -> (Arc<Mutex<Option<Answer>>>, impl FnOnce(Answer) + Send + 'static) {
+    fn collect() -> (Arc<Mutex<Option<Answer>>>, Done) {
         let slot = Arc::new(Mutex::new(None));
         let inner = Arc::clone(&slot);
-        (slot, move |answer| *inner.lock().unwrap() = Some(answer))
+        (slot, Done::Call(Box::new(move |answer| *inner.lock().unwrap() = Some(answer))))
+    }
+
+    /// A peer that keeps what it is told.
+    #[derive(Default)]
+    struct Peer(Mutex<Vec<(u64, Answer)>>);
+
+    impl Asker for Peer {
+        fn answer(&self, seq: u64, answer: Answer) {
+            self.0.lock().unwrap().push((seq, answer));
+        }
+    }
+
+    fn named(device: Option<&str>, outcome: Outcome) -> NamedOutcome {
+        NamedOutcome { device: device.map(|device| DeviceId::new(device).unwrap()), outcome }
     }
 
     #[test]
     fn the_last_answer_completes_the_request_in_the_order_of_the_sessions() {
         let (slot, done) = collect();
-        let mut replies = gather(2, done);
+        let devices = ["phone", "tablet"].map(|device| DeviceId::new(device).ok());
+        let mut replies = gather_named(devices.into_iter(), done);
         replies.pop().unwrap().answer(Outcome::NoSession);
         assert_eq!(*slot.lock().unwrap(), None);
         replies.pop().unwrap().answer(Outcome::Delivered);
-        assert_eq!(
-            *slot.lock().unwrap(),
-            Some(Answer::Outcomes(vec![Outcome::Delivered, Outcome::NoSession]))
-        );
+        let expected = [named(Some("phone"), Outcome::Delivered), named(Some("tablet"), Outcome::NoSession)];
+        assert_eq!(*slot.lock().unwrap(), Some(Answer::Named(expected.into())));
+    }
+
+    #[tokio::test]
+    async fn the_only_answer_of_a_request_goes_to_whoever_waits_for_it() {
+        let (waiting, answer) = oneshot::channel();
+        Reply::only(Done::Waiting(waiting)).answer(Outcome::Delivered);
+        assert_eq!(answer.await, Ok(Answer::Outcomes(vec![Outcome::Delivered])));
+        let peer = Arc::new(Peer::default());
+        let done = |seq| Done::Peer(Arc::clone(&peer) as Arc<dyn Asker>, seq);
+        Reply::named(DeviceId::new("phone").ok(), done(7)).answer(Outcome::Buffered);
+        drop(Reply::named(None, done(8)));
+        let told = |seq, outcome| (seq, Answer::Named(vec![outcome]));
+        let expected =
+            [told(7, named(Some("phone"), Outcome::Buffered)), told(8, named(None, Outcome::Interrupted))];
+        assert_eq!(*peer.0.lock().unwrap(), expected);
+        let (waiting, gone) = oneshot::channel();
+        drop(gone);
+        Reply::only(Done::Waiting(waiting)).answer(Outcome::Delivered); // Nobody minds.
+        drop(Reply::answered());
     }
 
     #[test]
@@ -193,8 +279,11 @@ mod tests {
     #[test]
     fn a_dropped_reply_counts_as_interrupted() {
         let (slot, done) = collect();
-        drop(gather(1, done));
+        drop(Reply::only(done));
         assert_eq!(*slot.lock().unwrap(), Some(Answer::Outcomes(vec![Outcome::Interrupted])));
+        let (slot, done) = collect();
+        drop(gather_named([None].into_iter(), done));
+        assert_eq!(*slot.lock().unwrap(), Some(Answer::Named(vec![named(None, Outcome::Interrupted)])));
     }
 
     #[test]

@@ -245,7 +245,6 @@ impl Router {
         first: Sent,
         patience: Patience,
     ) -> Vec<SessionReport> {
-        let user = self.parts.replica.hasher().user(&scope.user);
         let (mut reports, mut sent) = (Vec::new(), vec![first]);
         for number in 0.. {
             let mut moved = Vec::new();
@@ -254,7 +253,10 @@ impl Router {
                 for (destination, (name, outcome)) in sessions.into_iter().zip(outcomes) {
                     let Destination { device, name: known, stamp } = destination;
                     let name = name.or(known);
-                    let visible = self.parts.replica.lookup_other(Key { user, device }, &asked, stamp);
+                    let visible = || {
+                        let user = self.parts.replica.hasher().user(&scope.user);
+                        self.parts.replica.lookup_other(Key { user, device }, &asked, stamp)
+                    };
                     match route::follow(outcome, &Hop { owner: &asked, stamp, number }, visible) {
                         Follow::Done(outcome) => {
                             let node = (outcome != Outcome::NoSession).then(|| asked.clone());

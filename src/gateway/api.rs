@@ -12,6 +12,7 @@ mod stats;
 mod stream;
 mod users;
 
+pub(super) use push::fast as push;
 pub(super) use sessions::ListParams;
 pub(super) use stream::fuzz::ndjson;
 

@@ -16,7 +16,7 @@ use crate::gateway::face::Face;
 use crate::gateway::parts::Gateway;
 use crate::gateway::phase::Phase;
 use crate::gateway::schema::ErrorCode;
-use crate::gateway::{head, request_id, routes};
+use crate::gateway::{api, fast_path, head, request_id, routes};
 use crate::metrics::label::StatusClass;
 
 /// The HTTP face of a node.
@@ -48,9 +48,13 @@ impl App {
                 .and_then(|()| head::check(&request))
                 .and_then(|()| check_place(&request))
             {
-                Ok(()) => match self.routes.clone().oneshot(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
+                Ok(()) => match fast_path::target(&request) {
+                    // In a box: each connection has room for what is kept while it is answered.
+                    Some(target) => Box::pin(api::push(&self.face, target, request)).await.into_response(),
+                    None => match self.routes.clone().oneshot(request).await {
+                        Ok(response) => response,
+                        Err(never) => match never {},
+                    },
                 },
                 Err(error) => error.into_response(),
             };

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use crate::gateway::bounds::InFlight;
@@ -20,11 +21,18 @@ pub(super) struct Caller {
     pub(super) place: InFlight,
 }
 
+impl Caller {
+    /// Lets whoever sent these headers in.
+    pub(super) fn enter(headers: &HeaderMap, face: &Face) -> Result<Self, ApiError> {
+        face.keys.admit(headers, &face.gateway.metrics)?;
+        Ok(Self { gateway: Arc::clone(&face.gateway), place: InFlight::enter(face)? })
+    }
+}
+
 impl FromRequestParts<Arc<Face>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<Face>) -> Result<Self, ApiError> {
-        face.keys.admit(&parts.headers, &face.gateway.metrics)?;
-        Ok(Self { gateway: Arc::clone(&face.gateway), place: InFlight::enter(face)? })
+        Self::enter(&parts.headers, face)
     }
 }

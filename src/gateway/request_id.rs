@@ -4,6 +4,8 @@
 //! replaced, never reflected. It is in the span of everything that is logged for the request, which is at
 //! the level debug: at others nobody pays for a span.
 
+use std::io::Write;
+
 use axum::http::{HeaderName, HeaderValue};
 
 use crate::wire::Entropy;
@@ -14,8 +16,9 @@ pub(super) fn choose(brought: Option<&HeaderValue>, entropy: &Entropy) -> Header
         (1..=BYTES_MAX).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
     brought.filter(good).cloned().unwrap_or_else(|| {
-        HeaderValue::from_str(&format!("{:016x}", entropy.next_u64()))
-            .expect("hexadecimal digits are a valid header value")
+        let mut digits = [0; 16];
+        write!(&mut digits[..], "{:016x}", entropy.next_u64()).expect("all digits fit");
+        HeaderValue::from_bytes(&digits).expect("hexadecimal digits are a valid header value")
     })
 }
 

@@ -87,6 +87,8 @@ struct Server<A> {
     keep_alive: Duration,
     places: Arc<Places>,
     shares: Shares,
+    /// Whether the log was told lately that all places are taken.
+    told: Seldom,
     answer: A,
     vitals: Vitals,
     stop_timeout: Duration,
@@ -115,6 +117,7 @@ pub(crate) async fn serve<L, A, F>(
         keep_alive: terms.keep_alive,
         places: Arc::new(Places::new(terms.shares)),
         shares: terms.shares,
+        told: Seldom::default(),
         answer,
         vitals: terms.vitals,
         stop_timeout: terms.stop_timeout,
@@ -149,7 +152,6 @@ where
     /// Accepts until the stop, and whoever comes late until the last request of before has ended. Returns until when
     /// requests may take.
     async fn accept<L: Listener<Addr = SocketAddr>>(self: Arc<Self>, mut listener: L) -> Instant {
-        let mut told = Seldom::default();
         loop {
             let (io, peer) = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -162,7 +164,7 @@ where
             };
             if matches!(seat, Seat::Spare(_)) {
                 self.vitals.metrics().accepts_failed.with(NotAccepted::Full).increment(1);
-                if told.due() {
+                if self.told.due() {
                     let all = self.shares.all();
                     warn!(
                         all,

@@ -24,7 +24,7 @@ use crate::mesh::offenders::Offenders;
 use crate::mesh::outbound::Outbound;
 use crate::mesh::receipts::{Expected, PendingRequests, Refused};
 use crate::metrics::Metrics;
-use crate::receipt::Answer;
+use crate::receipt::{Answer, Asker};
 use crate::vital::Vitals;
 
 /// The node at the other end of a link.
@@ -260,15 +260,6 @@ impl Link {
         self.pending.complete(receipt)
     }
 
-    /// Sends the answer to the peer's request `seq`.
-    pub(crate) fn answer(&self, seq: u64, answer: Answer) {
-        self.owed.fetch_sub(1, Ordering::Relaxed);
-        if !self.outbound.answer(seq, answer) {
-            warn!(peer = %self.peer.name, "a peer does not take its receipts; closing the link");
-            CloseCode::Protocol.close(&self.connection);
-        }
-    }
-
     /// Writes requests and receipts until the link breaks.
     ///
     /// # Errors
@@ -303,6 +294,16 @@ impl Link {
             self.shared.metrics.mesh_frames_refused.with(offence).increment(1);
             self.shared.offenders.note(&self.peer.name, Instant::now());
             warn!(peer = %self.peer.name, error = %breach, "a peer broke the protocol; closing the link");
+            CloseCode::Protocol.close(&self.connection);
+        }
+    }
+}
+
+impl Asker for Link {
+    fn answer(&self, seq: u64, answer: Answer) {
+        self.owed.fetch_sub(1, Ordering::Relaxed);
+        if !self.outbound.answer(seq, answer) {
+            warn!(peer = %self.peer.name, "a peer does not take its receipts; closing the link");
             CloseCode::Protocol.close(&self.connection);
         }
     }

@@ -13,7 +13,7 @@ use crate::id::{ClusterName, DeviceId, MessageId, NodeName, SessionKey, Stamp, U
 use crate::node::Node;
 use crate::ownership::{self, Ask, Question};
 use crate::push::{Message, Outcome, Payload};
-use crate::receipt::{Answer, Reply, gather};
+use crate::receipt::{Answer, Reply, replying};
 use crate::replica::HeldByAnother;
 use crate::router::Lease;
 use crate::session::{CloseReason, OutboxLimits, Session};
@@ -152,9 +152,7 @@ async fn a_dispute_that_panics_is_counted_and_its_session_can_be_disputed_again(
     let shown = shows(&b, held.session().stamp()).await;
     let session = newer(&b, shown.stamp);
     let message = Arc::new(Message::new(MessageId::new("m").unwrap(), false, Payload::text("x")));
-    for reply in gather(1, |_| panic!("on purpose, when the session is closed")) {
-        session.offer(&message, reply);
-    }
+    session.offer(&message, replying(|_| panic!("on purpose, when the session is closed")));
     lose(&b, &session, &shown);
     let counted = "pushmesh_tasks_failed_total{task=\"dispute\"} 1\n";
     until("the panic is counted", || b.shared.metrics.render().contains(counted)).await;
@@ -235,7 +233,7 @@ async fn a_token_ends_its_own_session_and_no_later_one_that_is_not_shown_yet() {
 fn curious(node: &Node) -> (Reply, oneshot::Receiver<(Answer, bool)>) {
     let (told, answer) = oneshot::channel();
     let replica = Arc::clone(&node.shared.replica);
-    let reply = gather(1, move |answer| {
+    let reply = replying(move |answer| {
         let (sender, looked) = std::sync::mpsc::sync_channel(1);
         spawn_blocking(move || {
             let _ = replica.own_len();
@@ -243,7 +241,7 @@ fn curious(node: &Node) -> (Reply, oneshot::Receiver<(Answer, bool)>) {
         });
         let _ = told.send((answer, looked.recv_timeout(Duration::from_secs(5)).is_ok()));
     });
-    (reply.into_iter().next().unwrap(), answer)
+    (reply, answer)
 }
 
 #[tokio::test]

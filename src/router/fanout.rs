@@ -19,7 +19,7 @@ use tokio::task::coop::consume_budget;
 use crate::limits;
 use crate::metrics::label::Task;
 use crate::push::{Message, Outcome};
-use crate::receipt::{Answer, Reply, gather_tally};
+use crate::receipt::{Done, Reply, gather_tally};
 use crate::session::Registry;
 use crate::vital::Vitals;
 use crate::wire::Threads;
@@ -51,8 +51,8 @@ impl Fanout {
         Self { registry, parts, room: Arc::new(Semaphore::new(limits::FANOUT_BYTES_MAX)) }
     }
 
-    /// Queues a message for every session. `done` is called once, when the last one has answered.
-    pub(super) fn push(&self, message: &Arc<Message>, done: impl FnOnce(Answer) + Send + 'static) {
+    /// Queues a message for every session. `done` is completed once, when the last one has answered.
+    pub(super) fn push(&self, message: &Arc<Message>, done: Done) {
         let bytes = message.payload.bytes.len().max(limits::FANOUT_BYTES_MAX / limits::FANOUT_MESSAGES_MAX);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let Ok(place) = Arc::clone(&self.room).try_acquire_many_owned(bytes) else {
@@ -93,6 +93,7 @@ mod tests {
     use crate::key::KeyHasher;
     use crate::metrics::Metrics;
     use crate::push::{Payload, Tally};
+    use crate::receipt::Answer;
     use crate::session::{OutboxLimits, Session, Work};
 
     const SESSIONS: usize = 100;
@@ -120,7 +121,7 @@ mod tests {
 
     fn broadcast(fanout: &Fanout, message: &Arc<Message>) -> oneshot::Receiver<Answer> {
         let (done, answer) = oneshot::channel();
-        fanout.push(message, move |answer| drop(done.send(answer)));
+        fanout.push(message, Done::Waiting(done));
         answer
     }
 

@@ -7,7 +7,7 @@ use crate::id::{NodeName, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::ownership::{self, Ending};
 use crate::push::{Outcome, Tally};
-use crate::receipt::{Answer, Reply, gather, gather_named};
+use crate::receipt::{Answer, Done, Reply, gather_named};
 use crate::replica::Replica;
 use crate::router::Operation;
 use crate::router::decisions::{self, Why};
@@ -38,59 +38,65 @@ impl Owner {
         Self { me, registry, replica, fanout }
     }
 
-    /// Performs the operation at the recipients. `done` is called once, when the last session has answered,
+    /// Performs the operation at the recipients. `done` is completed once, when the last session has answered,
     /// possibly before this returns.
-    pub(crate) fn execute(
-        &self,
-        recipients: &Recipients,
-        operation: &Operation,
-        done: impl FnOnce(Answer) + Send + 'static,
-    ) {
+    pub(crate) fn execute(&self, recipients: &Recipients, operation: &Operation, done: Done) {
         match recipients {
             Recipients::All => match operation {
                 Operation::Push(message) => self.fanout.push(message, done),
                 // Nothing else is for everybody.
-                _ => done(Answer::Tally(Tally::default())),
+                _ => done.complete(Answer::Tally(Tally::default())),
             },
             Recipients::Session(names) => {
                 let key = self.replica.hasher().key(names);
-                for reply in gather(1, done) {
-                    match self.registry.get_named(key, names) {
-                        Some(session) => self.serve(&session, operation, reply),
-                        None => reply.answer(self.elsewhere(&names.user, key, operation)),
-                    }
-                }
+                self.serve_at(
+                    &names.user,
+                    key,
+                    self.registry.get_named(key, names),
+                    operation,
+                    Reply::only(done),
+                );
             }
             Recipients::Devices { user, devices } => self.execute_at(user, devices, operation, done),
             Recipients::Keys(keys) => {
                 // One that is closing is as good as gone.
                 let held = |key: &Key| self.registry.get(*key).filter(|held| held.closing().is_none());
                 let names = |key: &Key| held(key).map(|session| session.names().clone());
-                done(Answer::Sessions(keys.0.iter().map(names).collect()));
+                done.complete(Answer::Sessions(keys.0.iter().map(names).collect()));
             }
         }
     }
 
-    fn execute_at(
+    fn execute_at(&self, user: &UserId, devices: &[DeviceHash], operation: &Operation, done: Done) {
+        let hash = self.replica.hasher().user(user);
+        let key = |device: &DeviceHash| Key { user: hash, device: *device };
+        let find = |device: &DeviceHash| {
+            self.registry.get(key(device)).filter(|session| session.names().user == *user)
+        };
+        let name = |session: &Option<Arc<Session>>| Some(session.as_ref()?.names().device.clone());
+        if let [device] = devices {
+            let session = find(device);
+            let reply = Reply::named(name(&session), done);
+            return self.serve_at(user, key(device), session, operation, reply);
+        }
+        let sessions: Vec<_> = devices.iter().map(find).collect();
+        let replies = gather_named(sessions.iter().map(name), done);
+        for ((device, session), reply) in devices.iter().zip(sessions).zip(replies) {
+            self.serve_at(user, key(device), session, operation, reply);
+        }
+    }
+
+    fn serve_at(
         &self,
         user: &UserId,
-        devices: &[DeviceHash],
+        key: Key,
+        session: Option<Arc<Session>>,
         operation: &Operation,
-        done: impl FnOnce(Answer) + Send + 'static,
+        reply: Reply,
     ) {
-        let hash = self.replica.hasher().user(user);
-        let sessions: Vec<_> = devices
-            .iter()
-            .map(|device| self.registry.get(Key { user: hash, device: *device }))
-            .map(|session| session.filter(|session| session.names().user == *user))
-            .collect();
-        let names = sessions.iter().map(|session| Some(session.as_ref()?.names().device.clone()));
-        let replies = gather_named(names, done);
-        for ((device, session), reply) in devices.iter().zip(sessions).zip(replies) {
-            match session {
-                Some(session) => self.serve(&session, operation, reply),
-                None => reply.answer(self.elsewhere(user, Key { user: hash, device: *device }, operation)),
-            }
+        match session {
+            Some(session) => self.serve(&session, operation, reply),
+            None => reply.answer(self.elsewhere(user, key, operation)),
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::id::NodeName;
 use crate::mesh::{Link, Links, Refused};
 use crate::metrics::label::{RelayStep, Task};
-use crate::receipt::Answer;
+use crate::receipt::{Answer, Asker};
 use crate::router::frame::{self, Request};
 use crate::vital::Vitals;
 

@@ -12,7 +12,7 @@ use crate::mesh::{Link, Links, Refused};
 use crate::metrics::Metrics;
 use crate::metrics::label::{Direction, RelayStep};
 use crate::push::{Outcome, Tally};
-use crate::receipt::Answer;
+use crate::receipt::{Answer, Done};
 use crate::router::frame::{self, Recipients};
 use crate::router::operation::Operation;
 use crate::router::owner::Owner;
@@ -105,37 +105,40 @@ impl Requester {
 
     /// The route that a request to `owner` would take now.
     pub(super) fn route(&self, owner: &NodeName) -> Route {
+        self.linked_route(owner).0
+    }
+
+    /// The same, with the link of a direct one.
+    fn linked_route(&self, owner: &NodeName) -> (Route, Option<Arc<Link>>) {
         if *owner == self.me {
-            return Route::Here;
+            return (Route::Here, None);
         }
-        let linked = self.links.get(owner).is_some();
-        route::route(linked, self.roster.state(owner), || self.roster.relays(owner))
+        let link = self.links.get(owner);
+        let route = route::route(link.is_some(), self.roster.state(owner), || self.roster.relays(owner));
+        (route, link)
     }
 
     /// Sends a request on its way to its owner.
     pub(super) fn send(&self, owner: &NodeName, recipients: Recipients, operation: &Operation) -> Pending {
-        match self.route(owner) {
-            Route::Here => {
+        match self.linked_route(owner) {
+            (Route::Here, _) => {
                 let (done, answer) = oneshot::channel();
-                self.owner.execute(&recipients, operation, move |answer| {
-                    let _ = done.send(answer); // Whoever asked may have stopped waiting.
-                });
+                self.owner.execute(&recipients, operation, Done::Waiting(done));
                 Pending::Here(answer)
             }
             // Nobody would read the answer, which is all that a question is for.
-            Route::Direct { awaited: false } if operation.is_question() => {
+            (Route::Direct { awaited: false }, _) if operation.is_question() => {
                 Pending::Known(Outcome::Unreachable)
             }
-            Route::Direct { awaited } => {
-                let link = self.links.get(owner).ok_or(Outcome::Unreachable);
-                match link.and_then(|link| self.request(link, None, recipients, operation)) {
+            (Route::Direct { awaited }, Some(link)) => {
+                match self.request(link, None, recipients, operation) {
                     Ok(asked) if awaited => Pending::Answer(asked),
                     Ok(_) => Pending::Known(Outcome::Unreachable),
                     Err(outcome) => Pending::Known(outcome),
                 }
             }
-            Route::Relay(relays) => self.relay(owner, recipients, operation, relays),
-            Route::Nowhere => Pending::Known(Outcome::Unreachable),
+            (Route::Relay(relays), _) => self.relay(owner, recipients, operation, relays),
+            (Route::Direct { .. } | Route::Nowhere, _) => Pending::Known(Outcome::Unreachable),
         }
     }
 

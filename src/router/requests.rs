@@ -9,6 +9,7 @@ use crate::id::NodeName;
 use crate::mesh::codec::CodecError;
 use crate::mesh::{Link, Links, RequestHandler};
 use crate::metrics::label::Direction;
+use crate::receipt::{Asker, Done};
 use crate::router::frame::Request;
 use crate::router::operation::Operation;
 use crate::router::owner::Owner;
@@ -38,8 +39,8 @@ impl RequestHandler for Requests {
             let Some(links) = self.links.upgrade() else { return };
             return relay(&links, &self.vitals, self.push_timeout, link, &to, request, payload);
         }
-        let (link, seq) = (Arc::clone(link), request.seq);
         let operation = Operation::received(request.action, payload);
-        self.owner.execute(&request.recipients, &operation, move |answer| link.answer(seq, answer));
+        let done = Done::Peer(Arc::clone(link) as Arc<dyn Asker>, request.seq);
+        self.owner.execute(&request.recipients, &operation, done);
     }
 }

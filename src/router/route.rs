@@ -95,8 +95,9 @@ pub(crate) enum Follow {
     },
 }
 
-/// What follows from `outcome`, when the directory now shows `visible` as the session's owner.
-pub(crate) fn follow(outcome: Outcome, hop: &Hop<'_>, visible: Option<Owned>) -> Follow {
+/// What follows from `outcome`, when the directory now shows `visible` as the session's owner; it is looked up where it
+/// matters.
+pub(crate) fn follow(outcome: Outcome, hop: &Hop<'_>, visible: impl FnOnce() -> Option<Owned>) -> Follow {
     // Only these two say for certain that nothing was written, so that trying again cannot
     // deliver twice.
     let hint = match &outcome {
@@ -111,7 +112,7 @@ pub(crate) fn follow(outcome: Outcome, hop: &Hop<'_>, visible: Option<Owned>) ->
     // that was tried is worth a try, also one with a smaller stamp: the tried one may have been
     // released before a node with a slower clock made it. The hops bound it.
     let asked = |owner: &NodeName, stamp: Stamp| owner == hop.owner && stamp == hop.stamp;
-    let visible = visible.filter(|owned| !asked(&owned.owner, owned.stamp));
+    let visible = visible().filter(|owned| !asked(&owned.owner, owned.stamp));
     match (hint.filter(|(owner, stamp)| !asked(owner, *stamp)), visible) {
         (Some((owner, stamp)), visible) if visible.as_ref().is_none_or(|owned| owned.stamp < stamp) => {
             Follow::Retry { owner, stamp }
@@ -141,7 +142,7 @@ mod tests {
     }
 
     fn after(outcome: Outcome, number: u8, visible: Option<Owned>) -> Follow {
-        follow(outcome, &Hop { owner: &name("a"), stamp: Stamp::from_raw(5), number }, visible)
+        follow(outcome, &Hop { owner: &name("a"), stamp: Stamp::from_raw(5), number }, || visible)
     }
 
     #[test]

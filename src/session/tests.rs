@@ -11,7 +11,7 @@ use super::*;
 use crate::id::{DeviceId, MessageId, NodeName, UserId};
 use crate::key::KeyHasher;
 use crate::push::Payload;
-use crate::receipt::{Answer, gather};
+use crate::receipt::{Answer, replying};
 
 /// A socket that takes as much as it was told.
 #[derive(Default)]
@@ -48,13 +48,13 @@ fn session(socket: &Arc<Socket>) -> Session {
 
 fn offer(session: &Session, id: &str) -> oneshot::Receiver<Outcome> {
     let (done, outcome) = oneshot::channel();
-    let reply = gather(1, move |answer| {
+    let reply = replying(move |answer| {
         let Answer::Outcomes(mut outcomes) = answer else { panic!("one outcome was asked for") };
         let _ = done.send(outcomes.remove(0));
     });
     let id = MessageId::new(id).unwrap();
     let message = Message::new(id, true, Payload::text("x"));
-    session.offer(&Arc::new(message), reply.into_iter().next().unwrap());
+    session.offer(&Arc::new(message), reply);
     outcome
 }
 

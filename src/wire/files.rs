@@ -1,8 +1,8 @@
 //! Open files: how many connections the operating system lets a node have.
 
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -49,16 +49,17 @@ fn open_now() -> usize {
     fs::read_dir("/dev/fd").map_or(OPEN_GUESS, |files| files.count().saturating_sub(1))
 }
 
-/// Says a thing again only after a while.
+/// Says a thing again only after a while, whoever has it to say.
 #[derive(Debug, Default)]
-pub(crate) struct Seldom(Option<Instant>);
+pub(crate) struct Seldom(Mutex<Option<Instant>>);
 
 impl Seldom {
     /// Whether it is time to say it.
-    pub(crate) fn due(&mut self) -> bool {
-        let due = self.0.is_none_or(|last| last.elapsed() >= SELDOM);
+    pub(crate) fn due(&self) -> bool {
+        let mut last = self.0.lock().expect("no panic happens under this lock");
+        let due = last.is_none_or(|last| last.elapsed() >= SELDOM);
         if due {
-            self.0 = Some(Instant::now());
+            *last = Some(Instant::now());
         }
         due
     }
@@ -85,7 +86,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_same_trouble_is_told_once_a_minute() {
-        let mut seldom = Seldom::default();
+        let seldom = Seldom::default();
         assert!(seldom.due() && !seldom.due());
         tokio::time::sleep(SELDOM).await;
         assert!(seldom.due() && !seldom.due());

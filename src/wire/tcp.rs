@@ -20,7 +20,8 @@ pub struct TcpFace {
     listener: TcpListener,
     /// Accepts that failed, of all threads.
     failed: Arc<AtomicU64>,
-    told: Seldom,
+    /// Whether the log was told lately, of any of them.
+    told: Arc<Seldom>,
 }
 
 impl Listener for TcpFace {
@@ -55,10 +56,10 @@ impl TcpFace {
         threads: &Threads,
         failed: &Arc<AtomicU64>,
     ) -> io::Result<Vec<Self>> {
-        let push = threads.push();
+        let (push, told) = (threads.push(), Arc::default());
         let face = |addr, shared, thread: &Handle| {
             let listener = listen(addr, shared, thread)?;
-            Ok(Self { listener, failed: Arc::clone(failed), told: Seldom::default() })
+            Ok(Self { listener, failed: Arc::clone(failed), told: Arc::clone(&told) })
         };
         let addr = match push {
             [only] => return Ok(vec![face(addr, false, only)?]),

@@ -14,9 +14,10 @@ use super::contact::joined;
 use crate::gateway::body;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::{ApiError, BadRequest};
+use crate::gateway::face::Face;
 use crate::gateway::parts::Gateway;
 use crate::gateway::schema::{Accepted, BroadcastAnswer, PushAnswer};
-use crate::gateway::url::{FromQuery, Params, Query, SessionPath, UserPath};
+use crate::gateway::url::{self, FromQuery, Params, Query, SessionPath, UserPath};
 use crate::id::MessageId;
 use crate::metrics::label::Task;
 use crate::push::{Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target};
@@ -67,6 +68,17 @@ pub(super) async fn session(
     request: Request,
 ) -> Result<Response, ApiError> {
     push(caller, Target::Session(key), params.wait, request).await
+}
+
+/// The same two calls, from the [fast path](crate::gateway::fast_path).
+pub(in crate::gateway) async fn fast(
+    face: &Face,
+    target: Target,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let caller = Caller::enter(request.headers(), face)?;
+    let params: PushParams = url::params(request.uri())?;
+    push(caller, target, params.wait, request).await
 }
 
 /// `POST /v1/broadcast`

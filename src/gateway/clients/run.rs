@@ -103,14 +103,14 @@ mod tests {
     use crate::id::{DeviceId, MessageId, SessionKey, Stamp, UserId};
     use crate::key::KeyHasher;
     use crate::push::{Message, Outcome, Payload};
-    use crate::receipt::{Answer, gather};
+    use crate::receipt::{Answer, replying};
     use crate::session::OutboxLimits;
 
     fn push(session: &Session) -> oneshot::Receiver<(Answer, Instant)> {
         let (done, answer) = oneshot::channel();
-        let reply = gather(1, move |answer| drop(done.send((answer, Instant::now()))));
+        let reply = replying(move |answer| drop(done.send((answer, Instant::now()))));
         let message = Message::new(MessageId::new("m").unwrap(), false, Payload::text("x"));
-        session.offer(&Arc::new(message), reply.into_iter().next().unwrap());
+        session.offer(&Arc::new(message), reply);
         answer
     }
 

@@ -31,7 +31,7 @@ use crate::mesh::{
 };
 use crate::metrics::Metrics;
 use crate::push::{Outcome, Tally};
-use crate::receipt::{Answer, NamedOutcome};
+use crate::receipt::{Answer, Asker, NamedOutcome};
 use crate::replica::Replica;
 use crate::replication::frame::{DIGESTS, DigestsFrame, SECTION, SectionFrame, Subscribe};
 use crate::replication::{Owners, Replication};

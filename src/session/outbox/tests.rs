@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::id::{NodeName, Stamp};
 use crate::push::Payload;
-use crate::receipt::{Answer, gather};
+use crate::receipt::{Answer, replying};
 
 const LIMITS: OutboxLimits = OutboxLimits { messages_max: 3, bytes_max: 10 };
 
@@ -20,12 +20,10 @@ impl Caller {
 fn outgoing(id: &str, idempotent: bool, len: usize) -> (Outgoing, Caller) {
     let slot = Arc::new(Mutex::new(None));
     let inner = Arc::clone(&slot);
-    let reply = gather(1, move |answer| {
+    let reply = replying(move |answer| {
         let Answer::Outcomes(mut outcomes) = answer else { panic!("outcomes were asked for") };
         *inner.lock().unwrap() = outcomes.pop();
-    })
-    .pop()
-    .unwrap();
+    });
     let id = MessageId::new(id).unwrap();
     let message = Message::new(id, idempotent, Payload::text("x".repeat(len)));
     (Outgoing::new(Arc::new(message), reply), Caller(slot))

@@ -17,7 +17,7 @@ use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::KeyHasher;
 use crate::metrics::Metrics;
 use crate::push::{Message, Outcome, Payload};
-use crate::receipt::{Answer, gather};
+use crate::receipt::{Answer, replying};
 use crate::session::{CloseReason, HeartbeatTimers, OutboxLimits, Session};
 use crate::token::ResumeKey;
 use crate::vital::Vitals;
@@ -171,12 +171,12 @@ pub(in crate::gateway::clients) fn push(
     payload: Payload,
 ) -> oneshot::Receiver<Outcome> {
     let (done, outcome) = oneshot::channel();
-    let reply = gather(1, move |answer| {
+    let reply = replying(move |answer| {
         let Answer::Outcomes(mut outcomes) = answer else { panic!("one outcome was asked for") };
         let _ = done.send(outcomes.remove(0));
     });
     let message = Message::new(MessageId::new(id).unwrap(), false, payload);
-    session.offer(&Arc::new(message), reply.into_iter().next().unwrap());
+    session.offer(&Arc::new(message), reply);
     outcome
 }
 
