@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
@@ -133,7 +134,8 @@ impl Router {
         // Before the look-up: what is known only after it was not looked at.
         let knowledge = self.knowledge();
         let sessions = self.run(target, Operation::Push(Arc::new(message)));
-        async move { PushReport { id, sessions: sessions.await, knowledge } }
+        // Not an async block: that would have room for the work twice.
+        sessions.map(move |sessions| PushReport { id, sessions, knowledge })
     }
 
     /// How much of its cluster this node knows.
@@ -167,7 +169,7 @@ impl Router {
         let id = self.message(None, Payload::text("")).id;
         let knowledge = self.knowledge();
         let sessions = self.run(target, Operation::Disconnect);
-        async move { PushReport { id, sessions: sessions.await, knowledge } }
+        sessions.map(move |sessions| PushReport { id, sessions, knowledge })
     }
 
     fn run(

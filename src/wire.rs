@@ -21,11 +21,13 @@ use crate::id::DeviceId;
 mod files;
 mod tcp;
 mod threads;
+mod udp;
 
 pub use files::OpenFiles;
 pub(crate) use files::Seldom;
 pub use tcp::TcpFace;
 pub use threads::Threads;
+use udp::MeshSocket;
 
 /// Everything through which a node touches the outside.
 pub struct Wire<L> {
@@ -70,14 +72,16 @@ impl Wire<TcpFace> {
         let udp = {
             // A socket belongs to the thread that it is made on.
             let _on = threads.links().enter();
-            std::net::UdpSocket::bind(mesh)
-                .and_then(|socket| TokioRuntime.wrap_udp_socket(socket))
-                .map_err(|source| BindError { what: "--mesh-listen", addr: mesh, source })?
+            MeshSocket::bind(mesh).map_err(|source| BindError {
+                what: "--mesh-listen",
+                addr: mesh,
+                source,
+            })?
         };
         let mut seed = [0; 32];
         StdRng::from_os_rng().fill_bytes(&mut seed);
         Ok(Self {
-            udp,
+            udp: Arc::new(udp),
             runtime: Arc::new(TokioRuntime),
             threads,
             tcp,

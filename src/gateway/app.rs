@@ -50,7 +50,10 @@ impl App {
             {
                 Ok(()) => match fast_path::target(&request) {
                     // In a box: each connection has room for what is kept while it is answered.
-                    Some(target) => Box::pin(api::push(&self.face, target, request)).await.into_response(),
+                    Some(target) => match api::push(&self.face, target, request).map(Box::pin) {
+                        Ok(push) => push.await.into_response(),
+                        Err(error) => error.into_response(),
+                    },
                     None => match self.routes.clone().oneshot(request).await {
                         Ok(response) => response,
                         Err(never) => match never {},

@@ -49,7 +49,7 @@ pub(super) enum Pending {
     /// From the owner.
     Answer(Asked),
     /// It will come from a peer that passes the request on, or that has no link to the owner either.
-    Relayed(Relayed),
+    Relayed(Box<Relayed>),
     /// There will be none to wait for: the outcome is known.
     Known(Outcome),
 }
@@ -157,7 +157,13 @@ impl Requester {
                 Ok(asked) => {
                     self.metrics.mesh_relayed.with(RelayStep::Asked).increment(1);
                     let (owner, operation) = (owner.clone(), operation.clone());
-                    Pending::Relayed(Relayed { asked, owner, recipients, operation, others: relays })
+                    Pending::Relayed(Box::new(Relayed {
+                        asked,
+                        owner,
+                        recipients,
+                        operation,
+                        others: relays,
+                    }))
                 }
             };
         }
@@ -192,7 +198,8 @@ impl Requester {
                     (timeout_at(patience.deadline, answer).await.ok().and_then(Result::ok), None)
                 }
                 Pending::Answer(asked) => (asked.wait(patience).await, None),
-                Pending::Relayed(Relayed { asked, owner, recipients, operation, others }) => {
+                Pending::Relayed(relayed) => {
+                    let Relayed { asked, owner, recipients, operation, others } = *relayed;
                     (asked.wait(patience).await, Some((owner, recipients, operation, others)))
                 }
             };

@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::contact::joined;
@@ -71,14 +72,14 @@ pub(super) async fn session(
 }
 
 /// The same two calls, from the [fast path](crate::gateway::fast_path).
-pub(in crate::gateway) async fn fast(
+pub(in crate::gateway) fn fast(
     face: &Face,
     target: Target,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<impl Future<Output = Result<Response, ApiError>> + Send + use<>, ApiError> {
     let caller = Caller::enter(request.headers(), face)?;
     let params: PushParams = url::params(request.uri())?;
-    push(caller, target, params.wait, request).await
+    Ok(push(caller, target, params.wait, request))
 }
 
 /// `POST /v1/broadcast`
@@ -94,12 +95,11 @@ pub(super) async fn broadcast(
     let started = Instant::now();
     let report = gateway.router.broadcast(message);
     let vitals = gateway.vitals.clone();
-    let answer = async move {
-        let report = report.await;
+    let answer = report.map(move |report| {
         note_broadcast(&gateway, started);
         drop(place);
         report
-    };
+    });
     if params.wait == Wait::None {
         go_on(&vitals, answer);
         return Ok(accepted(id));
@@ -119,12 +119,11 @@ async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> R
     let started = Instant::now();
     let report = gateway.router.push(target, message);
     let vitals = gateway.vitals.clone();
-    let answer = async move {
-        let report = report.await;
+    let answer = report.map(move |report| {
         note(&gateway, &report, started);
         drop(place);
         report
-    };
+    });
     if wait == Wait::None {
         // Somebody has to follow the session if it moved.
         go_on(&vitals, answer);
