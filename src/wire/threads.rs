@@ -89,7 +89,10 @@ fn start_one(number: usize, end: CancellationToken) -> io::Result<Handle> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::sync::oneshot;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -117,7 +120,8 @@ mod tests {
         drop(threads);
         other.turn().await;
         drop(other);
-        assert!(dropped.await.is_err(), "what ran there is dropped");
+        let dropped = timeout(Duration::from_secs(30), dropped).await.expect("it ends");
+        assert!(dropped.is_err(), "what ran there is dropped");
     }
 
     #[tokio::test]
