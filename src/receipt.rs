@@ -1,9 +1,9 @@
 //! How the outcome of a push travels back from the socket to whoever asked.
 //!
-//! A request to a node names one or more sessions. There is one [`Reply`] for each of them; whoever ends up responsible for a message holds its reply and answers it exactly once.
-//! The last answer completes the request. A reply that is dropped unanswered counts as
-//! [`Outcome::Interrupted`], so that no request can be forgotten and nothing lost is ever reported
-//! as delivered.
+//! A request to a node names one or more sessions. There is one [`Reply`] for each of them; whoever ends up
+//! responsible for a message holds its reply and answers it exactly once. The last answer completes the request. A
+//! reply that is dropped unanswered counts as [`Outcome::Interrupted`], so that no request can be forgotten and nothing
+//! lost is ever reported as delivered.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

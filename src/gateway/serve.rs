@@ -110,7 +110,6 @@ pub(crate) async fn serve<L, A, F>(
     A: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let abort = CancellationToken::new();
     let server = Arc::new(Server {
         tls: terms.tls.map(TlsAcceptor::from),
         handshakes: Handshakes::new(),
@@ -122,7 +121,7 @@ pub(crate) async fn serve<L, A, F>(
         vitals: terms.vitals,
         stop_timeout: terms.stop_timeout,
         stop,
-        abort: abort.clone(),
+        abort: CancellationToken::new(),
     });
     let mut accepting = JoinSet::new();
     for (listener, thread) in listeners {
@@ -141,7 +140,7 @@ pub(crate) async fn serve<L, A, F>(
     // Whether these are answered in time is no reason to wait longer.
     let _ = timeout_at(deadline, server.places.late_gone()).await;
     debug!("the HTTP face has stopped");
-    abort.cancel();
+    server.abort.cancel();
 }
 
 impl<A, F> Server<A>

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-use super::harness::{connect, until, within};
+use super::harness::{Client, connect, until, within};
 use crate::config::Config;
 use crate::id::NodeName;
 use crate::node::Node;
@@ -22,7 +22,16 @@ async fn start(name: &str, count: usize, peers: &[&Node]) -> (Node, Threads) {
     (node, threads)
 }
 
-/// The head of the answer to a push, over a connection that stays open.
+/// So many clients, each of a user of its own.
+async fn clients(node: &Node, count: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for number in 0..count {
+        clients.push(connect(node, &format!("u{number}")).await);
+    }
+    clients
+}
+
+/// The whole answer to a push, over a connection that stays open.
 async fn push(tcp: &mut TcpStream, path: &str, payload: &str) -> String {
     let bytes = payload.len();
     let request = format!("POST {path} HTTP/1.1\r\nhost: n\r\ncontent-length: {bytes}\r\n\r\n{payload}");
@@ -67,10 +76,7 @@ async fn calls_that_follow_each_other_keep_their_order_whichever_threads_they_co
 #[tokio::test]
 async fn a_node_that_stops_sends_the_clients_of_all_its_threads_away_and_closes_its_port() {
     let (node, _) = start("threads-stop", 3, &[]).await;
-    let mut clients = Vec::new();
-    for number in 0..40 {
-        clients.push(connect(&node, &format!("u{number}")).await);
-    }
+    let mut clients = clients(&node, 40).await;
     let http = node.http_addr();
     let told = async {
         for client in &mut clients {
@@ -98,10 +104,7 @@ async fn a_node_with_a_thread_that_hangs_is_not_alive_until_it_goes_on() {
 #[tokio::test]
 async fn a_broadcast_reaches_the_clients_of_all_threads() {
     let (node, _) = start("threads-broadcast", 3, &[]).await;
-    let mut clients = Vec::new();
-    for number in 0..20 {
-        clients.push(connect(&node, &format!("u{number}")).await);
-    }
+    let mut clients = clients(&node, 20).await;
     let mut tcp = TcpStream::connect(node.http_addr()).await.unwrap();
     let answer = push(&mut tcp, "/v1/broadcast", "all").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
