@@ -37,7 +37,7 @@ mod url;
 
 pub(crate) use app::App;
 pub(crate) use front::Front;
-pub(crate) use parts::Gateway;
+pub(crate) use parts::{ConnectionParts, Gateway};
 pub(crate) use phase::Phase;
 pub(crate) use schema::NodeStatus;
 pub(crate) use serve::{Shares, Terms, serve};

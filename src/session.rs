@@ -12,10 +12,11 @@
 //! whoever brings it; all others wait in the outbox for the task. The [`Registry`] finds it by key.
 //! Which node owns a key is not decided here: that is the directory's.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::id::{SessionKey, Stamp};
@@ -46,7 +47,8 @@ pub(crate) struct Session {
     succeeds: Option<Stamp>,
     state: Mutex<State>,
     wake: Notify,
-    ending: watch::Sender<bool>,
+    /// Tells those who wait for the end of the session.
+    ending: Notify,
     disputed: AtomicBool,
 }
 
@@ -97,7 +99,7 @@ impl Session {
             succeeds,
             state: Mutex::new(State { outbox: Outbox::new(limits), direct: Direct::default() }),
             wake: Notify::new(),
-            ending: watch::Sender::new(false),
+            ending: Notify::new(),
             disputed: AtomicBool::new(false),
         }
     }
@@ -183,7 +185,7 @@ impl Session {
             outgoing.reply.answer(outcome);
         }
         if first {
-            self.ending.send_replace(true);
+            self.ending.notify_waiters();
             self.wake.notify_one();
         }
         first
@@ -201,7 +203,11 @@ impl Session {
 
     /// Waits until the session is ending. Cancel-safe.
     pub(crate) async fn closed(&self) {
-        let _ = self.ending.subscribe().wait_for(|ending| *ending).await;
+        let mut ending = pin!(self.ending.notified());
+        ending.as_mut().enable(); // Before the look: whatever ends it after that is heard.
+        if self.closing().is_none() {
+            ending.await;
+        }
     }
 
     /// Waits for something to do. Cancel-safe: nothing is taken before it is returned.
@@ -273,7 +279,7 @@ impl Session {
         for (outgoing, outcome) in dropped {
             outgoing.reply.answer(outcome);
         }
-        self.ending.send_replace(true);
+        self.ending.notify_waiters();
         self.wake.notify_one();
         self.lock()
     }

@@ -15,7 +15,7 @@ use crate::membership::roster::Roster;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::router::Router;
-use crate::session::Registry;
+use crate::session::{HeartbeatTimers, Registry};
 use crate::token::{ResumeKey, TokenVerifier};
 use crate::vital::Vitals;
 use crate::wire::{Clock, Entropy, Threads};
@@ -30,12 +30,8 @@ pub(crate) struct Gateway {
     pub(crate) roster: Arc<Roster>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tokens: TokenVerifier,
-    /// The same on all nodes.
-    pub(crate) resume: Arc<ResumeKey>,
-    pub(crate) handler: Arc<dyn Handler>,
-    /// For the handler.
-    pub(crate) handle: NodeHandle,
-    pub(crate) clock: Arc<dyn Clock>,
+    /// What its connections share.
+    pub(crate) connections: Arc<ConnectionParts>,
     pub(crate) entropy: Arc<Entropy>,
     /// Where the node is in its life.
     pub(crate) phase: watch::Receiver<Phase>,
@@ -45,6 +41,19 @@ pub(crate) struct Gateway {
     pub(crate) nodes: Box<dyn Fn() -> Vec<NodeStatus> + Send + Sync>,
     /// Forgets a dead member for good; returns which boot of it that was.
     pub(crate) forget: Box<Forget>,
+}
+
+/// The parts that every connection of a client works with.
+pub(crate) struct ConnectionParts {
+    /// Signs what a client comes back with, if its dialect has that. The same on all nodes.
+    pub(crate) resume: ResumeKey,
+    pub(crate) timers: HeartbeatTimers,
+    pub(crate) handler: Arc<dyn Handler>,
+    /// For the handler.
+    pub(crate) handle: NodeHandle,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) vitals: Vitals,
 }
 
 /// Forgets the member of that name.

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::gateway::{Gateway, NodeStatus, Phase};
+use crate::gateway::{ConnectionParts, Gateway, NodeStatus, Phase};
 use crate::handle::NodeHandle;
 use crate::handler::Handler;
 use crate::id::{Incarnation, NodeName};
@@ -30,7 +30,7 @@ use crate::node::readiness::Ready;
 use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::router::Router;
-use crate::session::Registry;
+use crate::session::{HeartbeatTimers, Registry};
 use crate::token::{ResumeKey, TokenVerifier};
 use crate::vital::{Fault, Vitals};
 use crate::wire::{Clock, Entropy, Threads};
@@ -82,6 +82,20 @@ impl Shared {
         handle: NodeHandle,
     ) -> Arc<Gateway> {
         let (shared, liveness) = (Arc::clone(self), Arc::clone(&self.liveness));
+        let timers = &self.config.timers;
+        let connections = ConnectionParts {
+            resume,
+            timers: HeartbeatTimers {
+                interval: timers.heartbeat_interval,
+                timeout: timers.heartbeat_timeout,
+                idle: timers.idle_timeout,
+            },
+            handler,
+            handle,
+            clock: Arc::clone(&self.clock),
+            metrics: Arc::clone(&self.metrics),
+            vitals: self.vitals.clone(),
+        };
         Arc::new(Gateway {
             config: Arc::clone(&self.config),
             threads: self.threads.clone(),
@@ -91,10 +105,7 @@ impl Shared {
             roster: Arc::clone(&self.roster),
             metrics: Arc::clone(&self.metrics),
             tokens,
-            resume: Arc::new(resume),
-            handler,
-            handle,
-            clock: Arc::clone(&self.clock),
+            connections: Arc::new(connections),
             entropy: Arc::clone(&self.entropy),
             phase: self.phase.subscribe(),
             vitals: self.vitals.clone(),

@@ -34,8 +34,8 @@ pub(super) struct Direct {
     writer: Option<Box<dyn DirectWriter>>,
     /// Whether the task has nothing to write.
     resting: bool,
-    /// The message of which the socket has taken a part.
-    begun: Option<Outgoing>,
+    /// The message of which the socket has taken a part. Boxed: there seldom is one.
+    begun: Option<Box<Outgoing>>,
     /// When a message was written last.
     written: Option<Instant>,
 }
@@ -54,7 +54,7 @@ impl Direct {
     /// The task writes. Returns the message that it has to finish first.
     pub(super) fn reclaim(&mut self) -> Option<Outgoing> {
         self.resting = false;
-        self.begun.take()
+        self.begun.take().map(|begun| *begun)
     }
 
     /// The session closes: nobody else writes any more.
@@ -90,7 +90,7 @@ impl Direct {
     /// The socket has taken a part of this message. Nobody else writes until the task has it.
     pub(super) fn begin(&mut self, outgoing: Outgoing) {
         self.resting = false;
-        self.begun = Some(outgoing);
+        self.begun = Some(Box::new(outgoing));
     }
 }
 

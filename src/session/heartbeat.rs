@@ -32,21 +32,14 @@ pub(crate) enum Pulse {
 }
 
 /// The heartbeat of one connection. Times are durations since the connection opened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Heartbeat {
-    timers: HeartbeatTimers,
     heard: Duration,
     pinged: Duration,
     message: Duration,
 }
 
 impl Heartbeat {
-    /// Starts when the connection opens.
-    pub(crate) fn new(timers: HeartbeatTimers) -> Self {
-        assert!(timers.interval < timers.timeout, "a client must have the time to answer a ping");
-        Self { timers, heard: Duration::ZERO, pinged: Duration::ZERO, message: Duration::ZERO }
-    }
-
     /// A frame of any kind arrived.
     pub(crate) fn heard(&mut self, now: Duration) {
         self.heard = now;
@@ -58,16 +51,17 @@ impl Heartbeat {
     }
 
     /// What to do now; after [`Pulse::Ping`] the ping counts as sent.
-    pub(crate) fn poll(&mut self, now: Duration) -> Pulse {
-        let dead_at = self.heard + self.timers.timeout;
+    pub(crate) fn poll(&mut self, timers: &HeartbeatTimers, now: Duration) -> Pulse {
+        debug_assert!(timers.interval < timers.timeout, "a client must have the time to answer a ping");
+        let dead_at = self.heard + timers.timeout;
         if now >= dead_at {
             return Pulse::Dead;
         }
-        let idle_at = self.timers.idle.map(|idle| self.message + idle);
+        let idle_at = timers.idle.map(|idle| self.message + idle);
         if idle_at.is_some_and(|at| now >= at) {
             return Pulse::Idle;
         }
-        let ping_at = self.heard.max(self.pinged) + self.timers.interval;
+        let ping_at = self.heard.max(self.pinged) + timers.interval;
         if now >= ping_at {
             self.pinged = now;
             return Pulse::Ping;
@@ -89,41 +83,42 @@ mod tests {
 
     #[test]
     fn a_silent_client_is_pinged_and_then_given_up() {
-        let mut heartbeat = Heartbeat::new(TIMERS);
-        assert_eq!(heartbeat.poll(seconds(0)), Pulse::Wait(seconds(25)));
-        assert_eq!(heartbeat.poll(seconds(25)), Pulse::Ping);
-        assert_eq!(heartbeat.poll(seconds(25)), Pulse::Wait(seconds(50)));
-        assert_eq!(heartbeat.poll(seconds(50)), Pulse::Ping);
-        assert_eq!(heartbeat.poll(seconds(50)), Pulse::Wait(seconds(60)));
-        assert_eq!(heartbeat.poll(seconds(60)), Pulse::Dead);
+        let mut heartbeat = Heartbeat::default();
+        assert_eq!(heartbeat.poll(&TIMERS, seconds(0)), Pulse::Wait(seconds(25)));
+        assert_eq!(heartbeat.poll(&TIMERS, seconds(25)), Pulse::Ping);
+        assert_eq!(heartbeat.poll(&TIMERS, seconds(25)), Pulse::Wait(seconds(50)));
+        assert_eq!(heartbeat.poll(&TIMERS, seconds(50)), Pulse::Ping);
+        assert_eq!(heartbeat.poll(&TIMERS, seconds(50)), Pulse::Wait(seconds(60)));
+        assert_eq!(heartbeat.poll(&TIMERS, seconds(60)), Pulse::Dead);
     }
 
     #[test]
     fn a_pong_keeps_the_client_but_not_an_idle_session() {
-        let mut heartbeat = Heartbeat::new(TIMERS);
+        let mut heartbeat = Heartbeat::default();
         for at in [20, 40, 60, 80, 99] {
             heartbeat.heard(seconds(at));
         }
-        assert_eq!(heartbeat.poll(seconds(99)), Pulse::Wait(seconds(100)));
-        assert_eq!(heartbeat.poll(seconds(100)), Pulse::Idle);
+        assert_eq!(heartbeat.poll(&TIMERS, seconds(99)), Pulse::Wait(seconds(100)));
+        assert_eq!(heartbeat.poll(&TIMERS, seconds(100)), Pulse::Idle);
         heartbeat.message(seconds(100));
-        assert_eq!(heartbeat.poll(seconds(100)), Pulse::Wait(seconds(124)));
+        assert_eq!(heartbeat.poll(&TIMERS, seconds(100)), Pulse::Wait(seconds(124)));
     }
 
     #[test]
     fn a_message_that_is_told_late_does_not_undo_a_later_one() {
-        let mut heartbeat =
-            Heartbeat::new(HeartbeatTimers { interval: seconds(200), timeout: seconds(400), ..TIMERS });
+        let timers = HeartbeatTimers { interval: seconds(200), timeout: seconds(400), ..TIMERS };
+        let mut heartbeat = Heartbeat::default();
         heartbeat.message(seconds(50));
         heartbeat.message(seconds(10));
-        assert_eq!(heartbeat.poll(seconds(149)), Pulse::Wait(seconds(150)));
-        assert_eq!(heartbeat.poll(seconds(150)), Pulse::Idle);
+        assert_eq!(heartbeat.poll(&timers, seconds(149)), Pulse::Wait(seconds(150)));
+        assert_eq!(heartbeat.poll(&timers, seconds(150)), Pulse::Idle);
     }
 
     #[test]
     fn without_an_idle_timeout_a_session_may_be_silent_for_ever() {
-        let mut heartbeat = Heartbeat::new(HeartbeatTimers { idle: None, ..TIMERS });
+        let timers = HeartbeatTimers { idle: None, ..TIMERS };
+        let mut heartbeat = Heartbeat::default();
         heartbeat.heard(seconds(100_000));
-        assert_eq!(heartbeat.poll(seconds(100_000)), Pulse::Wait(seconds(100_025)));
+        assert_eq!(heartbeat.poll(&timers, seconds(100_000)), Pulse::Wait(seconds(100_025)));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, poll};
 use tokio::sync::oneshot;
 use tokio::time::advance;
 
@@ -198,4 +198,14 @@ async fn no_end_of_a_session_calls_a_message_delivered_that_was_not_written() {
             assert_eq!(waiting.await, Ok(outcome), "{reason:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_end_is_heard_by_all_who_wait_for_it_and_by_who_asks_later() {
+    let session = session(&Socket::takes([]));
+    let (mut one, mut other) = (Box::pin(session.closed()), Box::pin(session.closed()));
+    assert!(poll!(&mut one).is_pending() && poll!(&mut other).is_pending());
+    assert!(session.close(CloseReason::ClientGone));
+    assert!(poll!(&mut one).is_ready() && poll!(&mut other).is_ready());
+    assert!(session.closed().now_or_never().is_some());
 }

@@ -30,14 +30,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::gateway::clients::dialect::Dialect;
 use crate::gateway::clients::transport::Transport;
-use crate::handle::NodeHandle;
-use crate::handler::{Handler, SessionInfo};
-use crate::metrics::Metrics;
+use crate::gateway::parts::ConnectionParts;
+use crate::handler::SessionInfo;
 use crate::metrics::label::Writer;
-use crate::session::{CloseReason, Heartbeat, HeartbeatTimers, Outgoing, Session};
-use crate::token::ResumeKey;
-use crate::vital::Vitals;
-use crate::wire::Clock;
+use crate::session::{CloseReason, Heartbeat, Outgoing, Session};
 
 mod direct;
 mod due;
@@ -54,22 +50,13 @@ use direct::Direct;
 use due::Due;
 use handling::{Call, call};
 
-/// What a connection has to know.
+/// What a connection has to know. Each client costs its bytes: what all connections share stands once.
 pub(super) struct Setup {
-    pub(super) info: SessionInfo,
     /// What the client speaks.
     pub(super) dialect: &'static dyn Dialect,
-    /// Signs what the client comes back with, if its dialect has that.
-    pub(super) resume: Arc<ResumeKey>,
     /// When the client's token expires.
     pub(super) expires_unix_ms: Option<u64>,
-    pub(super) timers: HeartbeatTimers,
-    pub(super) handler: Arc<dyn Handler>,
-    /// For the handler.
-    pub(super) node: NodeHandle,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) vitals: Vitals,
+    pub(super) parts: Arc<ConnectionParts>,
 }
 
 /// A connection by the transport `T`.
@@ -103,14 +90,18 @@ pub(super) struct Connection<T> {
     broken: bool,
 }
 
+/// The session as the handler sees it.
+fn info(session: &Session, parts: &ConnectionParts) -> SessionInfo {
+    SessionInfo { key: session.names().clone(), node: parts.handle.name().clone() }
+}
+
 impl<T: Transport> Connection<T> {
     /// The connection of `session` by a line that is open.
     pub(super) fn new(transport: T, session: Arc<Session>, setup: Setup) -> Self {
         let opened = Instant::now();
-        let Setup { handler, node, info, .. } = &setup;
-        let (handler, node, info) = (Arc::clone(handler), node.clone(), info.clone());
+        let (parts, info) = (Arc::clone(&setup.parts), info(&session, &setup.parts));
         if let Some(line) = transport.direct() {
-            session.lend(Box::new(Direct::new(line, setup.dialect, Arc::clone(&setup.metrics))));
+            session.lend(Box::new(Direct::new(line, setup.dialect, Arc::clone(&parts.metrics))));
         }
         Self {
             transport,
@@ -118,9 +109,9 @@ impl<T: Transport> Connection<T> {
             batch: Vec::new(),
             writer: Writer::Task,
             lent: false,
-            handling: Some(call(async move { handler.on_connect(&node, &info).await })),
+            handling: Some(call(async move { parts.handler.on_connect(&parts.handle, &info).await })),
             admitted: false,
-            heartbeat: Heartbeat::new(setup.timers),
+            heartbeat: Heartbeat::default(),
             probe_owed: false,
             opened,
             due: Due::new(opened, setup.expires_unix_ms.is_some()),
@@ -150,7 +141,7 @@ impl<T: Transport> Connection<T> {
         }
         if !self.batch.is_empty() {
             self.heartbeat.message(self.opened.elapsed());
-            self.setup.metrics.messages_written.with(self.writer).increment(self.batch.len() as u64);
+            self.setup.parts.metrics.messages_written.with(self.writer).increment(self.batch.len() as u64);
             self.session.written(std::mem::take(&mut self.batch));
         }
         self.pay_probe();

@@ -9,15 +9,14 @@ use tracing::{Instrument, debug, debug_span};
 use crate::gateway::clients::admission::Admitted;
 use crate::gateway::clients::connection::{Connection, Setup};
 use crate::gateway::clients::transport::Transport;
-use crate::gateway::parts::Gateway;
-use crate::handler::SessionInfo;
+use crate::gateway::parts::{ConnectionParts, Gateway};
 use crate::limits;
 use crate::metrics::label::{Refused, Task};
-use crate::session::{HeartbeatTimers, Session};
+use crate::session::Session;
 
 /// Runs the session of a client that is let in, in a task of its own. `opened` gives the line to the client once its
 /// answer is out, or nothing if the client is gone by then. `slot` is held until the line is closed.
-pub(super) fn spawn<T: Transport>(
+pub(super) fn spawn<T: Transport + 'static>(
     gateway: &Arc<Gateway>,
     admitted: Admitted,
     opened: impl Future<Output = Option<T>> + Send + 'static,
@@ -25,56 +24,43 @@ pub(super) fn spawn<T: Transport>(
 ) {
     // A root of its own: the request is over long before the session.
     let span = debug_span!(parent: None, "session", key = %admitted.lease.session().names());
-    let vitals = gateway.vitals.clone();
-    let gateway = Arc::clone(gateway);
-    // Boxed, so that a session has no room for its handshake after that.
-    let opened = Box::pin(opened);
-    let session = async move {
-        run(&gateway, admitted, opened).await;
-        drop(slot);
-    };
-    tokio::spawn(vitals.contained(Task::Session, session.instrument(span)));
+    let parts = Arc::clone(&gateway.connections);
+    let session = run(parts, admitted, opened, slot).instrument(span);
+    tokio::spawn(gateway.vitals.contained(Task::Session, session));
 }
 
 /// Runs the session to its end. Dropping the lease, wherever that happens, releases the key.
-async fn run<T: Transport>(
-    gateway: &Gateway,
+///
+/// Each session costs the bytes of this future. An `async fn` would keep its arguments beside what they are taken
+/// apart into, and what is over before the session is at rest, or begins after it, is in boxes.
+fn run<T: Transport + 'static>(
+    parts: Arc<ConnectionParts>,
     admitted: Admitted,
-    opened: impl Future<Output = Option<T>> + Send,
-) {
+    opened: impl Future<Output = Option<T>> + Send + 'static,
+    slot: impl Send + 'static,
+) -> impl Future<Output = ()> + Send {
     let Admitted { lease, asked, dialect, expires_unix_ms } = admitted;
-    // Until the answer is out nobody watches the session; a client that does not take it must not
-    // hold the key.
-    let opened = until_taken(opened, lease.session(), asked);
-    let Ok(Some(transport)) = timeout(limits::HTTP_HEADER_TIMEOUT, opened).await else {
-        gateway.metrics.connections_refused.with(Refused::UpgradeFailed).increment(1);
-        debug!("the client left during the handshake, or does not take the answer");
-        return;
-    };
     let session = Arc::clone(lease.session());
-    let timers = &gateway.config.timers;
-    let setup = Setup {
-        info: SessionInfo { key: session.names().clone(), node: gateway.config.name.clone() },
-        dialect,
-        resume: Arc::clone(&gateway.resume),
-        expires_unix_ms,
-        timers: HeartbeatTimers {
-            interval: timers.heartbeat_interval,
-            timeout: timers.heartbeat_timeout,
-            idle: timers.idle_timeout,
-        },
-        handler: Arc::clone(&gateway.handler),
-        node: gateway.handle.clone(),
-        clock: Arc::clone(&gateway.clock),
-        metrics: Arc::clone(&gateway.metrics),
-        vitals: gateway.vitals.clone(),
-    };
-    let mut connection = Connection::new(transport, session, setup);
-    connection.run().await;
-    // The client was told, as far as it listens. Its key is free before its line is gone.
-    drop(lease);
-    // Boxed, so that a session has no room for its end before that.
-    Box::pin(connection.end()).await;
+    let opened = Box::pin(async move {
+        // Until the answer is out nobody watches the session; a client that does not take it must not
+        // hold the key.
+        let opened = until_taken(opened, &session, asked);
+        (timeout(limits::HTTP_HEADER_TIMEOUT, opened).await, session)
+    });
+    async move {
+        let (Ok(Some(transport)), session) = opened.await else {
+            parts.metrics.connections_refused.with(Refused::UpgradeFailed).increment(1);
+            debug!("the client left during the handshake, or does not take the answer");
+            return;
+        };
+        let setup = Setup { dialect, expires_unix_ms, parts };
+        let mut connection = Connection::new(transport, session, setup);
+        connection.run().await;
+        // The client was told, as far as it listens. Its key is free before its line is gone.
+        drop(lease);
+        Box::pin(connection.end()).await;
+        drop(slot);
+    }
 }
 
 /// Waits for the line. Messages that come before it wait in the session, and whoever pushed them learns
@@ -89,6 +75,15 @@ async fn until_taken<T>(opened: impl Future<Output = T>, session: &Session, sinc
         }
         stalled += limits::BUFFERED_AFTER / 2;
     }
+}
+
+/// Bytes of the future of a session by the transport `T`.
+#[cfg(test)]
+pub(super) fn future_bytes<T: Transport + 'static>() -> usize {
+    fn bytes<F>(_: impl FnOnce(Arc<ConnectionParts>, Admitted) -> F) -> usize {
+        size_of::<F>()
+    }
+    bytes(|parts, admitted| run(parts, admitted, std::future::pending::<Option<T>>(), ()))
 }
 
 #[cfg(test)]

@@ -61,8 +61,8 @@ pub(super) fn client(
     let verification = Verification {
         auth: &gateway.config.auth,
         tokens: &gateway.tokens,
-        resume: &gateway.resume,
-        now_ms: gateway.clock.now_ms(),
+        resume: &gateway.connections.resume,
+        now_ms: gateway.connections.clock.now_ms(),
         metrics: &gateway.metrics,
     };
     verification.origin(headers)?;

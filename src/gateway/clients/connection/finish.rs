@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::ending::Ending;
 use super::handling::Unhandled;
-use super::{Connection, Setup};
+use super::{Connection, info};
 use crate::gateway::clients::dialect::Close;
 use crate::gateway::clients::transport::Transport;
 use crate::limits;
@@ -17,7 +17,7 @@ impl<T: Transport> Connection<T> {
     pub(super) async fn finish(&mut self, ending: Ending) {
         self.session.close(ending.reason()); // The first reason stands.
         let reason = self.session.closing().unwrap_or_else(|| ending.reason());
-        self.setup.metrics.connections_closed.with(reason.label()).increment(1);
+        self.setup.parts.metrics.connections_closed.with(reason.label()).increment(1);
         self.code = match &ending {
             Ending::Fail(code, _) | Ending::Refuse(code, _) => *code,
             Ending::Close(reason) => reason.code(),
@@ -59,7 +59,8 @@ impl<T: Transport> Connection<T> {
     /// Lets the client close its side and tells the handler. The session must be over by now.
     pub(in crate::gateway::clients) async fn end(mut self) {
         let handling = self.handling.take();
-        let Setup { info, handler, node, vitals, .. } = self.setup;
+        let parts = &self.setup.parts;
+        let info = info(&self.session, parts);
         let mut admitted = self.admitted;
         let code = self.code;
         let goodbye = async {
@@ -68,11 +69,12 @@ impl<T: Transport> Connection<T> {
                     // Before the client was let in this is `on_connect`, whose answer counts.
                     Ok(()) => admitted = true,
                     Err(Unhandled::Refused(_)) => admitted = false,
-                    Err(Unhandled::Panicked(problem)) => vitals.count(Task::Handler, &problem),
+                    Err(Unhandled::Panicked(problem)) => parts.vitals.count(Task::Handler, &problem),
                 }
             }
             if admitted {
-                let _ = vitals.contained(Task::Handler, handler.on_disconnect(&node, &info, code)).await;
+                let goodbye = parts.handler.on_disconnect(&parts.handle, &info, code);
+                let _ = parts.vitals.contained(Task::Handler, goodbye).await;
             }
         };
         let silence = timeout(limits::CLOSE_TIMEOUT, self.transport.linger(self.broken));

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::Connection;
 use super::ending::Ending;
 use super::handling::call;
+use super::{Connection, info};
 use crate::gateway::clients::dialect::Heard;
 use crate::gateway::clients::transport::{Incoming, Transport};
 use crate::push::Payload;
@@ -21,7 +21,7 @@ impl<T: Transport> Connection<T> {
             Incoming::End(end) => {
                 let ending = Ending::from(end);
                 if let Some(code) = ending.error_code() {
-                    self.setup.metrics.client_errors.with(code).increment(1);
+                    self.setup.parts.metrics.client_errors.with(code).increment(1);
                 }
                 self.session.close(ending.reason());
                 return ControlFlow::Break(ending);
@@ -32,13 +32,13 @@ impl<T: Transport> Connection<T> {
 
     fn message(&mut self, payload: Payload) {
         self.heartbeat.message(self.opened.elapsed());
-        self.setup.metrics.client_messages.increment(1);
+        self.setup.parts.metrics.client_messages.increment(1);
         match self.setup.dialect.heard(payload) {
             Heard::Message(payload) => self.handle(payload),
-            Heard::Ack => self.setup.metrics.client_acks.increment(1),
+            Heard::Ack => self.setup.parts.metrics.client_acks.increment(1),
             Heard::Question { answer } => self.transport.queue(answer),
             Heard::Nonsense { code, answer } => {
-                self.setup.metrics.client_errors.with(code).increment(1);
+                self.setup.parts.metrics.client_errors.with(code).increment(1);
                 self.bad_messages += 1;
                 if self.bad_messages > BAD_MESSAGES_MAX {
                     self.session.close(CloseReason::Policy("too many frames that are not understood"));
@@ -48,7 +48,7 @@ impl<T: Transport> Connection<T> {
                 return;
             }
             Heard::Refused { code, reason } => {
-                self.setup.metrics.client_errors.with(code).increment(1);
+                self.setup.parts.metrics.client_errors.with(code).increment(1);
                 self.session.close(CloseReason::Policy(reason));
                 return;
             }
@@ -58,10 +58,9 @@ impl<T: Transport> Connection<T> {
 
     fn handle(&mut self, payload: Payload) {
         debug_assert!(self.handling.is_none(), "nothing is read while a handler runs");
-        let handler = Arc::clone(&self.setup.handler);
-        let (node, info) = (self.setup.node.clone(), self.setup.info.clone());
+        let (parts, info) = (Arc::clone(&self.setup.parts), info(&self.session, &self.setup.parts));
         self.handling = Some(call(async move {
-            handler.on_message(&node, &info, payload).await;
+            parts.handler.on_message(&parts.handle, &info, payload).await;
             Ok(())
         }));
     }

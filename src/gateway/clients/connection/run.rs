@@ -10,7 +10,7 @@ use tracing::debug;
 use super::due::arm;
 use super::ending::Ending;
 use super::handling::{Unhandled, finished};
-use super::{Connection, Setup};
+use super::{Connection, Setup, info};
 use crate::gateway::clients::transport::{Incoming, Transport};
 use crate::limits;
 use crate::metrics::label::{Task, Writer};
@@ -45,7 +45,8 @@ impl<T: Transport> Connection<T> {
             }
         };
         self.batch.clear(); // What was not written answers that it was interrupted.
-        self.finish(ending).await;
+        // Boxed, and so is the wait for a line that is full: no session has room for what it seldom needs.
+        Box::pin(self.finish(ending)).await;
         self.session.abandon();
     }
 
@@ -86,6 +87,11 @@ impl<T: Transport> Connection<T> {
         if let Some(result) = self.transport.write().now_or_never() {
             return Event::Wrote(result);
         }
+        Box::pin(self.stuck()).await
+    }
+
+    /// The same, when the line did not take it at once.
+    async fn stuck(&mut self) -> Event {
         if self.due.stall.is_none() {
             self.due.stall = Some(Instant::now() + limits::BUFFERED_AFTER);
             self.stalled_bytes = self.transport.bytes_left();
@@ -136,16 +142,17 @@ impl<T: Transport> Connection<T> {
             Ok(()) => {
                 self.admitted = true;
                 self.due.stall = None;
-                self.setup.metrics.connections_opened.increment(1);
-                let Setup { dialect, info, resume, .. } = &self.setup;
-                if let Some(welcome) = dialect.welcome(info, self.session.stamp(), resume) {
+                self.setup.parts.metrics.connections_opened.increment(1);
+                let Setup { dialect, parts, .. } = &self.setup;
+                let info = info(&self.session, parts);
+                if let Some(welcome) = dialect.welcome(&info, self.session.stamp(), &parts.resume) {
                     self.transport.queue(welcome);
                 }
                 self.pay_probe();
             }
             Err(Unhandled::Refused(reason)) => _ = self.session.close(CloseReason::Policy(reason)),
             Err(Unhandled::Panicked(problem)) => {
-                self.setup.vitals.count(Task::Handler, &problem);
+                self.setup.parts.vitals.count(Task::Handler, &problem);
                 self.session.close(CloseReason::Failed);
             }
         }

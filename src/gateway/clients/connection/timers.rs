@@ -51,7 +51,7 @@ impl<T: Transport> Connection<T> {
 
     /// Ends the session if the token has expired; else says when to look again.
     fn expiry(&self, now: Instant) -> Option<Instant> {
-        let left = self.setup.expires_unix_ms?.saturating_sub(self.setup.clock.now_ms());
+        let left = self.setup.expires_unix_ms?.saturating_sub(self.setup.parts.clock.now_ms());
         if left == 0 {
             self.session.close(CloseReason::TokenExpired);
             return None;
@@ -66,7 +66,7 @@ impl<T: Transport> Connection<T> {
             self.heartbeat.message(at.saturating_duration_since(self.opened));
         }
         loop {
-            match self.heartbeat.poll(self.opened.elapsed()) {
+            match self.heartbeat.poll(&self.setup.parts.timers, self.opened.elapsed()) {
                 Pulse::Wait(at) => return self.opened + at,
                 // Behind messages that do not get out a probe says nothing, and before the client is
                 // let in nothing is written. But the client must be asked before it is given up.
@@ -75,7 +75,7 @@ impl<T: Transport> Connection<T> {
                 ended @ (Pulse::Dead | Pulse::Idle) => {
                     let dead = ended == Pulse::Dead;
                     self.session.close(if dead { CloseReason::HeartbeatTimeout } else { CloseReason::Idle });
-                    return Instant::now() + self.setup.timers.timeout;
+                    return Instant::now() + self.setup.parts.timers.timeout;
                 }
             }
         }

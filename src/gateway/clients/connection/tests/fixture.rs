@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::gateway::clients::connection::{Connection, Setup};
 use crate::gateway::clients::dialect::{self, Dialect};
 use crate::gateway::clients::transport::Transport;
+use crate::gateway::parts::ConnectionParts;
 use crate::handle::NodeHandle;
 use crate::handler::{Handler, SessionInfo};
 use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
@@ -135,22 +136,21 @@ pub(in crate::gateway::clients) fn serve<T: Transport + 'static>(transport: T, t
         None,
         limits,
     ));
-    let handler = Arc::new(terms.handler);
+    let Terms { dialect, idle, expires_unix_ms, handler } = terms;
+    let handler = Arc::new(handler);
     let clock = Arc::new(FixedClock::default());
     let metrics = Arc::new(Metrics::new());
     let seconds = Duration::from_secs;
-    let setup = Setup {
-        info: SessionInfo { key, node: NodeName::new("n1").unwrap() },
-        dialect: terms.dialect,
-        resume: Arc::new(resume_key()),
-        expires_unix_ms: terms.expires_unix_ms,
-        timers: HeartbeatTimers { interval: seconds(25), timeout: seconds(60), idle: terms.idle },
+    let parts = ConnectionParts {
+        resume: resume_key(),
+        timers: HeartbeatTimers { interval: seconds(25), timeout: seconds(60), idle },
         handler: handler.clone(),
-        node: NodeHandle::new(NodeName::new("n1").unwrap(), 1, Weak::new()),
+        handle: NodeHandle::new(NodeName::new("n1").unwrap(), 1, Weak::new()),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
         vitals: Vitals::new(Arc::clone(&metrics)),
     };
+    let setup = Setup { dialect, expires_unix_ms, parts: Arc::new(parts) };
     let mut connection = Connection::new(transport, Arc::clone(&session), setup);
     let task = tokio::spawn(async move {
         connection.run().await;

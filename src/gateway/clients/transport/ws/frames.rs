@@ -76,7 +76,8 @@ impl Frames {
     }
 
     /// Whether all is written.
-    pub(in crate::gateway) fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.bytes == 0 && !self.begun
     }
 

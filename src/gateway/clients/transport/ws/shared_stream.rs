@@ -29,8 +29,8 @@ struct Shared<I> {
     io: I,
     /// The task's last write was not taken whole: it may have ended within a frame.
     torn: bool,
-    /// What is left of the frames of a direct write.
-    rest: Option<Frames>,
+    /// What is left of the frames of a direct write. Boxed: there seldom is any.
+    rest: Option<Box<Frames>>,
     /// Read to see whether the other end is still there, and not given to the task yet.
     ahead: Option<u8>,
 }
@@ -75,14 +75,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin + Send> DirectStream for Mutex<Shared<I>>
             Ok(()) => Taken::All,
             Err(None) => Taken::Nothing,
             Err(rest) => {
-                shared.rest = rest;
+                shared.rest = rest.map(Box::new);
                 Taken::Part
             }
         }
     }
 
     fn take_rest(&self) -> Option<Frames> {
-        lock(self).rest.take()
+        lock(self).rest.take().map(|rest| *rest)
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {

@@ -25,7 +25,8 @@ use crate::session::Taken;
 /// A WebSocket over the stream `S`, whose handshake is done.
 pub(super) struct WebSocket<S> {
     socket: WebSocketStream<S>,
-    frames: Frames,
+    /// What is being written. Boxed: while there is nothing it takes no room.
+    frames: Option<Box<Frames>>,
     /// The end of the stream that is written directly, if it may be.
     direct: Option<Arc<dyn DirectStream>>,
 }
@@ -33,7 +34,7 @@ pub(super) struct WebSocket<S> {
 impl<S> WebSocket<S> {
     /// What is written to `direct` comes out of `socket`.
     pub(super) fn new(socket: WebSocketStream<S>, direct: Option<Arc<dyn DirectStream>>) -> Self {
-        Self { socket, frames: Frames::default(), direct }
+        Self { socket, frames: None, direct }
     }
 }
 
@@ -43,26 +44,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
     const ANSWERS_PROBES: bool = true;
 
     fn queue(&mut self, Payload { kind, bytes }: Payload) {
-        self.frames.push(kind.into(), bytes);
+        self.frames.get_or_insert_default().push(kind.into(), bytes);
     }
 
     fn queue_probe(&mut self) {
-        self.frames.push(FrameKind::Ping, Bytes::new());
+        self.frames.get_or_insert_default().push(FrameKind::Ping, Bytes::new());
     }
 
     fn is_written(&self) -> bool {
-        self.frames.is_empty()
+        self.frames.is_none()
     }
 
     fn bytes_left(&self) -> usize {
-        self.frames.bytes()
+        self.frames.as_ref().map_or(0, |frames| frames.bytes())
     }
 
     async fn write(&mut self) -> io::Result<()> {
-        self.frames.write_to(&mut self.socket).await.map_err(|error| match error {
+        let Some(frames) = &mut self.frames else { return Ok(()) };
+        frames.write_to(&mut self.socket).await.map_err(|error| match error {
             Error::Io(error) => error,
             error => io::Error::other(error),
-        })
+        })?;
+        self.frames = None;
+        Ok(())
     }
 
     async fn incoming(&mut self) -> Incoming {
@@ -82,8 +86,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
 
     fn take_over(&mut self) {
         if let Some(mut rest) = self.direct.as_ref().and_then(|direct| direct.take_rest()) {
-            rest.append(std::mem::take(&mut self.frames));
-            self.frames = rest;
+            if let Some(frames) = self.frames.take() {
+                rest.append(*frames);
+            }
+            self.frames = Some(Box::new(rest));
         }
     }
 

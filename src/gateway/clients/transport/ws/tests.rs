@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::io::DuplexStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -18,6 +20,7 @@ use crate::gateway::clients::connection::tests::fixture::{
     FixedClock, OwnCodes, Recorder, Served, Terms, push, resume_key, serve, text,
 };
 use crate::gateway::clients::dialect::{self, Dialect};
+use crate::gateway::clients::run;
 use crate::gateway::clients::transport::ws::shared_stream::SharedStream;
 use crate::gateway::clients::transport::ws::socket::WebSocket;
 use crate::gateway::clients::transport::ws::upgrade::socket_config;
@@ -108,6 +111,13 @@ impl Fixture {
         self.task.await.unwrap();
         self.handler.calls.lock().unwrap().clone()
     }
+}
+
+/// What every client costs beside its socket, its read buffer and its place in the directory.
+#[test]
+fn the_task_of_a_session_has_room_for_what_it_always_needs_only() {
+    let bytes = run::future_bytes::<WebSocket<TokioIo<Upgraded>>>();
+    assert!((512..=1_024).contains(&bytes), "{bytes}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -125,7 +125,7 @@ const NONCE_CHARS: usize = NONCE_BYTES.div_ceil(3) * 4;
 
 /// Allocated for every connection, and filled with zeros whenever its task looks for a message: small
 /// ones fit, a long one takes a read for each of these.
-const READ_BUFFER_BYTES: usize = 512;
+const READ_BUFFER_BYTES: usize = 256;
 /// Only control frames go through the library's buffer: pongs and the close, 127 bytes each. A
 /// client that pings and never reads can make it hold no more than this.
 const CONTROL_BUFFER_BYTES: usize = 1 << 10;
