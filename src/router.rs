@@ -179,8 +179,7 @@ impl Router {
     ) -> impl Future<Output = Vec<SessionReport>> + Send + 'static {
         let (scope, sessions) = self.find(target);
         let sent = self.dispatch(&scope, &operation, sessions);
-        let router = Arc::clone(self);
-        async move { router.collect(scope, operation, sent).await }
+        Arc::clone(self).collect(scope, operation, sent)
     }
 
     /// The sessions that are meant, as the directory shows them now.
@@ -221,33 +220,38 @@ impl Router {
     }
 
     /// Waits for the answers and reports what became of each session.
-    async fn collect(&self, scope: Scope, operation: Operation, sent: Vec<Sent>) -> Vec<SessionReport> {
+    fn collect(
+        self: Arc<Self>,
+        scope: Scope,
+        operation: Operation,
+        sent: Vec<Sent>,
+    ) -> impl Future<Output = Vec<SessionReport>> + Send + 'static {
         let deadline = Instant::now() + self.parts.push_timeout;
         let patience = Patience::of(sent.len(), deadline);
-        let follow = |sent| self.follow(&scope, &operation, sent, patience);
-        let mut sent = sent.into_iter();
-        let mut reports = match (sent.next(), sent.len()) {
-            (None, _) => Vec::new(),
-            (Some(only), 0) => follow(only).await,
-            // Side by side: a session that moved must not wait for an owner that is slow.
-            (Some(first), _) => {
-                let all = join_all(std::iter::once(first).chain(sent).map(follow)).await;
+        // Not an `async fn`: every push would have room for the arguments twice.
+        async move {
+            let follow = |sent| self.follow(&scope, &operation, sent, patience);
+            let mut reports = if sent.len() <= 1 {
+                follow(sent).await
+            } else {
+                // Side by side: a session that moved must not wait for an owner that is slow.
+                let all = join_all(sent.into_iter().map(|one| follow(vec![one]))).await;
                 all.into_iter().flatten().collect()
-            }
-        };
-        reports.sort_by(|a, b| a.device.cmp(&b.device));
-        reports
+            };
+            reports.sort_by(|a, b| a.device.cmp(&b.device));
+            reports
+        }
     }
 
-    /// Waits for one owner's answer, and follows those of its sessions that moved.
+    /// Waits for the answer to one request, if there is one, and follows those of its sessions that moved.
     async fn follow(
         &self,
         scope: &Scope,
         operation: &Operation,
-        first: Sent,
+        mut sent: Vec<Sent>,
         patience: Patience,
     ) -> Vec<SessionReport> {
-        let (mut reports, mut sent) = (Vec::new(), vec![first]);
+        let mut reports = Vec::new();
         for number in 0.. {
             let mut moved = Vec::new();
             for Sent { owner: asked, sessions, pending } in sent {

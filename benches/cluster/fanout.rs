@@ -137,7 +137,7 @@ async fn stats(State(fanout): State<Arc<Fanout>>) -> String {
 
 const CHANNEL: &str = "push";
 /// As pushmesh's connections have.
-const READ_BUFFER_BYTES: usize = 512;
+const READ_BUFFER_BYTES: usize = 256;
 /// Messages that may wait for a client.
 const QUEUE_MAX: usize = 256;
 /// More than the largest payload of the bench.

@@ -95,6 +95,16 @@ impl Asked {
     }
 }
 
+/// What an answer that came, or did not come, says to whoever waits.
+fn told(answer: Option<Answer>) -> Result<Answer, Outcome> {
+    match answer {
+        Some(Answer::Overloaded) => Err(Outcome::Overloaded),
+        Some(answer) => Ok(answer),
+        // The link broke, or nobody answered in time.
+        None => Err(Outcome::Unreachable),
+    }
+}
+
 impl Requester {
     /// Nobody waits any more for what a peer was asked: it may be gone.
     pub(super) fn give_up(&self, peer: &NodeName) {
@@ -137,7 +147,10 @@ impl Requester {
                     Err(outcome) => Pending::Known(outcome),
                 }
             }
-            (Route::Relay(relays), _) => self.relay(owner, recipients, operation, relays),
+            (Route::Relay(relays), _) => match self.relay(owner, recipients, operation, relays) {
+                Ok(relayed) => Pending::Relayed(Box::new(relayed)),
+                Err(outcome) => Pending::Known(outcome),
+            },
             (Route::Direct { .. } | Route::Nowhere, _) => Pending::Known(Outcome::Unreachable),
         }
     }
@@ -149,25 +162,15 @@ impl Requester {
         recipients: Recipients,
         operation: &Operation,
         mut relays: Vec<NodeName>,
-    ) -> Pending {
+    ) -> Result<Relayed, Outcome> {
         while !relays.is_empty() {
             let Some(link) = self.links.get(&relays.remove(0)) else { continue };
-            return match self.request(link, Some(owner.clone()), recipients.clone(), operation) {
-                Err(outcome) => Pending::Known(outcome),
-                Ok(asked) => {
-                    self.metrics.mesh_relayed.with(RelayStep::Asked).increment(1);
-                    let (owner, operation) = (owner.clone(), operation.clone());
-                    Pending::Relayed(Box::new(Relayed {
-                        asked,
-                        owner,
-                        recipients,
-                        operation,
-                        others: relays,
-                    }))
-                }
-            };
+            let asked = self.request(link, Some(owner.clone()), recipients.clone(), operation)?;
+            self.metrics.mesh_relayed.with(RelayStep::Asked).increment(1);
+            let (owner, operation) = (owner.clone(), operation.clone());
+            return Ok(Relayed { asked, owner, recipients, operation, others: relays });
         }
-        Pending::Known(Outcome::Unreachable)
+        Err(Outcome::Unreachable)
     }
 
     fn request(
@@ -190,29 +193,27 @@ impl Requester {
 
     /// Waits for the answer.
     pub(super) async fn answer(&self, pending: Pending, patience: Patience) -> Result<Answer, Outcome> {
-        let mut pending = pending;
-        loop {
-            let (answer, relayed) = match pending {
-                Pending::Known(outcome) => return Err(outcome),
-                Pending::Here(answer) => {
-                    (timeout_at(patience.deadline, answer).await.ok().and_then(Result::ok), None)
-                }
-                Pending::Answer(asked) => (asked.wait(patience).await, None),
-                Pending::Relayed(relayed) => {
-                    let Relayed { asked, owner, recipients, operation, others } = *relayed;
-                    (asked.wait(patience).await, Some((owner, recipients, operation, others)))
-                }
-            };
-            match (answer, relayed) {
-                // Nothing was sent on, so that asking another one cannot deliver twice.
-                (Some(Answer::NotRelayed), Some((owner, recipients, operation, others))) => {
-                    pending = self.relay(&owner, recipients, &operation, others);
-                }
-                (Some(Answer::Overloaded), _) => return Err(Outcome::Overloaded),
-                (Some(answer), _) => return Ok(answer),
-                // The link broke, or nobody answered in time.
-                (None, _) => return Err(Outcome::Unreachable),
+        match pending {
+            Pending::Known(outcome) => Err(outcome),
+            Pending::Here(answer) => {
+                told(timeout_at(patience.deadline, answer).await.ok().and_then(Result::ok))
             }
+            Pending::Answer(asked) => told(asked.wait(patience).await),
+            // Boxed, so that a push has no room for what it seldom needs.
+            Pending::Relayed(relayed) => Box::pin(self.relayed(*relayed, patience)).await,
+        }
+    }
+
+    /// The same, over one third node after the other.
+    async fn relayed(&self, mut relayed: Relayed, patience: Patience) -> Result<Answer, Outcome> {
+        loop {
+            let Relayed { asked, owner, recipients, operation, others } = relayed;
+            let answer = asked.wait(patience).await;
+            if answer != Some(Answer::NotRelayed) {
+                return told(answer);
+            }
+            // Nothing was sent on, so that asking another one cannot deliver twice.
+            relayed = self.relay(&owner, recipients, &operation, others)?;
         }
     }
 

@@ -240,24 +240,23 @@ impl Stream {
         let message = gateway.router.message(id, payload);
         let Some(target) = target else {
             let report = gateway.router.broadcast(message);
-            return async move {
-                let report = report.await;
+            let answered = report.map(move |report| {
                 note_broadcast(&gateway, started);
                 let answer = BroadcastAnswer::from(report);
                 let json = encode(&LineAnswer { line: number, outcome: None, answer });
                 Answered { json, payload_bytes }
-            }
-            .boxed();
+            });
+            return answered.boxed();
         };
         let report = gateway.router.push(target, message);
-        async move {
-            let report = report.await;
+        // Not an async block: that would have room for the work twice.
+        let answered = report.map(move |report| {
             note(&gateway, &report, started);
             let outcome = Some(PushOutcome::from(&report.best()).into());
             let json = encode(&LineAnswer { line: number, outcome, answer: PushAnswer::from(report) });
             Answered { json, payload_bytes }
-        }
-        .boxed()
+        });
+        answered.boxed()
     }
 
     fn collect(&mut self, answered: Answered) {
