@@ -54,6 +54,9 @@ pub(crate) struct ConnectionParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) vitals: Vitals,
+    /// They stay for as long as a connection has work on them: a handler that is running is never cancelled, also when
+    /// its node is gone.
+    pub(crate) _threads: Threads,
 }
 
 /// Forgets the member of that name.

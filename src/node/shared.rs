@@ -95,6 +95,7 @@ impl Shared {
             clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&self.metrics),
             vitals: self.vitals.clone(),
+            _threads: self.threads.clone(),
         };
         Arc::new(Gateway {
             config: Arc::clone(&self.config),

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-/// The timers of one connection.
+/// The timers of a connection; all of a node have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeartbeatTimers {
     /// Ping a client that was silent for this long.

@@ -1,23 +1,49 @@
 //! Nodes on several threads.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::harness::{Client, connect, until, within};
 use crate::config::Config;
+use crate::handle::NodeHandle;
+use crate::handler::{Handler, PushOnly, SessionInfo};
 use crate::id::NodeName;
 use crate::node::Node;
 use crate::wire::{Threads, Wire};
 
+/// Says when a client has gone, and is busy with that until it is told to go on.
+struct Busy {
+    began: Notify,
+    go_on: Notify,
+    done: mpsc::Sender<()>,
+}
+
+#[async_trait]
+impl Handler for Busy {
+    async fn on_disconnect(&self, _: &NodeHandle, _: &SessionInfo, _: u16) {
+        self.began.notify_one();
+        self.go_on.notified().await;
+        self.done.try_send(()).unwrap();
+    }
+}
+
 /// A node on so many threads for pushes.
 async fn start(name: &str, count: usize, peers: &[&Node]) -> (Node, Threads) {
+    start_with(name, count, peers, Arc::new(PushOnly)).await
+}
+
+async fn start_with(name: &str, count: usize, peers: &[&Node], handler: Arc<dyn Handler>) -> (Node, Threads) {
     let mut config = Config::dev(NodeName::new(name).unwrap());
     config.peers = peers.iter().map(|peer| peer.mesh_addr().to_string()).collect();
     let threads = Threads::start(count).unwrap();
     let wire = Wire::bind_on(config.listen, config.mesh_listen, threads.clone()).await.unwrap();
-    let node = Node::start(config, wire).await.unwrap();
+    let node = Node::start_with(config, wire, handler).await.unwrap();
     within("the node is ready", node.ready()).await;
     (node, threads)
 }
@@ -125,4 +151,20 @@ async fn the_threads_of_a_node_end_with_it() {
     drop(threads);
     node.shutdown().await;
     assert!(within("the threads end with the node", gone).await.is_err());
+}
+
+#[tokio::test]
+async fn a_handler_that_outlasts_its_node_has_its_thread_for_as_long_as_it_needs_it() {
+    let (done, mut ended) = mpsc::channel(1);
+    let busy = Arc::new(Busy { began: Notify::new(), go_on: Notify::new(), done });
+    let handler = Arc::clone(&busy) as Arc<dyn Handler>;
+    let (node, threads) = start_with("threads-busy", 2, &[], handler).await;
+    let client = connect(&node, "u").await;
+    let links = threads.links().clone();
+    drop((client, threads));
+    within("the handler is called", busy.began.notified()).await;
+    node.shutdown().await;
+    let _ = links.spawn(async {}).await; // A turn in which what was to be dropped would be.
+    busy.go_on.notify_one();
+    assert_eq!(within("it is done", ended.recv()).await, Some(()));
 }

@@ -22,7 +22,7 @@ use crate::receipt::{Answer, replying};
 use crate::session::{CloseReason, HeartbeatTimers, OutboxLimits, Session};
 use crate::token::ResumeKey;
 use crate::vital::Vitals;
-use crate::wire::Clock;
+use crate::wire::{Clock, Threads};
 
 /// Writes down what it is called with.
 #[derive(Default)]
@@ -149,6 +149,7 @@ pub(in crate::gateway::clients) fn serve<T: Transport + 'static>(transport: T, t
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
         vitals: Vitals::new(Arc::clone(&metrics)),
+        _threads: Threads::current(),
     };
     let setup = Setup { dialect, expires_unix_ms, parts: Arc::new(parts) };
     let mut connection = Connection::new(transport, Arc::clone(&session), setup);
