@@ -8,14 +8,14 @@ use crate::config::Config;
 use crate::gateway::phase::Phase;
 use crate::gateway::schema::NodeStatus;
 use crate::handle::NodeHandle;
-use crate::handler::Handler;
+use crate::handler::{Handler, SessionInfo};
 use crate::id::{Incarnation, NodeName};
 use crate::membership::overlay::ForgetError;
 use crate::membership::roster::Roster;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::router::Router;
-use crate::session::{HeartbeatTimers, Registry};
+use crate::session::{HeartbeatTimers, Registry, Session};
 use crate::token::{ResumeKey, TokenVerifier};
 use crate::vital::Vitals;
 use crate::wire::{Clock, Entropy, Threads};
@@ -57,6 +57,13 @@ pub(crate) struct ConnectionParts {
     /// They stay for as long as a connection has work on them: a handler that is running is never cancelled, also when
     /// its node is gone.
     pub(crate) _threads: Threads,
+}
+
+impl ConnectionParts {
+    /// A session as the handler sees it.
+    pub(crate) fn info(&self, session: &Session) -> SessionInfo {
+        SessionInfo { key: session.names().clone(), node: self.handle.name().clone() }
+    }
 }
 
 /// Forgets the member of that name.

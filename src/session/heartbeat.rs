@@ -52,7 +52,7 @@ impl Heartbeat {
 
     /// What to do now; after [`Pulse::Ping`] the ping counts as sent.
     pub(crate) fn poll(&mut self, timers: &HeartbeatTimers, now: Duration) -> Pulse {
-        debug_assert!(timers.interval < timers.timeout, "a client must have the time to answer a ping");
+        assert!(timers.interval < timers.timeout, "a client must have the time to answer a ping");
         let dead_at = self.heard + timers.timeout;
         if now >= dead_at {
             return Pulse::Dead;

@@ -31,7 +31,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::gateway::clients::dialect::Dialect;
 use crate::gateway::clients::transport::Transport;
 use crate::gateway::parts::ConnectionParts;
-use crate::handler::SessionInfo;
 use crate::metrics::label::Writer;
 use crate::session::{CloseReason, Heartbeat, Outgoing, Session};
 
@@ -90,16 +89,11 @@ pub(super) struct Connection<T> {
     broken: bool,
 }
 
-/// The session as the handler sees it.
-fn info(session: &Session, parts: &ConnectionParts) -> SessionInfo {
-    SessionInfo { key: session.names().clone(), node: parts.handle.name().clone() }
-}
-
 impl<T: Transport> Connection<T> {
     /// The connection of `session` by a line that is open.
     pub(super) fn new(transport: T, session: Arc<Session>, setup: Setup) -> Self {
         let opened = Instant::now();
-        let (parts, info) = (Arc::clone(&setup.parts), info(&session, &setup.parts));
+        let (parts, info) = (Arc::clone(&setup.parts), setup.parts.info(&session));
         if let Some(line) = transport.direct() {
             session.lend(Box::new(Direct::new(line, setup.dialect, Arc::clone(&parts.metrics))));
         }

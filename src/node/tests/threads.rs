@@ -160,11 +160,13 @@ async fn a_handler_that_outlasts_its_node_has_its_thread_for_as_long_as_it_needs
     let handler = Arc::clone(&busy) as Arc<dyn Handler>;
     let (node, threads) = start_with("threads-busy", 2, &[], handler).await;
     let client = connect(&node, "u").await;
-    let links = threads.links().clone();
+    let push = threads.push().to_vec();
     drop((client, threads));
     within("the handler is called", busy.began.notified()).await;
     node.shutdown().await;
-    let _ = links.spawn(async {}).await; // A turn in which what was to be dropped would be.
+    for thread in push {
+        let _ = thread.spawn(async {}).await; // A thread that ends has ended by then, and with it what ran there.
+    }
     busy.go_on.notify_one();
     assert_eq!(within("it is done", ended.recv()).await, Some(()));
 }

@@ -4,9 +4,9 @@ use futures_util::future::join;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::Connection;
 use super::ending::Ending;
 use super::handling::Unhandled;
-use super::{Connection, info};
 use crate::gateway::clients::dialect::Close;
 use crate::gateway::clients::transport::Transport;
 use crate::limits;
@@ -60,7 +60,7 @@ impl<T: Transport> Connection<T> {
     pub(in crate::gateway::clients) async fn end(mut self) {
         let handling = self.handling.take();
         let parts = &self.setup.parts;
-        let info = info(&self.session, parts);
+        let info = parts.info(&self.session);
         let mut admitted = self.admitted;
         let code = self.code;
         let goodbye = async {

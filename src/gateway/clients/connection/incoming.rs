@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::Connection;
 use super::ending::Ending;
 use super::handling::call;
-use super::{Connection, info};
 use crate::gateway::clients::dialect::Heard;
 use crate::gateway::clients::transport::{Incoming, Transport};
 use crate::push::Payload;
@@ -58,7 +58,8 @@ impl<T: Transport> Connection<T> {
 
     fn handle(&mut self, payload: Payload) {
         debug_assert!(self.handling.is_none(), "nothing is read while a handler runs");
-        let (parts, info) = (Arc::clone(&self.setup.parts), info(&self.session, &self.setup.parts));
+        let parts = Arc::clone(&self.setup.parts);
+        let info = parts.info(&self.session);
         self.handling = Some(call(async move {
             parts.handler.on_message(&parts.handle, &info, payload).await;
             Ok(())

@@ -10,7 +10,7 @@ use tracing::debug;
 use super::due::arm;
 use super::ending::Ending;
 use super::handling::{Unhandled, finished};
-use super::{Connection, Setup, info};
+use super::{Connection, Setup};
 use crate::gateway::clients::transport::{Incoming, Transport};
 use crate::limits;
 use crate::metrics::label::{Task, Writer};
@@ -144,7 +144,7 @@ impl<T: Transport> Connection<T> {
                 self.due.stall = None;
                 self.setup.parts.metrics.connections_opened.increment(1);
                 let Setup { dialect, parts, .. } = &self.setup;
-                let info = info(&self.session, parts);
+                let info = parts.info(&self.session);
                 if let Some(welcome) = dialect.welcome(&info, self.session.stamp(), &parts.resume) {
                     self.transport.queue(welcome);
                 }
