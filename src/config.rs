@@ -166,6 +166,12 @@ pub struct LimitsConfig {
     pub outbox_messages: usize,
     /// Bytes waiting in one session's outbox before it counts as a slow consumer.
     pub outbox_bytes: usize,
+    /// Messages that one session holds for a client that asked for it, beyond those of its outbox.
+    pub kept_messages: usize,
+    /// Bytes that one session holds so, beyond those of its outbox.
+    pub kept_bytes: usize,
+    /// Bytes that the node holds so, and as many again for what other nodes hand over.
+    pub kept_bytes_total: usize,
 }
 
 impl Default for LimitsConfig {
@@ -177,6 +183,9 @@ impl Default for LimitsConfig {
             max_client_message_bytes: limits::CLIENT_MESSAGE_BYTES_MAX,
             outbox_messages: limits::OUTBOX_MESSAGES_MAX,
             outbox_bytes: limits::OUTBOX_BYTES_MAX,
+            kept_messages: limits::KEPT_MESSAGES_MAX,
+            kept_bytes: limits::KEPT_BYTES_MAX,
+            kept_bytes_total: limits::KEPT_NODE_BYTES_MAX,
         }
     }
 }
@@ -194,6 +203,10 @@ pub struct TimersConfig {
     pub push_timeout: Duration,
     /// Bound of a graceful stop.
     pub drain_timeout: Duration,
+    /// How long a session is kept for a client that is away and asked for it, at most; whole seconds. Zero: none is.
+    pub keep_max: Duration,
+    /// How long a client that came back waits for what it missed, before it is told that some of it may be missing.
+    pub resume_timeout: Duration,
     /// How long a connection of the API may be idle between two requests.
     pub keep_alive: Duration,
     /// How long a starting node waits for its peers and their sections before it is ready without them.
@@ -208,6 +221,8 @@ impl Default for TimersConfig {
             idle_timeout: None,
             push_timeout: limits::PUSH_TIMEOUT,
             drain_timeout: limits::DRAIN_TIMEOUT,
+            keep_max: limits::KEEP_MAX,
+            resume_timeout: limits::RESUME_TIMEOUT,
             keep_alive: limits::KEEP_ALIVE,
             join_timeout: limits::JOIN_TIMEOUT,
         }
@@ -292,6 +307,9 @@ impl Config {
             max_client_message_bytes: 1,
             outbox_messages: 1,
             outbox_bytes: 1,
+            kept_messages: 1,
+            kept_bytes: 1,
+            kept_bytes_total: limits::KEPT_MESSAGE_OVERHEAD + 1,
         };
         config
     }

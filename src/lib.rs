@@ -15,7 +15,7 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits hash host json key push text_file wire ◄─ receipt config token metrics vital ◄─ section
+//! id limits hash host json key position push text_file wire ◄─ receipt config token metrics vital ◄─ section
 //!     ◄─ directory membership session ◄─ events ownership ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler
 //!     ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
@@ -111,6 +111,7 @@ mod membership;
 mod mesh;
 mod metrics;
 mod ownership;
+mod position;
 mod receipt;
 mod replica;
 mod replication;

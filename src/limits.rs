@@ -90,6 +90,37 @@ pub const OUTBOX_BATCH_MAX: usize = 64;
 pub const OUTBOX_BATCH_BYTES_MAX: usize = 256 << 10;
 /// Ids of pushes that a session remembers to recognise a retry. Guess.
 pub const IDEMPOTENCY_WINDOW: usize = 256;
+/// Messages on their way to a client that has not acknowledged them; the others wait. Source: what `welcome` says as `window`;
+/// it keeps a fast network busy, as the client acknowledges every 16.
+pub const WINDOW: usize = 256;
+/// Bytes of payload on their way so; one more message may begin below it. Guess: as [`OUTBOX_BATCH_BYTES_MAX`].
+pub const WINDOW_BYTES: usize = 256 << 10;
+/// Messages that a session holds for its client beyond those of its outbox, default of the store: the window. It costs at
+/// most `KEPT_MESSAGES_MAX + OUTBOX_MESSAGES_MAX` times [`KEPT_MESSAGE_OVERHEAD`] a session, 320 KiB, beside the payloads.
+pub const KEPT_MESSAGES_MAX: usize = WINDOW;
+/// Bytes of payload that a session holds so. It costs at most that and `OUTBOX_BYTES_MAX`, 4.25 MiB, a session.
+pub const KEPT_BYTES_MAX: usize = WINDOW_BYTES;
+/// Bytes that a node holds for its clients, overhead included, for messages that it accepted, and as many for those that
+/// earlier owners have handed over. It costs at most twice that, 512 MiB, a node.
+pub const KEPT_NODE_BYTES_MAX: usize = 256 << 20;
+/// What a message that is held counts beside its payload. Measured: an entry of the log and the message itself.
+pub const KEPT_MESSAGE_OVERHEAD: usize = 256;
+/// How long a session may be kept for its client, default of `--keep-max`. Guess: a tunnel, a lift, a rolling restart.
+pub const KEEP_MAX: Duration = Duration::from_secs(300);
+/// The largest value that `--keep-max` accepts: a day. Guess: messages in memory are no archive.
+pub const KEEP_CEILING: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a client that came back waits for what it missed before it is told that a part of it may be missing, default of
+/// `--resume-timeout`. Guess: as a push waits for its receipts.
+pub const RESUME_TIMEOUT: Duration = PUSH_TIMEOUT;
+/// Positions that a client names when it comes back. Source: more segments are unread only where a session moved that often
+/// without a word to its client.
+pub const POSITIONS_MAX: usize = 4;
+/// How often a hand-over that failed is tried again. Guess: as often as a dispute looks again.
+pub const HAND_OVER_AGAIN: Duration = RELEASE_LINGER;
+/// Messages of one request of a hand-over. Arithmetic: their headers are a tenth of a frame's.
+pub const HAND_OVER_MESSAGES_MAX: usize = 1_024;
+/// Bytes of payload of one request of a hand-over that has several messages. Guess: as a batch for a client.
+pub const HAND_OVER_BYTES_MAX: usize = 256 << 10;
 /// How often a client is pinged, default of `--heartbeat-interval`. Source: below the 30 s and
 /// 60 s after which common proxies drop silent connections.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(25);

@@ -47,7 +47,7 @@ pub(crate) mod stream;
 mod timer;
 pub(crate) mod version;
 
-pub(crate) use frame::KnownMember;
+pub(crate) use frame::{Features, KnownMember};
 pub use identity::{ClusterKey, ClusterKeyError, HashKey, HashKeyError};
 pub(crate) use link::{Link, Peer};
 pub(crate) use links::{GossipOut, Links, LinksParts};

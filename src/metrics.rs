@@ -17,8 +17,8 @@ use crate::push::{Outcome, Tally};
 pub(crate) mod label;
 
 use label::{
-    ClientError, Closed, Credential, Direction, Label, Lookup, Member, NotAccepted, Offence, PulledFrom,
-    Pushed, Refusal, Refused, RelayStep, StatusClass, Task, Writer,
+    ClientError, Closed, Credential, Direction, Dropped, HandedOver, Label, Lookup, Member, NotAccepted,
+    Offence, Origin, PulledFrom, Pushed, Refusal, Refused, RelayStep, ResumedAs, StatusClass, Task, Writer,
 };
 
 /// Writes the struct of all metrics and its constructor from one table, so that a metric's name,
@@ -96,6 +96,17 @@ metrics! {
     takeover_timeouts: counter("pushmesh_takeover_timeouts_total"),
         "Takeovers whose previous owner did not let go in time.";
 
+    parked: gauge("pushmesh_sessions_parked"),
+        "Sessions of this node whose client is away and that are kept for it.";
+    kept_bytes: gauges("pushmesh_kept_bytes", "origin", Origin),
+        "Bytes of messages that this node holds for clients that have not acknowledged them, by where they were accepted: here, or at an earlier owner of the session.";
+    kept_dropped: counters("pushmesh_kept_dropped_total", "reason", Dropped),
+        "Messages that were held for a client and not delivered, by reason.";
+    handovers: counters("pushmesh_handovers_total", "result", HandedOver),
+        "Sessions whose messages this node was to hand over to their next owner, by what became of that.";
+    resumptions: counters("pushmesh_resumptions_total", "result", ResumedAs),
+        "Sessions opened with ?keep=, by what their client was told about its earlier messages.";
+
     mesh_links: gauge("pushmesh_mesh_links"),
         "Links to peers that are in use.";
     mesh_dials_failed: counter("pushmesh_mesh_dials_failed_total"),
@@ -163,12 +174,14 @@ impl Metrics {
     /// What became of a broadcast at one node, `None` where the node did not answer.
     pub(crate) fn broadcast(&self, tally: Option<&Tally>) {
         let Some(tally) = tally else { return self.pushed(&Outcome::Unreachable) };
-        let Tally { delivered, buffered, overloaded, interrupted, id_reused } = tally;
+        let Tally { delivered, buffered, overloaded, interrupted, id_reused, acked, queued } = tally;
         self.pushes.with(Pushed::Delivered).increment(*delivered);
         self.pushes.with(Pushed::Buffered).increment(*buffered);
         self.pushes.with(Pushed::Overloaded).increment(*overloaded);
         self.pushes.with(Pushed::Interrupted).increment(*interrupted);
         self.pushes.with(Pushed::IdReused).increment(*id_reused);
+        self.pushes.with(Pushed::Acked).increment(*acked);
+        self.pushes.with(Pushed::Queued).increment(*queued);
     }
 
     /// A push of this node's API was answered after `elapsed`.
@@ -223,6 +236,8 @@ impl From<&Outcome> for Pushed {
             Outcome::Unknown => Pushed::Unknown,
             Outcome::NotReady => Pushed::NotReady,
             Outcome::IdReused => Pushed::IdReused,
+            Outcome::Acked => Pushed::Acked,
+            Outcome::Queued => Pushed::Queued,
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::config::Config;
+use crate::directory::ClaimState;
 use crate::directory::Counts;
 use crate::gateway::{NodeStatus, Phase};
 use crate::handle::NodeHandle;
@@ -160,6 +161,14 @@ impl Node {
     #[must_use]
     pub fn holders_of(&self, user: &UserId) -> Vec<NodeName> {
         self.shared.replica.user(user).into_iter().map(|(_, owned)| owned.owner).collect()
+    }
+
+    /// Whether all sessions of a user that this node knows are parked: no node holds a connection, and each is kept for
+    /// its client. False without any.
+    #[must_use]
+    pub fn is_parked(&self, user: &UserId) -> bool {
+        let sessions = self.shared.replica.user(user);
+        !sessions.is_empty() && sessions.iter().all(|(_, owned)| owned.state == ClaimState::Parked)
     }
 
     /// The directory itself, for the benches and the simulations of this repository.

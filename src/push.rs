@@ -82,18 +82,39 @@ pub struct Message {
     /// The same message in memory of its own, where the payload is a slice of a larger buffer: made when
     /// somebody has to keep it for longer.
     own: Option<OnceLock<Arc<Message>>>,
+    terms: Terms,
+}
+
+/// What the publisher of a message asks for beside its delivery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How long the message may wait for a client that is away, in seconds; 0: not at all. `None`: for as long as its session
+    /// is kept.
+    pub ttl: Option<u32>,
+    /// Whether the publisher waits until the client has acknowledged it.
+    pub acked: bool,
 }
 
 impl Message {
     /// A message that nobody has looked at yet, whose payload pins no more memory than it has.
     pub(crate) fn new(id: MessageId, idempotent: bool, payload: Payload) -> Self {
         let (fingerprint, encoded) = Default::default();
-        Self { id, idempotent, payload, fingerprint, encoded, own: None }
+        Self { id, idempotent, payload, fingerprint, encoded, own: None, terms: Terms::default() }
     }
 
     /// The same, whose payload is a slice of the buffer that it was read into: a few bytes may pin all of it.
     pub(crate) fn slice(id: MessageId, idempotent: bool, payload: Payload) -> Self {
         Self { own: Some(OnceLock::new()), ..Self::new(id, idempotent, payload) }
+    }
+
+    /// The same, on these terms.
+    pub(crate) fn on(self, terms: Terms) -> Self {
+        Self { terms, ..self }
+    }
+
+    /// What its publisher asks for beside its delivery.
+    pub(crate) fn terms(&self) -> Terms {
+        self.terms
     }
 
     /// The message as it is to be kept while it waits: in memory of its own. It is copied once at most,
@@ -104,7 +125,8 @@ impl Message {
             let Payload { kind, bytes } = &self.payload;
             let payload = Payload { kind: *kind, bytes: Bytes::copy_from_slice(bytes) };
             let (fingerprint, encoded) = (self.fingerprint.clone(), self.encoded.clone());
-            Arc::new(Self { fingerprint, encoded, ..Self::new(self.id.clone(), self.idempotent, payload) })
+            let message = Self::new(self.id.clone(), self.idempotent, payload).on(self.terms);
+            Arc::new(Self { fingerprint, encoded, ..message })
         };
         Arc::clone(own.get_or_init(copy))
     }
@@ -164,6 +186,11 @@ pub enum Outcome {
     /// The session has, or had, another message with the id of this one, which its caller chose; this one was not
     /// written.
     IdReused,
+    /// The client has it: it has said so.
+    Acked,
+    /// The client is away, and its session is kept: the message is held until the client is back, its time is over or
+    /// the session's is.
+    Queued,
 }
 
 impl Outcome {
@@ -181,6 +208,8 @@ impl Outcome {
             Outcome::Unknown => "unknown",
             Outcome::NotReady => "not_ready",
             Outcome::IdReused => "id_reused",
+            Outcome::Acked => "acked",
+            Outcome::Queued => "queued",
         }
     }
 }
@@ -199,6 +228,12 @@ pub struct Tally {
     pub interrupted: u64,
     /// Sessions that have, or had, another message with the same id.
     pub id_reused: u64,
+    /// Sessions whose client has acknowledged it.
+    #[serde(default)]
+    pub acked: u64,
+    /// Sessions whose client is away, and that hold it.
+    #[serde(default)]
+    pub queued: u64,
 }
 
 impl Tally {
@@ -209,6 +244,8 @@ impl Tally {
             Outcome::Buffered => self.buffered += 1,
             Outcome::Overloaded => self.overloaded += 1,
             Outcome::IdReused => self.id_reused += 1,
+            Outcome::Acked => self.acked += 1,
+            Outcome::Queued => self.queued += 1,
             Outcome::Moved { .. }
             | Outcome::NoSession
             | Outcome::Interrupted
@@ -225,6 +262,8 @@ impl Tally {
         self.overloaded += other.overloaded;
         self.interrupted += other.interrupted;
         self.id_reused += other.id_reused;
+        self.acked += other.acked;
+        self.queued += other.queued;
     }
 }
 
@@ -269,13 +308,15 @@ impl PushReport {
     #[must_use]
     pub fn best(&self) -> Outcome {
         let rank = |outcome: &Outcome| match outcome {
-            Outcome::Delivered => 0,
-            Outcome::Buffered => 1,
-            Outcome::IdReused => 2,
-            Outcome::Overloaded => 3,
-            Outcome::Interrupted => 4,
-            Outcome::Unreachable => 5,
-            Outcome::Moved { .. } | Outcome::NoSession | Outcome::Unknown | Outcome::NotReady => 6,
+            Outcome::Acked => 0,
+            Outcome::Delivered => 1,
+            Outcome::Queued => 2,
+            Outcome::Buffered => 3,
+            Outcome::IdReused => 4,
+            Outcome::Overloaded => 5,
+            Outcome::Interrupted => 6,
+            Outcome::Unreachable => 7,
+            Outcome::Moved { .. } | Outcome::NoSession | Outcome::Unknown | Outcome::NotReady => 8,
         };
         let best = self
             .sessions
@@ -294,7 +335,7 @@ impl PushReport {
     /// How many sessions were written to.
     #[must_use]
     pub fn delivered(&self) -> usize {
-        self.sessions.iter().filter(|s| s.outcome == Outcome::Delivered).count()
+        self.sessions.iter().filter(|s| matches!(s.outcome, Outcome::Delivered | Outcome::Acked)).count()
     }
 }
 

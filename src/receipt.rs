@@ -19,8 +19,8 @@ use crate::vital::finally;
 pub(crate) enum Answer {
     /// One outcome for each session named, in their order.
     Outcomes(Vec<Outcome>),
-    /// Counts over all sessions of the node.
-    Tally(Tally),
+    /// Counts over all sessions of the node, of which none is [`Outcome::Acked`] or [`Outcome::Queued`].
+    Tally(#[serde(with = "written")] Tally),
     /// One outcome for each device named by its hash, in their order.
     Named(Vec<NamedOutcome>),
     /// The names of sessions, in the order asked for; `None` for one that is not here.
@@ -31,6 +31,42 @@ pub(crate) enum Answer {
     Unanswered,
     /// A queue on the way to the node that the request was passed on to is full: nothing was sent.
     Overloaded,
+    /// As [`Answer::Tally`], with those that are: only nodes that keep messages answer so.
+    TallyKept(Tally),
+}
+
+impl Answer {
+    /// These counts.
+    pub(crate) fn tally(tally: Tally) -> Self {
+        if tally.acked + tally.queued == 0 { Answer::Tally(tally) } else { Answer::TallyKept(tally) }
+    }
+}
+
+/// The counts of a node that keeps no messages, or has none kept.
+mod written {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::push::Tally;
+
+    #[derive(Serialize, Deserialize)]
+    struct Written {
+        delivered: u64,
+        buffered: u64,
+        overloaded: u64,
+        interrupted: u64,
+        id_reused: u64,
+    }
+
+    pub(super) fn serialize<S: Serializer>(tally: &Tally, to: S) -> Result<S::Ok, S::Error> {
+        let Tally { delivered, buffered, overloaded, interrupted, id_reused, acked, queued } = *tally;
+        debug_assert_eq!(acked + queued, 0, "there is another answer for these");
+        Written { delivered, buffered, overloaded, interrupted, id_reused }.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Tally, D::Error> {
+        let Written { delivered, buffered, overloaded, interrupted, id_reused } = Written::deserialize(from)?;
+        Ok(Tally { delivered, buffered, overloaded, interrupted, id_reused, ..Tally::default() })
+    }
 }
 
 /// What became of a message at a session that was named by its hash.
@@ -140,7 +176,10 @@ impl Gather {
             if state.left > 0 {
                 return;
             }
-            let answer = std::mem::replace(&mut state.answer, Answer::Outcomes(Vec::new()));
+            let answer = match std::mem::replace(&mut state.answer, Answer::Outcomes(Vec::new())) {
+                Answer::Tally(tally) => Answer::tally(tally),
+                answer => answer,
+            };
             state.done.take().map(|done| (done, answer))
         };
         // Outside the lock: what `done` does is not ours.
@@ -306,7 +345,14 @@ mod tests {
         for (reply, outcome) in gather_tally(5, done).into_iter().zip(outcomes) {
             reply.answer(outcome);
         }
-        let expected = Tally { delivered: 1, buffered: 1, overloaded: 1, interrupted: 1, id_reused: 1 };
+        let expected = Tally {
+            delivered: 1,
+            buffered: 1,
+            overloaded: 1,
+            interrupted: 1,
+            id_reused: 1,
+            ..Tally::default()
+        };
         assert_eq!(*slot.lock().unwrap(), Some(Answer::Tally(expected)));
     }
 

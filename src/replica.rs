@@ -15,9 +15,7 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 
 use crate::config::{Takeover, Tuning};
-use crate::directory::{
-    Claim, Counts, Delta, Directory, Entry, Filling, Known, Lost, Owned, Row, SlotId, View, policy,
-};
+use crate::directory::{Counts, Delta, Directory, Entry, Filling, Known, Lost, Owned, Row, SlotId, View};
 use crate::events::Listener;
 use crate::id::{Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key, KeyHasher, UserHash};
@@ -25,6 +23,7 @@ use crate::section::{Digest, Head, MergeError, Position};
 use crate::vital::finally;
 
 mod mirror;
+mod own;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -118,59 +117,6 @@ impl Replica {
     /// Whether a panic has left it half changed.
     pub(crate) fn is_poisoned(&self) -> bool {
         self.directory.is_poisoned() || self.views.is_poisoned()
-    }
-
-    /// Claims `key` for this node, above every stamp known here and above `seen`. `resumed` is the stamp
-    /// of the session that the client has proven to be its own; claims `below` the other one do not stand against the
-    /// client (see [`policy::Door`]). `register` is called before anybody can see the claim, under the lock of the directory.
-    ///
-    /// # Errors
-    /// [`HeldByAnother`], only under [`Takeover::RejectNewer`].
-    pub fn claim(
-        &self,
-        key: Key,
-        now_ms: u64,
-        seen: Option<Stamp>,
-        resumed: Option<Stamp>,
-        below: Option<Stamp>,
-        register: impl FnOnce(Stamp),
-    ) -> Result<Claimed, HeldByAnother> {
-        let mut directory = self.lock();
-        let mut views = &self.views;
-        if !policy::may_claim(self.takeover, || self.lookup(key), resumed, below) {
-            return Err(HeldByAnother);
-        }
-        let stamp = directory.next_stamp(key, now_ms, seen.max(resumed), &mut views);
-        let mut displaced = self.read(key.user).displaced(key);
-        let excluded = displaced.len();
-        displaced.retain(|(_, owned)| owned.owner != self.me);
-        register(stamp);
-        let claim = Claim { stamp, state: policy::state(self.takeover, resumed) };
-        let lost = directory.claim(key, claim, &mut views);
-        self.publish(directory);
-        Ok(Claimed { stamp, excluded, displaced, lost })
-    }
-
-    /// Releases this node's claim with that stamp. Returns whether it still stood.
-    pub fn release(&self, key: Key, stamp: Stamp) -> bool {
-        self.rewrite(|directory, mut views| directory.release(key, stamp, &mut views))
-    }
-
-    /// This node's claim with that stamp has yielded to another connection of its client. Returns whether the section says so
-    /// from now on.
-    pub fn yielded(&self, key: Key, stamp: Stamp) -> bool {
-        policy::says_so(self.takeover)
-            && self.rewrite(|directory, mut views| directory.yielded(key, stamp, &mut views))
-    }
-
-    /// Changes the own section, and wakes whoever watches it if that is what it did.
-    fn rewrite(&self, change: impl FnOnce(&mut Directory, &Views) -> bool) -> bool {
-        let mut directory = self.lock();
-        let changed = change(&mut directory, &self.views);
-        if changed {
-            self.publish(directory);
-        }
-        changed
     }
 
     /// How many slots are in use: this node, each copy, and what waits to be swept.

@@ -13,8 +13,8 @@
 
 use std::future::Future;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -29,15 +29,19 @@ use crate::membership::member::MemberState;
 use crate::membership::roster::Roster;
 use crate::mesh::Links;
 use crate::metrics::Metrics;
+use crate::position::Writer;
 use crate::push::{BroadcastReport, Knowledge, Message, Outcome, Payload, PushReport, SessionReport, Target};
 use crate::replica::Replica;
-use crate::session::{OutboxLimits, Registry};
+use crate::session::{OutboxLimits, Registry, Store};
 use crate::vital::Vitals;
 use crate::wire::Clock;
 
+mod adopt;
 mod decisions;
 mod fanout;
 pub(crate) mod frame;
+mod hand_over;
+mod handed;
 mod lease;
 mod names;
 mod operation;
@@ -51,7 +55,7 @@ mod supersede;
 
 pub(crate) use crate::replica::HeldByAnother;
 use frame::Recipients;
-pub(crate) use lease::Lease;
+pub(crate) use lease::{Claimant, Keeping, Lease};
 pub(crate) use names::{Names, NamesAnswer};
 pub(crate) use operation::Operation;
 pub(crate) use owner::Owner;
@@ -73,6 +77,14 @@ pub(crate) struct RouterParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) push_timeout: Duration,
     pub(crate) outbox: OutboxLimits,
+    /// What is kept for clients that are away.
+    pub(crate) store: Arc<Store>,
+    /// How long a client that came back waits for what it missed.
+    pub(crate) resume_timeout: Duration,
+    /// The boot of this node.
+    pub(crate) incarnation: Incarnation,
+    /// Who numbers the messages that are kept here.
+    pub(crate) writer: Writer,
     /// Makes the ids of this boot's messages differ from all others.
     pub(crate) id_prefix: u64,
 }
@@ -82,6 +94,8 @@ pub(crate) struct Router {
     parts: RouterParts,
     requester: Requester,
     next_id: AtomicU64,
+    /// For work in the background.
+    this: Weak<Self>,
 }
 
 impl Router {
@@ -94,7 +108,11 @@ impl Router {
             owner: Arc::clone(&parts.owner),
             metrics: Arc::clone(&parts.metrics),
         };
-        Arc::new(Self { parts, requester, next_id: AtomicU64::new(0) })
+        Arc::new_cyclic(|router: &Weak<Self>| {
+            parts.owner.hand_over_by(router.clone());
+            let this = router.clone();
+            Self { parts, requester, next_id: AtomicU64::new(0), this }
+        })
     }
 
     /// Closes the link to that boot of a peer.
@@ -136,6 +154,11 @@ impl Router {
         let sessions = self.run(target, Operation::Push(Arc::new(message)));
         // Not an async block: that would have room for the work twice.
         sessions.map(move |sessions| PushReport { id, sessions, knowledge })
+    }
+
+    /// What this node keeps for clients that are away.
+    pub(crate) fn store(&self) -> &Store {
+        &self.parts.store
     }
 
     /// How much of its cluster this node knows.

@@ -13,7 +13,7 @@
 //! Which node owns a key is not decided here: that is the directory's.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
@@ -27,17 +27,31 @@ use crate::receipt::Reply;
 mod close;
 mod direct;
 mod heartbeat;
+mod keeping;
 mod log;
+mod notice;
 mod outbox;
 mod registry;
+mod resumption;
+mod state;
+mod store;
+mod tail;
 
 pub(crate) use close::CloseReason;
 pub(crate) use direct::{DirectWriter, Taken};
 pub(crate) use heartbeat::{Heartbeat, HeartbeatTimers, Pulse};
-pub(crate) use outbox::{Outbox, OutboxLimits, Outgoing};
+pub(crate) use keeping::Welcome;
+pub(crate) use log::{AckAhead, Log};
+pub(crate) use notice::{Notice, Resumed};
+pub(crate) use outbox::{OutboxLimits, Outgoing, Place, What};
 pub(crate) use registry::{Permit, Registry, Replaced};
+pub(crate) use resumption::Returning;
+pub(crate) use state::Work;
+pub(crate) use store::{Store, StoreBounds};
+pub(crate) use tail::{Hole, Known, Tail, TailEntry, TailPart, TailRun};
 
-use direct::Direct;
+use log::Answers;
+use state::{Offered, State};
 
 /// One session of this node, while its connection lives.
 pub(crate) struct Session {
@@ -50,57 +64,30 @@ pub(crate) struct Session {
     /// Tells those who wait for the end of the session.
     ending: Notify,
     disputed: AtomicBool,
-}
-
-/// What is written, and by whom.
-struct State {
-    outbox: Outbox,
-    direct: Direct,
-}
-
-/// What became of an offered message.
-enum Offered {
-    /// It is in the socket.
-    Written(Outgoing),
-    /// It is the task's to write.
-    Left,
-    /// The same, and the task may be asleep.
-    Woken,
-    /// It was not taken, for this reason.
-    Refused(Outgoing, Outcome),
-    /// There is no room.
-    Full(Outgoing),
-}
-
-/// What the connection task is to do next.
-pub(crate) enum Work {
-    /// Write these, flush, and answer each reply.
-    Write(Vec<Outgoing>),
-    /// Go on with this, of which the socket has taken a part.
-    Finish(Outgoing),
-    /// Nothing is left to write: close the connection for this reason.
-    Close(CloseReason),
+    handing: AtomicU8,
 }
 
 impl Session {
     /// A session whose connection is about to open. `key` is the hash of `names`; `succeeds` the stamp
-    /// of the session whose client this is, as it has proven.
+    /// of the session whose client this is, as it has proven. `kept` has what is kept for the client, if it asked for that.
     pub(crate) fn new(
         names: SessionKey,
         key: Key,
         stamp: Stamp,
         succeeds: Option<Stamp>,
         limits: OutboxLimits,
+        kept: Option<Log>,
     ) -> Self {
         Self {
             names,
             key,
             stamp,
             succeeds,
-            state: Mutex::new(State { outbox: Outbox::new(limits), direct: Direct::default() }),
+            state: Mutex::new(State::new(limits, kept)),
             wake: Notify::new(),
             ending: Notify::new(),
             disputed: AtomicBool::new(false),
+            handing: AtomicU8::new(0),
         }
     }
 
@@ -136,18 +123,18 @@ impl Session {
     }
 
     /// Hands over a message to write. The reply is answered in any case: now when the socket takes the
-    /// message at once, when there is no room or when the session is closing, later by the connection task.
+    /// message at once, when there is no room or when the session is closing, later by the connection task. Of a session whose
+    /// client is away the message is held, and the reply says so.
     pub(crate) fn offer(&self, message: &Arc<Message>, reply: Reply) {
-        let offered = self.lock().offer(Outgoing::new(Arc::clone(message), reply));
+        let offered = self.lock().offer(message, reply, Instant::now());
         match offered {
-            Offered::Written(outgoing) => outgoing.reply.answer(Outcome::Delivered),
+            Offered::Answered(reply, outcome) => reply.answer(outcome),
             Offered::Left => {}
             Offered::Woken => self.wake.notify_one(),
-            Offered::Refused(outgoing, outcome) => outgoing.reply.answer(outcome),
-            Offered::Full(outgoing) => {
+            Offered::Full(reply) => {
                 // The client does not keep up. Keeping what it has not taken would only move the
                 // loss into memory, so the connection ends and the client starts afresh.
-                outgoing.reply.answer(Outcome::Overloaded);
+                reply.answer(Outcome::Overloaded);
                 self.close(CloseReason::SlowConsumer);
             }
         }
@@ -155,35 +142,30 @@ impl Session {
 
     /// Lets others write to the socket by `writer` while the task waits for [`work`](Self::work).
     pub(crate) fn lend(&self, writer: Box<dyn DirectWriter>) {
-        self.lock().direct.lend(writer);
+        self.lock().lend(writer);
     }
 
     /// From now on the task writes. Returns the message that another has begun.
     pub(crate) fn reclaim(&self) -> Option<Outgoing> {
-        self.lock().direct.reclaim()
+        self.lock().reclaim()
     }
 
     /// Whether another than the task has begun a message.
     #[cfg(test)]
     pub(crate) fn has_begun(&self) -> bool {
-        self.lock().direct.has_begun()
+        self.lock().has_begun()
     }
 
     /// When a message was written directly last.
     pub(crate) fn written_directly(&self) -> Option<Instant> {
-        self.lock().direct.written()
+        self.lock().written_directly()
     }
 
-    /// Ends the session; the first reason stands. Returns whether this call was the first.
+    /// Ends the session, or, where it is kept, the connection of it; the first reason stands, unless it did not end the
+    /// session and this one does. Returns whether the reason is this one from now on.
     pub(crate) fn close(&self, reason: CloseReason) -> bool {
-        let (first, dropped) = {
-            let mut state = self.lock();
-            state.direct.close();
-            state.outbox.close(reason)
-        };
-        for (outgoing, outcome) in dropped {
-            outgoing.reply.answer(outcome);
-        }
+        let (first, answers) = self.lock().close(reason);
+        answer_all(answers);
         if first {
             self.ending.notify_waiters();
             self.wake.notify_one();
@@ -193,15 +175,21 @@ impl Session {
 
     /// Messages that wait to be written, or are being written.
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().outbox.len()
+        self.lock().waiting()
     }
 
-    /// Why the session is ending, if it is.
+    /// Why the connection of the session is ending, if it is.
     pub(crate) fn closing(&self) -> Option<CloseReason> {
-        self.lock().outbox.closing().cloned()
+        self.lock().closing().cloned()
     }
 
-    /// Waits until the session is ending. Cancel-safe.
+    /// Why the session is ending, if it is: one that is kept for its client is not.
+    pub(crate) fn over(&self) -> Option<CloseReason> {
+        let state = self.lock();
+        state.closing().filter(|_| !state.is_away()).cloned()
+    }
+
+    /// Waits until the connection is ending. Cancel-safe.
     pub(crate) async fn closed(&self) {
         let mut ending = pin!(self.ending.notified());
         ending.as_mut().enable(); // Before the look: whatever ends it after that is heard.
@@ -221,45 +209,45 @@ impl Session {
     }
 
     fn take(&self, batch_max: usize) -> Option<Work> {
-        let mut state = self.lock();
-        if let Some(begun) = state.direct.reclaim() {
-            return Some(Work::Finish(begun));
-        }
-        let batch = state.outbox.take(batch_max);
-        if !batch.is_empty() {
-            return Some(Work::Write(batch));
-        }
-        state.direct.rest();
-        state.outbox.closing().cloned().map(Work::Close)
+        let (work, answers) = self.lock().take(batch_max, Instant::now());
+        answer_all(answers);
+        work
     }
 
     /// The socket has not taken anything for a while: whoever waits for what is still queued
     /// learns that it is buffered.
     pub(crate) fn answer_buffered(&self) {
-        let replies = self.lock().outbox.detach_replies();
+        let replies = self.lock().detach_replies();
         for reply in replies {
             reply.answer(Outcome::Buffered);
         }
     }
 
-    /// Answers for what will not be written any more: the connection is over.
+    /// The connection is over. Answers for what it does not write any more.
     pub(crate) fn abandon(&self) {
-        let (begun, abandoned) = {
-            let mut state = self.lock();
-            (state.direct.reclaim(), state.outbox.clear())
-        };
-        drop(begun); // Its caller learns that it was interrupted.
-        for outgoing in abandoned {
-            outgoing.reply.answer(Outcome::NoSession);
+        let (begun, answers) = self.lock().abandon(Instant::now());
+        self.interrupted(begun.into_iter().collect());
+        answer_all(answers);
+    }
+
+    /// The connection does not bring these to their end. What is held for the client is written later; of everything else
+    /// whoever waits learns that it was interrupted.
+    pub(crate) fn interrupted(&self, batch: Vec<Outgoing>) {
+        if batch.is_empty() {
+            return;
+        }
+        let is_held = self.lock().is_held();
+        for outgoing in batch {
+            if is_held && outgoing.is_numbered() {
+                outgoing.reply.answer(Outcome::Queued);
+            }
         }
     }
 
     /// Remembers that this batch was written, so that a retry of one of its messages is recognised.
     pub(crate) fn written(&self, batch: Vec<Outgoing>) {
-        self.lock().outbox.remember(&batch);
-        for outgoing in batch {
-            outgoing.reply.answer(Outcome::Delivered);
-        }
+        let answers = self.lock().written(batch);
+        answer_all(answers);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -273,42 +261,18 @@ impl Session {
     /// waits is not written any more.
     fn fail<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.state.clear_poison();
-        state.direct.close();
-        let (_, dropped) = state.outbox.close(CloseReason::Failed);
+        let answers = state.fail();
         drop(state);
-        for (outgoing, outcome) in dropped {
-            outgoing.reply.answer(outcome);
-        }
+        answer_all(answers);
         self.ending.notify_waiters();
         self.wake.notify_one();
         self.lock()
     }
 }
 
-impl State {
-    /// Writes a message, or queues it for the task.
-    fn offer(&mut self, outgoing: Outgoing) -> Offered {
-        if self.outbox.is_clear_for(&outgoing) {
-            match self.direct.write(&outgoing.message) {
-                Taken::All => {
-                    self.outbox.remember(std::slice::from_ref(&outgoing));
-                    return Offered::Written(outgoing);
-                }
-                Taken::Part => {
-                    self.outbox.begin(&outgoing);
-                    // The rest is in the socket's line; the message has to wait for it.
-                    self.direct.begin(Outgoing::new(outgoing.message.kept(), outgoing.reply));
-                    return Offered::Woken;
-                }
-                Taken::Nothing => {}
-            }
-        }
-        match self.outbox.offer(outgoing) {
-            outbox::Offered::Queued { was_empty: true } => Offered::Woken,
-            outbox::Offered::Queued { was_empty: false } => Offered::Left,
-            outbox::Offered::Refused(outgoing, outcome) => Offered::Refused(outgoing, outcome),
-            outbox::Offered::Full(outgoing) => Offered::Full(outgoing),
-        }
+fn answer_all(answers: Answers) {
+    for (reply, outcome) in answers {
+        reply.answer(outcome);
     }
 }
 

@@ -6,7 +6,8 @@
 //! argument, so that a simulation decides it.
 //!
 //! Two more claims are honoured where a token has them, as RFC 7519 asks: `nbf`, with some tolerance
-//! for clocks that differ, and `aud`, which has to name `pushmesh`. Nothing is revoked here: a
+//! for clocks that differ, and `aud`, which has to name `pushmesh`. And `keep` bounds how long the session is kept while
+//! the client is away. Nothing is revoked here: a
 //! token is good until it expires, so issue short ones.
 //!
 //! What a token says is read in `read.rs`, and not by the library, which takes more than it should and
@@ -94,6 +95,8 @@ pub(crate) struct ClientToken {
     pub(crate) device: Option<DeviceId>,
     /// When it expires (`exp`): the first Unix millisecond at which it is no longer good.
     pub(crate) expires_unix_ms: u64,
+    /// How long its session may be kept while the client is away, in seconds (`keep`), where it says so.
+    pub(crate) keep: Option<u64>,
 }
 
 impl ClientToken {
@@ -114,6 +117,7 @@ impl ClientToken {
             user: UserId::new(claims.sub).map_err(|source| claim("sub", source))?,
             device: claims.device.map(DeviceId::new).transpose().map_err(|source| claim("device", source))?,
             expires_unix_ms,
+            keep: claims.keep,
         })
     }
 }

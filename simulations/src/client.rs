@@ -262,14 +262,14 @@ impl Reader<'_> {
             world.tell(Event::Enveloped { connection, kind: kind.to_owned(), id, data });
         };
         match envelope::read(text) {
-            Some(Envelope::Welcome { user, device, node, session, resume: Some(resume) }) => {
+            Some(Envelope::Welcome { user, device, node, session, resume: Some(resume), .. }) => {
                 let [user, device, node] = [user.to_string(), device.to_string(), node.to_string()];
                 let welcome = Welcome { user, device, node, session };
                 world.tell(Event::Welcomed { connection, welcome });
                 let mut tokens = self.clients.tokens.lock().expect(NOT_POISONED);
                 tokens.insert(self.dial.client, (session, resume.into_owned()));
             }
-            Some(Envelope::Message { id, data: Some(text), base64: None }) => {
+            Some(Envelope::Message { id, data: Some(text), base64: None, .. }) => {
                 let text = text.into_owned();
                 told("message", Some(id.to_string()), Some(text.clone()));
                 world.tell(Event::Got { connection, text });

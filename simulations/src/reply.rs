@@ -202,6 +202,8 @@ impl Fate {
         same(&id, expected)?;
         let answer = |PushSession { device, node, outcome }: PushSession| {
             let outcome = match outcome.known() {
+                Some(PushOutcome::Acked) => Outcome::Acked,
+                Some(PushOutcome::Queued) => Outcome::Queued,
                 Some(PushOutcome::Delivered) => Outcome::Delivered,
                 Some(PushOutcome::Buffered) => Outcome::Buffered,
                 Some(PushOutcome::IdReused) => Outcome::IdReused,

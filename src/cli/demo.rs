@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::exit::Exit;
 use super::log::{self, LogFormat};
@@ -17,10 +17,12 @@ use crate::push::Outcome;
 
 mod client;
 mod cluster;
+mod kept;
 mod patience;
 
 use client::Client;
 use cluster::Cluster;
+use kept::KeptClient;
 use patience::PATIENCE;
 
 #[derive(Debug, clap::Args)]
@@ -109,6 +111,7 @@ impl Story {
         }
         let [mut alice, _bob, mut carol] = <[Client; 3]>::try_from(clients).ok().context("three clients")?;
         self.takeover(&mut alice).await?;
+        self.away_and_back().await?;
         self.kill_and_return(last, &mut carol).await
     }
 
@@ -127,6 +130,39 @@ impl Story {
         }
         *alice = moved;
         Ok(())
+    }
+
+    async fn away_and_back(&mut self) -> anyhow::Result<()> {
+        self.title("A client goes away for five seconds; what is pushed meanwhile waits for it")?;
+        let (from, to) = (0, 1);
+        let dave = KeptClient::connect(self.cluster.node(from)?.http_addr(), "dave").await?;
+        self.cluster.visible("dave", from).await?;
+        print_line(format!("  dave connects to {} with ?keep=60, and loses it", self.cluster.name(from)))?;
+        let away = dave.lose(0);
+        self.cluster.parked("dave").await?;
+        let texts: Vec<_> =
+            (1..=AWAY_PUSHES).map(|number| format!("message {number} of {AWAY_PUSHES}")).collect();
+        for (text, via) in texts.iter().zip((0..self.cluster.len()).cycle()) {
+            let pushed = self.cluster.push(via, "dave", text).await?;
+            let outcome = pushed.report.best();
+            ensure!(outcome == Outcome::Queued, "a push to a client that is away: {}", outcome.as_str());
+            sleep(AWAY_FOR / AWAY_PUSHES).await;
+        }
+        print_line(format!("  {AWAY_PUSHES} pushes through all nodes: each is queued"))?;
+        let mut dave = away.back(self.cluster.node(to)?.http_addr()).await?;
+        ensure!(dave.resumed == "complete", "dave was told {}", dave.resumed);
+        for (number, text) in (1..).zip(texts) {
+            ensure!(
+                dave.next().await? == (number, text),
+                "dave received something else for message {number}"
+            );
+            self.delivered += 1;
+        }
+        print_line(format!(
+            "  dave comes back, to {}: resumed {}, all {AWAY_PUSHES} arrive once and in their order",
+            self.cluster.name(to),
+            dave.resumed
+        ))
     }
 
     async fn kill_and_return(&mut self, victim: usize, carol: &mut Client) -> anyhow::Result<()> {
@@ -215,6 +251,12 @@ impl Story {
         ))
     }
 }
+
+/// Pushes to the client that is away.
+const AWAY_PUSHES: u32 = 10;
+
+/// How long it is away.
+const AWAY_FOR: Duration = Duration::from_secs(5);
 
 fn tenths(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64())

@@ -1,9 +1,10 @@
 //! `pushmesh listen`: a client that prints what it is sent.
 //!
 //! It behaves as docs/PROTOCOL.md asks of clients: it answers pings, notices a silent server, and
-//! after 1012 and 1013 it comes back after the pause that the server chose. With `--json`, which
-//! speaks `pushmesh.v1`, it comes back as the same session, by the resume token of the last welcome.
-//! Any other close ends it.
+//! after 1012 and 1013 it comes back after the pause that the server chose. With `--json` and with `--keep`, which
+//! speak `pushmesh.v1`, it comes back as the same session, by the resume token of the last welcome. With `--keep` it also
+//! acknowledges what it has printed, prints what it has missed, and comes back after most other closes. Any other close ends
+//! it.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -22,13 +23,15 @@ use super::output::{self, print_line, tell};
 use super::server::Server;
 use crate::config::Secret;
 use crate::gateway::schema::Envelope;
-use crate::id::UserId;
+use crate::id::{MessageId, UserId};
 use crate::json::{self, Object};
 
 mod args;
+mod before;
 mod socket;
 
 pub(crate) use args::ListenArgs;
+use before::{Before, Standing};
 use socket::{Event, Refused, Socket};
 
 /// Connects and prints until the count, the end or Ctrl-C.
@@ -37,8 +40,10 @@ pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<Exit> {
     // Whoever does not read what this says about the connection must not hold up the messages.
     output::start(|lost| format!("{lost} lines were lost"))?;
     let server = Server::new(&args.server)?;
-    let mut listener = Listener { left: args.count.unwrap_or(u64::MAX), json: args.json, resume: None };
-    let mut socket = Socket::connect(&server, &args, None).await?;
+    let left = args.count.unwrap_or(u64::MAX);
+    let (form, keeps) = (Form::of(&args), args.keep.is_some());
+    let mut listener = Listener { left, form, keeps, before: Before::default() };
+    let mut socket = Socket::connect(&server, &args, &listener.before).await?;
     tell(format!("listening at {}", server.url()));
     loop {
         let pause = match listener.session(&mut socket).await? {
@@ -47,7 +52,7 @@ pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<Exit> {
         };
         tell(format!("reconnecting in {} ms", pause.as_millis()));
         let reconnected = tokio::select! {
-            result = reconnect(&server, &args, &mut listener.resume, pause) => result?,
+            result = reconnect(&server, &args, &mut listener.before, pause) => result?,
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
         };
         socket = reconnected;
@@ -62,13 +67,35 @@ enum Next {
     Reconnect { pause: Duration },
 }
 
+/// How messages are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The payload.
+    Payload,
+    /// The payload of an envelope, behind its position.
+    Positioned,
+    /// The envelope.
+    Json,
+}
+
+impl Form {
+    fn of(args: &ListenArgs) -> Self {
+        match (args.json, args.keep) {
+            (true, _) => Self::Json,
+            (false, Some(_)) => Self::Positioned,
+            (false, None) => Self::Payload,
+        }
+    }
+}
+
 /// What lasts from one connection to the next.
 struct Listener {
     /// Messages to print before the end.
     left: u64,
-    json: bool,
-    /// The resume token of the last welcome.
-    resume: Option<String>,
+    form: Form,
+    /// Whether the session is to be kept.
+    keeps: bool,
+    before: Before,
 }
 
 impl Listener {
@@ -84,16 +111,14 @@ impl Listener {
             };
             match event {
                 Event::Message(message) => {
-                    let line = match heard(&message, self.json)? {
-                        Heard::Message { line } => line,
-                        Heard::Welcome { resume } => {
-                            self.resume = resume;
-                            continue;
-                        }
-                        Heard::Other => continue,
-                    };
-                    print_line(line)?;
-                    self.left -= 1;
+                    let (line, ack) = self.take(heard(&message, self.form)?);
+                    if let Some(line) = line {
+                        print_line(line)?;
+                        self.left -= 1;
+                    }
+                    if let Some(ack) = ack {
+                        socket.say(ack).await;
+                    }
                     if self.left == 0 {
                         socket.close().await;
                         return Ok(Next::End(Exit::Done));
@@ -101,7 +126,7 @@ impl Listener {
                 }
                 Event::Closed { code, reason } => {
                     tell(format!("closed by the server: {code} {reason}"));
-                    return Ok(after_close(code, &reason));
+                    return Ok(after_close(code, &reason, self.keeps));
                 }
                 Event::Lost { problem } => {
                     tell(format!("connection lost: {problem}"));
@@ -112,14 +137,58 @@ impl Listener {
     }
 }
 
-/// The close codes of docs/PROTOCOL.md, from a client's side.
-fn after_close(code: u16, reason: &str) -> Next {
+impl Listener {
+    /// What is printed of a frame, and how it is acknowledged.
+    fn take(&mut self, heard: Heard) -> (Option<String>, Option<String>) {
+        let positions = &mut self.before.positions;
+        match heard {
+            Heard::Message { line, place: None } => (Some(line), None),
+            Heard::Message { line, place: Some(Place { segment, number, id }) } => {
+                let standing = positions.message(segment.as_deref(), number, &id);
+                let position = match standing {
+                    Standing::Next(position) => position,
+                    Standing::Known => return (None, positions.ack(segment.as_deref())),
+                    Standing::Skipped(position) => {
+                        tell(format!("the server has left out what is before {position}, without a word"));
+                        position
+                    }
+                };
+                let line = if self.form == Form::Positioned { format!("{position} {line}") } else { line };
+                (Some(line), positions.ack(segment.as_deref()))
+            }
+            Heard::Welcome { resume, segment, number, resumed } => {
+                self.before.resume = resume;
+                if let (true, Some(segment)) = (self.keeps, segment) {
+                    positions.welcome(&segment, number, resumed.as_deref() == Some("none"));
+                }
+                if let Some(resumed) = resumed {
+                    tell(format!("resumed: {resumed}"));
+                }
+                (None, None)
+            }
+            Heard::Gap { segment, from, to, why } => {
+                tell(format!("{segment}.{from} to {segment}.{to} will not come: {why}"));
+                positions.gap(&segment, to);
+                (None, positions.ack(Some(&segment)))
+            }
+            Heard::Closed { segment } => {
+                positions.closed(&segment);
+                (None, None)
+            }
+            Heard::Other => (None, None),
+        }
+    }
+}
+
+/// The close codes of docs/PROTOCOL.md, from a client's side, whose session the server keeps or not.
+fn after_close(code: u16, reason: &str, keeps: bool) -> Next {
     #[derive(Deserialize)]
     struct Reason {
         retry_ms: u64,
     }
     match code {
         1_000 => Next::End(Exit::Done),
+        1_001 | 1_009 | 1_011 | 4_004 if keeps => Next::Reconnect { pause: RETRY_PAUSE },
         1_012 | 1_013 => {
             let chosen = json::object::<Reason>(reason.as_bytes())
                 .map(|reason| Duration::from_millis(reason.retry_ms));
@@ -135,20 +204,20 @@ fn after_close(code: u16, reason: &str) -> Next {
 async fn reconnect(
     server: &Server,
     args: &ListenArgs,
-    resume: &mut Option<String>,
+    before: &mut Before,
     pause: Duration,
 ) -> anyhow::Result<Socket> {
     let deadline = Instant::now() + RECONNECT_FOR;
     let mut pause = pause;
     loop {
         sleep(pause).await;
-        match Socket::connect(server, args, resume.as_deref()).await {
+        match Socket::connect(server, args, before).await {
             Ok(socket) => return Ok(socket),
             Err(error) => {
                 let refused = error.downcast_ref::<Refused>();
-                let unresumed = resume.is_some() && refused.is_some_and(Refused::of_resume);
+                let unresumed = before.resume.is_some() && refused.is_some_and(Refused::of_resume);
                 if unresumed {
-                    *resume = None;
+                    *before = Before::default();
                 }
                 let is_final = !unresumed && refused.is_some_and(|refused| !refused.may_pass());
                 if is_final || Instant::now() >= deadline {
@@ -167,50 +236,93 @@ enum Heard {
     Message {
         /// How it is printed.
         line: String,
+        /// Of a session that is kept.
+        place: Option<Place>,
     },
     /// The first envelope of a connection.
     Welcome {
         /// What to come back with; older servers give none.
         resume: Option<String>,
+        /// Of a session that is kept: the segment that it numbers.
+        segment: Option<String>,
+        /// The number before the first one.
+        number: u64,
+        /// What became of what was missed.
+        resumed: Option<String>,
     },
+    /// Numbers that will never come.
+    Gap { segment: String, from: u64, to: u64, why: String },
+    /// A segment has ended.
+    Closed { segment: String },
     /// Nothing to do.
     Other,
 }
 
-fn heard(message: &Message, json: bool) -> anyhow::Result<Heard> {
-    if json {
+/// Where a message is among those of its session.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    segment: Option<String>,
+    number: u64,
+    id: MessageId,
+}
+
+fn heard(message: &Message, form: Form) -> anyhow::Result<Heard> {
+    if form != Form::Payload {
         return match message {
-            Message::Text(text) => envelope(text),
+            Message::Text(text) => envelope(text, form),
             _ => Ok(Heard::Other),
         };
     }
     Ok(match message {
-        Message::Text(text) => Heard::Message { line: text.as_str().to_owned() },
-        Message::Binary(bytes) => Heard::Message { line: format!("base64:{}", STANDARD.encode(bytes)) },
+        Message::Text(text) => Heard::Message { line: text.as_str().to_owned(), place: None },
+        Message::Binary(bytes) => {
+            Heard::Message { line: format!("base64:{}", STANDARD.encode(bytes)), place: None }
+        }
         _ => Heard::Other,
     })
 }
 
-/// What an envelope of `pushmesh.v1` means: messages are printed as they are; the rest is for stderr.
-fn envelope(text: &str) -> anyhow::Result<Heard> {
+/// What an envelope of `pushmesh.v1` means. The rest than messages is for stderr.
+fn envelope(text: &str, form: Form) -> anyhow::Result<Heard> {
     let envelope: Envelope<'_> =
         json::object(text.as_bytes()).context("the server does not speak pushmesh.v1")?;
-    match envelope {
-        Envelope::Message { .. } => {
-            // One line, whatever white space the server puts in.
-            let line = serde_json::from_str::<Box<RawValue>>(text)?.get().replace(['\r', '\n'], " ");
-            Ok(Heard::Message { line })
+    Ok(match envelope {
+        Envelope::Message { id, n, segment, data, base64, .. } => {
+            let line = match (form, data, base64) {
+                // One line, whatever white space the server puts in.
+                (Form::Json, ..) => {
+                    serde_json::from_str::<Box<RawValue>>(text)?.get().replace(['\r', '\n'], " ")
+                }
+                (_, Some(data), _) => data.into_owned(),
+                (_, None, base64) => format!("base64:{}", base64.unwrap_or_default()),
+            };
+            let segment = segment.map(Cow::into_owned);
+            let place = n.map(|number| Place { segment, number, id: id.into_owned() });
+            Heard::Message { line, place }
         }
-        Envelope::Welcome { user, device, node, resume, .. } => {
+        Envelope::Welcome { user, device, node, resume, segment, n, resumed, .. } => {
             tell(format!("connected as {user}/{device} at node {node}"));
-            Ok(Heard::Welcome { resume: resume.map(Cow::into_owned) })
+            Heard::Welcome {
+                resume: resume.map(Cow::into_owned),
+                segment: segment.map(Cow::into_owned),
+                number: n.unwrap_or(0),
+                resumed: resumed.map(Cow::into_owned),
+            }
+        }
+        Envelope::Gap { segment, from, to, why } => {
+            Heard::Gap { segment: segment.into_owned(), from, to, why: why.into_owned() }
+        }
+        Envelope::Closed { segment, .. } => Heard::Closed { segment: segment.into_owned() },
+        Envelope::Resumed { resumed, .. } => {
+            tell(format!("resumed: {resumed}"));
+            Heard::Other
         }
         Envelope::Error { code, message } => {
             tell(format!("{code}: {message}"));
-            Ok(Heard::Other)
+            Heard::Other
         }
-        Envelope::Pong | Envelope::Other => Ok(Heard::Other),
-    }
+        Envelope::Pong | Envelope::Other => Heard::Other,
+    })
 }
 
 /// A token speaks for its own user: asking for another one is a mistake that nobody would notice.

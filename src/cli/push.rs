@@ -41,8 +41,12 @@ pub(crate) struct PushArgs {
     /// What to wait for
     #[arg(long, value_enum, default_value_t = Wait::Receipt)]
     wait: Wait,
+    /// Seconds that the message may wait for a client that is away and whose session is kept; 0 means not at all [default: as
+    /// long as the session is kept]
+    #[arg(long, value_name = "SECONDS")]
+    ttl: Option<u32>,
     /// Push a file (or - for stdin) with one JSON object a line: {"to":{"user":"42"},"data":"hello"}
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "data", "binary", "id", "wait"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "data", "binary", "id", "wait", "ttl"])]
     lines: Option<PathBuf>,
     /// Print the answers as JSON, one a line
     #[arg(long)]
@@ -64,7 +68,9 @@ pub(crate) async fn run(args: PushArgs) -> anyhow::Result<Exit> {
         "the message is not UTF-8 text; --binary sends it as it is"
     );
     let content_type = if args.binary { "application/octet-stream" } else { "text/plain; charset=utf-8" };
-    let headers: Vec<_> = args.id.iter().map(|id| ("idempotency-key", id.as_str())).collect();
+    let ttl = args.ttl.map(|seconds| seconds.to_string());
+    let id = args.id.iter().map(|id| ("idempotency-key", id.as_str()));
+    let headers: Vec<_> = id.chain(ttl.iter().map(|ttl| ("ttl", ttl.as_str()))).collect();
     let answer = api.post(&to.path(args.wait), content_type, &headers, body).await?;
     let report = Report::of(&answer, to);
     let exit = judge(&answer, &report);

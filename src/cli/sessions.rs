@@ -11,7 +11,7 @@ use super::output::{print_line, tell};
 use super::progress::Progress;
 use super::server::encode;
 use super::table::{Table, age};
-use crate::gateway::schema::{Session, SessionPage, User, UserSession};
+use crate::gateway::schema::{Presence, Session, SessionPage, User, UserSession};
 use crate::id::{DeviceId, UserId};
 use crate::json::{self, Object};
 use crate::limits;
@@ -121,7 +121,7 @@ impl Printer {
                 session.user.as_ref().map(UserId::to_string).unwrap_or_default(),
                 session.device.as_ref().map(DeviceId::to_string).unwrap_or_default(),
                 session.node.to_string(),
-                age(session.since_ms, now_ms),
+                age(session.since_ms, now_ms) + if session.parked { " (parked)" } else { "" },
             ]);
         }
         Ok(table.take_lines())
@@ -132,8 +132,9 @@ impl Printer {
 fn read(session: &RawValue, user: Option<&UserId>) -> serde_json::Result<Session> {
     let text = session.get().as_bytes();
     let Some(user) = user.cloned() else { return json::object(text) };
-    let UserSession { device, node, since_ms, .. } = json::object(text)?;
-    Ok(Session { user: Some(user), device, node, since_ms })
+    let UserSession { device, node, since_ms, state, .. } = json::object(text)?;
+    let parked = state == Presence::Parked;
+    Ok(Session { user: Some(user), device, node, since_ms, parked })
 }
 
 #[cfg(test)]

@@ -130,6 +130,18 @@ fn check_limits(limits: &LimitsConfig) -> Checked {
     number("limits.max_client_message_bytes", limits.max_client_message_bytes, payload_max)?;
     number("limits.outbox_messages", limits.outbox_messages, usize::MAX)?;
     number("limits.outbox_bytes", limits.outbox_bytes, usize::MAX)?;
+    number("limits.kept_messages", limits.kept_messages, usize::MAX)?;
+    number("limits.kept_bytes", limits.kept_bytes, usize::MAX)?;
+    number("limits.kept_bytes_total", limits.kept_bytes_total, usize::MAX)?;
+    if limits.kept_bytes_total < limits.max_payload_bytes.saturating_add(limits::KEPT_MESSAGE_OVERHEAD) {
+        let rule = format!(
+            "is less than --max-payload-bytes {} and {} bytes, so that the largest payload could never be kept: raise it \
+             to at least that",
+            limits.max_payload_bytes,
+            limits::KEPT_MESSAGE_OVERHEAD
+        );
+        return Err(InvalidConfig::new("limits.kept_bytes_total", limits.kept_bytes_total, rule));
+    }
     if limits.outbox_bytes < limits.max_payload_bytes {
         let rule = format!(
             "is less than --max-payload-bytes {}, so that the largest payload could never be sent: raise it to at \
@@ -146,6 +158,8 @@ fn check_timers(timers: &TimersConfig) -> Checked {
     time("timers.heartbeat_timeout", timers.heartbeat_timeout, MILLISECOND, limits::TIMER_MAX)?;
     time("timers.push_timeout", timers.push_timeout, MILLISECOND, limits::TIMER_MAX)?;
     time("timers.drain_timeout", timers.drain_timeout, limits::DRAIN_TIMEOUT_MIN, limits::TIMER_MAX)?;
+    time("timers.keep_max", timers.keep_max, Duration::ZERO, limits::KEEP_CEILING)?;
+    time("timers.resume_timeout", timers.resume_timeout, MILLISECOND, limits::TIMER_MAX)?;
     time("timers.keep_alive", timers.keep_alive, limits::KEEP_ALIVE_MIN, limits::TIMER_MAX)?;
     time("timers.join_timeout", timers.join_timeout, limits::JOIN_TIMEOUT_MIN, limits::TIMER_MAX)?;
     if let Some(idle) = timers.idle_timeout {

@@ -199,6 +199,18 @@ pub struct RawConfig {
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_OUTBOX_BYTES", value_name = "N",
           help_heading = LIMITS))]
     pub outbox_bytes: Option<usize>,
+    /// Messages that one session holds for a client that asked for it, beyond those of its outbox [default: 256]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_KEPT_MESSAGES", value_name = "N",
+          help_heading = LIMITS))]
+    pub kept_messages: Option<usize>,
+    /// Bytes that one session holds so, beyond those of its outbox [default: 262144]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_KEPT_BYTES", value_name = "N",
+          help_heading = LIMITS))]
+    pub kept_bytes: Option<usize>,
+    /// Bytes that the node holds so, and as many again for what other nodes hand over [default: 268435456]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_KEPT_BYTES_TOTAL", value_name = "N",
+          help_heading = LIMITS))]
+    pub kept_bytes_total: Option<usize>,
 
     /// How often a silent client is pinged [default: 25s]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_HEARTBEAT_INTERVAL", value_name = "DURATION",
@@ -225,6 +237,16 @@ pub struct RawConfig {
           value_parser = duration::parse, help_heading = TIMERS))]
     #[serde(deserialize_with = "parse::de_duration")]
     pub drain_timeout: Option<Duration>,
+    /// How long a session is kept for a client that is away and asked for it, at most; 0s means that none is [default: 300s]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_KEEP_MAX", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS))]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub keep_max: Option<Duration>,
+    /// How long a client that came back waits for what it missed, before it is told that some may be missing [default: 2s]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_RESUME_TIMEOUT", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS))]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub resume_timeout: Option<Duration>,
     /// How long an HTTP connection may be idle between two requests [default: 75s]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_KEEP_ALIVE", value_name = "DURATION",
           value_parser = duration::parse, help_heading = TIMERS))]
@@ -266,8 +288,9 @@ impl RawConfig {
             cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key hash_key_file
             api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key
             max_connections max_sessions_per_user takeover max_payload_bytes max_client_message_bytes
-            outbox_messages outbox_bytes
-            heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout keep_alive join_timeout
+            outbox_messages outbox_bytes kept_messages kept_bytes kept_bytes_total
+            heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout keep_max resume_timeout
+            keep_alive join_timeout
         }
     }
 }

@@ -123,8 +123,13 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
             "dev" | "allow-alone" | "isolated-not-ready" => "true",
             "expect" | "threads" => "1",
             f if f.ends_with("listen") || f.ends_with("advertise") => "\"127.0.0.1:1\"",
-            f if ["timeout", "interval", "lifetime", "alive"].iter().any(|end| f.ends_with(end)) => "\"1s\"",
-            f if f.starts_with("max-") || f.starts_with("outbox-") => "1",
+            f if ["timeout", "interval", "lifetime", "alive", "keep-max"]
+                .iter()
+                .any(|end| f.ends_with(end)) =>
+            {
+                "\"1s\""
+            }
+            f if ["max-", "outbox-", "kept-"].iter().any(|start| f.starts_with(start)) => "1",
             "takeover" => "\"reject-newer\"",
             "mesh-version" => "4",
             _ => "\"x\"",

@@ -30,13 +30,23 @@ pub enum ClaimState {
     Resumed = 1,
     /// The owner has let go of it for another connection of its client, and releases it soon.
     Yielded = 2,
+    /// No socket is open: the owner keeps the session for its client, which is away.
+    Parked = 3,
 }
 
 impl ClaimState {
+    /// Whether the claim keeps nobody else out: nobody is connected by it, or not for long.
+    #[must_use]
+    pub fn makes_way(self) -> bool {
+        matches!(self, Self::Yielded | Self::Parked)
+    }
+
     /// The state of this byte, if it is one.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Connected, Self::Resumed, Self::Yielded].into_iter().find(|state| *state as u8 == byte)
+        [Self::Connected, Self::Resumed, Self::Yielded, Self::Parked]
+            .into_iter()
+            .find(|state| *state as u8 == byte)
     }
 
     /// The word in the API.
@@ -46,6 +56,7 @@ impl ClaimState {
             Self::Connected => "connected",
             Self::Resumed => "resumed",
             Self::Yielded => "yielded",
+            Self::Parked => "parked",
         }
     }
 }

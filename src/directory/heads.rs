@@ -140,6 +140,11 @@ impl Directory {
         self.rewrite(key, stamp, Some(Claim { stamp, state: ClaimState::Yielded }), shards)
     }
 
+    /// The client of the claim of `key` with `stamp` is away, and the session kept. Returns whether that is new.
+    pub fn parked(&mut self, key: Key, stamp: Stamp, shards: &mut impl Shards) -> bool {
+        self.rewrite(key, stamp, Some(Claim { stamp, state: ClaimState::Parked }), shards)
+    }
+
     /// Puts `after` in the place of the own claim of `key` with `stamp`. Returns whether that changes something.
     fn rewrite(&mut self, key: Key, stamp: Stamp, after: Option<Claim>, shards: &mut impl Shards) -> bool {
         let before = shards.with(key.user, |view| {

@@ -16,7 +16,7 @@ use crate::config::Takeover;
 use crate::directory::diff::Diffs;
 use crate::directory::order::{Order, Seen};
 use crate::directory::policy::{self, Exceeds};
-use crate::directory::{Claim, Diff, Holder, Owned, Row, SlotId, Slots, Table};
+use crate::directory::{Claim, ClaimState, Diff, Holder, Owned, Row, SlotId, Slots, Table};
 use crate::id::{NodeName, Stamp};
 use crate::key::{DeviceHash, Key, UserHash};
 
@@ -49,6 +49,8 @@ pub enum Rival {
 pub struct Counts {
     /// Sessions with a visible owner.
     pub sessions: u64,
+    /// Those of them whose client is away, and that are kept for it.
+    pub parked: u64,
     /// Users with at least one of them.
     pub users: u64,
     /// Sessions by owner.
@@ -265,6 +267,7 @@ impl View {
         let mut by_slot = BTreeMap::<SlotId, u64>::new();
         for Seen { row, .. } in self.order().winners(self.table.after(None)) {
             counts.sessions += 1;
+            counts.parked += u64::from(row.claim().state == ClaimState::Parked);
             counts.users += u64::from(last != Some(row.key.user));
             last = Some(row.key.user);
             *by_slot.entry(row.slot).or_default() += 1;

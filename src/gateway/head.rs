@@ -112,7 +112,8 @@ fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item
 }
 
 /// Headers with one value.
-const SINGLE: [HeaderName; 6] = [
+const SINGLE: [HeaderName; 7] = [
+    HeaderName::from_static("ttl"),
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     HeaderName::from_static("idempotency-key"),

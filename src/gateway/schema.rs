@@ -16,7 +16,7 @@ mod members;
 mod presence;
 mod push;
 
-pub use envelope::{ClientEnvelope, Envelope};
+pub use envelope::{ClientEnvelope, Envelope, Missing};
 pub use error::{ErrorBody, ErrorCode, Refused};
 pub use explanation::{Copy, Explanation, Owner, Route, Row, Way};
 pub use members::{Forgotten, NodeStatus, Nodes, Ready, ReadyPhase};

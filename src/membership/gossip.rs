@@ -209,6 +209,7 @@ mod tests {
                 zone: zone.map(str::to_owned),
                 sessions: 0,
                 degraded: false,
+                keeps: true,
             },
         }
     }

@@ -115,14 +115,16 @@ pub struct Advert {
     pub sessions: u64,
     /// It doubts itself, because most of its peers fell silent together.
     pub degraded: bool,
+    /// It keeps messages for clients that are away.
+    pub keeps: bool,
 }
 
 /// Every key of an advert. [`Advert::from_pairs`] needs all but those in [`OPTIONAL_KEYS`].
-pub(crate) const KEYS: [&str; 7] =
-    [KEY_STATE, KEY_PROTOCOL, KEY_MESH, KEY_HTTP, KEY_ZONE, KEY_SESSIONS, KEY_DEGRADED];
+pub(crate) const KEYS: [&str; 8] =
+    [KEY_STATE, KEY_PROTOCOL, KEY_MESH, KEY_HTTP, KEY_ZONE, KEY_SESSIONS, KEY_DEGRADED, KEY_KEEPS];
 
 /// Keys that an advert may do without: what is not always so, and what an older node does not say.
-const OPTIONAL_KEYS: [&str; 2] = [KEY_ZONE, KEY_DEGRADED];
+const OPTIONAL_KEYS: [&str; 3] = [KEY_ZONE, KEY_DEGRADED, KEY_KEEPS];
 
 const KEY_STATE: &str = "state";
 const KEY_PROTOCOL: &str = "protocol";
@@ -131,6 +133,7 @@ const KEY_HTTP: &str = "http";
 const KEY_ZONE: &str = "zone";
 const KEY_SESSIONS: &str = "sessions";
 const KEY_DEGRADED: &str = "degraded";
+const KEY_KEEPS: &str = "keeps";
 
 /// Keys of one advert. Source: design; chitchat sends a member's whole state in one UDP payload.
 const KEYS_MAX: usize = 16;
@@ -148,6 +151,7 @@ impl Advert {
             (KEY_HTTP.to_owned(), self.http.clone()),
             (KEY_SESSIONS.to_owned(), bucket(self.sessions).to_string()),
             (KEY_DEGRADED.to_owned(), self.degraded.to_string()),
+            (KEY_KEEPS.to_owned(), self.keeps.to_string()),
         ];
         if let Some(zone) = &self.zone {
             pairs.push((KEY_ZONE.to_owned(), zone.clone()));
@@ -169,7 +173,7 @@ impl Advert {
                 values[at] = Some(value);
             }
         }
-        let [state, protocol, mesh, http, zone, sessions, degraded] = values;
+        let [state, protocol, mesh, http, zone, sessions, degraded, keeps] = values;
         Ok(Self {
             state: read(KEY_STATE, state, AdvertState::parse)?,
             protocol: read(KEY_PROTOCOL, protocol, |text| text.parse().ok())?,
@@ -178,6 +182,7 @@ impl Advert {
             zone: zone.map(str::to_owned),
             sessions: read(KEY_SESSIONS, sessions, |text| text.parse().ok())?,
             degraded: read(KEY_DEGRADED, degraded.or(Some("false")), |text| text.parse().ok())?,
+            keeps: read(KEY_KEEPS, keeps.or(Some("false")), |text| text.parse().ok())?,
         })
     }
 }
@@ -260,6 +265,7 @@ mod tests {
             zone: Some("a".to_owned()),
             sessions: 42,
             degraded: true,
+            keeps: true,
         }
     }
 
@@ -279,7 +285,7 @@ mod tests {
     fn an_advert_survives_the_way_through_pairs_with_and_without_what_is_optional() {
         let with = advert();
         assert_eq!(parse(&with.to_pairs()), Ok(with.clone()));
-        let without = Advert { zone: None, degraded: false, ..with };
+        let without = Advert { zone: None, degraded: false, keeps: false, ..with };
         assert_eq!(parse(&without.to_pairs()), Ok(without));
     }
 
@@ -298,6 +304,7 @@ mod tests {
             let expected = match key {
                 KEY_ZONE => Ok(Advert { zone: None, ..advert() }),
                 KEY_DEGRADED => Ok(Advert { degraded: false, ..advert() }),
+                KEY_KEEPS => Ok(Advert { keeps: false, ..advert() }),
                 _ => Err(AdvertError::Missing { key }),
             };
             assert_eq!(parse(&pairs), expected, "without {key}");
@@ -313,6 +320,7 @@ mod tests {
             (KEY_MESH, "localhost"),
             (KEY_SESSIONS, "-1"),
             (KEY_DEGRADED, "perhaps"),
+            (KEY_KEEPS, "perhaps"),
         ] {
             let mut pairs = advert().to_pairs();
             for pair in &mut pairs {

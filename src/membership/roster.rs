@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use crate::hash;
 use crate::id::{Incarnation, NodeName};
+use crate::key::Key;
 use crate::limits;
-use crate::membership::member::{Advert, MemberState};
+use crate::membership::member::{Advert, AdvertState, MemberState};
 use crate::membership::overlay::{Overlay, ring};
 use crate::push::Knowledge;
 
@@ -144,6 +146,31 @@ impl Roster {
         let others = after.iter().chain(before).filter(|name| *name != owner);
         // Only members are in the map: this node itself is no relay.
         others.filter(|name| view.members.contains_key(*name)).take(limits::RELAYS_MAX).cloned().collect()
+    }
+
+    /// Whether all members that are not dead keep messages for clients that are away. One that says nothing of itself yet does.
+    pub fn all_keep(&self) -> bool {
+        let members = self.members();
+        let there = members.values().filter(|entry| entry.state != MemberState::Dead);
+        let mut adverts = there.filter_map(|entry| entry.advert.as_ref());
+        adverts.all(|advert| advert.keeps)
+    }
+
+    /// The members that may keep a session of this key when its owner stops, the next one first: alive ones that do not stop
+    /// themselves, in an order that spreads the sessions. Those that are not known to be ready yet come last.
+    pub fn keepers(&self, key: Key) -> Vec<NodeName> {
+        let members = self.members();
+        let rank = |entry: &RosterEntry| match &entry.advert {
+            Some(advert) if !advert.keeps => None,
+            Some(advert) if advert.state == AdvertState::Ready => Some(0),
+            Some(advert) if advert.state != AdvertState::Joining => None,
+            Some(_) | None => Some(1),
+        };
+        let alive = members.iter().filter(|(_, entry)| entry.state == MemberState::Alive);
+        let mut keepers: Vec<_> = alive.filter_map(|(name, entry)| Some((rank(entry)?, name))).collect();
+        let place = |name| hash::mix(ring::place(name).0 ^ key.user.low ^ key.device.0);
+        keepers.sort_by_key(|(rank, name)| (*rank, place(name)));
+        keepers.into_iter().map(|(_, name)| name.clone()).collect()
     }
 
     /// Whether this very boot of `owner` is listed.

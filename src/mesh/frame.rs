@@ -32,15 +32,22 @@ pub(crate) struct Hello {
 }
 
 /// What a node may or may not know within one version, one bit each. Of a link those of both ends count, so that
-/// nobody is sent what it does not know; bits that are not known are ignored. None is given yet.
+/// nobody is sent what it does not know; bits that are not known are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Features(pub(crate) u64);
 
 impl Features {
     /// No feature.
     pub(crate) const NONE: Self = Self(0);
+    /// Keeps messages for clients that are away: parked claims, the actions from `PushOn` on, the outcomes from `acked` on.
+    pub(crate) const KEEP: Self = Self(1);
     /// Those of this build.
-    pub(crate) const OWN: Self = Self::NONE;
+    pub(crate) const OWN: Self = Self::KEEP;
+
+    /// Whether all of these are among them.
+    pub(crate) fn has(self, features: Self) -> bool {
+        self.0 & features.0 == features.0
+    }
 
     /// Those that both have.
     pub(crate) fn shared_with(self, other: Self) -> Self {

@@ -115,6 +115,7 @@ fn gossiping() -> GossipConfig {
             zone: None,
             sessions: 0,
             degraded: false,
+            keeps: true,
         },
     }
 }

@@ -160,7 +160,7 @@ mod tests {
 
     fn advert(port: u16, state: AdvertState) -> Advert {
         let (mesh, http) = (addr(port), format!("127.0.0.1:{}", port + 1_000));
-        Advert { state, protocol: 1, mesh, http, zone: None, sessions: 0, degraded: false }
+        Advert { state, protocol: 1, mesh, http, zone: None, sessions: 0, degraded: false, keeps: true }
     }
 
     async fn start(port: u16, cluster: &str, transport: &GossipTransport) -> Gossip {

@@ -67,7 +67,7 @@ impl Expected {
     pub(crate) fn fits(self, answer: &Answer) -> bool {
         match answer {
             Answer::Outcomes(list) => self.kind == AnswerKind::Outcome && list.len() == 1,
-            Answer::Tally(_) => self.kind == AnswerKind::Tally,
+            Answer::Tally(_) | Answer::TallyKept(_) => self.kind == AnswerKind::Tally,
             Answer::Named(list) => self.kind == AnswerKind::Named(list.len()),
             Answer::Sessions(list) => self.kind == AnswerKind::Sessions(list.len()),
             Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded => self.relayed,
@@ -246,7 +246,11 @@ fn weight(answer: &Answer) -> usize {
         Answer::Outcomes(list) => list.len().max(1),
         Answer::Named(list) => (NAMED_WEIGHT * list.len()).max(1),
         Answer::Sessions(list) => (SESSION_WEIGHT * list.len()).max(1),
-        Answer::Tally(_) | Answer::NotRelayed | Answer::Unanswered | Answer::Overloaded => 1,
+        Answer::Tally(_)
+        | Answer::TallyKept(_)
+        | Answer::NotRelayed
+        | Answer::Unanswered
+        | Answer::Overloaded => 1,
     }
 }
 

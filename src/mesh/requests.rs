@@ -21,11 +21,11 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
     /// The header of a request.
     type Request: DeserializeOwned + Send;
 
-    /// Checks that the receipt of a request will fit a frame.
+    /// Checks that the receipt of a request will fit a frame, and that its header and its payload belong together.
     ///
     /// # Errors
     /// [`CodecError::Oversize`].
-    fn check(&self, request: &Self::Request) -> Result<(), CodecError>;
+    fn check(&self, request: &Self::Request, payload_bytes: usize) -> Result<(), CodecError>;
 
     /// Takes a request, which is answered later or at once. Must not block: those behind it wait.
     fn request(&self, link: &Arc<Link>, request: Self::Request, payload: Bytes);
@@ -43,7 +43,7 @@ impl<H: RequestHandler> StreamHandler for LaneStreams<H> {
     async fn serve(&self, link: &Arc<Link>, mut stream: Inbound) -> Result<(), Breach> {
         link.conduct().lane()?;
         while let Some((request, payload)) = stream.reader.next().await? {
-            self.0.check(&request)?;
+            self.0.check(&request, payload.len())?;
             link.owe()?;
             self.0.request(link, request, payload);
             link.room().await;

@@ -48,6 +48,32 @@ labels! {
         Unknown = "unknown",
         NotReady = "not_ready",
         IdReused = "id_reused",
+        Acked = "acked",
+        Queued = "queued",
+    }
+    /// Where a message that is kept was accepted.
+    Origin {
+        Here = "here",
+        Elsewhere = "elsewhere",
+    }
+    /// Why a message that was held for a client was not delivered: its time, or that of its session, was over; a backend
+    /// or another session ended its session; or no place was found for it.
+    Dropped {
+        Expired = "expired",
+        Ended = "ended",
+        Overflow = "overflow",
+    }
+    /// What became of a hand-over: the next owner has all of it, or nobody took it while the session was kept.
+    HandedOver {
+        Done = "done",
+        Failed = "failed",
+    }
+    /// What a client was told when it came back: `resumed` in its welcome.
+    ResumedAs {
+        None = "none",
+        Pending = "pending",
+        Partial = "partial",
+        Complete = "complete",
     }
     /// What a task is for. Without the first six the node stops; of the others each ends what it was for.
     Task {
@@ -69,6 +95,8 @@ labels! {
         Relay = "relay",
         Dispute = "dispute",
         Linger = "linger",
+        Parked = "parked",
+        HandOver = "hand-over",
     }
     /// Why a session ended: [`CloseReason`](crate::session::CloseReason).
     Closed {
@@ -85,6 +113,7 @@ labels! {
         Kicked = "kicked",
         TokenExpired = "token_expired",
         SlowConsumer = "slow_consumer",
+        Expired = "expired",
     }
     /// Why a WebSocket was refused: the code of the answer, `full` for one that was closed with 1013, `upgrade_failed` for
     /// a client that did not take the answer.
@@ -109,6 +138,7 @@ labels! {
         TooBig = "too_big",
         InvalidUtf8 = "invalid_utf8",
         ProtocolError = "protocol_error",
+        AckAhead = "ack_ahead",
     }
     /// Why a TCP connection got no place: none was free, or the operating system refused.
     NotAccepted {

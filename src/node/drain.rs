@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::gateway::Phase;
 use crate::limits;
@@ -55,7 +55,8 @@ pub(super) async fn run(
     shared.phase.send_replace(Phase::Draining);
     within(steps.tell, shared.advertise()).await;
     info!(node = %shared.config.name, "draining");
-    within(steps.sessions, close_sessions(&shared.registry, &shared.entropy, steps.sessions)).await;
+    within(steps.sessions, close_sessions(shared, steps.sessions)).await;
+    end_parked(&shared.registry);
     shared.vitals.stop();
     shared.stop_http.cancel();
     // Its requests still need the links.
@@ -79,9 +80,11 @@ async fn within(bound: Duration, step: impl Future<Output = ()>) {
 
 /// Closes all sessions with 1012, spread over time so that they do not come back all at once, and
 /// waits until their connections are gone or `budget` is used up. What is queued for them is
-/// written first.
-async fn close_sessions(registry: &Arc<Registry>, entropy: &Entropy, budget: Duration) {
+/// written first. Those that are kept for their clients are left to other nodes.
+async fn close_sessions(shared: &Arc<Shared>, budget: Duration) {
+    let Shared { registry, entropy, .. } = &**shared;
     let started = Instant::now();
+    let mut leaving = JoinSet::new();
     let sessions = registry.all();
     let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
     if count > 0 {
@@ -95,9 +98,32 @@ async fn close_sessions(registry: &Arc<Registry>, entropy: &Entropy, budget: Dur
             sleep_until(due).await;
         }
         send_away(&session, entropy);
+        if session.keep().is_some() {
+            while leaving.len() >= LEAVING_MAX {
+                leaving.join_next().await;
+            }
+            leaving.spawn(leave(Arc::clone(shared), session));
+        }
     }
     while registry.len() > 0 && started.elapsed() < budget {
         sleep(POLL).await;
+    }
+    while leaving.join_next().await.is_some() {}
+}
+
+/// Leaves a session to another node once its client is away.
+async fn leave(shared: Arc<Shared>, session: Arc<Session>) {
+    session.until_parked().await;
+    if !shared.router.leave_to_another(&session, shared.incarnation).await {
+        let messages = session.unacknowledged();
+        warn!(key = %session.names(), messages, "no other node keeps this session for its client");
+    }
+}
+
+/// What no other node has taken is over.
+fn end_parked(registry: &Registry) {
+    for session in registry.all().into_iter().filter(|session| session.is_away()) {
+        session.close(CloseReason::Expired);
     }
 }
 
@@ -122,6 +148,8 @@ const LEAVE_GRACE: Duration = Duration::from_millis(300);
 /// One session is closed for each of these, as long as half the budget lasts. Guess: 500 a second
 /// is what the remaining nodes take in without noticing.
 const CLOSE_PACE: Duration = Duration::from_millis(2);
+/// Sessions that are left to other nodes at the same time. Guess: a few round trips each, and no node is flooded.
+const LEAVING_MAX: usize = 256;
 /// How often the remaining connections are counted.
 const POLL: Duration = Duration::from_millis(10);
 

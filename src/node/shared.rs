@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, MeshVersion};
 use crate::gateway::{ConnectionParts, Gateway, NodeStatus, Phase};
 use crate::handle::NodeHandle;
 use crate::handler::Handler;
@@ -257,6 +257,7 @@ impl Shared {
             zone: config.zone.clone(),
             sessions,
             degraded: false,
+            keeps: keeps(config),
         }
     }
 
@@ -308,6 +309,11 @@ impl Shared {
         });
         std::iter::once(own).chain(others).collect()
     }
+}
+
+/// Whether a node keeps messages for clients that are away: the version before does not.
+fn keeps(config: &Config) -> bool {
+    config.mesh_version >= MeshVersion::V5
 }
 
 /// See [`Shared::http_stop_timeout`].

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, LimitsConfig};
 use crate::gateway::{self, App, Front, Phase, Shares, Terms};
 use crate::handler::{Handler, PushOnly};
 use crate::id::Incarnation;
@@ -34,10 +34,11 @@ use crate::node::readiness::JoinTerms;
 use crate::node::seeds::Seeds;
 use crate::node::shared::{Shared, http_stop_timeout};
 use crate::node::{Node, StartError};
+use crate::position::Writer;
 use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::router::{Owner, Requests, Router, RouterParts};
-use crate::session::{OutboxLimits, Registry};
+use crate::session::{OutboxLimits, Registry, Store, StoreBounds};
 use crate::token::{ResumeKey, TokenVerifier};
 use crate::vital::Vitals;
 use crate::wire::{Clock, Entropy, OpenFiles, Resolver, Threads, Wire};
@@ -128,8 +129,10 @@ where
     let http_face = gateway::serve(listeners, terms, answer, stop_http.clone());
     let http_face = tasks.spawn(vitals.vital(Task::Http, http_face));
     let started = Started { vitals: vitals.clone(), links: Some(Arc::clone(&links)) };
+    let store = Arc::new(Store::new(store_bounds(&config.limits), Arc::clone(&metrics)));
     let parts = Parts {
         config: Arc::new(config),
+        store,
         threads,
         accepts_failed: wire.files.accepts_failed,
         websockets_max: shares.websockets,
@@ -188,6 +191,8 @@ impl Drop for Started {
 /// What is known before the node speaks to anybody.
 struct Parts {
     config: Arc<Config>,
+    /// What is kept for clients that are away.
+    store: Arc<Store>,
     threads: Threads,
     accepts_failed: Arc<AtomicU64>,
     /// As far as the operating system allows.
@@ -224,7 +229,7 @@ impl Parts {
             &self.threads,
             &self.vitals,
         ));
-        let router = self.router(&replica, &registry, &roster, Arc::clone(&owner));
+        let router = self.router(&replica, &registry, &roster, Arc::clone(&owner), incarnation);
         let liveness = Arc::new(Liveness::new(
             &self.config,
             JoinTerms::of(&self.config, seeds.name_others(self.mesh_shown)),
@@ -323,6 +328,7 @@ impl Parts {
         registry: &Arc<Registry>,
         roster: &Arc<Roster>,
         owner: Arc<Owner>,
+        incarnation: Incarnation,
     ) -> Arc<Router> {
         let limits = &self.config.limits;
         Router::new(RouterParts {
@@ -337,8 +343,21 @@ impl Parts {
             clock: Arc::clone(&self.clock),
             push_timeout: self.config.timers.push_timeout,
             outbox: OutboxLimits { messages_max: limits.outbox_messages, bytes_max: limits.outbox_bytes },
+            store: Arc::clone(&self.store),
+            resume_timeout: self.config.timers.resume_timeout,
+            incarnation,
+            writer: Writer::of(&self.config.name, incarnation),
             id_prefix: self.entropy.next_u64(),
         })
+    }
+}
+
+/// How much may be kept for clients that are away.
+fn store_bounds(limits: &LimitsConfig) -> StoreBounds {
+    StoreBounds {
+        messages_max: limits.kept_messages,
+        bytes_max: limits.kept_bytes,
+        node_bytes_max: limits.kept_bytes_total,
     }
 }
 

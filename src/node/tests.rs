@@ -15,6 +15,7 @@ use crate::ownership::{self, Ask, Question};
 use crate::push::{Message, Outcome, Payload};
 use crate::receipt::{Answer, Reply, replying};
 use crate::replica::HeldByAnother;
+use crate::router::Claimant;
 use crate::router::Lease;
 use crate::session::{CloseReason, OutboxLimits, Session};
 use crate::wire::Wire;
@@ -66,7 +67,8 @@ async fn open(node: &Node, resumed: Option<Stamp>) -> Lease {
 
 async fn try_open(node: &Node, resumed: Option<Stamp>) -> Result<Lease, HeldByAnother> {
     let permit = node.shared.registry.permit().unwrap();
-    node.shared.router.open(names(), resumed, permit).await
+    let claimant = Claimant { resumed, ..Claimant::default() };
+    node.shared.router.open(names(), claimant, Some(permit)).await
 }
 
 /// Waits until a node shows that claim.
@@ -84,7 +86,7 @@ async fn shows(node: &Node, stamp: Stamp) -> Owned {
 /// A session that a node could have, above `stamp`, and that its directory does not know.
 fn newer(node: &Node, stamp: Stamp) -> Arc<Session> {
     let key = node.shared.replica.hasher().key(&names());
-    Arc::new(Session::new(names(), key, Stamp::next(0, Some(stamp)), None, LIMITS))
+    Arc::new(Session::new(names(), key, Stamp::next(0, Some(stamp)), None, LIMITS, None))
 }
 
 /// A node is told, twice, that its session lost against that claim.

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::directory::ClaimState;
+use crate::directory::{Claim, ClaimState};
 use crate::events::Event;
 
 #[test]

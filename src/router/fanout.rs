@@ -94,7 +94,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::push::{Payload, Tally};
     use crate::receipt::Answer;
-    use crate::session::{OutboxLimits, Session, Work};
+    use crate::session::{OutboxLimits, Session, What, Work};
 
     const SESSIONS: usize = 100;
 
@@ -105,7 +105,7 @@ mod tests {
             let user = UserId::new(user.to_string()).unwrap();
             let names = SessionKey::new(user, DeviceId::new("d").unwrap());
             let key = KeyHasher::new(&[0; 32]).key(&names);
-            registry.insert(&Arc::new(Session::new(names, key, Stamp::from_raw(1), None, limits)));
+            registry.insert(&Arc::new(Session::new(names, key, Stamp::from_raw(1), None, limits, None)));
         }
         registry
     }
@@ -117,6 +117,11 @@ mod tests {
     fn message(id: &str, bytes: usize) -> Arc<Message> {
         let id = MessageId::new(id).unwrap();
         Arc::new(Message::new(id, false, Payload::binary(vec![0; bytes])))
+    }
+
+    fn id(what: &What) -> String {
+        let What::Message(message, _) = what else { panic!("it is a message") };
+        message.id.to_string()
     }
 
     fn broadcast(fanout: &Fanout, message: &Arc<Message>) -> oneshot::Receiver<Answer> {
@@ -134,7 +139,7 @@ mod tests {
             let mut received = Vec::new();
             while received.len() < 2 {
                 let Work::Write(batch) = session.work(9).await else { panic!("nobody closes") };
-                received.extend(batch.iter().map(|outgoing| outgoing.message.id.to_string()));
+                received.extend(batch.iter().map(|outgoing| id(&outgoing.what)));
                 session.written(batch);
             }
             assert_eq!(received, ["a", "b"]);

@@ -9,13 +9,14 @@ use tokio::sync::oneshot;
 
 use crate::directory::Rival;
 use crate::hash;
-use crate::id::{MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::id::{Incarnation, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::limits;
 use crate::mesh::codec::{CodecError, bounded_list, encode};
 use crate::mesh::{AnswerKind, Expected, Link, Refused};
 use crate::push::PayloadKind;
 use crate::receipt::Answer;
+use crate::router::handed::HandedPart;
 use crate::section::Packed;
 
 /// Sends a request to the peer at the other end of `link`, or to `relay_to` by way of it. What it asks for happens in the
@@ -136,6 +137,47 @@ pub(crate) enum Action {
         /// Its stamp.
         stamp: Stamp,
     },
+    /// Write the payload to the sockets, on these terms. Only to nodes that keep messages, as are the next two.
+    PushOn {
+        /// Identity of the push.
+        id: MessageId,
+        /// Whether the caller chose the id, so that a repetition must not be delivered twice.
+        idempotent: bool,
+        /// How to frame the payload.
+        kind: PayloadKind,
+        /// How long it may wait for a client that is away, in seconds.
+        ttl: Option<u32>,
+        /// Whether the publisher waits until the client has acknowledged it.
+        acked: bool,
+    },
+    /// Take what an earlier owner owes the client. The payloads of the messages follow the header, one after the other.
+    HandOver(HandedPart),
+    /// Keep the session for its client, which is away: the owner stops.
+    Adopt {
+        /// Who owns it.
+        owner: NodeName,
+        /// The boot of that node.
+        incarnation: Incarnation,
+        /// With which stamp.
+        stamp: Stamp,
+        /// How long the client may be away from now on, in seconds.
+        seconds: u32,
+    },
+}
+
+impl Action {
+    /// Checks that as many bytes follow the header as it says.
+    ///
+    /// # Errors
+    /// [`CodecError::Oversize`].
+    pub(crate) fn check(&self, payload_bytes: usize) -> Result<(), CodecError> {
+        let Action::HandOver(part) = self else { return Ok(()) };
+        bounded_list("segments", part.segments(), limits::HAND_OVER_MESSAGES_MAX)?;
+        bounded_list("messages", part.len(), limits::HAND_OVER_MESSAGES_MAX)?;
+        bounded_list("ids", part.ids(), limits::IDEMPOTENCY_WINDOW)?;
+        bounded_list("payloads", part.payload_bytes(), payload_bytes)?;
+        bounded_list("bytes of payloads", payload_bytes, part.payload_bytes())
+    }
 }
 
 #[cfg(test)]

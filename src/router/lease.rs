@@ -1,51 +1,77 @@
 //! Opening a session, and its end: carries out what [`Opening`] decides, over the links.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use crate::directory::Rival;
+use crate::directory::{ClaimState, Owned, Rival};
 use crate::id::{NodeName, SessionKey, Stamp};
 use crate::key::Key;
-use crate::metrics::label::Task;
+use crate::membership::member::MemberState;
+use crate::metrics::label::{Dropped, ResumedAs, Task};
 use crate::ownership::{self, Answer, Ending, Opening, OpeningEffect as Effect};
+use crate::position::{Segment, Writer};
 use crate::replica::{Claimed, HeldByAnother, Replica};
 use crate::router::Router;
 use crate::router::decisions::{self, Asker, Why};
-use crate::session::{CloseReason, Permit, Registry, Replaced, Session};
+use crate::router::owner::Succession as _;
+use crate::session::{CloseReason, Log, Permit, Registry, Replaced, Returning, Session};
 use crate::vital::{Vitals, finally};
 
 /// The right of one connection to be its key's session. Dropping it ends the session and releases
-/// the claim.
+/// the claim; a session that is kept for its client is parked instead.
 pub(crate) struct Lease {
     session: Arc<Session>,
-    registry: Arc<Registry>,
-    replica: Arc<Replica>,
+    end: Option<End>,
     vitals: Vitals,
-    _permit: Permit,
+    _permit: Option<Permit>,
+}
+
+/// What is known of a client that wants to be the session of a key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Claimant {
+    /// The stamp that it brings from an earlier connection.
+    pub(crate) resumed: Option<Stamp>,
+    /// What it asks for to be kept.
+    pub(crate) kept: Option<Keeping>,
+    /// It is not there: its session is to be parked.
+    pub(crate) away: bool,
+}
+
+/// What a client asks for to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Keeping {
+    /// How long it may be away, in seconds.
+    pub(crate) seconds: u32,
+    /// What it knows of its earlier sessions.
+    pub(crate) returning: Returning,
 }
 
 impl Router {
-    /// Makes this node the owner of the session `names`. `resumed` is the stamp that the client
-    /// brings from an earlier connection.
+    /// Makes this node the owner of the session `names`.
     ///
     /// # Errors
     /// [`HeldByAnother`], only under [`RejectNewer`](crate::config::Takeover::RejectNewer).
     pub(crate) async fn open(
         self: &Arc<Self>,
         names: SessionKey,
-        resumed: Option<Stamp>,
-        permit: Permit,
+        claimant: Claimant,
+        permit: Option<Permit>,
     ) -> Result<Lease, HeldByAnother> {
         let parts = &self.parts;
+        let resumed = claimant.resumed;
+        let token = claimant.kept.as_ref().and_then(|kept| kept.returning.token);
+        let writer = token.map(|token| self.writer(token));
         let key = parts.replica.hasher().key(&names);
         let mut opening = Opening::new(parts.me.clone(), parts.replica.takeover(), key.device, resumed);
         let mut effects = opening.begin(parts.replica.lookup(key).as_ref());
-        let (mut permit, mut lease) = (Some(permit), None::<Lease>);
+        let (mut claimed_by, mut lease) = (Some((claimant, permit)), None::<Lease>);
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
+        let mut silent = false;
         loop {
             let mut claimed = None;
             for effect in effects {
@@ -57,10 +83,20 @@ impl Router {
                         answers.push(self.requester.ask(asker, ask, deadline));
                     }
                     Effect::Claim { below } => {
-                        let permit = permit.take().expect("a session is claimed once");
+                        let (claimant, permit) = claimed_by.take().expect("a session is claimed once");
                         let yielded = self.yielded(key);
-                        let (held, won) =
-                            self.claim(&names, key, (resumed, below), yielded.as_ref(), permit)?;
+                        let (held, mut won) =
+                            self.claim(&names, key, claimant, below, yielded.as_ref(), permit)?;
+                        // The directory may not show yet what the client's own token says.
+                        if let Some(Some(owned)) = &writer
+                            && won
+                                .displaced
+                                .iter()
+                                .all(|(device, held)| *device != key.device || held.stamp < owned.stamp)
+                        {
+                            won.displaced.retain(|(device, _)| *device != key.device);
+                            won.displaced.push((key.device, owned.clone()));
+                        }
                         // From here on the lease cleans up, also when the caller gives up while this waits.
                         lease = Some(held);
                         parts.metrics.takeovers.increment(won.excluded as u64);
@@ -73,7 +109,9 @@ impl Router {
                             parts.metrics.takeover_timeouts.increment(1);
                             debug!(key = %names, "a previous owner did not answer; the stamp decides");
                         }
-                        return Ok(lease.expect("it was claimed before"));
+                        let lease = lease.expect("it was claimed before");
+                        self.resume(lease.session(), late || silent, writer == Some(None));
+                        return Ok(lease);
                     }
                 }
             }
@@ -83,6 +121,7 @@ impl Router {
                     let (number, answer) = answers.next().await.expect("an opening waits for answers only");
                     // Each of them gives up at the deadline, in the same tick: which came first says nothing. An answer
                     // that came in time counts, however late this task is run.
+                    silent |= answer == Answer::Silent;
                     let over = answer == Answer::Silent && Instant::now() >= deadline;
                     if over { opening.elapsed() } else { opening.answered(number, &answer) }
                 }
@@ -98,36 +137,94 @@ impl Router {
 
     /// Claims a key and registers its session, which replaces the one before.
     fn claim(
-        &self,
+        self: &Arc<Self>,
         names: &SessionKey,
         key: Key,
-        (resumed, below): (Option<Stamp>, Option<Stamp>),
+        claimant: Claimant,
+        below: Option<Stamp>,
         yielded: Option<&(NodeName, Stamp)>,
-        permit: Permit,
+        permit: Option<Permit>,
     ) -> Result<(Lease, Claimed), HeldByAnother> {
         let parts = &self.parts;
+        let Claimant { resumed, kept, away } = claimant;
         let seen = yielded.map(|(_, stamp)| *stamp);
         let (mut session, mut replaced) = (None, None);
-        let claimed = parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, below, |stamp| {
-            let opened = Arc::new(Session::new(names.clone(), key, stamp, resumed, parts.outbox));
+        let register = |stamp| {
+            let log = kept.map(|Keeping { seconds, returning }| {
+                Log::new((stamp, parts.writer), seconds, returning, Arc::clone(&parts.store))
+            });
+            let opened = Arc::new(Session::new(names.clone(), key, stamp, resumed, parts.outbox, log));
+            if away {
+                opened.close(CloseReason::ClientGone);
+            }
             replaced = parts.registry.insert(&opened);
             session = Some(opened);
-        })?;
+        };
+        let claimed = if away {
+            let above = seen.max(resumed).unwrap_or(Stamp::ZERO);
+            parts.replica.claim_parked(key, above, below, register)?
+        } else {
+            parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, below, register)?
+        };
         let session = session.expect("a claim registers its session");
         decisions::claimed(&parts.me, &session);
         if let Some(replaced) = replaced.and_then(Replaced::close) {
             let winner = (&parts.me, session.stamp());
             decisions::ended(&parts.me, &replaced, Why::Replaced, Rival::SameDevice, winner);
+            succeed(&session, &replaced);
         }
-        let lease = Lease {
-            session,
+        let end = End {
+            session: Arc::clone(&session),
             registry: Arc::clone(&parts.registry),
             replica: Arc::clone(&parts.replica),
-            vitals: parts.vitals.clone(),
-            _permit: permit,
+            router: Arc::downgrade(self),
         };
+        let lease = Lease { session, end: Some(end), vitals: parts.vitals.clone(), _permit: permit };
         Ok((lease, claimed))
     }
+
+    /// The owner that a resume token names; `None`: it is no member.
+    fn writer(&self, token: Segment) -> Option<Owned> {
+        let owned = |owner: &NodeName, incarnation| {
+            (Writer::of(owner, incarnation) == token.writer).then(|| Owned {
+                owner: owner.clone(),
+                incarnation,
+                stamp: token.stamp,
+                state: ClaimState::Connected,
+            })
+        };
+        let members = self.parts.roster.members();
+        let listed = members.iter().filter(|(_, entry)| entry.state != MemberState::Dead);
+        let mut others = listed.filter_map(|(name, entry)| owned(name, entry.incarnation));
+        owned(&self.parts.me, self.parts.incarnation).or_else(|| others.next())
+    }
+
+    /// Decides what a client is told about what it missed, and looks again when it has waited for that long enough.
+    fn resume(&self, session: &Arc<Session>, late: bool, gone: bool) {
+        let Some(state) = session.open(late, gone) else { return };
+        self.parts.metrics.resumptions.with(state).increment(1);
+        if state == ResumedAs::Pending {
+            let (session, patience) = (Arc::downgrade(session), self.parts.resume_timeout);
+            tokio::spawn(self.parts.vitals.contained(Task::HandOver, async move {
+                sleep(patience).await;
+                if let Some(session) = session.upgrade() {
+                    session.give_up_resuming();
+                }
+            }));
+        }
+    }
+}
+
+/// The next session of a client at the same node has what the one before owes.
+fn succeed(next: &Session, before: &Session) {
+    let Some(tail) = before.tail() else { return };
+    if !before.begin_hand_over() {
+        return;
+    }
+    for part in tail.parts(usize::MAX, usize::MAX) {
+        next.adopt(&part);
+    }
+    before.handed_over();
 }
 
 impl Lease {
@@ -139,23 +236,14 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // Whoever pushes from now on learns that the session is over.
+        // Whoever pushes from now on learns that the session is over, unless it is kept.
         self.session.close(CloseReason::ClientGone);
-        let end = End {
-            session: Arc::clone(&self.session),
-            registry: Arc::clone(&self.registry),
-            replica: Arc::clone(&self.replica),
-        };
-        let ending = self.session.closing().and_then(Ending::closing);
-        match (ownership::released_after(ending.as_ref()), Handle::try_current()) {
-            (Some(lingers), Ok(runtime)) => {
-                let released = async move {
-                    sleep(lingers).await;
-                    end.release();
-                };
-                runtime.spawn(self.vitals.contained(Task::Linger, released));
+        let Some(end) = self.end.take() else { return };
+        match (self.session.is_away(), Handle::try_current()) {
+            (true, Ok(runtime)) => {
+                runtime.spawn(self.vitals.contained(Task::Parked, end.park(self.vitals.clone())));
             }
-            _ => finally(|| end.release()),
+            (_, runtime) => end.follow(&self.vitals, runtime.ok()),
         }
     }
 }
@@ -164,9 +252,56 @@ struct End {
     session: Arc<Session>,
     registry: Arc<Registry>,
     replica: Arc<Replica>,
+    /// Weak: a session that is kept keeps no node alive.
+    router: Weak<Router>,
 }
 
 impl End {
+    /// Keeps the session for its client until it is over.
+    async fn park(self, vitals: Vitals) {
+        let session = &self.session;
+        session.abandon();
+        session.begin_parking();
+        match (self.registry.park(), session.keep()) {
+            (Some(_place), Some(kept)) => {
+                self.replica.parked(session.key(), session.stamp());
+                session.parked(Duration::from_secs(kept.seconds.into())).await;
+            }
+            _ => {
+                session.close(CloseReason::Expired);
+                session.forget(Dropped::Overflow);
+            }
+        }
+        let runtime = Handle::current();
+        self.follow(&vitals, Some(runtime));
+    }
+
+    /// What follows on the end of the session. Its claim stays for a while where the session goes on elsewhere, and what it owes
+    /// goes there.
+    fn follow(self, vitals: &Vitals, runtime: Option<Handle>) {
+        let reason = self.session.over();
+        let ending = reason.clone().and_then(Ending::closing);
+        match &reason {
+            Some(CloseReason::Superseded { .. }) => {
+                if let Some(router) = self.router.upgrade() {
+                    router.hand_over(&self.session);
+                }
+            }
+            Some(CloseReason::Expired) => self.session.forget(Dropped::Expired),
+            _ => self.session.forget(Dropped::Ended),
+        }
+        match (ownership::released_after(ending.as_ref()), runtime) {
+            (Some(lingers), Some(runtime)) => {
+                let released = async move {
+                    sleep(lingers).await;
+                    self.release();
+                };
+                runtime.spawn(vitals.contained(Task::Linger, released));
+            }
+            _ => finally(|| self.release()),
+        }
+    }
+
     fn release(self) {
         self.replica.release(self.session.key(), self.session.stamp());
         self.registry.remove(&self.session);
@@ -195,7 +330,7 @@ mod tests {
             let mut opened = None;
             let claimed = replica.claim(key, 5, faster, None, None, |stamp| {
                 let limits = OutboxLimits { messages_max: 1, bytes_max: 1 };
-                let session = Arc::new(Session::new(names.clone(), key, stamp, None, limits));
+                let session = Arc::new(Session::new(names.clone(), key, stamp, None, limits, None));
                 registry.insert(&session);
                 opened = Some(session);
             });
@@ -204,7 +339,8 @@ mod tests {
         };
         let end = |session: &Arc<Session>| {
             let session = Arc::clone(session);
-            End { session, registry: Arc::clone(&registry), replica: Arc::clone(&replica) }.release();
+            let (registry, replica) = (Arc::clone(&registry), Arc::clone(&replica));
+            End { session, registry, replica, router: Weak::new() }.release();
         };
         let first = open();
         let second = open();

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::directory::Rival;
-use crate::id::{NodeName, Stamp};
+use crate::id::{Incarnation, NodeName, Stamp};
 use crate::key::DeviceHash;
 use crate::ownership::Question;
-use crate::push::{Message, Payload};
+use crate::push::{Message, Payload, Terms};
 use crate::router::frame::Action;
+use crate::router::handed::HandedPart;
+use crate::session::TailPart;
 
 /// What is done at one or more sessions.
 #[derive(Debug, Clone)]
@@ -34,6 +36,23 @@ pub(crate) enum Operation {
         /// Its stamp.
         stamp: Stamp,
     },
+    /// Take what an earlier owner owes the client.
+    HandOver(Arc<TailPart>),
+    /// Keep the session for its client, which is away: the owner stops.
+    Adopt(Adoption),
+}
+
+/// A session whose client is away, and whose owner stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Adoption {
+    /// Who owns it.
+    pub(crate) owner: NodeName,
+    /// The boot of that node.
+    pub(crate) incarnation: Incarnation,
+    /// With which stamp.
+    pub(crate) stamp: Stamp,
+    /// How long the client may be away from now on, in seconds.
+    pub(crate) seconds: u32,
 }
 
 impl Operation {
@@ -49,7 +68,11 @@ impl Operation {
                 Some((Some(owner), Question::Yield { device, below: *stamp, rival: *rival }))
             }
             Operation::Confirm { stamp } => Some((None, Question::Confirm { device, stamp: *stamp })),
-            Operation::Push(_) | Operation::Disconnect | Operation::Describe => None,
+            Operation::Push(_)
+            | Operation::Disconnect
+            | Operation::Describe
+            | Operation::HandOver(_)
+            | Operation::Adopt(_) => None,
         }
     }
 
@@ -63,11 +86,41 @@ impl Operation {
             Action::Yield { owner, stamp, rival } => Operation::Yield { owner, stamp, rival },
             Action::Describe => Operation::Describe,
             Action::Confirm { stamp } => Operation::Confirm { stamp },
+            Action::PushOn { id, idempotent, kind, ttl, acked } => {
+                let message = Message::slice(id, idempotent, Payload { kind, bytes: payload });
+                Operation::Push(Arc::new(message.on(Terms { ttl, acked })))
+            }
+            Action::HandOver(part) => Operation::HandOver(Arc::new(part.read(&payload))),
+            Action::Adopt { owner, incarnation, stamp, seconds } => {
+                Operation::Adopt(Adoption { owner, incarnation, stamp, seconds })
+            }
         }
     }
 
-    /// The header that asks a peer for it.
-    pub(crate) fn action(&self) -> Action {
+    /// The header that asks a peer for it, and the payload that travels beside it. `keeps`: whether the peer keeps messages,
+    /// and knows what that means.
+    pub(crate) fn sent(&self, keeps: bool) -> (Action, Bytes) {
+        match self {
+            Operation::Push(message) if keeps && message.terms() != Terms::default() => {
+                let Terms { ttl, acked } = message.terms();
+                let (id, idempotent, kind) = (message.id.clone(), message.idempotent, message.payload.kind);
+                (Action::PushOn { id, idempotent, kind, ttl, acked }, message.payload.bytes.clone())
+            }
+            Operation::Push(message) => (self.action(), message.payload.bytes.clone()),
+            Operation::HandOver(part) => {
+                let (part, payload) = HandedPart::of(part);
+                (Action::HandOver(part), payload)
+            }
+            _ => (self.action(), Bytes::new()),
+        }
+    }
+
+    /// Whether only nodes that keep messages understand it.
+    pub(super) fn needs_keeping(&self) -> bool {
+        matches!(self, Operation::HandOver(_) | Operation::Adopt(_))
+    }
+
+    fn action(&self) -> Action {
         match self {
             Operation::Push(message) => Action::Push {
                 id: message.id.clone(),
@@ -80,17 +133,11 @@ impl Operation {
             }
             Operation::Describe => Action::Describe,
             Operation::Confirm { stamp } => Action::Confirm { stamp: *stamp },
-        }
-    }
-
-    /// The payload that travels beside the header.
-    pub(crate) fn payload(&self) -> Bytes {
-        match self {
-            Operation::Push(message) => message.payload.bytes.clone(),
-            Operation::Disconnect
-            | Operation::Yield { .. }
-            | Operation::Describe
-            | Operation::Confirm { .. } => Bytes::new(),
+            Operation::HandOver(part) => Action::HandOver(HandedPart::of(part).0),
+            Operation::Adopt(Adoption { owner, incarnation, stamp, seconds }) => {
+                let owner = owner.clone();
+                Action::Adopt { owner, incarnation: *incarnation, stamp: *stamp, seconds: *seconds }
+            }
         }
     }
 }

@@ -1,21 +1,34 @@
 //! The owner's side: performs operations at the sessions that live here, whoever asks.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
+
+use tokio::time::timeout;
 
 use crate::directory::Rival;
-use crate::id::{NodeName, Stamp, UserId};
+use crate::id::{NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
+use crate::limits;
+use crate::metrics::label::Task;
 use crate::ownership::{self, Ending};
 use crate::push::{Outcome, Tally};
 use crate::receipt::{Answer, Done, Reply, gather_named};
 use crate::replica::Replica;
-use crate::router::Operation;
 use crate::router::decisions::{self, Why};
 use crate::router::fanout::Fanout;
 use crate::router::frame::Recipients;
+use crate::router::operation::{Adoption, Operation};
 use crate::session::{CloseReason, Registry, Session};
 use crate::vital::Vitals;
 use crate::wire::Threads;
+
+/// How sessions go on at their next owners.
+pub(super) trait Succession: Send + Sync {
+    /// Hands over what a session owes its client, if it goes on elsewhere. Returns whether somebody has to wait for that.
+    fn hand_over(&self, session: &Arc<Session>) -> bool;
+
+    /// Keeps a session for its client, whose owner stops, and answers when it does.
+    fn adopt(&self, names: SessionKey, adoption: Adoption, reply: Reply);
+}
 
 /// Performs operations at this node's sessions.
 pub(crate) struct Owner {
@@ -23,6 +36,9 @@ pub(crate) struct Owner {
     registry: Arc<Registry>,
     replica: Arc<Replica>,
     fanout: Fanout,
+    vitals: Vitals,
+    /// Weak, because it holds this.
+    succession: OnceLock<Weak<dyn Succession>>,
 }
 
 impl Owner {
@@ -35,7 +51,16 @@ impl Owner {
         vitals: &Vitals,
     ) -> Self {
         let fanout = Fanout::new(Arc::clone(&registry), threads, vitals);
-        Self { me, registry, replica, fanout }
+        Self { me, registry, replica, fanout, vitals: vitals.clone(), succession: OnceLock::new() }
+    }
+
+    /// What sessions owe goes to their next owners by way of `succession`.
+    pub(super) fn hand_over_by(&self, succession: Weak<dyn Succession>) {
+        let _ = self.succession.set(succession);
+    }
+
+    fn succession(&self) -> Option<Arc<dyn Succession>> {
+        self.succession.get()?.upgrade()
     }
 
     /// Performs the operation at the recipients. `done` is completed once, when the last session has answered,
@@ -48,6 +73,9 @@ impl Owner {
                 _ => done.complete(Answer::Tally(Tally::default())),
             },
             Recipients::Session(names) => {
+                if let Operation::Adopt(adoption) = operation {
+                    return self.adopt(names.clone(), adoption.clone(), Reply::only(done));
+                }
                 let key = self.replica.hasher().key(names);
                 self.serve_at(
                     &names.user,
@@ -60,7 +88,7 @@ impl Owner {
             Recipients::Devices { user, devices } => self.execute_at(user, devices, operation, done),
             Recipients::Keys(keys) => {
                 // One that is closing is as good as gone.
-                let held = |key: &Key| self.registry.get(*key).filter(|held| held.closing().is_none());
+                let held = |key: &Key| self.registry.get(*key).filter(|held| held.over().is_none());
                 let names = |key: &Key| held(key).map(|session| session.names().clone());
                 done.complete(Answer::Sessions(keys.0.iter().map(names).collect()));
             }
@@ -102,17 +130,40 @@ impl Owner {
 
     fn serve(&self, session: &Arc<Session>, operation: &Operation, reply: Reply) {
         match operation {
-            Operation::Push(message) => session.offer(message, reply),
+            Operation::Push(message) => {
+                session.offer(message, reply);
+                if message.terms().acked
+                    && let Some(timing) = session.time_acks()
+                {
+                    tokio::spawn(self.vitals.contained(Task::HandOver, timing));
+                }
+            }
             Operation::Yield { owner, stamp, rival } => {
                 let answer = self.make_yield(session, owner, *stamp, *rival);
-                reply.answer(self.told(session, operation, answer));
+                let hands_over = self.succession().is_some_and(|next| next.hand_over(session));
+                let said = self.told(session, operation, answer);
+                if hands_over && said == Outcome::Delivered {
+                    // Whoever has claimed it waits for what the client is owed. Where that takes too long the reply is dropped, and
+                    // says nothing.
+                    let session = Arc::clone(session);
+                    tokio::spawn(self.vitals.contained(Task::HandOver, async move {
+                        if timeout(limits::TAKEOVER_TIMEOUT, session.until_handed_over()).await.is_ok() {
+                            reply.answer(said);
+                        }
+                    }));
+                } else {
+                    reply.answer(said);
+                }
             }
+            Operation::HandOver(part) => reply.answer(session.adopt(part)),
+            // Names are asked for by keys, and a session is adopted where it is not.
+            Operation::Adopt(_) => reply.answer(Outcome::NoSession),
             Operation::Disconnect => {
                 let first = session.close(CloseReason::Kicked);
                 reply.answer(if first { Outcome::Delivered } else { Outcome::NoSession });
             }
             Operation::Confirm { stamp } => {
-                let held = (session.stamp(), session.closing().is_some());
+                let held = (session.stamp(), session.closing().is_some()); // One that is parked keeps nobody out.
                 reply.answer(self.told(session, operation, ownership::confirms(held, *stamp)));
             }
             // Names are asked for by keys.
@@ -138,6 +189,14 @@ impl Owner {
             self.replica.yielded(session.key(), session.stamp());
         }
         yielding.answer(owner, session.closing().and_then(Ending::closing))
+    }
+
+    /// Keeps a session for its client, whose owner stops.
+    fn adopt(&self, names: SessionKey, adoption: Adoption, reply: Reply) {
+        match self.succession() {
+            Some(succession) => succession.adopt(names, adoption, reply),
+            None => reply.answer(Outcome::NoSession),
+        }
     }
 
     /// What to say of a session that is here.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::id::{DeviceId, NodeName};
 use crate::limits;
 use crate::membership::roster::Roster;
-use crate::mesh::{Link, Links, Refused};
+use crate::mesh::{Features, Link, Links, Refused};
 use crate::metrics::Metrics;
 use crate::metrics::label::{Direction, RelayStep};
 use crate::push::{Outcome, Tally};
@@ -181,7 +181,12 @@ impl Requester {
         operation: &Operation,
     ) -> Result<Asked, Outcome> {
         self.metrics.mesh_requests.with(Direction::Sent).increment(1);
-        let sent = frame::request(&link, relay_to, recipients, operation.action(), operation.payload());
+        let keeps = link.features().has(Features::KEEP);
+        if operation.needs_keeping() && !keeps {
+            return Err(Outcome::Unreachable);
+        }
+        let (action, payload) = operation.sent(keeps);
+        let sent = frame::request(&link, relay_to, recipients, action, payload);
         sent.map(|answer| Asked { answer, link, at: Instant::now() }).map_err(|refused| match refused {
             Refused::Closed => Outcome::Unreachable,
             Refused::Overloaded => {
@@ -240,7 +245,7 @@ impl Requester {
     /// The counts of a broadcast's receiver, if it told them in time.
     pub(super) async fn tally(&self, pending: Pending, patience: Patience) -> Option<Tally> {
         match self.answer(pending, patience).await {
-            Ok(Answer::Tally(tally)) => Some(tally),
+            Ok(Answer::Tally(tally) | Answer::TallyKept(tally)) => Some(tally),
             _ => None,
         }
     }

@@ -29,7 +29,8 @@ pub(crate) struct Requests {
 impl RequestHandler for Requests {
     type Request = Request;
 
-    fn check(&self, request: &Request) -> Result<(), CodecError> {
+    fn check(&self, request: &Request, payload_bytes: usize) -> Result<(), CodecError> {
+        request.action.check(payload_bytes)?;
         request.recipients.check()
     }
 

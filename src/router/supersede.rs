@@ -11,6 +11,7 @@ use crate::metrics::label::Task;
 use crate::ownership::{Dispute, DisputeEffect as Effect, Ending};
 use crate::router::Router;
 use crate::router::decisions::{self, Asker, Why};
+use crate::router::owner::Succession as _;
 use crate::session::Session;
 
 impl Router {
@@ -24,6 +25,7 @@ impl Router {
                     if session.close(Ending::of(rival, winner.clone(), winner_stamp).into()) {
                         let by = (&winner, winner_stamp);
                         decisions::ended(&self.parts.me, &session, Why::Lost, rival, by);
+                        self.hand_over(&session);
                     }
                 }
                 Fate::Disputed => self.dispute(session),
@@ -46,7 +48,7 @@ impl Router {
         });
     }
 
-    async fn settle_disputes(&self, session: &Session) {
+    async fn settle_disputes(self: &Arc<Self>, session: &Arc<Session>) {
         loop {
             let key = session.key();
             let mut dispute =
@@ -60,7 +62,7 @@ impl Router {
         }
     }
 
-    async fn settle_dispute(&self, session: &Session, dispute: &mut Dispute) {
+    async fn settle_dispute(self: &Arc<Self>, session: &Arc<Session>, dispute: &mut Dispute) {
         let mut effects = dispute.begin();
         let mut deadline = Instant::now();
         loop {
@@ -84,6 +86,7 @@ impl Router {
                             let (why, rival) = (Why::Disputed, Rival::SameDevice);
                             decisions::ended(&self.parts.me, session, why, rival, (&winner, stamp));
                         }
+                        self.hand_over(session);
                         self.parts.replica.yielded(session.key(), session.stamp());
                     }
                     Effect::Over => return,
@@ -104,6 +107,6 @@ impl Router {
     }
 
     fn look(&self, session: &Session, dispute: &Dispute) -> Opposition {
-        dispute.opposition(session.closing().is_some(), self.parts.replica.rival(session.key()))
+        dispute.opposition(session.over().is_some(), self.parts.replica.rival(session.key()))
     }
 }

@@ -44,14 +44,20 @@ pub(crate) enum CloseReason {
     SlowConsumer,
     /// What the application does with the session panicked.
     Failed,
+    /// The application does not let the client in.
+    Refused(&'static str),
+    /// The client said that it goes for good.
+    Bye,
+    /// The client was away for longer than its session is kept.
+    Expired,
 }
 
 impl CloseReason {
     /// The documented close code, which clients get unless their dialect has another; see docs/PROTOCOL.md.
     pub(crate) fn code(&self) -> u16 {
         match self {
-            CloseReason::ClientGone | CloseReason::Idle => 1000,
-            CloseReason::Policy(_) | CloseReason::HeartbeatTimeout => 1008,
+            CloseReason::ClientGone | CloseReason::Idle | CloseReason::Bye | CloseReason::Expired => 1000,
+            CloseReason::Policy(_) | CloseReason::Refused(_) | CloseReason::HeartbeatTimeout => 1008,
             CloseReason::TooBig => 1009,
             CloseReason::Failed => 1011,
             CloseReason::Restarting { .. } => 1012,
@@ -66,9 +72,9 @@ impl CloseReason {
     /// The text that goes with the code; at most 123 bytes, by RFC 6455.
     pub(crate) fn text(&self) -> String {
         match self {
-            CloseReason::ClientGone => "bye".into(),
+            CloseReason::ClientGone | CloseReason::Bye | CloseReason::Expired => "bye".into(),
             CloseReason::Idle => "idle timeout".into(),
-            CloseReason::Policy(what) => (*what).into(),
+            CloseReason::Policy(what) | CloseReason::Refused(what) => (*what).into(),
             CloseReason::HeartbeatTimeout => "heartbeat timeout".into(),
             CloseReason::TooBig => "message too big".into(),
             CloseReason::Restarting { retry_ms } | CloseReason::TryLater { retry_ms } => {
@@ -90,9 +96,9 @@ impl CloseReason {
     /// As logs and metrics call it.
     pub(crate) fn label(&self) -> Closed {
         match self {
-            CloseReason::ClientGone => Closed::ClientGone,
+            CloseReason::ClientGone | CloseReason::Bye => Closed::ClientGone,
             CloseReason::Idle => Closed::Idle,
-            CloseReason::Policy(_) => Closed::Policy,
+            CloseReason::Policy(_) | CloseReason::Refused(_) => Closed::Policy,
             CloseReason::HeartbeatTimeout => Closed::HeartbeatTimeout,
             CloseReason::TooBig => Closed::TooBig,
             CloseReason::Restarting { .. } => Closed::Restarting,
@@ -103,6 +109,7 @@ impl CloseReason {
             CloseReason::TokenExpired => Closed::TokenExpired,
             CloseReason::SlowConsumer => Closed::SlowConsumer,
             CloseReason::Failed => Closed::Failed,
+            CloseReason::Expired => Closed::Expired,
         }
     }
 
@@ -115,6 +122,33 @@ impl CloseReason {
                 | CloseReason::Kicked
                 | CloseReason::TokenExpired
         )
+    }
+
+    /// Whether a session that is kept goes on without this connection. The others end the session.
+    pub(crate) fn parks(&self) -> bool {
+        match self {
+            CloseReason::ClientGone
+            | CloseReason::HeartbeatTimeout
+            | CloseReason::Policy(_)
+            | CloseReason::TooBig
+            | CloseReason::Restarting { .. }
+            | CloseReason::TryLater { .. }
+            | CloseReason::TokenExpired
+            | CloseReason::SlowConsumer
+            | CloseReason::Failed => true,
+            CloseReason::Idle
+            | CloseReason::Superseded { .. }
+            | CloseReason::Excluded
+            | CloseReason::Kicked
+            | CloseReason::Refused(_)
+            | CloseReason::Bye
+            | CloseReason::Expired => false,
+        }
+    }
+
+    /// Whether the session goes on elsewhere.
+    pub(crate) fn moves(&self) -> bool {
+        matches!(self, CloseReason::Superseded { .. })
     }
 
     /// What a push learns that meets the session after this.

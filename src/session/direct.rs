@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::push::Message;
-use crate::session::Outgoing;
+use crate::session::outbox::{Outgoing, Place};
 
 /// Writes to the socket of a session. It never waits.
 pub(crate) trait DirectWriter: Send + Sync {
-    /// Writes the message if the socket takes it at once.
-    fn write(&self, message: &Message) -> Taken;
+    /// Writes the message, which may have a place, if the socket takes it at once.
+    fn write(&self, message: &Message, place: Option<&Place>) -> Taken;
 }
 
 /// What the socket has taken of a message.
@@ -74,13 +74,13 @@ impl Direct {
     }
 
     /// Writes a message that nothing waits before.
-    pub(super) fn write(&mut self, message: &Message) -> Taken {
+    pub(super) fn write(&mut self, message: &Message, place: Option<&Place>) -> Taken {
         let Some(writer) = self.writer.as_ref().filter(|_| self.resting) else { return Taken::Nothing };
         let now = Instant::now();
         if self.written.is_some_and(|at| now.saturating_duration_since(at) < BURST) {
             return Taken::Nothing;
         }
-        let taken = writer.write(message);
+        let taken = writer.write(message, place);
         if taken == Taken::All {
             self.written = Some(now);
         }

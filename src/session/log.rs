@@ -1,103 +1,476 @@
-//! What was written to one session, numbered in its order, and the last of it kept.
+//! The messages of a session that is kept, from their acceptance until the client acknowledges them.
 //!
-//! The number of a message is its place in the order of writing, from 1 on. So none is stored: what is kept ends with
-//! the last number, and what is being written and what waits follow it. Older messages go when there are more than the
-//! log may have. A log that keeps nothing allocates nothing and touches no message.
+//! ```text
+//!   accepted ──► waits ──► taken (on its way) ──► written ──► acknowledged: forgotten
+//!                 ▲           │                     │
+//!                 └───────────┴─────────────────────┘   the connection is over: all of it waits for the next one
+//! ```
+//!
+//! A message gets the next number of the session's segment when it is accepted, and is written in that order. Messages that
+//! earlier owners of the session have handed over keep their segments and numbers, and are written before the others. At
+//! most [`WINDOW`](limits::WINDOW) of all are on their way. A message whose time is over leaves its place to a gap, of which
+//! the client is told. A session that owes its client nothing has no memory for it.
+//!
+//! Nothing here waits or looks at a clock.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::push::Message;
+use tokio::time::Instant;
 
-/// The log of one session.
-#[derive(Default)]
-pub(super) struct Log {
-    /// The number of the message that was written last; 0 before the first.
+use crate::id::Stamp;
+use crate::limits;
+use crate::metrics::label::{Dropped, Origin, ResumedAs};
+use crate::position::{Segment, Writer};
+use crate::push::{Message, Outcome};
+use crate::receipt::Reply;
+use crate::session::notice::{Notice, Resumed};
+use crate::session::outbox::{OutboxLimits, Outgoing, Place, What};
+use crate::session::resumption::{Resumption, Returning};
+use crate::session::store::Store;
+use crate::session::tail::{Hole, Known, TailEntry, TailPart, TailRun};
+
+mod run;
+mod taking;
+#[cfg(test)]
+mod tests;
+mod unacked;
+
+use run::{Entry, Waits};
+use unacked::{Older, Unacked};
+
+/// What a session keeps for its client.
+pub(crate) struct Log {
+    stamp: Stamp,
+    writer: Writer,
+    /// How long the client may be away, in seconds.
+    keep: u32,
+    /// From the claim with this stamp on nothing is missing.
+    since: Stamp,
+    /// The number that was given last.
     last: u64,
-    /// The messages up to that number; `None` as long as none was kept.
-    #[expect(clippy::box_collection, reason = "a session that keeps nothing pays one word for it")]
-    kept: Option<Box<VecDeque<Arc<Message>>>>,
+    unacked: Option<Box<Unacked>>,
+    store: Arc<Store>,
+}
+
+/// There is no room for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoRoom {
+    /// At this session.
+    Session,
+    /// At this node.
+    Node,
+}
+
+/// A client acknowledges what it was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AckAhead;
+
+/// What an acknowledgement settles.
+#[derive(Default)]
+pub(super) struct Settled {
+    /// Those who waited for the client's word.
+    pub(super) replies: Vec<Reply>,
+    /// What to remember of those whose id the caller chose.
+    pub(super) known: Vec<Known>,
+}
+
+/// Replies, each with what to answer.
+pub(super) type Answers = Vec<(Reply, Outcome)>;
+
+/// How far a message has come when it is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It waits.
+    Waits,
+    /// A part of it is written.
+    Taken,
+    /// The socket has all of it.
+    Written,
 }
 
 impl Log {
-    /// Notes that these were written, in their order. From then on the last `length_max` are kept, in memory of
-    /// their own.
-    pub(super) fn append<'a>(
-        &mut self,
-        written: impl ExactSizeIterator<Item = &'a Arc<Message>>,
-        length_max: usize,
-    ) {
-        self.last += written.len() as u64;
-        if length_max == 0 {
-            return;
-        }
-        let kept = self.kept.get_or_insert_default();
-        for message in written {
-            while kept.len() >= length_max {
-                kept.pop_front();
-            }
-            kept.push_back(message.kept());
-        }
-        debug_assert!(kept.len() as u64 <= self.last, "each that is kept has a number");
+    /// Of a session with this stamp, of a client that may be away for so many seconds, and that returns or is new.
+    pub(crate) fn new(
+        (stamp, writer): (Stamp, Writer),
+        keep: u32,
+        returns: Returning,
+        store: Arc<Store>,
+    ) -> Self {
+        let mut log = Self { stamp, writer, keep, since: stamp, last: 0, unacked: None, store };
+        log.unacked().resumption = Some(Resumption::new(returns));
+        log
     }
 
-    /// The messages above this number, with their numbers; `None` if one of them is not kept.
-    #[cfg(test)]
-    pub(super) fn above(&self, number: u64) -> Option<impl Iterator<Item = (u64, &Arc<Message>)>> {
-        let kept = self.kept.iter().flat_map(|kept| kept.iter());
-        let before = self.last - kept.clone().count() as u64;
-        (before..=self.last)
-            .contains(&number)
-            .then(|| (before + 1..).zip(kept).skip_while(move |(each, _)| *each <= number))
+    /// The segment that this session numbers.
+    pub(super) fn segment(&self) -> Segment {
+        Segment { stamp: self.stamp, writer: self.writer }
+    }
+
+    /// How long the client may be away, in seconds.
+    pub(super) fn keep(&self) -> u32 {
+        self.keep
+    }
+
+    /// Messages that wait to be written, or are being written.
+    pub(super) fn waiting(&self) -> usize {
+        self.unacked.as_ref().map_or(0, |unacked| unacked.entries().filter(|entry| !entry.written).count())
+    }
+
+    /// Messages that the client has not acknowledged.
+    pub(super) fn len(&self) -> usize {
+        self.unacked.as_ref().map_or(0, |unacked| unacked.held.messages)
+    }
+
+    /// Messages that the client has not acknowledged, and places of such that will never come.
+    fn places(&self) -> usize {
+        self.unacked.as_ref().map_or(0, |unacked| unacked.runs().map(|run| run.entries.len()).sum())
+    }
+
+    /// What to say of a message whose id is here already.
+    pub(super) fn seen(&self, message: &Message, is_away: bool) -> Option<Outcome> {
+        let held = |entry: &&Entry| entry.message.as_ref().is_ok_and(|held| held.id == message.id);
+        let entry = self.unacked.as_ref()?.entries().find(held)?;
+        let same = entry.message.as_ref().is_ok_and(|held| held.payload == message.payload);
+        Some(match (same, entry.written, is_away) {
+            (false, ..) => Outcome::IdReused,
+            (true, true, _) => Outcome::Delivered,
+            (true, false, true) => Outcome::Queued,
+            (true, false, false) => Outcome::Buffered,
+        })
+    }
+
+    /// Takes room for a message.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub(super) fn reserve(
+        &mut self,
+        message: &Message,
+        outbox: OutboxLimits,
+        now: Instant,
+    ) -> Result<(), NoRoom> {
+        let bytes = message.payload.bytes.len();
+        if !self.fits(bytes, outbox) {
+            self.expire(now);
+        }
+        match self.fits(bytes, outbox) {
+            false => Err(NoRoom::Session),
+            true if self.store.reserve(Origin::Here, cost(bytes)) => Ok(()),
+            true => Err(NoRoom::Node),
+        }
+    }
+
+    /// A single message always fits: its size was bounded where it entered.
+    fn fits(&self, bytes: usize, outbox: OutboxLimits) -> bool {
+        let held = self.unacked.as_ref().map(|unacked| unacked.held).unwrap_or_default();
+        let bounds = self.store.bounds;
+        let messages_max = outbox.messages_max.saturating_add(bounds.messages_max);
+        let bytes_max = outbox.bytes_max.saturating_add(bounds.bytes_max);
+        let fits = held.messages < messages_max && held.bytes.saturating_add(bytes) <= bytes_max;
+        (held.messages == 0 || fits) && self.places() < messages_max.saturating_mul(PLACES_PER_MESSAGE)
+    }
+
+    /// Whether a message that is accepted now is the next to be written, and may be.
+    pub(super) fn is_clear(&self) -> bool {
+        self.unacked.as_ref().is_none_or(|unacked| unacked.is_clear())
+    }
+
+    /// The place that the next message gets.
+    pub(super) fn next(&self) -> Place {
+        Place { segment: self.segment(), number: self.last + 1, is_older: false }
+    }
+
+    /// Accepts a message for which there is [room](Self::reserve).
+    pub(super) fn append(&mut self, message: Arc<Message>, now: Instant, stage: Stage, reply: Option<Reply>) {
+        let terms = message.terms();
+        let bytes = message.payload.bytes.len();
+        let expires = terms.ttl.map(|seconds| now + Duration::from_secs(seconds.into()));
+        let until = terms.acked.then(|| now + limits::BUFFERED_AFTER);
+        let waits = reply.map(|reply| Waits { reply, until });
+        let entry = Entry { message: Ok(message), expires, written: stage == Stage::Written, waits };
+        self.last += 1;
+        let last = self.last;
+        let unacked = self.unacked_from(last - 1);
+        debug_assert!(stage == Stage::Waits || unacked.own.is_taken(), "nothing overtakes what waits");
+        unacked.held.add(bytes);
+        if stage != Stage::Waits {
+            unacked.own.taken += 1;
+            unacked.on_way.add(bytes);
+        }
+        unacked.own.entries.push_back(entry);
+        debug_assert_eq!(unacked.own.last(), last, "numbers have no hole");
+    }
+
+    /// The socket has taken these. Returns what to answer.
+    pub(super) fn written(&mut self, batch: Vec<Outgoing>) -> Answers {
+        let own = self.segment();
+        let mut answers = Vec::new();
+        for Outgoing { what, reply } in batch {
+            let What::Message(_, Some(place)) = what else { continue };
+            // The client may have acknowledged it already.
+            let run = self.unacked.as_mut().and_then(|unacked| unacked.run_mut(own, place.segment));
+            if let Some(entry) = run.and_then(|run| run.get_mut(place.number)) {
+                entry.written = true;
+            }
+            answers.push((reply, Outcome::Delivered));
+        }
+        answers
+    }
+
+    /// The client has everything up to that number of a segment; `None`: of this session's own.
+    ///
+    /// # Errors
+    /// [`AckAhead`].
+    pub(super) fn acknowledge(&mut self, segment: Option<Segment>, number: u64) -> Result<Settled, AckAhead> {
+        let own = self.segment();
+        let segment = segment.unwrap_or(own);
+        let Some(unacked) = &mut self.unacked else {
+            let ahead = segment > own || segment == own && number > self.last;
+            return if ahead { Err(AckAhead) } else { Ok(Settled::default()) };
+        };
+        let Some(run) = unacked.run_mut(own, segment) else {
+            // An older segment of which nothing is owed any more.
+            return if segment > own { Err(AckAhead) } else { Ok(Settled::default()) };
+        };
+        // Of an older segment an earlier connection may have brought what this one has not yet.
+        if number > if segment == own { run.last_taken() } else { run.last() } {
+            return Err(AckAhead);
+        }
+        let (entries, taken) = run.acknowledge(number);
+        let origin = if segment == own { Origin::Here } else { Origin::Elsewhere };
+        let mut settled = Settled::default();
+        for (index, entry) in entries.into_iter().enumerate() {
+            let Ok(message) = entry.message else { continue };
+            let bytes = message.payload.bytes.len();
+            unacked.held.remove(bytes);
+            if index < taken {
+                unacked.on_way.remove(bytes);
+            }
+            self.store.release(origin, cost(bytes));
+            settled.known.extend(Known::of(&message));
+            settled.replies.extend(entry.waits.map(|waits| waits.reply));
+        }
+        self.tidy();
+        Ok(settled)
+    }
+
+    /// Whoever waits for a message that waits itself.
+    pub(super) fn detach_waiting(&mut self) -> Vec<Reply> {
+        let Some(unacked) = &mut self.unacked else { return Vec::new() };
+        let waiting = unacked.runs_mut().flat_map(|run| run.entries.iter_mut().skip(run.taken));
+        waiting.filter_map(|entry| entry.waits.take()).map(|waits| waits.reply).collect()
+    }
+
+    /// Whether somebody waits for the client's word who is not looked after yet. From now on that is the caller's.
+    pub(super) fn begin_timing(&mut self) -> bool {
+        self.unacked.as_mut().is_some_and(|unacked| !std::mem::replace(&mut unacked.timed, true))
+    }
+
+    /// Those who have waited for long enough for the client's word, with how far their messages have come, and when to look
+    /// again, if that is to be.
+    pub(super) fn overdue(&mut self, now: Instant, is_away: bool) -> (Answers, Option<Instant>) {
+        let Some(unacked) = &mut self.unacked else { return (Vec::new(), None) };
+        let (mut answers, mut next) = (Vec::new(), None::<Instant>);
+        for entry in unacked.runs_mut().flat_map(|run| run.entries.iter_mut()) {
+            let Some(until) = entry.waits.as_ref().and_then(|waits| waits.until) else { continue };
+            if now < until {
+                next = Some(next.map_or(until, |next| next.min(until)));
+                continue;
+            }
+            let outcome = if entry.written { Outcome::Delivered } else { unwritten(is_away) };
+            answers.extend(entry.waits.take().map(|waits| (waits.reply, outcome)));
+        }
+        unacked.timed = next.is_some();
+        (answers, next)
+    }
+
+    /// No more is written on this connection: all that the client has not acknowledged waits for the next one. Whoever waits
+    /// is told so: of what was not written with `unwritten`.
+    pub(super) fn rewind(&mut self, now: Instant, unwritten: &Outcome) -> Answers {
+        let Some(unacked) = &mut self.unacked else { return Vec::new() };
+        let mut answers = Vec::new();
+        for entry in unacked.runs_mut().flat_map(|run| {
+            run.taken = 0;
+            run.entries.iter_mut()
+        }) {
+            let outcome = if entry.written { &Outcome::Delivered } else { unwritten };
+            answers.extend(entry.waits.take().map(|waits| (waits.reply, outcome.clone())));
+        }
+        unacked.on_way = Default::default();
+        self.expire(now);
+        answers
+    }
+
+    /// Messages whose time is over leave their places to gaps. Those that are on their way stay.
+    fn expire(&mut self, now: Instant) {
+        let Some(unacked) = &mut self.unacked else { return };
+        let Unacked { own, older, held, .. } = &mut **unacked;
+        let older = older.iter_mut().map(|older| (Origin::Elsewhere, &mut older.run));
+        for (origin, run) in older.chain([(Origin::Here, own)]) {
+            for entry in run.entries.iter_mut().skip(run.taken).filter(|entry| entry.is_over(now)) {
+                let bytes = entry.len();
+                entry.message = Err(Hole::Expired);
+                held.remove(bytes);
+                self.store.release(origin, cost(bytes));
+                self.store.dropped(Dropped::Expired, 1);
+            }
+        }
+    }
+
+    /// All that the client has not acknowledged, for the next owner.
+    pub(super) fn runs(&mut self, now: Instant) -> (Stamp, Vec<TailRun>) {
+        self.expire(now);
+        let own = self.segment();
+        let Some(unacked) = &self.unacked else { return (self.since, Vec::new()) };
+        let entry = |entry: &Entry| TailEntry {
+            message: entry.message.clone(),
+            left: entry.expires.map(|at| at.saturating_duration_since(now)),
+        };
+        let older = unacked.older.iter().map(|older| (older.segment, &older.run));
+        let runs = older.chain([(own, &unacked.own)]).filter(|(_, run)| !run.entries.is_empty());
+        let run = |(segment, run): (_, &run::Run)| TailRun {
+            segment,
+            acked: run.acked,
+            entries: run.entries.iter().map(entry).collect(),
+        };
+        (self.since, runs.map(run).collect())
+    }
+
+    /// A part of what an earlier owner hands over; a repetition changes nothing. Returns whether there was room for all of it.
+    pub(super) fn adopt(&mut self, part: &TailPart, now: Instant) -> bool {
+        let cost_of =
+            |entry: &TailEntry| entry.message.as_ref().map_or(0, |held| cost(held.payload.bytes.len()));
+        let own = self.segment();
+        let last = self.last;
+        let store = Arc::clone(&self.store);
+        let since = self.since;
+        let unacked = self.unacked_from(last);
+        for run in part.runs.iter().filter(|run| run.segment < own) {
+            let has =
+                unacked.resumption.as_ref().and_then(|resumption| resumption.returning.has(run.segment));
+            let Unacked { older, held, .. } = unacked;
+            let older = Older::of(older, run, has);
+            for (number, entry) in (run.acked + 1..).zip(&run.entries) {
+                if number <= older.run.last() || has.is_some_and(|has| number <= has) {
+                    older.skip(number);
+                    continue;
+                }
+                if !store.reserve(Origin::Elsewhere, cost_of(entry)) {
+                    return false;
+                }
+                let expires = entry.left.map(|left| now + left);
+                let bytes = entry.message.as_ref().map_or(0, |held| held.payload.bytes.len());
+                older.run.entries.push_back(Entry {
+                    message: entry.message.clone(),
+                    expires,
+                    written: false,
+                    waits: None,
+                });
+                if entry.message.is_ok() {
+                    held.add(bytes);
+                }
+            }
+        }
+        if part.done {
+            let since = since.min(part.since);
+            unacked.end_older(own, since);
+            if let Some(told) = unacked.resumption.as_mut().and_then(|resumption| resumption.more(since)) {
+                unacked.notices.push(Notice::Resumed(told));
+            }
+            self.since = since;
+        }
+        self.tidy();
+        true
+    }
+
+    /// The client is about to be the session. `late`: not all earlier owners have answered. `gone`: the one that its token
+    /// names is no member.
+    pub(super) fn open(&mut self, late: bool, gone: bool) -> ResumedAs {
+        let since = self.since;
+        let last = self.last;
+        let resumption =
+            self.unacked_from(last).resumption.get_or_insert_with(|| Resumption::new(Returning::default()));
+        resumption.open(since, late, gone).state
+    }
+
+    /// What the client is told first. It is told no more before the next change.
+    pub(super) fn welcome(&mut self) -> Resumed {
+        let since = self.since;
+        let Some(unacked) = &mut self.unacked else {
+            return Resumed { state: ResumedAs::None, missing: Vec::new() };
+        };
+        unacked.notices.retain(|notice| !matches!(notice, Notice::Resumed(_)));
+        let told = unacked.resumption.as_ref().map(|resumption| resumption.told(since));
+        if unacked.resumption.as_ref().is_some_and(Resumption::is_over) {
+            unacked.resumption = None;
+        }
+        self.tidy();
+        told.unwrap_or(Resumed { state: ResumedAs::None, missing: Vec::new() })
+    }
+
+    /// The client has waited long enough for what it missed. Returns whether it is to be told something.
+    pub(super) fn give_up_resuming(&mut self) -> bool {
+        let since = self.since;
+        let Some(unacked) = &mut self.unacked else { return false };
+        let told = unacked.resumption.as_mut().and_then(|resumption| resumption.give_up(since));
+        let news = told.is_some();
+        unacked.notices.extend(told.map(Notice::Resumed));
+        news
+    }
+
+    /// Nothing of it is delivered any more, for that reason.
+    pub(super) fn drop_all(&mut self, why: Dropped) {
+        self.store.dropped(why, self.len());
+        self.release();
+    }
+
+    /// Nothing of it is owed any more.
+    pub(super) fn release(&mut self) {
+        let Some(unacked) = self.unacked.take() else { return };
+        let messages = |run: &run::Run| {
+            run.entries.iter().filter(|entry| entry.message.is_ok()).map(|e| cost(e.len())).sum()
+        };
+        self.store.release(Origin::Here, messages(&unacked.own));
+        let elsewhere = unacked.older.iter().map(|older| -> usize { messages(&older.run) }).sum();
+        self.store.release(Origin::Elsewhere, elsewhere);
+    }
+
+    fn unacked(&mut self) -> &mut Unacked {
+        self.unacked_from(self.last)
+    }
+
+    /// What is owed, of which nothing is up to that number of this session's own segment.
+    fn unacked_from(&mut self, last: u64) -> &mut Unacked {
+        self.unacked.get_or_insert_with(|| Box::new(Unacked::after(last)))
+    }
+
+    /// Gives the memory back that nothing needs any more.
+    fn tidy(&mut self) {
+        let Some(unacked) = &mut self.unacked else { return };
+        unacked.older.retain(|older| !older.is_over());
+        if unacked.is_empty() {
+            self.unacked = None;
+        }
     }
 }
 
-/// Messages that a session keeps after they were written. None: nobody can ask for them yet.
-pub(super) const LENGTH_MAX: usize = 0;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::id::MessageId;
-    use crate::push::Payload;
-
-    fn messages(ids: &[&str]) -> Vec<Arc<Message>> {
-        let message = |id: &&str| Message::new(MessageId::new(*id).unwrap(), false, Payload::text("x"));
-        ids.iter().map(|id| Arc::new(message(id))).collect()
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.release();
     }
+}
 
-    fn above(log: &Log, number: u64) -> Option<Vec<(u64, String)>> {
-        let above = log.above(number)?;
-        Some(above.map(|(number, message)| (number, message.id.to_string())).collect())
-    }
+/// Places of messages whose time is over, for each that may be held: a client that is away is told of them when it is back.
+/// Guess.
+const PLACES_PER_MESSAGE: usize = 4;
 
-    #[test]
-    fn messages_are_numbered_in_the_order_of_writing_and_the_last_are_kept() {
-        let mut log = Log::default();
-        log.append(messages(&["a"]).iter(), 2);
-        assert_eq!(above(&log, 0), Some(vec![(1, "a".to_owned())]));
-        log.append(messages(&["b", "c"]).iter(), 2);
-        assert_eq!(above(&log, 1), Some(vec![(2, "b".to_owned()), (3, "c".to_owned())]));
-        assert_eq!(above(&log, 2), Some(vec![(3, "c".to_owned())]));
-        assert_eq!(above(&log, 3), Some(vec![]));
-    }
+/// What to say of a message that was not written and is held.
+fn unwritten(is_away: bool) -> Outcome {
+    if is_away { Outcome::Queued } else { Outcome::Buffered }
+}
 
-    #[test]
-    fn what_is_not_kept_and_what_was_never_written_is_not_invented() {
-        let mut log = Log::default();
-        assert_eq!(above(&log, 0), Some(vec![]), "nothing was written");
-        log.append(messages(&["a", "b", "c"]).iter(), 2);
-        assert_eq!(above(&log, 0), None, "a is gone");
-        assert_eq!(above(&log, 4), None, "there is no such number");
-    }
-
-    #[test]
-    fn a_log_without_length_counts_and_holds_no_message() {
-        let mut log = Log::default();
-        let written = messages(&["a", "b"]);
-        log.append(written.iter(), 0);
-        assert!(log.kept.is_none() && written.iter().all(|message| Arc::strong_count(message) == 1));
-        assert_eq!((above(&log, 2), above(&log, 1)), (Some(vec![]), None));
-        assert_eq!(size_of::<Log>(), 16);
-    }
+/// Bytes that a message costs the node while it is kept.
+fn cost(payload_bytes: usize) -> usize {
+    payload_bytes + limits::KEPT_MESSAGE_OVERHEAD
 }

@@ -9,12 +9,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::id::MessageId;
 use crate::limits;
+use crate::position::Segment;
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 use crate::session::CloseReason;
-use crate::session::log::{self, Log};
+use crate::session::notice::Notice;
+use crate::session::tail::{Known, TailPart};
 
 /// Bounds of one outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,22 +26,59 @@ pub(crate) struct OutboxLimits {
     pub(crate) bytes_max: usize,
 }
 
-/// A message on its way to the socket, with the duty to answer for it.
+/// Something on its way to the socket, with the duty to answer for it.
 pub(crate) struct Outgoing {
     /// What to write.
-    pub(crate) message: Arc<Message>,
+    pub(crate) what: What,
     /// Whom to tell.
     pub(crate) reply: Reply,
+}
+
+/// What is written to a client.
+pub(crate) enum What {
+    /// A message; of a session that is kept with its place.
+    Message(Arc<Message>, Option<Place>),
+    /// What a client is told between its messages. Boxed: it seldom is.
+    Notice(Box<Notice>),
+}
+
+/// The place of a message among those of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// In which segment.
+    pub(crate) segment: Segment,
+    /// With which number.
+    pub(crate) number: u64,
+    /// Whether it is of an earlier segment than the session's own.
+    pub(crate) is_older: bool,
 }
 
 impl Outgoing {
     /// Puts the two together.
     pub(crate) fn new(message: Arc<Message>, reply: Reply) -> Self {
-        Self { message, reply }
+        Self { what: What::Message(message, None), reply }
+    }
+
+    /// A notice, for which nobody waits.
+    pub(super) fn notice(notice: Notice) -> Self {
+        Self { what: What::Notice(Box::new(notice)), reply: Reply::answered() }
+    }
+
+    /// The message, if it is one.
+    pub(super) fn message(&self) -> Option<&Arc<Message>> {
+        match &self.what {
+            What::Message(message, _) => Some(message),
+            What::Notice(_) => None,
+        }
+    }
+
+    /// Whether it has a number: then it is held until the client acknowledges it.
+    pub(super) fn is_numbered(&self) -> bool {
+        matches!(self.what, What::Message(_, Some(_)))
     }
 
     fn len(&self) -> usize {
-        self.message.payload.bytes.len()
+        self.message().map_or(0, |message| message.payload.bytes.len())
     }
 }
 
@@ -52,9 +90,9 @@ pub(crate) enum Offered {
         was_empty: bool,
     },
     /// It was not taken, for this reason.
-    Refused(Outgoing, Outcome),
+    Refused(Reply, Outcome),
     /// There is no room.
-    Full(Outgoing),
+    Full(Reply),
 }
 
 /// The queue of one session.
@@ -70,21 +108,6 @@ pub(crate) struct Outbox {
     recent: VecDeque<Known>,
     /// The same of the batch that is being written.
     in_flight: Vec<Known>,
-    /// What was written.
-    log: Log,
-}
-
-/// What is kept of a message whose id the caller chose.
-struct Known {
-    id: MessageId,
-    fingerprint: u64,
-}
-
-impl Known {
-    fn of(outgoing: &Outgoing) -> Option<Self> {
-        let message = &outgoing.message;
-        message.idempotent.then(|| Self { id: message.id.clone(), fingerprint: message.fingerprint() })
-    }
 }
 
 /// An amount of messages.
@@ -112,7 +135,6 @@ impl Outbox {
             closing: None,
             recent: VecDeque::new(),
             in_flight: Vec::new(),
-            log: Log::default(),
         }
     }
 
@@ -127,43 +149,44 @@ impl Outbox {
     }
 
     /// Queues a message if there is room and if it is not a retry of one that is here already.
-    pub(crate) fn offer(&mut self, outgoing: Outgoing) -> Offered {
+    pub(crate) fn offer(&mut self, message: &Arc<Message>, reply: Reply) -> Offered {
         if let Some(reason) = &self.closing {
-            return Offered::Refused(outgoing, reason.outcome());
+            return Offered::Refused(reply, reason.outcome());
         }
-        if outgoing.message.idempotent
-            && let Some(outcome) = self.seen(&outgoing.message)
-        {
-            return Offered::Refused(outgoing, outcome);
+        if let Some(outcome) = self.seen(message) {
+            return Offered::Refused(reply, outcome);
         }
+        let bytes = message.payload.bytes.len();
         // A single message always fits an empty outbox: its size was bounded where it entered.
         let full = self.len() > 0
             && (self.len() >= self.limits.messages_max
-                || self.bytes + self.writing.bytes + outgoing.len() > self.limits.bytes_max);
+                || self.bytes + self.writing.bytes + bytes > self.limits.bytes_max);
         if full {
-            return Offered::Full(outgoing);
+            return Offered::Full(reply);
         }
         let was_empty = self.queue.is_empty();
-        self.bytes += outgoing.len();
-        self.queue.push_back(Waiting { message: outgoing.message.kept(), reply: Some(outgoing.reply) });
+        self.bytes += bytes;
+        self.queue.push_back(Waiting { message: message.kept(), reply: Some(reply) });
         self.check();
         Offered::Queued { was_empty }
     }
 
     /// Whether the message may be written now: nothing waits before it, and it would not be refused.
-    pub(crate) fn is_clear_for(&self, outgoing: &Outgoing) -> bool {
-        let repeated = || outgoing.message.idempotent && self.seen(&outgoing.message).is_some();
-        self.closing.is_none() && self.queue.is_empty() && !repeated()
+    pub(crate) fn is_clear_for(&self, message: &Message) -> bool {
+        self.closing.is_none() && self.queue.is_empty() && self.seen(message).is_none()
     }
 
     /// Notes that a message is being written that did not wait.
-    pub(crate) fn begin(&mut self, outgoing: &Outgoing) {
-        self.writing = Load { messages: 1, bytes: outgoing.len() };
-        self.in_flight.extend(Known::of(outgoing));
+    pub(crate) fn begin(&mut self, message: &Message) {
+        self.writing = Load { messages: 1, bytes: message.payload.bytes.len() };
+        self.in_flight.extend(Known::of(message));
     }
 
     /// What to say of a message whose id is here already: it was written or waits, or it is another message.
-    fn seen(&self, message: &Message) -> Option<Outcome> {
+    pub(super) fn seen(&self, message: &Message) -> Option<Outcome> {
+        if !message.idempotent {
+            return None;
+        }
         let is_same = |known: &Known| known.fingerprint == message.fingerprint();
         let (same, outcome) = if let Some(known) = self.recent.iter().find(|known| known.id == message.id) {
             (is_same(known), Outcome::Delivered)
@@ -187,7 +210,7 @@ impl Outbox {
         let batch = self.remove(count);
         self.writing.messages += batch.len();
         self.writing.bytes += bytes;
-        self.in_flight.extend(batch.iter().filter_map(Known::of));
+        self.in_flight.extend(known(&batch));
         self.check();
         batch
     }
@@ -216,17 +239,58 @@ impl Outbox {
         self.queue.iter_mut().filter_map(|waiting| waiting.reply.take()).collect()
     }
 
-    /// Notes that all that was being written is: it counts no more, it has its numbers, and a retry of it is recognised.
-    pub(crate) fn remember(&mut self, batch: &[Outgoing]) {
+    /// Notes that all that was being written is: it counts no more, and a retry of it is recognised.
+    pub(crate) fn written(&mut self, batch: &[Outgoing]) {
         self.writing = Load::default();
         self.in_flight.clear();
-        self.log.append(batch.iter().map(|outgoing| &outgoing.message), log::LENGTH_MAX);
-        for known in batch.iter().filter_map(Known::of) {
-            if self.recent.len() == limits::IDEMPOTENCY_WINDOW {
-                self.recent.pop_front();
+        known(batch).for_each(|known| self.know(known));
+    }
+
+    /// One message was written that did not wait.
+    pub(super) fn written_one(&mut self, message: &Message) {
+        self.writing = Load::default();
+        self.in_flight.clear();
+        Known::of(message).into_iter().for_each(|known| self.know(known));
+    }
+
+    /// Messages that an earlier owner hands over to a session that is not kept: they are written as any other. Returns whether
+    /// there was room for all of them.
+    pub(super) fn adopt(&mut self, part: &TailPart) -> bool {
+        let messages =
+            part.runs.iter().flat_map(|run| &run.entries).filter_map(|entry| entry.message.as_ref().ok());
+        for message in messages {
+            if self.queue.iter().any(|waiting| Arc::ptr_eq(&waiting.message, message)) {
+                continue;
             }
-            self.recent.push_back(known);
+            match self.offer(message, Reply::answered()) {
+                Offered::Queued { .. } | Offered::Refused(..) => {}
+                Offered::Full(_) => return false,
+            }
         }
+        true
+    }
+
+    /// A retry of this message is recognised from now on.
+    pub(super) fn know(&mut self, known: Known) {
+        if self.recent.len() == limits::IDEMPOTENCY_WINDOW {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(known);
+    }
+
+    /// The messages whose retry is recognised although nothing of them is held, the oldest first.
+    pub(super) fn recent(&self) -> impl Iterator<Item = &Known> {
+        self.recent.iter()
+    }
+
+    /// The bounds.
+    pub(super) fn limits(&self) -> OutboxLimits {
+        self.limits
+    }
+
+    /// The session ends for this reason, or for this one and no longer for the one before.
+    pub(super) fn set_closing(&mut self, reason: CloseReason) {
+        self.closing = Some(reason);
     }
 
     /// Refuses everything from now on. Says whether it was the first time, and gives back what will
@@ -249,6 +313,11 @@ impl Outbox {
         debug_assert!(self.len() <= self.limits.messages_max.max(1));
         debug_assert_eq!(self.bytes, self.queue.iter().map(|w| w.message.payload.bytes.len()).sum::<usize>());
     }
+}
+
+/// What is to be remembered of these.
+fn known(batch: &[Outgoing]) -> impl Iterator<Item = Known> {
+    batch.iter().filter_map(|outgoing| Known::of(outgoing.message()?))
 }
 
 #[cfg(test)]

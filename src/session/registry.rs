@@ -24,6 +24,7 @@ pub(crate) struct Registry {
     me: NodeName,
     sessions_max: usize,
     open: CachePadded<AtomicUsize>,
+    parked: Arc<AtomicUsize>,
     sessions: Box<[Mutex<Shard>]>,
 }
 
@@ -50,7 +51,8 @@ impl Registry {
     /// An empty registry of the node `me`.
     pub(crate) fn new(me: NodeName, sessions_max: usize) -> Self {
         let sessions = (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect();
-        Self { me, sessions_max, open: CachePadded::new(AtomicUsize::new(0)), sessions }
+        let open = CachePadded::new(AtomicUsize::new(0));
+        Self { me, sessions_max, open, parked: Arc::default(), sessions }
     }
 
     /// Reserves a place for one more connection.
@@ -64,6 +66,18 @@ impl Registry {
             })
             .map_err(|_| Full)?;
         Ok(Permit(Arc::clone(self)))
+    }
+
+    /// Reserves a place for one more session whose client is away: there are as many as for connections.
+    pub(crate) fn park(&self) -> Option<ParkingPlace> {
+        let places = |parked: usize| (parked < self.sessions_max).then_some(parked + 1);
+        self.parked.fetch_update(Ordering::AcqRel, Ordering::Acquire, places).ok()?;
+        Some(ParkingPlace(Arc::clone(&self.parked)))
+    }
+
+    /// Sessions whose client is away.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.load(Ordering::Acquire)
     }
 
     /// Connections open now.
@@ -133,6 +147,15 @@ impl Registry {
     }
 }
 
+/// A place for a session whose client is away; given back when dropped.
+pub(crate) struct ParkingPlace(Arc<AtomicUsize>);
+
+impl Drop for ParkingPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::AcqRel);
@@ -157,7 +180,7 @@ mod tests {
         let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
         let key = KeyHasher::new(&[0; 32]).key(&names);
         let limits = OutboxLimits { messages_max: 1, bytes_max: 1 };
-        Arc::new(Session::new(names, key, Stamp::from_raw(stamp), None, limits))
+        Arc::new(Session::new(names, key, Stamp::from_raw(stamp), None, limits, None))
     }
 
     #[test]

@@ -21,7 +21,7 @@ struct Socket {
 }
 
 impl DirectWriter for Arc<Socket> {
-    fn write(&self, message: &Message) -> Taken {
+    fn write(&self, message: &Message, _: Option<&Place>) -> Taken {
         self.seen.lock().unwrap().push(message.id.to_string());
         self.takes.lock().unwrap().pop_front().unwrap_or(Taken::All)
     }
@@ -41,7 +41,7 @@ fn session(socket: &Arc<Socket>) -> Session {
     let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
     let key = KeyHasher::new(&[0; 32]).key(&names);
     let limits = OutboxLimits { messages_max: 3, bytes_max: 100 };
-    let session = Session::new(names, key, Stamp::from_raw(1), None, limits);
+    let session = Session::new(names, key, Stamp::from_raw(1), None, limits, None);
     session.lend(Box::new(Arc::clone(socket)));
     session
 }
@@ -80,7 +80,7 @@ async fn a_message_is_written_at_once_while_the_task_rests_and_never_before() {
     assert_eq!(offer(&session, "b").now_or_never(), Some(Ok(Outcome::Delivered)));
     assert_eq!(socket.seen(), ["b"]);
     assert_eq!(session.written_directly(), Some(Instant::now()));
-    assert_eq!(session.reclaim().map(|begun| begun.message.id.to_string()), None);
+    assert_eq!(session.reclaim().map(|begun| begun.message().unwrap().id.to_string()), None);
     advance(Duration::from_secs(1)).await;
     let _later = offer(&session, "c");
     assert_eq!(socket.seen(), ["b"], "the task has taken its socket back");
@@ -96,7 +96,7 @@ async fn a_burst_is_the_tasks_and_so_is_all_that_follows_what_waits() {
     let last = offer(&session, "c");
     assert_eq!(socket.seen(), ["a"]);
     let batch = written(work(&session));
-    assert_eq!(batch.iter().map(|o| o.message.id.to_string()).collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!(batch.iter().map(|o| o.message().unwrap().id.to_string()).collect::<Vec<_>>(), ["b", "c"]);
     session.written(batch);
     for outcome in answers.into_iter().chain([last]) {
         assert_eq!(outcome.await, Ok(Outcome::Delivered));
@@ -124,7 +124,7 @@ async fn what_is_begun_is_finished_by_the_task_before_anything_else() {
     assert_eq!(socket.seen(), ["a"]);
     assert_eq!(offer(&session, "a").await, Ok(Outcome::Buffered), "a retry of what is being written");
     let Some(Work::Finish(outgoing)) = work(&session) else { panic!("a message is begun") };
-    assert_eq!(outgoing.message.id.to_string(), "a");
+    assert_eq!(outgoing.message().unwrap().id.to_string(), "a");
     session.written(vec![outgoing]);
     assert_eq!(begun.await, Ok(Outcome::Delivered));
     assert_eq!(offer(&session, "a").await, Ok(Outcome::Delivered), "a retry of what is written");

@@ -33,7 +33,7 @@ pub(crate) fn resume(data: &[u8]) {
     if let Ok(resumed) = RESUME.verify(&user, &text) {
         assert_eq!(signed % 2, 1, "nobody else has the key");
         let key = SessionKey::new(user, resumed.device);
-        assert_eq!(RESUME.sign(&key, resumed.stamp), text, "a session has one token");
+        assert_eq!(RESUME.sign(&key, resumed.stamp, resumed.writer), text, "a session has one token");
     }
 }
 

@@ -93,6 +93,9 @@ pub(super) struct Claimed {
     /// From when on it is good, in Unix seconds.
     #[serde(default, deserialize_with = "nbf")]
     pub(super) nbf: Option<u64>,
+    /// How long a session may be kept, in seconds.
+    #[serde(default, deserialize_with = "keep")]
+    pub(super) keep: Option<u64>,
     /// For whom it is; only checked.
     #[serde(default, rename = "aud", deserialize_with = "aud")]
     _aud: (),
@@ -135,6 +138,11 @@ fn exp<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
 
 fn nbf<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     numeric_date("nbf", &value(from)?).map(Some)
+}
+
+fn keep<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let seconds = value(from)?.as_u64();
+    seconds.map(Some).ok_or_else(|| D::Error::custom("keep is not a number of whole seconds"))
 }
 
 /// One text or a list of texts, of which one is ours.

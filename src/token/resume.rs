@@ -7,8 +7,12 @@
 //! ```text
 //!   base64url without padding of:
 //!   version 1 (1 byte) │ stamp (8 bytes, big endian) │ device (1 to 64 bytes, UTF-8) │ tag (16 bytes)
-//!   tag = the first 16 bytes of HMAC-SHA256(key, version, user, 0, device, 0, stamp)
+//!   version 2 (1 byte) │ stamp (8 bytes, big endian) │ writer (4 bytes, big endian) │ device │ tag
+//!   tag = the first 16 bytes of HMAC-SHA256(key, version, user, 0, device, 0, stamp[, writer])
 //! ```
+//!
+//! A session that is kept for its client has a token of version 2: stamp and writer are its segment, so that the next node
+//! knows whom to ask for what the client missed.
 //!
 //! The user is not in the token, the tag covers it: a token fits its own user only. The device is
 //! in it, because a client that never named one has no other way to be the same session again.
@@ -27,6 +31,7 @@ use subtle::ConstantTimeEq;
 
 use crate::id::{DeviceId, SessionKey, Stamp, UserId};
 use crate::limits;
+use crate::position::Writer;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +46,8 @@ pub(crate) struct Resumed {
     pub(crate) device: DeviceId,
     /// What the session was claimed with.
     pub(crate) stamp: Stamp,
+    /// Who numbered its messages, if it was kept.
+    pub(crate) writer: Option<Writer>,
 }
 
 impl ResumeKey {
@@ -49,12 +56,14 @@ impl ResumeKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The token of the session `key` that was claimed with `stamp`.
-    pub(crate) fn sign(&self, key: &SessionKey, stamp: Stamp) -> String {
+    /// The token of the session `key` that was claimed with `stamp`. `writer` is who numbers its messages, if it is kept.
+    pub(crate) fn sign(&self, key: &SessionKey, stamp: Stamp, writer: Option<Writer>) -> String {
         let device = key.device.as_str().as_bytes();
-        let stamp = stamp.raw().to_be_bytes();
-        let tag = self.tag(&key.user, device, stamp);
-        let token = URL_SAFE_NO_PAD.encode([&[VERSION][..], &stamp, device, &tag].concat());
+        let version = if writer.is_some() { VERSION_KEPT } else { VERSION };
+        let mut claim = stamp.raw().to_be_bytes().to_vec();
+        claim.extend(writer.into_iter().flat_map(|writer| writer.raw().to_be_bytes()));
+        let tag = self.tag(version, &key.user, device, &claim);
+        let token = URL_SAFE_NO_PAD.encode([&[version][..], &claim, device, &tag].concat());
         debug_assert!(token.len() <= TOKEN_BYTES_MAX, "what is signed here is read here");
         token
     }
@@ -69,28 +78,33 @@ impl ResumeKey {
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| ResumeError::Malformed)?;
         let (version, rest) = bytes.split_first().ok_or(ResumeError::Malformed)?;
-        if *version != VERSION {
-            return Err(ResumeError::Version { found: *version });
-        }
-        let (stamp, rest) = rest.split_first_chunk::<STAMP_BYTES>().ok_or(ResumeError::Malformed)?;
+        let claim_bytes = match *version {
+            VERSION => STAMP_BYTES,
+            VERSION_KEPT => STAMP_BYTES + WRITER_BYTES,
+            found => return Err(ResumeError::Version { found }),
+        };
+        let (claim, rest) = rest.split_at_checked(claim_bytes).ok_or(ResumeError::Malformed)?;
         let (device, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(ResumeError::Malformed)?;
-        if !bool::from(self.tag(user, device, *stamp).ct_eq(tag)) {
+        if !bool::from(self.tag(*version, user, device, claim).ct_eq(tag)) {
             return Err(ResumeError::Tag);
         }
+        let (stamp, writer) = claim.split_first_chunk::<STAMP_BYTES>().ok_or(ResumeError::Malformed)?;
         let stamp = u64::from_be_bytes(*stamp);
+        let writer =
+            writer.first_chunk::<WRITER_BYTES>().map(|writer| Writer::from_raw(u32::from_be_bytes(*writer)));
         if stamp > STAMP_MAX {
             return Err(ResumeError::Stamp);
         }
         let device = std::str::from_utf8(device).map_err(|_| ResumeError::Malformed)?;
         let device = DeviceId::new(device).map_err(|_| ResumeError::Malformed)?;
-        Ok(Resumed { device, stamp: Stamp::from_raw(stamp) })
+        Ok(Resumed { device, stamp: Stamp::from_raw(stamp), writer })
     }
 
     /// No user and no device that is believed holds a zero byte, so that two sessions never read
     /// the same.
-    fn tag(&self, user: &UserId, device: &[u8], stamp: [u8; STAMP_BYTES]) -> [u8; TAG_BYTES] {
+    fn tag(&self, version: u8, user: &UserId, device: &[u8], claim: &[u8]) -> [u8; TAG_BYTES] {
         let mut context = hmac::Context::with_key(&self.0);
-        for part in [&[VERSION][..], user.as_str().as_bytes(), &[0], device, &[0], &stamp] {
+        for part in [&[version][..], user.as_str().as_bytes(), &[0], device, &[0], claim] {
             context.update(part);
         }
         let tag = context.sign();
@@ -120,11 +134,16 @@ pub(crate) enum ResumeError {
     Stamp,
 }
 
-/// The format. A node refuses tokens of any other.
+/// The format of a token of a session that is not kept.
 const VERSION: u8 = 1;
+/// The same of one that is. A node refuses tokens of any other.
+const VERSION_KEPT: u8 = 2;
 
 /// Bytes of a stamp.
 const STAMP_BYTES: usize = 8;
+
+/// Bytes of a writer.
+const WRITER_BYTES: usize = 4;
 
 /// Bytes of a tag. Source: RFC 2104 section 5, at least half of the hash.
 const TAG_BYTES: usize = 16;
@@ -135,7 +154,7 @@ const STAMP_MAX: u64 = u64::MAX / 2;
 
 /// Characters of the longest token: base64 without padding.
 pub(crate) const TOKEN_BYTES_MAX: usize =
-    ((1 + STAMP_BYTES + limits::DEVICE_BYTES_MAX + TAG_BYTES) * 4).div_ceil(3);
+    ((1 + STAMP_BYTES + WRITER_BYTES + limits::DEVICE_BYTES_MAX + TAG_BYTES) * 4).div_ceil(3);
 
 const _: () =
     assert!(TOKEN_BYTES_MAX < limits::URL_BYTES_MAX / 8, "a token fits into a URL with another one");

@@ -57,7 +57,7 @@ fn a_token_signed_with_hs256_is_accepted() {
     let token = sign_hs256(&Secret::new(SECRET), &claims()).unwrap();
     let said = verifier(&[SECRET], &[]).verify(&token, NOW_MS).unwrap();
     let user = UserId::new("42").unwrap();
-    assert_eq!(said, ClientToken { user, device: None, expires_unix_ms: NOW_MS + 60_000 });
+    assert_eq!(said, ClientToken { user, device: None, expires_unix_ms: NOW_MS + 60_000, keep: None });
 }
 
 #[test]

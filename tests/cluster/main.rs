@@ -26,6 +26,7 @@ mod heartbeat;
 mod identity;
 mod isolation;
 mod joining;
+mod keep;
 mod logs;
 mod lookups;
 mod mesh;

@@ -22,7 +22,6 @@ pub(crate) const PURE: &[&str] = &[
     "src/replication/waiting.rs",
     "src/ownership.rs",
     "src/ownership/",
-    "src/session/log.rs",
     "src/session/outbox.rs",
     "src/session/heartbeat.rs",
     "src/session/close.rs",

@@ -13,12 +13,26 @@ pub(crate) fn read(text: &str) -> Option<Envelope<'_>> {
 /// A message for the application.
 pub(super) fn message(text: &str) -> String {
     let data = to_raw_value(text).expect("a text is JSON");
-    write(&ClientEnvelope { r#type: "message".into(), id: None, data: Some(&data), base64: None })
+    write(&ClientEnvelope {
+        r#type: "message".into(),
+        id: None,
+        n: None,
+        segment: None,
+        data: Some(&data),
+        base64: None,
+    })
 }
 
 /// The client has that message.
 pub(super) fn ack(id: MessageId) -> String {
-    write(&ClientEnvelope { r#type: "ack".into(), id: Some(id), data: None, base64: None })
+    write(&ClientEnvelope {
+        r#type: "ack".into(),
+        id: Some(id),
+        n: None,
+        segment: None,
+        data: None,
+        base64: None,
+    })
 }
 
 fn write(envelope: &ClientEnvelope<'_>) -> String {

@@ -104,6 +104,7 @@ fn left(node: NodeIndex) -> Advert {
         zone: None,
         sessions: 0,
         degraded: false,
+        keeps: true,
     }
 }
 

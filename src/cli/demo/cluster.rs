@@ -167,6 +167,12 @@ impl Cluster {
         .await
     }
 
+    /// Waits until every running node knows that the user is away, and its session kept.
+    pub(super) async fn parked(&self, user: &str) -> anyhow::Result<()> {
+        let user = UserId::new(user)?;
+        self.until("a client's absence to be known everywhere", |node| node.is_parked(&user)).await
+    }
+
     /// Waits until no running node knows the user as connected to this node.
     pub(super) async fn invisible(&self, user: &str, home: usize) -> anyhow::Result<()> {
         let (user, home) = (UserId::new(user)?, self.name(home));

@@ -21,9 +21,20 @@ pub(crate) struct ListenArgs {
     /// End after so many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
+    /// Have the session kept for so many seconds while the connection is broken: come back to it, with what was missed. Each
+    /// message is printed behind its position, and acknowledged
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) keep: Option<u32>,
     /// Print messages as JSON with their ids, one a line; a binary message carries "base64"
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl ListenArgs {
+    /// Whether `pushmesh.v1` is spoken.
+    pub(super) fn envelopes(&self) -> bool {
+        self.json || self.keep.is_some()
+    }
 }
 
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {

@@ -23,9 +23,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::args::ListenArgs;
+use super::before::Before;
 use crate::cli::client::{Answer, ApiError};
 use crate::cli::server::{Server, encode};
 use crate::gateway::schema::ErrorCode;
@@ -78,25 +80,21 @@ impl Refused {
 }
 
 impl Socket {
-    /// Shakes hands. `resume` is the resume token of the connection that this one replaces.
-    pub(super) async fn connect(
-        server: &Server,
-        args: &ListenArgs,
-        resume: Option<&str>,
-    ) -> anyhow::Result<Self> {
-        timeout(HANDSHAKE_TIMEOUT, Self::handshake(server, args, resume))
+    /// Shakes hands, with what the session before has left.
+    pub(super) async fn connect(server: &Server, args: &ListenArgs, before: &Before) -> anyhow::Result<Self> {
+        timeout(HANDSHAKE_TIMEOUT, Self::handshake(server, args, before))
             .await
             .with_context(|| format!("no answer from {} within {HANDSHAKE_TIMEOUT:?}", server.url()))?
     }
 
-    async fn handshake(server: &Server, args: &ListenArgs, resume: Option<&str>) -> anyhow::Result<Self> {
+    async fn handshake(server: &Server, args: &ListenArgs, before: &Before) -> anyhow::Result<Self> {
         let key = generate_key();
-        let mut request = Request::get(server.url().join(&path(args, resume))?)
+        let mut request = Request::get(server.url().join(&path(args, before))?)
             .header(CONNECTION, "Upgrade")
             .header(UPGRADE, "websocket")
             .header(SEC_WEBSOCKET_VERSION, "13")
             .header(SEC_WEBSOCKET_KEY, &key);
-        if args.json {
+        if args.envelopes() {
             request = request.header(SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
         }
         if let Some(token) = &args.token {
@@ -114,8 +112,8 @@ impl Socket {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let accepted = header(SEC_WEBSOCKET_ACCEPT) == Some(derive_accept_key(key.as_bytes()).as_str());
         anyhow::ensure!(accepted, "{} does not answer as a WebSocket server", server.url());
-        let agreed = !args.json || header(SEC_WEBSOCKET_PROTOCOL) == Some(PROTOCOL);
-        anyhow::ensure!(agreed, "{} does not speak {PROTOCOL}; try without --json", server.url());
+        let agreed = !args.envelopes() || header(SEC_WEBSOCKET_PROTOCOL) == Some(PROTOCOL);
+        anyhow::ensure!(agreed, "{} does not speak {PROTOCOL}; try without --json and --keep", server.url());
         let upgraded = hyper::upgrade::on(response).await.context("the connection broke in the handshake")?;
         let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None).await;
         Ok(Self { stream })
@@ -153,9 +151,15 @@ impl Socket {
         }
     }
 
-    /// Says goodbye, and waits a little for the answer.
+    /// Sends a text. A connection that is broken shows when it is read.
+    pub(super) async fn say(&mut self, text: String) {
+        let _ = timeout(CLOSE_TIMEOUT, self.stream.send(Message::text(text))).await;
+    }
+
+    /// Says goodbye for good, and waits a little for the answer.
     pub(super) async fn close(&mut self) {
-        let _ = timeout(CLOSE_TIMEOUT, self.stream.close(None)).await;
+        let bye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        let _ = timeout(CLOSE_TIMEOUT, self.stream.close(Some(bye))).await;
         self.drain().await;
     }
 
@@ -166,7 +170,7 @@ impl Socket {
 }
 
 /// With a token the user is the token's; without, the one that was asked for.
-fn path(args: &ListenArgs, resume: Option<&str>) -> String {
+fn path(args: &ListenArgs, before: &Before) -> String {
     let mut query = Vec::new();
     if let (Some(user), None) = (&args.user, &args.token) {
         query.push(format!("user={}", encode(user.as_str())));
@@ -174,8 +178,15 @@ fn path(args: &ListenArgs, resume: Option<&str>) -> String {
     if let Some(device) = &args.device {
         query.push(format!("device={}", encode(device.as_str())));
     }
-    if let Some(resume) = resume {
+    if let Some(keep) = args.keep {
+        query.push(format!("keep={keep}"));
+    }
+    if let Some(resume) = &before.resume {
         query.push(format!("resume={}", encode(resume)));
+        let after = before.positions.to_string();
+        if !after.is_empty() {
+            query.push(format!("after={}", encode(&after)));
+        }
     }
     match query.is_empty() {
         true => "/v1/ws".to_owned(),

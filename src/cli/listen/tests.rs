@@ -30,6 +30,7 @@ fn args(addr: SocketAddr, count: u64, json: bool) -> ListenArgs {
         device: None,
         token: None,
         count: Some(count),
+        keep: None,
         json,
     }
 }
@@ -135,43 +136,95 @@ async fn a_closed_port_is_told_with_a_way_out() {
 #[test]
 fn a_restart_is_followed_by_a_reconnect_after_the_pause_that_the_server_chose() {
     let pause = |ms| Next::Reconnect { pause: Duration::from_millis(ms) };
-    assert_eq!(after_close(1_012, r#"{"retry_ms":250}"#), pause(250));
-    assert_eq!(after_close(1_013, r#"{"retry_ms":250,"why":"full"}"#), pause(250));
-    assert_eq!(after_close(1_012, "restarting"), pause(1_000));
-    assert_eq!(after_close(1_012, r#"{"retry_ms":99999999}"#), pause(60_000));
+    assert_eq!(after_close(1_012, r#"{"retry_ms":250}"#, false), pause(250));
+    assert_eq!(after_close(1_013, r#"{"retry_ms":250,"why":"full"}"#, false), pause(250));
+    assert_eq!(after_close(1_012, "restarting", false), pause(1_000));
+    assert_eq!(after_close(1_012, r#"{"retry_ms":99999999}"#, false), pause(60_000));
 }
 
 #[test]
 fn any_other_close_ends_it() {
-    assert_eq!(after_close(1_000, "bye"), Next::End(Exit::Done));
+    assert_eq!(after_close(1_000, "bye", false), Next::End(Exit::Done));
     for code in [1_001, 1_008, 1_009, 4_001, 4_002, 4_003, 4_004] {
-        assert_eq!(after_close(code, ""), Next::End(Exit::Error), "{code}");
+        assert_eq!(after_close(code, "", false), Next::End(Exit::Error), "{code}");
     }
 }
 
 fn message(line: &str) -> Heard {
-    Heard::Message { line: line.to_owned() }
+    Heard::Message { line: line.to_owned(), place: None }
 }
 
 #[test]
 fn payloads_are_printed_as_they_are_and_binary_ones_as_base64() {
-    assert_eq!(heard(&Message::text("hello"), false).unwrap(), message("hello"));
-    assert_eq!(heard(&Message::binary(vec![1, 2]), false).unwrap(), message("base64:AQI="));
+    assert_eq!(heard(&Message::text("hello"), Form::Payload).unwrap(), message("hello"));
+    assert_eq!(heard(&Message::binary(vec![1, 2]), Form::Payload).unwrap(), message("base64:AQI="));
 }
 
 #[test]
 fn of_the_envelopes_only_messages_are_printed_each_on_one_line() {
-    let hear = |text: &str| heard(&Message::text(text), true).unwrap();
+    let hear = |text: &str| heard(&Message::text(text), Form::Json).unwrap();
     let text = "{\"type\":\"message\",\n \"id\":\"m1\",\"data\":\"a\\nb\"}";
     assert_eq!(hear(text), message("{\"type\":\"message\",  \"id\":\"m1\",\"data\":\"a\\nb\"}"));
-    let welcome = |resume: Option<&str>| Heard::Welcome { resume: resume.map(str::to_owned) };
+    let welcome = |resume: Option<&str>| Heard::Welcome {
+        resume: resume.map(str::to_owned),
+        segment: None,
+        number: 0,
+        resumed: None,
+    };
     let text = r#"{"type":"welcome","user":"42","device":"d","node":"n1","session":"7"}"#;
     assert_eq!(hear(text), welcome(None), "an older server gives no token");
     let with_token = text.replace('}', r#","resume":"t"}"#);
     assert_eq!(hear(&with_token), welcome(Some("t")));
     assert_eq!(hear(r#"{"type":"error","code":"c","message":"m"}"#), Heard::Other);
     assert_eq!(hear(r#"{"type":"later"}"#), Heard::Other);
-    assert!(heard(&Message::text("hello"), true).is_err());
+    assert!(heard(&Message::text("hello"), Form::Json).is_err());
+}
+
+#[test]
+fn a_kept_session_is_come_back_to_after_most_closes() {
+    for code in [1_001, 1_011, 4_004] {
+        assert!(matches!(after_close(code, "", true), Next::Reconnect { .. }), "{code}");
+    }
+    for code in [1_008, 4_001, 4_002, 4_003] {
+        assert_eq!(after_close(code, "", true), Next::End(Exit::Error), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_missed_is_asked_for_and_each_message_is_acknowledged_and_printed_once() {
+    let (asked, acked) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+    let (queries, acks) = (Arc::clone(&asked), Arc::clone(&acked));
+    let handler = move |Query(query): Query<HashMap<String, String>>, upgrade: WebSocketUpgrade| async move {
+        let turn = {
+            let mut queries = queries.lock().unwrap();
+            queries.push((query.get("keep").cloned(), query.get("after").cloned()));
+            queries.len()
+        };
+        upgrade.protocols(["pushmesh.v1"]).on_upgrade(move |mut socket| async move {
+            let (segment, resumed) = if turn == 1 { ("a", "none") } else { ("b", "complete") };
+            let session = r#""user":"42","device":"d","node":"n1","session":"7","resume":"t""#;
+            let kept = format!(r#""keep":9,"window":256,"segment":"{segment}","n":0,"resumed":"{resumed}""#);
+            socket.send(Frame::text(format!(r#"{{"type":"welcome",{session},{kept}}}"#))).await.unwrap();
+            let messages: &[&str] = match turn {
+                1 => &[r#""id":"m1","n":1,"data":"x""#],
+                _ => &[r#""id":"m1","n":1,"segment":"a","data":"x""#, r#""id":"m2","n":1,"data":"y""#],
+            };
+            for message in messages {
+                socket.send(Frame::text(format!(r#"{{"type":"message",{message}}}"#))).await.unwrap();
+                let Some(Ok(Frame::Text(ack))) = socket.recv().await else { panic!("an ack is due") };
+                acks.lock().unwrap().push(ack.to_string());
+            }
+            let _ = socket.send(Frame::Close(Some(CloseFrame { code: 1_011, reason: "".into() }))).await;
+        })
+    };
+    let addr = serve(Router::new().route("/v1/ws", get(handler))).await;
+    let args = ListenArgs { keep: Some(9), ..args(addr, 2, false) };
+    assert_eq!(run(args).await.unwrap(), Exit::Done);
+    let keep = Some("9".to_owned());
+    assert_eq!(*asked.lock().unwrap(), [(keep.clone(), None), (keep, Some("a.1".to_owned()))]);
+    let expected =
+        [r#"{"type":"ack","n":1}"#, r#"{"type":"ack","n":1,"segment":"a"}"#, r#"{"type":"ack","n":1}"#];
+    assert_eq!(*acked.lock().unwrap(), expected);
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::id::{DeviceId, UserId};
 pub(super) enum Wait {
     /// The answer of the node that holds the connection
     Receipt,
+    /// The same, and before that for up to a second the acknowledgement of the client
+    Acked,
     /// Nothing: the push is accepted, and what becomes of it stays unknown
     None,
 }
@@ -54,6 +56,7 @@ impl Address {
         };
         match wait {
             Wait::Receipt => path,
+            Wait::Acked => path + "?wait=acked",
             Wait::None => path + "?wait=none",
         }
     }

@@ -53,11 +53,12 @@ pub(super) fn judge(answer: &Answer, report: &Report) -> Exit {
         Some(What::Pushed(push)) if push.delivered > 0 => Exit::Done,
         Some(What::Pushed(_)) => Exit::NotDelivered,
         Some(What::Broadcast(broadcast)) => {
-            let Tally { delivered, buffered, overloaded, interrupted, id_reused } = broadcast.total;
+            let Tally { delivered, buffered, overloaded, interrupted, id_reused, acked, queued } =
+                broadcast.total;
             let silent = broadcast.nodes.iter().any(|node| node.outcome == NodeOutcome::Unreachable);
-            match delivered {
+            match delivered + acked {
                 _ if silent => Exit::NotDelivered,
-                0 if buffered + overloaded + interrupted + id_reused == 0 => Exit::NoSession,
+                0 if buffered + queued + overloaded + interrupted + id_reused == 0 => Exit::NoSession,
                 0 => Exit::NotDelivered,
                 _ => Exit::Done,
             }
@@ -69,9 +70,11 @@ pub(super) fn judge(answer: &Answer, report: &Report) -> Exit {
 /// The exit code for the word of an outcome or of an error.
 pub(super) fn by_word(word: &str) -> Exit {
     match word {
-        "delivered" | "accepted" => Exit::Done,
+        "acked" | "delivered" | "accepted" => Exit::Done,
         "no_session" => Exit::NoSession,
-        "buffered" | "overloaded" | "unreachable" | "interrupted" | "id_reused" => Exit::NotDelivered,
+        "queued" | "buffered" | "overloaded" | "unreachable" | "interrupted" | "id_reused" => {
+            Exit::NotDelivered
+        }
         "unknown" | "isolated" | "not_ready" => Exit::NotDelivered,
         _ => Exit::Error,
     }
@@ -104,8 +107,9 @@ fn describe_push(push: &PushAnswer) -> Vec<String> {
 }
 
 fn describe_broadcast(broadcast: &BroadcastAnswer) -> Vec<String> {
-    let Tally { delivered, buffered, overloaded, interrupted, id_reused } = broadcast.total;
+    let Tally { delivered, buffered, overloaded, interrupted, id_reused, acked, queued } = broadcast.total;
     let others = [
+        (queued, "held for clients that are away"),
         (buffered, "buffered"),
         (overloaded, "overloaded"),
         (interrupted, "interrupted"),
@@ -118,8 +122,9 @@ fn describe_broadcast(broadcast: &BroadcastAnswer) -> Vec<String> {
         .collect();
     let mut table = Table::new(&["NODE", "OUTCOME", ">DELIVERED"]);
     for node in &broadcast.nodes {
-        table.row([node.node.to_string(), node.outcome.to_string(), thousands(node.tally.delivered)]);
+        let Tally { delivered, acked, .. } = node.tally;
+        table.row([node.node.to_string(), node.outcome.to_string(), thousands(delivered + acked)]);
     }
-    let head = format!("delivered to {} sessions{others}, id {}", thousands(delivered), broadcast.id);
+    let head = format!("delivered to {} sessions{others}, id {}", thousands(delivered + acked), broadcast.id);
     std::iter::once(head).chain(table.take_lines()).collect()
 }

@@ -18,6 +18,9 @@ impl RawConfig {
                 .unwrap_or(standard.max_client_message_bytes),
             outbox_messages: self.outbox_messages.unwrap_or(standard.outbox_messages),
             outbox_bytes: self.outbox_bytes.unwrap_or(standard.outbox_bytes),
+            kept_messages: self.kept_messages.unwrap_or(standard.kept_messages),
+            kept_bytes: self.kept_bytes.unwrap_or(standard.kept_bytes),
+            kept_bytes_total: self.kept_bytes_total.unwrap_or(standard.kept_bytes_total),
         }
     }
 
@@ -30,6 +33,8 @@ impl RawConfig {
             idle_timeout: self.idle_timeout.filter(|timeout| !timeout.is_zero()),
             push_timeout: self.push_timeout.unwrap_or(standard.push_timeout),
             drain_timeout: self.drain_timeout.unwrap_or(standard.drain_timeout),
+            keep_max: self.keep_max.unwrap_or(standard.keep_max),
+            resume_timeout: self.resume_timeout.unwrap_or(standard.resume_timeout),
             keep_alive: self.keep_alive.unwrap_or(standard.keep_alive),
             join_timeout: self.join_timeout.unwrap_or(standard.join_timeout),
         }

@@ -65,6 +65,10 @@ pub enum Door {
 #[must_use]
 pub fn door(policy: Takeover, held: Option<&Owned>, resumed: Option<Stamp>) -> Door {
     let Some(held) = held.filter(|_| keeps_waiting(policy)) else { return Door::Open };
+    // Nobody is connected: whoever comes now is as good as its client.
+    if held.state == ClaimState::Parked {
+        return Door::Own { below: held.stamp.max(resumed.unwrap_or(Stamp::ZERO)).after() };
+    }
     let Some(resumed) = resumed.filter(|resumed| *resumed >= held.stamp) else { return Door::Shut };
     // Of a session that has yielded the client may be the one for which it did.
     if resumed == held.stamp || held.state == ClaimState::Yielded {
@@ -191,6 +195,14 @@ mod tests {
         assert_eq!(stands(ClaimState::Resumed, 6), Door::Doubtful { below: stamp(6) });
         assert_eq!(stands(ClaimState::Resumed, 4), Door::Shut);
         assert_eq!(stands(ClaimState::Yielded, 6), Door::Own { below: stamp(7) }, "it says so itself");
+    }
+
+    #[test]
+    fn a_parked_session_keeps_nobody_out_and_is_ended_first() {
+        let held = owned("b", 5, ClaimState::Parked);
+        let stands = |resumed: Option<u64>| door(Takeover::RejectNewer, Some(&held), resumed.map(stamp));
+        assert_eq!([None, Some(4)].map(stands), [Door::Own { below: stamp(6) }; 2]);
+        assert_eq!(stands(Some(7)), Door::Own { below: stamp(8) });
     }
 
     #[test]

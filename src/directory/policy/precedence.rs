@@ -17,15 +17,15 @@ pub struct Contender<'a> {
 }
 
 /// Whether of two claims of one key the session of `b` ends for that of `a`: strictly, so that none beats itself. The newer
-/// claim wins; under `reject-newer` the older one, unless it has yielded.
+/// claim wins; under `reject-newer` the older one, unless it has yielded or is parked.
 #[must_use]
 pub fn beats(policy: Takeover, a: Contender<'_>, b: Contender<'_>) -> bool {
     if policy != Takeover::RejectNewer {
         return a.age > b.age;
     }
-    match [a, b].map(|claim| claim.state == ClaimState::Yielded) {
+    match [a, b].map(|claim| claim.state.makes_way()) {
         [false, false] => a.age < b.age,
-        // Of those that have yielded the last one knows best where the session went.
+        // Of those that nobody is connected by the last one knows best where the session went.
         [true, true] => a.age > b.age,
         [a_has, _] => !a_has,
     }
@@ -50,7 +50,8 @@ mod tests {
     use super::*;
     use crate::key::{DeviceHash, UserHash};
 
-    const STATES: [ClaimState; 3] = [ClaimState::Connected, ClaimState::Resumed, ClaimState::Yielded];
+    const STATES: [ClaimState; 4] =
+        [ClaimState::Connected, ClaimState::Resumed, ClaimState::Yielded, ClaimState::Parked];
 
     fn winners(policy: Takeover, rule: fn(Takeover, Contender<'_>, Contender<'_>) -> bool) -> String {
         let (older, newer) = (NodeName::new("b").unwrap(), NodeName::new("a").unwrap());
@@ -75,10 +76,10 @@ mod tests {
     #[test]
     fn the_newer_claim_wins_unless_newer_ones_are_rejected() {
         for policy in [Takeover::ExclusiveDevice, Takeover::OnePerUser, Takeover::MaxPerUser(2)] {
-            assert_eq!([winners(policy, beats), winners(policy, leads)], ["nnnnnnnnn", "nnnnnnnnn"]);
+            assert_eq!([winners(policy, beats), winners(policy, leads)], ["n".repeat(16), "n".repeat(16)]);
         }
-        // By rows: what the older claim says (connected, resumed, yielded); by columns the same of the newer one.
-        assert_eq!(winners(Takeover::RejectNewer, beats), "ooo ooo nnn".replace(' ', ""));
-        assert_eq!(winners(Takeover::RejectNewer, leads), "ono ono nnn".replace(' ', ""));
+        // By rows: what the older claim says (connected, resumed, yielded, parked); by columns the same of the newer one.
+        assert_eq!(winners(Takeover::RejectNewer, beats), "oooo oooo nnnn nnnn".replace(' ', ""));
+        assert_eq!(winners(Takeover::RejectNewer, leads), "onoo onoo nnnn nnnn".replace(' ', ""));
     }
 }

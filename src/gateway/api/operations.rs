@@ -54,6 +54,8 @@ pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Response {
     metrics.degraded.set(f64::from(u8::from(gateway.roster.degraded())));
     metrics.isolated.set(f64::from(u8::from(gateway.roster.isolated())));
     metrics.sessions_owned.set(gateway.replica.own_len() as f64);
+    metrics.parked.set(gateway.registry.parked() as f64);
+    metrics.kept_bytes.set_each(|origin| gateway.router.store().used(origin));
     let nodes = (gateway.nodes)();
     metrics.members.set_each(|state| nodes.iter().filter(|node| node.state == state.as_str()).count());
     metrics.mesh_links.set(nodes.iter().filter(|node| node.rtt_us.is_some()).count() as f64);

@@ -5,7 +5,7 @@
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -21,7 +21,7 @@ use crate::gateway::schema::{Accepted, BroadcastAnswer, PushAnswer};
 use crate::gateway::url::{self, FromQuery, Params, Query, SessionPath, UserPath};
 use crate::id::MessageId;
 use crate::metrics::label::Task;
-use crate::push::{Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target};
+use crate::push::{Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target, Terms};
 use crate::vital::Vitals;
 
 /// The parameters of a push.
@@ -36,7 +36,8 @@ impl FromQuery for PushParams {
         let wait = match query.take("wait")?.as_deref() {
             None | Some("receipt") => Wait::Receipt,
             Some("none") => Wait::None,
-            Some(_) => return Err(BadRequest::new("wait is `none` or `receipt`")),
+            Some("acked") => Wait::Acked,
+            Some(_) => return Err(BadRequest::new("wait is `none`, `receipt` or `acked`")),
         };
         Ok(Self { wait })
     }
@@ -49,6 +50,14 @@ enum Wait {
     None,
     /// The receipts of the owners.
     Receipt,
+    /// The same, and before that the clients' acknowledgements.
+    Acked,
+}
+
+impl Wait {
+    fn terms(self, ttl: Option<u32>) -> Terms {
+        Terms { ttl, acked: self == Wait::Acked }
+    }
 }
 
 /// `POST /v1/users/{user}/push`
@@ -89,7 +98,7 @@ pub(super) async fn broadcast(
     request: Request,
 ) -> Result<Response, ApiError> {
     let Caller { gateway, place } = caller;
-    let message = read(&gateway, request).await?;
+    let message = read(&gateway, request, params.wait).await?;
     joined(&gateway)?;
     let id = message.id.clone();
     let started = Instant::now();
@@ -105,8 +114,8 @@ pub(super) async fn broadcast(
         return Ok(accepted(id));
     }
     let answer = BroadcastAnswer::from(answer.await);
-    let Tally { delivered, buffered, id_reused, .. } = answer.total;
-    if id_reused > 0 && delivered + buffered == 0 {
+    let Tally { delivered, buffered, id_reused, acked, queued, .. } = answer.total;
+    if id_reused > 0 && delivered + buffered + acked + queued == 0 {
         return Err(ApiError::id_reused().with_details(&answer));
     }
     Ok(Json(answer).into_response())
@@ -114,7 +123,7 @@ pub(super) async fn broadcast(
 
 async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> Result<Response, ApiError> {
     let Caller { gateway, place } = caller;
-    let message = read(&gateway, request).await?;
+    let message = read(&gateway, request, wait).await?;
     let id = message.id.clone();
     let started = Instant::now();
     let report = gateway.router.push(target, message);
@@ -165,7 +174,7 @@ pub(super) fn note_broadcast(gateway: &Gateway, started: Instant) {
 /// The error that an outcome is, unless it is none.
 pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
     match outcome {
-        Outcome::Delivered | Outcome::Buffered => None,
+        Outcome::Acked | Outcome::Delivered | Outcome::Queued | Outcome::Buffered => None,
         // The router follows those that moved; one that it could not follow is gone.
         Outcome::NoSession | Outcome::Moved { .. } => Some(ApiError::no_session()),
         Outcome::Overloaded => Some(ApiError::overloaded(
@@ -180,12 +189,13 @@ pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
 }
 
 /// Reads the message of a request.
-async fn read(gateway: &Gateway, request: Request) -> Result<Message, ApiError> {
+async fn read(gateway: &Gateway, request: Request, wait: Wait) -> Result<Message, ApiError> {
     let (parts, body) = request.into_parts();
     let id = idempotency_key(&parts.headers)?;
+    let terms = wait.terms(ttl(&parts.headers)?);
     let bytes = body::read(body, gateway.config.limits.max_payload_bytes).await?;
     let payload = payload(&parts.headers, bytes)?;
-    Ok(gateway.router.message(id, payload))
+    Ok(gateway.router.message(id, payload).on(terms))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
@@ -195,6 +205,19 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
         .map_err(|_| ApiError::bad_request("the Idempotency-Key is made of printable ASCII characters"))?;
     Ok(Some(MessageId::new(key)?))
 }
+
+/// How long the message may wait for a client that is away, in seconds. Source of the header: RFC 8030 section 5.2.
+fn ttl(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
+    let Some(ttl) = headers.get(TTL) else { return Ok(None) };
+    let digits = ttl.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let seconds = digits.and_then(|digits| digits.parse().ok());
+    let message = "the TTL header is a number of whole seconds, below 4294967296: how long the message may wait for a \
+                   client that is away";
+    seconds.map(Some).ok_or_else(|| ApiError::bad_request(message))
+}
+
+/// Its name.
+pub(in crate::gateway) const TTL: HeaderName = HeaderName::from_static("ttl");
 
 fn payload(headers: &HeaderMap, bytes: Bytes) -> Result<Payload, ApiError> {
     let content_type =

@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::contact::{Contacts, informed};
+use crate::directory::ClaimState;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::{ApiError, BadRequest};
 use crate::gateway::schema::{Session, SessionPage};
@@ -55,7 +56,8 @@ pub(super) async fn list(caller: Caller, Params(params): Params<ListParams>) -> 
         .filter(|(answer, _)| *answer != NamesAnswer::Gone)
         .map(|(answer, owned)| {
             let (user, device) = answer.names().map(|names| (names.user, names.device)).unzip();
-            Session { user, device, node: owned.owner, since_ms: owned.stamp.unix_ms() }
+            let (since_ms, parked) = (owned.stamp.unix_ms(), owned.state == ClaimState::Parked);
+            Session { user, device, node: owned.owner, since_ms, parked }
         })
         .collect();
     let silent = Contacts::now(gateway).silent(names.silent);

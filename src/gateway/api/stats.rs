@@ -26,6 +26,7 @@ pub(super) async fn show(caller: Caller) -> Result<Response, ApiError> {
     let nodes = counts.by_node.into_iter().map(|(node, sessions)| NodeSessions { node, sessions }).collect();
     let answer = Stats {
         sessions: counts.sessions,
+        parked: counts.parked,
         users: counts.users,
         nodes,
         as_of_ms: contacts.as_of_ms(),

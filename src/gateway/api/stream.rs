@@ -225,7 +225,7 @@ impl Stream {
     }
 
     fn send(&mut self, number: u64, line: Line) -> BoxFuture<'static, Answered> {
-        let Line { to, payload, id } = line;
+        let Line { to, payload, id, terms } = line;
         let payload_bytes = payload.bytes.len();
         let target = match to {
             Recipients::Of(target) => Some(target),
@@ -237,7 +237,7 @@ impl Stream {
         self.window_bytes += payload_bytes;
         let gateway = Arc::clone(&self.gateway);
         let started = Instant::now();
-        let message = gateway.router.message(id, payload);
+        let message = gateway.router.message(id, payload).on(terms);
         let Some(target) = target else {
             let report = gateway.router.broadcast(message);
             let answered = report.map(move |report| {

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::contact::{Contacts, informed};
 use super::push::refusal;
+use crate::directory::{ClaimState, Owned};
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
 use crate::gateway::schema::{DisconnectAnswer, Presence, User, UserSession};
@@ -24,7 +25,7 @@ pub(super) async fn show(caller: Caller, UserPath(user): UserPath) -> Result<Res
         .filter(|(answer, _)| *answer != NamesAnswer::Gone)
         .map(|(answer, owned)| UserSession {
             device: answer.names().map(|names| names.device),
-            state: if contacts.in_doubt(&owned.owner) { Presence::Suspect } else { Presence::Online }.into(),
+            state: presence(&owned, contacts.in_doubt(&owned.owner)).into(),
             as_of_ms: contacts.get(&owned.owner).map_or(owned.stamp.unix_ms(), |node| node.heard_ms),
             node: owned.owner,
             incarnation: owned.incarnation.0,
@@ -37,13 +38,22 @@ pub(super) async fn show(caller: Caller, UserPath(user): UserPath) -> Result<Res
     let state = sessions.iter().filter_map(|session| session.state.known()).min().copied();
     let answer = User {
         user,
-        online: !sessions.is_empty(),
+        online: matches!(state, Some(Presence::Online | Presence::Suspect)),
         state: state.unwrap_or(Presence::Offline).into(),
         as_of_ms: contacts.as_of_ms(),
         sessions,
         silent: contacts.silent(names.silent),
     };
     Ok(Json(answer).into_response())
+}
+
+/// What is known of a session.
+fn presence(owned: &Owned, in_doubt: bool) -> Presence {
+    match owned.state {
+        ClaimState::Parked => Presence::Parked,
+        _ if in_doubt => Presence::Suspect,
+        _ => Presence::Online,
+    }
 }
 
 /// `DELETE /v1/users/{user}`

@@ -18,7 +18,7 @@ use crate::gateway::error::ApiError;
 use crate::gateway::parts::Gateway;
 use crate::gateway::phase::Phase;
 use crate::gateway::url;
-use crate::router::{HeldByAnother, Lease};
+use crate::router::{Claimant, HeldByAnother, Lease};
 
 pub(in crate::gateway) mod credentials;
 mod refusal;
@@ -55,12 +55,13 @@ pub(super) struct Admitted {
 /// What to tell the client, which has no session.
 pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admitted, Refusal> {
     ready(gateway)?;
-    let client = credentials::client(gateway, asking.headers, url::params(asking.uri)?)?;
-    takeover::admit(gateway, &client.key, client.resumed)?;
     let dialect = dialect::offered(asking.offers);
+    let client = credentials::client(gateway, asking.headers, url::params(asking.uri)?, dialect.keeps())?;
+    takeover::admit(gateway, &client.key, client.resumed)?;
     let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full { dialect }) };
     let asked = Instant::now();
-    let opened = gateway.router.open(client.key, client.resumed, permit).await;
+    let claimant = Claimant { resumed: client.resumed, kept: client.kept, away: false };
+    let opened = gateway.router.open(client.key, claimant, Some(permit)).await;
     let lease = opened.map_err(|HeldByAnother| Refusal::SessionExists)?;
     // Whoever drains sets the phase first and then closes what is registered. The session is
     // registered now: either it is found there, or the phase is found here.

@@ -141,6 +141,11 @@ impl<T: Transport> Connection<T> {
         self.pay_probe();
     }
 
+    /// What is being written is not brought to its end: whoever waits for it is told so.
+    fn interrupt(&mut self) {
+        self.session.interrupted(std::mem::take(&mut self.batch));
+    }
+
     /// Queues the probe that was due while there was something else to write.
     fn pay_probe(&mut self) {
         if std::mem::take(&mut self.probe_owed) {

@@ -8,10 +8,10 @@
 //! | `pushmesh.v1` | `v1.rs`: JSON envelopes |
 
 use crate::handler::SessionInfo;
-use crate::id::Stamp;
 use crate::metrics::label::ClientError;
+use crate::position::Segment;
 use crate::push::{Message, Payload};
-use crate::session::CloseReason;
+use crate::session::{CloseReason, Notice, Place, Session};
 use crate::token::ResumeKey;
 
 mod choice;
@@ -28,10 +28,26 @@ pub(super) trait Dialect: Send + Sync {
     fn subprotocol(&self) -> Option<&'static str>;
 
     /// The first frame of a session, if there is one. `resume` signs what the client comes back with.
-    fn welcome(&self, info: &SessionInfo, stamp: Stamp, resume: &ResumeKey) -> Option<Payload>;
+    fn welcome(&self, session: &Session, info: &SessionInfo, resume: &ResumeKey) -> Option<Payload>;
 
-    /// The frame of a message.
-    fn message(&self, pushed: &Message) -> Payload;
+    /// Whether sessions can be kept for its clients.
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    /// The frame of a message, which has a place where its session is kept.
+    fn message(&self, pushed: &Message, place: Option<&Place>) -> Payload;
+
+    /// The frame of what a client is told between its messages; only where sessions [are kept](Self::keeps).
+    fn notice(&self, notice: &Notice) -> Option<Payload> {
+        let _ = notice;
+        None
+    }
+
+    /// What the client is told that acknowledges what it was not sent.
+    fn ack_ahead(&self) -> Option<Payload> {
+        None
+    }
 
     /// What a frame of the client means.
     fn heard(&self, payload: Payload) -> Heard;
@@ -52,13 +68,24 @@ pub(super) struct Close {
     pub(super) text: String,
 }
 
+/// Up to where a client has everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) struct Acked {
+    /// In which segment; `None`: in the current one.
+    pub(in crate::gateway) segment: Option<Segment>,
+    /// Up to which number.
+    pub(in crate::gateway) number: u64,
+}
+
 /// What a client says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     /// Something for the application.
     Message(Payload),
-    /// It has a message.
-    Ack,
+    /// It has a message; with a number, all up to that one.
+    Ack(Option<Acked>),
+    /// It goes for good.
+    Bye,
     /// Something that is answered here.
     Question {
         /// With this.

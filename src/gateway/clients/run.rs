@@ -114,7 +114,7 @@ mod tests {
         let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
         let key = KeyHasher::new(&[0; 32]).key(&names);
         let limits = OutboxLimits { messages_max: 9, bytes_max: 99 };
-        let session = Session::new(names, key, Stamp::from_raw(1), None, limits);
+        let session = Session::new(names, key, Stamp::from_raw(1), None, limits, None);
         let claimed = Instant::now();
         // The previous owner is asked to let go.
         let first = push(&session);

@@ -91,7 +91,10 @@ pub(super) enum Incoming {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// It has closed, and [is owed an answer](Transport::answer_close).
-    Closed,
+    Closed {
+        /// Whether it said that it goes for good.
+        bye: bool,
+    },
     /// The same, in a way that it must not: with this code. The word is for metrics.
     ClosedBadly(u16, ClientError),
     /// It has sent what cannot be read: it is told this code and word.

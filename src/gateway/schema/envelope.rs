@@ -29,17 +29,70 @@ pub enum Envelope<'a> {
         /// What the client comes back with. Absent from a node that knows of no resuming.
         #[serde(skip_serializing_if = "Option::is_none")]
         resume: Option<Cow<'a, str>>,
+        /// How long the client may be away, in seconds. Absent, as are the next ones, of a session that is not kept.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        keep: Option<u32>,
+        /// Messages on their way that the client has not acknowledged, at most.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        window: Option<u64>,
+        /// The segment that the session numbers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        segment: Option<Cow<'a, str>>,
+        /// The number before the first message.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        n: Option<u64>,
+        /// What became of what the client missed: `complete`, `pending`, `partial` or `none`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resumed: Option<Cow<'a, str>>,
+        /// With `partial`: what may be missing.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<Missing<'a>>,
     },
     /// A pushed message, which has one of `data` and `base64`.
     Message {
         /// The id that the push travels with.
         id: Cow<'a, MessageId>,
+        /// The number of the message in its segment. Absent, as are the next two, of a session that is not kept.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        n: Option<u64>,
+        /// Its segment, where that is not the one of the welcome.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        segment: Option<Cow<'a, str>>,
+        /// Whether the publisher waits for the acknowledgement.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ack: bool,
         /// A text.
         #[serde(skip_serializing_if = "Option::is_none")]
         data: Option<Cow<'a, str>>,
         /// A binary payload, in standard base64.
         #[serde(skip_serializing_if = "Option::is_none")]
         base64: Option<Cow<'a, str>>,
+    },
+    /// Numbers of a segment that will never come.
+    Gap {
+        /// In which segment.
+        segment: Cow<'a, str>,
+        /// The first of them.
+        from: u64,
+        /// The last of them.
+        to: u64,
+        /// Why, in a word: `expired`, `acknowledged`.
+        why: Cow<'a, str>,
+    },
+    /// An older segment ends with that number: its position is of no use any more.
+    Closed {
+        /// Which segment.
+        segment: Cow<'a, str>,
+        /// Its last number.
+        n: u64,
+    },
+    /// What became of what the client missed, after `pending` or `partial`.
+    Resumed {
+        /// `complete` or `partial`.
+        resumed: Cow<'a, str>,
+        /// With `partial`: what may be missing.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<Missing<'a>>,
     },
     /// The answer to a `ping`.
     Pong,
@@ -55,15 +108,32 @@ pub enum Envelope<'a> {
     Other,
 }
 
+/// What may be missing of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing<'a> {
+    /// Which segment.
+    pub segment: Cow<'a, str>,
+    /// Everything up to this number is not missing.
+    pub after: u64,
+    /// Why, in a word: `replicas_gone`.
+    pub why: Cow<'a, str>,
+}
+
 /// What a client says. The fields that a `type` has none of are ignored, and so are those that are not known.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClientEnvelope<'a> {
-    /// `message`, `ack` or `ping`.
+    /// `message`, `ack`, `ping` or `bye`.
     #[serde(borrow)]
     pub r#type: Cow<'a, str>,
     /// Of an `ack`: which message the client has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<MessageId>,
+    /// Of an `ack`: up to which number of a segment the client has all.
+    #[serde(default, borrow, deserialize_with = "data::present", skip_serializing_if = "Option::is_none")]
+    pub n: Option<&'a RawValue>,
+    /// Of an `ack` with a number: of which segment, where that is not the one of the welcome.
+    #[serde(default, borrow, deserialize_with = "data::present", skip_serializing_if = "Option::is_none")]
+    pub segment: Option<&'a RawValue>,
     /// Of a `message`: a string for its text, anything else for its exact JSON text.
     #[serde(default, borrow, deserialize_with = "data::present", skip_serializing_if = "Option::is_none")]
     pub data: Option<&'a RawValue>,

@@ -14,7 +14,7 @@ use crate::push::{Outcome, PushReport};
 pub struct User<T = UserSession> {
     /// Which.
     pub user: UserId,
-    /// Whether there is any session, a suspect one included.
+    /// Whether there is any session with a connection, a suspect one included; a parked one has none.
     pub online: bool,
     /// The best of the sessions' states.
     #[cfg_attr(test, schema(value_type = Presence))]
@@ -38,6 +38,8 @@ pub enum Presence {
     Online,
     /// The node that held a connection was not heard lately.
     Suspect,
+    /// No node holds a connection, and one keeps the session for its client.
+    Parked,
     /// No node holds a connection.
     Offline,
 }
@@ -55,7 +57,7 @@ pub struct UserSession {
     pub incarnation: u64,
     /// Milliseconds since the Unix epoch: when the session was claimed.
     pub since_ms: u64,
-    /// Whether the node is there.
+    /// Whether the node is there, and the client.
     #[cfg_attr(test, schema(value_type = Presence))]
     pub state: Word<Presence>,
     /// Milliseconds since the Unix epoch: when the node was heard last.
@@ -89,6 +91,9 @@ pub struct Session {
     pub node: NodeName,
     /// Milliseconds since the Unix epoch: when the session was claimed.
     pub since_ms: u64,
+    /// Whether its client is away, and the session kept for it.
+    #[serde(default)]
+    pub parked: bool,
 }
 
 /// Counts over the whole cluster.
@@ -97,6 +102,9 @@ pub struct Session {
 pub struct Stats {
     /// All sessions.
     pub sessions: u64,
+    /// Those of them whose client is away, and that are kept for it.
+    #[serde(default)]
+    pub parked: u64,
     /// All users with a session.
     pub users: u64,
     /// The members that are not dead, also those without sessions.
@@ -166,7 +174,7 @@ pub enum Disconnected {
 impl From<&Outcome> for Disconnected {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Delivered => Disconnected::Disconnected,
+            Outcome::Delivered | Outcome::Acked => Disconnected::Disconnected,
             Outcome::Overloaded => Disconnected::Overloaded,
             Outcome::Interrupted => Disconnected::Interrupted,
             Outcome::Unreachable => Disconnected::Unreachable,
@@ -175,6 +183,7 @@ impl From<&Outcome> for Disconnected {
             | Outcome::Moved { .. }
             | Outcome::Buffered
             | Outcome::IdReused
+            | Outcome::Queued
             | Outcome::Unknown
             | Outcome::NotReady => Disconnected::NoSession,
         }

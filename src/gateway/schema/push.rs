@@ -46,8 +46,12 @@ pub struct PushSession {
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PushOutcome {
+    /// The client has it: it has acknowledged it.
+    Acked,
     /// Written to the owner's socket.
     Delivered,
+    /// The client is away: the message is held until it is back, the message's time is over or the session's is.
+    Queued,
     /// In the session's outbox: the socket did not take it within a second.
     Buffered,
     /// The session has, or had, another message with the same id: this one was not written.
@@ -69,7 +73,9 @@ pub enum PushOutcome {
 impl From<&Outcome> for PushOutcome {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
+            Outcome::Acked => PushOutcome::Acked,
             Outcome::Delivered => PushOutcome::Delivered,
+            Outcome::Queued => PushOutcome::Queued,
             Outcome::Buffered => PushOutcome::Buffered,
             Outcome::IdReused => PushOutcome::IdReused,
             // The router follows those that moved; one that it could not follow is gone.
@@ -206,10 +212,10 @@ mod tests {
         let tally = Tally { delivered: 2, buffered: 1, ..Tally::default() };
         let report = BroadcastReport { id, nodes: vec![(node("n1"), Some(tally)), (node("n2"), None)] };
         let expected = json!({
-            "id": "m1", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0, "id_reused": 0,
+            "id": "m1", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0, "id_reused": 0, "acked": 0, "queued": 0,
             "nodes": [
-                { "node": "n1", "outcome": "answered", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0, "id_reused": 0 },
-                { "node": "n2", "outcome": "unreachable", "delivered": 0, "buffered": 0, "overloaded": 0, "interrupted": 0, "id_reused": 0 },
+                { "node": "n1", "outcome": "answered", "delivered": 2, "buffered": 1, "overloaded": 0, "interrupted": 0, "id_reused": 0, "acked": 0, "queued": 0 },
+                { "node": "n2", "outcome": "unreachable", "delivered": 0, "buffered": 0, "overloaded": 0, "interrupted": 0, "id_reused": 0, "acked": 0, "queued": 0 },
             ],
         });
         assert_eq!(to_value(BroadcastAnswer::from(report)).unwrap(), expected);
@@ -218,6 +224,8 @@ mod tests {
     #[test]
     fn an_outcome_has_one_word_here_and_in_metrics() {
         for outcome in [
+            Outcome::Acked,
+            Outcome::Queued,
             Outcome::Delivered,
             Outcome::Buffered,
             Outcome::IdReused,

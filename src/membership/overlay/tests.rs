@@ -37,6 +37,7 @@ fn advert(state: AdvertState) -> Advert {
         zone: None,
         sessions: 0,
         degraded: false,
+        keeps: true,
     }
 }
 

@@ -92,7 +92,8 @@ fn golden_frames_still_decode() {
         Outcome::NotReady,
         Outcome::IdReused,
     ];
-    let tally = Tally { delivered: 1, buffered: 2, overloaded: 3, interrupted: 4, id_reused: 5 };
+    let tally =
+        Tally { delivered: 1, buffered: 2, overloaded: 3, interrupted: 4, id_reused: 5, ..Tally::default() };
     let receipts = Receipts(vec![
         Receipt { seq: 300, answer: Answer::Outcomes(outcomes) },
         Receipt { seq: 301, answer: Answer::Tally(tally) },

@@ -29,7 +29,7 @@ use crate::push::{Payload, Target};
 use crate::key::Key;
 use crate::limits;
 use crate::push::Message;
-use crate::session::{DirectWriter, Session, Taken};
+use crate::session::{DirectWriter, Place, Session, Taken};
 use crate::wire::{TcpFace, Wire};
 
 /// A switch that breaks something of a wire.
@@ -87,7 +87,7 @@ impl AsyncUdpSocket for Cable {
 struct Trap;
 
 impl DirectWriter for Trap {
-    fn write(&self, _: &Message) -> Taken {
+    fn write(&self, _: &Message, _: Option<&Place>) -> Taken {
         panic!("the trap is sprung on purpose")
     }
 }

@@ -70,7 +70,7 @@ impl Members for Quiet {
 
 impl RequestHandler for Quiet {
     type Request = Request;
-    fn check(&self, request: &Request) -> Result<(), CodecError> {
+    fn check(&self, request: &Request, _: usize) -> Result<(), CodecError> {
         request.recipients.check()
     }
     fn request(&self, link: &Arc<Link>, request: Request, _: Bytes) {

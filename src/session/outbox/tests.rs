@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::id::{NodeName, Stamp};
+use crate::id::{MessageId, NodeName, Stamp};
 use crate::push::Payload;
 use crate::receipt::{Answer, replying};
 
@@ -29,9 +29,14 @@ fn outgoing(id: &str, idempotent: bool, len: usize) -> (Outgoing, Caller) {
     (Outgoing::new(Arc::new(message), reply), Caller(slot))
 }
 
+fn offer(outbox: &mut Outbox, outgoing: Outgoing) -> Offered {
+    let What::Message(message, _) = outgoing.what else { panic!("it is a message") };
+    outbox.offer(&message, outgoing.reply)
+}
+
 fn queue(outbox: &mut Outbox, id: &str, len: usize) -> Caller {
     let (message, caller) = outgoing(id, false, len);
-    assert!(matches!(outbox.offer(message), Offered::Queued { .. }));
+    assert!(matches!(offer(outbox, message), Offered::Queued { .. }));
     caller
 }
 
@@ -42,7 +47,7 @@ fn messages_leave_in_the_order_they_came() {
         queue(&mut outbox, id, 1);
     }
     let ids: Vec<_> =
-        outbox.take(2).iter().chain(&outbox.take(2)).map(|o| o.message.id.to_string()).collect();
+        outbox.take(2).iter().chain(&outbox.take(2)).map(|o| o.message().unwrap().id.to_string()).collect();
     assert_eq!(ids, ["a", "b", "c"]);
 }
 
@@ -52,11 +57,11 @@ fn a_message_beyond_either_bound_is_refused() {
     for id in ["a", "b", "c"] {
         queue(&mut outbox, id, 1);
     }
-    assert!(matches!(outbox.offer(outgoing("d", false, 1).0), Offered::Full(_)));
+    assert!(matches!(offer(&mut outbox, outgoing("d", false, 1).0), Offered::Full(_)));
     let mut outbox = Outbox::new(LIMITS);
     queue(&mut outbox, "a", 6);
-    assert!(matches!(outbox.offer(outgoing("b", false, 5).0), Offered::Full(_)));
-    assert!(matches!(outbox.offer(outgoing("c", false, 4).0), Offered::Queued { .. }));
+    assert!(matches!(offer(&mut outbox, outgoing("b", false, 5).0), Offered::Full(_)));
+    assert!(matches!(offer(&mut outbox, outgoing("c", false, 4).0), Offered::Queued { .. }));
 }
 
 #[test]
@@ -74,23 +79,29 @@ fn what_is_being_written_counts_until_it_is_written() {
         queue(&mut outbox, id, 1);
     }
     let batch = outbox.take(2);
-    assert!(matches!(outbox.offer(outgoing("d", false, 1).0), Offered::Full(_)), "three messages are held");
-    outbox.remember(&batch);
+    assert!(
+        matches!(offer(&mut outbox, outgoing("d", false, 1).0), Offered::Full(_)),
+        "three messages are held"
+    );
+    outbox.written(&batch);
     queue(&mut outbox, "d", 1);
     assert_eq!(outbox.len(), 2);
 
     let mut outbox = Outbox::new(LIMITS);
     queue(&mut outbox, "a", 6);
     let batch = outbox.take(1);
-    assert!(matches!(outbox.offer(outgoing("b", false, 5).0), Offered::Full(_)), "eleven bytes");
-    outbox.remember(&batch);
+    assert!(matches!(offer(&mut outbox, outgoing("b", false, 5).0), Offered::Full(_)), "eleven bytes");
+    outbox.written(&batch);
     queue(&mut outbox, "b", 5);
 
     let mut outbox = Outbox::new(LIMITS);
     let (begun, _caller) = outgoing("a", false, 6);
-    outbox.begin(&begun);
-    assert!(matches!(outbox.offer(outgoing("b", false, 5).0), Offered::Full(_)), "a part of it is written");
-    outbox.remember(&[begun]);
+    outbox.begin(begun.message().unwrap());
+    assert!(
+        matches!(offer(&mut outbox, outgoing("b", false, 5).0), Offered::Full(_)),
+        "a part of it is written"
+    );
+    outbox.written(&[begun]);
     queue(&mut outbox, "b", 5);
 }
 
@@ -104,8 +115,10 @@ fn a_batch_is_bounded_in_bytes_too() {
     let mut batches = Vec::new();
     for _ in 0..3 {
         let batch = outbox.take(9);
-        batches.push(batch.iter().map(|outgoing| outgoing.message.id.to_string()).collect::<String>());
-        outbox.remember(&batch);
+        batches.push(
+            batch.iter().map(|outgoing| outgoing.message().unwrap().id.to_string()).collect::<String>(),
+        );
+        outbox.written(&batch);
     }
     assert_eq!(batches, ["ab", "cd", "e"]);
 }
@@ -118,7 +131,7 @@ fn what_waits_is_in_memory_of_its_own() {
         let (Outgoing { reply, .. }, _caller) = outgoing("a", false, 0);
         let payload = Payload { kind: crate::push::PayloadKind::Text, bytes: buffer.slice(at..at + 100) };
         let message = Arc::new(Message::slice(MessageId::new("a").unwrap(), false, payload));
-        assert!(matches!(outbox.offer(Outgoing::new(message, reply)), Offered::Queued { .. }));
+        assert!(matches!(offer(&mut outbox, Outgoing::new(message, reply)), Offered::Queued { .. }));
     }
     assert!(buffer.is_unique(), "the buffer that they were read into is free");
 }
@@ -126,12 +139,12 @@ fn what_waits_is_in_memory_of_its_own() {
 #[test]
 fn a_retry_is_answered_without_a_second_delivery() {
     let mut outbox = Outbox::new(LIMITS);
-    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Queued { .. }));
-    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Buffered)));
+    assert!(matches!(offer(&mut outbox, outgoing("a", true, 1).0), Offered::Queued { .. }));
+    assert!(matches!(offer(&mut outbox, outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Buffered)));
     let batch = outbox.take(1);
-    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Buffered)));
-    outbox.remember(&batch);
-    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Delivered)));
+    assert!(matches!(offer(&mut outbox, outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Buffered)));
+    outbox.written(&batch);
+    assert!(matches!(offer(&mut outbox, outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Delivered)));
 }
 
 #[test]
@@ -139,38 +152,39 @@ fn an_id_that_another_message_has_is_refused_while_that_waits_is_written_and_was
     let mut outbox = Outbox::new(LIMITS);
     let refused = |outbox: &mut Outbox| {
         let other = outgoing("a", true, 2).0;
-        assert!(!outbox.is_clear_for(&other), "it may not be written at once either");
-        matches!(outbox.offer(other), Offered::Refused(_, Outcome::IdReused))
+        assert!(!outbox.is_clear_for(other.message().unwrap()), "it may not be written at once either");
+        matches!(offer(outbox, other), Offered::Refused(_, Outcome::IdReused))
     };
-    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Queued { .. }));
+    assert!(matches!(offer(&mut outbox, outgoing("a", true, 1).0), Offered::Queued { .. }));
     assert!(refused(&mut outbox));
     let batch = outbox.take(1);
     assert!(refused(&mut outbox));
-    outbox.remember(&batch);
+    outbox.written(&batch);
     assert!(refused(&mut outbox));
-    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Delivered)));
+    assert!(matches!(offer(&mut outbox, outgoing("a", true, 1).0), Offered::Refused(_, Outcome::Delivered)));
     assert_eq!(outbox.len(), 0);
 }
 
 #[test]
 fn an_id_of_text_is_another_one_for_the_same_bytes_as_binary() {
     let mut outbox = Outbox::new(LIMITS);
-    assert!(matches!(outbox.offer(outgoing("a", true, 1).0), Offered::Queued { .. }));
+    assert!(matches!(offer(&mut outbox, outgoing("a", true, 1).0), Offered::Queued { .. }));
     let (mut binary, _caller) = outgoing("a", true, 1);
-    binary.message = Arc::new(Message::new(binary.message.id.clone(), true, Payload::binary("x")));
-    assert!(matches!(outbox.offer(binary), Offered::Refused(_, Outcome::IdReused)));
+    let id = binary.message().unwrap().id.clone();
+    binary.what = What::Message(Arc::new(Message::new(id, true, Payload::binary("x"))), None);
+    assert!(matches!(offer(&mut outbox, binary), Offered::Refused(_, Outcome::IdReused)));
 }
 
 #[test]
 fn an_id_is_free_again_when_it_is_forgotten() {
     let mut outbox = Outbox::new(LIMITS);
     for n in 0..=limits::IDEMPOTENCY_WINDOW {
-        outbox.offer(outgoing(&format!("a{n}"), true, 1).0);
+        offer(&mut outbox, outgoing(&format!("a{n}"), true, 1).0);
         let batch = outbox.take(1);
-        outbox.remember(&batch);
+        outbox.written(&batch);
     }
-    assert!(matches!(outbox.offer(outgoing("a1", true, 2).0), Offered::Refused(_, Outcome::IdReused)));
-    assert!(matches!(outbox.offer(outgoing("a0", true, 2).0), Offered::Queued { .. }));
+    assert!(matches!(offer(&mut outbox, outgoing("a1", true, 2).0), Offered::Refused(_, Outcome::IdReused)));
+    assert!(matches!(offer(&mut outbox, outgoing("a0", true, 2).0), Offered::Queued { .. }));
 }
 
 #[test]
@@ -190,7 +204,10 @@ fn a_superseded_session_sends_its_queue_after_the_new_owner() {
     assert!(first);
     assert_eq!(dropped.len(), 1);
     assert!(matches!(&dropped[0].1, Outcome::Moved { owner, .. } if owner.as_str() == "n2"));
-    assert!(matches!(outbox.offer(outgoing("b", false, 1).0), Offered::Refused(_, Outcome::Moved { .. })));
+    assert!(matches!(
+        offer(&mut outbox, outgoing("b", false, 1).0),
+        Offered::Refused(_, Outcome::Moved { .. })
+    ));
     assert!(!outbox.close(CloseReason::Kicked).0);
     assert_eq!(outbox.closing(), Some(&reason));
 }
@@ -200,7 +217,7 @@ fn a_restart_writes_what_is_queued_and_takes_nothing_more() {
     let mut outbox = Outbox::new(LIMITS);
     queue(&mut outbox, "a", 1);
     assert!(outbox.close(CloseReason::Restarting { retry_ms: 1 }).1.is_empty());
-    assert!(matches!(outbox.offer(outgoing("b", false, 1).0), Offered::Refused(_, Outcome::NoSession)));
+    assert!(matches!(offer(&mut outbox, outgoing("b", false, 1).0), Offered::Refused(_, Outcome::NoSession)));
     assert_eq!(outbox.take(9).len(), 1);
 }
 
@@ -215,20 +232,4 @@ fn a_caller_that_was_told_buffered_is_not_told_again() {
         outgoing.reply.answer(Outcome::Delivered);
     }
     assert_eq!(caller.answer(), Some(Outcome::Buffered));
-}
-
-#[test]
-fn a_message_has_its_number_once_it_is_written_and_not_before() {
-    let mut outbox = Outbox::new(LIMITS);
-    let last = |outbox: &Outbox| (0..9).find(|number| outbox.log.above(*number).is_some());
-    for id in ["a", "b"] {
-        queue(&mut outbox, id, 1);
-    }
-    let batch = outbox.take(9);
-    assert_eq!(last(&outbox), Some(0));
-    outbox.remember(&batch);
-    assert_eq!(last(&outbox), Some(2));
-    let (direct, _) = outgoing("c", false, 1);
-    outbox.remember(&[direct]);
-    assert_eq!(last(&outbox), Some(3), "one that did not wait");
 }

@@ -17,7 +17,7 @@ fn verify(user: &str, token: &str) -> Result<Resumed, ResumeError> {
 /// A token whose tag is good, of any stamp and any bytes as device.
 fn handmade(user: &str, device: &[u8], stamp: u64) -> String {
     let stamp = stamp.to_be_bytes();
-    let tag = key().tag(&UserId::new(user).unwrap(), device, stamp);
+    let tag = key().tag(VERSION, &UserId::new(user).unwrap(), device, &stamp);
     URL_SAFE_NO_PAD.encode([&[VERSION][..], &stamp, device, &tag].concat())
 }
 
@@ -26,16 +26,18 @@ fn a_token_says_what_was_signed() {
     for device in ["d", "büro", &"d".repeat(limits::DEVICE_BYTES_MAX)] {
         for stamp in [0, 1, 117_637_120_000_000_000, STAMP_MAX] {
             let stamp = Stamp::from_raw(stamp);
-            let token = key().sign(&session("42", device), stamp);
-            let said = Resumed { device: DeviceId::new(device).unwrap(), stamp };
-            assert_eq!(verify("42", &token), Ok(said), "{device} {stamp:?}");
+            for writer in [None, Some(Writer::from_raw(0)), Some(Writer::from_raw(u32::MAX))] {
+                let token = key().sign(&session("42", device), stamp, writer);
+                let said = Resumed { device: DeviceId::new(device).unwrap(), stamp, writer };
+                assert_eq!(verify("42", &token), Ok(said), "{device} {stamp:?}");
+            }
         }
     }
 }
 
 #[test]
 fn a_token_has_the_bytes_that_the_protocol_names() {
-    let token = key().sign(&session("42", "phone"), Stamp::from_raw(0x0102_0304_0506_0708));
+    let token = key().sign(&session("42", "phone"), Stamp::from_raw(0x0102_0304_0506_0708), None);
     let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
     assert_eq!(bytes[..14], *b"\x01\x01\x02\x03\x04\x05\x06\x07\x08phone");
     let signed = b"\x0142\0phone\0\x01\x02\x03\x04\x05\x06\x07\x08";
@@ -47,7 +49,7 @@ fn a_token_has_the_bytes_that_the_protocol_names() {
 
 #[test]
 fn a_token_fits_its_own_user_and_its_own_cluster_only() {
-    let token = key().sign(&session("42", "phone"), Stamp::from_raw(1));
+    let token = key().sign(&session("42", "phone"), Stamp::from_raw(1), None);
     assert_eq!(verify("43", &token), Err(ResumeError::Tag));
     let elsewhere = ResumeKey::new(&[8; 32]).verify(&UserId::new("42").unwrap(), &token);
     assert_eq!(elsewhere, Err(ResumeError::Tag));
@@ -55,7 +57,7 @@ fn a_token_fits_its_own_user_and_its_own_cluster_only() {
 
 #[test]
 fn a_token_that_was_changed_anywhere_is_refused() {
-    let token = key().sign(&session("42", "phone"), Stamp::from_raw(1));
+    let token = key().sign(&session("42", "phone"), Stamp::from_raw(1), None);
     let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
     for at in 0..bytes.len() {
         for bit in 0..8 {
@@ -76,7 +78,7 @@ fn a_token_that_was_changed_anywhere_is_refused() {
 #[test]
 fn what_is_no_token_is_refused() {
     let long = "A".repeat(TOKEN_BYTES_MAX + 1);
-    let token = key().sign(&session("42", "phone"), Stamp::from_raw(1));
+    let token = key().sign(&session("42", "phone"), Stamp::from_raw(1), None);
     let padded = format!("{token}=");
     let spaced = format!(" {token}");
     for text in ["", "A", "nonsense!", "AQ", "ü", &long, &padded, &spaced] {

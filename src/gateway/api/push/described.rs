@@ -12,8 +12,13 @@ use crate::id::MessageId;
 
 impl Described for PushParams {
     fn parameters() -> Vec<Parameter> {
-        let text = "`none`: answer 202 at once. `receipt`: wait for the owners' receipts.";
-        vec![Parameter::query("wait", text, json!({ "enum": ["none", "receipt"], "default": "receipt" }))]
+        let text = "`none`: answer 202 at once. `receipt`: wait for the owners' receipts. `acked`: before that wait for the \
+                    clients that acknowledge, for up to a second.";
+        vec![Parameter::query(
+            "wait",
+            text,
+            json!({ "enum": ["none", "receipt", "acked"], "default": "receipt" }),
+        )]
     }
 }
 
@@ -54,9 +59,12 @@ fn push(id: &'static str, summary: &'static str) -> Call {
 fn message(id: &'static str, summary: &'static str) -> Call {
     let key = "The id of the push; a repetition with the same is delivered once, within the owner's window, and another \
                message with it is refused with 409 `id_reused`.";
+    let ttl = "Seconds that the message may wait for a client that is away and whose session is kept; 0: not at all. Without it \
+               the message waits for as long as the session is kept.";
     Call::backend(id, "push", summary)
         .query::<PushParams>()
         .header("Idempotency-Key", key, schema::<MessageId>())
+        .header("TTL", ttl, json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }))
         .body(payload())
         .answers::<Accepted>(StatusCode::ACCEPTED, "`wait=none`: on its way, nobody waited.")
         .refuses_as_usual(ErrorCode::PayloadTooLarge)

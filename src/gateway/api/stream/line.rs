@@ -12,7 +12,7 @@ use crate::gateway::data;
 use crate::gateway::error::ApiError;
 use crate::id::{DeviceId, MessageId, SessionKey, UserId};
 use crate::json;
-use crate::push::{Payload, Target};
+use crate::push::{Payload, Target, Terms};
 
 /// A push.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub(super) struct Line {
     pub(super) to: Recipients,
     pub(super) payload: Payload,
     pub(super) id: Option<MessageId>,
+    pub(super) terms: Terms,
 }
 
 /// Whom a line is for.
@@ -37,6 +38,12 @@ struct Fields<'a> {
     to: &'a RawValue,
     #[serde(default)]
     id: Option<MessageId>,
+    /// Whole seconds.
+    #[serde(default, deserialize_with = "there")]
+    ttl: Option<u32>,
+    /// `receipt` or `acked`: a line is always answered.
+    #[serde(default, deserialize_with = "there")]
+    wait: Option<LineWait>,
     #[serde(default, borrow, deserialize_with = "data::present")]
     data: Option<&'a RawValue>,
     #[serde(default, borrow, deserialize_with = "data::present")]
@@ -53,6 +60,19 @@ struct To {
     device: Option<DeviceId>,
 }
 
+/// What the answer of a line waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LineWait {
+    Receipt,
+    Acked,
+}
+
+/// A value that is no `null`, which would be a mistake that nobody sees.
+fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
 fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DeviceId>, D::Error> {
     DeviceId::deserialize(from).map(Some)
 }
@@ -66,7 +86,8 @@ pub(super) fn parse(line: &Bytes, payload_bytes_max: usize) -> Result<Line, ApiE
     if payload.bytes.len() > payload_bytes_max {
         return Err(ApiError::payload_too_large(payload_bytes_max));
     }
-    Ok(Line { to, payload, id: fields.id })
+    let terms = Terms { ttl: fields.ttl, acked: fields.wait == Some(LineWait::Acked) };
+    Ok(Line { to, payload, id: fields.id, terms })
 }
 
 fn recipients(to: &RawValue) -> Result<Recipients, ApiError> {
@@ -134,7 +155,11 @@ mod tests {
             (r#"{"to":"all","data":"x","data":"y"}"#, "duplicate field `data`"),
             (r#"{"to":{"user":"42","user":"43"},"data":"x"}"#, "duplicate field `user`"),
             (r#"{"data":"x"}"#, "missing field `to`"),
-            (r#"{"to":"all","data":"x","ttl":1}"#, "unknown field `ttl`"),
+            (r#"{"to":"all","data":"x","tll":1}"#, "unknown field `tll`"),
+            (r#"{"to":"all","data":"x","ttl":-1}"#, "the line is not understood"),
+            (r#"{"to":"all","data":"x","ttl":1.5}"#, "the line is not understood"),
+            (r#"{"to":"all","data":"x","ttl":null}"#, "the line is not understood"),
+            (r#"{"to":"all","data":"x","wait":"none"}"#, "unknown variant `none`"),
             (r#"{"to":"everybody","data":"x"}"#, "`to` is "),
             (r#"{"to":{"users":"42"},"data":"x"}"#, "unknown field `users`"),
             (r#"{"to":{"user":""},"data":"x"}"#, "a user must not be empty"),

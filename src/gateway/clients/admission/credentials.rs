@@ -4,15 +4,19 @@
 
 use axum::http::{HeaderMap, header};
 
-use crate::config::{AuthConfig, Origin};
+use crate::config::{AuthConfig, MeshVersion, Origin};
 use crate::gateway::auth::bearer;
 use crate::gateway::clients::admission::Refusal;
 use crate::gateway::error::BadRequest;
 use crate::gateway::parts::Gateway;
 use crate::gateway::url::{FromQuery, Query};
 use crate::id::{DeviceId, SessionKey, Stamp, UserId};
+use crate::limits;
 use crate::metrics::Metrics;
 use crate::metrics::label::Credential;
+use crate::position::{Position, Segment};
+use crate::router::Keeping;
+use crate::session::Returning;
 use crate::token::{ResumeKey, Resumed, TokenVerifier};
 
 /// What the URL of `/v1/ws` says. Other parameters are the application's and ignored.
@@ -26,6 +30,10 @@ pub(in crate::gateway) struct ConnectParams {
     device: Option<String>,
     /// The resume token of the connection that this one replaces.
     resume: Option<String>,
+    /// How long the client may be away, in seconds. As text: it means something in some dialects only.
+    keep: Option<String>,
+    /// The positions up to which the client has everything. As text, likewise.
+    after: Option<String>,
 }
 
 impl FromQuery for ConnectParams {
@@ -37,6 +45,8 @@ impl FromQuery for ConnectParams {
             user: query.take("user")?,
             device: query.take("device")?,
             resume: query.take("resume")?,
+            keep: query.take("keep")?,
+            after: query.take("after")?,
         })
     }
 }
@@ -50,20 +60,29 @@ pub(in crate::gateway) struct Client {
     pub(in crate::gateway) expires_unix_ms: Option<u64>,
     /// What the session was claimed with that it resumes.
     pub(in crate::gateway) resumed: Option<Stamp>,
+    /// What it asks for to be kept.
+    pub(in crate::gateway) kept: Option<Keeping>,
 }
 
 /// Finds out who a client is, by its origin, its token, its resume token and its choice of device.
+/// `keeps`: whether sessions can be kept in the client's dialect.
 pub(super) fn client(
     gateway: &Gateway,
     headers: &HeaderMap,
     params: ConnectParams,
+    keeps: bool,
 ) -> Result<Client, Refusal> {
+    let timers = &gateway.config.timers;
+    // Nodes of before know nothing of sessions whose client is away.
+    let keeps = keeps && gateway.config.mesh_version >= MeshVersion::V5 && gateway.roster.all_keep();
+    let keep_max = if keeps { timers.keep_max.as_secs() } else { 0 };
     let verification = Verification {
         auth: &gateway.config.auth,
         tokens: &gateway.tokens,
         resume: &gateway.connections.resume,
         now_ms: gateway.connections.clock.now_ms(),
         metrics: &gateway.metrics,
+        keep_max,
     };
     verification.origin(headers)?;
     verification.client(headers, params, || gateway.entropy.device())
@@ -75,6 +94,8 @@ struct Verification<'a> {
     resume: &'a ResumeKey,
     now_ms: u64,
     metrics: &'a Metrics,
+    /// How long a session may be kept, in seconds.
+    keep_max: u64,
 }
 
 impl Verification<'_> {
@@ -96,21 +117,29 @@ impl Verification<'_> {
         random_device: impl FnOnce() -> DeviceId,
     ) -> Result<Client, Refusal> {
         let chosen = params.device.map(DeviceId::new).transpose()?;
-        let (user, bound, expires_unix_ms) = match params.token.as_deref().or_else(|| bearer(headers)) {
-            Some(token) => self.token(token, params.user.as_deref())?,
-            None => (self.user(params.user)?, None, None),
-        };
+        let keep = if self.keep_max > 0 { keep(params.keep.as_deref())? } else { 0 };
+        let (user, bound, expires_unix_ms, keep_max) =
+            match params.token.as_deref().or_else(|| bearer(headers)) {
+                Some(token) => self.token(token, params.user.as_deref())?,
+                None => (self.user(params.user)?, None, None, u64::MAX),
+            };
         if bound.is_some() && chosen.is_some() && bound != chosen {
             let message = "the token is bound to another device: leave ?device= out, or get a token for it";
             return Err(Refusal::Forbidden(message));
         }
         let named = bound.or(chosen);
+        let seconds = u32::try_from(keep.min(keep_max).min(self.keep_max)).unwrap_or(u32::MAX);
+        let after = if seconds > 0 { after(params.after.as_deref())? } else { Vec::new() };
+        let kept =
+            |token| (seconds > 0).then_some(Keeping { seconds, returning: Returning { token, after } });
         let Some(token) = params.resume else {
-            let device = named.unwrap_or_else(random_device);
-            return Ok(Client { key: SessionKey::new(user, device), expires_unix_ms, resumed: None });
+            let key = SessionKey::new(user, named.unwrap_or_else(random_device));
+            return Ok(Client { key, expires_unix_ms, resumed: None, kept: kept(None) });
         };
-        let Resumed { device, stamp } = self.resumed(&user, named, &token)?;
-        Ok(Client { key: SessionKey::new(user, device), expires_unix_ms, resumed: Some(stamp) })
+        let Resumed { device, stamp, writer } = self.resumed(&user, named, &token)?;
+        let segment = writer.map(|writer| Segment { stamp, writer });
+        let key = SessionKey::new(user, device);
+        Ok(Client { key, expires_unix_ms, resumed: Some(stamp), kept: kept(segment) })
     }
 
     /// What a resume token of `user` says, if it is of the device that is named, or none is.
@@ -131,7 +160,7 @@ impl Verification<'_> {
         &self,
         token: &str,
         named: Option<&str>,
-    ) -> Result<(UserId, Option<DeviceId>, Option<u64>), Refusal> {
+    ) -> Result<(UserId, Option<DeviceId>, Option<u64>, u64), Refusal> {
         let token = self.tokens.verify(token, self.now_ms).map_err(|error| {
             self.count(error.label());
             Refusal::Unauthorized(error.to_string().into())
@@ -139,7 +168,7 @@ impl Verification<'_> {
         if named.is_some_and(|named| named != token.user.as_str()) {
             return Err(Refusal::Forbidden("the token is of another user: leave ?user= out"));
         }
-        Ok((token.user, token.device, Some(token.expires_unix_ms)))
+        Ok((token.user, token.device, Some(token.expires_unix_ms), token.keep.unwrap_or(u64::MAX)))
     }
 
     /// The user of a client without token.
@@ -162,6 +191,26 @@ impl Verification<'_> {
     fn count(&self, kind: Credential) {
         self.metrics.auth_failures.with(kind).increment(1);
     }
+}
+
+/// How long a client wants to be able to be away, in seconds.
+fn keep(text: Option<&str>) -> Result<u64, Refusal> {
+    let Some(text) = text else { return Ok(0) };
+    let seconds = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let message =
+        "keep is a number of whole seconds, such as keep=120; leave it out where nothing is to be kept";
+    seconds.ok_or_else(|| BadRequest::new(message).into())
+}
+
+/// The positions up to which a client has everything.
+fn after(text: Option<&str>) -> Result<Vec<Position>, Refusal> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(Vec::new()) };
+    let positions = text.split(',').map(str::parse).collect::<Result<Vec<Position>, _>>();
+    positions.ok().filter(|positions| positions.len() <= limits::POSITIONS_MAX).ok_or_else(|| {
+        let message = "after is up to 4 positions, with commas between: for each a segment as the node wrote it, a point, \
+                       and the number up to which the client has everything";
+        BadRequest::new(message).into()
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::gateway::clients::transport::AtOnce;
 use crate::metrics::Metrics;
 use crate::metrics::label::Writer;
 use crate::push::Message;
-use crate::session::{DirectWriter, Taken};
+use crate::session::{DirectWriter, Place, Taken};
 
 /// The line of one client, and how it wants its messages.
 pub(super) struct Direct<L> {
@@ -24,8 +24,8 @@ impl<L> Direct<L> {
 }
 
 impl<L: AtOnce> DirectWriter for Direct<L> {
-    fn write(&self, message: &Message) -> Taken {
-        let taken = self.line.write(self.dialect.message(message));
+    fn write(&self, message: &Message, place: Option<&Place>) -> Taken {
+        let taken = self.line.write(self.dialect.message(message, place));
         // Of one that is begun the task counts the rest.
         if taken == Taken::All {
             self.metrics.messages_written.with(Writer::AtOnce).increment(1);

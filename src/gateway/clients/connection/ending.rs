@@ -12,7 +12,10 @@ pub(super) enum Ending {
     /// The client sent what its transport cannot read: close with this code and word.
     Fail(u16, ClientError),
     /// The client closed: it is answered.
-    Answer,
+    Answer {
+        /// Whether it goes for good.
+        bye: bool,
+    },
     /// The client closed as it must not: it is answered, with this code. The word is for metrics.
     Refuse(u16, ClientError),
     /// The line is gone, or takes nothing any more.
@@ -22,7 +25,7 @@ pub(super) enum Ending {
 impl From<End> for Ending {
     fn from(end: End) -> Self {
         match end {
-            End::Closed => Ending::Answer,
+            End::Closed { bye } => Ending::Answer { bye },
             End::ClosedBadly(code, what) => Ending::Refuse(code, what),
             End::Unreadable(code, what) => Ending::Fail(code, what),
             End::TooBig => Ending::Close(CloseReason::TooBig),
@@ -37,7 +40,8 @@ impl Ending {
         match self {
             Ending::Close(reason) => reason.clone(),
             Ending::Fail(_, what) | Ending::Refuse(_, what) => CloseReason::Policy(what.as_str()),
-            Ending::Answer | Ending::Broken => CloseReason::ClientGone,
+            Ending::Answer { bye: true } => CloseReason::Bye,
+            Ending::Answer { bye: false } | Ending::Broken => CloseReason::ClientGone,
         }
     }
 

@@ -21,7 +21,7 @@ impl<T: Transport> Connection<T> {
         self.code = match &ending {
             Ending::Fail(code, _) | Ending::Refuse(code, _) => *code,
             Ending::Close(reason) => reason.code(),
-            Ending::Answer | Ending::Broken => reason.code(),
+            Ending::Answer { .. } | Ending::Broken => reason.code(),
         };
         debug!(reason = reason.as_str(), code = self.code, "the session ends");
         let whole = ending == Ending::Broken || self.finish_begun().await;
@@ -30,7 +30,7 @@ impl<T: Transport> Connection<T> {
         let close = match ending {
             Ending::Close(reason) => self.setup.dialect.close(&reason),
             Ending::Fail(code, what) => Close { code, text: what.as_str().to_owned() },
-            Ending::Answer | Ending::Refuse(..) => {
+            Ending::Answer { .. } | Ending::Refuse(..) => {
                 let _ = timeout(limits::CLOSE_TIMEOUT, self.transport.answer_close()).await;
                 return;
             }
@@ -52,7 +52,7 @@ impl<T: Transport> Connection<T> {
         if written {
             self.wrote();
         }
-        self.batch.clear();
+        self.interrupt();
         written
     }
 

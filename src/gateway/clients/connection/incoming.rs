@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Connection;
 use super::ending::Ending;
 use super::handling::call;
-use crate::gateway::clients::dialect::Heard;
+use crate::gateway::clients::dialect::{Acked, Heard};
 use crate::gateway::clients::transport::{Incoming, Transport};
+use crate::metrics::label::ClientError;
 use crate::push::Payload;
 use crate::session::CloseReason;
 
@@ -35,18 +36,17 @@ impl<T: Transport> Connection<T> {
         self.setup.parts.metrics.client_messages.increment(1);
         match self.setup.dialect.heard(payload) {
             Heard::Message(payload) => self.handle(payload),
-            Heard::Ack => self.setup.parts.metrics.client_acks.increment(1),
-            Heard::Question { answer } => self.transport.queue(answer),
-            Heard::Nonsense { code, answer } => {
-                self.setup.parts.metrics.client_errors.with(code).increment(1);
-                self.bad_messages += 1;
-                if self.bad_messages > BAD_MESSAGES_MAX {
-                    self.session.close(CloseReason::Policy("too many frames that are not understood"));
-                } else {
-                    self.transport.queue(answer);
+            Heard::Ack(acked) => {
+                self.setup.parts.metrics.client_acks.increment(1);
+                if let Some(Acked { segment, number }) = acked
+                    && self.session.acknowledge(segment, number).is_err()
+                {
+                    return self.nonsense(ClientError::AckAhead, self.setup.dialect.ack_ahead());
                 }
-                return;
             }
+            Heard::Bye => _ = self.session.close(CloseReason::Bye),
+            Heard::Question { answer } => self.transport.queue(answer),
+            Heard::Nonsense { code, answer } => return self.nonsense(code, Some(answer)),
             Heard::Refused { code, reason } => {
                 self.setup.parts.metrics.client_errors.with(code).increment(1);
                 self.session.close(CloseReason::Policy(reason));
@@ -54,6 +54,17 @@ impl<T: Transport> Connection<T> {
             }
         }
         self.bad_messages = 0;
+    }
+
+    /// The client has said what is not understood.
+    fn nonsense(&mut self, code: ClientError, answer: Option<Payload>) {
+        self.setup.parts.metrics.client_errors.with(code).increment(1);
+        self.bad_messages += 1;
+        if self.bad_messages > BAD_MESSAGES_MAX {
+            self.session.close(CloseReason::Policy("too many frames that are not understood"));
+        } else {
+            answer.into_iter().for_each(|answer| self.transport.queue(answer));
+        }
     }
 
     fn handle(&mut self, payload: Payload) {

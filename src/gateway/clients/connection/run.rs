@@ -14,7 +14,7 @@ use super::{Connection, Setup};
 use crate::gateway::clients::transport::{Incoming, Transport};
 use crate::limits;
 use crate::metrics::label::{Task, Writer};
-use crate::session::{CloseReason, Outgoing, Work};
+use crate::session::{CloseReason, Outgoing, What, Work};
 
 /// What happened.
 enum Event {
@@ -44,7 +44,7 @@ impl<T: Transport> Connection<T> {
                 break ending;
             }
         };
-        self.batch.clear(); // What was not written answers that it was interrupted.
+        self.interrupt();
         // Boxed, and so is the wait for a line that is full: no session has room for what it seldom needs.
         Box::pin(self.finish(ending)).await;
         self.session.abandon();
@@ -126,8 +126,13 @@ impl<T: Transport> Connection<T> {
 
     fn write(&mut self, batch: Vec<Outgoing>) {
         debug_assert!(self.batch.is_empty(), "one batch is written at a time");
+        let dialect = self.setup.dialect;
         for outgoing in &batch {
-            self.transport.queue(self.setup.dialect.message(&outgoing.message));
+            let frame = match &outgoing.what {
+                What::Message(message, place) => Some(dialect.message(message, place.as_ref())),
+                What::Notice(notice) => dialect.notice(notice),
+            };
+            frame.into_iter().for_each(|frame| self.transport.queue(frame));
         }
         self.batch = batch;
         self.writer = Writer::Task;
@@ -145,12 +150,12 @@ impl<T: Transport> Connection<T> {
                 self.setup.parts.metrics.connections_opened.increment(1);
                 let Setup { dialect, parts, .. } = &self.setup;
                 let info = parts.info(&self.session);
-                if let Some(welcome) = dialect.welcome(&info, self.session.stamp(), &parts.resume) {
+                if let Some(welcome) = dialect.welcome(&self.session, &info, &parts.resume) {
                     self.transport.queue(welcome);
                 }
                 self.pay_probe();
             }
-            Err(Unhandled::Refused(reason)) => _ = self.session.close(CloseReason::Policy(reason)),
+            Err(Unhandled::Refused(reason)) => _ = self.session.close(CloseReason::Refused(reason)),
             Err(Unhandled::Panicked(problem)) => {
                 self.setup.parts.vitals.count(Task::Handler, &problem);
                 self.session.close(CloseReason::Failed);
@@ -168,7 +173,7 @@ impl<T: Transport> Connection<T> {
         if !reason.flushes() {
             // Nobody waits any longer. What is queued still goes out, if the client takes it: the
             // close cannot overtake a message that is half written.
-            self.batch.clear();
+            self.interrupt();
         }
         ControlFlow::Continue(())
     }

@@ -65,7 +65,7 @@ impl Transport for Plaintext {
     async fn incoming(&mut self) -> Incoming {
         match self.read.next_line().await {
             Ok(Some(line)) => Incoming::Message(Payload { kind: PayloadKind::Text, bytes: line.into() }),
-            Ok(None) => Incoming::End(End::Closed),
+            Ok(None) => Incoming::End(End::Closed { bye: true }),
             Err(_) => Incoming::End(End::Gone),
         }
     }

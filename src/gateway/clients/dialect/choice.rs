@@ -52,10 +52,10 @@ mod tests {
     fn a_message_is_encoded_once_however_many_sessions_get_it() {
         let message = Arc::new(Message::new(MessageId::new("m").unwrap(), false, Payload::text("hello")));
         let dialect = DIALECTS[0];
-        let first = dialect.message(&message);
-        let second = dialect.message(&message.kept());
+        let first = dialect.message(&message, None);
+        let second = dialect.message(&message.kept(), None);
         assert_eq!(first.bytes.as_ptr(), second.bytes.as_ptr());
-        let bare = Plain.message(&message);
+        let bare = Plain.message(&message, None);
         assert_eq!(bare.bytes.as_ptr(), message.payload.bytes.as_ptr());
     }
 }

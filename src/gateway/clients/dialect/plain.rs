@@ -2,8 +2,8 @@
 
 use super::{Dialect, Heard};
 use crate::handler::SessionInfo;
-use crate::id::Stamp;
 use crate::push::{Message, Payload};
+use crate::session::{Place, Session};
 use crate::token::ResumeKey;
 
 /// The dialect.
@@ -14,11 +14,11 @@ impl Dialect for Plain {
         None
     }
 
-    fn welcome(&self, _: &SessionInfo, _: Stamp, _: &ResumeKey) -> Option<Payload> {
+    fn welcome(&self, _: &Session, _: &SessionInfo, _: &ResumeKey) -> Option<Payload> {
         None
     }
 
-    fn message(&self, pushed: &Message) -> Payload {
+    fn message(&self, pushed: &Message, _: Option<&Place>) -> Payload {
         pushed.payload.clone()
     }
 

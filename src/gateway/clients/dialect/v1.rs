@@ -4,19 +4,24 @@
 //! frame is text. Fields that are not known are ignored, so that later versions can add some.
 
 use std::borrow::Cow;
+use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
-use super::{Dialect, Heard};
+use super::{Acked, Dialect, Heard};
 use crate::gateway::data;
-use crate::gateway::schema::{ClientEnvelope, Envelope};
+use crate::gateway::schema::{ClientEnvelope, Envelope, Missing};
 use crate::handler::SessionInfo;
 use crate::id::Stamp;
 use crate::json;
+use crate::limits;
 use crate::metrics::label::{ClientError, Label as _};
+use crate::position::Position;
 use crate::push::{Encoding, Message, Payload, PayloadKind};
+use crate::session::{Notice, Place, Resumed, Session, Welcome};
 use crate::token::ResumeKey;
 
 /// The dialect.
@@ -27,12 +32,29 @@ impl Dialect for V1 {
         Some("pushmesh.v1")
     }
 
-    fn welcome(&self, info: &SessionInfo, stamp: Stamp, resume: &ResumeKey) -> Option<Payload> {
-        Some(text(welcome(info, stamp, &resume.sign(&info.key, stamp))))
+    fn welcome(&self, session: &Session, info: &SessionInfo, resume: &ResumeKey) -> Option<Payload> {
+        let (stamp, kept) = (session.stamp(), session.welcome());
+        let writer = kept.as_ref().map(|kept| kept.segment.writer);
+        Some(text(welcome(info, stamp, &resume.sign(&info.key, stamp, writer), kept.as_ref())))
     }
 
-    fn message(&self, pushed: &Message) -> Payload {
-        text(pushed.encoded(Encoding::EnvelopeV1, message))
+    fn keeps(&self) -> bool {
+        true
+    }
+
+    fn message(&self, pushed: &Message, place: Option<&Place>) -> Payload {
+        let envelope = pushed.encoded(Encoding::EnvelopeV1, message);
+        text(place.map_or(envelope.clone(), |place| numbered(pushed, &envelope, place)))
+    }
+
+    fn notice(&self, notice: &Notice) -> Option<Payload> {
+        Some(text(self::notice(notice)))
+    }
+
+    fn ack_ahead(&self) -> Option<Payload> {
+        let message =
+            "an ack names a number that was sent: acknowledge the `n` of messages, in their `segment`";
+        Some(text(error(&BadFrame { code: ClientError::AckAhead, message })))
     }
 
     fn heard(&self, payload: Payload) -> Heard {
@@ -42,7 +64,8 @@ impl Dialect for V1 {
         }
         match parse(&payload.bytes) {
             Ok(Inbound::Message(payload)) => Heard::Message(payload),
-            Ok(Inbound::Ack) => Heard::Ack,
+            Ok(Inbound::Ack(acked)) => Heard::Ack(acked),
+            Ok(Inbound::Bye) => Heard::Bye,
             Ok(Inbound::Ping) => Heard::Question { answer: text(encode(&Envelope::Pong)) },
             Err(bad) => Heard::Nonsense { code: bad.code, answer: text(error(&bad)) },
         }
@@ -59,13 +82,20 @@ fn encode(envelope: &Envelope<'_>) -> Bytes {
 }
 
 /// The first frame of a session. `resume` is its resume token.
-fn welcome(info: &SessionInfo, stamp: Stamp, resume: &str) -> Bytes {
+fn welcome(info: &SessionInfo, stamp: Stamp, resume: &str, kept: Option<&Welcome>) -> Bytes {
+    let resumed = kept.map(|kept| &kept.resumed);
     encode(&Envelope::Welcome {
         user: Cow::Borrowed(&info.key.user),
         device: Cow::Borrowed(&info.key.device),
         node: Cow::Borrowed(&info.node),
         session: stamp.raw(),
         resume: Some(resume.into()),
+        keep: kept.map(|kept| kept.keep),
+        window: kept.map(|_| limits::WINDOW as u64),
+        segment: kept.map(|kept| kept.segment.to_string().into()),
+        n: kept.map(|_| 0),
+        resumed: resumed.map(|resumed| resumed.state.as_str().into()),
+        missing: resumed.map(missing).unwrap_or_default(),
     })
 }
 
@@ -78,8 +108,63 @@ pub(in crate::gateway) fn message(message: &Message) -> Bytes {
     };
     // A text that is not UTF-8 was not checked where it entered: it goes out as what it is.
     let base64 = text.is_none().then(|| STANDARD.encode(bytes).into());
-    encode(&Envelope::Message { id: Cow::Borrowed(&message.id), data: text.map(Cow::Borrowed), base64 })
+    let (id, data) = (Cow::Borrowed(&message.id), text.map(Cow::Borrowed));
+    encode(&Envelope::Message { id, n: None, segment: None, ack: false, data, base64 })
 }
+
+/// The envelope of a message with its place: put in behind the id, so that the payload is encoded once for all sessions.
+fn numbered(message: &Message, envelope: &Bytes, place: &Place) -> Bytes {
+    let id = message.id.as_str();
+    let escapes = id.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    let (head, rest) = envelope.split_at(ENVELOPE_HEAD.len() + id.len() + escapes + 1);
+    let mut numbered = Vec::with_capacity(envelope.len() + PLACE_BYTES_MAX);
+    numbered.extend_from_slice(head);
+    write!(numbered, ",\"n\":{}", place.number).expect(VEC);
+    if place.is_older {
+        write!(numbered, ",\"segment\":\"{}\"", place.segment).expect(VEC);
+    }
+    if message.terms().acked {
+        numbered.extend_from_slice(b",\"ack\":true");
+    }
+    numbered.extend_from_slice(rest);
+    numbered.into()
+}
+
+/// What a client is told between its messages.
+fn notice(notice: &Notice) -> Bytes {
+    encode(&match notice {
+        Notice::Gap { segment, from, to, why } => Envelope::Gap {
+            segment: segment.to_string().into(),
+            from: *from,
+            to: *to,
+            why: why.as_str().into(),
+        },
+        Notice::Closed(Position { segment, number }) => {
+            Envelope::Closed { segment: segment.to_string().into(), n: *number }
+        }
+        Notice::Resumed(resumed) => {
+            Envelope::Resumed { resumed: resumed.state.as_str().into(), missing: missing(resumed) }
+        }
+    })
+}
+
+/// What may be missing.
+fn missing(resumed: &Resumed) -> Vec<Missing<'static>> {
+    let missing = |Position { segment, number }: &Position| Missing {
+        segment: segment.to_string().into(),
+        after: *number,
+        why: "replicas_gone".into(),
+    };
+    resumed.missing.iter().map(missing).collect()
+}
+
+/// How the envelope of a message begins, up to its id.
+const ENVELOPE_HEAD: &str = r#"{"type":"message","id":""#;
+
+/// What a place adds to an envelope at most.
+const PLACE_BYTES_MAX: usize = 96;
+
+const VEC: &str = "a vector takes all that is written";
 
 /// What is wrong with a client's frame.
 fn error(bad: &BadFrame) -> Bytes {
@@ -91,8 +176,10 @@ fn error(bad: &BadFrame) -> Bytes {
 pub(in crate::gateway) enum Inbound {
     /// Something for the application.
     Message(Payload),
-    /// It has a message.
-    Ack,
+    /// It has a message; with a number, all up to that one.
+    Ack(Option<Acked>),
+    /// It goes for good.
+    Bye,
     /// Are you there?
     Ping,
 }
@@ -113,17 +200,35 @@ pub(in crate::gateway) fn parse(text: &Bytes) -> Result<Inbound, BadFrame> {
         "message" => data::payload(text, frame.data, frame.base64)
             .map(Inbound::Message)
             .map_err(|_| bad_message("a message has either `data` or `base64` with standard base64")),
-        "ack" if frame.id.is_some() => Ok(Inbound::Ack),
-        "ack" => Err(bad_message("an ack names the `id` of a message")),
+        "ack" => ack(frame.n, frame.segment, frame.id.is_some()).map(Inbound::Ack),
+        "bye" => Ok(Inbound::Bye),
         "ping" => Ok(Inbound::Ping),
         _ => Err(BadFrame {
             code: ClientError::UnknownType,
-            message: "the types are `message`, `ack` and `ping`",
+            message: "the types are `message`, `ack`, `ping` and `bye`",
         }),
     }
 }
 
-fn bad_message(message: &'static str) -> BadFrame {
+/// Reads an acknowledgement: by number, or else by the id of a message.
+fn ack(
+    number: Option<&RawValue>,
+    segment: Option<&RawValue>,
+    has_id: bool,
+) -> Result<Option<Acked>, BadFrame> {
+    const WRONG: BadFrame = bad_message(
+        "an ack has the `n` of a message, a number, and its `segment` where the message has one, as it was written; \
+         or the `id` of a message",
+    );
+    let Some(number) = number else { return if has_id { Ok(None) } else { Err(WRONG) } };
+    let number = serde_json::from_str(number.get()).map_err(|_| WRONG)?;
+    let segment = segment.map(|segment| serde_json::from_str::<Cow<'_, str>>(segment.get()));
+    let segment = segment.transpose().map_err(|_| WRONG)?;
+    let segment = segment.map(|segment| segment.parse()).transpose().map_err(|_| WRONG)?;
+    Ok(Some(Acked { segment, number }))
+}
+
+const fn bad_message(message: &'static str) -> BadFrame {
     BadFrame { code: ClientError::BadMessage, message }
 }
 
@@ -159,7 +264,7 @@ mod tests {
             r#"{"type":"welcome","user":"42","device":"phone","node":"n1","session":"18446744073709551615","#,
             r#""resume":"token"}"#
         );
-        assert_eq!(read(&welcome(&info, Stamp::from_raw(u64::MAX), "token")), expected);
+        assert_eq!(read(&welcome(&info, Stamp::from_raw(u64::MAX), "token", None)), expected);
     }
 
     #[test]
@@ -168,7 +273,7 @@ mod tests {
         assert_eq!(parse_text(r#"{"type":"message","data":{"a":1},"x":0}"#), Ok(Inbound::Message(payload)));
         let payload = Payload::binary(vec![0, 255]);
         assert_eq!(parse_text(r#"{"type":"message","base64":"AP8="}"#), Ok(Inbound::Message(payload)));
-        assert_eq!(parse_text(r#"{"type":"ack","id":"m1"}"#), Ok(Inbound::Ack));
+        assert_eq!(parse_text(r#"{"type":"ack","id":"m1"}"#), Ok(Inbound::Ack(None)));
         assert_eq!(parse_text(r#"{"type":"ping"}"#), Ok(Inbound::Ping));
     }
 

@@ -34,7 +34,7 @@ impl Case {
 
     fn verification(&self) -> Verification<'_> {
         let Self { auth, tokens, resume, metrics } = self;
-        Verification { auth, tokens, resume, now_ms: 1_000, metrics }
+        Verification { auth, tokens, resume, now_ms: 1_000, metrics, keep_max: 300 }
     }
 
     fn connect(&self, headers: &HeaderMap, query: &[(&str, &str)]) -> Result<Client, &'static str> {
@@ -44,6 +44,8 @@ impl Case {
             user: find("user"),
             device: find("device"),
             resume: find("resume"),
+            keep: find("keep"),
+            after: find("after"),
         };
         let random = || DeviceId::new("random").unwrap();
         self.verification().client(headers, params, random).map_err(|refusal| ApiError::from(refusal).code())
@@ -71,7 +73,8 @@ fn key(user: &str, device: &str) -> SessionKey {
 fn a_token_names_the_user_wherever_it_is_shown() {
     let case = Case::new(false);
     let token = token("42", None, 10);
-    let expected = Client { key: key("42", "phone"), expires_unix_ms: Some(10_000), resumed: None };
+    let expected =
+        Client { key: key("42", "phone"), expires_unix_ms: Some(10_000), resumed: None, kept: None };
     let in_url = case.connect(&HeaderMap::new(), &[("token", &token), ("device", "phone")]);
     assert_eq!(in_url, Ok(expected));
     let in_header =
@@ -99,11 +102,15 @@ fn the_device_is_the_chosen_one_then_the_tokens_then_a_random_one() {
 fn a_resume_token_brings_its_stamp_and_its_device() {
     let case = Case::new(true);
     let none = HeaderMap::new();
-    let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7));
+    let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7), None);
     let resumed =
         |query: &[(&str, &str)]| case.connect(&none, &[query, &[("resume", resume.as_str())]].concat());
-    let expected =
-        Client { key: key("42", "phone"), expires_unix_ms: None, resumed: Some(Stamp::from_raw(7)) };
+    let expected = Client {
+        key: key("42", "phone"),
+        expires_unix_ms: None,
+        resumed: Some(Stamp::from_raw(7)),
+        kept: None,
+    };
     assert_eq!(resumed(&[("user", "42")]), Ok(expected), "not the random device");
     assert_eq!(resumed(&[("user", "42"), ("device", "phone")]).unwrap().key, key("42", "phone"));
     let bound = token("42", Some("phone"), 10);
@@ -114,7 +121,7 @@ fn a_resume_token_brings_its_stamp_and_its_device() {
 fn a_resume_token_of_another_device_or_user_is_refused() {
     let case = Case::new(true);
     let none = HeaderMap::new();
-    let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7));
+    let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7), None);
     let resumed =
         |query: &[(&str, &str)]| case.connect(&none, &[query, &[("resume", resume.as_str())]].concat());
     assert_eq!(resumed(&[("user", "42"), ("device", "tablet")]), Err("forbidden"));
@@ -134,7 +141,7 @@ fn a_resume_token_that_is_none_is_refused_and_counted_and_does_not_stand_for_a_c
         assert_eq!(case.failures(), 1, "{bad}");
     }
     let case = Case::new(false);
-    let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7));
+    let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7), None);
     assert_eq!(case.connect(&none, &[("user", "42"), ("resume", &resume)]), Err("unauthorized"));
     assert_eq!(case.connect(&none, &[("token", &resume)]), Err("unauthorized"));
 }
@@ -143,7 +150,7 @@ fn a_resume_token_that_is_none_is_refused_and_counted_and_does_not_stand_for_a_c
 fn a_user_without_token_is_for_development_only() {
     let none = HeaderMap::new();
     let query = [("user", "42"), ("device", "d")];
-    let expected = Client { key: key("42", "d"), expires_unix_ms: None, resumed: None };
+    let expected = Client { key: key("42", "d"), expires_unix_ms: None, resumed: None, kept: None };
     assert_eq!(Case::new(true).connect(&none, &query), Ok(expected));
     assert_eq!(Case::new(false).connect(&none, &query), Err("unauthorized"));
     assert_eq!(Case::new(true).connect(&none, &[]), Err("unauthorized"));

@@ -19,7 +19,7 @@ use crate::key::KeyHasher;
 use crate::metrics::Metrics;
 use crate::push::{Message, Outcome, Payload};
 use crate::receipt::{Answer, replying};
-use crate::session::{CloseReason, HeartbeatTimers, OutboxLimits, Session};
+use crate::session::{CloseReason, HeartbeatTimers, OutboxLimits, Place, Session};
 use crate::token::ResumeKey;
 use crate::vital::Vitals;
 use crate::wire::{Clock, Threads};
@@ -80,11 +80,11 @@ impl Dialect for OwnCodes {
         None
     }
 
-    fn welcome(&self, _: &SessionInfo, _: Stamp, _: &ResumeKey) -> Option<Payload> {
+    fn welcome(&self, _: &Session, _: &SessionInfo, _: &ResumeKey) -> Option<Payload> {
         None
     }
 
-    fn message(&self, pushed: &Message) -> Payload {
+    fn message(&self, pushed: &Message, _: Option<&Place>) -> Payload {
         pushed.payload.clone()
     }
 
@@ -135,6 +135,7 @@ pub(in crate::gateway::clients) fn serve<T: Transport + 'static>(transport: T, t
         Stamp::from_raw(7),
         None,
         limits,
+        None,
     ));
     let Terms { dialect, idle, expires_unix_ms, handler } = terms;
     let handler = Arc::new(handler);

@@ -126,7 +126,10 @@ fn read(frame: Frame) -> Incoming {
         Frame::Close(Some(close)) if is_refused(&close) => {
             Incoming::End(End::ClosedBadly(1002, ClientError::ProtocolError))
         }
-        Frame::Close(_) => Incoming::End(End::Closed),
+        Frame::Close(frame) => {
+            let bye = frame.is_some_and(|frame| frame.code == CloseCode::Normal);
+            Incoming::End(End::Closed { bye })
+        }
     }
 }
 

@@ -10,7 +10,7 @@ async fn an_enveloped_client_is_welcomed_first_and_can_ping_and_acknowledge() {
     let welcome = fixture.receive_json().await;
     assert_eq!((&welcome["type"], &welcome["session"]), (&"welcome".into(), &"7".into()));
     let resumed = resume_key().verify(&UserId::new("42").unwrap(), welcome["resume"].as_str().unwrap());
-    let said = Resumed { device: DeviceId::new("phone").unwrap(), stamp: Stamp::from_raw(7) };
+    let said = Resumed { device: DeviceId::new("phone").unwrap(), stamp: Stamp::from_raw(7), writer: None };
     assert_eq!(resumed, Ok(said));
     assert_eq!(fixture.receive_json().await["data"], "a\"b");
     fixture.send(r#"{"type":"ack","id":"m1"}"#).await;

@@ -1,0 +1,155 @@
+//! Where a client is in what it gets: segments, and positions in them.
+//!
+//! A *segment* is one ownership period of a session: the messages that one claim of one boot of a node numbered 1, 2, 3 …
+//! It is never used again. A *position* is a segment with a number in it, as one value, so that nobody updates one half of
+//! it. To clients both are texts: a segment is 24 hexadecimal digits, whose order is that of the segments of a session, and
+//! a position is the segment, a point and the number.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::{extend, fnv1a, mix};
+use crate::id::{Incarnation, NodeName, Stamp};
+
+/// The node, in one of its boots, that numbers a segment, as a tag of 32 bits: two nodes may claim a session with the same
+/// stamp, and their numbers must not be taken for each other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Writer(u32);
+
+impl Writer {
+    /// The tag of that boot of a node.
+    #[must_use]
+    pub(crate) fn of(node: &NodeName, incarnation: Incarnation) -> Self {
+        let hash = extend(fnv1a(node.as_str().as_bytes()), &incarnation.0.to_be_bytes());
+        Self((mix(hash) >> 32) as u32)
+    }
+
+    /// The tag with this raw value.
+    #[must_use]
+    pub(crate) fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// The raw value, for tokens.
+    #[must_use]
+    pub(crate) fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+/// One ownership period of a session. Those of one session are ordered by their stamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Segment {
+    /// The stamp of its claim.
+    pub(crate) stamp: Stamp,
+    /// Who numbers it.
+    pub(crate) writer: Writer,
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:08x}", self.stamp.raw(), self.writer.0)
+    }
+}
+
+/// A number in a segment; 0 is before its first message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Position {
+    /// In which segment.
+    pub(crate) segment: Segment,
+    /// The number of the message.
+    pub(crate) number: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.segment, self.number)
+    }
+}
+
+/// A text is no segment, or no position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a segment is {DIGITS} hexadecimal digits, as the node wrote it; a position is a segment, a point and a number"
+)]
+pub(crate) struct PositionError;
+
+impl FromStr for Segment {
+    type Err = PositionError;
+
+    fn from_str(text: &str) -> Result<Self, PositionError> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != DIGITS || !text.bytes().all(is_digit) {
+            return Err(PositionError);
+        }
+        let (stamp, writer) = text.split_at(STAMP_DIGITS);
+        let stamp = u64::from_str_radix(stamp, 16).map_err(|_| PositionError)?;
+        let writer = u32::from_str_radix(writer, 16).map_err(|_| PositionError)?;
+        Ok(Self { stamp: Stamp::from_raw(stamp), writer: Writer(writer) })
+    }
+}
+
+impl FromStr for Position {
+    type Err = PositionError;
+
+    fn from_str(text: &str) -> Result<Self, PositionError> {
+        let (segment, number) = text.split_once('.').ok_or(PositionError)?;
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(PositionError);
+        }
+        Ok(Self { segment: segment.parse()?, number: number.parse().map_err(|_| PositionError)? })
+    }
+}
+
+/// Digits of a stamp.
+const STAMP_DIGITS: usize = 16;
+/// Digits of a segment.
+const DIGITS: usize = STAMP_DIGITS + 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(stamp: u64, writer: u32) -> Segment {
+        Segment { stamp: Stamp::from_raw(stamp), writer: Writer(writer) }
+    }
+
+    #[test]
+    fn segments_and_positions_are_read_as_they_are_written() {
+        let position = Position { segment: segment(0x1f, 0xabc), number: 41 };
+        assert_eq!(position.to_string(), "000000000000001f00000abc.41");
+        assert_eq!(position.to_string().parse(), Ok(position));
+        assert_eq!(position.segment.to_string().parse(), Ok(position.segment));
+        let greatest = Position { segment: segment(u64::MAX, u32::MAX), number: u64::MAX };
+        assert_eq!(greatest.to_string().parse(), Ok(greatest));
+    }
+
+    #[test]
+    fn the_texts_of_segments_have_the_order_of_their_stamps() {
+        let texts = [segment(9, 7), segment(10, 1), segment(0x100, 0)].map(|segment| segment.to_string());
+        assert!(texts.is_sorted());
+    }
+
+    #[test]
+    fn what_no_node_wrote_is_refused() {
+        let good = segment(7, 7).to_string();
+        for bad in ["", ".", "7.1", &good, &format!("{good}."), &format!("{good}.-1"), &format!("{good}.+1")]
+        {
+            assert_eq!(bad.parse::<Position>(), Err(PositionError), "{bad}");
+        }
+        for bad in [format!("{good}.18446744073709551616"), format!("{}.1", good.replace('7', "F"))] {
+            assert_eq!(bad.parse::<Position>(), Err(PositionError), "{bad}");
+        }
+        assert_eq!(format!("{}é", &good[..22]).parse::<Segment>(), Err(PositionError));
+    }
+
+    #[test]
+    fn two_boots_and_two_nodes_have_tags_of_their_own() {
+        let name = |text: &str| NodeName::new(text).unwrap();
+        let tags =
+            [("a", 1), ("a", 2), ("b", 1)].map(|(node, boot)| Writer::of(&name(node), Incarnation(boot)));
+        assert!(tags[0] != tags[1] && tags[0] != tags[2] && tags[1] != tags[2]);
+    }
+}

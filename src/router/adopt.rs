@@ -1,0 +1,61 @@
+//! A node that stops leaves the sessions that it keeps to others, which keep them for the clients until they are back.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::id::{Incarnation, SessionKey};
+use crate::position::{Segment, Writer};
+use crate::push::Outcome;
+use crate::router::frame::Recipients;
+use crate::router::operation::Adoption;
+use crate::router::requester::Patience;
+use crate::router::{Claimant, Keeping, Operation, Router};
+use crate::session::{CloseReason, Returning, Session};
+
+impl Router {
+    /// Leaves a session that is kept to another node, which takes it over. Returns whether one did.
+    pub(crate) async fn leave_to_another(&self, session: &Session, incarnation: Incarnation) -> bool {
+        let Some(kept) = session.keep() else { return false };
+        let adoption = Adoption {
+            owner: self.parts.me.clone(),
+            incarnation,
+            stamp: session.stamp(),
+            seconds: kept.seconds,
+        };
+        for node in self.parts.roster.keepers(session.key()) {
+            let operation = Operation::Adopt(adoption.clone());
+            let recipients = Recipients::Session(session.names().clone());
+            let pending = self.requester.send(&node, recipients, &operation);
+            let patience = Patience::until(Instant::now() + self.parts.push_timeout);
+            let mut outcomes = self.requester.outcomes(pending, 1, patience).await;
+            let outcome = outcomes.pop().map_or(Outcome::Unreachable, |(_, outcome)| outcome);
+            debug!(key = %session.names(), %node, outcome = outcome.as_str(), "a session was left to another node");
+            if outcome == Outcome::Delivered || session.over().is_some() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Keeps a session whose owner stops, until its client is back: claims it, has what the owner owes handed over, and parks
+    /// it.
+    pub(super) async fn keep(self: &Arc<Self>, names: SessionKey, adoption: Adoption) -> Outcome {
+        let key = self.parts.replica.hasher().key(&names);
+        let Adoption { owner, incarnation, stamp, seconds } = adoption;
+        // The client is elsewhere already.
+        if self.parts.replica.lookup(key).is_some_and(|held| held.stamp > stamp)
+            || self.parts.registry.get(key).is_some_and(|session| session.stamp() > stamp)
+        {
+            return Outcome::NoSession;
+        }
+        let token = Segment { stamp, writer: Writer::of(&owner, incarnation) };
+        let returning = Returning { token: Some(token), after: Vec::new() };
+        let claimant =
+            Claimant { resumed: Some(stamp), kept: Some(Keeping { seconds, returning }), away: true };
+        let Ok(lease) = self.open(names, claimant, None).await else { return Outcome::NoSession };
+        lease.session().close(CloseReason::ClientGone);
+        Outcome::Delivered
+    }
+}

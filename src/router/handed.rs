@@ -1,0 +1,126 @@
+//! What is handed over, as it travels: headers of messages, whose payloads follow one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{MessageId, Stamp};
+use crate::position::Segment;
+use crate::push::{Message, Payload, PayloadKind};
+use crate::session::{Hole, Known, TailEntry, TailPart, TailRun};
+
+/// A part of what an owner hands over to the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HandedPart {
+    since: Stamp,
+    runs: Vec<HandedRun>,
+    recent: Vec<(MessageId, u64)>,
+    done: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct HandedRun {
+    segment: Segment,
+    acked: u64,
+    entries: Vec<HandedEntry>,
+}
+
+/// A message, or why there is none at its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum HandedEntry {
+    Message {
+        id: MessageId,
+        idempotent: bool,
+        kind: PayloadKind,
+        bytes: u32,
+        /// How long it may still wait, in milliseconds.
+        left_ms: Option<u64>,
+    },
+    Expired,
+    Acknowledged,
+}
+
+impl HandedPart {
+    /// The header of a part, and the payloads of its messages.
+    pub(crate) fn of(part: &TailPart) -> (Self, Bytes) {
+        let mut payload = Vec::new();
+        let mut entry = |TailEntry { message, left }: &TailEntry| match message {
+            Ok(message) => {
+                payload.extend_from_slice(&message.payload.bytes);
+                HandedEntry::Message {
+                    id: message.id.clone(),
+                    idempotent: message.idempotent,
+                    kind: message.payload.kind,
+                    bytes: u32::try_from(message.payload.bytes.len()).expect("a payload fits a frame"),
+                    left_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+                }
+            }
+            Err(Hole::Expired) => HandedEntry::Expired,
+            Err(Hole::Acknowledged) => HandedEntry::Acknowledged,
+        };
+        let mut run = |TailRun { segment, acked, entries }: &TailRun| HandedRun {
+            segment: *segment,
+            acked: *acked,
+            entries: entries.iter().map(&mut entry).collect(),
+        };
+        let runs = part.runs.iter().map(&mut run).collect();
+        let recent = part.recent.iter().map(|known| (known.id.clone(), known.fingerprint)).collect();
+        (Self { since: part.since, runs, recent, done: part.done }, payload.into())
+    }
+
+    /// The part, whose payloads are these.
+    pub(crate) fn read(self, payload: &Bytes) -> TailPart {
+        let mut at = 0;
+        let mut entry = |entry: HandedEntry| match entry {
+            HandedEntry::Message { id, idempotent, kind, bytes, left_ms } => {
+                let end = (at + bytes as usize).min(payload.len());
+                // A copy: each goes when the client has acknowledged it.
+                let bytes = Bytes::copy_from_slice(&payload[at..end]);
+                at = end;
+                let message = Message::new(id, idempotent, Payload { kind, bytes });
+                TailEntry { message: Ok(Arc::new(message)), left: left_ms.map(Duration::from_millis) }
+            }
+            HandedEntry::Expired => TailEntry { message: Err(Hole::Expired), left: None },
+            HandedEntry::Acknowledged => TailEntry { message: Err(Hole::Acknowledged), left: None },
+        };
+        let mut run = |HandedRun { segment, acked, entries }: HandedRun| TailRun {
+            segment,
+            acked,
+            entries: entries.into_iter().map(&mut entry).collect(),
+        };
+        let runs = self.runs.into_iter().map(&mut run).collect();
+        let known = |(id, fingerprint)| Known { id, fingerprint };
+        TailPart {
+            since: self.since,
+            runs,
+            recent: self.recent.into_iter().map(known).collect(),
+            done: self.done,
+        }
+    }
+
+    /// Segments.
+    pub(super) fn segments(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Ids that are remembered.
+    pub(super) fn ids(&self) -> usize {
+        self.recent.len()
+    }
+
+    /// Messages, and places without one.
+    pub(super) fn len(&self) -> usize {
+        self.runs.iter().map(|run| run.entries.len()).sum()
+    }
+
+    /// Bytes of the payloads that follow.
+    pub(super) fn payload_bytes(&self) -> usize {
+        let bytes = |entry: &HandedEntry| match entry {
+            HandedEntry::Message { bytes, .. } => *bytes as usize,
+            HandedEntry::Expired | HandedEntry::Acknowledged => 0,
+        };
+        self.runs.iter().flat_map(|run| &run.entries).map(bytes).fold(0, usize::saturating_add)
+    }
+}

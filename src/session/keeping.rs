@@ -1,0 +1,231 @@
+//! What a session does for a client that it is kept for: acknowledgements, the client's return, and the hand-over.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::id::{NodeName, Stamp};
+use crate::limits;
+use crate::metrics::label::{Dropped, ResumedAs};
+use crate::position::Segment;
+use crate::push::Outcome;
+use crate::session::{AckAhead, CloseReason, Resumed, Session, Tail, TailPart, answer_all};
+
+/// What the first frame of a session says that is kept for its client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Welcome {
+    /// How long the client may be away, in seconds.
+    pub(crate) keep: u32,
+    /// The segment that the session numbers, from 1 on.
+    pub(crate) segment: Segment,
+    /// What became of what the client missed.
+    pub(crate) resumed: Resumed,
+}
+
+/// For whom a session is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// For how long, in seconds.
+    pub(crate) seconds: u32,
+}
+
+impl Session {
+    /// How long the session is kept for its client, if it is.
+    pub(crate) fn keep(&self) -> Option<Kept> {
+        self.lock().kept().map(|log| Kept { seconds: log.keep() })
+    }
+
+    /// Whether its client is away, or about to be, and it is kept.
+    pub(crate) fn is_away(&self) -> bool {
+        self.lock().is_away()
+    }
+
+    /// What the client is told first, if the session is kept for it.
+    pub(crate) fn welcome(&self) -> Option<Welcome> {
+        let mut state = self.lock();
+        let log = state.kept()?;
+        Some(Welcome { keep: log.keep(), segment: log.segment(), resumed: log.welcome() })
+    }
+
+    /// The client has everything up to that number of a segment; `None`: of the current one. Without effect where the session
+    /// is not kept, or goes on elsewhere.
+    ///
+    /// # Errors
+    /// [`AckAhead`]: it was not sent that much.
+    pub(crate) fn acknowledge(&self, segment: Option<Segment>, number: u64) -> Result<(), AckAhead> {
+        let settled = {
+            let mut state = self.lock();
+            if state.closing().is_some_and(|reason| !reason.flushes()) {
+                return Ok(()); // It is held, or somebody else's by now, as it is.
+            }
+            let Some(log) = state.kept() else { return Ok(()) };
+            let settled = log.acknowledge(segment, number)?;
+            for known in &settled.known {
+                state.outbox().know(known.clone());
+            }
+            settled
+        };
+        settled.replies.into_iter().for_each(|reply| reply.answer(Outcome::Acked));
+        self.wake.notify_one(); // The window may be open again.
+        Ok(())
+    }
+
+    /// Tells those who wait for the client's word how far their messages have come when it does not come in time. To be run
+    /// beside the session after such a message was offered; it ends when nobody waits.
+    pub(crate) fn time_acks(self: &Arc<Self>) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let begins = self.lock().kept().is_some_and(super::log::Log::begin_timing);
+        let session = Arc::clone(self);
+        begins.then_some(async move {
+            let mut due = Instant::now() + limits::BUFFERED_AFTER;
+            loop {
+                sleep_until(due).await;
+                let (answers, next) = {
+                    let mut state = session.lock();
+                    let is_away = state.is_away();
+                    let Some(log) = state.kept() else { return };
+                    log.overdue(Instant::now(), is_away)
+                };
+                answer_all(answers);
+                match next {
+                    Some(next) => due = next,
+                    None => return,
+                }
+            }
+        })
+    }
+
+    /// The client is about to be the session. `late`: not all earlier owners have answered. `gone`: the one that its token
+    /// names is no member. Returns what the client is going to be told.
+    pub(crate) fn open(&self, late: bool, gone: bool) -> Option<ResumedAs> {
+        self.lock().kept().map(|log| log.open(late, gone))
+    }
+
+    /// The client has waited long enough for what it missed.
+    pub(crate) fn give_up_resuming(&self) {
+        let news = self.lock().kept().is_some_and(super::log::Log::give_up_resuming);
+        if news {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Takes a part of what an earlier owner hands over.
+    pub(crate) fn adopt(&self, part: &TailPart) -> Outcome {
+        let outcome = {
+            let mut state = self.lock();
+            if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
+                return reason.outcome();
+            }
+            let taken = match state.kept() {
+                Some(log) => log.adopt(part, Instant::now()),
+                None => state.outbox().adopt(part),
+            };
+            for known in &part.recent {
+                state.outbox().know(known.clone());
+            }
+            if taken { Outcome::Delivered } else { Outcome::Overloaded }
+        };
+        self.wake.notify_one();
+        outcome
+    }
+
+    /// All that the client has not acknowledged, for the next owner. `None`: nothing is kept.
+    pub(crate) fn tail(&self) -> Option<Tail> {
+        let mut state = self.lock();
+        let recent = state.outbox().recent().cloned().collect();
+        let (since, runs) = state.kept()?.runs(Instant::now());
+        Some(Tail { since, runs, recent })
+    }
+
+    /// Nothing of what is kept is delivered any more, for that reason.
+    pub(crate) fn forget(&self, why: Dropped) {
+        if let Some(log) = self.lock().kept() {
+            log.drop_all(why);
+        }
+    }
+
+    /// Whether this call is the first to hand over what is owed.
+    pub(crate) fn begin_hand_over(&self) -> bool {
+        let begins = |handing: u8| (handing < UNDER_WAY).then_some(UNDER_WAY);
+        self.handing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, begins).is_ok()
+    }
+
+    /// Nothing of it is owed any more: the next owner has it.
+    pub(crate) fn handed_over(&self) {
+        if let Some(log) = self.lock().kept() {
+            log.release();
+        }
+        self.handing.store(HANDED_OVER, Ordering::SeqCst);
+        self.ending.notify_waiters();
+    }
+
+    /// Waits until the next owner has what is owed. Cancel-safe.
+    pub(crate) async fn until_handed_over(&self) {
+        loop {
+            let mut ending = pin!(self.ending.notified());
+            ending.as_mut().enable(); // Before the look: whatever ends it after that is heard.
+            if self.handing.load(Ordering::SeqCst) == HANDED_OVER {
+                return;
+            }
+            ending.await;
+        }
+    }
+
+    /// Messages that the client has not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.lock().kept().map_or(0, |log| log.len())
+    }
+
+    /// The connection of a session that is kept is gone.
+    pub(crate) fn begin_parking(&self) {
+        self.handing.compare_exchange(CONNECTED, AT_HOME, Ordering::SeqCst, Ordering::SeqCst).ok();
+        self.ending.notify_waiters();
+    }
+
+    /// Waits until the connection of the session is gone and it is kept, or it is over. Cancel-safe.
+    pub(crate) async fn until_parked(&self) {
+        loop {
+            let mut ending = pin!(self.ending.notified());
+            ending.as_mut().enable(); // Before the look: whatever ends it after that is heard.
+            if self.handing.load(Ordering::SeqCst) != CONNECTED || self.over().is_some() {
+                return;
+            }
+            ending.await;
+        }
+    }
+
+    /// Waits until the session is over, or its client was away for too long: then it is over for that reason.
+    pub(crate) async fn parked(&self, keep: Duration) {
+        let expires = Instant::now() + keep;
+        loop {
+            let mut ending = pin!(self.ending.notified());
+            ending.as_mut().enable(); // Before the look: whatever ends it after that is heard.
+            if self.over().is_some() {
+                return;
+            }
+            tokio::select! {
+                () = ending => {}
+                () = sleep_until(expires) => {
+                    self.close(CloseReason::Expired);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The claim of its successor, if the session goes on elsewhere.
+    pub(crate) fn successor(&self) -> Option<(NodeName, Stamp)> {
+        match self.over()? {
+            CloseReason::Superseded { owner, stamp } => Some((owner, stamp)),
+            _ => None,
+        }
+    }
+}
+
+/// Where what a session owes is: with it and its connection, with it alone, on its way to the next owner, there.
+const CONNECTED: u8 = 0;
+const AT_HOME: u8 = 1;
+const UNDER_WAY: u8 = 2;
+const HANDED_OVER: u8 = 3;

@@ -1,0 +1,89 @@
+//! The messages of one segment that the client has not acknowledged, in the order of their numbers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::push::Message;
+use crate::receipt::Reply;
+use crate::session::tail::Hole;
+
+/// The messages of one segment from the first that is not acknowledged on.
+#[derive(Default)]
+pub(super) struct Run {
+    /// The number before the first of them.
+    pub(super) acked: u64,
+    /// The message of number `acked + 1` and those that follow it.
+    pub(super) entries: VecDeque<Entry>,
+    /// The entries before this one are on their way to the client, or were.
+    pub(super) taken: usize,
+}
+
+/// A message with its number, or the place of one that will never come.
+pub(super) struct Entry {
+    pub(super) message: Result<Arc<Message>, Hole>,
+    /// When its time is over.
+    pub(super) expires: Option<Instant>,
+    /// Whether the socket has taken it.
+    pub(super) written: bool,
+    /// Whoever waits for what becomes of it.
+    pub(super) waits: Option<Waits>,
+}
+
+/// Whoever waits for what becomes of a message.
+pub(super) struct Waits {
+    pub(super) reply: Reply,
+    /// When the publisher is told how far it came, because it waits for the client's word.
+    pub(super) until: Option<Instant>,
+}
+
+impl Run {
+    /// A run that goes on after that number.
+    pub(super) fn after(acked: u64) -> Self {
+        Self { acked, ..Self::default() }
+    }
+
+    /// The number of the last message.
+    pub(super) fn last(&self) -> u64 {
+        self.acked + self.entries.len() as u64
+    }
+
+    /// The number of the last message that is on its way to the client, or was.
+    pub(super) fn last_taken(&self) -> u64 {
+        self.acked + self.taken as u64
+    }
+
+    /// Whether all are on their way.
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken == self.entries.len()
+    }
+
+    /// The message of that number.
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Entry> {
+        let index = number.checked_sub(self.acked + 1)?;
+        self.entries.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// The client has all up to that number. Returns what it has, and how much of that was on its way.
+    pub(super) fn acknowledge(&mut self, number: u64) -> (Vec<Entry>, usize) {
+        let count = usize::try_from(number.saturating_sub(self.acked)).unwrap_or(usize::MAX);
+        let count = count.min(self.entries.len());
+        self.acked += count as u64;
+        let taken = count.min(self.taken);
+        self.taken -= taken;
+        (self.entries.drain(..count).collect(), taken)
+    }
+}
+
+impl Entry {
+    /// Bytes of its payload.
+    pub(super) fn len(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.payload.bytes.len())
+    }
+
+    /// Whether its time is over. One that may not wait at all is not written later, and not now.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.message.is_ok() && self.expires.is_some_and(|at| now >= at)
+    }
+}

@@ -1,0 +1,498 @@
+//! What is kept reaches the client once, in order, or the client is told that it does not; whatever happens on the way.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::*;
+use crate::id::MessageId;
+use crate::metrics::Metrics;
+use crate::position::Position;
+use crate::push::{Payload, Terms};
+use crate::receipt::{Answer, replying};
+use crate::session::store::StoreBounds;
+use crate::session::tail::Tail;
+
+const OUTBOX: OutboxLimits = OutboxLimits { messages_max: 2, bytes_max: 100 };
+const BOUNDS: StoreBounds = StoreBounds { messages_max: 3, bytes_max: 100, node_bytes_max: 1 << 20 };
+
+fn store(bounds: StoreBounds) -> Arc<Store> {
+    Arc::new(Store::new(bounds, Arc::new(Metrics::new())))
+}
+
+fn segment(stamp: u64) -> Segment {
+    Segment { stamp: Stamp::from_raw(stamp), writer: Writer::from_raw(1) }
+}
+
+fn at(stamp: u64, number: u64) -> Position {
+    Position { segment: segment(stamp), number }
+}
+
+/// A log of the segment with that stamp.
+fn log(stamp: u64, store: &Arc<Store>) -> Log {
+    returning(stamp, &[], store)
+}
+
+fn returning(stamp: u64, after: &[Position], store: &Arc<Store>) -> Log {
+    let token = after.last().map(|position| position.segment);
+    let returns = Returning { token, after: after.to_vec() };
+    let mut log = Log::new((Stamp::from_raw(stamp), Writer::from_raw(1)), 60, returns, Arc::clone(store));
+    if after.is_empty() {
+        open(&mut log);
+    }
+    log
+}
+
+/// The client is the session, and is told so. Returns what.
+fn open(log: &mut Log) -> ResumedAs {
+    log.open(false, false);
+    log.welcome().state
+}
+
+fn message(id: &str, terms: Terms) -> Arc<Message> {
+    Arc::new(Message::new(MessageId::new(id).unwrap(), true, Payload::text("x")).on(terms))
+}
+
+fn accept(log: &mut Log, id: &str, now: Instant) -> Result<(), NoRoom> {
+    accept_on(log, id, Terms::default(), now, None)
+}
+
+fn accept_on(
+    log: &mut Log,
+    id: &str,
+    terms: Terms,
+    now: Instant,
+    reply: Option<Reply>,
+) -> Result<(), NoRoom> {
+    let message = message(id, terms);
+    log.reserve(&message, OUTBOX, now)?;
+    log.append(message, now, Stage::Waits, reply);
+    Ok(())
+}
+
+/// What is written next, as text.
+fn written(log: &mut Log, now: Instant) -> Vec<String> {
+    let (batch, _) = log.take(99, now);
+    let said = batch.iter().map(said).collect();
+    log.written(batch);
+    said
+}
+
+fn said(outgoing: &Outgoing) -> String {
+    match &outgoing.what {
+        What::Message(message, Some(place)) if place.is_older => {
+            format!("{}:{} {}", place.segment.stamp.raw(), place.number, message.id)
+        }
+        What::Message(message, place) => format!("{} {}", place.expect("it has a number").number, message.id),
+        What::Notice(notice) => match &**notice {
+            Notice::Gap { segment, from, to, why } => {
+                format!("gap {}:{from}-{to} {}", segment.stamp.raw(), why.as_str())
+            }
+            Notice::Closed(position) => {
+                format!("closed {}:{}", position.segment.stamp.raw(), position.number)
+            }
+            Notice::Resumed(resumed) => format!("{:?}", resumed.state),
+        },
+    }
+}
+
+fn hand_over(from: &mut Log, to: &mut Log, now: Instant) {
+    let (since, runs) = from.runs(now);
+    for part in (Tail { since, runs, recent: Vec::new() }).parts(2, 1 << 10) {
+        assert!(to.adopt(&part, now));
+    }
+}
+
+#[test]
+fn messages_are_numbered_and_forgotten_once_they_are_acknowledged() {
+    let (store, now) = (store(BOUNDS), Instant::now());
+    let mut log = log(5, &store);
+    assert!(log.unacked.is_none(), "a session that owes nothing has no memory for it");
+    for id in ["a", "b", "c"] {
+        accept(&mut log, id, now).unwrap();
+    }
+    assert_eq!(written(&mut log, now), ["1 a", "2 b", "3 c"]);
+    log.acknowledge(None, 2).unwrap();
+    assert_eq!(log.len(), 1);
+    accept(&mut log, "d", now).unwrap();
+    assert_eq!(written(&mut log, now), ["4 d"]);
+    log.acknowledge(Some(segment(5)), 4).unwrap();
+    assert!(log.unacked.is_none());
+    assert_eq!((store.used(Origin::Here), store.used(Origin::Elsewhere)), (0, 0));
+    accept(&mut log, "e", now).unwrap();
+    assert_eq!(written(&mut log, now), ["5 e"]);
+    drop(log);
+    assert_eq!(store.used(Origin::Here), 0, "what nobody acknowledges is given back, too");
+}
+
+#[test]
+fn an_idle_session_pays_a_few_words() {
+    assert!(size_of::<Log>() <= 48, "{} bytes", size_of::<Log>());
+}
+
+#[test]
+fn nothing_is_acknowledged_that_was_not_sent() {
+    let now = Instant::now();
+    let mut log = log(5, &store(BOUNDS));
+    assert_eq!(log.acknowledge(None, 1).err(), Some(AckAhead));
+    accept(&mut log, "a", now).unwrap();
+    assert_eq!(log.acknowledge(None, 1).err(), Some(AckAhead), "it waits");
+    assert_eq!(written(&mut log, now), ["1 a"]);
+    for (segment, number) in [(None, 2), (Some(segment(5)), 2), (Some(segment(6)), 0)] {
+        assert_eq!(log.acknowledge(segment, number).err(), Some(AckAhead));
+    }
+    assert!(log.acknowledge(Some(segment(4)), 7).is_ok(), "an older one that is over");
+    assert!(log.acknowledge(None, 0).is_ok() && log.len() == 1);
+}
+
+#[test]
+fn no_more_than_the_window_is_on_its_way() {
+    let now = Instant::now();
+    let wide = StoreBounds { messages_max: 2 * limits::WINDOW, ..BOUNDS };
+    let mut log = log(5, &store(StoreBounds { bytes_max: 1 << 20, ..wide }));
+    for number in 1..=limits::WINDOW + 2 {
+        accept(&mut log, &number.to_string(), now).unwrap();
+    }
+    let take = |log: &mut Log| log.take(usize::MAX, now).0.len();
+    assert_eq!((take(&mut log), take(&mut log)), (limits::WINDOW, 0));
+    assert!(!log.is_clear());
+    log.acknowledge(None, 1).unwrap();
+    assert_eq!((take(&mut log), take(&mut log)), (1, 0));
+}
+
+#[test]
+fn beyond_its_bounds_nothing_is_taken_and_what_was_stays() {
+    let now = Instant::now();
+    let mut log = log(5, &store(BOUNDS));
+    for id in ["a", "b", "c", "d", "e"] {
+        accept(&mut log, id, now).unwrap();
+    }
+    assert_eq!(accept(&mut log, "f", now), Err(NoRoom::Session));
+    assert_eq!(written(&mut log, now).len(), 5);
+    let node = StoreBounds { node_bytes_max: cost(1), ..BOUNDS };
+    let mut log = self::log(5, &store(node));
+    accept(&mut log, "a", now).unwrap();
+    assert_eq!(accept(&mut log, "b", now), Err(NoRoom::Node));
+    assert_eq!(written(&mut log, now), ["1 a"]);
+}
+
+#[test]
+fn what_a_broken_connection_leaves_is_written_again_by_the_next_one() {
+    let now = Instant::now();
+    let mut log = log(5, &store(BOUNDS));
+    for id in ["a", "b", "c"] {
+        accept(&mut log, id, now).unwrap();
+    }
+    assert_eq!(written(&mut log, now).len(), 3);
+    log.acknowledge(None, 1).unwrap();
+    log.rewind(now, &Outcome::Queued);
+    assert_eq!(written(&mut log, now), ["2 b", "3 c"]);
+}
+
+#[test]
+fn those_who_wait_learn_how_far_their_message_came() {
+    let now = Instant::now();
+    let mut log = log(5, &store(BOUNDS));
+    let answers = Arc::new(Mutex::new(BTreeMap::new()));
+    let push = |log: &mut Log, id: &str, acked: bool| {
+        let (answers, key) = (Arc::clone(&answers), id.to_owned());
+        let reply = replying(move |answer| drop(answers.lock().unwrap().insert(key, answer)));
+        accept_on(log, id, Terms { ttl: None, acked }, now, Some(reply)).unwrap();
+    };
+    for (id, acked) in [("a", true), ("b", true), ("c", false), ("d", false)] {
+        push(&mut log, id, acked);
+    }
+    let (batch, _) = log.take(3, now);
+    for (reply, outcome) in log.written(batch) {
+        reply.answer(outcome);
+    }
+    log.acknowledge(None, 1).unwrap().replies.into_iter().for_each(|reply| reply.answer(Outcome::Acked));
+    assert!(log.begin_timing() && !log.begin_timing());
+    let later = now + limits::BUFFERED_AFTER;
+    let (overdue, next) = log.overdue(later, false);
+    assert_eq!(next, None);
+    overdue.into_iter().for_each(|(reply, outcome)| reply.answer(outcome));
+    log.rewind(now, &Outcome::Queued).into_iter().for_each(|(reply, outcome)| reply.answer(outcome));
+    let one = |outcome| Answer::Outcomes(vec![outcome]);
+    let expected =
+        [("a", Outcome::Acked), ("b", Outcome::Delivered), ("c", Outcome::Delivered), ("d", Outcome::Queued)];
+    let expected: BTreeMap<_, _> =
+        expected.into_iter().map(|(id, outcome)| (id.to_owned(), one(outcome))).collect();
+    assert_eq!(*answers.lock().unwrap(), expected);
+}
+
+#[test]
+fn a_message_whose_time_is_over_leaves_a_gap() {
+    let now = Instant::now();
+    let store = store(BOUNDS);
+    let mut log = log(5, &store);
+    let terms = |ttl| Terms { ttl: Some(ttl), acked: false };
+    accept(&mut log, "a", now).unwrap();
+    accept_on(&mut log, "b", terms(1), now, None).unwrap();
+    accept_on(&mut log, "c", terms(1), now, None).unwrap();
+    accept_on(&mut log, "d", terms(9), now, None).unwrap();
+    let later = now + Duration::from_secs(1);
+    assert_eq!(written(&mut log, later), ["1 a", "gap 5:2-3 expired", "4 d"]);
+    assert_eq!(store.used(Origin::Here), 2 * cost(1));
+    log.acknowledge(None, 4).unwrap();
+    assert!(log.unacked.is_none());
+    accept_on(&mut log, "e", terms(0), now, None).unwrap();
+    assert_eq!(written(&mut log, later), ["5 e"], "it is written where it need not wait");
+    accept_on(&mut log, "f", terms(0), now, None).unwrap();
+    log.rewind(now, &Outcome::Queued);
+    assert_eq!(written(&mut log, now), ["gap 5:5-6 expired"], "and waits for no other connection");
+}
+
+#[test]
+fn the_next_owner_writes_what_its_client_lacks_before_its_own_messages() {
+    let (store, now) = (store(BOUNDS), Instant::now());
+    let mut first = log(5, &store);
+    for id in ["a", "b", "c", "d"] {
+        accept(&mut first, id, now).unwrap();
+    }
+    assert_eq!(written(&mut first, now).len(), 4);
+    first.acknowledge(None, 1).unwrap();
+    let mut second = returning(7, &[at(5, 2)], &store);
+    accept(&mut second, "e", now).unwrap();
+    hand_over(&mut first, &mut second, now);
+    hand_over(&mut first, &mut second, now); // Its receipt was lost.
+    assert_eq!(open(&mut second), ResumedAs::Complete);
+    assert_eq!(written(&mut second, now), ["5:3 c", "5:4 d", "1 e"]);
+    second.acknowledge(Some(segment(5)), 3).unwrap();
+    assert_eq!(second.acknowledge(Some(segment(5)), 5).err(), Some(AckAhead));
+    // The client has forgotten what it had, and a third owner gets what both are owed.
+    let mut third = returning(8, &[at(7, 0)], &store);
+    hand_over(&mut second, &mut third, now);
+    assert_eq!((third.since, open(&mut third)), (Stamp::from_raw(5), ResumedAs::Complete));
+    let expected = ["gap 5:1-3 acknowledged", "5:4 d", "7:1 e"];
+    assert_eq!(written(&mut third, now), expected);
+    third.acknowledge(Some(segment(5)), 4).unwrap();
+    third.acknowledge(Some(segment(7)), 1).unwrap();
+    assert_eq!(written(&mut third, now), ["closed 5:4", "closed 7:1"], "it may forget its positions");
+    assert!(third.unacked.is_none());
+    drop((first, second, third));
+    assert_eq!((store.used(Origin::Here), store.used(Origin::Elsewhere)), (0, 0));
+}
+
+#[test]
+fn a_client_that_lacks_nothing_is_told_where_its_segments_end() {
+    let (store, now) = (store(BOUNDS), Instant::now());
+    let mut first = log(5, &store);
+    let mut second = returning(7, &[at(4, 9), at(5, 0)], &store);
+    hand_over(&mut first, &mut second, now);
+    assert_eq!(open(&mut second), ResumedAs::None, "of the one before it is not known");
+    assert_eq!(written(&mut second, now), ["closed 5:0"]);
+}
+
+#[test]
+fn a_client_that_came_back_too_early_is_told_when_the_rest_comes() {
+    let (store, now) = (store(BOUNDS), Instant::now());
+    let mut first = log(5, &store);
+    accept(&mut first, "a", now).unwrap();
+    let returns = Returning { token: Some(segment(5)), after: vec![at(5, 0)] };
+    let mut second = Log::new((Stamp::from_raw(7), Writer::from_raw(1)), 60, returns, Arc::clone(&store));
+    assert_eq!(second.open(true, false), ResumedAs::Pending);
+    assert_eq!(second.welcome().state, ResumedAs::Pending);
+    accept(&mut second, "b", now).unwrap();
+    assert_eq!(written(&mut second, now), ["1 b"]);
+    assert!(second.give_up_resuming());
+    assert_eq!(written(&mut second, now), ["Partial"]);
+    hand_over(&mut first, &mut second, now);
+    assert_eq!(written(&mut second, now), ["Complete", "5:1 a"]);
+}
+
+/// One step of a client's life.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A message is accepted, for so many seconds.
+    Accept(Option<u32>),
+    /// So many messages are written and arrive.
+    Write(usize),
+    /// The client acknowledges all that it has of its newest so many segments.
+    Ack(usize),
+    /// Time passes.
+    Pass(u64),
+    /// The connection breaks; what was written last may not have arrived.
+    Move { arrives: bool, remembers: bool, resends: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => prop::option::of(0_u32..3).prop_map(Step::Accept),
+        3 => (1_usize..4).prop_map(Step::Write),
+        2 => (1_usize..3).prop_map(Step::Ack),
+        1 => (0_u64..2).prop_map(Step::Pass),
+        1 => any::<[bool; 3]>().prop_map(|[arrives, remembers, resends]| Step::Move { arrives, remembers, resends }),
+    ]
+}
+
+/// A client, as docs/PROTOCOL.md asks of it.
+#[derive(Default)]
+struct Client {
+    positions: BTreeMap<Segment, u64>,
+    /// The ids that it has shown to the application.
+    shown: Vec<String>,
+    told_gone: usize,
+}
+
+impl Client {
+    fn receives(&mut self, own: Segment, outgoing: &Outgoing) {
+        match &outgoing.what {
+            What::Message(message, place) => {
+                let Place { segment, number, is_older } = place.expect("it has a number");
+                assert_eq!(is_older, segment != own);
+                let has = self.positions.entry(segment).or_insert(0);
+                if number <= *has {
+                    return;
+                }
+                assert_eq!(number, *has + 1, "a hole without a gap");
+                *has = number;
+                // Of a segment whose position is forgotten it may be there already.
+                if !self.shown.contains(&message.id.to_string()) {
+                    self.shown.push(message.id.to_string());
+                }
+            }
+            What::Notice(notice) => match &**notice {
+                Notice::Gap { segment, from, to, why } => {
+                    let has = self.positions.entry(*segment).or_insert(0);
+                    assert!(*from <= *has + 1 && from <= to, "a gap after a hole");
+                    self.told_gone +=
+                        if *why == Hole::Expired { (*to - (*from - 1).max(*has)) as usize } else { 0 };
+                    *has = (*has).max(*to);
+                }
+                Notice::Closed(position) => drop(self.positions.remove(&position.segment)),
+                Notice::Resumed(_) => {}
+            },
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_each_message_is_shown_once_in_its_order_or_its_loss_is_told(steps in prop::collection::vec(step(), 1..60)) {
+        let store = store(StoreBounds { messages_max: 1_000, bytes_max: 1 << 20, node_bytes_max: 1 << 30 });
+        let (mut now, mut stamp) = (Instant::now(), 1);
+        let (mut log, mut client, mut accepted) = (log(stamp, &store), Client::default(), Vec::new());
+        client.positions.insert(log.segment(), 0);
+        for step in steps {
+            match step {
+                Step::Accept(ttl) => {
+                    let id = accepted.len().to_string();
+                    if accept_on(&mut log, &id, Terms { ttl, acked: false }, now, None).is_ok() {
+                        accepted.push(id);
+                    }
+                }
+                Step::Write(messages) => {
+                    let (batch, _) = log.take(messages, now);
+                    batch.iter().for_each(|outgoing| client.receives(log.segment(), outgoing));
+                    log.written(batch);
+                }
+                Step::Ack(segments) => {
+                    for (segment, number) in client.positions.iter().rev().take(segments) {
+                        prop_assert!(log.acknowledge(Some(*segment), *number).is_ok());
+                    }
+                }
+                Step::Pass(seconds) => now += Duration::from_secs(seconds),
+                Step::Move { arrives, remembers, resends } => {
+                    let (batch, _) = log.take(1, now);
+                    if arrives {
+                        batch.iter().for_each(|outgoing| client.receives(log.segment(), outgoing));
+                        log.written(batch);
+                    }
+                    log.rewind(now, &Outcome::Queued);
+                    stamp += 1;
+                    if !remembers {
+                        let own = log.segment();
+                        client.positions.retain(|segment, _| *segment == own);
+                    }
+                    let after = client.positions.iter().rev().take(limits::POSITIONS_MAX);
+                    let after: Vec<_> = after.map(|(segment, number)| Position { segment: *segment, number: *number }).collect();
+                    client.positions.retain(|segment, _| after.iter().any(|position| position.segment == *segment));
+                    let mut next = returning(stamp, &after, &store);
+                    hand_over(&mut log, &mut next, now);
+                    if resends {
+                        hand_over(&mut log, &mut next, now);
+                    }
+                    prop_assert_eq!(open(&mut next), ResumedAs::Complete);
+                    client.positions.insert(next.segment(), 0);
+                    log = next;
+                }
+            }
+        }
+        // In the end the client reads all that there is.
+        loop {
+            let (batch, _) = log.take(9, now);
+            let ended = batch.is_empty();
+            batch.iter().for_each(|outgoing| client.receives(log.segment(), outgoing));
+            log.written(batch);
+            for (segment, number) in client.positions.clone() {
+                prop_assert!(log.acknowledge(Some(segment), number).is_ok());
+            }
+            if ended {
+                break;
+            }
+        }
+        let mut order = client.shown.clone();
+        order.sort_by_key(|id| id.parse::<u64>().unwrap());
+        prop_assert_eq!(&order, &client.shown, "each in its order");
+        order.dedup();
+        prop_assert_eq!(order.len(), client.shown.len());
+        prop_assert!(client.shown.len() + client.told_gone >= accepted.len(), "{} of {}", client.shown.len(), accepted.len());
+        prop_assert_eq!(log.len(), 0);
+        drop(log);
+        prop_assert_eq!((store.used(Origin::Here), store.used(Origin::Elsewhere)), (0, 0));
+    }
+}
+
+#[test]
+fn a_tail_travels_in_parts_that_follow_each_other() {
+    let entry = |id: &str, bytes| TailEntry {
+        message: Ok(Arc::new(Message::new(
+            MessageId::new(id).unwrap(),
+            false,
+            Payload::binary(Bytes::from(vec![0; bytes])),
+        ))),
+        left: None,
+    };
+    let entries = vec![entry("a", 1), entry("b", 1), entry("c", 50), entry("d", 1)];
+    let run = TailRun { segment: segment(5), acked: 3, entries };
+    let tail = Tail {
+        since: Stamp::ZERO,
+        runs: vec![run.clone(), TailRun { segment: segment(6), ..run }],
+        recent: Vec::new(),
+    };
+    let parts = tail.parts(3, 10);
+    let shape: Vec<_> = parts
+        .iter()
+        .map(|part| {
+            let run = |run: &TailRun| (run.segment.stamp.raw(), run.acked, run.entries.len());
+            (part.runs.iter().map(run).collect::<Vec<_>>(), part.done)
+        })
+        .collect();
+    let expected = [
+        (vec![(5, 3, 2)], false),
+        (vec![(5, 5, 1)], false),
+        (vec![(5, 6, 1), (6, 3, 2)], false),
+        (vec![(6, 5, 1)], false),
+        (vec![(6, 6, 1)], true),
+    ];
+    assert_eq!(shape, expected);
+}
+
+#[test]
+fn what_an_earlier_connection_brought_is_acknowledged_before_it_is_written_again() {
+    let (store, now) = (store(BOUNDS), Instant::now());
+    let mut first = log(5, &store);
+    for id in ["a", "b"] {
+        accept(&mut first, id, now).unwrap();
+    }
+    assert_eq!(written(&mut first, now).len(), 2);
+    let mut second = log(7, &store);
+    hand_over(&mut first, &mut second, now);
+    second.acknowledge(Some(segment(5)), 1).unwrap();
+    assert_eq!(second.acknowledge(Some(segment(5)), 3).err(), Some(AckAhead));
+    assert_eq!(written(&mut second, now), ["5:2 b"]);
+}

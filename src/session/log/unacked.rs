@@ -1,0 +1,168 @@
+//! What a session owes its client.
+
+use crate::id::Stamp;
+use crate::limits;
+use crate::position::Segment;
+use crate::session::log::run::{Entry, Run};
+use crate::session::notice::Notice;
+use crate::session::resumption::Resumption;
+use crate::session::tail::TailRun;
+
+/// What a session owes its client.
+pub(super) struct Unacked {
+    /// Of this session's own segment.
+    pub(super) own: Run,
+    /// Of earlier owners, in the order of their segments.
+    pub(super) older: Vec<Older>,
+    /// Messages on their way.
+    pub(super) on_way: Load,
+    /// All messages.
+    pub(super) held: Load,
+    /// The client's return, until it is known what became of it.
+    pub(super) resumption: Option<Resumption>,
+    /// To be told before the next message.
+    pub(super) notices: Vec<Notice>,
+    /// Whether somebody looks after those who wait for the client's word.
+    pub(super) timed: bool,
+}
+
+/// An amount of messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+/// What an earlier owner has handed over of a segment.
+pub(super) struct Older {
+    pub(super) segment: Segment,
+    pub(super) run: Run,
+    /// The numbers from here on to the first that is held are gone, and the client is to be told so.
+    pub(super) gone_from: Option<u64>,
+    /// All of it is here.
+    pub(super) whole: bool,
+    /// The client was told that this is the end of it.
+    pub(super) closed: bool,
+}
+
+impl Unacked {
+    /// Nothing, of which this session's own begins after that number.
+    pub(super) fn after(number: u64) -> Self {
+        Self {
+            own: Run::after(number),
+            older: Vec::new(),
+            on_way: Load::default(),
+            held: Load::default(),
+            resumption: None,
+            notices: Vec::new(),
+            timed: false,
+        }
+    }
+
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.older.iter().map(|older| &older.run).chain([&self.own])
+    }
+
+    /// All messages, in the order of writing.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.runs().flat_map(|run| &run.entries)
+    }
+
+    pub(super) fn runs_mut(&mut self) -> impl Iterator<Item = &mut Run> {
+        self.older.iter_mut().map(|older| &mut older.run).chain([&mut self.own])
+    }
+
+    /// The run of a segment, where `own` is this session's.
+    pub(super) fn run_mut(&mut self, own: Segment, segment: Segment) -> Option<&mut Run> {
+        if segment == own {
+            return Some(&mut self.own);
+        }
+        self.older.iter_mut().find(|older| older.segment == segment).map(|older| &mut older.run)
+    }
+
+    /// From the stamp `since` on all older segments are here. The client is told where each ends, also those of which
+    /// nothing is owed and that it may remember.
+    pub(super) fn end_older(&mut self, own: Segment, since: Stamp) {
+        let returning = self.resumption.as_ref().map(|resumption| resumption.returning.after.as_slice());
+        for position in returning.unwrap_or_default() {
+            let is_here = position.segment.stamp >= since && position.segment < own;
+            if is_here && self.older.iter().all(|older| older.segment != position.segment) {
+                self.notices.push(Notice::Closed(*position));
+            }
+        }
+        self.older.iter_mut().for_each(|older| older.whole = true);
+    }
+
+    /// Whether nothing waits, and one more may be on its way.
+    pub(super) fn is_clear(&self) -> bool {
+        self.notices.is_empty()
+            && self.own.is_taken()
+            && self.older.iter().all(|older| older.run.is_taken() && older.is_told())
+            && self.on_way.has_window()
+    }
+
+    /// Whether nothing of it is needed any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.own.entries.is_empty()
+            && self.older.is_empty()
+            && self.notices.is_empty()
+            && self.resumption.is_none()
+    }
+}
+
+impl Load {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    pub(super) fn remove(&mut self, bytes: usize) {
+        self.messages -= 1;
+        self.bytes -= bytes;
+    }
+
+    /// Whether one more message may be on its way beside these.
+    pub(super) fn has_window(&self) -> bool {
+        self.messages == 0 || self.messages < limits::WINDOW && self.bytes < limits::WINDOW_BYTES
+    }
+}
+
+impl Older {
+    /// What is held of the segment of a run that is handed over. The client `has` it up to that number, as it says.
+    pub(super) fn of<'a>(older: &'a mut Vec<Self>, run: &TailRun, has: Option<u64>) -> &'a mut Self {
+        let at = match older.binary_search_by_key(&run.segment, |older| older.segment) {
+            Ok(at) => at,
+            Err(at) => {
+                // A client that says nothing of the segment has nothing of it, or has forgotten it.
+                let has = has.unwrap_or(0);
+                let gone_from = (has < run.acked).then_some(has + 1);
+                let (segment, run) = (run.segment, Run::after(run.acked));
+                older.insert(at, Self { segment, run, gone_from, whole: false, closed: false });
+                at
+            }
+        };
+        &mut older[at]
+    }
+
+    /// The client has this number, as it says: it counts as acknowledged.
+    pub(super) fn skip(&mut self, number: u64) {
+        if self.run.entries.is_empty() && number == self.run.acked + 1 {
+            self.run.acked = number;
+        }
+    }
+
+    /// Whether the client is to be told that this is the end of it: it has acknowledged all, and may forget its position.
+    pub(super) fn is_to_be_closed(&self) -> bool {
+        self.whole && !self.closed && self.run.entries.is_empty()
+    }
+
+    /// Whether the client was told all that there is to be told beside the messages.
+    pub(super) fn is_told(&self) -> bool {
+        self.gone_from.is_none() && !self.is_to_be_closed()
+    }
+
+    /// Whether nothing of it is owed any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.closed && self.run.entries.is_empty()
+    }
+}

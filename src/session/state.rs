@@ -1,0 +1,265 @@
+//! What a session holds under its lock: what waits, what is kept, by whom it is written, and whether it ends.
+//!
+//! | session | a message waits in | until |
+//! |---|---|---|
+//! | plain | the [`Outbox`] | it is written |
+//! | kept | the [`Log`] | the client acknowledges it, on this connection or on a later one |
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::metrics::label::Dropped;
+use crate::push::{Message, Outcome};
+use crate::receipt::Reply;
+use crate::session::close::CloseReason;
+use crate::session::direct::{Direct, DirectWriter, Taken};
+use crate::session::log::{Answers, Log, NoRoom, Stage};
+use crate::session::outbox::{self, Outbox, OutboxLimits, Outgoing, What};
+
+/// What a session holds under its lock.
+pub(super) struct State {
+    outbox: Outbox,
+    direct: Direct,
+    /// What is kept for the client, if it asked for that. Boxed: most sessions have none.
+    kept: Option<Box<Log>>,
+    /// The connection ends, or has ended, and the session does not.
+    away: bool,
+}
+
+/// What the connection task is to do next.
+pub(crate) enum Work {
+    /// Write these, flush, and answer each reply.
+    Write(Vec<Outgoing>),
+    /// Go on with this, of which the socket has taken a part.
+    Finish(Outgoing),
+    /// Nothing is left to write: close the connection for this reason.
+    Close(CloseReason),
+}
+
+/// What became of an offered message.
+pub(super) enum Offered {
+    /// That is known already.
+    Answered(Reply, Outcome),
+    /// It is the task's to write.
+    Left,
+    /// The same, and the task may be asleep.
+    Woken,
+    /// There is no room, and the client is connected.
+    Full(Reply),
+}
+
+impl State {
+    pub(super) fn new(limits: OutboxLimits, kept: Option<Log>) -> Self {
+        let (outbox, direct) = (Outbox::new(limits), Direct::default());
+        Self { outbox, direct, kept: kept.map(Box::new), away: false }
+    }
+
+    /// Writes a message, or lets it wait.
+    pub(super) fn offer(&mut self, message: &Arc<Message>, reply: Reply, now: Instant) -> Offered {
+        if self.kept.is_some() {
+            return self.offer_kept(message, reply, now);
+        }
+        if self.outbox.is_clear_for(message) {
+            match self.direct.write(message, None) {
+                Taken::All => {
+                    self.outbox.written_one(message);
+                    return Offered::Answered(reply, Outcome::Delivered);
+                }
+                Taken::Part => {
+                    self.outbox.begin(message);
+                    // The rest is in the socket's line; the message has to wait for it.
+                    self.direct.begin(Outgoing::new(message.kept(), reply));
+                    return Offered::Woken;
+                }
+                Taken::Nothing => {}
+            }
+        }
+        match self.outbox.offer(message, reply) {
+            outbox::Offered::Queued { was_empty: true } => Offered::Woken,
+            outbox::Offered::Queued { was_empty: false } => Offered::Left,
+            outbox::Offered::Refused(reply, outcome) => Offered::Answered(reply, outcome),
+            outbox::Offered::Full(reply) => Offered::Full(reply),
+        }
+    }
+
+    fn offer_kept(&mut self, message: &Arc<Message>, reply: Reply, now: Instant) -> Offered {
+        let limits = self.outbox.limits();
+        let Some(log) = &mut self.kept else { unreachable!("only what is kept comes here") };
+        if let Some(reason) = self.outbox.closing().filter(|_| !self.away) {
+            return Offered::Answered(reply, reason.outcome());
+        }
+        if message.idempotent {
+            let settled = self.outbox.seen(message).map(|outcome| match outcome {
+                Outcome::Delivered if message.terms().acked => Outcome::Acked,
+                outcome => outcome,
+            });
+            if let Some(outcome) = settled.or_else(|| log.seen(message, self.away)) {
+                return Offered::Answered(reply, outcome);
+            }
+        }
+        if self.away && message.terms().ttl == Some(0) {
+            return Offered::Answered(reply, Outcome::NoSession);
+        }
+        match log.reserve(message, limits, now) {
+            Ok(()) => {}
+            Err(NoRoom::Session) if !self.away => return Offered::Full(reply),
+            Err(NoRoom::Session | NoRoom::Node) => return Offered::Answered(reply, Outcome::Overloaded),
+        }
+        if self.away {
+            log.append(message.kept(), now, Stage::Waits, None);
+            return Offered::Answered(reply, Outcome::Queued);
+        }
+        let was_clear = log.is_clear();
+        let place = log.next();
+        match if was_clear { self.direct.write(message, Some(&place)) } else { Taken::Nothing } {
+            Taken::All => {
+                if message.terms().acked {
+                    log.append(message.kept(), now, Stage::Written, Some(reply));
+                    return Offered::Left;
+                }
+                log.append(message.kept(), now, Stage::Written, None);
+                Offered::Answered(reply, Outcome::Delivered)
+            }
+            Taken::Part => {
+                let message = message.kept();
+                let (kept, begun) =
+                    if message.terms().acked { (Some(reply), Reply::answered()) } else { (None, reply) };
+                log.append(Arc::clone(&message), now, Stage::Taken, kept);
+                self.direct.begin(Outgoing { what: What::Message(message, Some(place)), reply: begun });
+                Offered::Woken
+            }
+            Taken::Nothing => {
+                log.append(message.kept(), now, Stage::Waits, Some(reply));
+                if was_clear { Offered::Woken } else { Offered::Left }
+            }
+        }
+    }
+
+    /// What is to be done next, and what to answer.
+    pub(super) fn take(&mut self, batch_max: usize, now: Instant) -> (Option<Work>, Answers) {
+        if let Some(begun) = self.direct.reclaim() {
+            return (Some(Work::Finish(begun)), Vec::new());
+        }
+        let closing = self.outbox.closing();
+        let writes = closing.is_none_or(CloseReason::flushes);
+        let (batch, answers) = match &mut self.kept {
+            Some(log) if writes => log.take(batch_max, now),
+            Some(_) => Default::default(),
+            None => (self.outbox.take(batch_max), Vec::new()),
+        };
+        if !batch.is_empty() {
+            return (Some(Work::Write(batch)), answers);
+        }
+        self.direct.rest();
+        (self.outbox.closing().cloned().map(Work::Close), answers)
+    }
+
+    /// All of it was written. Returns what to answer.
+    pub(super) fn written(&mut self, batch: Vec<Outgoing>) -> Answers {
+        if let Some(log) = &mut self.kept {
+            return log.written(batch);
+        }
+        self.outbox.written(&batch);
+        batch.into_iter().map(|outgoing| (outgoing.reply, Outcome::Delivered)).collect()
+    }
+
+    /// Whoever waits for a message that waits itself.
+    pub(super) fn detach_replies(&mut self) -> Vec<Reply> {
+        match &mut self.kept {
+            Some(log) => log.detach_waiting(),
+            None => self.outbox.detach_replies(),
+        }
+    }
+
+    /// Ends the connection, and the session unless it is kept for that. Returns whether the reason is this one from now on,
+    /// and what to answer.
+    pub(super) fn close(&mut self, reason: CloseReason) -> (bool, Answers) {
+        self.direct.close();
+        let parks = reason.parks();
+        let Some(log) = &mut self.kept else {
+            let (first, dropped) = self.outbox.close(reason);
+            return (
+                first,
+                dropped.into_iter().map(|(outgoing, outcome)| (outgoing.reply, outcome)).collect(),
+            );
+        };
+        if self.outbox.closing().is_some() && (!self.away || parks) {
+            return (false, Vec::new());
+        }
+        self.away = parks;
+        let flushes = reason.flushes();
+        let outcome = if parks || reason.moves() { Outcome::Queued } else { reason.outcome() };
+        self.outbox.set_closing(reason);
+        let waiting = if flushes { Vec::new() } else { log.detach_waiting() };
+        (true, waiting.into_iter().map(|reply| (reply, outcome.clone())).collect())
+    }
+
+    /// The connection is over. Returns what another has begun, and what to answer.
+    pub(super) fn abandon(&mut self, now: Instant) -> (Option<Outgoing>, Answers) {
+        let begun = self.direct.reclaim();
+        let held = self.is_held();
+        let Some(log) = &mut self.kept else {
+            let abandoned = self.outbox.clear().into_iter();
+            return (begun, abandoned.map(|outgoing| (outgoing.reply, Outcome::NoSession)).collect());
+        };
+        let unwritten = if held { Outcome::Queued } else { Outcome::NoSession };
+        (begun, log.rewind(now, &unwritten))
+    }
+
+    /// A panic has left it half changed: it ends, and what is kept is gone.
+    pub(super) fn fail(&mut self) -> Answers {
+        self.direct.close();
+        self.away = false;
+        if let Some(mut log) = self.kept.take() {
+            log.drop_all(Dropped::Ended);
+        }
+        let (_, dropped) = self.outbox.close(CloseReason::Failed);
+        self.outbox.set_closing(CloseReason::Failed);
+        dropped.into_iter().map(|(outgoing, outcome)| (outgoing.reply, outcome)).collect()
+    }
+
+    /// Whether what the client has not acknowledged is held for it, here or for the next owner.
+    pub(super) fn is_held(&self) -> bool {
+        self.away || self.kept.is_some() && self.outbox.closing().is_none_or(CloseReason::moves)
+    }
+
+    /// Whether the connection ends, or has ended, and the session does not.
+    pub(super) fn is_away(&self) -> bool {
+        self.away
+    }
+
+    pub(super) fn closing(&self) -> Option<&CloseReason> {
+        self.outbox.closing()
+    }
+
+    /// Messages that wait to be written, or are being written.
+    pub(super) fn waiting(&self) -> usize {
+        self.kept.as_ref().map_or_else(|| self.outbox.len(), |log| log.waiting())
+    }
+
+    pub(super) fn kept(&mut self) -> Option<&mut Log> {
+        self.kept.as_deref_mut()
+    }
+
+    pub(super) fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    pub(super) fn lend(&mut self, writer: Box<dyn DirectWriter>) {
+        self.direct.lend(writer);
+    }
+
+    pub(super) fn reclaim(&mut self) -> Option<Outgoing> {
+        self.direct.reclaim()
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_begun(&self) -> bool {
+        self.direct.has_begun()
+    }
+
+    pub(super) fn written_directly(&self) -> Option<Instant> {
+        self.direct.written()
+    }
+}

@@ -1,0 +1,114 @@
+//! What a session hands over to the next one of its client: the messages that the client has not acknowledged, and the ids by
+//! which a repetition is recognised.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::id::{MessageId, Stamp};
+use crate::position::Segment;
+use crate::push::Message;
+
+/// The messages of a client that it has not acknowledged, of all segments that have such.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// From the claim with this stamp on, nothing that was accepted for the client is missing here.
+    pub(crate) since: Stamp,
+    /// The segments that have such messages, in their order.
+    pub(crate) runs: Vec<TailRun>,
+    /// The messages with an id of their caller's that the client has, the oldest first.
+    pub(crate) recent: Vec<Known>,
+}
+
+/// The messages of one segment, without a hole between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TailRun {
+    /// Which segment.
+    pub(crate) segment: Segment,
+    /// The number before the first of them: the client has acknowledged it.
+    pub(crate) acked: u64,
+    /// The messages.
+    pub(crate) entries: Vec<TailEntry>,
+}
+
+/// A message, or the place of one that will never come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TailEntry {
+    /// The message, or why there is none.
+    pub(crate) message: Result<Arc<Message>, Hole>,
+    /// How long it may still wait; `None`: for as long as the session is kept.
+    pub(crate) left: Option<Duration>,
+}
+
+/// Why a number has no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hole {
+    /// Its time was over before the client was back.
+    Expired,
+    /// The client has acknowledged it, and does not know that any more.
+    Acknowledged,
+}
+
+impl Hole {
+    /// The word for it in a `gap`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Hole::Expired => "expired",
+            Hole::Acknowledged => "acknowledged",
+        }
+    }
+}
+
+/// What is kept of a message whose id the caller chose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The id.
+    pub(crate) id: MessageId,
+    /// What tells its payload from another one.
+    pub(crate) fingerprint: u64,
+}
+
+impl Known {
+    /// Of a message whose id the caller chose.
+    pub(super) fn of(message: &Message) -> Option<Self> {
+        message.idempotent.then(|| Self { id: message.id.clone(), fingerprint: message.fingerprint() })
+    }
+}
+
+/// A part of a [`Tail`] on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TailPart {
+    /// See [`Tail::since`].
+    pub(crate) since: Stamp,
+    /// Some of the messages: what follows the part before.
+    pub(crate) runs: Vec<TailRun>,
+    /// See [`Tail::recent`]; only in the last part.
+    pub(crate) recent: Vec<Known>,
+    /// Whether it is the last part.
+    pub(crate) done: bool,
+}
+
+impl Tail {
+    /// The same in parts that fit a frame each: of so many messages and bytes at most, or of one message.
+    pub(crate) fn parts(self, messages_max: usize, bytes_max: usize) -> Vec<TailPart> {
+        let Self { since, runs, recent } = self;
+        let part = |runs| TailPart { since, runs, recent: Vec::new(), done: false };
+        let (mut parts, mut open, mut messages, mut bytes) = (Vec::new(), Vec::<TailRun>::new(), 0, 0);
+        for TailRun { segment, acked, entries } in runs {
+            for (before, entry) in (acked..).zip(entries) {
+                let len = entry.message.as_ref().map_or(0, |message| message.payload.bytes.len());
+                if messages == messages_max || messages > 0 && bytes + len > bytes_max {
+                    parts.push(part(std::mem::take(&mut open)));
+                    (messages, bytes) = (0, 0);
+                }
+                messages += 1;
+                bytes += len;
+                match open.last_mut().filter(|run| run.segment == segment) {
+                    Some(run) => run.entries.push(entry),
+                    None => open.push(TailRun { segment, acked: before, entries: vec![entry] }),
+                }
+            }
+        }
+        parts.push(TailPart { since, runs: open, recent, done: true });
+        parts
+    }
+}
