@@ -115,8 +115,11 @@ pub const RESUME_TIMEOUT: Duration = PUSH_TIMEOUT;
 /// Positions that a client names when it comes back. Source: more segments are unread only where a session moved that often
 /// without a word to its client.
 pub const POSITIONS_MAX: usize = 4;
-/// How often a hand-over that failed is tried again. Guess: as often as a dispute looks again.
-pub const HAND_OVER_AGAIN: Duration = RELEASE_LINGER;
+/// First pause before a hand-over that failed is tried again; doubles up to [`HAND_OVER_AGAIN_MAX`]. Guess: the next owner
+/// claims the session within some round trips.
+pub const HAND_OVER_AGAIN_MIN: Duration = Duration::from_millis(10);
+/// Longest pause before a hand-over that failed is tried again. Guess: as often as a dispute looks again.
+pub const HAND_OVER_AGAIN_MAX: Duration = RELEASE_LINGER;
 /// Messages of one request of a hand-over. Arithmetic: their headers are a tenth of a frame's.
 pub const HAND_OVER_MESSAGES_MAX: usize = 1_024;
 /// Bytes of payload of one request of a hand-over that has several messages. Guess: as a batch for a client.

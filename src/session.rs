@@ -125,8 +125,14 @@ impl Session {
     /// Hands over a message to write. The reply is answered in any case: now when the socket takes the
     /// message at once, when there is no room or when the session is closing, later by the connection task. Of a session whose
     /// client is away the message is held, and the reply says so.
-    pub(crate) fn offer(&self, message: &Arc<Message>, reply: Reply) {
-        let offered = self.lock().offer(message, reply, Instant::now());
+    ///
+    /// Returns whether [`time_acks`](Self::time_acks) has to look after the reply.
+    pub(crate) fn offer(&self, message: &Arc<Message>, reply: Reply) -> bool {
+        let (offered, kept) = {
+            let mut state = self.lock();
+            (state.offer(message, reply, Instant::now()), state.kept().is_some())
+        };
+        let waits = kept && matches!(offered, Offered::Left | Offered::Woken);
         match offered {
             Offered::Answered(reply, outcome) => reply.answer(outcome),
             Offered::Left => {}
@@ -138,6 +144,7 @@ impl Session {
                 self.close(CloseReason::SlowConsumer);
             }
         }
+        waits
     }
 
     /// Lets others write to the socket by `writer` while the task waits for [`work`](Self::work).

@@ -114,16 +114,24 @@ async fn close_sessions(shared: &Arc<Shared>, budget: Duration) {
 /// Leaves a session to another node once its client is away.
 async fn leave(shared: Arc<Shared>, session: Arc<Session>) {
     session.until_parked().await;
-    if !shared.router.leave_to_another(&session, shared.incarnation).await {
-        let messages = session.unacknowledged();
-        warn!(key = %session.names(), messages, "no other node keeps this session for its client");
+    while !shared.router.leave_to_another(&session, shared.incarnation).await {
+        if shared.roster.keepers(session.key()).is_empty() {
+            return;
+        }
+        // Its client may be elsewhere already, of which this node hears soon.
+        sleep(LEAVE_AGAIN).await;
+    }
+    if session.successor().is_some() {
+        session.until_handed_over().await;
     }
 }
 
 /// What no other node has taken is over.
 fn end_parked(registry: &Registry) {
-    for session in registry.all().into_iter().filter(|session| session.is_away()) {
-        session.close(CloseReason::Expired);
+    let parked = registry.all().into_iter().filter(|session| session.is_away());
+    for session in parked.filter(|session| session.close(CloseReason::Expired)) {
+        let messages = session.unacknowledged();
+        warn!(key = %session.names(), messages, "no other node keeps this session for its client");
     }
 }
 
@@ -150,6 +158,8 @@ const LEAVE_GRACE: Duration = Duration::from_millis(300);
 const CLOSE_PACE: Duration = Duration::from_millis(2);
 /// Sessions that are left to other nodes at the same time. Guess: a few round trips each, and no node is flooded.
 const LEAVING_MAX: usize = 256;
+/// Pause before a session that no node has taken is offered again. Guess: some round trips.
+const LEAVE_AGAIN: Duration = Duration::from_millis(50);
 /// How often the remaining connections are counted.
 const POLL: Duration = Duration::from_millis(10);
 

@@ -15,9 +15,9 @@ use crate::router::{Claimant, Keeping, Operation, Router};
 use crate::session::{CloseReason, Returning, Session};
 
 impl Router {
-    /// Leaves a session that is kept to another node, which takes it over. Returns whether one did.
+    /// Leaves a session that is kept to another node, which takes it over. Returns whether one did, or it is over.
     pub(crate) async fn leave_to_another(&self, session: &Session, incarnation: Incarnation) -> bool {
-        let Some(kept) = session.keep() else { return false };
+        let (Some(kept), None) = (session.keep(), session.over()) else { return true };
         let adoption = Adoption {
             owner: self.parts.me.clone(),
             incarnation,
@@ -49,6 +49,9 @@ impl Router {
             || self.parts.registry.get(key).is_some_and(|session| session.stamp() > stamp)
         {
             return Outcome::NoSession;
+        }
+        if !self.parts.registry.has_parking() {
+            return Outcome::Overloaded;
         }
         let token = Segment { stamp, writer: Writer::of(&owner, incarnation) };
         let returning = Returning { token: Some(token), after: Vec::new() };

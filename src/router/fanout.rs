@@ -44,7 +44,8 @@ impl Fanout {
     pub(super) fn new(registry: Arc<Registry>, threads: &Threads, vitals: &Vitals) -> Self {
         let part = |(part, thread): (usize, &Handle)| {
             let (sender, broadcasts) = channel(limits::FANOUT_MESSAGES_MAX);
-            thread.spawn(vitals.vital(Task::FanOut, run(Arc::clone(&registry), part, broadcasts)));
+            let work = run(Arc::clone(&registry), part, broadcasts, vitals.clone());
+            thread.spawn(vitals.vital(Task::FanOut, work));
             sender
         };
         let parts = (0..PARTS).zip(threads.push().iter().cycle()).map(part).collect();
@@ -71,11 +72,15 @@ impl Fanout {
 }
 
 /// Brings broadcasts to the sessions of one part.
-async fn run(registry: Arc<Registry>, part: usize, mut broadcasts: Receiver<Broadcast>) {
+async fn run(registry: Arc<Registry>, part: usize, mut broadcasts: Receiver<Broadcast>, vitals: Vitals) {
     while let Some(Broadcast { message, reply, _place }) = broadcasts.recv().await {
         let sessions = registry.part(part, PARTS);
         for (session, reply) in sessions.iter().zip(reply.split(sessions.len())) {
-            session.offer(&message, reply);
+            if session.offer(&message, reply)
+                && let Some(timing) = session.time_acks()
+            {
+                tokio::spawn(vitals.contained(Task::HandOver, timing));
+            }
             consume_budget().await; // Others have their turn between some of the sessions.
         }
     }

@@ -166,6 +166,11 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    /// Whether only nodes that keep messages understand it.
+    pub(crate) fn needs_keeping(&self) -> bool {
+        matches!(self, Action::PushOn { .. } | Action::HandOver(_) | Action::Adopt { .. })
+    }
+
     /// Checks that as many bytes follow the header as it says.
     ///
     /// # Errors

@@ -52,6 +52,7 @@ impl Succession for Router {
 impl Router {
     async fn keep_handing_over(&self, session: &Arc<Session>, keep: Duration) {
         let gives_up = Instant::now() + keep;
+        let mut pause = limits::HAND_OVER_AGAIN_MIN;
         let mut next = session.successor().map(|(owner, _)| owner);
         loop {
             if let Some(owner) = next
@@ -71,7 +72,8 @@ impl Router {
                 self.parts.metrics.handovers.with(HandedOver::Failed).increment(1);
                 return;
             }
-            sleep(limits::HAND_OVER_AGAIN).await;
+            sleep(pause).await;
+            pause = (2 * pause).min(limits::HAND_OVER_AGAIN_MAX);
             let (me, stamp) = (&self.parts.me, session.stamp());
             next = self.parts.replica.lookup_other(session.key(), me, stamp).map(|owned| owned.owner);
         }

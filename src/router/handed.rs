@@ -14,6 +14,7 @@ use crate::session::{Hole, Known, TailEntry, TailPart, TailRun};
 /// A part of what an owner hands over to the next one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HandedPart {
+    of: Segment,
     since: Stamp,
     runs: Vec<HandedRun>,
     recent: Vec<(MessageId, u64)>,
@@ -67,7 +68,7 @@ impl HandedPart {
         };
         let runs = part.runs.iter().map(&mut run).collect();
         let recent = part.recent.iter().map(|known| (known.id.clone(), known.fingerprint)).collect();
-        (Self { since: part.since, runs, recent, done: part.done }, payload.into())
+        (Self { of: part.of, since: part.since, runs, recent, done: part.done }, payload.into())
     }
 
     /// The part, whose payloads are these.
@@ -93,6 +94,7 @@ impl HandedPart {
         let runs = self.runs.into_iter().map(&mut run).collect();
         let known = |(id, fingerprint)| Known { id, fingerprint };
         TailPart {
+            of: self.of,
             since: self.since,
             runs,
             recent: self.recent.into_iter().map(known).collect(),

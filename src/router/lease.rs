@@ -15,6 +15,7 @@ use crate::membership::member::MemberState;
 use crate::metrics::label::{Dropped, ResumedAs, Task};
 use crate::ownership::{self, Answer, Ending, Opening, OpeningEffect as Effect};
 use crate::position::{Segment, Writer};
+use crate::push::Outcome;
 use crate::replica::{Claimed, HeldByAnother, Replica};
 use crate::router::Router;
 use crate::router::decisions::{self, Asker, Why};
@@ -171,7 +172,9 @@ impl Router {
         if let Some(replaced) = replaced.and_then(Replaced::close) {
             let winner = (&parts.me, session.stamp());
             decisions::ended(&parts.me, &replaced, Why::Replaced, Rival::SameDevice, winner);
-            succeed(&session, &replaced);
+            if !succeed(&session, &replaced) {
+                self.hand_over(&replaced); // Later: there is no room now.
+            }
         }
         let end = End {
             session: Arc::clone(&session),
@@ -202,6 +205,9 @@ impl Router {
     /// Decides what a client is told about what it missed, and looks again when it has waited for that long enough.
     fn resume(&self, session: &Arc<Session>, late: bool, gone: bool) {
         let Some(state) = session.open(late, gone) else { return };
+        if session.is_away() {
+            return; // Nobody is told.
+        }
         self.parts.metrics.resumptions.with(state).increment(1);
         if state == ResumedAs::Pending {
             let (session, patience) = (Arc::downgrade(session), self.parts.resume_timeout);
@@ -215,16 +221,15 @@ impl Router {
     }
 }
 
-/// The next session of a client at the same node has what the one before owes.
-fn succeed(next: &Session, before: &Session) {
-    let Some(tail) = before.tail() else { return };
-    if !before.begin_hand_over() {
-        return;
+/// The next session of a client at the same node gets what the one before owes. Returns whether it has all of it.
+fn succeed(next: &Session, before: &Session) -> bool {
+    let Some(tail) = before.tail() else { return true };
+    let parts = tail.parts(usize::MAX, usize::MAX);
+    let all = parts.iter().all(|part| next.adopt(part) == Outcome::Delivered);
+    if all && before.begin_hand_over() {
+        before.handed_over();
     }
-    for part in tail.parts(usize::MAX, usize::MAX) {
-        next.adopt(&part);
-    }
-    before.handed_over();
+    all
 }
 
 impl Lease {
@@ -294,17 +299,22 @@ impl End {
             (Some(lingers), Some(runtime)) => {
                 let released = async move {
                     sleep(lingers).await;
-                    self.release();
+                    drop(self);
                 };
                 runtime.spawn(vitals.contained(Task::Linger, released));
             }
-            _ => finally(|| self.release()),
+            _ => drop(self),
         }
     }
+}
 
-    fn release(self) {
-        self.replica.release(self.session.key(), self.session.stamp());
-        self.registry.remove(&self.session);
+/// However it ends, its key is free.
+impl Drop for End {
+    fn drop(&mut self) {
+        finally(|| {
+            self.replica.release(self.session.key(), self.session.stamp());
+            self.registry.remove(&self.session);
+        });
     }
 }
 
@@ -340,7 +350,7 @@ mod tests {
         let end = |session: &Arc<Session>| {
             let session = Arc::clone(session);
             let (registry, replica) = (Arc::clone(&registry), Arc::clone(&replica));
-            End { session, registry, replica, router: Weak::new() }.release();
+            drop(End { session, registry, replica, router: Weak::new() });
         };
         let first = open();
         let second = open();

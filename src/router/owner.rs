@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::time::timeout;
 
+use crate::config::Takeover;
 use crate::directory::Rival;
 use crate::id::{NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
@@ -131,16 +132,18 @@ impl Owner {
     fn serve(&self, session: &Arc<Session>, operation: &Operation, reply: Reply) {
         match operation {
             Operation::Push(message) => {
-                session.offer(message, reply);
-                if message.terms().acked
+                if session.offer(message, reply)
                     && let Some(timing) = session.time_acks()
                 {
                     tokio::spawn(self.vitals.contained(Task::HandOver, timing));
                 }
             }
             Operation::Yield { owner, stamp, rival } => {
-                let answer = self.make_yield(session, owner, *stamp, *rival);
-                let hands_over = self.succession().is_some_and(|next| next.hand_over(session));
+                let (answer, first) = self.make_yield(session, owner, *stamp, *rival);
+                // Where the policy asks at the door there is nobody yet who could take what the client is owed.
+                let at_the_door = first && self.replica.takeover() == Takeover::RejectNewer;
+                let hands_over =
+                    self.succession().is_some_and(|next| next.hand_over(session)) && !at_the_door;
                 let said = self.told(session, operation, answer);
                 if hands_over && said == Outcome::Delivered {
                     // Whoever has claimed it waits for what the client is owed. Where that takes too long the reply is dropped, and
@@ -171,24 +174,26 @@ impl Owner {
         }
     }
 
+    /// Lets go of a session. Returns what is said, and whether the session ends by it.
     fn make_yield(
         &self,
         session: &Session,
         owner: &NodeName,
         stamp: Stamp,
         rival: Rival,
-    ) -> ownership::Answer {
+    ) -> (ownership::Answer, bool) {
         let (held, asked) = ((session.stamp(), &self.me), (stamp, owner));
         let Some(yielding) = ownership::yields(self.replica.takeover(), held, asked, rival) else {
-            return ownership::Answer::No;
+            return (ownership::Answer::No, false);
         };
-        if session.close(yielding.ending.clone().into()) {
+        let first = session.close(yielding.ending.clone().into());
+        if first {
             decisions::ended(&self.me, session, Why::Asked, rival, (owner, stamp));
         }
         if yielding.says_so {
             self.replica.yielded(session.key(), session.stamp());
         }
-        yielding.answer(owner, session.closing().and_then(Ending::closing))
+        (yielding.answer(owner, session.closing().and_then(Ending::closing)), first)
     }
 
     /// Keeps a session for its client, whose owner stops.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::id::NodeName;
-use crate::mesh::{Link, Links, Refused};
+use crate::mesh::{Features, Link, Links, Refused};
 use crate::metrics::label::{RelayStep, Task};
 use crate::receipt::{Answer, Asker};
 use crate::router::frame::{self, Request};
@@ -26,7 +26,8 @@ pub(super) fn relay(
 ) {
     let metrics = vitals.metrics();
     let Request { seq, recipients, action, .. } = request;
-    let Some(target) = links.get(to) else {
+    let understands = |link: &Arc<Link>| !action.needs_keeping() || link.features().has(Features::KEEP);
+    let Some(target) = links.get(to).filter(understands) else {
         metrics.mesh_relayed.with(RelayStep::Refused).increment(1);
         return from.answer(seq, Answer::NotRelayed);
     };

@@ -73,8 +73,9 @@ impl Session {
         Ok(())
     }
 
-    /// Tells those who wait for the client's word how far their messages have come when it does not come in time. To be run
-    /// beside the session after such a message was offered; it ends when nobody waits.
+    /// Tells those who wait for the client's word, or for the window, how far their messages have come when that takes too
+    /// long. To be run beside the session after a message was [offered](Session::offer) for which somebody waits; it ends when
+    /// nobody does.
     pub(crate) fn time_acks(self: &Arc<Self>) -> Option<impl Future<Output = ()> + Send + use<>> {
         let begins = self.lock().kept().is_some_and(super::log::Log::begin_timing);
         let session = Arc::clone(self);
@@ -120,7 +121,7 @@ impl Session {
             }
             let taken = match state.kept() {
                 Some(log) => log.adopt(part, Instant::now()),
-                None => state.outbox().adopt(part),
+                None => state.adopt_plain(part),
             };
             for known in &part.recent {
                 state.outbox().know(known.clone());
@@ -135,8 +136,10 @@ impl Session {
     pub(crate) fn tail(&self) -> Option<Tail> {
         let mut state = self.lock();
         let recent = state.outbox().recent().cloned().collect();
-        let (since, runs) = state.kept()?.runs(Instant::now());
-        Some(Tail { since, runs, recent })
+        let log = state.kept()?;
+        let of = log.segment();
+        let (since, runs) = log.runs(Instant::now());
+        Some(Tail { of, since, runs, recent })
     }
 
     /// Nothing of what is kept is delivered any more, for that reason.

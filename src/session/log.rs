@@ -186,8 +186,7 @@ impl Log {
         let terms = message.terms();
         let bytes = message.payload.bytes.len();
         let expires = terms.ttl.map(|seconds| now + Duration::from_secs(seconds.into()));
-        let until = terms.acked.then(|| now + limits::BUFFERED_AFTER);
-        let waits = reply.map(|reply| Waits { reply, until });
+        let waits = reply.map(|reply| Waits { reply, until: now + limits::BUFFERED_AFTER });
         let entry = Entry { message: Ok(message), expires, written: stage == Stage::Written, waits };
         self.last += 1;
         let last = self.last;
@@ -262,18 +261,18 @@ impl Log {
         waiting.filter_map(|entry| entry.waits.take()).map(|waits| waits.reply).collect()
     }
 
-    /// Whether somebody waits for the client's word who is not looked after yet. From now on that is the caller's.
+    /// Whether somebody may wait who is not looked after yet. From now on that is the caller's.
     pub(super) fn begin_timing(&mut self) -> bool {
         self.unacked.as_mut().is_some_and(|unacked| !std::mem::replace(&mut unacked.timed, true))
     }
 
-    /// Those who have waited for long enough for the client's word, with how far their messages have come, and when to look
-    /// again, if that is to be.
+    /// Those who have waited for long enough, for the client's word or for the window, with how far their messages have come,
+    /// and when to look again, if that is to be.
     pub(super) fn overdue(&mut self, now: Instant, is_away: bool) -> (Answers, Option<Instant>) {
         let Some(unacked) = &mut self.unacked else { return (Vec::new(), None) };
         let (mut answers, mut next) = (Vec::new(), None::<Instant>);
         for entry in unacked.runs_mut().flat_map(|run| run.entries.iter_mut()) {
-            let Some(until) = entry.waits.as_ref().and_then(|waits| waits.until) else { continue };
+            let Some(until) = entry.waits.as_ref().map(|waits| waits.until) else { continue };
             if now < until {
                 next = Some(next.map_or(until, |next| next.min(until)));
                 continue;
@@ -346,11 +345,11 @@ impl Log {
         let store = Arc::clone(&self.store);
         let since = self.since;
         let unacked = self.unacked_from(last);
-        for run in part.runs.iter().filter(|run| run.segment < own) {
+        for run in part.runs.iter().filter(|run| run.segment != own) {
             let has =
                 unacked.resumption.as_ref().and_then(|resumption| resumption.returning.has(run.segment));
             let Unacked { older, held, .. } = unacked;
-            let older = Older::of(older, run, has);
+            let older = Older::of(older, part.of, run, has);
             for (number, entry) in (run.acked + 1..).zip(&run.entries) {
                 if number <= older.run.last() || has.is_some_and(|has| number <= has) {
                     older.skip(number);
@@ -374,7 +373,7 @@ impl Log {
         }
         if part.done {
             let since = since.min(part.since);
-            unacked.end_older(own, since);
+            unacked.end_older(part.of, own, since);
             if let Some(told) = unacked.resumption.as_mut().and_then(|resumption| resumption.more(since)) {
                 unacked.notices.push(Notice::Resumed(told));
             }

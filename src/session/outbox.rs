@@ -15,7 +15,7 @@ use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 use crate::session::CloseReason;
 use crate::session::notice::Notice;
-use crate::session::tail::{Known, TailPart};
+use crate::session::tail::Known;
 
 /// Bounds of one outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,23 +251,6 @@ impl Outbox {
         self.writing = Load::default();
         self.in_flight.clear();
         Known::of(message).into_iter().for_each(|known| self.know(known));
-    }
-
-    /// Messages that an earlier owner hands over to a session that is not kept: they are written as any other. Returns whether
-    /// there was room for all of them.
-    pub(super) fn adopt(&mut self, part: &TailPart) -> bool {
-        let messages =
-            part.runs.iter().flat_map(|run| &run.entries).filter_map(|entry| entry.message.as_ref().ok());
-        for message in messages {
-            if self.queue.iter().any(|waiting| Arc::ptr_eq(&waiting.message, message)) {
-                continue;
-            }
-            match self.offer(message, Reply::answered()) {
-                Offered::Queued { .. } | Offered::Refused(..) => {}
-                Offered::Full(_) => return false,
-            }
-        }
-        true
     }
 
     /// A retry of this message is recognised from now on.

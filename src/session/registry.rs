@@ -75,6 +75,11 @@ impl Registry {
         Some(ParkingPlace(Arc::clone(&self.parked)))
     }
 
+    /// Whether there is a place for one more session whose client is away.
+    pub(crate) fn has_parking(&self) -> bool {
+        self.parked() < self.sessions_max
+    }
+
     /// Sessions whose client is away.
     pub(crate) fn parked(&self) -> usize {
         self.parked.load(Ordering::Acquire)

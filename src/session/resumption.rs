@@ -1,11 +1,11 @@
 //! What a client that came back is told about the messages that it missed.
 //!
 //! ```text
-//!   claimed ──► opened in time ─┬─ all of it is here ──────────────► complete
-//!                               ├─ its owner is gone ──────────────► partial
-//!                               └─ nobody has it ──────────────────► none
-//!           └─► opened late ──► pending ─┬─ the rest came ─────────► complete
-//!                                        └─ nothing came in time ──► partial ── it came after all ──► complete
+//!   claimed ─┬─► all of it is here ────────────────────────────────► complete
+//!            ├─► some owner is late, or waits itself ──► pending ─┬─ the rest came ─────────► complete
+//!            │                                                    └─ nothing came in time ──► partial ── after all ──► complete
+//!            ├─► its owner is gone ────────────────────────────────► partial
+//!            └─► nobody has it ────────────────────────────────────► none
 //! ```
 //!
 //! Of the session itself only one stamp is needed: the one from which on nothing that was accepted for the client is
@@ -53,11 +53,13 @@ pub(super) struct Resumption {
     pub(super) returning: Returning,
     /// What the client was told, once it is decided.
     state: Option<ResumedAs>,
+    /// An earlier owner has handed over what it had. It may wait itself for what the one before has.
+    inherits: bool,
 }
 
 impl Resumption {
     pub(super) fn new(returning: Returning) -> Self {
-        Self { returning, state: None }
+        Self { returning, state: None, inherits: false }
     }
 
     /// What the client is told now, in whose session nothing is missing from the stamp `since` on.
@@ -79,7 +81,7 @@ impl Resumption {
         let state = match () {
             () if !self.returning.is_known() => ResumedAs::None,
             () if missing.is_empty() => ResumedAs::Complete,
-            () if late => ResumedAs::Pending,
+            () if late || self.inherits => ResumedAs::Pending,
             () if gone => ResumedAs::Partial,
             () => ResumedAs::None,
         };
@@ -88,6 +90,7 @@ impl Resumption {
 
     /// More of its messages have come. Returns what the client is told, if that is new.
     pub(super) fn more(&mut self, since: Stamp) -> Option<Resumed> {
+        self.inherits = true;
         let waits = matches!(self.state, Some(ResumedAs::Pending | ResumedAs::Partial));
         let complete = waits && self.returning.missing(since).is_empty();
         complete.then(|| self.tell(ResumedAs::Complete, Vec::new()))
@@ -141,6 +144,14 @@ mod tests {
         assert_eq!(open(9, false, true), told(ResumedAs::Partial, &[(4, 9), (5, 2)]));
         assert_eq!(open(9, true, false), told(ResumedAs::Pending, &[]));
         assert_eq!(open(9, false, false), told(ResumedAs::None, &[]), "its session is over");
+    }
+
+    #[test]
+    fn whoever_is_followed_so_closely_that_the_rest_is_on_its_way_waits_for_it() {
+        let mut waits = returning(5, &[]);
+        assert_eq!(waits.more(since(7)), None, "the next owner has not got it yet either");
+        assert_eq!(waits.open(since(7), false, false).state, ResumedAs::Pending);
+        assert_eq!(waits.more(since(5)), Some(told(ResumedAs::Complete, &[])));
     }
 
     #[test]

@@ -5,17 +5,20 @@
 //! | plain | the [`Outbox`] | it is written |
 //! | kept | the [`Log`] | the client acknowledges it, on this connection or on a later one |
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::metrics::label::Dropped;
+use crate::position::Segment;
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 use crate::session::close::CloseReason;
 use crate::session::direct::{Direct, DirectWriter, Taken};
 use crate::session::log::{Answers, Log, NoRoom, Stage};
 use crate::session::outbox::{self, Outbox, OutboxLimits, Outgoing, What};
+use crate::session::tail::TailPart;
 
 /// What a session holds under its lock.
 pub(super) struct State {
@@ -25,6 +28,8 @@ pub(super) struct State {
     kept: Option<Box<Log>>,
     /// The connection ends, or has ended, and the session does not.
     away: bool,
+    /// Of a session that is not kept: how far it has taken what earlier owners have handed over.
+    adopted: Option<Box<BTreeMap<Segment, u64>>>,
 }
 
 /// What the connection task is to do next.
@@ -52,7 +57,7 @@ pub(super) enum Offered {
 impl State {
     pub(super) fn new(limits: OutboxLimits, kept: Option<Log>) -> Self {
         let (outbox, direct) = (Outbox::new(limits), Direct::default());
-        Self { outbox, direct, kept: kept.map(Box::new), away: false }
+        Self { outbox, direct, kept: kept.map(Box::new), away: false, adopted: None }
     }
 
     /// Writes a message, or lets it wait.
@@ -134,6 +139,25 @@ impl State {
                 if was_clear { Offered::Woken } else { Offered::Left }
             }
         }
+    }
+
+    /// A part of what an earlier owner hands over to a session that is not kept: its messages are written as any other. A
+    /// repetition changes nothing. Returns whether there was room for all of it.
+    pub(super) fn adopt_plain(&mut self, part: &TailPart) -> bool {
+        let adopted = self.adopted.get_or_insert_default();
+        for run in &part.runs {
+            let last = adopted.entry(run.segment).or_insert(run.acked);
+            let has = *last;
+            for (number, entry) in (run.acked + 1..).zip(&run.entries).filter(|(number, _)| *number > has) {
+                if let Ok(message) = &entry.message
+                    && matches!(self.outbox.offer(message, Reply::answered()), outbox::Offered::Full(_))
+                {
+                    return false;
+                }
+                *last = number;
+            }
+        }
+        true
     }
 
     /// What is to be done next, and what to answer.

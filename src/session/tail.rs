@@ -11,6 +11,8 @@ use crate::push::Message;
 /// The messages of a client that it has not acknowledged, of all segments that have such.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tail {
+    /// The segment of the session that hands it over.
+    pub(crate) of: Segment,
     /// From the claim with this stamp on, nothing that was accepted for the client is missing here.
     pub(crate) since: Stamp,
     /// The segments that have such messages, in their order.
@@ -77,6 +79,8 @@ impl Known {
 /// A part of a [`Tail`] on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TailPart {
+    /// See [`Tail::of`].
+    pub(crate) of: Segment,
     /// See [`Tail::since`].
     pub(crate) since: Stamp,
     /// Some of the messages: what follows the part before.
@@ -90,8 +94,8 @@ pub(crate) struct TailPart {
 impl Tail {
     /// The same in parts that fit a frame each: of so many messages and bytes at most, or of one message.
     pub(crate) fn parts(self, messages_max: usize, bytes_max: usize) -> Vec<TailPart> {
-        let Self { since, runs, recent } = self;
-        let part = |runs| TailPart { since, runs, recent: Vec::new(), done: false };
+        let Self { of, since, runs, recent } = self;
+        let part = |runs| TailPart { of, since, runs, recent: Vec::new(), done: false };
         let (mut parts, mut open, mut messages, mut bytes) = (Vec::new(), Vec::<TailRun>::new(), 0, 0);
         for TailRun { segment, acked, entries } in runs {
             for (before, entry) in (acked..).zip(entries) {
@@ -108,7 +112,7 @@ impl Tail {
                 }
             }
         }
-        parts.push(TailPart { since, runs: open, recent, done: true });
+        parts.push(TailPart { of, since, runs: open, recent, done: true });
         parts
     }
 }

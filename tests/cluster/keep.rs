@@ -419,3 +419,53 @@ async fn what_is_not_understood_is_told() {
     let said = back.next(2).await;
     assert!(said.contains(&"1 b".to_owned()), "{said:?}");
 }
+
+#[tokio::test]
+async fn where_newer_connections_are_rejected_a_client_comes_back_to_its_messages_all_the_same() {
+    let cluster = Cluster::start_with(2, &["--takeover", "reject-newer"]).await;
+    let mut first = Kept::open(cluster.node(0)).await;
+    cluster.shows("u", &[("d", "n1")]).await;
+    assert_eq!(push(cluster.node(0), "a").await, "delivered");
+    assert_eq!(first.next(1).await, ["1 a"]);
+    let refused = cluster.node(1).dial().user("u").device("d").envelopes().refused().await;
+    assert_eq!(refused.error(), (409, "session_exists"), "it is connected");
+    // Its own connection ends for it, also where that is still open.
+    let mut second = first.known.back(cluster.node(1), 0).await;
+    assert_eq!(second.resumed(), "complete");
+    assert_eq!(second.next(1).await, ["older 1 a"]);
+    let second = second.leave(&cluster).await;
+    assert_eq!(push(cluster.node(1), "b").await, "queued");
+    let mut third = second.back(cluster.node(0), 0).await;
+    assert_eq!(third.resumed(), "complete");
+    assert_eq!(third.next(2).await, ["older 1 a", "older 1 b"]);
+    drop(third);
+    parked(&cluster).await;
+    // Nobody is connected: whoever comes is let in, and gets what waits.
+    let mut other = cluster.node(1).dial().user("u").device("d").open().await;
+    assert_eq!((other.next_text().await, other.next_text().await), ("a".to_owned(), "b".to_owned()));
+}
+
+#[tokio::test]
+async fn a_push_that_waits_for_the_window_is_told_so_in_time() {
+    let cluster = Cluster::start(1).await;
+    let node = cluster.node(0);
+    let mut kept = Kept::open(node).await;
+    let line = |number| format!("{{\"to\":{{\"user\":\"u\"}},\"data\":\"{number}\"}}\n");
+    let lines: String = (1..=257).map(line).collect();
+    let reads = async {
+        for number in 1..=256 {
+            assert_eq!(kept.next(1).await, [format!("{number} {number}")]);
+        }
+    };
+    let (answer, ()) = tokio::join!(node.http.call("POST", "/v1/push", &[], lines), reads);
+    let last = answer.text().lines().last().expect("each line is answered").to_owned();
+    assert!(last.contains("\"outcome\":\"buffered\""), "{last}");
+    kept.say(json!({ "type": "ack", "n": 1 })).await;
+    assert_eq!(kept.next(1).await, ["257 257"]);
+    let broadcast = node.http.call("POST", "/v1/broadcast?wait=acked", &[], "x").await;
+    assert_eq!(
+        (&broadcast.json["delivered"], &broadcast.json["buffered"]),
+        (&json!(0), &json!(1)),
+        "{broadcast:?}"
+    );
+}

@@ -37,6 +37,7 @@ mod relay;
 mod resume;
 mod settings;
 mod slow;
+mod storm;
 mod stream;
 mod takeover;
 mod tls;

@@ -34,8 +34,8 @@ pub(super) struct Entry {
 /// Whoever waits for what becomes of a message.
 pub(super) struct Waits {
     pub(super) reply: Reply,
-    /// When the publisher is told how far it came, because it waits for the client's word.
-    pub(super) until: Option<Instant>,
+    /// When the publisher is told how far it came.
+    pub(super) until: Instant,
 }
 
 impl Run {

@@ -39,6 +39,8 @@ pub(super) struct Older {
     pub(super) run: Run,
     /// The numbers from here on to the first that is held are gone, and the client is to be told so.
     pub(super) gone_from: Option<u64>,
+    /// The session that hands it over.
+    from: Segment,
     /// All of it is here.
     pub(super) whole: bool,
     /// The client was told that this is the end of it.
@@ -80,9 +82,9 @@ impl Unacked {
         self.older.iter_mut().find(|older| older.segment == segment).map(|older| &mut older.run)
     }
 
-    /// From the stamp `since` on all older segments are here. The client is told where each ends, also those of which
-    /// nothing is owed and that it may remember.
-    pub(super) fn end_older(&mut self, own: Segment, since: Stamp) {
+    /// All that the session `from` hands over is here, and from the stamp `since` on nothing is missing. The client is told
+    /// where each segment ends, also those of which nothing is owed and that it may remember.
+    pub(super) fn end_older(&mut self, from: Segment, own: Segment, since: Stamp) {
         let returning = self.resumption.as_ref().map(|resumption| resumption.returning.after.as_slice());
         for position in returning.unwrap_or_default() {
             let is_here = position.segment.stamp >= since && position.segment < own;
@@ -90,7 +92,7 @@ impl Unacked {
                 self.notices.push(Notice::Closed(*position));
             }
         }
-        self.older.iter_mut().for_each(|older| older.whole = true);
+        self.older.iter_mut().filter(|older| older.from == from).for_each(|older| older.whole = true);
     }
 
     /// Whether nothing waits, and one more may be on its way.
@@ -128,8 +130,13 @@ impl Load {
 }
 
 impl Older {
-    /// What is held of the segment of a run that is handed over. The client `has` it up to that number, as it says.
-    pub(super) fn of<'a>(older: &'a mut Vec<Self>, run: &TailRun, has: Option<u64>) -> &'a mut Self {
+    /// What is held of the segment of a run that the session `from` hands over. The client `has` it up to that number, as it says.
+    pub(super) fn of<'a>(
+        older: &'a mut Vec<Self>,
+        from: Segment,
+        run: &TailRun,
+        has: Option<u64>,
+    ) -> &'a mut Self {
         let at = match older.binary_search_by_key(&run.segment, |older| older.segment) {
             Ok(at) => at,
             Err(at) => {
@@ -137,7 +144,7 @@ impl Older {
                 let has = has.unwrap_or(0);
                 let gone_from = (has < run.acked).then_some(has + 1);
                 let (segment, run) = (run.segment, Run::after(run.acked));
-                older.insert(at, Self { segment, run, gone_from, whole: false, closed: false });
+                older.insert(at, Self { segment, run, gone_from, from, whole: false, closed: false });
                 at
             }
         };

@@ -1,0 +1,75 @@
+//! The pushers: each lane is one user by way of one node, and its messages are numbered.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::Storm;
+use crate::harness::Http;
+
+/// One user by way of one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lane {
+    pub(crate) index: usize,
+    pub(crate) user: usize,
+    pub(crate) node: usize,
+}
+
+/// A lane, with the number of the last message that was taken.
+#[derive(Debug)]
+pub(crate) struct Pushed {
+    pub(crate) lane: Lane,
+    pub(crate) last: u64,
+}
+
+impl Lane {
+    /// The lanes of so many users by so many nodes.
+    pub(crate) fn all(users: usize, nodes: usize) -> impl Iterator<Item = Self> {
+        (0..users * nodes).map(move |index| Self { index, user: index / nodes, node: index % nodes })
+    }
+}
+
+/// Pushes to these lanes in turn, each message until it is taken, as long as the storm lasts.
+pub(super) async fn push(lanes: Vec<Lane>, storm: Arc<Storm>) -> Vec<Pushed> {
+    let node = |addr| Http::new(format!("http://{addr}"), None, RootCertStore::empty());
+    let nodes: Vec<_> = storm.nodes.iter().map(node).collect();
+    let mut pushed: Vec<_> = lanes.into_iter().map(|lane| Pushed { lane, last: 0 }).collect();
+    while !storm.over.load(Ordering::SeqCst) {
+        for Pushed { lane, last } in &mut pushed {
+            let number = *last + 1;
+            push_one(&nodes[lane.node], *lane, number).await;
+            *last = number;
+        }
+    }
+    pushed
+}
+
+async fn push_one(node: &Http, lane: Lane, number: u64) {
+    let path = format!(
+        "/v1/users/u{}/push{}",
+        lane.user,
+        if number.is_multiple_of(10) { "?wait=acked" } else { "" }
+    );
+    let id = format!("{}-{number}", lane.index);
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let headers = [("idempotency-key", id.as_str())];
+        let answer = node.try_call("POST", &path, &headers, id.clone()).await;
+        let outcome = answer.as_ref().map(|answer| answer.json["sessions"][0]["outcome"].clone());
+        let outcome = outcome.as_ref().ok().and_then(Value::as_str).unwrap_or_default();
+        if matches!(outcome, "acked" | "delivered" | "queued") {
+            return;
+        }
+        assert!(Instant::now() < patience, "{id} was not taken: {answer:?}");
+        sleep(AGAIN).await;
+    }
+}
+
+/// How long a message may be refused: a node restarts within it.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Pause before a message is repeated.
+const AGAIN: Duration = Duration::from_millis(50);
