@@ -75,6 +75,8 @@ async fn through_broken_connections_takeovers_and_restarts_each_message_arrives_
         sleep(CALM).await;
         nodes[index].process.signal("TERM");
         assert!(nodes[index].process.end().await.success(), "{} stops in good order", nodes[index].name);
+        let said = nodes[index].process.stderr();
+        assert!(!said.contains("no other node keeps"), "{said}");
         let others = nodes.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, node)| node);
         let launch = Launch::dev(&cluster, &nodes[index].name).listen(&storm.nodes[index].to_string());
         nodes[index] = launch.peers(others).start().await;

@@ -11,6 +11,8 @@ import { connect } from "../dist/index.js";
 
 /** The longest pause between two broken connections of one client, in milliseconds. */
 const BREAK_MS = 3_000;
+/** The longest pause before a client comes back, in milliseconds. */
+const RETRY_MS = 300;
 /** How long nothing may come before a client is given up, in milliseconds. */
 const SILENCE_MS = 10_000;
 
@@ -60,6 +62,9 @@ for (const receiver of receivers) {
     while (!over) {
       await sleep(BREAK_MS * Math.random());
       if (!over) receiver.break();
+      // No connection lives long enough here to shorten the pauses again: the next attempt comes at once.
+      await sleep(RETRY_MS * Math.random());
+      receiver.client.retry();
     }
   })();
 }
@@ -70,6 +75,9 @@ const totals = JSON.parse(value);
 for (const receiver of receivers) receiver.heard = performance.now();
 const isDone = (receiver, index) =>
   receiver.messages.length >= totals[index] || performance.now() - receiver.heard > SILENCE_MS;
-while (!receivers.every(isDone)) await sleep(50);
+while (!receivers.every(isDone)) {
+  for (const { client } of receivers) if (client.state === "waiting") client.retry();
+  await sleep(100);
+}
 const answers = receivers.map(({ messages, complaints, resumed }) => ({ messages, complaints, resumed }));
 process.stdout.write(JSON.stringify(answers), () => process.exit(0));
