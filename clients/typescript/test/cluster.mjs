@@ -98,7 +98,10 @@ async function pushNumbers(user) {
 async function breakConnections(receivers) {
   while (loading) {
     await sleep(BREAK_MS * random());
-    pick(receivers).break();
+    const receiver = pick(receivers);
+    receiver.break();
+    // No connection lives long enough here to shorten the pauses again: the next attempt comes soon.
+    setTimeout(() => receiver.client.retry(), 300 * random());
   }
 }
 
@@ -126,6 +129,7 @@ async function main() {
   loading = false;
   const last = await Promise.all(pushers);
   await breaking;
+  for (const { client } of receivers) client.retry();
   await eventually("all numbers arrived", () => receivers.every(({ numbers }, index) => numbers.at(-1) >= last[index]), 30_000)
     .catch((error) => console.error(error.message));
   console.log("pushes by answer:", Object.fromEntries([...outcomes].sort()));
