@@ -110,6 +110,11 @@ fn golden_frames_still_decode() {
         Receipt { seq: 306, answer: Answer::Overloaded },
     ]);
     golden(&receipts, b"", include_str!("golden/receipts.hex").trim());
+    let kept = Receipts(vec![
+        Receipt { seq: 307, answer: Answer::Outcomes(vec![Outcome::Acked, Outcome::Queued]) },
+        Receipt { seq: 308, answer: Answer::tally(Tally { acked: 6, queued: 7, ..tally }) },
+    ]);
+    golden(&kept, b"", include_str!("golden/receipts_kept.hex").trim());
 }
 
 #[test]

@@ -1,10 +1,16 @@
 //! Golden frames still decode, and what would not fit is refused.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::*;
 use crate::id::{DeviceId, UserId};
 use crate::key::{Key, KeyHasher};
 use crate::mesh::codec::tests::golden;
+use crate::position::{Segment, Writer};
+use crate::push::{Message, Payload};
 use crate::section::Packed;
+use crate::session::{Hole, Known, TailEntry, TailPart, TailRun};
 
 fn names() -> SessionKey {
     SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap())
@@ -29,6 +35,36 @@ fn push_request() -> Request {
             kind: PayloadKind::Text,
         },
     }
+}
+
+/// Of a client that has acknowledged all up to 7: message 8, and the place of one whose time is over.
+fn tail_part() -> TailPart {
+    let segment = Segment { stamp: stamp(), writer: Writer::from_raw(0x799d_8a3c) };
+    let id = |text: &str| MessageId::new(text).unwrap();
+    let message = Message::new(id("m-1"), true, Payload::text("hello"));
+    let entries = vec![
+        TailEntry { message: Ok(Arc::new(message)), left: Some(Duration::from_secs(59)) },
+        TailEntry { message: Err(Hole::Expired), left: None },
+    ];
+    let fingerprint = Message::new(id("m-0"), true, Payload::text("hi")).fingerprint();
+    TailPart {
+        of: segment,
+        since: stamp(),
+        runs: vec![TailRun { segment, acked: 7, entries }],
+        recent: vec![Known { id: id("m-0"), fingerprint }],
+        done: true,
+    }
+}
+
+#[test]
+fn what_is_handed_over_arrives_as_it_was() {
+    let part = tail_part();
+    let (header, payload) = HandedPart::of(&part);
+    assert!(Action::HandOver(header.clone()).check(payload.len()).is_ok());
+    for wrong in [payload.len() - 1, payload.len() + 1] {
+        assert!(Action::HandOver(header.clone()).check(wrong).is_err(), "{wrong}");
+    }
+    assert_eq!(header.read(&payload), part);
 }
 
 #[test]
@@ -56,6 +92,24 @@ fn golden_requests_still_decode() {
         let action = Action::Yield { owner: owner.clone(), stamp: stamp(), rival };
         golden(&Request { action, ..push_request() }, b"", hex.trim());
     }
+    let action = Action::PushOn {
+        id: MessageId::new("m-1").unwrap(),
+        idempotent: true,
+        kind: PayloadKind::Text,
+        ttl: Some(60),
+        acked: true,
+    };
+    golden(&Request { action, ..push_request() }, b"hello", include_str!("golden/push_on.hex").trim());
+    let session = |action| Request { recipients: Recipients::Session(names()), action, ..push_request() };
+    let (part, payload) = HandedPart::of(&tail_part());
+    golden(&session(Action::HandOver(part)), &payload, include_str!("golden/hand_over.hex").trim());
+    let action = Action::Adopt {
+        owner: owner.clone(),
+        incarnation: Incarnation(1_795_000_000_000),
+        stamp: stamp(),
+        seconds: 120,
+    };
+    golden(&session(action), b"", include_str!("golden/adopt.hex").trim());
     let action = Action::Confirm { stamp: stamp() };
     golden(&Request { action, ..push_request() }, b"", include_str!("golden/confirm.hex").trim());
 }
