@@ -20,7 +20,7 @@ pub struct Accepted {
 pub struct PushAnswer {
     /// The id that the push travels with.
     pub id: MessageId,
-    /// Sessions that were written to.
+    /// Sessions that were written to, those included whose client has acknowledged it.
     pub delivered: u64,
     /// What became of it at each session that was known when it arrived.
     pub sessions: Vec<PushSession>,
