@@ -29,6 +29,7 @@ pub(super) struct State {
     /// The connection ends, or has ended, and the session does not.
     away: bool,
     /// Of a session that is not kept: how far it has taken what earlier owners have handed over.
+    #[expect(clippy::box_collection, reason = "a session that adopts nothing pays one word for it")]
     adopted: Option<Box<BTreeMap<Segment, u64>>>,
 }
 
