@@ -2,18 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startClient } from "./client.mjs";
+import { open, startClient } from "./client.mjs";
 import { startNode } from "./mock.mjs";
-
-/** A client with an open connection of a node that keeps, in segment `a`. */
-async function open(t, options) {
-  const node = await startNode(t);
-  const c = startClient(t, node, options);
-  const connection = await node.connection();
-  connection.keeps("a");
-  await c.next("open");
-  return { node, c, connection };
-}
 
 test("messages are acknowledged together 10 ms after the first one", async (t) => {
   const { c, connection } = await open(t);

@@ -3,6 +3,7 @@
 import { WebSocket } from "ws";
 import { Client } from "../dist/client.js";
 import { checked } from "../dist/options.js";
+import { startNode } from "./mock.mjs";
 import { Queue, within } from "./wait.mjs";
 
 /** A clock that stands still until it is moved. */
@@ -95,4 +96,14 @@ export function startClient(t, nodes, options = {}) {
       if (frame.data !== "marker") throw new Error(`the client sent ${JSON.stringify(frame)}`);
     },
   };
+}
+
+/** A client with an open connection of a node that keeps, in segment `a`. */
+export async function open(t, options) {
+  const node = await startNode(t);
+  const c = startClient(t, node, options);
+  const connection = await node.connection();
+  connection.keeps("a");
+  await c.next("open");
+  return { node, c, connection };
 }

@@ -2,17 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startClient } from "./client.mjs";
-import { startNode } from "./mock.mjs";
-
-async function open(t, options) {
-  const node = await startNode(t);
-  const c = startClient(t, node, options);
-  const connection = await node.connection();
-  connection.keeps("a");
-  await c.next("open");
-  return { node, c, connection };
-}
+import { open } from "./client.mjs";
 
 test("a message that is there already is dropped, and acknowledged again", async (t) => {
   const { c, connection } = await open(t);

@@ -2,17 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startClient } from "./client.mjs";
+import { open, startClient } from "./client.mjs";
 import { startNode } from "./mock.mjs";
-
-async function open(t, options) {
-  const node = await startNode(t);
-  const c = startClient(t, node, options);
-  const connection = await node.connection();
-  connection.keeps("a");
-  await c.next("open");
-  return { node, c, connection };
-}
 
 /** The next connection, welcomed. */
 async function reopen(node, c) {

@@ -2,17 +2,14 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startClient } from "./client.mjs";
+import { open, startClient } from "./client.mjs";
 import { startNode } from "./mock.mjs";
 
-async function open(t, options) {
-  const node = await startNode(t);
-  const c = startClient(t, node, options);
-  const connection = await node.connection();
-  connection.keeps("a");
-  await c.next("open");
-  await node.attempt();
-  return { node, c, connection };
+/** A client that is connected, and whose first attempt is looked at already. */
+async function openSeen(t, options) {
+  const opened = await open(t, options);
+  await opened.node.attempt();
+  return opened;
 }
 
 test("the first attempt names token, device and keep, and nothing to come back with", async (t) => {
@@ -32,7 +29,7 @@ test("the first attempt names token, device and keep, and nothing to come back w
 });
 
 test("an idle client comes back with the position before its first message", async (t) => {
-  const { node, c, connection } = await open(t);
+  const { node, c, connection } = await openSeen(t);
   connection.drop();
   const down = await c.comeBack();
   assert.equal(down.code, 1006);
@@ -47,7 +44,7 @@ test("an idle client comes back with the position before its first message", asy
 });
 
 test("a message that was handled and not acknowledged when the connection broke is not asked for again", async (t) => {
-  const { node, c, connection } = await open(t);
+  const { node, c, connection } = await openSeen(t);
   connection.messages(undefined, 1, 3);
   await c.texts(3);
   connection.drop();
@@ -63,7 +60,7 @@ test("a message that was handled and not acknowledged when the connection broke 
 test("a message whose handler had not finished is asked for again, and handed over once", async (t) => {
   let finish;
   const message = ({ data }) => (data === "2" ? new Promise((resolve) => (finish = resolve)) : undefined);
-  const { node, c, connection } = await open(t, { message });
+  const { node, c, connection } = await openSeen(t, { message });
   connection.messages(undefined, 1, 3);
   await c.texts(2);
   await c.settled(connection);
@@ -88,7 +85,7 @@ test("a message whose handler had not finished is asked for again, and handed ov
 
 test("a handler that finishes while the client is away is acknowledged after the return", async (t) => {
   let finish;
-  const { node, c, connection } = await open(t, { message: () => new Promise((resolve) => (finish = resolve)) });
+  const { node, c, connection } = await openSeen(t, { message: () => new Promise((resolve) => (finish = resolve)) });
   connection.messages(undefined, 1, 1);
   await c.texts(1);
   connection.drop();
@@ -102,7 +99,7 @@ test("a handler that finishes while the client is away is acknowledged after the
 });
 
 test("with more than four segments the newest four are shown, and the others acknowledged after the welcome", async (t) => {
-  const { node, c, connection } = await open(t);
+  const { node, c, connection } = await openSeen(t);
   for (const segment of ["01", "02", "03", "04"]) connection.messages(segment, 1, 1);
   await c.texts(4);
   connection.drop();
@@ -116,7 +113,7 @@ test("with more than four segments the newest four are shown, and the others ack
 });
 
 test("what is missing is told, also when it was pending", async (t) => {
-  const { node, c, connection } = await open(t);
+  const { node, c, connection } = await openSeen(t);
   connection.drop();
   await c.comeBack();
   const second = await node.connection();
@@ -133,7 +130,7 @@ test("what is missing is told, also when it was pending", async (t) => {
 });
 
 test("an expired session is told, and its positions are forgotten", async (t) => {
-  const { node, c, connection } = await open(t);
+  const { node, c, connection } = await openSeen(t);
   connection.messages(undefined, 1, 2);
   await c.texts(2);
   connection.drop();
@@ -150,7 +147,7 @@ test("an expired session is told, and its positions are forgotten", async (t) =>
 });
 
 test("a return to a node that does not keep says that messages may be missing", async (t) => {
-  const { node, c, connection } = await open(t);
+  const { node, c, connection } = await openSeen(t);
   connection.drop();
   await c.comeBack();
   const second = await node.connection();
@@ -163,7 +160,7 @@ test("a return to a node that does not keep says that messages may be missing", 
 });
 
 test("within its keep a session is not given up because attempts fail", async (t) => {
-  const { node, c, connection } = await open(t);
+  const { node, c, connection } = await openSeen(t);
   node.refuse(503, 503, 503, 503);
   connection.drop();
   for (let attempt = 0; attempt < 4; attempt += 1) {
@@ -176,7 +173,7 @@ test("within its keep a session is not given up because attempts fail", async (t
 });
 
 test("after its keep and two failed attempts one is made without the resume token, then two with it", async (t) => {
-  const { node, c, connection } = await open(t);
+  const { node, c, connection } = await openSeen(t);
   node.refuse(503, 503, 503, 503, 503);
   connection.drop();
   await c.next("down");
@@ -214,7 +211,7 @@ test("a session that is not kept loses its resume token after two failed attempt
 });
 
 test("where the WebSocket tells that a resume token was refused, the next attempt is made without it", async (t) => {
-  const { node, c, connection } = await open(t);
+  const { node, c, connection } = await openSeen(t);
   node.refuse(400);
   connection.drop();
   await c.comeBack();

@@ -3,22 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sessionStorageState } from "../dist/index.js";
-import { startClient } from "./client.mjs";
+import { open, startClient } from "./client.mjs";
 import { startNode } from "./mock.mjs";
 
 /** A storage that remembers what was saved. */
 function memory(state) {
   const saves = [];
   return { saves, load: () => state, save: (next) => saves.push((state = next)) };
-}
-
-async function open(t, options) {
-  const node = await startNode(t);
-  const c = startClient(t, node, options);
-  const connection = await node.connection();
-  connection.keeps("a");
-  await c.next("open");
-  return { node, c, connection };
 }
 
 test("a page that is loaded again comes back with what it had handled", async (t) => {
