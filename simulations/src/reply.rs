@@ -350,7 +350,7 @@ mod tests {
     fn lines_are_answered_one_by_one_and_in_their_order() {
         let ask = Ask::Batch(vec![Aim::User(0), Aim::All]);
         let first = r#"{"line":1,"outcome":"no_session","id":"p1","delivered":0,"sessions":[]}"#;
-        let second = r#"{"line":2,"id":"p2","delivered":0,"buffered":0,"overloaded":0,"interrupted":0,"id_reused":0,"nodes":[]}"#;
+        let second = r#"{"line":2,"id":"p2","delivered":0,"buffered":0,"overloaded":0,"interrupted":0,"id_reused":0,"acked":0,"queued":0,"nodes":[]}"#;
         let read = |body: String| read(&ask, &[1, 2], 200, body.as_bytes());
         assert!(matches!(read(format!("{first}\n{second}\n")), Reply::Pushed(fates) if fates.len() == 2));
         assert!(matches!(read(format!("{second}\n{first}\n")), Reply::Odd(_)));
