@@ -115,6 +115,10 @@ pub const RESUME_TIMEOUT: Duration = PUSH_TIMEOUT;
 /// Positions that a client names when it comes back. Source: more segments are unread only where a session moved that often
 /// without a word to its client.
 pub const POSITIONS_MAX: usize = 4;
+/// Earlier segments of a session that its owner knows to have in full, the latest. A client that names an older one is told that
+/// something may be missing. Costs at most 12 bytes each, where a session has moved. Guess: a client forgets a segment that it is
+/// told the end of, and names four.
+pub const SEGMENTS_INHERITED_MAX: usize = 16;
 /// First pause before a hand-over that failed is tried again; doubles up to [`HAND_OVER_AGAIN_MAX`]. Guess: the next owner
 /// claims the session within some round trips.
 pub const HAND_OVER_AGAIN_MIN: Duration = Duration::from_millis(10);

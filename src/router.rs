@@ -52,6 +52,7 @@ mod requester;
 mod requests;
 mod route;
 mod supersede;
+mod under_way;
 
 pub(crate) use crate::replica::HeldByAnother;
 use frame::Recipients;
@@ -63,6 +64,7 @@ use requester::{Patience, Pending, Requester};
 pub(crate) use requests::Requests;
 pub(crate) use route::Route;
 use route::{Destination, Follow, Hop};
+use under_way::UnderWay;
 
 /// What a router works with.
 pub(crate) struct RouterParts {
@@ -94,6 +96,7 @@ pub(crate) struct Router {
     parts: RouterParts,
     requester: Requester,
     next_id: AtomicU64,
+    under_way: Arc<UnderWay>,
     /// For work in the background.
     this: Weak<Self>,
 }
@@ -111,7 +114,7 @@ impl Router {
         Arc::new_cyclic(|router: &Weak<Self>| {
             parts.owner.hand_over_by(router.clone());
             let this = router.clone();
-            Self { parts, requester, next_id: AtomicU64::new(0), this }
+            Self { parts, requester, next_id: AtomicU64::new(0), under_way: Arc::default(), this }
         })
     }
 

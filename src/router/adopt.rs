@@ -8,9 +8,7 @@ use tracing::debug;
 use crate::id::{Incarnation, SessionKey};
 use crate::position::{Segment, Writer};
 use crate::push::Outcome;
-use crate::router::frame::Recipients;
 use crate::router::operation::Adoption;
-use crate::router::requester::Patience;
 use crate::router::{Claimant, Keeping, Operation, Router};
 use crate::session::{CloseReason, Returning, Session};
 
@@ -26,11 +24,8 @@ impl Router {
         };
         for node in self.parts.roster.keepers(session.key()) {
             let operation = Operation::Adopt(adoption.clone());
-            let recipients = Recipients::Session(session.names().clone());
-            let pending = self.requester.send(&node, recipients, &operation);
-            let patience = Patience::until(Instant::now() + self.parts.push_timeout);
-            let mut outcomes = self.requester.outcomes(pending, 1, patience).await;
-            let outcome = outcomes.pop().map_or(Outcome::Unreachable, |(_, outcome)| outcome);
+            let deadline = Instant::now() + self.parts.push_timeout;
+            let outcome = self.requester.perform_at(&node, session.names(), &operation, deadline).await;
             debug!(key = %session.names(), %node, outcome = outcome.as_str(), "a session was left to another node");
             if outcome == Outcome::Delivered || session.over().is_some() {
                 return true;

@@ -178,6 +178,7 @@ impl Action {
     pub(crate) fn check(&self, payload_bytes: usize) -> Result<(), CodecError> {
         let Action::HandOver(part) = self else { return Ok(()) };
         bounded_list("segments", part.segments(), limits::HAND_OVER_MESSAGES_MAX)?;
+        bounded_list("inherited segments", part.inherited(), limits::SEGMENTS_INHERITED_MAX)?;
         bounded_list("messages", part.len(), limits::HAND_OVER_MESSAGES_MAX)?;
         bounded_list("ids", part.ids(), limits::IDEMPOTENCY_WINDOW)?;
         bounded_list("payloads", part.payload_bytes(), payload_bytes)?;

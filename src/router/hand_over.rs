@@ -6,40 +6,47 @@
 //!                                        └──── look again, as long as the session is kept ◄──────┘
 //! ```
 //!
-//! Whoever asked the session to let go is answered when its tail is there. A tail that does not get there in time for that, or
-//! that nobody asked for, because two nodes did not reach each other, follows when they do.
+//! Whoever asked the session to let go is answered when its tail is there, or was offered and nobody was there yet to take it. A
+//! tail that does not get there in time for that, or that nobody asked for, because two nodes did not reach each other, follows
+//! when they do.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::id::{NodeName, SessionKey};
+use crate::key::Key;
 use crate::limits;
 use crate::metrics::label::{Dropped, HandedOver, Task};
 use crate::push::Outcome;
 use crate::receipt::Reply;
-use crate::router::frame::Recipients;
 use crate::router::operation::Adoption;
 use crate::router::owner::Succession;
-use crate::router::requester::Patience;
+use crate::router::under_way::{End, Running};
 use crate::router::{Operation, Router};
 use crate::session::Session;
 
 impl Succession for Router {
-    fn hand_over(&self, session: &Arc<Session>) -> bool {
+    fn hand_over(&self, session: &Arc<Session>) {
         if session.successor().is_none() {
-            return false;
+            return;
         }
-        let (Some(kept), Some(router)) = (session.keep(), self.this.upgrade()) else { return false };
+        let (Some(kept), Some(router)) = (session.keep(), self.this.upgrade()) else { return };
         if session.begin_hand_over() {
             let session = Arc::clone(session);
             let keep = Duration::from_secs(kept.seconds.into());
-            let work = async move { router.keep_handing_over(&session, keep).await };
+            let running = self.under_way.begin(session.key());
+            let work = async move { router.keep_handing_over(&session, keep, &running).await };
             tokio::spawn(self.parts.vitals.contained(Task::HandOver, work));
         }
-        true
+    }
+
+    fn offer(&self, key: Key, asker: &NodeName) -> Option<BoxFuture<'static, bool>> {
+        self.under_way.offer(key, asker).map(FutureExt::boxed)
     }
 
     fn adopt(&self, names: SessionKey, adoption: Adoption, reply: Reply) {
@@ -50,16 +57,22 @@ impl Succession for Router {
 }
 
 impl Router {
-    async fn keep_handing_over(&self, session: &Arc<Session>, keep: Duration) {
+    async fn keep_handing_over(&self, session: &Arc<Session>, keep: Duration, running: &Running) {
         let gives_up = Instant::now() + keep;
         let mut pause = limits::HAND_OVER_AGAIN_MIN;
         let mut next = session.successor().map(|(owner, _)| owner);
         loop {
-            if let Some(owner) = next
-                && self.hand_over_to(session, owner).await
-            {
+            let mut this_try = running.begin_try();
+            let end = match this_try.asker.take().or(next) {
+                Some(owner) => self.hand_over_to(session, owner).await,
+                None => End::Nobody,
+            };
+            if end == End::Taken {
                 session.handed_over();
                 self.parts.metrics.handovers.with(HandedOver::Done).increment(1);
+            }
+            running.end_try(this_try, end);
+            if end == End::Taken {
                 return;
             }
             if Instant::now() >= gives_up {
@@ -72,37 +85,38 @@ impl Router {
                 self.parts.metrics.handovers.with(HandedOver::Failed).increment(1);
                 return;
             }
-            sleep(pause).await;
-            pause = (2 * pause).min(limits::HAND_OVER_AGAIN_MAX);
+            tokio::select! {
+                () = running.asked() => {}
+                () = sleep(pause) => pause = (2 * pause).min(limits::HAND_OVER_AGAIN_MAX),
+            }
             let (me, stamp) = (&self.parts.me, session.stamp());
             next = self.parts.replica.lookup_other(session.key(), me, stamp).map(|owned| owned.owner);
         }
     }
 
-    /// Hands all of it over to that node, or to where that node says that the session is. Returns whether it is there.
-    async fn hand_over_to(&self, session: &Session, mut owner: NodeName) -> bool {
+    /// Hands all of it over to that node, or to where that node says that the session is.
+    async fn hand_over_to(&self, session: &Session, mut owner: NodeName) -> End {
         for _ in 0..=limits::HOPS_MAX {
-            let Some(tail) = session.tail() else { return true };
-            let parts = tail.parts(limits::HAND_OVER_MESSAGES_MAX, limits::HAND_OVER_BYTES_MAX);
+            let Some(tail) = session.tail() else { return End::Taken };
             let mut outcome = Outcome::Delivered;
-            for part in parts {
+            for part in tail.parts(limits::HAND_OVER_MESSAGES_MAX, limits::HAND_OVER_BYTES_MAX) {
                 let operation = Operation::HandOver(Arc::new(part));
-                let recipients = Recipients::Session(session.names().clone());
-                let pending = self.requester.send(&owner, recipients, &operation);
-                let patience = Patience::until(Instant::now() + self.parts.push_timeout);
-                let mut outcomes = self.requester.outcomes(pending, 1, patience).await;
-                outcome = outcomes.pop().map_or(Outcome::Unreachable, |(_, outcome)| outcome);
+                let deadline = Instant::now() + self.parts.push_timeout;
+                outcome = self.requester.perform_at(&owner, session.names(), &operation, deadline).await;
                 if outcome != Outcome::Delivered {
                     break;
                 }
             }
             debug!(key = %session.names(), %owner, outcome = outcome.as_str(), "a session was handed over");
             match outcome {
-                Outcome::Delivered => return true,
+                Outcome::Delivered => return End::Taken,
+                // Who names this very session knows of no other one.
+                Outcome::Moved { stamp, .. } if stamp == session.stamp() => return End::Nobody,
                 Outcome::Moved { owner: next, .. } if next != owner => owner = next,
-                _ => return false,
+                Outcome::Moved { .. } | Outcome::NoSession => return End::Nobody,
+                _ => return End::Failed,
             }
         }
-        false
+        End::Failed
     }
 }

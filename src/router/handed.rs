@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{MessageId, Stamp};
+use crate::id::MessageId;
 use crate::position::Segment;
 use crate::push::{Message, Payload, PayloadKind};
 use crate::session::{Hole, Known, TailEntry, TailPart, TailRun};
@@ -15,7 +15,8 @@ use crate::session::{Hole, Known, TailEntry, TailPart, TailRun};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HandedPart {
     of: Segment,
-    since: Stamp,
+    index: u32,
+    inherited: Vec<Segment>,
     runs: Vec<HandedRun>,
     recent: Vec<(MessageId, u64)>,
     done: bool,
@@ -68,7 +69,8 @@ impl HandedPart {
         };
         let runs = part.runs.iter().map(&mut run).collect();
         let recent = part.recent.iter().map(|known| (known.id.clone(), known.fingerprint)).collect();
-        (Self { of: part.of, since: part.since, runs, recent, done: part.done }, payload.into())
+        let inherited = part.inherited.clone();
+        (Self { of: part.of, index: part.index, inherited, runs, recent, done: part.done }, payload.into())
     }
 
     /// The part, whose payloads are these.
@@ -95,16 +97,22 @@ impl HandedPart {
         let known = |(id, fingerprint)| Known { id, fingerprint };
         TailPart {
             of: self.of,
-            since: self.since,
+            index: self.index,
+            inherited: self.inherited,
             runs,
             recent: self.recent.into_iter().map(known).collect(),
             done: self.done,
         }
     }
 
-    /// Segments.
+    /// Segments of which there are messages.
     pub(super) fn segments(&self) -> usize {
         self.runs.len()
+    }
+
+    /// Segments of which nothing is missing.
+    pub(super) fn inherited(&self) -> usize {
+        self.inherited.len()
     }
 
     /// Ids that are remembered.

@@ -20,7 +20,7 @@ use crate::replica::{Claimed, HeldByAnother, Replica};
 use crate::router::Router;
 use crate::router::decisions::{self, Asker, Why};
 use crate::router::owner::Succession as _;
-use crate::session::{CloseReason, Log, Permit, Registry, Replaced, Returning, Session};
+use crate::session::{CloseReason, Earlier, Log, Permit, Registry, Returning, Session};
 use crate::vital::{Vitals, finally};
 
 /// The right of one connection to be its key's session. Dropping it ends the session and releases
@@ -72,7 +72,7 @@ impl Router {
         let mut effects = opening.begin(parts.replica.lookup(key).as_ref());
         let (mut claimed_by, mut lease) = (Some((claimant, permit)), None::<Lease>);
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
-        let mut silent = false;
+        let mut earlier = Earlier { gone: writer == Some(None), ..Earlier::default() };
         loop {
             let mut claimed = None;
             for effect in effects {
@@ -86,7 +86,7 @@ impl Router {
                     Effect::Claim { below } => {
                         let (claimant, permit) = claimed_by.take().expect("a session is claimed once");
                         let yielded = self.yielded(key);
-                        let (held, mut won) =
+                        let (held, mut won, late) =
                             self.claim(&names, key, claimant, below, yielded.as_ref(), permit)?;
                         // The directory may not show yet what the client's own token says.
                         if let Some(Some(owned)) = &writer
@@ -98,6 +98,13 @@ impl Router {
                             won.displaced.retain(|(device, _)| *device != key.device);
                             won.displaced.push((key.device, owned.clone()));
                         }
+                        let same_device = won.displaced.iter().filter(|(device, _)| *device == key.device);
+                        let segment = |owned: &Owned| Segment {
+                            stamp: owned.stamp,
+                            writer: Writer::of(&owned.owner, owned.incarnation),
+                        };
+                        earlier.segments.extend(same_device.map(|(_, owned)| segment(owned)));
+                        earlier.late |= late;
                         // From here on the lease cleans up, also when the caller gives up while this waits.
                         lease = Some(held);
                         parts.metrics.takeovers.increment(won.excluded as u64);
@@ -111,7 +118,8 @@ impl Router {
                             debug!(key = %names, "a previous owner did not answer; the stamp decides");
                         }
                         let lease = lease.expect("it was claimed before");
-                        self.resume(lease.session(), late || silent, writer == Some(None));
+                        earlier.late |= late;
+                        self.resume(lease.session(), &earlier);
                         return Ok(lease);
                     }
                 }
@@ -122,7 +130,8 @@ impl Router {
                     let (number, answer) = answers.next().await.expect("an opening waits for answers only");
                     // Each of them gives up at the deadline, in the same tick: which came first says nothing. An answer
                     // that came in time counts, however late this task is run.
-                    silent |= answer == Answer::Silent;
+                    // What goes after a session that has moved may be on its way.
+                    earlier.late |= matches!(answer, Answer::Silent | Answer::Moved { .. });
                     let over = answer == Answer::Silent && Instant::now() >= deadline;
                     if over { opening.elapsed() } else { opening.answered(number, &answer) }
                 }
@@ -136,7 +145,8 @@ impl Router {
         Ending::closing(reason)?.successor()
     }
 
-    /// Claims a key and registers its session, which replaces the one before.
+    /// Claims a key and registers its session, which replaces the one before. Returns also whether that one will hand over what
+    /// it owes later.
     fn claim(
         self: &Arc<Self>,
         names: &SessionKey,
@@ -145,7 +155,7 @@ impl Router {
         below: Option<Stamp>,
         yielded: Option<&(NodeName, Stamp)>,
         permit: Option<Permit>,
-    ) -> Result<(Lease, Claimed), HeldByAnother> {
+    ) -> Result<(Lease, Claimed, bool), HeldByAnother> {
         let parts = &self.parts;
         let Claimant { resumed, kept, away } = claimant;
         let seen = yielded.map(|(_, stamp)| *stamp);
@@ -169,12 +179,15 @@ impl Router {
         };
         let session = session.expect("a claim registers its session");
         decisions::claimed(&parts.me, &session);
-        if let Some(replaced) = replaced.and_then(Replaced::close) {
-            let winner = (&parts.me, session.stamp());
-            decisions::ended(&parts.me, &replaced, Why::Replaced, Rival::SameDevice, winner);
-            if !succeed(&session, &replaced) {
-                self.hand_over(&replaced); // Later: there is no room now.
+        let mut late = false;
+        if let Some(replaced) = replaced {
+            let (before, first) = replaced.close();
+            if first {
+                let winner = (&parts.me, session.stamp());
+                decisions::ended(&parts.me, &before, Why::Replaced, Rival::SameDevice, winner);
             }
+            late = before.successor().is_some() && !succeed(&session, &before);
+            self.hand_over(&before);
         }
         let end = End {
             session: Arc::clone(&session),
@@ -183,7 +196,7 @@ impl Router {
             router: Arc::downgrade(self),
         };
         let lease = Lease { session, end: Some(end), vitals: parts.vitals.clone(), _permit: permit };
-        Ok((lease, claimed))
+        Ok((lease, claimed, late))
     }
 
     /// The owner that a resume token names; `None`: it is no member.
@@ -203,8 +216,8 @@ impl Router {
     }
 
     /// Decides what a client is told about what it missed, and looks again when it has waited for that long enough.
-    fn resume(&self, session: &Arc<Session>, late: bool, gone: bool) {
-        let Some(state) = session.open(late, gone) else { return };
+    fn resume(&self, session: &Arc<Session>, earlier: &Earlier) {
+        let Some(state) = session.open(earlier) else { return };
         if session.is_away() {
             return; // Nobody is told.
         }
@@ -221,7 +234,8 @@ impl Router {
     }
 }
 
-/// The next session of a client at the same node gets what the one before owes. Returns whether it has all of it.
+/// The next session of a client at the same node gets what the one before owes, also while that is on its way to another node,
+/// which has let go since. Returns whether it has all of it.
 fn succeed(next: &Session, before: &Session) -> bool {
     let Some(tail) = before.tail() else { return true };
     let parts = tail.parts(usize::MAX, usize::MAX);

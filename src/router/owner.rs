@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use crate::config::Takeover;
 use crate::directory::Rival;
 use crate::id::{NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
@@ -24,8 +24,12 @@ use crate::wire::Threads;
 
 /// How sessions go on at their next owners.
 pub(super) trait Succession: Send + Sync {
-    /// Hands over what a session owes its client, if it goes on elsewhere. Returns whether somebody has to wait for that.
-    fn hand_over(&self, session: &Arc<Session>) -> bool;
+    /// Hands over what a session owes its client, if it goes on elsewhere.
+    fn hand_over(&self, session: &Arc<Session>);
+
+    /// Has all that this node owes for a key offered to a node that asks, and tells whether it has all of it, or has no session
+    /// that could take it. `None`: nothing is owed.
+    fn offer(&self, key: Key, asker: &NodeName) -> Option<BoxFuture<'static, bool>>;
 
     /// Keeps a session for its client, whose owner stops, and answers when it does.
     fn adopt(&self, names: SessionKey, adoption: Adoption, reply: Reply);
@@ -125,7 +129,7 @@ impl Owner {
     ) {
         match session {
             Some(session) => self.serve(&session, operation, reply),
-            None => reply.answer(self.elsewhere(user, key, operation)),
+            None => self.answer_yield(key, operation, self.elsewhere(user, key, operation), reply),
         }
     }
 
@@ -139,24 +143,14 @@ impl Owner {
                 }
             }
             Operation::Yield { owner, stamp, rival } => {
-                let (answer, first) = self.make_yield(session, owner, *stamp, *rival);
-                // Where the policy asks at the door there is nobody yet who could take what the client is owed.
-                let at_the_door = first && self.replica.takeover() == Takeover::RejectNewer;
-                let hands_over =
-                    self.succession().is_some_and(|next| next.hand_over(session)) && !at_the_door;
-                let said = self.told(session, operation, answer);
-                if hands_over && said == Outcome::Delivered {
-                    // Whoever has claimed it waits for what the client is owed. Where that takes too long the reply is dropped, and
-                    // says nothing.
-                    let session = Arc::clone(session);
-                    tokio::spawn(self.vitals.contained(Task::HandOver, async move {
-                        if timeout(limits::TAKEOVER_TIMEOUT, session.until_handed_over()).await.is_ok() {
-                            reply.answer(said);
-                        }
-                    }));
-                } else {
-                    reply.answer(said);
+                let Some(answer) = self.make_yield(session, owner, *stamp, *rival) else {
+                    return reply.answer(self.told(session, operation, ownership::Answer::No));
+                };
+                if let Some(succession) = self.succession() {
+                    succession.hand_over(session);
                 }
+                let said = self.told(session, operation, answer);
+                self.answer_yield(session.key(), operation, said, reply);
             }
             Operation::HandOver(part) => reply.answer(session.adopt(part)),
             // Names are asked for by keys, and a session is adopted where it is not.
@@ -174,26 +168,45 @@ impl Owner {
         }
     }
 
-    /// Lets go of a session. Returns what is said, and whether the session ends by it.
+    /// Answers whoever asks, if he asks a session to let go: once he has what this node owes the client, or nobody there can
+    /// take it yet. Whoever is told of another owner is told at once, and has to ask that one.
+    fn answer_yield(&self, key: Key, operation: &Operation, said: Outcome, reply: Reply) {
+        let offered = match (operation, self.succession()) {
+            (Operation::Yield { owner, rival: Rival::SameDevice, .. }, Some(succession)) => {
+                succession.offer(key, owner)
+            }
+            _ => None,
+        };
+        match offered {
+            Some(offered) if !matches!(said, Outcome::Moved { .. }) => {
+                // Where that takes too long, or fails, the reply is dropped, and says nothing.
+                tokio::spawn(self.vitals.contained(Task::HandOver, async move {
+                    if timeout(limits::TAKEOVER_TIMEOUT, offered).await == Ok(true) {
+                        reply.answer(said);
+                    }
+                }));
+            }
+            _ => reply.answer(said),
+        }
+    }
+
+    /// Lets go of a session. Returns what is said; `None`: it stays.
     fn make_yield(
         &self,
         session: &Session,
         owner: &NodeName,
         stamp: Stamp,
         rival: Rival,
-    ) -> (ownership::Answer, bool) {
+    ) -> Option<ownership::Answer> {
         let (held, asked) = ((session.stamp(), &self.me), (stamp, owner));
-        let Some(yielding) = ownership::yields(self.replica.takeover(), held, asked, rival) else {
-            return (ownership::Answer::No, false);
-        };
-        let first = session.close(yielding.ending.clone().into());
-        if first {
+        let yielding = ownership::yields(self.replica.takeover(), held, asked, rival)?;
+        if session.close(yielding.ending.clone().into()) {
             decisions::ended(&self.me, session, Why::Asked, rival, (owner, stamp));
         }
         if yielding.says_so {
             self.replica.yielded(session.key(), session.stamp());
         }
-        (yielding.answer(owner, session.closing().and_then(Ending::closing)), first)
+        Some(yielding.answer(owner, session.closing().and_then(Ending::closing)))
     }
 
     /// Keeps a session for its client, whose owner stops.

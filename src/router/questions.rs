@@ -9,7 +9,7 @@ use crate::push::Outcome;
 use crate::router::Operation;
 use crate::router::decisions::{self, Asker};
 use crate::router::frame::Recipients;
-use crate::router::requester::{Patience, Pending, Requester};
+use crate::router::requester::{Pending, Requester};
 
 impl Requester {
     /// Asks an owner about a session of the user of `asker`. The question is on its way before this returns its future, which
@@ -29,8 +29,7 @@ impl Requester {
             Pending::Known(Outcome::Unreachable)
         };
         async move {
-            let mut outcomes = self.outcomes(pending, 1, Patience::until(deadline)).await;
-            let answer = outcomes.pop().map_or(Answer::Silent, |(_, outcome)| outcome.into());
+            let answer = self.outcome(pending, deadline).await.into();
             decisions::heard(&self.me, &asker, &ask, &answer);
             (ask.number, answer)
         }

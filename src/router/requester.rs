@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::id::{DeviceId, NodeName};
+use crate::id::{DeviceId, NodeName, SessionKey};
 use crate::limits;
 use crate::membership::roster::Roster;
 use crate::mesh::{Features, Link, Links, Refused};
@@ -240,6 +240,24 @@ impl Requester {
             Ok(_) => vec![(None, Outcome::Unreachable); sessions],
             Err(outcome) => vec![(None, outcome); sessions],
         }
+    }
+
+    /// The outcome of the only session that is asked.
+    pub(super) async fn outcome(&self, pending: Pending, deadline: Instant) -> Outcome {
+        let mut outcomes = self.outcomes(pending, 1, Patience::until(deadline)).await;
+        outcomes.pop().map_or(Outcome::Unreachable, |(_, outcome)| outcome)
+    }
+
+    /// Has an operation performed at one session of a node, and waits until then for the outcome.
+    pub(super) async fn perform_at(
+        &self,
+        owner: &NodeName,
+        names: &SessionKey,
+        operation: &Operation,
+        deadline: Instant,
+    ) -> Outcome {
+        let pending = self.send(owner, Recipients::Session(names.clone()), operation);
+        self.outcome(pending, deadline).await
     }
 
     /// The counts of a broadcast's receiver, if it told them in time.

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::metrics::label::{Dropped, ResumedAs};
 use crate::position::Segment;
 use crate::push::Outcome;
-use crate::session::{AckAhead, CloseReason, Resumed, Session, Tail, TailPart, answer_all};
+use crate::session::{AckAhead, CloseReason, Earlier, Resumed, Session, Tail, TailPart, answer_all};
 
 /// What the first frame of a session says that is kept for its client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,10 +98,9 @@ impl Session {
         })
     }
 
-    /// The client is about to be the session. `late`: not all earlier owners have answered. `gone`: the one that its token
-    /// names is no member. Returns what the client is going to be told.
-    pub(crate) fn open(&self, late: bool, gone: bool) -> Option<ResumedAs> {
-        self.lock().kept().map(|log| log.open(late, gone))
+    /// The client is about to be the session. Returns what it is going to be told of what it missed.
+    pub(crate) fn open(&self, earlier: &Earlier) -> Option<ResumedAs> {
+        self.lock().kept().map(|log| log.open(earlier))
     }
 
     /// The client has waited long enough for what it missed.
@@ -119,27 +118,28 @@ impl Session {
             if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
                 return reason.outcome();
             }
-            let taken = match state.kept() {
+            let outcome = match state.kept() {
                 Some(log) => log.adopt(part, Instant::now()),
                 None => state.adopt_plain(part),
             };
             for known in &part.recent {
                 state.outbox().know(known.clone());
             }
-            if taken { Outcome::Delivered } else { Outcome::Overloaded }
+            outcome
         };
         self.wake.notify_one();
         outcome
     }
 
-    /// All that the client has not acknowledged, for the next owner. `None`: nothing is kept.
+    /// All that the client has not acknowledged, for the next owner. `None`: nothing is kept, or it has it.
     pub(crate) fn tail(&self) -> Option<Tail> {
         let mut state = self.lock();
+        if self.handing.load(Ordering::SeqCst) == HANDED_OVER {
+            return None;
+        }
         let recent = state.outbox().recent().cloned().collect();
-        let log = state.kept()?;
-        let of = log.segment();
-        let (since, runs) = log.runs(Instant::now());
-        Some(Tail { of, since, runs, recent })
+        let tail = state.kept()?.tail(Instant::now());
+        Some(Tail { recent, ..tail })
     }
 
     /// Nothing of what is kept is delivered any more, for that reason.
@@ -157,10 +157,13 @@ impl Session {
 
     /// Nothing of it is owed any more: the next owner has it.
     pub(crate) fn handed_over(&self) {
-        if let Some(log) = self.lock().kept() {
-            log.release();
+        {
+            let mut state = self.lock();
+            self.handing.store(HANDED_OVER, Ordering::SeqCst); // Under the lock: nobody is handed an empty tail.
+            if let Some(log) = state.kept() {
+                log.release();
+            }
         }
-        self.handing.store(HANDED_OVER, Ordering::SeqCst);
         self.ending.notify_waiters();
     }
 

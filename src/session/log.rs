@@ -24,11 +24,12 @@ use crate::metrics::label::{Dropped, Origin, ResumedAs};
 use crate::position::{Segment, Writer};
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
+use crate::session::inherited::Inherited;
 use crate::session::notice::{Notice, Resumed};
 use crate::session::outbox::{OutboxLimits, Outgoing, Place, What};
-use crate::session::resumption::{Resumption, Returning};
+use crate::session::resumption::{Earlier, Resumption, Returning};
 use crate::session::store::Store;
-use crate::session::tail::{Hole, Known, TailEntry, TailPart, TailRun};
+use crate::session::tail::{Hole, Known, Tail, TailEntry, TailPart, TailRun};
 
 mod run;
 mod taking;
@@ -45,8 +46,8 @@ pub(crate) struct Log {
     writer: Writer,
     /// How long the client may be away, in seconds.
     keep: u32,
-    /// From the claim with this stamp on nothing is missing.
-    since: Stamp,
+    /// The earlier segments of which nothing is missing.
+    inherited: Inherited,
     /// The number that was given last.
     last: u64,
     unacked: Option<Box<Unacked>>,
@@ -97,7 +98,8 @@ impl Log {
         returns: Returning,
         store: Arc<Store>,
     ) -> Self {
-        let mut log = Self { stamp, writer, keep, since: stamp, last: 0, unacked: None, store };
+        let inherited = Inherited::default();
+        let mut log = Self { stamp, writer, keep, inherited, last: 0, unacked: None, store };
         log.unacked().resumption = Some(Resumption::new(returns));
         log
     }
@@ -236,9 +238,19 @@ impl Log {
         if number > if segment == own { run.last_taken() } else { run.last() } {
             return Err(AckAhead);
         }
+        let settled = self.settle(segment, number);
+        self.tidy();
+        Ok(settled)
+    }
+
+    /// Nothing up to that number of a segment is owed any more.
+    fn settle(&mut self, segment: Segment, number: u64) -> Settled {
+        let own = self.segment();
+        let mut settled = Settled::default();
+        let Some(unacked) = &mut self.unacked else { return settled };
+        let Some(run) = unacked.run_mut(own, segment) else { return settled };
         let (entries, taken) = run.acknowledge(number);
         let origin = if segment == own { Origin::Here } else { Origin::Elsewhere };
-        let mut settled = Settled::default();
         for (index, entry) in entries.into_iter().enumerate() {
             let Ok(message) = entry.message else { continue };
             let bytes = message.payload.bytes.len();
@@ -250,8 +262,7 @@ impl Log {
             settled.known.extend(Known::of(&message));
             settled.replies.extend(entry.waits.map(|waits| waits.reply));
         }
-        self.tidy();
-        Ok(settled)
+        settled
     }
 
     /// Whoever waits for a message that waits itself.
@@ -318,89 +329,110 @@ impl Log {
     }
 
     /// All that the client has not acknowledged, for the next owner.
-    pub(super) fn runs(&mut self, now: Instant) -> (Stamp, Vec<TailRun>) {
+    pub(super) fn tail(&mut self, now: Instant) -> Tail {
         self.expire(now);
         let own = self.segment();
-        let Some(unacked) = &self.unacked else { return (self.since, Vec::new()) };
         let entry = |entry: &Entry| TailEntry {
             message: entry.message.clone(),
             left: entry.expires.map(|at| at.saturating_duration_since(now)),
         };
-        let older = unacked.older.iter().map(|older| (older.segment, &older.run));
-        let runs = older.chain([(own, &unacked.own)]).filter(|(_, run)| !run.entries.is_empty());
         let run = |(segment, run): (_, &run::Run)| TailRun {
             segment,
             acked: run.acked,
             entries: run.entries.iter().map(entry).collect(),
         };
-        (self.since, runs.map(run).collect())
+        let runs = self.unacked.iter().flat_map(|unacked| {
+            let older = unacked.older.iter().map(|older| (older.segment, &older.run));
+            older.chain([(own, &unacked.own)]).filter(|(_, run)| !run.entries.is_empty())
+        });
+        let runs = runs.map(run).collect();
+        Tail { of: own, inherited: self.inherited.segments().to_vec(), runs, recent: Vec::new() }
     }
 
-    /// A part of what an earlier owner hands over; a repetition changes nothing. Returns whether there was room for all of it.
-    pub(super) fn adopt(&mut self, part: &TailPart, now: Instant) -> bool {
-        let cost_of =
-            |entry: &TailEntry| entry.message.as_ref().map_or(0, |held| cost(held.payload.bytes.len()));
+    /// A part of what an earlier owner hands over; a repetition changes nothing. Returns what to answer.
+    pub(super) fn adopt(&mut self, part: &TailPart, now: Instant) -> Outcome {
         let own = self.segment();
-        let last = self.last;
-        let store = Arc::clone(&self.store);
-        let since = self.since;
-        let unacked = self.unacked_from(last);
+        let Some(mut begun) = self.unacked().before(part) else {
+            return Outcome::Interrupted; // The parts before it went to the session before this one.
+        };
         for run in part.runs.iter().filter(|run| run.segment != own) {
-            let has =
-                unacked.resumption.as_ref().and_then(|resumption| resumption.returning.has(run.segment));
-            let Unacked { older, held, .. } = unacked;
-            let older = Older::of(older, part.of, run, has);
-            for (number, entry) in (run.acked + 1..).zip(&run.entries) {
-                if number <= older.run.last() || has.is_some_and(|has| number <= has) {
-                    older.skip(number);
-                    continue;
-                }
-                if !store.reserve(Origin::Elsewhere, cost_of(entry)) {
-                    return false;
-                }
-                let expires = entry.left.map(|left| now + left);
-                let bytes = entry.message.as_ref().map_or(0, |held| held.payload.bytes.len());
-                older.run.entries.push_back(Entry {
-                    message: entry.message.clone(),
-                    expires,
-                    written: false,
-                    waits: None,
-                });
-                if entry.message.is_ok() {
-                    held.add(bytes);
-                }
+            if !begun.segments.contains(&run.segment) {
+                begun.segments.push(run.segment);
+                self.settle(run.segment, run.acked);
+            }
+            if !self.adopt_run(run, now) {
+                return Outcome::Overloaded;
             }
         }
         if part.done {
-            let since = since.min(part.since);
-            unacked.end_older(part.of, own, since);
-            if let Some(told) = unacked.resumption.as_mut().and_then(|resumption| resumption.more(since)) {
-                unacked.notices.push(Notice::Resumed(told));
+            let whole: Vec<_> =
+                part.inherited.iter().copied().chain([part.of]).filter(|of| *of != own).collect();
+            for segment in whole.iter().filter(|segment| !begun.segments.contains(segment)) {
+                self.settle(*segment, u64::MAX); // The client has all of it by now.
             }
-            self.since = since;
+            self.inherit(whole);
+        } else {
+            self.unacked().go_on(begun);
         }
         self.tidy();
+        Outcome::Delivered
+    }
+
+    /// Of these segments nothing is missing any more.
+    fn inherit(&mut self, segments: Vec<Segment>) {
+        let new = self.inherited.add(segments);
+        let unacked = self.unacked.get_or_insert_with(|| Box::new(Unacked::after(self.last)));
+        unacked.inherit(&new);
+        let resumption = unacked.resumption.as_mut();
+        if let Some(told) = resumption.and_then(|resumption| resumption.more(&self.inherited)) {
+            unacked.notices.push(Notice::Resumed(told));
+        }
+    }
+
+    /// Returns whether there was room for all of it.
+    fn adopt_run(&mut self, run: &TailRun, now: Instant) -> bool {
+        let unacked = self.unacked.get_or_insert_with(|| Box::new(Unacked::after(self.last)));
+        if self.inherited.has(run.segment) && unacked.older(run.segment).is_none() {
+            return true; // It was here, and the client has it.
+        }
+        let resumption = unacked.resumption.as_ref();
+        let has = resumption.and_then(|resumption| resumption.returning.has(run.segment));
+        let Unacked { older, held, .. } = &mut **unacked;
+        let older = Older::of(older, run, has);
+        older.go_on_after(run.acked, has);
+        for (number, entry) in (run.acked + 1..).zip(&run.entries) {
+            if number <= older.run.last() || has.is_some_and(|has| number <= has) {
+                older.skip(number);
+                continue;
+            }
+            let TailEntry { message, left } = entry;
+            let bytes = message.as_ref().map_or(0, |held| held.payload.bytes.len());
+            if message.is_ok() {
+                if !self.store.reserve(Origin::Elsewhere, cost(bytes)) {
+                    return false;
+                }
+                held.add(bytes);
+            }
+            let (message, expires) = (message.clone(), left.map(|left| now + left));
+            older.run.entries.push_back(Entry { message, expires, written: false, waits: None });
+        }
         true
     }
 
-    /// The client is about to be the session. `late`: not all earlier owners have answered. `gone`: the one that its token
-    /// names is no member.
-    pub(super) fn open(&mut self, late: bool, gone: bool) -> ResumedAs {
-        let since = self.since;
-        let last = self.last;
-        let resumption =
-            self.unacked_from(last).resumption.get_or_insert_with(|| Resumption::new(Returning::default()));
-        resumption.open(since, late, gone).state
+    /// The client is about to be the session. Returns what it will be told of what it missed.
+    pub(crate) fn open(&mut self, earlier: &Earlier) -> ResumedAs {
+        let unacked = self.unacked.get_or_insert_with(|| Box::new(Unacked::after(self.last)));
+        let resumption = unacked.resumption.get_or_insert_with(|| Resumption::new(Returning::default()));
+        resumption.open(&self.inherited, earlier).state
     }
 
     /// What the client is told first. It is told no more before the next change.
     pub(super) fn welcome(&mut self) -> Resumed {
-        let since = self.since;
         let Some(unacked) = &mut self.unacked else {
             return Resumed { state: ResumedAs::None, missing: Vec::new() };
         };
         unacked.notices.retain(|notice| !matches!(notice, Notice::Resumed(_)));
-        let told = unacked.resumption.as_ref().map(|resumption| resumption.told(since));
+        let told = unacked.resumption.as_ref().map(|resumption| resumption.told(&self.inherited));
         if unacked.resumption.as_ref().is_some_and(Resumption::is_over) {
             unacked.resumption = None;
         }
@@ -410,9 +442,9 @@ impl Log {
 
     /// The client has waited long enough for what it missed. Returns whether it is to be told something.
     pub(super) fn give_up_resuming(&mut self) -> bool {
-        let since = self.since;
         let Some(unacked) = &mut self.unacked else { return false };
-        let told = unacked.resumption.as_mut().and_then(|resumption| resumption.give_up(since));
+        let resumption = unacked.resumption.as_mut();
+        let told = resumption.and_then(|resumption| resumption.give_up(&self.inherited));
         let news = told.is_some();
         unacked.notices.extend(told.map(Notice::Resumed));
         news

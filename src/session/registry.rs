@@ -38,9 +38,10 @@ pub(crate) struct Replaced {
 }
 
 impl Replaced {
-    /// Closes it, and returns it unless it was closing before.
-    pub(crate) fn close(self) -> Option<Arc<Session>> {
-        self.session.close(self.reason).then_some(self.session)
+    /// Closes it. Returns it, and whether it was not closing before.
+    pub(crate) fn close(self) -> (Arc<Session>, bool) {
+        let first = self.session.close(self.reason);
+        (self.session, first)
     }
 }
 
@@ -194,7 +195,7 @@ mod tests {
             let registry = Registry::new(name("a"), 9);
             let [first, second] = stamps.map(session);
             assert!(registry.insert(&first).is_none());
-            registry.insert(&second).expect("one of them lost").close().expect("it was open");
+            registry.insert(&second).expect("one of them lost").close();
             let kept = registry.get(first.key()).unwrap();
             assert_eq!(kept.stamp(), Stamp::from_raw(2));
             assert_eq!(kept.closing(), None);

@@ -8,12 +8,12 @@
 //!            └─► nobody has it ────────────────────────────────────► none
 //! ```
 //!
-//! Of the session itself only one stamp is needed: the one from which on nothing that was accepted for the client is
-//! missing here. It goes from owner to owner with what they hand over.
+//! It is complete when nothing is missing of each segment that it names, or that is known to be an earlier one of its session:
+//! of any other one that is here it says nothing, because between two segments there may be a third.
 
-use crate::id::Stamp;
 use crate::metrics::label::ResumedAs;
 use crate::position::{Position, Segment};
+use crate::session::inherited::Inherited;
 use crate::session::notice::Resumed;
 
 /// What a client that comes back knows of its earlier sessions.
@@ -23,6 +23,17 @@ pub(crate) struct Returning {
     pub(crate) token: Option<Segment>,
     /// The positions up to which it has everything.
     pub(crate) after: Vec<Position>,
+}
+
+/// What a node knows of the earlier owners of a session when its client is about to be the session here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Earlier {
+    /// The sessions that the claim of this one took the place of.
+    pub(crate) segments: Vec<Segment>,
+    /// Not all of them are known to have handed over what they owed, or to owe nothing.
+    pub(crate) late: bool,
+    /// The node that wrote the client's token is no member.
+    pub(crate) gone: bool,
 }
 
 impl Returning {
@@ -35,22 +46,14 @@ impl Returning {
     fn is_known(&self) -> bool {
         self.token.is_some() || !self.after.is_empty()
     }
-
-    /// What was before that stamp, and is not known to be here.
-    fn missing(&self, since: Stamp) -> Vec<Position> {
-        let token = self.token.filter(|token| self.after.iter().all(|position| position.segment != *token));
-        let token = token.map(|segment| Position { segment, number: 0 });
-        let mut missing: Vec<_> = self.after.iter().copied().chain(token).collect();
-        missing.retain(|position| position.segment.stamp < since);
-        missing.sort_by_key(|position| position.segment);
-        missing
-    }
 }
 
 /// Where a client's return stands.
 #[derive(Debug)]
 pub(super) struct Resumption {
     pub(super) returning: Returning,
+    /// Earlier sessions whose owners are late.
+    expected: Vec<Segment>,
     /// What the client was told, once it is decided.
     state: Option<ResumedAs>,
     /// An earlier owner has handed over what it had. It may wait itself for what the one before has.
@@ -59,14 +62,14 @@ pub(super) struct Resumption {
 
 impl Resumption {
     pub(super) fn new(returning: Returning) -> Self {
-        Self { returning, state: None, inherits: false }
+        Self { returning, expected: Vec::new(), state: None, inherits: false }
     }
 
-    /// What the client is told now, in whose session nothing is missing from the stamp `since` on.
-    pub(super) fn told(&self, since: Stamp) -> Resumed {
+    /// What the client is told now.
+    pub(super) fn told(&self, inherited: &Inherited) -> Resumed {
         let state = self.state.unwrap_or(ResumedAs::None);
         let partial = state == ResumedAs::Partial;
-        Resumed { state, missing: if partial { self.returning.missing(since) } else { Vec::new() } }
+        Resumed { state, missing: if partial { self.missing(inherited) } else { Vec::new() } }
     }
 
     /// Whether the client will be told no more.
@@ -74,32 +77,47 @@ impl Resumption {
         matches!(self.state, Some(ResumedAs::None | ResumedAs::Complete))
     }
 
-    /// The client is about to be the session, in which nothing is missing from the stamp `since` on. `late`: not all earlier
-    /// owners have answered. `gone`: the node that wrote its token is no member.
-    pub(super) fn open(&mut self, since: Stamp, late: bool, gone: bool) -> Resumed {
-        let missing = self.returning.missing(since);
+    /// The client is about to be the session.
+    pub(super) fn open(&mut self, inherited: &Inherited, earlier: &Earlier) -> Resumed {
+        if earlier.late {
+            self.expected.clone_from(&earlier.segments);
+        }
+        let missing = self.missing(inherited);
         let state = match () {
             () if !self.returning.is_known() => ResumedAs::None,
             () if missing.is_empty() => ResumedAs::Complete,
-            () if late || self.inherits => ResumedAs::Pending,
-            () if gone => ResumedAs::Partial,
+            () if earlier.late || self.inherits => ResumedAs::Pending,
+            () if earlier.gone => ResumedAs::Partial,
             () => ResumedAs::None,
         };
         self.tell(state, missing)
     }
 
     /// More of its messages have come. Returns what the client is told, if that is new.
-    pub(super) fn more(&mut self, since: Stamp) -> Option<Resumed> {
+    pub(super) fn more(&mut self, inherited: &Inherited) -> Option<Resumed> {
         self.inherits = true;
         let waits = matches!(self.state, Some(ResumedAs::Pending | ResumedAs::Partial));
-        let complete = waits && self.returning.missing(since).is_empty();
+        let complete = waits && self.missing(inherited).is_empty();
         complete.then(|| self.tell(ResumedAs::Complete, Vec::new()))
     }
 
     /// It has waited for long enough.
-    pub(super) fn give_up(&mut self, since: Stamp) -> Option<Resumed> {
+    pub(super) fn give_up(&mut self, inherited: &Inherited) -> Option<Resumed> {
         let pending = self.state == Some(ResumedAs::Pending);
-        pending.then(|| self.tell(ResumedAs::Partial, self.returning.missing(since)))
+        pending.then(|| self.tell(ResumedAs::Partial, self.missing(inherited)))
+    }
+
+    /// After which positions something may be missing.
+    fn missing(&self, inherited: &Inherited) -> Vec<Position> {
+        let Returning { token, after } = &self.returning;
+        let unnamed =
+            token.iter().chain(&self.expected).filter(|segment| self.returning.has(**segment).is_none());
+        let unnamed = unnamed.map(|segment| Position { segment: *segment, number: 0 });
+        let mut missing: Vec<_> = after.iter().copied().chain(unnamed).collect();
+        missing.retain(|position| !inherited.has(position.segment));
+        missing.sort_by_key(|position| position.segment);
+        missing.dedup_by_key(|position| position.segment);
+        missing
     }
 
     fn tell(&mut self, state: ResumedAs, missing: Vec<Position>) -> Resumed {
@@ -111,6 +129,7 @@ impl Resumption {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Stamp;
     use crate::position::Writer;
 
     fn segment(stamp: u64) -> Segment {
@@ -130,47 +149,71 @@ mod tests {
         Resumed { state, missing: missing.iter().map(|(stamp, number)| at(*stamp, *number)).collect() }
     }
 
-    fn since(stamp: u64) -> Stamp {
-        Stamp::from_raw(stamp)
+    fn inherited(stamps: &[u64]) -> Inherited {
+        let mut inherited = Inherited::default();
+        inherited.add(stamps.iter().map(|stamp| segment(*stamp)));
+        inherited
+    }
+
+    fn earlier(segments: &[u64], late: bool, gone: bool) -> Earlier {
+        Earlier { segments: segments.iter().map(|stamp| segment(*stamp)).collect(), late, gone }
     }
 
     #[test]
-    fn a_client_is_complete_where_the_chain_of_its_owners_reaches_back_to_all_that_it_knows() {
-        let open =
-            |since_stamp, late, gone| returning(5, &[(4, 9), (5, 2)]).open(since(since_stamp), late, gone);
-        assert_eq!(open(4, false, false), told(ResumedAs::Complete, &[]));
-        assert_eq!(open(4, true, false), told(ResumedAs::Complete, &[]), "whoever is late has nothing more");
-        assert_eq!(open(5, false, true), told(ResumedAs::Partial, &[(4, 9)]));
-        assert_eq!(open(9, false, true), told(ResumedAs::Partial, &[(4, 9), (5, 2)]));
-        assert_eq!(open(9, true, false), told(ResumedAs::Pending, &[]));
-        assert_eq!(open(9, false, false), told(ResumedAs::None, &[]), "its session is over");
+    fn a_client_is_complete_where_all_that_it_names_is_here() {
+        let open = |here: &[u64], late, gone| {
+            returning(5, &[(4, 9), (5, 2)]).open(&inherited(here), &earlier(&[], late, gone))
+        };
+        assert_eq!(open(&[4, 5], false, false), told(ResumedAs::Complete, &[]));
+        assert_eq!(open(&[3, 4, 5], true, false), told(ResumedAs::Complete, &[]), "nobody is expected");
+        assert_eq!(open(&[5], false, true), told(ResumedAs::Partial, &[(4, 9)]));
+        assert_eq!(
+            open(&[3, 6], false, true),
+            told(ResumedAs::Partial, &[(4, 9), (5, 2)]),
+            "not what is between"
+        );
+        assert_eq!(open(&[], true, false), told(ResumedAs::Pending, &[]));
+        assert_eq!(open(&[], false, false), told(ResumedAs::None, &[]), "its session is over");
+    }
+
+    #[test]
+    fn a_session_that_the_client_does_not_know_is_waited_for_as_well_while_its_owner_is_late() {
+        let mut waits = returning(5, &[(5, 2)]);
+        let here = |stamps: &[u64]| inherited(stamps);
+        assert_eq!(waits.open(&here(&[5]), &earlier(&[5, 7], true, false)), told(ResumedAs::Pending, &[]));
+        assert_eq!(waits.give_up(&here(&[5])), Some(told(ResumedAs::Partial, &[(7, 0)])));
+        assert_eq!(waits.more(&here(&[5, 7])), Some(told(ResumedAs::Complete, &[])));
+        let in_time = returning(5, &[(5, 2)]).open(&here(&[5]), &earlier(&[5, 7], false, false));
+        assert_eq!(in_time, told(ResumedAs::Complete, &[]), "its owner has said that it has nothing");
     }
 
     #[test]
     fn whoever_is_followed_so_closely_that_the_rest_is_on_its_way_waits_for_it() {
         let mut waits = returning(5, &[]);
-        assert_eq!(waits.more(since(7)), None, "the next owner has not got it yet either");
-        assert_eq!(waits.open(since(7), false, false).state, ResumedAs::Pending);
-        assert_eq!(waits.more(since(5)), Some(told(ResumedAs::Complete, &[])));
+        assert_eq!(waits.more(&inherited(&[7])), None, "the next owner has not got it yet either");
+        let opened = waits.open(&inherited(&[7]), &earlier(&[], false, false));
+        assert_eq!(opened.state, ResumedAs::Pending);
+        assert_eq!(waits.more(&inherited(&[5, 7])), Some(told(ResumedAs::Complete, &[])));
     }
 
     #[test]
     fn a_token_counts_without_a_position_and_a_new_client_is_told_that_it_is_new() {
-        assert_eq!(returning(5, &[]).open(since(6), false, true), told(ResumedAs::Partial, &[(5, 0)]));
-        assert_eq!(returning(5, &[]).open(since(5), false, false), told(ResumedAs::Complete, &[]));
+        let open = |here: &[u64], gone| returning(5, &[]).open(&inherited(here), &earlier(&[], false, gone));
+        assert_eq!(open(&[6], true), told(ResumedAs::Partial, &[(5, 0)]));
+        assert_eq!(open(&[5], false), told(ResumedAs::Complete, &[]));
         let mut new = Resumption::new(Returning::default());
-        assert_eq!(new.open(since(6), true, false), told(ResumedAs::None, &[]));
-        assert_eq!((new.more(since(1)), new.give_up(since(6))), (None, None));
+        assert_eq!(new.open(&inherited(&[]), &earlier(&[5], true, false)), told(ResumedAs::None, &[]));
+        assert_eq!((new.more(&inherited(&[1])), new.give_up(&inherited(&[]))), (None, None));
     }
 
     #[test]
     fn who_waits_is_told_once_that_it_came_or_that_it_did_not_and_then_that_it_came_after_all() {
         let mut waits = returning(5, &[]);
-        assert_eq!(waits.open(since(9), true, false).state, ResumedAs::Pending);
-        assert_eq!(waits.more(since(8)), None, "some, and not all");
-        assert_eq!(waits.give_up(since(8)), Some(told(ResumedAs::Partial, &[(5, 0)])));
-        assert_eq!(waits.give_up(since(8)), None);
-        assert_eq!(waits.more(since(5)), Some(told(ResumedAs::Complete, &[])));
-        assert_eq!(waits.more(since(5)), None);
+        assert_eq!(waits.open(&inherited(&[]), &earlier(&[], true, false)).state, ResumedAs::Pending);
+        assert_eq!(waits.more(&inherited(&[8])), None, "some, and not all");
+        assert_eq!(waits.give_up(&inherited(&[8])), Some(told(ResumedAs::Partial, &[(5, 0)])));
+        assert_eq!(waits.give_up(&inherited(&[8])), None);
+        assert_eq!(waits.more(&inherited(&[5, 8])), Some(told(ResumedAs::Complete, &[])));
+        assert_eq!(waits.more(&inherited(&[5, 8])), None);
     }
 }

@@ -143,8 +143,8 @@ impl State {
     }
 
     /// A part of what an earlier owner hands over to a session that is not kept: its messages are written as any other. A
-    /// repetition changes nothing. Returns whether there was room for all of it.
-    pub(super) fn adopt_plain(&mut self, part: &TailPart) -> bool {
+    /// repetition changes nothing. Returns what to answer.
+    pub(super) fn adopt_plain(&mut self, part: &TailPart) -> Outcome {
         let adopted = self.adopted.get_or_insert_default();
         for run in &part.runs {
             let last = adopted.entry(run.segment).or_insert(run.acked);
@@ -153,12 +153,12 @@ impl State {
                 if let Ok(message) = &entry.message
                     && matches!(self.outbox.offer(message, Reply::answered()), outbox::Offered::Full(_))
                 {
-                    return false;
+                    return Outcome::Overloaded;
                 }
                 *last = number;
             }
         }
-        true
+        Outcome::Delivered
     }
 
     /// What is to be done next, and what to answer.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::id::{MessageId, Stamp};
+use crate::id::MessageId;
 use crate::position::Segment;
 use crate::push::Message;
 
@@ -13,8 +13,8 @@ use crate::push::Message;
 pub(crate) struct Tail {
     /// The segment of the session that hands it over.
     pub(crate) of: Segment,
-    /// From the claim with this stamp on, nothing that was accepted for the client is missing here.
-    pub(crate) since: Stamp,
+    /// The segments before it of which nothing is missing here.
+    pub(crate) inherited: Vec<Segment>,
     /// The segments that have such messages, in their order.
     pub(crate) runs: Vec<TailRun>,
     /// The messages with an id of their caller's that the client has, the oldest first.
@@ -81,8 +81,10 @@ impl Known {
 pub(crate) struct TailPart {
     /// See [`Tail::of`].
     pub(crate) of: Segment,
-    /// See [`Tail::since`].
-    pub(crate) since: Stamp,
+    /// How many parts come before it.
+    pub(crate) index: u32,
+    /// See [`Tail::inherited`]; only in the last part.
+    pub(crate) inherited: Vec<Segment>,
     /// Some of the messages: what follows the part before.
     pub(crate) runs: Vec<TailRun>,
     /// See [`Tail::recent`]; only in the last part.
@@ -94,14 +96,13 @@ pub(crate) struct TailPart {
 impl Tail {
     /// The same in parts that fit a frame each: of so many messages and bytes at most, or of one message.
     pub(crate) fn parts(self, messages_max: usize, bytes_max: usize) -> Vec<TailPart> {
-        let Self { of, since, runs, recent } = self;
-        let part = |runs| TailPart { of, since, runs, recent: Vec::new(), done: false };
+        let Self { of, inherited, runs, recent } = self;
         let (mut parts, mut open, mut messages, mut bytes) = (Vec::new(), Vec::<TailRun>::new(), 0, 0);
         for TailRun { segment, acked, entries } in runs {
             for (before, entry) in (acked..).zip(entries) {
                 let len = entry.message.as_ref().map_or(0, |message| message.payload.bytes.len());
                 if messages == messages_max || messages > 0 && bytes + len > bytes_max {
-                    parts.push(part(std::mem::take(&mut open)));
+                    parts.push(std::mem::take(&mut open));
                     (messages, bytes) = (0, 0);
                 }
                 messages += 1;
@@ -112,7 +113,13 @@ impl Tail {
                 }
             }
         }
-        parts.push(TailPart { of, since, runs: open, recent, done: true });
+        let part =
+            |runs| TailPart { of, index: 0, inherited: Vec::new(), runs, recent: Vec::new(), done: false };
+        let end = TailPart { of, index: 0, inherited, runs: open, recent, done: true };
+        let mut parts: Vec<_> = parts.into_iter().map(part).chain([end]).collect();
+        for (index, part) in (0..).zip(&mut parts) {
+            part.index = index;
+        }
         parts
     }
 }

@@ -49,7 +49,8 @@ fn tail_part() -> TailPart {
     let fingerprint = Message::new(id("m-0"), true, Payload::text("hi")).fingerprint();
     TailPart {
         of: segment,
-        since: stamp(),
+        index: 2,
+        inherited: vec![Segment { stamp: stamp(), writer: Writer::from_raw(0x1c2d_3e4f) }],
         runs: vec![TailRun { segment, acked: 7, entries }],
         recent: vec![Known { id: id("m-0"), fingerprint }],
         done: true,

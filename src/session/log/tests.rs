@@ -15,6 +15,7 @@ use crate::receipt::{Answer, replying};
 use crate::session::store::StoreBounds;
 use crate::session::tail::Tail;
 
+mod crossing;
 mod laws;
 
 const OUTBOX: OutboxLimits = OutboxLimits { messages_max: 2, bytes_max: 100 };
@@ -49,7 +50,7 @@ fn returning(stamp: u64, after: &[Position], store: &Arc<Store>) -> Log {
 
 /// The client is the session, and is told so. Returns what.
 fn open(log: &mut Log) -> ResumedAs {
-    log.open(false, false);
+    log.open(&Earlier::default());
     log.welcome().state
 }
 
@@ -101,10 +102,8 @@ fn said(outgoing: &Outgoing) -> String {
 }
 
 fn hand_over(from: &mut Log, to: &mut Log, now: Instant) {
-    let (since, runs) = from.runs(now);
-    let of = from.segment();
-    for part in (Tail { of, since, runs, recent: Vec::new() }).parts(2, 1 << 10) {
-        assert!(to.adopt(&part, now));
+    for part in from.tail(now).parts(2, 1 << 10) {
+        assert_eq!(to.adopt(&part, now), Outcome::Delivered);
     }
 }
 
@@ -132,7 +131,7 @@ fn messages_are_numbered_and_forgotten_once_they_are_acknowledged() {
 
 #[test]
 fn an_idle_session_pays_a_few_words() {
-    assert!(size_of::<Log>() <= 48, "{} bytes", size_of::<Log>());
+    assert!(size_of::<Log>() <= 56, "{} bytes", size_of::<Log>());
 }
 
 #[test]
@@ -272,7 +271,7 @@ fn the_next_owner_writes_what_its_client_lacks_before_its_own_messages() {
     // The client has forgotten what it had, and a third owner gets what both are owed.
     let mut third = returning(8, &[at(7, 0)], &store);
     hand_over(&mut second, &mut third, now);
-    assert_eq!((third.since, open(&mut third)), (Stamp::from_raw(5), ResumedAs::Complete));
+    assert_eq!(open(&mut third), ResumedAs::Complete);
     let expected = ["gap 5:1-3 acknowledged", "5:4 d", "7:1 e"];
     assert_eq!(written(&mut third, now), expected);
     third.acknowledge(Some(segment(5)), 4).unwrap();
@@ -300,7 +299,7 @@ fn a_client_that_came_back_too_early_is_told_when_the_rest_comes() {
     accept(&mut first, "a", now).unwrap();
     let returns = Returning { token: Some(segment(5)), after: vec![at(5, 0)] };
     let mut second = Log::new((Stamp::from_raw(7), Writer::from_raw(1)), 60, returns, Arc::clone(&store));
-    assert_eq!(second.open(true, false), ResumedAs::Pending);
+    assert_eq!(second.open(&Earlier { late: true, ..Earlier::default() }), ResumedAs::Pending);
     assert_eq!(second.welcome().state, ResumedAs::Pending);
     accept(&mut second, "b", now).unwrap();
     assert_eq!(written(&mut second, now), ["1 b"]);
@@ -324,7 +323,7 @@ fn a_tail_travels_in_parts_that_follow_each_other() {
     let run = TailRun { segment: segment(5), acked: 3, entries };
     let tail = Tail {
         of: segment(7),
-        since: Stamp::ZERO,
+        inherited: vec![segment(4)],
         runs: vec![run.clone(), TailRun { segment: segment(6), ..run }],
         recent: Vec::new(),
     };

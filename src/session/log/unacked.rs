@@ -1,12 +1,11 @@
 //! What a session owes its client.
 
-use crate::id::Stamp;
 use crate::limits;
 use crate::position::Segment;
 use crate::session::log::run::{Entry, Run};
 use crate::session::notice::Notice;
 use crate::session::resumption::Resumption;
-use crate::session::tail::TailRun;
+use crate::session::tail::{TailPart, TailRun};
 
 /// What a session owes its client.
 pub(super) struct Unacked {
@@ -14,6 +13,8 @@ pub(super) struct Unacked {
     pub(super) own: Run,
     /// Of earlier owners, in the order of their segments.
     pub(super) older: Vec<Older>,
+    /// What earlier owners have begun to hand over.
+    begun: Vec<Begun>,
     /// Messages on their way.
     pub(super) on_way: Load,
     /// All messages.
@@ -39,12 +40,20 @@ pub(super) struct Older {
     pub(super) run: Run,
     /// The numbers from here on to the first that is held are gone, and the client is to be told so.
     pub(super) gone_from: Option<u64>,
-    /// The session that hands it over.
-    from: Segment,
     /// All of it is here.
     pub(super) whole: bool,
     /// The client was told that this is the end of it.
     pub(super) closed: bool,
+}
+
+/// What an earlier owner has begun to hand over.
+pub(super) struct Begun {
+    /// The segment of the session that hands it over.
+    of: Segment,
+    /// How many parts have come.
+    parts: u32,
+    /// The segments of which there was something in them.
+    pub(super) segments: Vec<Segment>,
 }
 
 impl Unacked {
@@ -53,6 +62,7 @@ impl Unacked {
         Self {
             own: Run::after(number),
             older: Vec::new(),
+            begun: Vec::new(),
             on_way: Load::default(),
             held: Load::default(),
             resumption: None,
@@ -82,17 +92,38 @@ impl Unacked {
         self.older.iter_mut().find(|older| older.segment == segment).map(|older| &mut older.run)
     }
 
-    /// All that the session `from` hands over is here, and from the stamp `since` on nothing is missing. The client is told
-    /// where each segment ends, also those of which nothing is owed and that it may remember.
-    pub(super) fn end_older(&mut self, from: Segment, own: Segment, since: Stamp) {
-        let returning = self.resumption.as_ref().map(|resumption| resumption.returning.after.as_slice());
+    /// What has come before a part of what a session hands over; `None`: what has is not all.
+    pub(super) fn before(&mut self, part: &TailPart) -> Option<Begun> {
+        let at = self.begun.iter().position(|begun| begun.of == part.of);
+        let begun = at.map(|at| self.begun.swap_remove(at));
+        if part.index == 0 {
+            return Some(Begun { of: part.of, parts: 0, segments: Vec::new() });
+        }
+        begun.filter(|begun| begun.parts == part.index)
+    }
+
+    /// One more part has come.
+    pub(super) fn go_on(&mut self, begun: Begun) {
+        self.begun.push(Begun { parts: begun.parts + 1, ..begun });
+    }
+
+    /// What is held of an earlier segment.
+    pub(super) fn older(&self, segment: Segment) -> Option<&Older> {
+        self.older.iter().find(|older| older.segment == segment)
+    }
+
+    /// All of these segments is here from now on. The client is told where each ends, also those of which nothing is owed and
+    /// that it may remember.
+    pub(super) fn inherit(&mut self, segments: &[Segment]) {
+        let Self { older, resumption, notices, .. } = self;
+        let returning = resumption.as_ref().map(|resumption| resumption.returning.after.as_slice());
         for position in returning.unwrap_or_default() {
-            let is_here = position.segment.stamp >= since && position.segment < own;
-            if is_here && self.older.iter().all(|older| older.segment != position.segment) {
-                self.notices.push(Notice::Closed(*position));
+            let is_owed = older.iter().any(|older| older.segment == position.segment);
+            if segments.contains(&position.segment) && !is_owed {
+                notices.push(Notice::Closed(*position));
             }
         }
-        self.older.iter_mut().filter(|older| older.from == from).for_each(|older| older.whole = true);
+        older.iter_mut().for_each(|older| older.whole |= segments.contains(&older.segment));
     }
 
     /// Whether nothing waits, and one more may be on its way.
@@ -107,6 +138,7 @@ impl Unacked {
     pub(super) fn is_empty(&self) -> bool {
         self.own.entries.is_empty()
             && self.older.is_empty()
+            && self.begun.is_empty()
             && self.notices.is_empty()
             && self.resumption.is_none()
     }
@@ -130,13 +162,8 @@ impl Load {
 }
 
 impl Older {
-    /// What is held of the segment of a run that the session `from` hands over. The client `has` it up to that number, as it says.
-    pub(super) fn of<'a>(
-        older: &'a mut Vec<Self>,
-        from: Segment,
-        run: &TailRun,
-        has: Option<u64>,
-    ) -> &'a mut Self {
+    /// What is held of the segment of a run that is handed over. The client `has` it up to that number, as it says.
+    pub(super) fn of<'a>(older: &'a mut Vec<Self>, run: &TailRun, has: Option<u64>) -> &'a mut Self {
         let at = match older.binary_search_by_key(&run.segment, |older| older.segment) {
             Ok(at) => at,
             Err(at) => {
@@ -144,11 +171,20 @@ impl Older {
                 let has = has.unwrap_or(0);
                 let gone_from = (has < run.acked).then_some(has + 1);
                 let (segment, run) = (run.segment, Run::after(run.acked));
-                older.insert(at, Self { segment, run, gone_from, from, whole: false, closed: false });
+                older.insert(at, Self { segment, run, gone_from, whole: false, closed: false });
                 at
             }
         };
         &mut older[at]
+    }
+
+    /// Another owner goes on after that number, up to which the client has acknowledged all, and nothing of that is held.
+    pub(super) fn go_on_after(&mut self, acked: u64, has: Option<u64>) {
+        if self.run.entries.is_empty() && acked > self.run.acked {
+            let told = self.run.acked.max(has.unwrap_or(0));
+            self.gone_from = self.gone_from.or((told < acked).then_some(told + 1));
+            self.run.acked = acked;
+        }
     }
 
     /// The client has this number, as it says: it counts as acknowledged.

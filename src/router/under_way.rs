@@ -1,0 +1,192 @@
+//! The hand-overs of a node that are under way, and those who wait for them.
+//!
+//! Who takes a session over asks its former owner to let go, and is answered when all that this node owes the client was
+//! offered to it: what the session itself owes, and what earlier ones of its key still do, whose next owner was not reached or
+//! had let go itself.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures_util::future::join_all;
+use tokio::sync::{Notify, watch};
+
+use crate::id::NodeName;
+use crate::key::Key;
+
+/// The hand-overs of a node that are under way.
+#[derive(Default)]
+pub(super) struct UnderWay(Mutex<HashMap<Key, Vec<Arc<HandOver>>>>);
+
+/// The hand-over of a session until it is over, that is until this is dropped.
+pub(super) struct Running {
+    key: Key,
+    hand_over: Arc<HandOver>,
+    under_way: Arc<UnderWay>,
+}
+
+struct HandOver {
+    asked: Mutex<Asked>,
+    wake: Notify,
+    tried: watch::Sender<Tried>,
+}
+
+/// What others want of a hand-over.
+#[derive(Debug, Clone, Default)]
+struct Asked {
+    /// How often one was asked for.
+    times: u64,
+    /// By whom last, unless that was looked at.
+    by: Option<NodeName>,
+}
+
+/// One try, which serves all that have asked before it began.
+pub(super) struct Try {
+    serves: u64,
+    /// The node that asks for it.
+    pub(super) asker: Option<NodeName>,
+}
+
+/// What became of the last try.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tried {
+    serves: u64,
+    end: End,
+}
+
+/// How a try ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum End {
+    /// The next owner has all of it.
+    Taken,
+    /// There is no session that could take it.
+    Nobody,
+    /// The next owner has no room, or was not reached.
+    #[default]
+    Failed,
+}
+
+impl UnderWay {
+    /// One that begins.
+    pub(super) fn begin(self: &Arc<Self>, key: Key) -> Running {
+        let asked = Mutex::new(Asked::default());
+        let (tried, _) = watch::channel(Tried::default());
+        let hand_over = Arc::new(HandOver { asked, wake: Notify::new(), tried });
+        self.lock().entry(key).or_default().push(Arc::clone(&hand_over));
+        Running { key, hand_over, under_way: Arc::clone(self) }
+    }
+
+    /// Has all that is owed for a key offered to that node now. Returns whether it has all of it, or has no session that could
+    /// take it; `None`: nothing is owed.
+    pub(super) fn offer(
+        &self,
+        key: Key,
+        asker: &NodeName,
+    ) -> Option<impl Future<Output = bool> + Send + use<>> {
+        let under_way = self.lock().get(&key).cloned()?;
+        let offers = under_way.into_iter().map(|hand_over| hand_over.offer(asker.clone()));
+        let offers = join_all(offers.collect::<Vec<_>>());
+        Some(async move { offers.await.into_iter().all(|end| end != End::Failed) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Arc<HandOver>>>> {
+        self.0.lock().expect(NOT_POISONED)
+    }
+}
+
+impl HandOver {
+    fn offer(self: Arc<Self>, asker: NodeName) -> impl Future<Output = End> + Send + use<> {
+        let number = {
+            let mut asked = self.asked.lock().expect(NOT_POISONED);
+            asked.times += 1;
+            asked.by = Some(asker);
+            asked.times
+        };
+        self.wake.notify_one();
+        let mut tried = self.tried.subscribe();
+        drop(self);
+        async move { tried.wait_for(|tried| tried.serves >= number).await.map_or(End::Failed, |tried| tried.end) }
+    }
+}
+
+impl Running {
+    /// The next try begins.
+    pub(super) fn begin_try(&self) -> Try {
+        let mut asked = self.hand_over.asked.lock().expect(NOT_POISONED);
+        Try { serves: asked.times, asker: asked.by.take() }
+    }
+
+    /// It is over.
+    pub(super) fn end_try(&self, over: Try, end: End) {
+        let serves = if end == End::Taken { u64::MAX } else { over.serves };
+        self.hand_over.tried.send_replace(Tried { serves, end });
+    }
+
+    /// Waits until somebody asks for a try. Cancel-safe.
+    pub(super) async fn asked(&self) {
+        self.hand_over.wake.notified().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut under_way = self.under_way.lock();
+        if let Some(hand_overs) = under_way.get_mut(&self.key) {
+            hand_overs.retain(|other| !Arc::ptr_eq(other, &self.hand_over));
+            if hand_overs.is_empty() {
+                under_way.remove(&self.key);
+            }
+        }
+    }
+}
+
+const NOT_POISONED: &str = "nothing panics while it holds the lock";
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::key::{DeviceHash, UserHash};
+
+    const KEY: Key = Key { user: UserHash { high: 1, low: 1 }, device: DeviceHash(1) };
+
+    fn name(text: &str) -> NodeName {
+        NodeName::new(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_asks_waits_for_a_try_that_begins_after_that() {
+        let under_way = Arc::new(UnderWay::default());
+        assert!(under_way.offer(KEY, &name("b")).is_none(), "nothing is owed");
+        let running = under_way.begin(KEY);
+        let before = running.begin_try();
+        let mut waits = under_way.offer(KEY, &name("b")).unwrap().boxed();
+        running.asked().await;
+        running.end_try(before, End::Nobody);
+        assert_eq!((&mut waits).now_or_never(), None, "that was another one's");
+        let next = running.begin_try();
+        assert_eq!(next.asker, Some(name("b")));
+        running.end_try(next, End::Nobody);
+        assert!(waits.await, "there is nobody yet who could take it");
+        assert_eq!(running.begin_try().asker, None);
+    }
+
+    #[tokio::test]
+    async fn who_asks_is_told_when_not_all_is_there() {
+        let under_way = Arc::new(UnderWay::default());
+        let (first, second) = (under_way.begin(KEY), under_way.begin(KEY));
+        let end = |running: &Running, end| running.end_try(running.begin_try(), end);
+        let waits = under_way.offer(KEY, &name("b")).unwrap();
+        end(&first, End::Taken);
+        end(&second, End::Failed);
+        assert!(!waits.await);
+        let waits = under_way.offer(KEY, &name("b")).unwrap();
+        end(&second, End::Taken);
+        assert!(waits.await);
+        let waits = under_way.offer(KEY, &name("b")).unwrap();
+        drop((first, second));
+        assert!(waits.await, "the last try counts");
+        assert!(under_way.offer(KEY, &name("b")).is_none());
+    }
+}
