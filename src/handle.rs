@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::id::{DeviceId, MessageId, NodeName, UserId};
+use crate::attributes::{Attributes, AttributesError, Change, MergePatch};
+use crate::id::{DeviceId, LoginId, MessageId, NodeName, SessionKey, UserId};
 use crate::push::{BroadcastReport, Knowledge, Payload, PushReport, Target};
 use crate::router::Router;
 
@@ -131,7 +132,16 @@ impl NodeHandle {
     /// # Errors
     /// [`Stopped`]; nobody was disconnected.
     pub async fn disconnect(&self, target: Target) -> Result<PushReport, Stopped> {
-        Ok(self.router()?.disconnect(target).await)
+        Ok(self.router()?.disconnect(target, None).await)
+    }
+
+    /// Disconnects the sessions of one login of a user, the `sid` of their tokens, as [`disconnect`](Self::disconnect) does. The
+    /// report has these sessions only, and those whose node did not answer.
+    ///
+    /// # Errors
+    /// [`Stopped`]; nobody was disconnected.
+    pub async fn disconnect_login(&self, user: &UserId, login: &LoginId) -> Result<PushReport, Stopped> {
+        Ok(self.router()?.disconnect(Target::User(user.clone()), Some(login.clone())).await)
     }
 
     /// The devices that a user is connected with, and the node that holds each. The name of a device
@@ -150,6 +160,45 @@ impl NodeHandle {
             Knowledge::Isolated if found.is_empty() => Err(NotKnown::Isolated),
             _ => Ok(found),
         }
+    }
+
+    /// What is kept with a session, wherever that is connected or parked, and its login as `sid`. Of its own session a
+    /// [`Handler`](crate::Handler) asks with the key of that, also in `on_connect`.
+    ///
+    /// # Errors
+    /// [`AttributesError`].
+    pub async fn attributes(&self, session: &SessionKey) -> Result<Attributes, AttributesError> {
+        self.changed(session, Change::Read).await
+    }
+
+    /// Replaces the attributes of a session whole. Returns them as they are from then on. What `on_connect` sets is in the
+    /// welcome of a `pushmesh.v1` client.
+    ///
+    /// # Errors
+    /// [`AttributesError`].
+    pub async fn replace_attributes(
+        &self,
+        session: &SessionKey,
+        attributes: Attributes,
+    ) -> Result<Attributes, AttributesError> {
+        self.changed(session, Change::Replace(attributes)).await
+    }
+
+    /// Merges a patch into the attributes of a session. Returns them as they are from then on.
+    ///
+    /// # Errors
+    /// [`AttributesError`].
+    pub async fn merge_attributes(
+        &self,
+        session: &SessionKey,
+        patch: MergePatch,
+    ) -> Result<Attributes, AttributesError> {
+        self.changed(session, Change::Merge(patch)).await
+    }
+
+    async fn changed(&self, session: &SessionKey, change: Change) -> Result<Attributes, AttributesError> {
+        let router = self.router().map_err(|Stopped| AttributesError::Stopped)?;
+        router.attributes(session, change).await
     }
 
     fn router(&self) -> Result<Arc<Router>, Stopped> {

@@ -156,6 +156,11 @@ text_id!(
 );
 
 text_id!(
+    /// A login of a user, as the identity provider calls it: the `sid` of its token.
+    LoginId, "sid", limits::LOGIN_BYTES_MAX, "printable characters", is_printable
+);
+
+text_id!(
     /// Identifies one push, end to end: chosen by the caller (`id`, `Idempotency-Key`) or by the entry node.
     MessageId, "message id", limits::MESSAGE_ID_BYTES_MAX, "printable ASCII characters",
     |c| c.is_ascii_graphic()

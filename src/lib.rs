@@ -15,7 +15,7 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits hash host json key position push text_file wire ◄─ receipt config token metrics vital ◄─ section
+//! id limits hash host json attributes key position push text_file wire ◄─ receipt config token metrics vital ◄─ section
 //!     ◄─ directory membership session ◄─ events ownership ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler
 //!     ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
@@ -70,6 +70,7 @@
 //! |---|---|
 //! | a node with keys, and its peers | [`Config::new`]; [`config::RawConfig`] reads a file |
 //! | pushing, broadcasting, disconnecting, who is connected | [`NodeHandle`] |
+//! | what an application keeps with a session | [`Attributes`], [`NodeHandle::attributes`] |
 //! | what became of a push at each session | [`PushReport`], [`Outcome`]; [`Knowledge`] where nobody was found |
 //! | letting clients in, hearing them and their end | [`Handler`] |
 //! | a node that cannot go on | [`Node::failed`] |
@@ -87,6 +88,7 @@
 //! pushmesh = { version = "0.1", default-features = false }
 //! ```
 
+pub mod attributes;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
@@ -123,10 +125,11 @@ mod token;
 mod vital;
 
 pub use async_trait::async_trait;
+pub use attributes::{Attributes, MergePatch};
 pub use config::Config;
 pub use handle::NodeHandle;
 pub use handler::{Handler, SessionInfo};
-pub use id::{DeviceId, MessageId, NodeName, SessionKey, UserId};
+pub use id::{DeviceId, LoginId, MessageId, NodeName, SessionKey, UserId};
 pub use mesh::{ClusterKey, ClusterKeyError, HashKey, HashKeyError};
 pub use node::Node;
 pub use push::{BroadcastReport, Knowledge, Outcome, Payload, PushReport, Target};

@@ -19,6 +19,9 @@ pub const DEVICE_BYTES_MAX: usize = 64;
 /// Bytes of a message id or idempotency key. Guess: a UUID with a prefix fits.
 pub const MESSAGE_ID_BYTES_MAX: usize = 64;
 
+/// Bytes of a login, the `sid` of a client token. Guess: as a user.
+pub const LOGIN_BYTES_MAX: usize = 128;
+
 /// Bytes of a file with a key, certificates or settings. Guess: many times the certificates of all public authorities.
 pub const TEXT_FILE_BYTES_MAX: usize = 4 << 20;
 
@@ -119,6 +122,11 @@ pub const POSITIONS_MAX: usize = 4;
 /// something may be missing. Costs at most 12 bytes each, where a session has moved. Guess: a client forgets a segment that it is
 /// told the end of, and names four.
 pub const SEGMENTS_INHERITED_MAX: usize = 16;
+/// Bytes of the attributes of a session, as JSON without spaces and without the login. Source: design; what a cookie may
+/// have. They cost at most that a session, 400 MiB with [`CONNECTIONS_MAX`] sessions, and as much for parked ones.
+pub const ATTRIBUTES_BYTES_MAX: usize = 4 << 10;
+/// Levels of objects and lists in them. Guess: far more than anybody nests, and few enough for any reader.
+pub const ATTRIBUTES_DEPTH_MAX: usize = 32;
 /// First pause before a hand-over that failed is tried again; doubles up to [`HAND_OVER_AGAIN_MAX`]. Guess: the next owner
 /// claims the session within some round trips.
 pub const HAND_OVER_AGAIN_MIN: Duration = Duration::from_millis(10);

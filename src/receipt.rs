@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use crate::attributes::Changed;
 use crate::id::{DeviceId, SessionKey};
 use crate::push::{Outcome, Tally};
 use crate::vital::finally;
@@ -33,6 +34,8 @@ pub(crate) enum Answer {
     Overloaded,
     /// As [`Answer::Tally`], with those that are: only nodes that keep messages answer so.
     TallyKept(Tally),
+    /// What a session says of its attributes: only nodes that know them answer so.
+    Attributes(Changed),
 }
 
 impl Answer {
@@ -208,6 +211,17 @@ impl Reply {
     /// Says what became of the message.
     pub(crate) fn answer(mut self, outcome: Outcome) {
         self.complete(outcome);
+    }
+
+    /// Says what the session says of its attributes. Only a request for one session by its names asks for that.
+    pub(crate) fn answer_attributes(mut self, changed: Result<Changed, Outcome>) {
+        match (changed, std::mem::replace(&mut self.0, Duty::None)) {
+            (Ok(changed), Duty::Only(Form::Plain, done)) => done.complete(Answer::Attributes(changed)),
+            (changed, duty) => {
+                self.0 = duty;
+                self.answer(changed.err().unwrap_or(Outcome::NoSession));
+            }
+        }
     }
 
     /// Makes so many replies of one whose outcomes are counted.

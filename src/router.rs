@@ -22,7 +22,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::directory::Owned;
-use crate::id::{DeviceId, Incarnation, MessageId, NodeName, SessionKey, UserId};
+use crate::id::{DeviceId, Incarnation, LoginId, MessageId, NodeName, SessionKey, UserId};
 use crate::key::Key;
 use crate::limits;
 use crate::membership::member::MemberState;
@@ -37,6 +37,7 @@ use crate::vital::Vitals;
 use crate::wire::Clock;
 
 mod adopt;
+mod attributes;
 mod decisions;
 mod fanout;
 pub(crate) mod frame;
@@ -187,15 +188,22 @@ impl Router {
             .collect()
     }
 
-    /// Closes a session, or all sessions of a user, with 4002. `Delivered` means closed.
+    /// Closes a session, or all sessions of a user, with 4002; with a `login` only those of it, of which alone it reports then.
+    /// `Delivered` means closed.
     pub(crate) fn disconnect(
         self: &Arc<Self>,
         target: Target,
+        login: Option<LoginId>,
     ) -> impl Future<Output = PushReport> + Send + 'static {
         let id = self.message(None, Payload::text("")).id;
         let knowledge = self.knowledge();
-        let sessions = self.run(target, Operation::Disconnect);
-        sessions.map(move |sessions| PushReport { id, sessions, knowledge })
+        let of_login = login.is_some();
+        let sessions = self.run(target, Operation::Disconnect(login));
+        sessions.map(move |mut sessions| {
+            // Those of other logins say that nobody of this one is there.
+            sessions.retain(|session| !of_login || session.outcome != Outcome::NoSession);
+            PushReport { id, sessions, knowledge }
+        })
     }
 
     fn run(

@@ -24,6 +24,8 @@ use crate::key::Key;
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 
+mod attached;
+mod attributes;
 mod close;
 mod direct;
 mod heartbeat;
@@ -38,6 +40,7 @@ mod state;
 mod store;
 mod tail;
 
+pub(crate) use attached::HandedAttributes;
 pub(crate) use close::CloseReason;
 pub(crate) use direct::{DirectWriter, Taken};
 pub(crate) use heartbeat::{Heartbeat, HeartbeatTimers, Pulse};
@@ -62,8 +65,10 @@ pub(crate) struct Session {
     succeeds: Option<Stamp>,
     state: Mutex<State>,
     wake: Notify,
-    /// Tells those who wait for the end of the session.
+    /// Tells those who wait for the end of the session, or for another change of where it stands.
     ending: Notify,
+    /// Whether what earlier owners have handed over is there.
+    opened: AtomicBool,
     disputed: AtomicBool,
     handing: AtomicU8,
 }
@@ -87,6 +92,7 @@ impl Session {
             state: Mutex::new(State::new(limits, kept)),
             wake: Notify::new(),
             ending: Notify::new(),
+            opened: AtomicBool::new(false),
             disputed: AtomicBool::new(false),
             handing: AtomicU8::new(0),
         }

@@ -7,8 +7,8 @@
 //!
 //! Two more claims are honoured where a token has them, as RFC 7519 asks: `nbf`, with some tolerance
 //! for clocks that differ, and `aud`, which has to name `pushmesh`. And `keep` bounds how long the session is kept while
-//! the client is away. Nothing is revoked here: a
-//! token is good until it expires, so issue short ones.
+//! the client is away, and `sid` names the login that the session is of, as in OpenID Connect Back-Channel Logout. Nothing
+//! is revoked here: a token is good until it expires, so issue short ones.
 //!
 //! What a token says is read in `read.rs`, and not by the library, which takes more than it should and
 //! less than it could. What a node signs for a client to come back with is in `resume.rs`. Client tokens are signed by
@@ -19,7 +19,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey};
 
 use crate::config::AuthConfig;
-use crate::id::{DeviceId, IdError, UserId};
+use crate::id::{DeviceId, IdError, LoginId, UserId};
 
 mod error;
 pub(crate) mod fuzz;
@@ -97,6 +97,8 @@ pub(crate) struct ClientToken {
     pub(crate) expires_unix_ms: u64,
     /// How long its session may be kept while the client is away, in seconds (`keep`), where it says so.
     pub(crate) keep: Option<u64>,
+    /// The login that it was issued for (`sid`), where it names one.
+    pub(crate) login: Option<LoginId>,
 }
 
 impl ClientToken {
@@ -118,6 +120,7 @@ impl ClientToken {
             device: claims.device.map(DeviceId::new).transpose().map_err(|source| claim("device", source))?,
             expires_unix_ms,
             keep: claims.keep,
+            login: claims.sid.map(LoginId::new).transpose().map_err(|source| claim("sid", source))?,
         })
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::exit::Exit;
 use super::output::print_line;
 use crate::config::{Secret, duration};
-use crate::id::{DeviceId, UserId};
+use crate::id::{DeviceId, LoginId, UserId};
 use crate::text_file;
 use crate::token::{Claims, sign_eddsa, sign_hs256};
 use crate::wire::{Clock, SystemClock};
@@ -23,6 +23,9 @@ pub(crate) struct TokenArgs {
     /// Bind the token to one device
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceId>,
+    /// The login that it is issued for: DELETE /v1/users/USER?sid=LOGIN closes its sessions
+    #[arg(long, value_name = "LOGIN")]
+    sid: Option<LoginId>,
     /// How long it is good
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = ttl)]
     ttl: Duration,
@@ -63,6 +66,7 @@ fn sign(args: &TokenArgs, now_ms: u64) -> anyhow::Result<String> {
         exp: now + args.ttl.as_secs(),
         iat: Some(now),
         nbf: None,
+        sid: args.sid.as_ref().map(LoginId::to_string),
     };
     match (&args.key.jwt_secret_file, &args.key.jwt_private_key_file) {
         (Some(path), _) => {
@@ -96,6 +100,7 @@ mod tests {
         TokenArgs {
             user: UserId::new("42").unwrap(),
             device: Some(DeviceId::new("phone").unwrap()),
+            sid: Some(LoginId::new("s1").unwrap()),
             ttl: Duration::from_secs(60),
             key: KeyArgs { jwt_secret_file: secret, jwt_private_key_file: private },
         }
@@ -112,6 +117,7 @@ mod tests {
         let said = TokenVerifier::new(&auth).unwrap().verify(&token, NOW_MS).unwrap();
         assert_eq!((said.user.as_str(), said.expires_unix_ms), ("42", NOW_MS + 60_000));
         assert_eq!(said.device, Some(DeviceId::new("phone").unwrap()));
+        assert_eq!(said.login, Some(LoginId::new("s1").unwrap()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::gateway::route::{Route, routes};
 
+mod attributes;
 mod contact;
 mod explain;
 mod nodes;
@@ -26,6 +27,9 @@ pub(super) fn guarded() -> Vec<Route> {
         get "/v1/users/{user}" => users::show,
         delete "/v1/users/{user}" => users::disconnect,
         delete "/v1/users/{user}/devices/{device}" => users::disconnect_session,
+        get "/v1/users/{user}/devices/{device}/attributes" => attributes::show,
+        put "/v1/users/{user}/devices/{device}/attributes" => attributes::replace,
+        patch "/v1/users/{user}/devices/{device}/attributes" => attributes::merge,
         survey "/v1/explain/users/{user}" => explain::user,
         survey "/v1/sessions" => sessions::list,
         survey "/v1/stats" => stats::show,

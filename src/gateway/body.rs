@@ -17,18 +17,29 @@ use crate::gateway::data;
 use crate::gateway::error::ApiError;
 use crate::limits;
 
-/// The whole body, of at most `bytes_max` bytes.
-pub(super) async fn read(mut body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+/// The whole body, of at most `bytes_max` bytes, which are those of a payload.
+pub(super) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    read_bounded(body, bytes_max, |_| ApiError::payload_too_large(bytes_max)).await
+}
+
+/// The whole body, of at most `bytes_max` bytes. One that has more is refused as `too_large` says, by how many it has as far
+/// as that is known.
+pub(super) async fn read_bounded(
+    mut body: Body,
+    bytes_max: usize,
+    too_large: impl FnOnce(usize) -> ApiError,
+) -> Result<Bytes, ApiError> {
     // The lower bound is the Content-Length, where there is one.
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > bytes_max {
-        return Err(ApiError::payload_too_large(bytes_max));
+        return Err(too_large(declared));
     }
     let mut first = Bytes::new();
     let mut gathered = BytesMut::new();
     while let Some(chunk) = next(&mut body).await? {
-        if first.len() + gathered.len() + chunk.len() > bytes_max {
-            return Err(ApiError::payload_too_large(bytes_max));
+        let len = first.len() + gathered.len() + chunk.len();
+        if len > bytes_max {
+            return Err(too_large(len));
         }
         if first.is_empty() && gathered.is_empty() {
             first = chunk;

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::attributes::{AttributesError, BadAttributes};
 use crate::gateway::schema::{ErrorBody, ErrorCode, Refused};
 use crate::id::IdError;
 
@@ -58,6 +59,30 @@ impl ApiError {
     /// 400: the resume token is not one of this user and this cluster.
     pub(super) fn bad_resume(message: String) -> Self {
         Self::new(ErrorCode::BadResume, message)
+    }
+
+    /// The body is neither the attributes of a session nor a patch for them: 400, or 413 where it is too long.
+    pub(super) fn bad_attributes(error: &BadAttributes) -> Self {
+        let code = match error {
+            BadAttributes::TooLarge { .. } => ErrorCode::AttributesTooLarge,
+            BadAttributes::NotUnderstood { .. } | BadAttributes::TooDeep => ErrorCode::BadAttributes,
+        };
+        Self::new(code, error.to_string())
+    }
+
+    /// Attributes were not read or changed.
+    pub(super) fn attributes(error: AttributesError) -> Self {
+        let code = match error {
+            AttributesError::NoSession => ErrorCode::NoSession,
+            AttributesError::TooLarge => ErrorCode::AttributesTooLarge,
+            AttributesError::Reserved => ErrorCode::ReservedAttribute,
+            AttributesError::NotSupported => ErrorCode::NotSupported,
+            AttributesError::Overloaded => ErrorCode::Overloaded,
+            AttributesError::Unreachable => ErrorCode::Unreachable,
+            AttributesError::NotReady | AttributesError::Stopped => ErrorCode::NotReady,
+            AttributesError::Isolated => ErrorCode::Isolated,
+        };
+        Self::new(code, error.to_string())
     }
 
     /// 401: no or wrong credentials.
@@ -165,6 +190,14 @@ impl ApiError {
         Self::new(
             ErrorCode::UnsupportedEncoding,
             "bodies are taken as they are, because clients get them so: send it without Content-Encoding",
+        )
+    }
+
+    /// 415: the body is of another type.
+    pub(super) fn unsupported_media_type(media_type: &str) -> Self {
+        Self::new(
+            ErrorCode::UnsupportedMediaType,
+            format!("the body of this call is `Content-Type: {media_type}`: send it as that"),
         )
     }
 
@@ -298,15 +331,24 @@ pub(super) fn headers(code: ErrorCode) -> Vec<(HeaderName, &'static str)> {
     match code {
         ErrorCode::Unauthorized => vec![(header::WWW_AUTHENTICATE, "Bearer")],
         ErrorCode::UnsupportedEncoding => vec![(header::ACCEPT_ENCODING, "identity")],
+        ErrorCode::UnsupportedMediaType => vec![
+            (header::ACCEPT, "application/json"), // Of a PUT, and the next one of a PATCH.
+            (ACCEPT_PATCH, "application/merge-patch+json"),
+        ],
         ErrorCode::UpgradeRequired => vec![
             (header::UPGRADE, "websocket"),
             (header::CONNECTION, "upgrade"),
             (header::SEC_WEBSOCKET_VERSION, "13"),
         ],
-        ErrorCode::Overloaded | ErrorCode::NotReady | ErrorCode::Isolated => vec![(header::RETRY_AFTER, "1")],
+        ErrorCode::Overloaded | ErrorCode::NotReady | ErrorCode::NotSupported | ErrorCode::Isolated => {
+            vec![(header::RETRY_AFTER, "1")]
+        }
         _ => Vec::new(),
     }
 }
+
+/// Source: RFC 5789 section 3.1.
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 #[cfg(test)]
 mod tests {
@@ -338,6 +380,17 @@ mod tests {
             (ApiError::id_reused(), 409, "id_reused"),
             (ApiError::payload_too_large(1), 413, "payload_too_large"),
             (ApiError::uri_too_long(1), 414, "uri_too_long"),
+            (ApiError::bad_attributes(&BadAttributes::TooDeep), 400, "bad_attributes"),
+            (ApiError::bad_attributes(&BadAttributes::TooLarge { len: 9 }), 413, "attributes_too_large"),
+            (ApiError::attributes(AttributesError::NoSession), 404, "no_session"),
+            (ApiError::attributes(AttributesError::TooLarge), 413, "attributes_too_large"),
+            (ApiError::attributes(AttributesError::Reserved), 409, "reserved_attribute"),
+            (ApiError::attributes(AttributesError::NotSupported), 503, "not_supported"),
+            (ApiError::attributes(AttributesError::Overloaded), 503, "overloaded"),
+            (ApiError::attributes(AttributesError::Unreachable), 504, "unreachable"),
+            (ApiError::attributes(AttributesError::NotReady), 503, "not_ready"),
+            (ApiError::attributes(AttributesError::Isolated), 503, "isolated"),
+            (ApiError::unsupported_media_type("application/json"), 415, "unsupported_media_type"),
             (ApiError::unsupported_encoding(), 415, "unsupported_encoding"),
             (ApiError::upgrade_required("x"), 426, "upgrade_required"),
             (ApiError::too_many_sessions(1), 429, "too_many_sessions"),
@@ -356,7 +409,12 @@ mod tests {
             assert!(!body["error"]["message"].as_str().unwrap().is_empty());
             assert_eq!(headers.contains_key(header::RETRY_AFTER), status == 503, "{code}");
             assert_eq!(headers.contains_key(header::WWW_AUTHENTICATE), status == 401, "{code}");
-            assert_eq!(headers.contains_key(header::ACCEPT_ENCODING), status == 415, "{code}");
+            assert_eq!(
+                headers.contains_key(header::ACCEPT_ENCODING),
+                code == "unsupported_encoding",
+                "{code}"
+            );
+            assert_eq!(headers.contains_key(ACCEPT_PATCH), code == "unsupported_media_type", "{code}");
             assert_eq!(headers.contains_key(header::SEC_WEBSOCKET_VERSION), status == 426, "{code}");
         }
     }

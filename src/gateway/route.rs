@@ -86,6 +86,16 @@ pub(super) fn upgrade<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handle
     Handled::new("get", routing::any(handler))
 }
 
+/// A call that puts something in the place of what is there.
+pub(super) fn put<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
+    Handled::new("put", routing::put(handler))
+}
+
+/// A call that changes a part of what is there.
+pub(super) fn patch<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
+    Handled::new("patch", routing::patch(handler))
+}
+
 /// A call that takes something away.
 pub(super) fn delete<T: 'static>(handler: impl Handler<T, Arc<Face>>) -> Handled {
     Handled::new("delete", routing::delete(handler))

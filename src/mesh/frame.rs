@@ -41,8 +41,15 @@ impl Features {
     pub(crate) const NONE: Self = Self(0);
     /// Keeps messages for clients that are away: parked claims, the actions from `PushOn` on, the outcomes from `acked` on.
     pub(crate) const KEEP: Self = Self(1);
+    /// Knows attributes of sessions, and logins: the actions from `Attributes` on, the answer `Attributes`.
+    pub(crate) const ATTRIBUTES: Self = Self(2);
     /// Those of this build.
-    pub(crate) const OWN: Self = Self::KEEP;
+    pub(crate) const OWN: Self = Self::KEEP.and(Self::ATTRIBUTES);
+
+    /// These and those.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 
     /// Whether all of these are among them.
     pub(crate) fn has(self, features: Self) -> bool {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, oneshot};
 
+use crate::attributes::SHOWN_BYTES_MAX;
 use crate::limits;
 use crate::mesh::conduct::Breach;
 use crate::mesh::frame::{Receipt, Receipts};
@@ -60,13 +61,18 @@ pub(crate) enum AnswerKind {
     Named(usize),
     /// Names.
     Sessions(usize),
+    /// Attributes, or one outcome where there are none to tell of.
+    Attributes,
 }
 
 impl Expected {
     /// Whether this answers it.
     pub(crate) fn fits(self, answer: &Answer) -> bool {
         match answer {
-            Answer::Outcomes(list) => self.kind == AnswerKind::Outcome && list.len() == 1,
+            Answer::Outcomes(list) => {
+                matches!(self.kind, AnswerKind::Outcome | AnswerKind::Attributes) && list.len() == 1
+            }
+            Answer::Attributes(_) => self.kind == AnswerKind::Attributes,
             Answer::Tally(_) | Answer::TallyKept(_) => self.kind == AnswerKind::Tally,
             Answer::Named(list) => self.kind == AnswerKind::Named(list.len()),
             Answer::Sessions(list) => self.kind == AnswerKind::Sessions(list.len()),
@@ -246,6 +252,7 @@ fn weight(answer: &Answer) -> usize {
         Answer::Outcomes(list) => list.len().max(1),
         Answer::Named(list) => (NAMED_WEIGHT * list.len()).max(1),
         Answer::Sessions(list) => (SESSION_WEIGHT * list.len()).max(1),
+        Answer::Attributes(_) => ATTRIBUTES_WEIGHT,
         Answer::Tally(_)
         | Answer::TallyKept(_)
         | Answer::NotRelayed
@@ -260,11 +267,14 @@ const BATCH_OUTCOMES: usize = 1_024;
 const NAMED_WEIGHT: usize = 2;
 /// Both names of a session, in outcomes.
 const SESSION_WEIGHT: usize = 3;
+/// The attributes of a session, in outcomes.
+const ATTRIBUTES_WEIGHT: usize = SHOWN_BYTES_MAX.div_ceil(OUTCOME_BYTES_MAX) + 1;
 /// The longest outcome is a `Moved`: a name, its length, a stamp and the variant.
 const OUTCOME_BYTES_MAX: usize = limits::NODE_NAME_BYTES_MAX + 16;
 const _: () = {
     assert!(OUTCOME_BYTES_MAX + limits::DEVICE_BYTES_MAX + 4 <= NAMED_WEIGHT * OUTCOME_BYTES_MAX);
     assert!(limits::USER_BYTES_MAX + limits::DEVICE_BYTES_MAX + 8 <= SESSION_WEIGHT * OUTCOME_BYTES_MAX);
+    assert!(ATTRIBUTES_WEIGHT < SESSION_WEIGHT * limits::SESSIONS_PAGE_MAX);
     assert!(limits::SESSIONS_PER_USER_CEILING <= limits::SESSIONS_PAGE_MAX + 1);
     let longest = SESSION_WEIGHT * (limits::SESSIONS_PAGE_MAX + 1);
     assert!((BATCH_OUTCOMES + longest) * OUTCOME_BYTES_MAX < limits::FRAME_HEADER_BYTES_MAX);

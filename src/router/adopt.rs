@@ -21,6 +21,7 @@ impl Router {
             incarnation,
             stamp: session.stamp(),
             seconds: kept.seconds,
+            login: session.login(),
         };
         for node in self.parts.roster.keepers(session.key()) {
             let operation = Operation::Adopt(adoption.clone());
@@ -38,7 +39,7 @@ impl Router {
     /// it.
     pub(super) async fn keep(self: &Arc<Self>, names: SessionKey, adoption: Adoption) -> Outcome {
         let key = self.parts.replica.hasher().key(&names);
-        let Adoption { owner, incarnation, stamp, seconds } = adoption;
+        let Adoption { owner, incarnation, stamp, seconds, login } = adoption;
         // The client is elsewhere already.
         if self.parts.replica.lookup(key).is_some_and(|held| held.stamp > stamp)
             || self.parts.registry.get(key).is_some_and(|session| session.stamp() > stamp)
@@ -50,8 +51,8 @@ impl Router {
         }
         let token = Segment { stamp, writer: Writer::of(&owner, incarnation) };
         let returning = Returning { token: Some(token), after: Vec::new() };
-        let claimant =
-            Claimant { resumed: Some(stamp), kept: Some(Keeping { seconds, returning }), away: true };
+        let kept = Some(Keeping { seconds, returning });
+        let claimant = Claimant { resumed: Some(stamp), kept, login, away: true };
         let Ok(lease) = self.open(names, claimant, None).await else { return Outcome::NoSession };
         lease.session().close(CloseReason::ClientGone);
         Outcome::Delivered

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use crate::attributes::{Attributes, Change};
 use crate::directory::Rival;
 use crate::hash;
-use crate::id::{Incarnation, MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::id::{Incarnation, LoginId, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::limits;
 use crate::mesh::codec::{CodecError, bounded_list, encode};
-use crate::mesh::{AnswerKind, Expected, Link, Refused};
+use crate::mesh::{AnswerKind, Expected, Features, Link, Refused};
 use crate::push::PayloadKind;
 use crate::receipt::Answer;
 use crate::router::handed::HandedPart;
@@ -31,7 +32,7 @@ pub(crate) fn request(
     action: Action,
     payload: Bytes,
 ) -> Result<oneshot::Receiver<Answer>, Refused> {
-    let (lane, expected) = (recipients.lane(), recipients.expected(relay_to.is_some()));
+    let (lane, expected) = (recipients.lane(), recipients.expected(&action, relay_to.is_some()));
     let len = payload.len();
     let header = |seq| encode(&Request { seq, relay_to, recipients, action }, len);
     link.request(lane, expected, header, payload)
@@ -85,9 +86,10 @@ impl Recipients {
         bounded_list(part, len, max)
     }
 
-    /// What fits a request for them as its answer.
-    pub(crate) fn expected(&self, relayed: bool) -> Expected {
+    /// What fits a request for them as its answer, by what it asks for.
+    pub(crate) fn expected(&self, action: &Action, relayed: bool) -> Expected {
         let kind = match self {
+            Recipients::Session(_) if matches!(action, Action::Attributes(_)) => AnswerKind::Attributes,
             Recipients::Session(_) => AnswerKind::Outcome,
             Recipients::Devices { devices, .. } => AnswerKind::Named(devices.len()),
             Recipients::All => AnswerKind::Tally,
@@ -163,12 +165,74 @@ pub(crate) enum Action {
         /// How long the client may be away from now on, in seconds.
         seconds: u32,
     },
+    /// Read or change the attributes of the session. Only to nodes that know attributes, as are the next three.
+    Attributes(Change),
+    /// Close the connections of this login, with 4002.
+    DisconnectLogin(LoginId),
+    /// As `HandOver`, with the attributes that the application keeps with the session.
+    HandOverWith {
+        /// What the client is owed.
+        part: HandedPart,
+        /// The stamp of the session in which the attributes were changed last.
+        changed: Stamp,
+        /// The attributes, without a login.
+        attributes: Attributes,
+    },
+    /// As `Adopt`, of a session of this login.
+    AdoptLogin {
+        /// Who owns it.
+        owner: NodeName,
+        /// The boot of that node.
+        incarnation: Incarnation,
+        /// With which stamp.
+        stamp: Stamp,
+        /// How long the client may be away from now on, in seconds.
+        seconds: u32,
+        /// The login.
+        login: LoginId,
+    },
 }
 
 impl Action {
-    /// Whether only nodes that keep messages understand it.
-    pub(crate) fn needs_keeping(&self) -> bool {
-        matches!(self, Action::PushOn { .. } | Action::HandOver(_) | Action::Adopt { .. })
+    /// The same for a node that has these features, if there is that: without what the node does not know, where that is the
+    /// lesser part.
+    pub(crate) fn known_with(self, features: Features) -> Option<Self> {
+        let action = match self {
+            Action::HandOverWith { part, .. } if !features.has(Features::ATTRIBUTES) => {
+                Action::HandOver(part)
+            }
+            Action::AdoptLogin { owner, incarnation, stamp, seconds, .. }
+                if !features.has(Features::ATTRIBUTES) =>
+            {
+                Action::Adopt { owner, incarnation, stamp, seconds }
+            }
+            action => action,
+        };
+        features.has(action.needs()).then_some(action)
+    }
+
+    /// The features of the nodes that understand it.
+    fn needs(&self) -> Features {
+        match self {
+            Action::Push { .. }
+            | Action::Disconnect
+            | Action::Yield { .. }
+            | Action::Describe
+            | Action::Confirm { .. } => Features::NONE,
+            Action::PushOn { .. } | Action::HandOver(_) | Action::Adopt { .. } => Features::KEEP,
+            Action::Attributes(_) | Action::DisconnectLogin(_) => Features::ATTRIBUTES,
+            Action::HandOverWith { .. } | Action::AdoptLogin { .. } => {
+                Features::KEEP.and(Features::ATTRIBUTES)
+            }
+        }
+    }
+
+    /// What is handed over, if anything is.
+    fn part(&self) -> Option<&HandedPart> {
+        match self {
+            Action::HandOver(part) | Action::HandOverWith { part, .. } => Some(part),
+            _ => None,
+        }
     }
 
     /// Checks that as many bytes follow the header as it says.
@@ -176,7 +240,7 @@ impl Action {
     /// # Errors
     /// [`CodecError::Oversize`].
     pub(crate) fn check(&self, payload_bytes: usize) -> Result<(), CodecError> {
-        let Action::HandOver(part) = self else { return Ok(()) };
+        let Some(part) = self.part() else { return Ok(()) };
         bounded_list("segments", part.segments(), limits::HAND_OVER_MESSAGES_MAX)?;
         bounded_list("inherited segments", part.inherited(), limits::SEGMENTS_INHERITED_MAX)?;
         bounded_list("messages", part.len(), limits::HAND_OVER_MESSAGES_MAX)?;

@@ -101,6 +101,7 @@ impl HandedPart {
             inherited: self.inherited,
             runs,
             recent: self.recent.into_iter().map(known).collect(),
+            attributes: None,
             done: self.done,
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use crate::directory::{ClaimState, Owned, Rival};
-use crate::id::{NodeName, SessionKey, Stamp};
+use crate::id::{LoginId, NodeName, SessionKey, Stamp};
 use crate::key::Key;
 use crate::membership::member::MemberState;
 use crate::metrics::label::{Dropped, ResumedAs, Task};
@@ -39,6 +39,8 @@ pub(crate) struct Claimant {
     pub(crate) resumed: Option<Stamp>,
     /// What it asks for to be kept.
     pub(crate) kept: Option<Keeping>,
+    /// The login of its token.
+    pub(crate) login: Option<LoginId>,
     /// It is not there: its session is to be parked.
     pub(crate) away: bool,
 }
@@ -157,14 +159,15 @@ impl Router {
         permit: Option<Permit>,
     ) -> Result<(Lease, Claimed, bool), HeldByAnother> {
         let parts = &self.parts;
-        let Claimant { resumed, kept, away } = claimant;
+        let Claimant { resumed, kept, login, away } = claimant;
         let seen = yielded.map(|(_, stamp)| *stamp);
         let (mut session, mut replaced) = (None, None);
         let register = |stamp| {
             let log = kept.map(|Keeping { seconds, returning }| {
                 Log::new((stamp, parts.writer), seconds, returning, Arc::clone(&parts.store))
             });
-            let opened = Arc::new(Session::new(names.clone(), key, stamp, resumed, parts.outbox, log));
+            let opened = Session::new(names.clone(), key, stamp, resumed, parts.outbox, log);
+            let opened = Arc::new(opened.of_login(login));
             if away {
                 opened.close(CloseReason::ClientGone);
             }

@@ -4,22 +4,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::attributes::Change;
 use crate::directory::Rival;
-use crate::id::{Incarnation, NodeName, Stamp};
+use crate::id::{Incarnation, LoginId, NodeName, Stamp};
 use crate::key::DeviceHash;
+use crate::mesh::Features;
 use crate::ownership::Question;
 use crate::push::{Message, Payload, Terms};
 use crate::router::frame::Action;
 use crate::router::handed::HandedPart;
-use crate::session::TailPart;
+use crate::session::{HandedAttributes, TailPart};
 
 /// What is done at one or more sessions.
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
     /// Write a message to the sockets.
     Push(Arc<Message>),
-    /// Close the connections.
-    Disconnect,
+    /// Close the connections, or those of one login.
+    Disconnect(Option<LoginId>),
     /// Let go of the sessions: they were claimed elsewhere.
     Yield {
         /// Who has claimed them.
@@ -40,6 +42,8 @@ pub(crate) enum Operation {
     HandOver(Arc<TailPart>),
     /// Keep the session for its client, which is away: the owner stops.
     Adopt(Adoption),
+    /// Read or change the attributes of the session.
+    Attributes(Arc<Change>),
 }
 
 /// A session whose client is away, and whose owner stops.
@@ -53,6 +57,8 @@ pub(crate) struct Adoption {
     pub(crate) stamp: Stamp,
     /// How long the client may be away from now on, in seconds.
     pub(crate) seconds: u32,
+    /// The login of its client.
+    pub(crate) login: Option<LoginId>,
 }
 
 impl Operation {
@@ -69,8 +75,9 @@ impl Operation {
             }
             Operation::Confirm { stamp } => Some((None, Question::Confirm { device, stamp: *stamp })),
             Operation::Push(_)
-            | Operation::Disconnect
+            | Operation::Disconnect(_)
             | Operation::Describe
+            | Operation::Attributes(_)
             | Operation::HandOver(_)
             | Operation::Adopt(_) => None,
         }
@@ -82,7 +89,8 @@ impl Operation {
             Action::Push { id, idempotent, kind } => {
                 Operation::Push(Arc::new(Message::slice(id, idempotent, Payload { kind, bytes: payload })))
             }
-            Action::Disconnect => Operation::Disconnect,
+            Action::Disconnect => Operation::Disconnect(None),
+            Action::DisconnectLogin(login) => Operation::Disconnect(Some(login)),
             Action::Yield { owner, stamp, rival } => Operation::Yield { owner, stamp, rival },
             Action::Describe => Operation::Describe,
             Action::Confirm { stamp } => Operation::Confirm { stamp },
@@ -91,33 +99,40 @@ impl Operation {
                 Operation::Push(Arc::new(message.on(Terms { ttl, acked })))
             }
             Action::HandOver(part) => Operation::HandOver(Arc::new(part.read(&payload))),
-            Action::Adopt { owner, incarnation, stamp, seconds } => {
-                Operation::Adopt(Adoption { owner, incarnation, stamp, seconds })
+            Action::HandOverWith { part, changed, attributes } => {
+                let mut part = part.read(&payload);
+                part.attributes = Some(HandedAttributes { changed, attributes });
+                Operation::HandOver(Arc::new(part))
             }
+            Action::Adopt { owner, incarnation, stamp, seconds } => {
+                Operation::Adopt(Adoption { owner, incarnation, stamp, seconds, login: None })
+            }
+            Action::AdoptLogin { owner, incarnation, stamp, seconds, login } => {
+                Operation::Adopt(Adoption { owner, incarnation, stamp, seconds, login: Some(login) })
+            }
+            Action::Attributes(change) => Operation::Attributes(Arc::new(change)),
         }
     }
 
-    /// The header that asks a peer for it, and the payload that travels beside it. `keeps`: whether the peer keeps messages,
-    /// and knows what that means.
-    pub(crate) fn sent(&self, keeps: bool) -> (Action, Bytes) {
-        match self {
-            Operation::Push(message) if keeps && message.terms() != Terms::default() => {
+    /// The header that asks a peer with these features for it, and the payload that travels beside it. `None`: the peer does
+    /// not know what that is.
+    pub(crate) fn sent(&self, features: Features) -> Option<(Action, Bytes)> {
+        let (action, payload) = match self {
+            Operation::Push(message)
+                if features.has(Features::KEEP) && message.terms() != Terms::default() =>
+            {
                 let Terms { ttl, acked } = message.terms();
                 let (id, idempotent, kind) = (message.id.clone(), message.idempotent, message.payload.kind);
                 (Action::PushOn { id, idempotent, kind, ttl, acked }, message.payload.bytes.clone())
             }
             Operation::Push(message) => (self.action(), message.payload.bytes.clone()),
-            Operation::HandOver(part) => {
-                let (part, payload) = HandedPart::of(part);
-                (Action::HandOver(part), payload)
+            Operation::HandOver(handed) => {
+                let (part, payload) = HandedPart::of(handed);
+                (handing(part, handed), payload)
             }
             _ => (self.action(), Bytes::new()),
-        }
-    }
-
-    /// Whether only nodes that keep messages understand it.
-    pub(super) fn needs_keeping(&self) -> bool {
-        matches!(self, Operation::HandOver(_) | Operation::Adopt(_))
+        };
+        Some((action.known_with(features)?, payload))
     }
 
     fn action(&self) -> Action {
@@ -127,17 +142,30 @@ impl Operation {
                 idempotent: message.idempotent,
                 kind: message.payload.kind,
             },
-            Operation::Disconnect => Action::Disconnect,
+            Operation::Disconnect(None) => Action::Disconnect,
+            Operation::Disconnect(Some(login)) => Action::DisconnectLogin(login.clone()),
             Operation::Yield { owner, stamp, rival } => {
                 Action::Yield { owner: owner.clone(), stamp: *stamp, rival: *rival }
             }
             Operation::Describe => Action::Describe,
             Operation::Confirm { stamp } => Action::Confirm { stamp: *stamp },
-            Operation::HandOver(part) => Action::HandOver(HandedPart::of(part).0),
-            Operation::Adopt(Adoption { owner, incarnation, stamp, seconds }) => {
-                let owner = owner.clone();
-                Action::Adopt { owner, incarnation: *incarnation, stamp: *stamp, seconds: *seconds }
+            Operation::HandOver(part) => handing(HandedPart::of(part).0, part),
+            Operation::Adopt(adoption) => {
+                let Adoption { owner, incarnation, stamp, seconds, login } = adoption.clone();
+                match login {
+                    None => Action::Adopt { owner, incarnation, stamp, seconds },
+                    Some(login) => Action::AdoptLogin { owner, incarnation, stamp, seconds, login },
+                }
             }
+            Operation::Attributes(change) => Action::Attributes(Change::clone(change)),
         }
+    }
+}
+
+/// The action that hands over `part`, as the session has `handed` it.
+fn handing(part: HandedPart, handed: &TailPart) -> Action {
+    match handed.attributes.clone() {
+        None => Action::HandOver(part),
+        Some(HandedAttributes { changed, attributes }) => Action::HandOverWith { part, changed, attributes },
     }
 }

@@ -1,12 +1,14 @@
 //! The owner's side: performs operations at the sessions that live here, whoever asks.
 
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
+use crate::attributes::Change;
 use crate::directory::Rival;
-use crate::id::{NodeName, SessionKey, Stamp, UserId};
+use crate::id::{LoginId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::{DeviceHash, Key};
 use crate::limits;
 use crate::metrics::label::Task;
@@ -155,10 +157,8 @@ impl Owner {
             Operation::HandOver(part) => reply.answer(session.adopt(part)),
             // Names are asked for by keys, and a session is adopted where it is not.
             Operation::Adopt(_) => reply.answer(Outcome::NoSession),
-            Operation::Disconnect => {
-                let first = session.close(CloseReason::Kicked);
-                reply.answer(if first { Outcome::Delivered } else { Outcome::NoSession });
-            }
+            Operation::Disconnect(login) => reply.answer(disconnect(session, login.as_ref())),
+            Operation::Attributes(change) => self.change(session, Arc::clone(change), reply),
             Operation::Confirm { stamp } => {
                 let held = (session.stamp(), session.closing().is_some()); // One that is parked keeps nobody out.
                 reply.answer(self.told(session, operation, ownership::confirms(held, *stamp)));
@@ -166,6 +166,19 @@ impl Owner {
             // Names are asked for by keys.
             Operation::Describe => reply.answer(Outcome::NoSession),
         }
+    }
+
+    /// Reads or changes the attributes of a session, once those are there that an earlier owner hands over.
+    fn change(&self, session: &Arc<Session>, change: Arc<Change>, reply: Reply) {
+        if session.is_open() {
+            return reply.answer_attributes(session.change_attributes(&change));
+        }
+        let session = Arc::clone(session);
+        tokio::spawn(self.vitals.contained(Task::HandOver, async move {
+            // Whoever opens it waits no longer than that; if this does not hold, they are changed as they are.
+            let _ = timeout(OPENED_WITHIN, session.until_open()).await;
+            reply.answer_attributes(session.change_attributes(&change));
+        }));
     }
 
     /// Answers whoever asks, if he asks a session to let go: once he has what this node owes the client, or nobody there can
@@ -244,3 +257,22 @@ impl Owner {
         answer.into()
     }
 }
+
+/// Closes a session, if it is of that login, where one is named.
+fn disconnect(session: &Session, login: Option<&LoginId>) -> Outcome {
+    if login.is_some() {
+        match session.over() {
+            // Where it goes on it may be of that login.
+            Some(reason) if reason.moves() => return reason.outcome(),
+            _ if session.login().as_ref() != login => return Outcome::NoSession,
+            _ => {}
+        }
+    }
+    if session.close(CloseReason::Kicked) { Outcome::Delivered } else { Outcome::NoSession }
+}
+
+/// How long a session takes to be opened at most. Source: under `reject-newer` owners are asked before the claim and after it.
+const OPENED_WITHIN: Duration = limits::TAKEOVER_TIMEOUT.saturating_mul(2);
+
+#[cfg(test)]
+mod tests;

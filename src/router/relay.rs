@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::id::NodeName;
-use crate::mesh::{Features, Link, Links, Refused};
+use crate::mesh::{Link, Links, Refused};
 use crate::metrics::label::{RelayStep, Task};
 use crate::receipt::{Answer, Asker};
 use crate::router::frame::{self, Request};
@@ -26,8 +26,8 @@ pub(super) fn relay(
 ) {
     let metrics = vitals.metrics();
     let Request { seq, recipients, action, .. } = request;
-    let understands = |link: &Arc<Link>| !action.needs_keeping() || link.features().has(Features::KEEP);
-    let Some(target) = links.get(to).filter(understands) else {
+    let target = links.get(to).and_then(|link| Some((action.known_with(link.features())?, link)));
+    let Some((action, target)) = target else {
         metrics.mesh_relayed.with(RelayStep::Refused).increment(1);
         return from.answer(seq, Answer::NotRelayed);
     };

@@ -118,6 +118,11 @@ impl Requester {
         self.linked_route(owner).0
     }
 
+    /// Whether that node has said that it knows attributes.
+    pub(super) fn knows_attributes(&self, owner: &NodeName) -> Option<bool> {
+        self.links.get(owner).map(|link| link.features().has(Features::ATTRIBUTES))
+    }
+
     /// The same, with the link of a direct one.
     fn linked_route(&self, owner: &NodeName) -> (Route, Option<Arc<Link>>) {
         if *owner == self.me {
@@ -181,11 +186,7 @@ impl Requester {
         operation: &Operation,
     ) -> Result<Asked, Outcome> {
         self.metrics.mesh_requests.with(Direction::Sent).increment(1);
-        let keeps = link.features().has(Features::KEEP);
-        if operation.needs_keeping() && !keeps {
-            return Err(Outcome::Unreachable);
-        }
-        let (action, payload) = operation.sent(keeps);
+        let (action, payload) = operation.sent(link.features()).ok_or(Outcome::Unreachable)?;
         let sent = frame::request(&link, relay_to, recipients, action, payload);
         sent.map(|answer| Asked { answer, link, at: Instant::now() }).map_err(|refused| match refused {
             Refused::Closed => Outcome::Unreachable,

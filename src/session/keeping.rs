@@ -98,9 +98,11 @@ impl Session {
         })
     }
 
-    /// The client is about to be the session. Returns what it is going to be told of what it missed.
+    /// The client is about to be the session, whether it is kept or not. Returns what it is going to be told of what it missed.
     pub(crate) fn open(&self, earlier: &Earlier) -> Option<ResumedAs> {
-        self.lock().kept().map(|log| log.open(earlier))
+        let told = self.lock().kept().map(|log| log.open(earlier));
+        self.opened();
+        told
     }
 
     /// The client has waited long enough for what it missed.
@@ -125,6 +127,9 @@ impl Session {
             for known in &part.recent {
                 state.outbox().know(known.clone());
             }
+            if let Some(handed) = part.attributes.as_ref().filter(|_| outcome == Outcome::Delivered) {
+                state.adopt_attributes(handed);
+            }
             outcome
         };
         self.wake.notify_one();
@@ -138,8 +143,9 @@ impl Session {
             return None;
         }
         let recent = state.outbox().recent().cloned().collect();
+        let attributes = state.attached().and_then(|attached| attached.handed());
         let tail = state.kept()?.tail(Instant::now());
-        Some(Tail { recent, ..tail })
+        Some(Tail { recent, attributes, ..tail })
     }
 
     /// Nothing of what is kept is delivered any more, for that reason.
@@ -187,7 +193,7 @@ impl Session {
     /// The connection of a session that is kept is gone.
     pub(crate) fn begin_parking(&self) {
         self.handing.compare_exchange(CONNECTED, AT_HOME, Ordering::SeqCst, Ordering::SeqCst).ok();
-        self.ending.notify_waiters();
+        self.opened(); // Also where the client left before.
     }
 
     /// Waits until the connection of the session is gone and it is kept, or it is over. Cancel-safe.

@@ -14,6 +14,7 @@ use crate::metrics::label::Dropped;
 use crate::position::Segment;
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
+use crate::session::attached::{Attached, HandedAttributes};
 use crate::session::close::CloseReason;
 use crate::session::direct::{Direct, DirectWriter, Taken};
 use crate::session::log::{Answers, Log, NoRoom, Stage};
@@ -31,6 +32,8 @@ pub(super) struct State {
     /// Of a session that is not kept: how far it has taken what earlier owners have handed over.
     #[expect(clippy::box_collection, reason = "a session that adopts nothing pays one word for it")]
     adopted: Option<Box<BTreeMap<Segment, u64>>>,
+    /// Boxed: most sessions have nothing attached.
+    attached: Option<Box<Attached>>,
 }
 
 /// What the connection task is to do next.
@@ -58,7 +61,7 @@ pub(super) enum Offered {
 impl State {
     pub(super) fn new(limits: OutboxLimits, kept: Option<Log>) -> Self {
         let (outbox, direct) = (Outbox::new(limits), Direct::default());
-        Self { outbox, direct, kept: kept.map(Box::new), away: false, adopted: None }
+        Self { outbox, direct, kept: kept.map(Box::new), away: false, adopted: None, attached: None }
     }
 
     /// Writes a message, or lets it wait.
@@ -265,6 +268,21 @@ impl State {
 
     pub(super) fn kept(&mut self) -> Option<&mut Log> {
         self.kept.as_deref_mut()
+    }
+
+    /// What is attached to the session, if anything is.
+    pub(super) fn attached(&mut self) -> Option<&mut Attached> {
+        self.attached.as_deref_mut()
+    }
+
+    /// Takes the attributes that an earlier owner hands over.
+    pub(super) fn adopt_attributes(&mut self, handed: &HandedAttributes) {
+        self.attached.get_or_insert_default().adopt(handed);
+    }
+
+    /// Attaches this to the session, in place of what was.
+    pub(super) fn attach(&mut self, attached: Attached) {
+        self.attached = Some(Box::new(attached));
     }
 
     pub(super) fn outbox(&mut self) -> &mut Outbox {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::id::MessageId;
 use crate::position::Segment;
 use crate::push::Message;
+use crate::session::attached::HandedAttributes;
 
 /// The messages of a client that it has not acknowledged, of all segments that have such.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) struct Tail {
     pub(crate) runs: Vec<TailRun>,
     /// The messages with an id of their caller's that the client has, the oldest first.
     pub(crate) recent: Vec<Known>,
+    /// What the application keeps with the session, if it ever did.
+    pub(crate) attributes: Option<HandedAttributes>,
 }
 
 /// The messages of one segment, without a hole between them.
@@ -89,6 +92,8 @@ pub(crate) struct TailPart {
     pub(crate) runs: Vec<TailRun>,
     /// See [`Tail::recent`]; only in the last part.
     pub(crate) recent: Vec<Known>,
+    /// See [`Tail::attributes`]; only in the last part.
+    pub(crate) attributes: Option<HandedAttributes>,
     /// Whether it is the last part.
     pub(crate) done: bool,
 }
@@ -96,7 +101,7 @@ pub(crate) struct TailPart {
 impl Tail {
     /// The same in parts that fit a frame each: of so many messages and bytes at most, or of one message.
     pub(crate) fn parts(self, messages_max: usize, bytes_max: usize) -> Vec<TailPart> {
-        let Self { of, inherited, runs, recent } = self;
+        let Self { of, inherited, runs, recent, attributes } = self;
         let (mut parts, mut open, mut messages, mut bytes) = (Vec::new(), Vec::<TailRun>::new(), 0, 0);
         for TailRun { segment, acked, entries } in runs {
             for (before, entry) in (acked..).zip(entries) {
@@ -113,9 +118,16 @@ impl Tail {
                 }
             }
         }
-        let part =
-            |runs| TailPart { of, index: 0, inherited: Vec::new(), runs, recent: Vec::new(), done: false };
-        let end = TailPart { of, index: 0, inherited, runs: open, recent, done: true };
+        let part = |runs| TailPart {
+            of,
+            index: 0,
+            inherited: Vec::new(),
+            runs,
+            recent: Vec::new(),
+            attributes: None,
+            done: false,
+        };
+        let end = TailPart { of, index: 0, inherited, runs: open, recent, attributes, done: true };
         let mut parts: Vec<_> = parts.into_iter().map(part).chain([end]).collect();
         for (index, part) in (0..).zip(&mut parts) {
             part.index = index;

@@ -96,6 +96,9 @@ pub(super) struct Claimed {
     /// How long a session may be kept, in seconds.
     #[serde(default, deserialize_with = "keep")]
     pub(super) keep: Option<u64>,
+    /// The login that it was issued for.
+    #[serde(default, deserialize_with = "sid")]
+    pub(super) sid: Option<String>,
     /// For whom it is; only checked.
     #[serde(default, rename = "aud", deserialize_with = "aud")]
     _aud: (),
@@ -130,6 +133,10 @@ fn sub<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
 
 fn device<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     text("device", value(from)?).map(Some)
+}
+
+fn sid<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    text("sid", value(from)?).map(Some)
 }
 
 fn exp<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {

@@ -23,6 +23,9 @@ pub(crate) struct Claims {
     /// From when on it is good, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nbf: Option<u64>,
+    /// The login that it is issued for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sid: Option<String>,
 }
 
 /// Signs `claims` with HS256.

@@ -14,7 +14,7 @@ const NOW_S: u64 = 1_700_000_000;
 const NOW_MS: u64 = NOW_S * 1_000;
 
 fn claims() -> Claims {
-    Claims { sub: "42".to_owned(), device: None, exp: NOW_S + 60, iat: Some(NOW_S), nbf: None }
+    Claims { sub: "42".to_owned(), device: None, exp: NOW_S + 60, iat: Some(NOW_S), nbf: None, sid: None }
 }
 
 fn verifier(secrets: &[&str], public_keys: &[String]) -> TokenVerifier {
@@ -57,7 +57,10 @@ fn a_token_signed_with_hs256_is_accepted() {
     let token = sign_hs256(&Secret::new(SECRET), &claims()).unwrap();
     let said = verifier(&[SECRET], &[]).verify(&token, NOW_MS).unwrap();
     let user = UserId::new("42").unwrap();
-    assert_eq!(said, ClientToken { user, device: None, expires_unix_ms: NOW_MS + 60_000, keep: None });
+    assert_eq!(
+        said,
+        ClientToken { user, device: None, expires_unix_ms: NOW_MS + 60_000, keep: None, login: None }
+    );
 }
 
 #[test]
@@ -365,9 +368,22 @@ fn keys_of_another_kind_are_refused_with_a_way_out() {
 }
 
 #[test]
+fn a_login_is_a_text_that_is_not_too_long() {
+    let login = |value| with("sid", value).map(|said| said.login.map(|login| login.to_string()));
+    assert_eq!(login("s-1".into()), Ok(Some("s-1".to_owned())));
+    assert_eq!(login("x".repeat(128).into()), Ok(Some("x".repeat(128))));
+    for bad in
+        [serde_json::json!(7), serde_json::Value::Null, "".into(), "x".repeat(129).into(), "a\n".into()]
+    {
+        let found = login(bad.clone());
+        assert!(matches!(found, Err(TokenError::Claims { .. })), "{bad}: {found:?}");
+    }
+}
+
+#[test]
 fn an_object_with_the_key_of_a_library_is_no_text_and_no_number() {
     let held = |text: &str| serde_json::json!({ "$serde_json::private::RawValue": text });
-    let texts = ["sub", "aud", "device"].map(|name| (name, held("\"pushmesh\"")));
+    let texts = ["sub", "aud", "device", "sid"].map(|name| (name, held("\"pushmesh\"")));
     let numbers = ["exp", "nbf"].map(|name| (name, held("1")));
     let list = ("aud", serde_json::json!(["pushmesh", held("\"x\"")]));
     for (name, value) in texts.into_iter().chain(numbers).chain([list]) {

@@ -9,6 +9,7 @@
 mod harness;
 
 mod access;
+mod attributes;
 mod closes;
 mod commands;
 mod counts;

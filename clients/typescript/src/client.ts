@@ -162,8 +162,16 @@ export class Client {
   #welcomed(frame: WelcomeFrame): void {
     this.#state = "open";
     this.#openedAt = this.#clock.now();
-    const { user, device, node, session, keep, resumed } = frame;
-    void this.#events.emit("open", { user, device, node, session, keep: keep ?? 0, resumed: resumed ?? "none" });
+    const { user, device, node, session, keep, resumed, attributes } = frame;
+    void this.#events.emit("open", {
+      user,
+      device,
+      node,
+      session,
+      keep: keep ?? 0,
+      resumed: resumed ?? "none",
+      attributes: attributes ?? {},
+    });
     // A handler may have closed the client.
     if (!this.#isClosed()) this.#session.welcome(frame);
   }

@@ -1,6 +1,6 @@
 // What the client tells the application, and the emitter that carries it.
 
-import type { Missing, Position, ResumeState } from "./frames.js";
+import type { Attributes, Missing, Position, ResumeState } from "./frames.js";
 
 /** The session that this connection carries. */
 export interface Welcome {
@@ -16,6 +16,8 @@ export interface Welcome {
   readonly keep: number;
   /** How much of what was sent meanwhile comes. `none` for a new session, and where the node does not keep it. */
   readonly resumed: ResumeState;
+  /** What the application keeps with the session, as it was when the connection opened. Empty without any. */
+  readonly attributes: Attributes;
 }
 
 /** There is no connection; the next attempt is scheduled. */

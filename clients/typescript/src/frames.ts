@@ -24,6 +24,9 @@ export interface Missing {
 /** How much of what was sent meanwhile a returning session gets. */
 export type ResumeState = "complete" | "pending" | "partial" | "none";
 
+/** What the application keeps with a session at its nodes, and the login of the token as `sid`. */
+export type Attributes = Readonly<Record<string, unknown>>;
+
 /** The first frame of a connection. The fields from `keep` on are absent where the node does not keep the session. */
 export interface WelcomeFrame {
   readonly type: "welcome";
@@ -38,6 +41,7 @@ export interface WelcomeFrame {
   readonly n?: number | null;
   readonly resumed?: ResumeState | null;
   readonly missing?: readonly Missing[] | null;
+  readonly attributes?: Attributes | null;
 }
 
 /** What became of a resume that was `pending`. */
@@ -125,10 +129,10 @@ export function parseFrame(text: unknown): NodeFrame | undefined {
 function fits(value: unknown, type: FieldType): boolean {
   if (type.endsWith("?")) return value == null || fits(value, type.slice(0, -1) as FieldType);
   if (type === "number") return Number.isSafeInteger(value) && (value as number) >= 0;
-  return type === "list" ? Array.isArray(value) : typeof value === type;
+  return Array.isArray(value) ? type === "list" : typeof value === type;
 }
 
-type FieldType = "string" | "number" | "list" | "string?" | "number?" | "list?";
+type FieldType = "string" | "number" | "list" | "string?" | "number?" | "list?" | "object?";
 
 /** The fields that the client relies on. `?`: may be missing or null. */
 const SHAPES: Record<string, Record<string, FieldType>> = {
@@ -144,6 +148,7 @@ const SHAPES: Record<string, Record<string, FieldType>> = {
     n: "number?",
     resumed: "string?",
     missing: "list?",
+    attributes: "object?",
   },
   resumed: { resumed: "string", missing: "list?" },
   message: { id: "string", data: "string?", base64: "string?", n: "number?", segment: "string?" },

@@ -16,7 +16,7 @@ export function connect(options: Options): Client {
 
 export type { Client, ClientState } from "./client.js";
 export type { Closed, Down, Events, Failure, Gap, Handler, Message, Resumed, Violation, Welcome } from "./events.js";
-export type { Missing, Position, ResumeState } from "./frames.js";
+export type { Attributes, Missing, Position, ResumeState } from "./frames.js";
 export type { Options, WebSocketConstructor, WebSocketLike } from "./options.js";
 export { sessionStorageState } from "./storage.js";
 export type { State, StateStorage } from "./storage.js";

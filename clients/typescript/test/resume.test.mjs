@@ -21,11 +21,23 @@ test("the first attempt names token, device and keep, and nothing to come back w
   assert.deepEqual(Object.fromEntries(connection.query), { token: "T", device: "phone", keep: "30" });
   assert.equal(c.client.state, "connecting");
   connection.keeps("a", { keep: 20 });
-  const welcome = { user: "42", device: "phone", node: "n1", session: "7", keep: 20, resumed: "none" };
+  const welcome = { user: "42", device: "phone", node: "n1", session: "7", keep: 20, resumed: "none", attributes: {} };
   assert.deepEqual(await c.next("open"), welcome);
   assert.equal(c.client.state, "open");
   await c.settled(connection);
   assert.equal(c.waiting("resumed"), 0);
+});
+
+test("the open event has the attributes of the welcome", async (t) => {
+  const node = await startNode(t);
+  const c = startClient(t, node);
+  const connection = await node.connection();
+  connection.keeps("a", { attributes: { theme: "dark", cart: { items: 3 }, sid: "s1" } });
+  assert.deepEqual((await c.next("open")).attributes, { theme: "dark", cart: { items: 3 }, sid: "s1" });
+  connection.drop();
+  await c.comeBack();
+  (await node.connection()).keeps("b", { attributes: null });
+  assert.deepEqual((await c.next("open")).attributes, {});
 });
 
 test("an idle client comes back with the position before its first message", async (t) => {

@@ -1,7 +1,7 @@
 // What an application sees of the types, checked by the compiler and never run.
 
 import { connect, sessionStorageState } from "../dist/index.js";
-import type { Client, Message, Missing, State } from "../dist/index.js";
+import type { Attributes, Client, Message, Missing, State } from "../dist/index.js";
 
 const client: Client = connect({
   urls: ["wss://a.example", "/push"],
@@ -19,6 +19,13 @@ client.on("message", (message: Message) => console.log(message.id));
 client.on("resumed", ({ state, missing }) => {
   const first: Missing | undefined = missing[0];
   if (state === "partial") console.log(first?.segment, first?.after, first?.why);
+});
+client.on("open", ({ attributes }) => {
+  const welcomed: Attributes = attributes;
+  console.log(typeof welcomed["theme"] === "string" ? welcomed["theme"] : undefined);
+  // @ts-expect-error what a node keeps may be anything
+  const theme: string = attributes["theme"];
+  console.log(theme);
 });
 client.on("down", ({ code, reason, retryInMs }) => console.log(code, reason, retryInMs));
 const sent: boolean = client.send("text") || client.send(new Uint8Array(1));

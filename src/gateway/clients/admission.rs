@@ -60,7 +60,7 @@ pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admit
     takeover::admit(gateway, &client.key, client.resumed)?;
     let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full { dialect }) };
     let asked = Instant::now();
-    let claimant = Claimant { resumed: client.resumed, kept: client.kept, away: false };
+    let claimant = Claimant { resumed: client.resumed, kept: client.kept, login: client.login, away: false };
     let opened = gateway.router.open(client.key, claimant, Some(permit)).await;
     let lease = opened.map_err(|HeldByAnother| Refusal::SessionExists)?;
     // Whoever drains sets the phase first and then closes what is registered. The session is

@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::gateway::schema::ErrorCode;
-use crate::id::{DeviceId, MessageId, NodeName, UserId};
+use crate::id::{DeviceId, LoginId, MessageId, NodeName, UserId};
 use crate::limits;
 
 /// Ids are texts of a pattern.
@@ -29,6 +29,7 @@ macro_rules! ids {
 ids! {
     UserId, limits::USER_BYTES_MAX, "A user, as the application calls it.", r"^[^\x00-\x1f\x7f-\x9f]{{1,{}}}$";
     DeviceId, limits::DEVICE_BYTES_MAX, "A device of a user.", r"^[^\x00-\x1f\x7f-\x9f]{{1,{}}}$";
+    LoginId, limits::LOGIN_BYTES_MAX, "A login of a user.", r"^[^\x00-\x1f\x7f-\x9f]{{1,{}}}$";
     MessageId, limits::MESSAGE_ID_BYTES_MAX, "The id that a push travels with.", "^[!-~]{{1,{}}}$";
     NodeName, limits::NODE_NAME_BYTES_MAX, "A node.", "^[A-Za-z0-9._-]{{1,{}}}$";
 }

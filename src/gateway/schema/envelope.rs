@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::attributes::Attributes;
 use crate::gateway::data;
 use crate::id::{DeviceId, MessageId, NodeName, UserId};
 
@@ -47,6 +48,9 @@ pub enum Envelope<'a> {
         /// With `partial`: what may be missing.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         missing: Vec<Missing<'a>>,
+        /// What the application keeps with the session, and its login. Absent where there is nothing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attributes: Option<Attributes>,
     },
     /// A pushed message, which has one of `data` and `base64`.
     Message {
@@ -167,6 +171,7 @@ mod tests {
     fn an_envelope_is_read_as_it_was_written() {
         let texts = [
             r#"{"type":"welcome","user":"42","device":"d","node":"n1","session":"18446744073709551615","resume":"t"}"#,
+            r#"{"type":"welcome","user":"42","device":"d","node":"n1","session":"7","attributes":{"a":[1,{}]}}"#,
             r#"{"type":"message","id":"m1","data":"a\"ü"}"#,
             r#"{"type":"message","id":"m1","base64":"AP8="}"#,
             r#"{"type":"pong"}"#,

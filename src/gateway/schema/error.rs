@@ -65,6 +65,8 @@ codes! {
     BadRequest = BAD_REQUEST "bad_request",
     /// The resume token is not one of this user and this cluster.
     BadResume = BAD_REQUEST "bad_resume",
+    /// The attributes are no JSON object, or no good one.
+    BadAttributes = BAD_REQUEST "bad_attributes",
     /// No or wrong credentials.
     Unauthorized = UNAUTHORIZED "unauthorized",
     /// The credentials are good, but not for this.
@@ -83,12 +85,18 @@ codes! {
     NotDead = CONFLICT "not_dead",
     /// The id belongs to another message.
     IdReused = CONFLICT "id_reused",
+    /// The login of a session is not changed.
+    ReservedAttribute = CONFLICT "reserved_attribute",
     /// More than a payload, or a line, may have.
     PayloadTooLarge = PAYLOAD_TOO_LARGE "payload_too_large",
+    /// More than the attributes of a session may have.
+    AttributesTooLarge = PAYLOAD_TOO_LARGE "attributes_too_large",
     /// The URL is too long.
     UriTooLong = URI_TOO_LONG "uri_too_long",
     /// The body is packed.
     UnsupportedEncoding = UNSUPPORTED_MEDIA_TYPE "unsupported_encoding",
+    /// The body is of another type than the call takes.
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type",
     /// No WebSocket handshake where one is needed.
     UpgradeRequired = UPGRADE_REQUIRED "upgrade_required",
     /// The user has all the sessions that it may have.
@@ -105,6 +113,8 @@ codes! {
     NotAlive = SERVICE_UNAVAILABLE "not_alive",
     /// The node does not take clients now, or cannot know yet.
     NotReady = SERVICE_UNAVAILABLE "not_ready",
+    /// The node that holds the session is of an earlier version.
+    NotSupported = SERVICE_UNAVAILABLE "not_supported",
     /// The node reaches nobody, and cannot know.
     Isolated = SERVICE_UNAVAILABLE "isolated",
     /// The owner did not answer in time.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Word;
+use crate::attributes::Attributes;
 use crate::id::{DeviceId, NodeName, UserId};
 use crate::push::{Outcome, PushReport};
 
@@ -62,6 +63,11 @@ pub struct UserSession {
     pub state: Word<Presence>,
     /// Milliseconds since the Unix epoch: when the node was heard last.
     pub as_of_ms: u64,
+    /// With `?attributes=true`: what the application keeps with the session, and its login as `sid`. Absent when the owner
+    /// did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schema(value_type = Option<Object>))]
+    pub attributes: Option<Attributes>,
 }
 
 /// A page of all sessions.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::attributes::{Attributes, Changed};
 use crate::id::{DeviceId, Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::mesh::frame::*;
 use crate::push::{Outcome, Tally};
@@ -115,6 +116,11 @@ fn golden_frames_still_decode() {
         Receipt { seq: 308, answer: Answer::tally(Tally { acked: 6, queued: 7, ..tally }) },
     ]);
     golden(&kept, b"", include_str!("golden/receipts_kept.hex").trim());
+    let are = Changed::Are(Attributes::parse(r#"{"theme":"dark"}"#).unwrap());
+    let answers = (309..).zip([are, Changed::TooLarge, Changed::Reserved]);
+    let receipt = |(seq, changed)| Receipt { seq, answer: Answer::Attributes(changed) };
+    let attributes = Receipts(answers.map(receipt).collect());
+    golden(&attributes, b"", include_str!("golden/receipts_attributes.hex").trim());
 }
 
 #[test]

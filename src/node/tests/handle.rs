@@ -8,10 +8,11 @@ use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::harness::{Client, LOOK_EVERY, connect_device, until, within};
+use crate::attributes::{Attributes, AttributesError, MergePatch};
 use crate::config::Config;
 use crate::handle::{BroadcastError, NodeHandle, NotKnown, PayloadTooLarge, PushError, Stopped};
 use crate::handler::{Handler, SessionInfo};
-use crate::id::{NodeName, UserId};
+use crate::id::{DeviceId, LoginId, NodeName, SessionKey, UserId};
 use crate::node::Node;
 use crate::push::{Outcome, Payload, Target};
 use crate::wire::Wire;
@@ -46,7 +47,7 @@ impl Handler for Room {
     }
 }
 
-async fn start(name: &str, peers: &[&Node], handler: Arc<Room>) -> Node {
+async fn start(name: &str, peers: &[&Node], handler: Arc<dyn Handler>) -> Node {
     let mut config = Config::dev(NodeName::new(name).unwrap());
     config.peers = peers.iter().map(|peer| peer.mesh_addr().to_string()).collect();
     config.limits.max_payload_bytes = 64;
@@ -66,8 +67,8 @@ async fn text(client: &mut Client) -> String {
 #[tokio::test]
 async fn a_handler_pushes_to_the_session_that_it_is_called_for_and_to_others_anywhere() {
     let room = Arc::new(Room::default());
-    let one = start("one", &[], Arc::clone(&room)).await;
-    let two = start("two", &[&one], Arc::clone(&room)).await;
+    let one = start("one", &[], room.clone()).await;
+    let two = start("two", &[&one], room.clone()).await;
     let mut phone = connect_device(&one, "42", "phone").await;
     assert_eq!(text(&mut phone).await, "phone is here");
     until("the other node sees it", || two.sessions() == 1).await;
@@ -102,7 +103,7 @@ async fn a_handler_pushes_to_the_session_that_it_is_called_for_and_to_others_any
 
 #[tokio::test]
 async fn what_a_node_can_not_push_and_what_a_node_that_has_stopped_answers_are_errors() {
-    let node = start("alone", &[], Arc::default()).await;
+    let node = start("alone", &[], Arc::new(Room::default())).await;
     let user = UserId::new("42").unwrap();
     let target = || Target::User(user.clone());
     let handle = node.handle().clone();
@@ -126,4 +127,63 @@ async fn what_a_node_can_not_push_and_what_a_node_that_has_stopped_answers_are_e
     assert_eq!(handle.broadcast(payload(), None).await, Err(BroadcastError::Stopped(Stopped)));
     assert_eq!(handle.sessions_of(&user).await, Err(NotKnown::Stopped(Stopped)));
     assert_eq!(handle.name().as_str(), "alone");
+}
+
+/// Counts the messages of each session in its attributes.
+struct Counter;
+
+impl Counter {
+    fn count(attributes: &Attributes) -> u64 {
+        let read: serde_json::Value = serde_json::from_str(attributes.as_json()).unwrap();
+        read["messages"].as_u64().unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Handler for Counter {
+    async fn on_connect(&self, node: &NodeHandle, session: &SessionInfo) -> Result<(), &'static str> {
+        let attributes = Attributes::parse(r#"{"messages":0,"greeted":false}"#).unwrap();
+        node.replace_attributes(&session.key, attributes).await.map(drop).map_err(|_| "no attributes")
+    }
+
+    async fn on_message(&self, node: &NodeHandle, session: &SessionInfo, _: Payload) {
+        let count = Self::count(&node.attributes(&session.key).await.unwrap()) + 1;
+        let patch = MergePatch::parse(&format!(r#"{{"messages":{count},"greeted":null}}"#)).unwrap();
+        let changed = node.merge_attributes(&session.key, patch).await.unwrap();
+        let answer = Payload::text(changed.as_json().to_owned());
+        node.push(Target::Session(session.key.clone()), answer, None).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_handler_keeps_attributes_with_its_session_and_so_does_any_node() {
+    let one = start("one", &[], Arc::new(Counter)).await;
+    let two = start("two", &[&one], Arc::new(Counter)).await;
+    let mut phone = connect_device(&one, "42", "phone").await;
+    phone.send(Frame::text("hello")).await.unwrap();
+    assert_eq!(text(&mut phone).await, r#"{"messages":1}"#);
+    until("the other node sees it", || two.sessions() == 1).await;
+    let key = SessionKey::new(UserId::new("42").unwrap(), DeviceId::new("phone").unwrap());
+    let patch = MergePatch::parse(r#"{"messages":41}"#).unwrap();
+    let handle = two.handle().clone();
+    assert_eq!(handle.merge_attributes(&key, patch).await.unwrap().as_json(), r#"{"messages":41}"#);
+    phone.send(Frame::text("hello")).await.unwrap();
+    assert_eq!(text(&mut phone).await, r#"{"messages":42}"#);
+    assert_eq!(Counter::count(&handle.attributes(&key).await.unwrap()), 42);
+
+    let login = Attributes::parse(r#"{"sid":"s1"}"#).unwrap();
+    assert_eq!(handle.replace_attributes(&key, login).await, Err(AttributesError::Reserved));
+    let nobody = handle.disconnect_login(&key.user, &LoginId::new("s1").unwrap()).await.unwrap();
+    assert_eq!((nobody.best(), nobody.sessions), (Outcome::NoSession, Vec::new()));
+    let other = SessionKey::new(key.user, DeviceId::new("tablet").unwrap());
+    assert_eq!(handle.attributes(&other).await, Err(AttributesError::NoSession));
+    two.shutdown().await;
+    one.shutdown().await;
+    let stopped = async {
+        // What the node was doing may end a moment after it.
+        while handle.attributes(&other).await != Err(AttributesError::Stopped) {
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    within("the node is gone", stopped).await;
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::attributes::MergePatch;
 use crate::id::{DeviceId, UserId};
 use crate::key::{Key, KeyHasher};
+use crate::mesh::codec::Decoder;
 use crate::mesh::codec::tests::golden;
 use crate::position::{Segment, Writer};
 use crate::push::{Message, Payload};
@@ -53,6 +55,7 @@ fn tail_part() -> TailPart {
         inherited: vec![Segment { stamp: stamp(), writer: Writer::from_raw(0x1c2d_3e4f) }],
         runs: vec![TailRun { segment, acked: 7, entries }],
         recent: vec![Known { id: id("m-0"), fingerprint }],
+        attributes: None,
         done: true,
     }
 }
@@ -111,8 +114,85 @@ fn golden_requests_still_decode() {
         seconds: 120,
     };
     golden(&session(action), b"", include_str!("golden/adopt.hex").trim());
+    let theme = || Attributes::parse(r#"{"theme":"dark"}"#).unwrap();
+    let (part, payload) = HandedPart::of(&tail_part());
+    let action = Action::HandOverWith { part, changed: stamp(), attributes: theme() };
+    golden(&session(action), &payload, include_str!("golden/hand_over_with.hex").trim());
+    let login = || LoginId::new("s1").unwrap();
+    let action = Action::AdoptLogin {
+        owner: owner.clone(),
+        incarnation: Incarnation(1_795_000_000_000),
+        stamp: stamp(),
+        seconds: 120,
+        login: login(),
+    };
+    golden(&session(action), b"", include_str!("golden/adopt_login.hex").trim());
+    golden(
+        &session(Action::DisconnectLogin(login())),
+        b"",
+        include_str!("golden/disconnect_login.hex").trim(),
+    );
+    for (change, hex) in [
+        (Change::Read, include_str!("golden/attributes_read.hex")),
+        (Change::Replace(theme()), include_str!("golden/attributes_replace.hex")),
+        (
+            Change::Merge(MergePatch::parse(r#"{"theme":null}"#).unwrap()),
+            include_str!("golden/attributes_merge.hex"),
+        ),
+    ] {
+        golden(&session(Action::Attributes(change)), b"", hex.trim());
+    }
     let action = Action::Confirm { stamp: stamp() };
     golden(&Request { action, ..push_request() }, b"", include_str!("golden/confirm.hex").trim());
+}
+
+#[test]
+fn a_node_that_knows_no_attributes_gets_what_it_knows() {
+    let attributes = Attributes::parse("{}").unwrap();
+    let (part, _) = HandedPart::of(&tail_part());
+    let with = Action::HandOverWith { part: part.clone(), changed: stamp(), attributes };
+    let adopt = |login| {
+        let (owner, incarnation) = (NodeName::new("n1").unwrap(), Incarnation(1));
+        let (stamp, seconds) = (stamp(), 120);
+        match login {
+            None => Action::Adopt { owner, incarnation, stamp, seconds },
+            Some(login) => Action::AdoptLogin { owner, incarnation, stamp, seconds, login },
+        }
+    };
+    let login = LoginId::new("s1").unwrap();
+    for (action, lesser) in [
+        (with, Some(Action::HandOver(part))),
+        (adopt(Some(login.clone())), Some(adopt(None))),
+        (Action::Attributes(Change::Read), None),
+        (Action::DisconnectLogin(login), None),
+    ] {
+        assert_eq!(action.clone().known_with(Features::OWN).as_ref(), Some(&action));
+        assert_eq!(action.clone().known_with(Features::KEEP), lesser);
+        assert_eq!(action.known_with(Features::NONE), None);
+    }
+}
+
+#[test]
+fn attributes_that_are_none_break_the_protocol() {
+    let request = |change| Request {
+        seq: 1,
+        relay_to: None,
+        recipients: Recipients::Session(names()),
+        action: Action::Attributes(change),
+    };
+    let decoded = |bytes: &[u8]| {
+        let mut decoder = Decoder::default();
+        decoder.feed(bytes);
+        decoder.next::<Request>()
+    };
+    let good = encode(&request(Change::Replace(Attributes::parse(r#"{"a":1}"#).unwrap())), 0).to_vec();
+    assert!(decoded(&good).unwrap().is_some());
+    let text = good.windows(7).position(|bytes| bytes == br#"{"a":1}"#).unwrap();
+    for none in [r#"{"a":1)"#, "[1,2,3]", r#""abcde""#, "1234567", "{} {}  "] {
+        let mut bad = good.clone();
+        bad[text..text + 7].copy_from_slice(none.as_bytes());
+        assert!(decoded(&bad).is_err(), "{none}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::position::Position;
 use crate::push::{Payload, Terms};
 use crate::receipt::{Answer, replying};
 use crate::session::store::StoreBounds;
-use crate::session::tail::Tail;
+use crate::session::tail::{Tail, TailEntry, TailRun};
 
 mod crossing;
 mod laws;
@@ -326,6 +326,7 @@ fn a_tail_travels_in_parts_that_follow_each_other() {
         inherited: vec![segment(4)],
         runs: vec![run.clone(), TailRun { segment: segment(6), ..run }],
         recent: Vec::new(),
+        attributes: None,
     };
     let parts = tail.parts(3, 10);
     let shape: Vec<_> = parts

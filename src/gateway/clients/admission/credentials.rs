@@ -10,14 +10,14 @@ use crate::gateway::clients::admission::Refusal;
 use crate::gateway::error::BadRequest;
 use crate::gateway::parts::Gateway;
 use crate::gateway::url::{FromQuery, Query};
-use crate::id::{DeviceId, SessionKey, Stamp, UserId};
+use crate::id::{DeviceId, LoginId, SessionKey, Stamp, UserId};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::metrics::label::Credential;
 use crate::position::{Position, Segment};
 use crate::router::Keeping;
 use crate::session::Returning;
-use crate::token::{ResumeKey, Resumed, TokenVerifier};
+use crate::token::{ClientToken, ResumeKey, Resumed, TokenVerifier};
 
 /// What the URL of `/v1/ws` says. Other parameters are the application's and ignored.
 #[derive(Default)]
@@ -62,6 +62,8 @@ pub(in crate::gateway) struct Client {
     pub(in crate::gateway) resumed: Option<Stamp>,
     /// What it asks for to be kept.
     pub(in crate::gateway) kept: Option<Keeping>,
+    /// The login of its token.
+    pub(in crate::gateway) login: Option<LoginId>,
 }
 
 /// Finds out who a client is, by its origin, its token, its resume token and its choice of device.
@@ -118,10 +120,14 @@ impl Verification<'_> {
     ) -> Result<Client, Refusal> {
         let chosen = params.device.map(DeviceId::new).transpose()?;
         let keep = if self.keep_max > 0 { keep(params.keep.as_deref())? } else { 0 };
-        let (user, bound, expires_unix_ms, keep_max) =
+        let (user, bound, expires_unix_ms, keep_max, login) =
             match params.token.as_deref().or_else(|| bearer(headers)) {
-                Some(token) => self.token(token, params.user.as_deref())?,
-                None => (self.user(params.user)?, None, None, u64::MAX),
+                Some(token) => {
+                    let token = self.token(token, params.user.as_deref())?;
+                    let ClientToken { user, device, expires_unix_ms, keep, login } = token;
+                    (user, device, Some(expires_unix_ms), keep.unwrap_or(u64::MAX), login)
+                }
+                None => (self.user(params.user)?, None, None, u64::MAX, None),
             };
         if bound.is_some() && chosen.is_some() && bound != chosen {
             let message = "the token is bound to another device: leave ?device= out, or get a token for it";
@@ -134,12 +140,12 @@ impl Verification<'_> {
             |token| (seconds > 0).then_some(Keeping { seconds, returning: Returning { token, after } });
         let Some(token) = params.resume else {
             let key = SessionKey::new(user, named.unwrap_or_else(random_device));
-            return Ok(Client { key, expires_unix_ms, resumed: None, kept: kept(None) });
+            return Ok(Client { key, expires_unix_ms, resumed: None, kept: kept(None), login });
         };
         let Resumed { device, stamp, writer } = self.resumed(&user, named, &token)?;
         let segment = writer.map(|writer| Segment { stamp, writer });
         let key = SessionKey::new(user, device);
-        Ok(Client { key, expires_unix_ms, resumed: Some(stamp), kept: kept(segment) })
+        Ok(Client { key, expires_unix_ms, resumed: Some(stamp), kept: kept(segment), login })
     }
 
     /// What a resume token of `user` says, if it is of the device that is named, or none is.
@@ -156,11 +162,7 @@ impl Verification<'_> {
         Ok(resumed)
     }
 
-    fn token(
-        &self,
-        token: &str,
-        named: Option<&str>,
-    ) -> Result<(UserId, Option<DeviceId>, Option<u64>, u64), Refusal> {
+    fn token(&self, token: &str, named: Option<&str>) -> Result<ClientToken, Refusal> {
         let token = self.tokens.verify(token, self.now_ms).map_err(|error| {
             self.count(error.label());
             Refusal::Unauthorized(error.to_string().into())
@@ -168,7 +170,7 @@ impl Verification<'_> {
         if named.is_some_and(|named| named != token.user.as_str()) {
             return Err(Refusal::Forbidden("the token is of another user: leave ?user= out"));
         }
-        Ok((token.user, token.device, Some(token.expires_unix_ms), token.keep.unwrap_or(u64::MAX)))
+        Ok(token)
     }
 
     /// The user of a client without token.

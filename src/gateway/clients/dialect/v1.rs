@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{Acked, Dialect, Heard};
+use crate::attributes::Attributes;
 use crate::gateway::data;
 use crate::gateway::schema::{ClientEnvelope, Envelope, Missing};
 use crate::handler::SessionInfo;
@@ -35,7 +36,8 @@ impl Dialect for V1 {
     fn welcome(&self, session: &Session, info: &SessionInfo, resume: &ResumeKey) -> Option<Payload> {
         let (stamp, kept) = (session.stamp(), session.welcome());
         let writer = kept.as_ref().map(|kept| kept.segment.writer);
-        Some(text(welcome(info, stamp, &resume.sign(&info.key, stamp, writer), kept.as_ref())))
+        let resume = resume.sign(&info.key, stamp, writer);
+        Some(text(welcome(info, stamp, &resume, kept.as_ref(), session.attributes())))
     }
 
     fn keeps(&self) -> bool {
@@ -82,7 +84,13 @@ fn encode(envelope: &Envelope<'_>) -> Bytes {
 }
 
 /// The first frame of a session. `resume` is its resume token.
-fn welcome(info: &SessionInfo, stamp: Stamp, resume: &str, kept: Option<&Welcome>) -> Bytes {
+fn welcome(
+    info: &SessionInfo,
+    stamp: Stamp,
+    resume: &str,
+    kept: Option<&Welcome>,
+    attributes: Option<Attributes>,
+) -> Bytes {
     let resumed = kept.map(|kept| &kept.resumed);
     encode(&Envelope::Welcome {
         user: Cow::Borrowed(&info.key.user),
@@ -96,6 +104,7 @@ fn welcome(info: &SessionInfo, stamp: Stamp, resume: &str, kept: Option<&Welcome
         n: kept.map(|_| 0),
         resumed: resumed.map(|resumed| resumed.state.as_str().into()),
         missing: resumed.map(missing).unwrap_or_default(),
+        attributes,
     })
 }
 
@@ -264,7 +273,11 @@ mod tests {
             r#"{"type":"welcome","user":"42","device":"phone","node":"n1","session":"18446744073709551615","#,
             r#""resume":"token"}"#
         );
-        assert_eq!(read(&welcome(&info, Stamp::from_raw(u64::MAX), "token", None)), expected);
+        let said = |attributes| welcome(&info, Stamp::from_raw(u64::MAX), "token", None, attributes);
+        assert_eq!(read(&said(None)), expected);
+        let attributes = Attributes::parse(r#"{"n": 1.50}"#).unwrap();
+        let expected = expected.replace('}', r#","attributes":{"n":1.50}}"#);
+        assert_eq!(read(&said(Some(attributes))), expected);
     }
 
     #[test]

@@ -60,8 +60,14 @@ impl Case {
 }
 
 fn token(user: &str, device: Option<&str>, exp: u64) -> String {
-    let claims =
-        Claims { sub: user.to_owned(), device: device.map(str::to_owned), exp, iat: None, nbf: None };
+    let claims = Claims {
+        sub: user.to_owned(),
+        device: device.map(str::to_owned),
+        exp,
+        iat: None,
+        nbf: None,
+        sid: None,
+    };
     sign_hs256(&Secret::new(SECRET), &claims).unwrap()
 }
 
@@ -73,8 +79,13 @@ fn key(user: &str, device: &str) -> SessionKey {
 fn a_token_names_the_user_wherever_it_is_shown() {
     let case = Case::new(false);
     let token = token("42", None, 10);
-    let expected =
-        Client { key: key("42", "phone"), expires_unix_ms: Some(10_000), resumed: None, kept: None };
+    let expected = Client {
+        key: key("42", "phone"),
+        expires_unix_ms: Some(10_000),
+        resumed: None,
+        kept: None,
+        login: None,
+    };
     let in_url = case.connect(&HeaderMap::new(), &[("token", &token), ("device", "phone")]);
     assert_eq!(in_url, Ok(expected));
     let in_header =
@@ -110,11 +121,25 @@ fn a_resume_token_brings_its_stamp_and_its_device() {
         expires_unix_ms: None,
         resumed: Some(Stamp::from_raw(7)),
         kept: None,
+        login: None,
     };
     assert_eq!(resumed(&[("user", "42")]), Ok(expected), "not the random device");
     assert_eq!(resumed(&[("user", "42"), ("device", "phone")]).unwrap().key, key("42", "phone"));
     let bound = token("42", Some("phone"), 10);
     assert_eq!(resumed(&[("token", &bound)]).unwrap().resumed, Some(Stamp::from_raw(7)));
+}
+
+#[test]
+fn the_login_is_that_of_the_token() {
+    let case = Case::new(false);
+    let sid = Some("s1".to_owned());
+    let claims = Claims { sub: "42".to_owned(), device: None, exp: 10, iat: None, nbf: None, sid };
+    let token = sign_hs256(&Secret::new(SECRET), &claims).unwrap();
+    let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7), None);
+    for query in [&[("token", token.as_str())][..], &[("token", &token), ("resume", &resume)]] {
+        let login = case.connect(&HeaderMap::new(), query).unwrap().login;
+        assert_eq!(login, LoginId::new("s1").ok());
+    }
 }
 
 #[test]
@@ -150,7 +175,8 @@ fn a_resume_token_that_is_none_is_refused_and_counted_and_does_not_stand_for_a_c
 fn a_user_without_token_is_for_development_only() {
     let none = HeaderMap::new();
     let query = [("user", "42"), ("device", "d")];
-    let expected = Client { key: key("42", "d"), expires_unix_ms: None, resumed: None, kept: None };
+    let expected =
+        Client { key: key("42", "d"), expires_unix_ms: None, resumed: None, kept: None, login: None };
     assert_eq!(Case::new(true).connect(&none, &query), Ok(expected));
     assert_eq!(Case::new(false).connect(&none, &query), Err("unauthorized"));
     assert_eq!(Case::new(true).connect(&none, &[]), Err("unauthorized"));

@@ -1,0 +1,105 @@
+//! What a session hands over to the next one of its client, and takes from those before it.
+
+use tokio::time::Instant;
+
+use crate::metrics::label::Origin;
+use crate::position::Segment;
+use crate::push::Outcome;
+use crate::session::log::run::{Entry, Run};
+use crate::session::log::unacked::{Older, Unacked};
+use crate::session::log::{Log, cost};
+use crate::session::notice::Notice;
+use crate::session::tail::{Tail, TailEntry, TailPart, TailRun};
+
+impl Log {
+    /// All that the client has not acknowledged, for the next owner.
+    pub(in crate::session) fn tail(&mut self, now: Instant) -> Tail {
+        self.expire(now);
+        let own = self.segment();
+        let entry = |entry: &Entry| TailEntry {
+            message: entry.message.clone(),
+            left: entry.expires.map(|at| at.saturating_duration_since(now)),
+        };
+        let run = |(segment, run): (_, &Run)| TailRun {
+            segment,
+            acked: run.acked,
+            entries: run.entries.iter().map(entry).collect(),
+        };
+        let runs = self.unacked.iter().flat_map(|unacked| {
+            let older = unacked.older.iter().map(|older| (older.segment, &older.run));
+            older.chain([(own, &unacked.own)]).filter(|(_, run)| !run.entries.is_empty())
+        });
+        let (runs, inherited) = (runs.map(run).collect(), self.inherited.segments().to_vec());
+        Tail { of: own, inherited, runs, recent: Vec::new(), attributes: None }
+    }
+
+    /// A part of what an earlier owner hands over; a repetition changes nothing. Returns what to answer.
+    pub(in crate::session) fn adopt(&mut self, part: &TailPart, now: Instant) -> Outcome {
+        let own = self.segment();
+        let Some(mut begun) = self.unacked().before(part) else {
+            return Outcome::Interrupted; // The parts before it went to the session before this one.
+        };
+        for run in part.runs.iter().filter(|run| run.segment != own) {
+            if !begun.segments.contains(&run.segment) {
+                begun.segments.push(run.segment);
+                self.settle(run.segment, run.acked);
+            }
+            if !self.adopt_run(run, now) {
+                return Outcome::Overloaded;
+            }
+        }
+        if part.done {
+            let whole: Vec<_> =
+                part.inherited.iter().copied().chain([part.of]).filter(|of| *of != own).collect();
+            for segment in whole.iter().filter(|segment| !begun.segments.contains(segment)) {
+                self.settle(*segment, u64::MAX); // The client has all of it by now.
+            }
+            self.inherit(whole);
+        } else {
+            self.unacked().go_on(begun);
+        }
+        self.tidy();
+        Outcome::Delivered
+    }
+
+    /// Of these segments nothing is missing any more.
+    fn inherit(&mut self, segments: Vec<Segment>) {
+        let new = self.inherited.add(segments);
+        let unacked = self.unacked.get_or_insert_with(|| Box::new(Unacked::after(self.last)));
+        unacked.inherit(&new);
+        let resumption = unacked.resumption.as_mut();
+        if let Some(told) = resumption.and_then(|resumption| resumption.more(&self.inherited)) {
+            unacked.notices.push(Notice::Resumed(told));
+        }
+    }
+
+    /// Returns whether there was room for all of it.
+    fn adopt_run(&mut self, run: &TailRun, now: Instant) -> bool {
+        let unacked = self.unacked.get_or_insert_with(|| Box::new(Unacked::after(self.last)));
+        if self.inherited.has(run.segment) && unacked.older(run.segment).is_none() {
+            return true; // It was here, and the client has it.
+        }
+        let resumption = unacked.resumption.as_ref();
+        let has = resumption.and_then(|resumption| resumption.returning.has(run.segment));
+        let Unacked { older, held, .. } = &mut **unacked;
+        let older = Older::of(older, run, has);
+        older.go_on_after(run.acked, has);
+        for (number, entry) in (run.acked + 1..).zip(&run.entries) {
+            if number <= older.run.last() || has.is_some_and(|has| number <= has) {
+                older.skip(number);
+                continue;
+            }
+            let TailEntry { message, left } = entry;
+            let bytes = message.as_ref().map_or(0, |held| held.payload.bytes.len());
+            if message.is_ok() {
+                if !self.store.reserve(Origin::Elsewhere, cost(bytes)) {
+                    return false;
+                }
+                held.add(bytes);
+            }
+            let (message, expires) = (message.clone(), left.map(|left| now + left));
+            older.run.entries.push_back(Entry { message, expires, written: false, waits: None });
+        }
+        true
+    }
+}
