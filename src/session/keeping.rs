@@ -43,11 +43,15 @@ impl Session {
         self.lock().is_away()
     }
 
-    /// What the client is told first, if the session is kept for it.
+    /// What the client is told first, if the session is kept for it. Of one that goes on elsewhere already nothing is known here:
+    /// its next owner decides.
     pub(crate) fn welcome(&self) -> Option<Welcome> {
         let mut state = self.lock();
+        let moves = state.closing().is_some_and(CloseReason::moves);
         let log = state.kept()?;
-        Some(Welcome { keep: log.keep(), segment: log.segment(), resumed: log.welcome() })
+        let pending = Resumed { state: ResumedAs::Pending, missing: Vec::new() };
+        let resumed = if moves { pending } else { log.welcome() };
+        Some(Welcome { keep: log.keep(), segment: log.segment(), resumed })
     }
 
     /// The client has everything up to that number of a segment; `None`: of the current one. Without effect where the session

@@ -10,6 +10,9 @@ use tokio::time::advance;
 use super::*;
 use crate::id::{DeviceId, MessageId, NodeName, UserId};
 use crate::key::KeyHasher;
+use crate::metrics::Metrics;
+use crate::metrics::label::ResumedAs;
+use crate::position::{Segment, Writer};
 use crate::push::Payload;
 use crate::receipt::{Answer, replying};
 
@@ -44,6 +47,19 @@ fn session(socket: &Arc<Socket>) -> Session {
     let session = Session::new(names, key, Stamp::from_raw(1), None, limits, None);
     session.lend(Box::new(Arc::clone(socket)));
     session
+}
+
+/// One that is kept for a client that has named an earlier one.
+fn kept() -> Session {
+    let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
+    let key = KeyHasher::new(&[0; 32]).key(&names);
+    let limits = OutboxLimits { messages_max: 3, bytes_max: 100 };
+    let (stamp, writer) = (Stamp::from_raw(2), Writer::from_raw(1));
+    let bounds = StoreBounds { messages_max: 3, bytes_max: 100, node_bytes_max: 1 << 10 };
+    let store = Arc::new(Store::new(bounds, Arc::new(Metrics::new())));
+    let token = Some(Segment { stamp: Stamp::from_raw(1), writer });
+    let log = Log::new((stamp, writer), 60, Returning { token, after: Vec::new() }, store);
+    Session::new(names, key, stamp, None, limits, Some(log))
 }
 
 fn offer(session: &Session, id: &str) -> oneshot::Receiver<Outcome> {
@@ -208,4 +224,18 @@ async fn the_end_is_heard_by_all_who_wait_for_it_and_by_who_asks_later() {
     assert!(session.close(CloseReason::ClientGone));
     assert!(poll!(&mut one).is_ready() && poll!(&mut other).is_ready());
     assert!(session.closed().now_or_never().is_some());
+}
+
+#[test]
+fn a_session_that_goes_on_elsewhere_before_its_welcome_does_not_say_that_nothing_is_left() {
+    let welcome = |session: &Session| session.welcome().map(|welcome| welcome.resumed.state);
+    let session = kept();
+    session.open(&Earlier::default());
+    assert_eq!(welcome(&session), Some(ResumedAs::None));
+    let session = kept();
+    let (owner, stamp) = (NodeName::new("b").unwrap(), Stamp::from_raw(3));
+    session.close(CloseReason::Superseded { owner, stamp });
+    session.handed_over();
+    session.open(&Earlier::default());
+    assert_eq!(welcome(&session), Some(ResumedAs::Pending));
 }
