@@ -75,6 +75,7 @@ impl Router {
         let (mut claimed_by, mut lease) = (Some((claimant, permit)), None::<Lease>);
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
         let mut earlier = Earlier { gone: writer == Some(None), ..Earlier::default() };
+        let mut kept_out = false;
         loop {
             let mut claimed = None;
             for effect in effects {
@@ -120,7 +121,10 @@ impl Router {
                             debug!(key = %names, "a previous owner did not answer; the stamp decides");
                         }
                         let lease = lease.expect("it was claimed before");
-                        earlier.late |= late;
+                        let (me, stamp) = (&parts.me, lease.session().stamp());
+                        // Whoever does not let go may have a later session, to which all of it went.
+                        let stays = kept_out && parts.replica.lookup_other(key, me, stamp).is_some();
+                        earlier.late |= late || stays;
                         self.resume(lease.session(), &earlier);
                         return Ok(lease);
                     }
@@ -134,6 +138,7 @@ impl Router {
                     // that came in time counts, however late this task is run.
                     // What goes after a session that has moved may be on its way.
                     earlier.late |= matches!(answer, Answer::Silent | Answer::Moved { .. });
+                    kept_out |= answer == Answer::No;
                     let over = answer == Answer::Silent && Instant::now() >= deadline;
                     if over { opening.elapsed() } else { opening.answered(number, &answer) }
                 }
