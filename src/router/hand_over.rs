@@ -67,12 +67,13 @@ impl Router {
                 Some(owner) => self.hand_over_to(session, owner).await,
                 None => End::Nobody,
             };
-            if end == End::Taken {
+            let is_over = matches!(end, End::Taken(_));
+            if is_over {
                 session.handed_over();
                 self.parts.metrics.handovers.with(HandedOver::Done).increment(1);
             }
             running.end_try(this_try, end);
-            if end == End::Taken {
+            if is_over {
                 return;
             }
             if Instant::now() >= gives_up {
@@ -97,7 +98,7 @@ impl Router {
     /// Hands all of it over to that node, or to where that node says that the session is.
     async fn hand_over_to(&self, session: &Session, mut owner: NodeName) -> End {
         for _ in 0..=limits::HOPS_MAX {
-            let Some(tail) = session.tail() else { return End::Taken };
+            let Some(tail) = session.tail() else { return End::Taken(self.parts.me.clone()) };
             let mut outcome = Outcome::Delivered;
             for part in tail.parts(limits::HAND_OVER_MESSAGES_MAX, limits::HAND_OVER_BYTES_MAX) {
                 let operation = Operation::HandOver(Arc::new(part));
@@ -109,7 +110,7 @@ impl Router {
             }
             debug!(key = %session.names(), %owner, outcome = outcome.as_str(), "a session was handed over");
             match outcome {
-                Outcome::Delivered => return End::Taken,
+                Outcome::Delivered => return End::Taken(owner),
                 // Who names this very session knows of no other one.
                 Outcome::Moved { stamp, .. } if stamp == session.stamp() => return End::Nobody,
                 Outcome::Moved { owner: next, .. } if next != owner => owner = next,

@@ -29,8 +29,8 @@ pub(super) trait Succession: Send + Sync {
     /// Hands over what a session owes its client, if it goes on elsewhere.
     fn hand_over(&self, session: &Arc<Session>);
 
-    /// Has all that this node owes for a key offered to a node that asks, and tells whether it has all of it, or has no session
-    /// that could take it. `None`: nothing is owed.
+    /// Has all that this node owes for a key offered to a node that asks, and tells whether that one has all of it, or has no
+    /// session that could take it. `None`: nothing is owed.
     fn offer(&self, key: Key, asker: &NodeName) -> Option<BoxFuture<'static, bool>>;
 
     /// Keeps a session for its client, whose owner stops, and answers when it does.
@@ -182,25 +182,22 @@ impl Owner {
     }
 
     /// Answers whoever asks, if he asks a session to let go: once he has what this node owes the client, or nobody there can
-    /// take it yet. Whoever is told of another owner is told at once, and has to ask that one.
+    /// take it yet. Whoever is told of another owner is told at once, and is offered nothing: it goes to that one.
     fn answer_yield(&self, key: Key, operation: &Operation, said: Outcome, reply: Reply) {
-        let offered = match (operation, self.succession()) {
-            (Operation::Yield { owner, rival: Rival::SameDevice, .. }, Some(succession)) => {
+        let offered = match (operation, &said, self.succession()) {
+            (_, Outcome::Moved { .. }, _) => None,
+            (Operation::Yield { owner, rival: Rival::SameDevice, .. }, _, Some(succession)) => {
                 succession.offer(key, owner)
             }
             _ => None,
         };
-        match offered {
-            Some(offered) if !matches!(said, Outcome::Moved { .. }) => {
-                // Where that takes too long, or fails, the reply is dropped, and says nothing.
-                tokio::spawn(self.vitals.contained(Task::HandOver, async move {
-                    if timeout(limits::TAKEOVER_TIMEOUT, offered).await == Ok(true) {
-                        reply.answer(said);
-                    }
-                }));
+        let Some(offered) = offered else { return reply.answer(said) };
+        // Where that takes too long, or fails, the reply is dropped, and says nothing.
+        tokio::spawn(self.vitals.contained(Task::HandOver, async move {
+            if timeout(limits::TAKEOVER_TIMEOUT, offered).await == Ok(true) {
+                reply.answer(said);
             }
-            _ => reply.answer(said),
-        }
+        }));
     }
 
     /// Lets go of a session. Returns what is said; `None`: it stays.

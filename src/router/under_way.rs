@@ -48,17 +48,17 @@ pub(super) struct Try {
 }
 
 /// What became of the last try.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Tried {
     serves: u64,
     end: End,
 }
 
 /// How a try ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum End {
-    /// The next owner has all of it.
-    Taken,
+    /// This node has all of it.
+    Taken(NodeName),
     /// There is no session that could take it.
     Nobody,
     /// The next owner has no room, or was not reached.
@@ -85,8 +85,13 @@ impl UnderWay {
     ) -> Option<impl Future<Output = bool> + Send + use<>> {
         let under_way = self.lock().get(&key).cloned()?;
         let offers = under_way.into_iter().map(|hand_over| hand_over.offer(asker.clone()));
-        let offers = join_all(offers.collect::<Vec<_>>());
-        Some(async move { offers.await.into_iter().all(|end| end != End::Failed) })
+        let (offers, asker) = (join_all(offers.collect::<Vec<_>>()), asker.clone());
+        let is_well = move |end| match end {
+            End::Taken(by) => by == asker,
+            End::Nobody => true,
+            End::Failed => false,
+        };
+        Some(async move { offers.await.into_iter().all(is_well) })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Arc<HandOver>>>> {
@@ -105,7 +110,12 @@ impl HandOver {
         self.wake.notify_one();
         let mut tried = self.tried.subscribe();
         drop(self);
-        async move { tried.wait_for(|tried| tried.serves >= number).await.map_or(End::Failed, |tried| tried.end) }
+        async move {
+            tried
+                .wait_for(|tried| tried.serves >= number)
+                .await
+                .map_or(End::Failed, |tried| tried.end.clone())
+        }
     }
 }
 
@@ -118,7 +128,7 @@ impl Running {
 
     /// It is over.
     pub(super) fn end_try(&self, over: Try, end: End) {
-        let serves = if end == End::Taken { u64::MAX } else { over.serves };
+        let serves = if matches!(end, End::Taken(_)) { u64::MAX } else { over.serves };
         self.hand_over.tried.send_replace(Tried { serves, end });
     }
 
@@ -178,12 +188,15 @@ mod tests {
         let (first, second) = (under_way.begin(KEY), under_way.begin(KEY));
         let end = |running: &Running, end| running.end_try(running.begin_try(), end);
         let waits = under_way.offer(KEY, &name("b")).unwrap();
-        end(&first, End::Taken);
+        let taken = |by: &str| End::Taken(name(by));
+        end(&first, taken("b"));
         end(&second, End::Failed);
         assert!(!waits.await);
         let waits = under_way.offer(KEY, &name("b")).unwrap();
-        end(&second, End::Taken);
+        end(&second, taken("b"));
         assert!(waits.await);
+        let waits = under_way.offer(KEY, &name("c")).unwrap();
+        assert!(!waits.await, "it is at another node");
         let waits = under_way.offer(KEY, &name("b")).unwrap();
         drop((first, second));
         assert!(waits.await, "the last try counts");

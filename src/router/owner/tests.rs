@@ -1,5 +1,7 @@
 //! What an owner does at sessions whose earlier owners have not handed over yet, and at those of one login.
 
+use std::sync::Mutex;
+
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
@@ -46,6 +48,23 @@ impl Fixture {
         let recipients = Recipients::Session(session.names().clone());
         self.owner.execute(&recipients, operation, Done::Waiting(done));
         answer
+    }
+}
+
+/// Notes to whom something is offered.
+#[derive(Default)]
+struct Offers(Mutex<Vec<NodeName>>);
+
+impl Succession for Offers {
+    fn hand_over(&self, _: &Arc<Session>) {}
+
+    fn offer(&self, _: Key, asker: &NodeName) -> Option<BoxFuture<'static, bool>> {
+        self.0.lock().unwrap().push(asker.clone());
+        Some(async { true }.boxed())
+    }
+
+    fn adopt(&self, _: SessionKey, _: Adoption, reply: Reply) {
+        reply.answer(Outcome::NoSession);
     }
 }
 
@@ -115,4 +134,22 @@ async fn a_session_that_goes_on_elsewhere_says_where_and_one_that_is_over_that_i
     assert_eq!(session.closing(), None, "it is of another login");
     session.close(CloseReason::SlowConsumer);
     assert_eq!(fixture.ask(&session, &merge("{}")).await.ok(), nobody().and_then(Result::ok));
+}
+
+#[tokio::test]
+async fn what_is_owed_is_offered_to_whoever_has_it_next_and_not_to_whoever_is_sent_on() {
+    let (fixture, offers) = (Fixture::new(), Arc::new(Offers::default()));
+    let weak: Weak<Offers> = Arc::downgrade(&offers);
+    fixture.owner.hand_over_by(weak);
+    let session = fixture.session("phone", None);
+    let [next, other] = ["n2", "n3"].map(|name| NodeName::new(name).unwrap());
+    let asks = |owner: &NodeName, stamp| {
+        let (owner, stamp) = (owner.clone(), Stamp::from_raw(stamp));
+        Operation::Yield { owner, stamp, rival: Rival::SameDevice }
+    };
+    let outcome = |outcome| Ok(Answer::Outcomes(vec![outcome]));
+    assert_eq!(fixture.ask(&session, &asks(&next, 9)).await, outcome(Outcome::Delivered));
+    let moved = Outcome::Moved { owner: next.clone(), stamp: Stamp::from_raw(9) };
+    assert_eq!(fixture.ask(&session, &asks(&other, 8)).await, outcome(moved), "a claim between the two");
+    assert_eq!(*offers.0.lock().unwrap(), [next]);
 }
