@@ -48,6 +48,13 @@ pub(crate) struct Segment {
     pub(crate) writer: Writer,
 }
 
+impl Segment {
+    /// That of the claim with that stamp, which that boot of a node has made.
+    pub(crate) fn of(node: &NodeName, incarnation: Incarnation, stamp: Stamp) -> Self {
+        Self { stamp, writer: Writer::of(node, incarnation) }
+    }
+}
+
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}{:08x}", self.stamp.raw(), self.writer.0)

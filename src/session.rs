@@ -205,9 +205,17 @@ impl Session {
 
     /// Waits until the connection is ending. Cancel-safe.
     pub(crate) async fn closed(&self) {
-        let mut ending = pin!(self.ending.notified());
-        ending.as_mut().enable(); // Before the look: whatever ends it after that is heard.
-        if self.closing().is_none() {
+        self.until(|| self.closing().is_some()).await;
+    }
+
+    /// Waits until that is so, of which those are told who wait for the end of the session. Cancel-safe.
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        loop {
+            let mut ending = pin!(self.ending.notified());
+            ending.as_mut().enable(); // Before the look: whatever happens after that is heard.
+            if is_so() {
+                return;
+            }
             ending.await;
         }
     }

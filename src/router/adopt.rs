@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::id::{Incarnation, SessionKey};
-use crate::position::{Segment, Writer};
+use crate::position::Segment;
 use crate::push::Outcome;
 use crate::router::operation::Adoption;
 use crate::router::{Claimant, Keeping, Operation, Router};
@@ -49,7 +49,7 @@ impl Router {
         if !self.parts.registry.has_parking() {
             return Outcome::Overloaded;
         }
-        let token = Segment { stamp, writer: Writer::of(&owner, incarnation) };
+        let token = Segment::of(&owner, incarnation, stamp);
         let returning = Returning { token: Some(token), after: Vec::new() };
         let kept = Some(Keeping { seconds, returning });
         let claimant = Claimant { resumed: Some(stamp), kept, login, away: true };

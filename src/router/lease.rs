@@ -102,10 +102,8 @@ impl Router {
                             won.displaced.push((key.device, owned.clone()));
                         }
                         let same_device = won.displaced.iter().filter(|(device, _)| *device == key.device);
-                        let segment = |owned: &Owned| Segment {
-                            stamp: owned.stamp,
-                            writer: Writer::of(&owned.owner, owned.incarnation),
-                        };
+                        let segment =
+                            |owned: &Owned| Segment::of(&owned.owner, owned.incarnation, owned.stamp);
                         earlier.segments.extend(same_device.map(|(_, owned)| segment(owned)));
                         earlier.late |= late;
                         // From here on the lease cleans up, also when the caller gives up while this waits.

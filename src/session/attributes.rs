@@ -1,6 +1,5 @@
 //! The attributes of a session, as those see them who have the session.
 
-use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 use crate::attributes::{Attributes, Change, Changed};
@@ -65,13 +64,6 @@ impl Session {
 
     /// Waits until they have, or are, or the session is over. Cancel-safe.
     pub(crate) async fn until_open(&self) {
-        loop {
-            let mut ending = pin!(self.ending.notified());
-            ending.as_mut().enable(); // Before the look: whatever ends it after that is heard.
-            if self.is_open() || self.over().is_some() {
-                return;
-            }
-            ending.await;
-        }
+        self.until(|| self.is_open() || self.over().is_some()).await;
     }
 }

@@ -1,11 +1,10 @@
 //! What a session does for a client that it is kept for: acknowledgements, the client's return, and the hand-over.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::id::{NodeName, Stamp};
 use crate::limits;
@@ -179,14 +178,7 @@ impl Session {
 
     /// Waits until the next owner has what is owed. Cancel-safe.
     pub(crate) async fn until_handed_over(&self) {
-        loop {
-            let mut ending = pin!(self.ending.notified());
-            ending.as_mut().enable(); // Before the look: whatever ends it after that is heard.
-            if self.handing.load(Ordering::SeqCst) == HANDED_OVER {
-                return;
-            }
-            ending.await;
-        }
+        self.until(|| self.handing.load(Ordering::SeqCst) == HANDED_OVER).await;
     }
 
     /// Messages that the client has not acknowledged.
@@ -202,32 +194,13 @@ impl Session {
 
     /// Waits until the connection of the session is gone and it is kept, or it is over. Cancel-safe.
     pub(crate) async fn until_parked(&self) {
-        loop {
-            let mut ending = pin!(self.ending.notified());
-            ending.as_mut().enable(); // Before the look: whatever ends it after that is heard.
-            if self.handing.load(Ordering::SeqCst) != CONNECTED || self.over().is_some() {
-                return;
-            }
-            ending.await;
-        }
+        self.until(|| self.handing.load(Ordering::SeqCst) != CONNECTED || self.over().is_some()).await;
     }
 
     /// Waits until the session is over, or its client was away for too long: then it is over for that reason.
     pub(crate) async fn parked(&self, keep: Duration) {
-        let expires = Instant::now() + keep;
-        loop {
-            let mut ending = pin!(self.ending.notified());
-            ending.as_mut().enable(); // Before the look: whatever ends it after that is heard.
-            if self.over().is_some() {
-                return;
-            }
-            tokio::select! {
-                () = ending => {}
-                () = sleep_until(expires) => {
-                    self.close(CloseReason::Expired);
-                    return;
-                }
-            }
+        if timeout(keep, self.until(|| self.over().is_some())).await.is_err() {
+            self.close(CloseReason::Expired);
         }
     }
 

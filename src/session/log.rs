@@ -101,7 +101,7 @@ impl Log {
     ) -> Self {
         let inherited = Inherited::default();
         let mut log = Self { stamp, writer, keep, inherited, last: 0, unacked: None, store };
-        log.unacked().resumption = Some(Resumption::new(returns));
+        Unacked::of(&mut log.unacked, 0).resumption = Some(Resumption::new(returns));
         log
     }
 
@@ -193,7 +193,7 @@ impl Log {
         let entry = Entry { message: Ok(message), expires, written: stage == Stage::Written, waits };
         self.last += 1;
         let last = self.last;
-        let unacked = self.unacked_from(last - 1);
+        let unacked = Unacked::of(&mut self.unacked, last - 1);
         debug_assert!(stage == Stage::Waits || unacked.own.is_taken(), "nothing overtakes what waits");
         unacked.held.add(bytes);
         if stage != Stage::Waits {
@@ -331,7 +331,7 @@ impl Log {
 
     /// The client is about to be the session. Returns what it will be told of what it missed.
     pub(crate) fn open(&mut self, earlier: &Earlier) -> ResumedAs {
-        let unacked = self.unacked.get_or_insert_with(|| Box::new(Unacked::after(self.last)));
+        let unacked = Unacked::of(&mut self.unacked, self.last);
         let resumption = unacked.resumption.get_or_insert_with(|| Resumption::new(Returning::default()));
         resumption.open(&self.inherited, earlier).state
     }
@@ -375,15 +375,6 @@ impl Log {
         self.store.release(Origin::Here, messages(&unacked.own));
         let elsewhere = unacked.older.iter().map(|older| -> usize { messages(&older.run) }).sum();
         self.store.release(Origin::Elsewhere, elsewhere);
-    }
-
-    fn unacked(&mut self) -> &mut Unacked {
-        self.unacked_from(self.last)
-    }
-
-    /// What is owed, of which nothing is up to that number of this session's own segment.
-    fn unacked_from(&mut self, last: u64) -> &mut Unacked {
-        self.unacked.get_or_insert_with(|| Box::new(Unacked::after(last)))
     }
 
     /// Gives the memory back that nothing needs any more.

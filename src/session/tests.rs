@@ -41,25 +41,26 @@ impl Socket {
 }
 
 fn session(socket: &Arc<Socket>) -> Session {
-    let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
-    let key = KeyHasher::new(&[0; 32]).key(&names);
-    let limits = OutboxLimits { messages_max: 3, bytes_max: 100 };
-    let session = Session::new(names, key, Stamp::from_raw(1), None, limits, None);
+    let session = new(Stamp::from_raw(1), None);
     session.lend(Box::new(Arc::clone(socket)));
     session
 }
 
 /// One that is kept for a client that has named an earlier one.
 fn kept() -> Session {
-    let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
-    let key = KeyHasher::new(&[0; 32]).key(&names);
-    let limits = OutboxLimits { messages_max: 3, bytes_max: 100 };
     let (stamp, writer) = (Stamp::from_raw(2), Writer::from_raw(1));
     let bounds = StoreBounds { messages_max: 3, bytes_max: 100, node_bytes_max: 1 << 10 };
     let store = Arc::new(Store::new(bounds, Arc::new(Metrics::new())));
     let token = Some(Segment { stamp: Stamp::from_raw(1), writer });
     let log = Log::new((stamp, writer), 60, Returning { token, after: Vec::new() }, store);
-    Session::new(names, key, stamp, None, limits, Some(log))
+    new(stamp, Some(log))
+}
+
+fn new(stamp: Stamp, kept: Option<Log>) -> Session {
+    let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
+    let key = KeyHasher::new(&[0; 32]).key(&names);
+    let limits = OutboxLimits { messages_max: 3, bytes_max: 100 };
+    Session::new(names, key, stamp, None, limits, kept)
 }
 
 fn offer(session: &Session, id: &str) -> oneshot::Receiver<Outcome> {

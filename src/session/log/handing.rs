@@ -36,7 +36,7 @@ impl Log {
     /// A part of what an earlier owner hands over; a repetition changes nothing. Returns what to answer.
     pub(in crate::session) fn adopt(&mut self, part: &TailPart, now: Instant) -> Outcome {
         let own = self.segment();
-        let Some(mut begun) = self.unacked().before(part) else {
+        let Some(mut begun) = Unacked::of(&mut self.unacked, self.last).before(part) else {
             return Outcome::Interrupted; // The parts before it went to the session before this one.
         };
         for run in part.runs.iter().filter(|run| run.segment != own) {
@@ -56,7 +56,7 @@ impl Log {
             }
             self.inherit(whole);
         } else {
-            self.unacked().go_on(begun);
+            Unacked::of(&mut self.unacked, self.last).go_on(begun);
         }
         self.tidy();
         Outcome::Delivered
@@ -65,7 +65,7 @@ impl Log {
     /// Of these segments nothing is missing any more.
     fn inherit(&mut self, segments: Vec<Segment>) {
         let new = self.inherited.add(segments);
-        let unacked = self.unacked.get_or_insert_with(|| Box::new(Unacked::after(self.last)));
+        let unacked = Unacked::of(&mut self.unacked, self.last);
         unacked.inherit(&new);
         let resumption = unacked.resumption.as_mut();
         if let Some(told) = resumption.and_then(|resumption| resumption.more(&self.inherited)) {
@@ -75,13 +75,13 @@ impl Log {
 
     /// Returns whether there was room for all of it.
     fn adopt_run(&mut self, run: &TailRun, now: Instant) -> bool {
-        let unacked = self.unacked.get_or_insert_with(|| Box::new(Unacked::after(self.last)));
+        let unacked = Unacked::of(&mut self.unacked, self.last);
         if self.inherited.has(run.segment) && unacked.older(run.segment).is_none() {
             return true; // It was here, and the client has it.
         }
         let resumption = unacked.resumption.as_ref();
         let has = resumption.and_then(|resumption| resumption.returning.has(run.segment));
-        let Unacked { older, held, .. } = &mut **unacked;
+        let Unacked { older, held, .. } = unacked;
         let older = Older::of(older, run, has);
         older.go_on_after(run.acked, has);
         for (number, entry) in (run.acked + 1..).zip(&run.entries) {

@@ -57,8 +57,13 @@ pub(super) struct Begun {
 }
 
 impl Unacked {
+    /// What is owed, with memory for it from now on. If nothing is: this session's own begins after that number.
+    pub(super) fn of(owed: &mut Option<Box<Self>>, number: u64) -> &mut Self {
+        owed.get_or_insert_with(|| Box::new(Self::after(number)))
+    }
+
     /// Nothing, of which this session's own begins after that number.
-    pub(super) fn after(number: u64) -> Self {
+    fn after(number: u64) -> Self {
         Self {
             own: Run::after(number),
             older: Vec::new(),
