@@ -9,7 +9,7 @@ use crate::id::{ClientIndex, PushId, device_name, user_name, user_of};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// A push.
-    Push(Aim),
+    Push(Aim, Terms),
     /// A push that may be made again, in the same words or in others under the same id.
     Repeat {
         /// Whom it is for.
@@ -42,7 +42,7 @@ impl Ask {
     /// How many pushes it makes.
     pub(crate) fn pushes(&self) -> usize {
         match self {
-            Ask::Push(_) => 1,
+            Ask::Push(..) => 1,
             Ask::Batch(aims) => aims.len(),
             _ => 0,
         }
@@ -51,7 +51,7 @@ impl Ask {
     /// Whom each of its pushes is for.
     pub(crate) fn aims(&self) -> Vec<Aim> {
         match self {
-            Ask::Push(aim) => vec![*aim],
+            Ask::Push(aim, _) => vec![*aim],
             Ask::Batch(aims) => aims.clone(),
             _ => Vec::new(),
         }
@@ -60,7 +60,7 @@ impl Ask {
     /// The method of the request.
     pub(crate) fn method(&self) -> Method {
         match self {
-            Ask::Push(_) | Ask::Repeat { .. } | Ask::Batch(_) => Method::POST,
+            Ask::Push(..) | Ask::Repeat { .. } | Ask::Batch(_) => Method::POST,
             Ask::Kick(_) => Method::DELETE,
             _ => Method::GET,
         }
@@ -76,8 +76,11 @@ impl Ask {
             Aim::All => "/v1".to_owned(),
         };
         match self {
-            Ask::Push(Aim::All) => "/v1/broadcast".to_owned(),
-            Ask::Push(aim) => format!("{}/push", of(aim)),
+            Ask::Push(Aim::All, _) => "/v1/broadcast".to_owned(),
+            Ask::Push(aim, Terms { acked, .. }) => {
+                let wait = if *acked { "?wait=acked" } else { "" };
+                format!("{}/push{wait}", of(aim))
+            }
             Ask::Repeat { client, .. } => format!("{}/push", of(&Aim::Client(*client))),
             Ask::Batch(_) => "/v1/push".to_owned(),
             Ask::Kick(aim) => of(aim),
@@ -95,8 +98,16 @@ impl Ask {
     /// The message id that it has, if it makes one push; `pushes` are their numbers.
     pub(crate) fn message_id(&self, pushes: &[PushId]) -> Option<String> {
         match self {
-            Ask::Push(_) => pushes.first().map(|push| message_id(*push)),
+            Ask::Push(..) => pushes.first().map(|push| message_id(*push)),
             Ask::Repeat { number, .. } => Some(repeated_id(*number)),
+            _ => None,
+        }
+    }
+
+    /// The time to live that it names, in seconds.
+    pub(crate) fn ttl_s(&self) -> Option<u32> {
+        match self {
+            Ask::Push(aim, terms) if *aim != Aim::All => terms.ttl_s,
             _ => None,
         }
     }
@@ -105,12 +116,21 @@ impl Ask {
     pub(crate) fn body(&self, pushes: &[PushId]) -> String {
         debug_assert_eq!(pushes.len(), self.pushes(), "every push has a number");
         match self {
-            Ask::Push(_) => pushes.iter().map(|push| payload(*push)).collect(),
+            Ask::Push(..) => pushes.iter().map(|push| payload(*push)).collect(),
             Ask::Repeat { number, words, .. } => repeated(*number, *words),
             Ask::Batch(aims) => aims.iter().zip(pushes).map(|(aim, push)| line(*aim, *push)).collect(),
             _ => String::new(),
         }
     }
+}
+
+/// What a backend says of a message to sessions that are kept. A broadcast has no such words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// How long the message may wait, in seconds.
+    pub(crate) ttl_s: Option<u32>,
+    /// Whether the answer waits for the client's word.
+    pub(crate) acked: bool,
 }
 
 /// What a client receives of a push.
@@ -156,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_call_is_said_as_documented() {
-        assert_eq!(Ask::Push(Aim::Client(4)).path(None), "/v1/users/u2/devices/d4/push");
+        assert_eq!(Ask::Push(Aim::Client(4), Terms::default()).path(None), "/v1/users/u2/devices/d4/push");
         assert_eq!(Ask::Kick(Aim::User(2)).path(None), "/v1/users/u2");
         assert_eq!(Ask::List { limit: 7 }.path(Some("x")), "/v1/sessions?limit=7&cursor=x");
         let lines = Ask::Batch(vec![Aim::All, Aim::User(2)]).body(&[8, 9]);
@@ -165,7 +185,7 @@ mod tests {
         let again = Ask::Repeat { client: 4, number: 7, words: 1 };
         assert_eq!(
             (again.path(None), again.message_id(&[])),
-            (Ask::Push(Aim::Client(4)).path(None), Some("r7".to_owned()))
+            (Ask::Push(Aim::Client(4), Terms::default()).path(None), Some("r7".to_owned()))
         );
         assert_eq!(
             (repeated_of(&again.body(&[])), repeated_of("m7"), repeated_of("s1-7")),

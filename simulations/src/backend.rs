@@ -179,6 +179,9 @@ impl Backends {
         if let Some(id) = ask.message_id(pushes) {
             request = request.header("idempotency-key", id);
         }
+        if let Some(ttl_s) = ask.ttl_s() {
+            request = request.header("ttl", ttl_s);
+        }
         let request = request.body(Full::from(ask.body(pushes))).map_err(|error| error.to_string())?;
         let response = line.requests.send_request(request).await.map_err(|error| error.to_string())?;
         let named = response.headers().contains_key("x-request-id");

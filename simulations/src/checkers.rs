@@ -8,6 +8,8 @@ use crate::id::NodeIndex;
 use crate::settings::Settings;
 use crate::violation::Violation;
 
+mod acked;
+mod acks;
 mod answers;
 mod arrival;
 mod boots;
@@ -25,7 +27,10 @@ mod dial;
 mod displaced;
 mod disturbed;
 mod envelope;
+mod frozen;
+mod gaps;
 mod gone;
+mod held;
 mod intact;
 mod kick;
 mod knowledge;
@@ -33,6 +38,7 @@ mod life;
 mod limit;
 mod lists;
 mod no_panic;
+mod numbers;
 mod order;
 mod paths;
 mod questions;
@@ -40,6 +46,7 @@ mod quiet;
 mod reach;
 mod repetition;
 mod rest;
+mod resumption;
 mod section;
 mod sight;
 mod silence;
@@ -64,7 +71,7 @@ impl Checkers {
             Box::new(order::Order::default()),
             Box::new(delivery::Delivery::default()),
             Box::new(denial::Denial::default()),
-            Box::new(buffered::Buffered::default()),
+            Box::new(buffered::Buffered::new(settings)),
             Box::new(bound::Bound::new(settings)),
             Box::new(cause::Cause::new(settings)),
             Box::new(section::Section::default()),
@@ -76,15 +83,21 @@ impl Checkers {
             Box::new(answers::Answers::default()),
             Box::new(envelope::Envelope::default()),
             Box::new(gone::Gone::default()),
-            Box::new(kick::Kick::default()),
-            Box::new(repetition::Repetition::default()),
+            Box::new(kick::Kick::new(settings)),
+            Box::new(repetition::Repetition::new(settings)),
             Box::new(knowledge::Known::default()),
-            Box::new(lists::Lists::default()),
+            Box::new(lists::Lists::new(settings)),
             Box::new(silence::Silence::new(settings)),
             Box::new(speech::Speech::default()),
             Box::new(stamps::Stamps::new(settings)),
             Box::new(takeover::Takeover::new(settings)),
             Box::new(displaced::Displaced::new(settings)),
+            Box::new(numbers::Numbers::default()),
+            Box::new(gaps::Gaps::default()),
+            Box::new(acked::Acked::new(settings)),
+            Box::new(frozen::Frozen::default()),
+            Box::new(resumption::Resumption::new(settings)),
+            Box::new(held::Held::new(settings)),
             Box::new(no_panic::NoPanic::default()),
         ])
     }

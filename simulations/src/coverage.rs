@@ -99,7 +99,7 @@ impl Coverage {
             Event::Answered { sessions, .. } => self.outcomes("outcome", sessions),
             Event::Called { ask, .. } => self.count(
                 match ask {
-                    Ask::Push(_) => "call: push",
+                    Ask::Push(..) => "call: push",
                     Ask::Repeat { .. } => "call: push that may be made again",
                     Ask::Batch(_) => "call: batch",
                     Ask::Kick(_) => "call: disconnect",

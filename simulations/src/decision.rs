@@ -44,6 +44,8 @@ pub(crate) enum Decision {
     },
     /// A session of it ends for another claim.
     Ended(Ended),
+    /// It has tried to hand over what a session owes its client.
+    HandedOver(HandedOver),
 }
 
 /// A question, as its node asks it.
@@ -76,6 +78,21 @@ pub(crate) struct Ended {
     pub(crate) winner_stamp: u64,
     /// Of which session.
     pub(crate) rival: Rival,
+}
+
+/// A try to hand over what a session owes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HandedOver {
+    /// Whose session.
+    pub(crate) client: ClientIndex,
+    /// With which stamp.
+    pub(crate) stamp: u64,
+    /// To which node.
+    pub(crate) to: NodeName,
+    /// Whether it went over a third node.
+    pub(crate) relayed: bool,
+    /// Whether that node has it now.
+    pub(crate) taken: bool,
 }
 
 /// Why a session ends for another claim.
@@ -120,6 +137,13 @@ impl Fields {
                 winner: self.name("owner")?,
                 winner_stamp: self.number("bound")?,
                 rival: self.rival()?,
+            }),
+            "what a session owes is handed over" => Decision::HandedOver(HandedOver {
+                client: self.client()?,
+                stamp: self.number("stamp")?,
+                to: self.name("owner")?,
+                relayed: self.0.get("relayed")?.parse().ok()?,
+                taken: self.0.get("outcome")? == "delivered",
             }),
             _ => return None,
         };

@@ -8,8 +8,11 @@ use crate::aim::Aim;
 use crate::answer::Answer;
 use crate::ask::Ask;
 use crate::decision::Decision;
+use crate::event::kept::Kept;
 use crate::id::{CallId, ClientIndex, ConnectionId, NodeIndex, PushId};
 use crate::reply::Reply;
+
+pub(crate) mod kept;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,6 +149,13 @@ pub(crate) enum Event {
         client: ClientIndex,
         /// What it said.
         text: String,
+    },
+    /// Something that concerns only sessions which are kept.
+    Kept {
+        /// The connection.
+        connection: ConnectionId,
+        /// What.
+        what: Kept,
     },
     /// A client received a frame.
     Got {

@@ -303,16 +303,15 @@ pub(crate) fn user_id(user: usize) -> UserId {
     UserId::new(user_name(user)).expect("a short word is a valid user")
 }
 
-/// Where clients connect with that session, and with a resume token if they have one.
+/// Where clients connect with that session, with what they add to the query: a resume token, if they have one.
 pub(crate) fn client_url(
     connection: ConnectionId,
     client: ClientIndex,
     node: NodeIndex,
-    resume: Option<&str>,
+    more: &str,
 ) -> String {
     let (host, user, device) = (node_name(node), user_name(user_of(client)), device_name(client));
-    let resume = resume.map(|token| format!("&resume={token}")).unwrap_or_default();
-    format!("ws://{host}:{HTTP_PORT}/v1/ws?user={user}&device={device}&{CONNECTION}={connection}{resume}")
+    format!("ws://{host}:{HTTP_PORT}/v1/ws?user={user}&device={device}&{CONNECTION}={connection}{more}")
 }
 
 /// Other nodes that a node is told of.

@@ -13,7 +13,6 @@
 //! and for the rest only later, or never. A client's last words may arrive in the moment in which that happens,
 //! which chance alone would bring about too seldom. What is recorded here is what a node may call delivered.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -27,7 +26,9 @@ use turmoil::net::TcpStream;
 
 use crate::client::envelope;
 use crate::event::Event;
+use crate::event::kept::Kept;
 use crate::id::ConnectionId;
+use crate::position::{Position, Segment};
 use crate::world::World;
 
 /// The parameter of a client's URL that names its connection. Nodes ignore what they do not know.
@@ -58,6 +59,26 @@ struct Late {
     reader: Waker,
 }
 
+/// What is written to a client, as far as it was read along.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Frames {
+    /// The begin of a frame that is not complete.
+    begun: Vec<u8>,
+    /// The segment of the welcome of a session that is kept.
+    segment: Option<Segment>,
+    /// The messages that are not flushed.
+    messages: Vec<Written>,
+}
+
+/// A message that is written to a client.
+#[derive(Debug, PartialEq, Eq)]
+struct Written {
+    /// What the client's application is to receive.
+    text: String,
+    /// Where it stands, if the session is kept.
+    at: Option<Position>,
+}
+
 /// Whether the client has let go of its end, as far as it is known here.
 enum Reset {
     /// Nobody has asked.
@@ -73,8 +94,8 @@ enum Talk {
     Asking(Vec<u8>),
     /// The head of the answer to a client is not complete.
     Answering(ConnectionId, Vec<u8>),
-    /// A WebSocket: the begin of a frame that is not complete, and the texts that are not flushed.
-    Framing(ConnectionId, Vec<u8>, Vec<String>),
+    /// A WebSocket.
+    Framing(ConnectionId, Frames),
     /// A backend's.
     Other,
 }
@@ -164,7 +185,7 @@ impl AsyncRead for Line {
 
 impl AsyncWrite for Line {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Talk::Framing(connection, ..) = self.talk else { return self.put(cx, buf) };
+        let Talk::Framing(connection, _) = self.talk else { return self.put(cx, buf) };
         self.look_for_reset(connection, cx)?;
         if let Some(full) = &mut self.full {
             ready!(full.as_mut().poll(cx));
@@ -179,9 +200,13 @@ impl AsyncWrite for Line {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        if let Talk::Framing(connection, _, texts) = &mut self.talk {
-            let (connection, texts) = (*connection, std::mem::take(texts));
-            for text in texts {
+        if let Talk::Framing(connection, frames) = &mut self.talk {
+            let (connection, messages) = (*connection, std::mem::take(&mut frames.messages));
+            for Written { text, at } in messages {
+                if let Some(at) = at {
+                    let what = Kept::Flushed { at, text: text.clone() };
+                    self.world.tell(Event::Kept { connection, what });
+                }
                 self.world.tell(Event::Flushed { connection, text });
             }
         }
@@ -215,7 +240,7 @@ impl Talk {
             let Some(end) = head.windows(4).position(|at| at == b"\r\n\r\n") else { return };
             let rest = head.split_off(end + 4);
             let welcome = head.starts_with(b"HTTP/1.1 101 ");
-            *self = if welcome { Talk::Framing(*connection, Vec::new(), Vec::new()) } else { Talk::Other };
+            *self = if welcome { Talk::Framing(*connection, Frames::default()) } else { Talk::Other };
             self.frames(&rest);
         } else {
             self.frames(bytes);
@@ -223,12 +248,28 @@ impl Talk {
     }
 
     fn frames(&mut self, bytes: &[u8]) {
-        let Talk::Framing(_, frames, texts) = self else { return };
-        frames.extend_from_slice(bytes);
-        while let Some((opcode, payload, len)) = frame(frames) {
-            let text = (opcode == TEXT).then(|| message(&String::from_utf8_lossy(payload)));
-            texts.extend(text.flatten());
-            frames.drain(..len);
+        let Talk::Framing(_, frames) = self else { return };
+        frames.begun.extend_from_slice(bytes);
+        while let Some((opcode, payload, len)) = frame(&frames.begun) {
+            let text = (opcode == TEXT).then(|| String::from_utf8_lossy(payload).into_owned());
+            frames.begun.drain(..len);
+            text.into_iter().for_each(|text| frames.text(text));
+        }
+    }
+}
+
+impl Frames {
+    /// A text frame is written.
+    fn text(&mut self, text: String) {
+        match envelope::read(&text) {
+            Some(Envelope::Message { data: Some(data), n, segment, .. }) => {
+                let segment = segment.map_or(self.segment.clone(), |segment| Segment::new(&segment));
+                let at = segment.zip(n).map(|(segment, n)| Position { segment, n });
+                self.messages.push(Written { text: data.into_owned(), at });
+            }
+            Some(Envelope::Welcome { segment: Some(segment), .. }) => self.segment = Segment::new(&segment),
+            Some(_) => {}
+            None => self.messages.push(Written { text, at: None }), // A payload as it was pushed.
         }
     }
 }
@@ -238,15 +279,6 @@ fn connection(line: &str) -> Option<ConnectionId> {
     let (_, query) = line.split(' ').nth(1)?.split_once('?')?;
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.find(|(name, _)| *name == CONNECTION)?.1.parse().ok()
-}
-
-/// What the client's application receives of a text frame, if that is a message.
-fn message(text: &str) -> Option<String> {
-    match envelope::read(text) {
-        Some(Envelope::Message { data, .. }) => data.map(Cow::into_owned),
-        Some(_) => None,
-        None => Some(text.to_owned()), // A payload as it was pushed.
-    }
 }
 
 /// The first frame: its kind, its payload and how long it is in all. `None`: it is not complete.
@@ -297,7 +329,7 @@ mod tests {
         sim.client("node", async move {
             let listener = TcpListener::bind((IpAddr::from(Ipv4Addr::UNSPECIFIED), port)).await?;
             let mut line = Line::new(listener.accept().await?.0, World::new(seed, Trace::new(None)?));
-            line.talk = Talk::Framing(7, Vec::new(), Vec::new());
+            line.talk = Talk::Framing(7, Frames::default());
             sleep(Duration::from_secs(1)).await; // They are all there.
             let begun = Instant::now();
             line.read_exact(&mut vec![0; segments]).await?;
@@ -318,9 +350,9 @@ mod tests {
         assert!(took.iter().all(|took| *took <= most), "{took:?}");
     }
 
-    fn texts(talk: &Talk) -> &[String] {
+    fn texts(talk: &Talk) -> Vec<&str> {
         match talk {
-            Talk::Framing(7, _, texts) => texts,
+            Talk::Framing(7, frames) => frames.messages.iter().map(|written| &*written.text).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -343,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_frame_is_no_message() {
-        let mut talk = Talk::Framing(7, Vec::new(), Vec::new());
+        let mut talk = Talk::Framing(7, Frames::default());
         talk.said(b"\x81\x02m");
         assert_eq!(texts(&talk), [""; 0]);
         talk.said(b"1");

@@ -33,6 +33,7 @@ mod network;
 mod panics;
 mod plan;
 mod population;
+mod position;
 mod progress;
 mod replay;
 mod reply;

@@ -16,6 +16,7 @@ mod ailment;
 mod draw;
 mod faults;
 mod step;
+mod terms;
 mod workload;
 
 pub(crate) use faults::halves;

@@ -102,7 +102,7 @@ pub(crate) struct Fate {
 /// Reads the answer to a call.
 pub(crate) fn read(ask: &Ask, pushes: &[PushId], status: u16, body: &[u8]) -> Reply {
     let read = match ask {
-        Ask::Push(_) | Ask::Repeat { .. } => one(ask, pushes, status, body),
+        Ask::Push(..) | Ask::Repeat { .. } => one(ask, pushes, status, body),
         Ask::Batch(_) if status == 200 => lines(body, pushes),
         Ask::Kick(_) => kicked(status, body),
         _ if status != 200 => refused(body),
@@ -138,8 +138,8 @@ fn one(ask: &Ask, pushes: &[PushId], status: u16, body: &[u8]) -> Result<Reply, 
     let id = ask.message_id(pushes);
     let (error, mut fate) = match (ask, status) {
         (_, 202) => (None, Fate::accepted(strict(body)?, id.as_deref())?),
-        (Ask::Push(Aim::All), 200) => (None, Fate::broadcast(strict(body)?, id.as_deref())?),
-        (Ask::Push(Aim::All), _) => told(body, |answer| Fate::broadcast(answer, id.as_deref()))?,
+        (Ask::Push(Aim::All, _), 200) => (None, Fate::broadcast(strict(body)?, id.as_deref())?),
+        (Ask::Push(Aim::All, _), _) => told(body, |answer| Fate::broadcast(answer, id.as_deref()))?,
         (_, 200) => (None, Fate::pushed(strict(body)?, id.as_deref())?),
         _ => told(body, |answer| Fate::pushed(answer, id.as_deref()))?,
     };
@@ -218,7 +218,8 @@ impl Fate {
             Ok(at(device.as_ref(), node.as_ref(), outcome))
         };
         let sessions: Vec<_> = sessions.into_iter().map(answer).collect::<Result<_, String>>()?;
-        written(sessions.iter().filter(|at| at.outcome == Outcome::Delivered).count() as u64, delivered)?;
+        let reached = |at: &&Answer| matches!(at.outcome, Outcome::Delivered | Outcome::Acked);
+        written(sessions.iter().filter(reached).count() as u64, delivered)?;
         Ok(Self { sessions, delivered, word: None })
     }
 
@@ -299,7 +300,8 @@ fn listed(page: SessionPage) -> Result<Reply, String> {
 
 fn present(user: User) -> Result<Reply, String> {
     let best = user.sessions.iter().filter_map(|session| session.state.known()).min();
-    if user.state != *best.unwrap_or(&Presence::Offline) || user.online == user.sessions.is_empty() {
+    let is_online = matches!(best, Some(Presence::Online | Presence::Suspect));
+    if user.state != *best.unwrap_or(&Presence::Offline) || user.online != is_online {
         return Err("the state is not that of the best session".to_owned());
     }
     let sessions = user.sessions.iter().map(|at| seat(at.device.as_ref(), &at.node)).collect();
@@ -328,9 +330,10 @@ fn members(nodes: Nodes) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ask::Terms;
 
     fn pushed(body: &str) -> Reply {
-        read(&Ask::Push(Aim::Client(0)), &[7], 200, body.as_bytes())
+        read(&Ask::Push(Aim::Client(0), Terms::default()), &[7], 200, body.as_bytes())
     }
 
     #[test]

@@ -10,14 +10,19 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::entropy;
+use crate::id::ClientIndex;
 
 /// What is drawn about the nodes' configuration. It is the same at all of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     /// Which sessions of a user exclude each other.
     pub(crate) takeover: Takeover,
     /// Messages that wait in one session's outbox at most.
     pub(crate) outbox_messages: usize,
+    /// Messages that a kept session holds beyond its outbox at most.
+    pub(crate) kept_messages: usize,
+    /// How clients have their sessions kept, if any does.
+    pub(crate) keeping: Option<Keeping>,
     /// How often a silent client is pinged.
     pub(crate) heartbeat_interval: Duration,
     /// How long a client may be silent.
@@ -32,6 +37,18 @@ pub(crate) struct Settings {
     pub(crate) mixed_versions: bool,
     /// Segments that a TCP socket holds before its writer has to wait.
     pub(crate) tcp_segments: usize,
+}
+
+/// How clients of `pushmesh.v1` have their sessions kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Keeping {
+    /// For how many seconds.
+    pub(crate) seconds: u32,
+    /// Of their connections the part on which they do what a client should not, or what goes wrong on the way: they lose
+    /// acknowledgements, break in the middle of a tail, acknowledge what they were not sent, come with old or forged positions.
+    pub(crate) careless: f64,
+    /// All clients do so; else five of six that speak `pushmesh.v1`.
+    pub(crate) everybody: bool,
 }
 
 impl Settings {
@@ -57,7 +74,27 @@ impl Settings {
         settings.tuning = tuning(&mut rng);
         settings.allow_alone = entropy::stream(seed, "joining").random_bool(0.5);
         settings.mixed_versions = entropy::stream(seed, "versions").random_bool(0.5);
+        let mut rng = entropy::stream(seed, "keeping");
+        // Without keeping while one member cannot: a run of two versions would mostly see sessions that are not kept.
+        if !settings.mixed_versions && rng.random_bool(0.7) {
+            settings.keeping = Some(keeping(&mut rng));
+            if rng.random_bool(0.3) {
+                settings.kept_messages = rng.random_range(0..=KEPT_SMALL_MAX);
+            }
+        }
         settings
+    }
+
+    /// For how many seconds a client wants its session to be kept; 0: it does not.
+    pub(crate) fn keep_s(&self, client: ClientIndex) -> u32 {
+        // Six and five have no common divisor either: see `speaks_envelopes`.
+        let keeps = |keeping: &&Keeping| keeping.everybody || (speaks_envelopes(client) && client % 6 != 5);
+        self.keeping.as_ref().filter(keeps).map_or(0, |keeping| keeping.seconds)
+    }
+
+    /// Whether a client speaks `pushmesh.v1`.
+    pub(crate) fn speaks_envelopes(&self, client: ClientIndex) -> bool {
+        speaks_envelopes(client) || self.keep_s(client) > 0
     }
 
     /// Whether half-open connections are found within a run.
@@ -79,6 +116,7 @@ impl Settings {
         config.allow_alone = self.allow_alone;
         config.tuning = self.tuning;
         config.limits.outbox_messages = self.outbox_messages;
+        config.limits.kept_messages = self.kept_messages;
         config.timers.heartbeat_interval = self.heartbeat_interval;
         config.timers.heartbeat_timeout = self.heartbeat_timeout;
     }
@@ -89,6 +127,8 @@ impl Default for Settings {
         Self {
             takeover: Takeover::default(),
             outbox_messages: limits::OUTBOX_MESSAGES_MAX,
+            kept_messages: limits::KEPT_MESSAGES_MAX,
+            keeping: None,
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
             tuning: Tuning::default(),
@@ -100,6 +140,11 @@ impl Default for Settings {
     }
 }
 
+/// Two of five clients speak `pushmesh.v1`. Five and three have no common divisor, so that all mixtures are among the users.
+fn speaks_envelopes(client: ClientIndex) -> bool {
+    client % 5 < 2
+}
+
 fn takeover(rng: &mut StdRng) -> Takeover {
     match rng.random_range(0..10) {
         0..6 => Takeover::ExclusiveDevice,
@@ -108,6 +153,14 @@ fn takeover(rng: &mut StdRng) -> Takeover {
         8 => Takeover::MaxPerUser(2),
         _ => Takeover::RejectNewer,
     }
+}
+
+/// A keep as short as the time that clients of a plan are away, or much longer.
+fn keeping(rng: &mut StdRng) -> Keeping {
+    let seconds =
+        if rng.random_bool(0.3) { rng.random_range(2..=6) } else { rng.random_range(10..=KEEP_S_MAX) };
+    let careless = if rng.random_bool(0.2) { 0.0 } else { rng.random_range(0.1..0.6) };
+    Keeping { seconds, careless, everybody: false }
 }
 
 /// Half of the runs have the product's bounds, the others small ones, which are met sooner.
@@ -130,6 +183,10 @@ fn tuning(rng: &mut StdRng) -> Tuning {
 
 /// Upper bound of a small outbox, in messages. Guess: a burst of a plan is longer.
 const OUTBOX_SMALL_MAX: usize = 32;
+/// Upper bound of what a kept session holds beyond a small outbox, in messages. Guess: as of an outbox.
+const KEPT_SMALL_MAX: usize = 32;
+/// The longest that a session is kept, in seconds. Source: what nobody comes back for has to be gone when all have to agree.
+const KEEP_S_MAX: u32 = 20;
 /// TCP segments that wait at one socket: more than a run writes to a client that does not read.
 const TCP_SEGMENTS: usize = 1_024;
 /// The same where slow clients are to be met. Turmoil has the same number for connections that wait to

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rand::Rng;
@@ -34,6 +34,8 @@ pub(crate) struct World {
     ahead_ms: Mutex<BTreeMap<String, i64>>,
     lateness: Mutex<Lateness>,
     buffers: Mutex<Buffers>,
+    /// The faults are over.
+    healed: AtomicBool,
     /// Tell the nodes' ends of connections that they are reset.
     resets: Mutex<BTreeMap<ConnectionId, Arc<Notify>>>,
     trace: Mutex<Trace>,
@@ -51,6 +53,7 @@ impl World {
             ahead_ms: Mutex::default(),
             lateness: Mutex::new(Lateness { probability: 0.0, rng: entropy::stream(seed, "lateness") }),
             buffers: Mutex::new(Buffers::draw(entropy::stream(seed, "buffers"))),
+            healed: AtomicBool::new(false),
             resets: Mutex::default(),
             trace: Mutex::new(trace),
             events: Mutex::default(),
@@ -101,9 +104,15 @@ impl World {
         late.then(|| Duration::from_millis(rng.random_range(1..=LATE_MS_MAX)))
     }
 
-    /// From now on there is always room in the buffers of sockets.
-    pub(crate) fn empty_buffers(&self) {
+    /// The faults are over: there is always room in the buffers of sockets, and clients do what they should.
+    pub(crate) fn heal(&self) {
+        self.healed.store(true, Ordering::Relaxed);
         self.buffers.lock().expect(NOT_POISONED).probability = 0.0;
+    }
+
+    /// Whether the faults are over.
+    pub(crate) fn is_healed(&self) -> bool {
+        self.healed.load(Ordering::Relaxed)
     }
 
     /// How much of a write to a client's socket is taken, and for how long nothing is from then

@@ -6,6 +6,7 @@ use std::sync::Weak;
 
 use crate::id::{Incarnation, NodeName};
 use crate::membership::roster::RosterEntry;
+use crate::metrics::label::{Label, Origin};
 use crate::node::shared::Shared;
 use crate::push::Knowledge;
 
@@ -32,6 +33,8 @@ pub struct Inside {
     pub claims: u64,
     /// Messages that wait for a client, of the session for which most do.
     pub outbox: usize,
+    /// Bytes of messages that clients of kept sessions have not acknowledged, wherever they were accepted.
+    pub kept_bytes: usize,
     /// Boots that gossip knew when it was last asked, this one excluded and former ones included.
     pub gossiped: usize,
     /// Peers with a link.
@@ -64,6 +67,7 @@ impl Observer {
             connections: shared.registry.len(),
             claims: shared.replica.own_len(),
             outbox: shared.registry.all().iter().map(|session| session.waiting()).max().unwrap_or_default(),
+            kept_bytes: Origin::ALL.iter().map(|origin| shared.router.store().used(*origin)).sum(),
             gossiped: shared.liveness.gossiped(),
             links: links.len(),
             pending: links.iter().map(|link| link.pending()).sum(),

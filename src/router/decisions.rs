@@ -1,5 +1,6 @@
 //! The log of what is decided about sessions, at level `debug` under one target: every claim, every question with its
-//! answer at both ends, and every session that ends for another claim, with the reason.
+//! answer at both ends, every session that ends for another claim, with the reason, and every hand-over of what a session
+//! owes its client.
 //!
 //! Read together the lines of all nodes say for whom a client was closed with 4001, and who asked for that. No push
 //! comes here.
@@ -10,6 +11,7 @@ use crate::directory::Rival;
 use crate::id::{NodeName, SessionKey, Stamp, UserId};
 use crate::key::DeviceHash;
 use crate::ownership::{Answer, Ask, Question};
+use crate::push::Outcome;
 use crate::session::Session;
 
 /// For whom a question is asked.
@@ -100,6 +102,16 @@ pub(super) fn ended(me: &NodeName, session: &Session, why: Why, rival: Rival, wi
     debug!(
         target: TARGET, node = %me, key = %session.names(), stamp, why, owner, bound, rival,
         "a session ends for another claim"
+    );
+}
+
+/// The node `me` has tried to hand over what a session owes its client: to which node, over a third node or not, and with
+/// which outcome.
+pub(super) fn handed_over(me: &NodeName, session: &Session, to: &NodeName, relayed: bool, outcome: &Outcome) {
+    let (stamp, owner, outcome) = (session.stamp().raw(), to.as_str(), outcome.as_str());
+    debug!(
+        target: TARGET, node = %me, key = %session.names(), stamp, owner, relayed, outcome,
+        "what a session owes is handed over"
     );
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::id::{NodeName, SessionKey};
 use crate::key::Key;
@@ -24,8 +24,10 @@ use crate::limits;
 use crate::metrics::label::{Dropped, HandedOver, Task};
 use crate::push::Outcome;
 use crate::receipt::Reply;
+use crate::router::decisions;
 use crate::router::operation::Adoption;
 use crate::router::owner::Succession;
+use crate::router::route::Route;
 use crate::router::under_way::{End, Running};
 use crate::router::{Operation, Router};
 use crate::session::Session;
@@ -100,6 +102,7 @@ impl Router {
         for _ in 0..=limits::HOPS_MAX {
             let Some(tail) = session.tail() else { return End::Taken(self.parts.me.clone()) };
             let mut outcome = Outcome::Delivered;
+            let relayed = matches!(self.requester.route(&owner), Route::Relay(_));
             for part in tail.parts(limits::HAND_OVER_MESSAGES_MAX, limits::HAND_OVER_BYTES_MAX) {
                 let operation = Operation::HandOver(Arc::new(part));
                 let deadline = Instant::now() + self.parts.push_timeout;
@@ -108,7 +111,7 @@ impl Router {
                     break;
                 }
             }
-            debug!(key = %session.names(), %owner, outcome = outcome.as_str(), "a session was handed over");
+            decisions::handed_over(&self.parts.me, session, &owner, relayed, &outcome);
             match outcome {
                 Outcome::Delivered => return End::Taken(owner),
                 // Who names this very session knows of no other one.

@@ -89,7 +89,9 @@ fn replied(ask: &Ask, status: u16, reply: &Reply) -> Result<(), String> {
             let fits = matches!((status, code.as_str()), (503, "overloaded" | "not_ready" | "isolated"));
             fits.then_some(()).ok_or_else(|| "no error that can happen here".to_owned())
         }
-        (Ask::Push(aim), Reply::Pushed(fates)) => fates.iter().try_for_each(|fate| one(*aim, status, fate)),
+        (Ask::Push(aim, _), Reply::Pushed(fates)) => {
+            fates.iter().try_for_each(|fate| one(*aim, status, fate))
+        }
         (Ask::Repeat { client, .. }, Reply::Pushed(fates)) => {
             let [fate] = &fates[..] else { return Err("one push has one outcome".to_owned()) };
             answered(Aim::Client(*client), Way::Http, &fate.sessions)?;
@@ -145,7 +147,9 @@ fn line(aim: Aim, fate: &Fate) -> Result<(), String> {
 /// The status and the word of the best outcome.
 fn best(sessions: &[Answer]) -> (u16, &'static str) {
     let order = [
+        (Outcome::Acked, 200),
         (Outcome::Delivered, 200),
+        (Outcome::Queued, 200),
         (Outcome::Buffered, 200),
         (Outcome::IdReused, 409),
         (Outcome::Overloaded, 503),

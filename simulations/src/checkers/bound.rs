@@ -31,7 +31,7 @@ pub(super) struct Bound {
     parts: BTreeSet<PushId>,
     /// The asks of the calls, for their next page.
     calls: BTreeMap<CallId, (NodeIndex, u64)>,
-    resume_ms: u64,
+    settings: Settings,
     answered: u64,
 }
 
@@ -47,9 +47,7 @@ impl Bound {
     /// Nothing is asked.
     pub(super) fn new(settings: &Settings) -> Self {
         let (pending, due, running, still, parts, calls) = Default::default();
-        // There the previous owner lets go before the claim is made, and others after it.
-        let resume_ms = if settings.takeover == Takeover::RejectNewer { TAKEOVER_MS } else { 0 };
-        Self { pending, due, running, still, parts, calls, resume_ms, answered: 0 }
+        Self { pending, due, running, still, parts, calls, settings: settings.clone(), answered: 0 }
     }
 
     fn ask(&mut self, asked: Asked, node: NodeIndex, until_ms: u64) {
@@ -121,8 +119,11 @@ impl Checker for Bound {
                 }
             }
             Event::Lost { call, .. } => _ = self.answer(Asked::Call(*call)),
-            Event::Dialled { connection, node, resumed, .. } if self.answers(*node) => {
-                let resume_ms = if resumed.is_some() { self.resume_ms } else { 0 };
+            Event::Dialled { connection, node, resumed, client } if self.answers(*node) => {
+                // There the previous owner lets go before the claim is made, and others after it.
+                let rejects = self.settings.takeover == Takeover::RejectNewer;
+                let comes_back = resumed.is_some() || self.settings.keep_s(*client) > 0;
+                let resume_ms = if rejects && comes_back { TAKEOVER_MS } else { 0 };
                 let until_ms = now_ms + TAKEOVER_MS + resume_ms + NETWORK_MS;
                 self.ask(Asked::Connect(*connection), *node, until_ms);
             }
@@ -153,7 +154,7 @@ impl Checker for Bound {
 fn bound_ms(ask: &Ask) -> u64 {
     match ask {
         // A list, a user and an explanation ask the owners for names.
-        Ask::Push(_)
+        Ask::Push(..)
         | Ask::Repeat { .. }
         | Ask::Batch(_)
         | Ask::Kick(_)

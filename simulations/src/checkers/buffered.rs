@@ -1,4 +1,5 @@
-//! What is called buffered is written later, unless the connection that it waits for ends.
+//! What is called buffered is written later, unless the connection that it waits for ends. Of sessions that are kept
+//! [`held`](super::held) says more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +8,12 @@ use crate::checkers::bounds::CLOSE_MS_MAX;
 use crate::checkers::checker::Checker;
 use crate::event::Event;
 use crate::id::{ClientIndex, ConnectionId, NodeIndex, PushId, node_of};
+use crate::settings::Settings;
 use pushmesh::Outcome;
 
 /// Keeps what is to be written.
-#[derive(Default)]
 pub(super) struct Buffered {
+    settings: Settings,
     /// Those that are open or being made.
     connections: BTreeMap<ConnectionId, (ClientIndex, NodeIndex)>,
     opened_ms: BTreeMap<ConnectionId, u64>,
@@ -27,6 +29,14 @@ struct Waiting {
     node: NodeIndex,
     /// Where it has to be written to, unless they end.
     connections: Vec<ConnectionId>,
+}
+
+impl Buffered {
+    /// Nothing waits.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (connections, opened_ms, pushed_ms, flushed) = Default::default();
+        Self { settings: settings.clone(), connections, opened_ms, pushed_ms, flushed, waiting: Vec::new() }
+    }
 }
 
 impl Checker for Buffered {
@@ -55,6 +65,9 @@ impl Checker for Buffered {
                     let Some((client, node)) = answer.client.zip(node) else {
                         return Err(format!("push {push} was called buffered for nobody: {answer:?}"));
                     };
+                    if self.settings.keep_s(client) > 0 {
+                        continue;
+                    }
                     let pushed_ms = self.pushed_ms.get(push).copied().unwrap_or_default();
                     // A node that has not noticed the end of a connection lets messages wait for it, and for
                     // as long as a close takes after the client is back.
@@ -98,7 +111,7 @@ mod tests {
 
     /// What is found when a push of a time, to a connection of 1 s, is called buffered.
     fn seen(pushed_ms: u64, after: &[Event]) -> Result<(), String> {
-        let mut checker = Buffered::default();
+        let mut checker = Buffered::new(&Settings::default());
         let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Buffered };
         let way = Way::Embedded { sessions: Some(1) };
         let before = [

@@ -21,6 +21,7 @@ use crate::settings::Settings;
 pub(super) struct Cause {
     /// Outboxes are so small that also a client that reads may be too slow.
     small_outbox: bool,
+    settings: Settings,
     disturbed: Disturbed,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Where calls were made, and when.
@@ -49,6 +50,7 @@ impl Cause {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             small_outbox: settings.outbox_messages < Settings::default().outbox_messages,
+            settings: settings.clone(),
             disturbed: Disturbed::default(),
             connections: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -69,7 +71,10 @@ impl Cause {
             End::Closed(Some(STOPPING)) => disturbed,
             End::Closed(Some(NOT_TEXT | TOO_BIG)) => at.blundered,
             End::Closed(Some(KICKED)) => self.kicked.iter().any(|aim| aim.includes(at.client)),
-            End::Closed(Some(SLOW)) => at.stalled || self.small_outbox || disturbed,
+            // One whose session is kept may be too slow to acknowledge, or not have its word heard.
+            End::Closed(Some(SLOW)) => {
+                at.stalled || self.small_outbox || disturbed || self.settings.keep_s(at.client) > 0
+            }
             End::Closed(Some(_)) => false,
             End::Broken(_) => at.closing || at.stalled || full || disturbed,
         }

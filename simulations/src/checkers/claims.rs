@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
-use pushmesh::internals::{Claim as Written, DeviceHash, Key, Position};
+use pushmesh::internals::{Claim as Written, ClaimState, DeviceHash, Key, Position};
 
 #[cfg(test)]
 use crate::checkers::sight::name_of;
@@ -48,6 +48,8 @@ pub(super) struct Claim {
     pub(super) made_ms: u64,
     /// The first position of its section that has it.
     pub(super) version: u64,
+    /// Whether its client was away at some time.
+    pub(super) parked: bool,
     /// When it was over.
     pub(super) end: Option<End>,
     /// What its node saw when it was made.
@@ -148,10 +150,10 @@ impl Claims {
             claim.resumed = resumed;
             return;
         }
-        let (version, dead) = (0, BTreeSet::new());
+        let (version, dead, parked) = (0, BTreeSet::new(), false);
         let end = Some(End { at_ms: now_ms, version: None });
         let (node, sight) = (*node, sight.clone());
-        claims.push(Claim { node, boot, stamp, resumed, made_ms: now_ms, version, end, sight, dead });
+        claims.push(Claim { node, boot, stamp, resumed, made_ms: now_ms, version, parked, end, sight, dead });
     }
 
     /// All that stand now.
@@ -216,6 +218,7 @@ impl Claims {
                 None => read.rows.remove(&key),
             };
             if before.map(|before| before.stamp) == claim.map(|claim| claim.stamp) {
+                self.parks(&name, key, claim);
                 continue;
             }
             if before.is_some() {
@@ -246,6 +249,7 @@ impl Claims {
             resumed: None,
             made_ms,
             version,
+            parked: claim.state == ClaimState::Parked,
             end: None,
             sight: self.sight(&boot.0).cloned().unwrap_or_default(),
             dead: dead.map(|(name, (incarnation, _))| (name, incarnation.0)).collect(),
@@ -254,11 +258,23 @@ impl Claims {
     }
 
     fn end(&mut self, boot: &BootName, key: Key, end: End) {
-        let claims = self.clients.get(&key).and_then(|client| self.all.get_mut(client));
-        let stands = |claim: &&mut Claim| claim.boot == *boot && claim.end.is_none();
-        if let Some(claim) = claims.into_iter().flatten().rev().find(stands) {
+        if let Some(claim) = self.standing_mut(boot, key) {
             claim.end = Some(end);
         }
+    }
+
+    /// A claim was written again with its stamp.
+    fn parks(&mut self, boot: &BootName, key: Key, written: Option<Written>) {
+        let parked = written.is_some_and(|written| written.state == ClaimState::Parked);
+        if let Some(claim) = self.standing_mut(boot, key) {
+            claim.parked |= parked;
+        }
+    }
+
+    fn standing_mut(&mut self, boot: &BootName, key: Key) -> Option<&mut Claim> {
+        let claims = self.clients.get(&key).and_then(|client| self.all.get_mut(client));
+        let stands = |claim: &&mut Claim| claim.boot == *boot && claim.end.is_none();
+        claims.into_iter().flatten().rev().find(stands)
     }
 }
 
@@ -299,6 +315,7 @@ impl Claim {
             resumed: None,
             made_ms,
             version: 1,
+            parked: false,
             end,
             sight: Sight::of(9, 9),
             dead: BTreeSet::new(),

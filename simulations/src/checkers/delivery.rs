@@ -13,6 +13,7 @@ use crate::answer::Answer;
 use crate::checkers::arrival::push_of;
 use crate::checkers::checker::Checker;
 use crate::event::Event;
+use crate::event::kept::Kept;
 use crate::id::{ClientIndex, ConnectionId, NodeIndex, PushId, node_of};
 use pushmesh::Outcome;
 
@@ -63,7 +64,8 @@ impl Delivery {
 
     fn got(&mut self, id: ConnectionId, push: PushId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        match connection.flushed.iter_mut().rfind(|(flushed, _)| *flushed == push) {
+        // A broadcast that has gone to two sessions of a client may be written twice.
+        match connection.flushed.iter_mut().find(|(flushed, arrived)| *flushed == push && !*arrived) {
             Some((_, arrived)) => *arrived = true,
             // The frames behind it are not taken yet.
             None => connection.early.push(push),
@@ -125,6 +127,12 @@ impl Checker for Delivery {
                 }
             }
             Event::Got { connection, text } => {
+                if let Some(push) = push_of(text) {
+                    self.got(*connection, push);
+                }
+            }
+            // It is there, and the client had it already.
+            Event::Kept { connection, what: Kept::Received { text, taken: false, .. } } => {
                 if let Some(push) = push_of(text) {
                     self.got(*connection, push);
                 }

@@ -96,7 +96,7 @@ impl Envelope {
         if self.blundered.contains(&connection) && matches!(told, ("error", Some("bad_message"), None)) {
             return Ok(());
         }
-        // Clients do nothing else that has another answer.
+        // Clients do nothing else that has another answer; what only kept sessions are told has events of its own.
         let ("message", Some(id), Some(data)) = told else { return Err("that is no message".to_owned()) };
         if let Some((number, _)) = repeated_of(data) {
             return if id == repeated_id(number) { Ok(()) } else { Err("it has another id".to_owned()) };

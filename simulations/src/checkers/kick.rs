@@ -7,11 +7,12 @@ use crate::checkers::checker::Checker;
 use crate::event::{End, Event};
 use crate::id::{ClientIndex, ConnectionId, NodeIndex, node_of};
 use crate::reply::Reply;
+use crate::settings::Settings;
 use pushmesh::Outcome;
 
 /// Keeps account of what was promised and how connections ended.
-#[derive(Default)]
 pub(super) struct Kick {
+    settings: Settings,
     connections: BTreeMap<ConnectionId, Connection>,
     /// When calls were made.
     called_ms: BTreeMap<u64, u64>,
@@ -59,6 +60,10 @@ impl Checker for Kick {
                     let (Some(client), Some(node)) = (answer.client, answer.node.clone()) else {
                         return Err(format!("call {call} disconnected nobody that there is: {answer:?}"));
                     };
+                    // There may be no connection to one that is kept.
+                    if self.settings.keep_s(client) > 0 && !self.is_connected(client) {
+                        continue;
+                    }
                     let called_ms = self.called_ms.get(call).copied().unwrap_or_default();
                     self.promised.push(Promise { client, node, called_ms, replied_ms: now_ms });
                 }
@@ -92,6 +97,16 @@ impl Checker for Kick {
 }
 
 impl Kick {
+    /// Nobody is connected.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (connections, called_ms, promised) = Default::default();
+        Self { settings: settings.clone(), connections, called_ms, promised }
+    }
+
+    fn is_connected(&self, client: ClientIndex) -> bool {
+        self.connections.values().any(|at| at.client == client && at.end.is_none())
+    }
+
     fn ended(&mut self, connection: ConnectionId, now_ms: u64, fits: bool) {
         if let Some(connection) = self.connections.get_mut(&connection) {
             connection.end = Some((now_ms, fits));
@@ -117,7 +132,7 @@ mod tests {
 
     /// At 5 ms a session was called disconnected.
     fn promised() -> Kick {
-        let mut checker = Kick::default();
+        let mut checker = Kick::new(&Settings::default());
         let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered };
         for event in [
             Event::Dialled { connection: 7, client: 0, node: 0, resumed: None },

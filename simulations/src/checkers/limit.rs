@@ -17,6 +17,8 @@ use crate::settings::Settings;
 /// Watches how much all nodes hold.
 pub(super) struct Limit {
     outbox_max: usize,
+    /// Messages that one owner of a kept session accepts.
+    kept_max: Option<usize>,
     purge_after_ms: u64,
     /// All names that a node of the run has had, with their boots.
     boots: BTreeMap<NodeName, BTreeSet<u64>>,
@@ -33,6 +35,7 @@ impl Limit {
         let purge_after = settings.tuning.purge_after + PURGES_WITHIN;
         Self {
             outbox_max: settings.outbox_messages,
+            kept_max: settings.keeping.as_ref().map(|_| settings.outbox_messages + settings.kept_messages),
             purge_after_ms: u64::try_from(purge_after.as_millis()).unwrap_or(u64::MAX),
             boots: BTreeMap::new(),
             stopping: BTreeSet::new(),
@@ -88,13 +91,17 @@ impl Limit {
     fn within(&self, inside: &Inside, nodes: usize) -> Result<(), &'static str> {
         let names = self.boots.len();
         let boots: usize = self.boots.values().map(BTreeSet::len).sum();
+        // Owners that do not hear of each other accept for themselves, and hand over later; a place whose message is gone
+        // is told to the client as well.
+        let outbox_max =
+            self.kept_max.map_or(self.outbox_max, |kept_max| PLACES_PER_MESSAGE * kept_max * nodes);
         let most = [
             (inside.members.len(), names, "too many members"),
             (inside.fences, names, "too many fences"),
             (inside.links, names, "too many links"),
             // Gossip forgets the dead later than a run ends.
             (inside.gossiped, boots, "too many boots in gossip"),
-            (inside.outbox, self.outbox_max, "too many messages for one client"),
+            (inside.outbox, outbox_max, "too many messages for one client"),
             // Addresses stay when their node gets another name.
             (inside.addresses, nodes, "too many addresses"),
             (inside.mailboxes, nodes, "too many mailboxes"),
@@ -130,6 +137,8 @@ fn listed(me: &NodeName, inside: &Inside, owners: impl Iterator<Item = NodeName>
 /// Copies of one owner that a node gives up between two sweeps. Arithmetic: a subscription is repeated
 /// every 100 ms, and sweeps are 4 s apart at most, where a digest is not answered.
 const GIVEN_UP_MAX: usize = 40;
+/// How many places of messages a session holds for each message that it may hold. Source: docs/PROTOCOL.md, section 4.
+const PLACES_PER_MESSAGE: usize = 4;
 /// Time between two looks, in milliseconds.
 const EVERY_MS: u64 = 100;
 /// How much later than configured somebody is forgotten. Arithmetic: a round of the overlay, and what

@@ -8,10 +8,11 @@ use crate::checkers::checker::Checker;
 use crate::event::Event;
 use crate::id::{CallId, ClientIndex, NodeIndex, node_name, node_of, user_of};
 use crate::reply::{Reply, Seat};
+use crate::settings::Settings;
 
 /// Watches lists, users, explanations, counts and members.
-#[derive(Default)]
 pub(super) struct Lists {
+    settings: Settings,
     /// Who ever dialled which node.
     dialled: BTreeSet<(ClientIndex, NodeIndex)>,
     calls: BTreeMap<CallId, Asked>,
@@ -77,6 +78,12 @@ impl Checker for Lists {
 }
 
 impl Lists {
+    /// Nobody has dialled.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (dialled, calls) = Default::default();
+        Self { settings: settings.clone(), dialled, calls, agreed: None, compared: 0 }
+    }
+
     fn replied(&mut self, call: CallId, status: u16, reply: &Reply) -> Result<(), String> {
         let Some(mut asked) = self.calls.remove(&call) else { return Ok(()) };
         let who = node_name(asked.node);
@@ -106,7 +113,9 @@ impl Lists {
 
     fn possible(&self, seat: &Seat, asked: &Asked) -> Result<(), String> {
         let Some(client) = seat.client else { return Ok(()) };
-        let dialled = |(_, node): &&(ClientIndex, NodeIndex)| node_of(&seat.node) == Some(*node);
+        // A session that is kept may have been left to any node.
+        let left = self.settings.keep_s(client) > 0;
+        let dialled = |(_, node): &&(ClientIndex, NodeIndex)| left || node_of(&seat.node) == Some(*node);
         let mut nodes = self.dialled.range((client, 0)..(client + 1, 0));
         if nodes.find(dialled).is_none() {
             return Err(format!("invents client {client} at {}", seat.node));
@@ -199,7 +208,7 @@ mod tests {
 
     /// Clients 0 and 3 are at the nodes n1 and n2.
     fn seen(agreed: bool, ask: Ask, replies: Vec<Reply>) -> Result<(), String> {
-        let mut checker = Lists::default();
+        let mut checker = Lists::new(&Settings::default());
         let mut events: Vec<_> = [(0, 0), (3, 1)]
             .map(|(client, node)| Event::Dialled { connection: client as u64, client, node, resumed: None })
             .into();

@@ -8,6 +8,8 @@
 //! Calls over HTTP overtake each other on their way to the node: only the lines of one call count. But
 //! for all pushes holds that one that is made after another one's answer said `delivered` is behind it,
 //! through whatever node; broadcasts are in no order against pushes to a user.
+//!
+//! What a kept session gets from earlier owners is in the order of its numbers, and may come late: it is passed over here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +18,10 @@ use pushmesh::{Outcome, limits};
 use crate::aim::Aim;
 use crate::checkers::arrival::push_of;
 use crate::checkers::checker::Checker;
+use crate::event::kept::Kept;
 use crate::event::{Event, Way};
 use crate::id::{CallId, ClientIndex, ConnectionId, NodeIndex, PushId};
+use crate::position::Segment;
 
 /// Watches the order of frames.
 #[derive(Default)]
@@ -52,6 +56,10 @@ struct Connection {
     last: BTreeMap<(NodeIndex, Option<CallId>, bool), PushId>,
     /// The one of those received to a user or a session that was made last.
     made_last: Option<(u64, PushId)>,
+    /// The segment of the welcome, if the session is kept.
+    segment: Option<Segment>,
+    /// The next frame is of an earlier segment.
+    is_earlier: bool,
 }
 
 impl Checker for Order {
@@ -74,7 +82,12 @@ impl Checker for Order {
                     let written = sessions.iter().filter(|answer| answer.outcome == Outcome::Delivered);
                     pushed.delivered.extend(written.filter_map(|answer| Some((answer.client?, self.turn))));
                 }
-                let sure = |outcome: &Outcome| matches!(outcome, Outcome::Delivered | Outcome::Buffered);
+                let sure = |outcome: &Outcome| {
+                    matches!(
+                        outcome,
+                        Outcome::Delivered | Outcome::Buffered | Outcome::Acked | Outcome::Queued
+                    )
+                };
                 let made_ms = self.pushes.get(push).map_or(0, |push| push.made_ms);
                 if now_ms >= made_ms + TIMEOUT_MS || !sessions.iter().all(|answer| sure(&answer.outcome)) {
                     self.given_up.insert(*push);
@@ -82,8 +95,23 @@ impl Checker for Order {
             }
             Event::Opened { connection, client, .. } => {
                 let (opened_after, last) = (self.newest, BTreeMap::new());
-                let opened = Connection { client: *client, opened_after, last, made_last: None };
+                let opened = Connection {
+                    client: *client,
+                    opened_after,
+                    last,
+                    made_last: None,
+                    segment: None,
+                    is_earlier: false,
+                };
                 self.connections.insert(*connection, opened);
+            }
+            Event::Kept { connection, what: Kept::Welcomed { segment, .. } } => {
+                self.connections.entry(*connection).and_modify(|at| at.segment = Some(segment.clone()));
+            }
+            Event::Kept { connection, what: Kept::Received { at, .. } } => {
+                let is_earlier =
+                    |of: &mut Connection| of.is_earlier = of.segment.as_ref() != Some(&at.segment);
+                self.connections.entry(*connection).and_modify(is_earlier);
             }
             Event::Got { connection, text } => return self.got(*connection, text),
             Event::Ended { connection, .. } => _ = self.connections.remove(connection),
@@ -99,7 +127,9 @@ impl Checker for Order {
 
 impl Order {
     fn got(&mut self, connection: ConnectionId, text: &str) -> Result<(), String> {
-        let Some(opened) = self.connections.get_mut(&connection) else { return Ok(()) };
+        let Some(opened) = self.connections.get_mut(&connection).filter(|opened| !opened.is_earlier) else {
+            return Ok(());
+        };
         let Some((id, push)) = push_of(text).and_then(|id| Some((id, self.pushes.get(&id)?))) else {
             return Ok(());
         };

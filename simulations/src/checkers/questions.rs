@@ -23,6 +23,8 @@ pub(super) struct Questions {
     given: Vec<(Put, Answer)>,
     /// The resume tokens that clients have shown to nodes, by the stamps of their sessions.
     shown: BTreeSet<(ClientIndex, NodeIndex, u64)>,
+    /// Nodes that have stopped: they may have left the sessions that they kept to others, which are told the stamps.
+    left: BTreeSet<NodeIndex>,
 }
 
 /// A question on its way.
@@ -45,7 +47,7 @@ impl Put {
 impl Questions {
     /// Nobody has asked anything.
     pub(super) fn new(policy: Policy) -> Self {
-        Self { policy, open: Vec::new(), given: Vec::new(), shown: BTreeSet::new() }
+        Self { policy, open: Vec::new(), given: Vec::new(), shown: BTreeSet::new(), left: BTreeSet::new() }
     }
 
     /// A client has shown a node the token of its session with that stamp.
@@ -53,10 +55,24 @@ impl Questions {
         self.shown.insert((client, node, token));
     }
 
-    /// Whether a node was shown that token by that client. Nothing needs to be proven without one.
-    pub(super) fn is_shown(&self, client: ClientIndex, node: &NodeName, token: Option<u64>) -> bool {
+    /// A node stops.
+    pub(super) fn left(&mut self, node: NodeIndex) {
+        self.left.insert(node);
+    }
+
+    /// Whether a node was shown that token by that client, or told its stamp by the owner, which stops. Nothing needs to be
+    /// proven without one.
+    pub(super) fn is_shown(
+        &self,
+        claims: &Claims,
+        client: ClientIndex,
+        node: &NodeName,
+        token: Option<u64>,
+    ) -> bool {
         token.is_none_or(|token| {
-            node_of(node.as_str()).is_some_and(|node| self.shown.contains(&(client, node, token)))
+            let mut left = claims.of(client).iter().filter(|claim| self.left.contains(&claim.node));
+            let shown = |node| self.shown.contains(&(client, node, token));
+            node_of(node.as_str()).is_some_and(shown) || left.any(|claim| claim.stamp == token)
         })
     }
 
@@ -69,7 +85,7 @@ impl Questions {
 
     fn is_justified(&self, claims: &Claims, by: &NodeName, asked: &Asked) -> Result<(), &'static str> {
         let Asked { client, stamp, resumed, owner, question } = asked;
-        if !self.is_shown(*client, by, *resumed) {
+        if !self.is_shown(claims, *client, by, *resumed) {
             return Err("nobody has shown that token there");
         }
         let claim = match stamp {
@@ -85,7 +101,11 @@ impl Questions {
                 let by_claim = claim
                     .is_some_and(|claim| self.policy != Policy::RejectNewer && below.raw() == claim.stamp);
                 let by_token = resumed.is_some_and(|token| below.raw() == token + 1);
-                if by_claim || by_token { Ok(()) } else { Err("neither its claim nor a token says so") }
+                // A session whose client is away keeps nobody of the same device out.
+                let is_away = |away: &Claim| away.parked && below.raw() == away.stamp + 1;
+                let is_kept = self.policy == Policy::RejectNewer && claims.of(*client).iter().any(is_away);
+                let is_right = by_claim || by_token || is_kept;
+                is_right.then_some(()).ok_or("neither its claim nor a token says so, and nobody is away")
             }
             (Question::Yield { rival: Rival::OtherDevice, below, .. }, Some(claim))
                 if below.raw() == claim.stamp =>
@@ -135,7 +155,8 @@ impl Questions {
     /// Whether of two claims of one session the first one excludes the second one.
     pub(super) fn beats(&self, one: &Claim, other: &Claim) -> bool {
         match self.policy {
-            Policy::RejectNewer => one.rank() < other.rank(),
+            // A session whose client is away keeps nobody out.
+            Policy::RejectNewer => one.rank() < other.rank() || other.parked,
             _ => one.rank() > other.rank(),
         }
     }

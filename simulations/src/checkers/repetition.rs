@@ -6,19 +6,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ask::{Ask, repeated_of};
 use crate::checkers::checker::Checker;
 use crate::event::Event;
+use crate::event::kept::Kept;
 use crate::id::{CallId, ClientIndex, ConnectionId, NodeIndex, node_of};
+use crate::position::Segment;
 use crate::reply::{Fate, Reply};
+use crate::settings::Settings;
 use pushmesh::Outcome;
 
 /// Keeps what was asked and what was written.
-#[derive(Default)]
 pub(super) struct Repetition {
+    settings: Settings,
     connections: BTreeMap<ConnectionId, (ClientIndex, NodeIndex)>,
     calls: BTreeMap<CallId, Push>,
     /// The words in which each of them was made.
     made: BTreeMap<u64, BTreeSet<u8>>,
     /// In which words each was written to a connection.
-    written: BTreeMap<(u64, ConnectionId), u8>,
+    written: BTreeMap<(u64, ConnectionId, Option<Segment>), u8>,
+    /// In which segment stands what is flushed next.
+    next: Option<Segment>,
     compared: u64,
 }
 
@@ -44,9 +49,13 @@ impl Checker for Repetition {
                 self.calls.insert(*call, Push { client: *client, number: *number, words: *words });
                 self.made.entry(*number).or_default().insert(*words);
             }
+            // A repetition that reaches a new owner before what the former one hands over is written again, in another
+            // segment, and its client passes over it.
+            Event::Kept { what: Kept::Flushed { at, .. }, .. } => self.next = Some(at.segment.clone()),
             Event::Flushed { connection, text } => {
+                let segment = self.next.take();
                 let Some((number, words)) = repeated_of(text) else { return Ok(()) };
-                if self.written.insert((number, *connection), words).is_some() {
+                if self.written.insert((number, *connection, segment), words).is_some() {
                     return Err(format!("push {number} was written to connection {connection} twice"));
                 }
             }
@@ -73,12 +82,22 @@ impl Checker for Repetition {
 }
 
 impl Repetition {
+    /// Nobody has asked anything.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (connections, calls, made, written, next) = Default::default();
+        Self { settings: settings.clone(), connections, calls, made, written, next, compared: 0 }
+    }
+
     fn answered(&self, push: Push, fate: &Fate) -> Result<(), String> {
         for answer in &fate.sessions {
             let is_true = match answer.outcome {
+                // A session that is kept remembers what its former owners have written.
+                Outcome::Delivered | Outcome::Acked if self.settings.keep_s(push.client) > 0 => {
+                    self.is_written(push, None)
+                }
                 Outcome::Delivered => {
                     let node = answer.node.as_deref().and_then(node_of);
-                    node.is_some_and(|node| self.is_written(push, node))
+                    node.is_some_and(|node| self.is_written(push, Some(node)))
                 }
                 Outcome::IdReused => self.made.get(&push.number).is_some_and(|made| made.len() > 1),
                 _ => true,
@@ -90,11 +109,14 @@ impl Repetition {
         Ok(())
     }
 
-    /// Whether it was written to its client in these words by that node.
-    fn is_written(&self, push: Push, node: NodeIndex) -> bool {
-        self.written.iter().any(|((number, connection), words)| {
+    /// Whether it was written to its client in these words, by that node or by any.
+    fn is_written(&self, push: Push, node: Option<NodeIndex>) -> bool {
+        self.written.iter().any(|((number, connection, _), words)| {
             (*number, *words) == (push.number, push.words)
-                && self.connections.get(connection) == Some(&(push.client, node))
+                && self
+                    .connections
+                    .get(connection)
+                    .is_some_and(|(client, at)| *client == push.client && node.is_none_or(|node| node == *at))
         })
     }
 }
@@ -120,7 +142,7 @@ mod tests {
     }
 
     fn seen(events: &[Event]) -> Result<(), String> {
-        let mut checker = Repetition::default();
+        let mut checker = Repetition::new(&Settings::default());
         let dialled = |connection| Event::Dialled { connection, client: 0, node: 0, resumed: None };
         let before = [dialled(7), dialled(8), called(1, 0)];
         before.iter().chain(events).try_for_each(|event| checker.event(0, event))

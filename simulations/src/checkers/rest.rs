@@ -27,6 +27,7 @@ fn nothing_else(inside: &Inside, clients: usize, peers: usize) -> Result<(), Str
         ("links", inside.links, peers),
         ("requests to peers that wait", inside.pending, 0),
         ("messages that wait for a client", inside.outbox, 0),
+        ("bytes that a client has not acknowledged", inside.kept_bytes, 0),
     ];
     match held.into_iter().find(|(_, held, right)| held != right) {
         Some((what, held, right)) => Err(format!("{held} {what} instead of {right}")),
@@ -48,6 +49,7 @@ mod tests {
             Inside { links: 2, ..rest.clone() },
             Inside { pending: 1, ..rest.clone() },
             Inside { outbox: 1, ..rest.clone() },
+            Inside { kept_bytes: 1, ..rest.clone() },
         ] {
             assert!(nothing_else(&wrong, 2, 3).is_err(), "{wrong:?}");
         }

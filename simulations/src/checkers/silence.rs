@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pushmesh::internals::ClaimState;
 use pushmesh::limits;
 
 use crate::checkers::checker::Checker;
@@ -91,7 +92,9 @@ impl Checker for Silence {
             let owned = boot.replica.lookup_named(&session_key(client))?;
             let (incarnation, stamp) = (boot.incarnation, owned.stamp.raw());
             let own = owned.owner == *boot.replica.me();
-            own.then_some(Claim { client, node, incarnation, stamp })
+            // It is given up, and its session is kept.
+            let parked = owned.state == ClaimState::Parked;
+            (own && !parked).then_some(Claim { client, node, incarnation, stamp })
         };
         for connection in std::mem::take(&mut self.fresh) {
             let Some((client, node)) = self.open.get(&connection).copied() else { continue };

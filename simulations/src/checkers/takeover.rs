@@ -134,7 +134,7 @@ impl Takeover {
         for (by, decision) in &decided {
             if let Decision::Claimed { client, stamp, resumed } = decision {
                 self.claims.claimed(now_ms, by, *client, *stamp, *resumed);
-                if !self.questions.is_shown(*client, by, *resumed) {
+                if !self.questions.is_shown(&self.claims, *client, by, *resumed) {
                     return Err(format!(
                         "{by} believes client {client} a token that it was not shown: {resumed:?}"
                     ));
@@ -145,7 +145,7 @@ impl Takeover {
         for (by, decision) in decided {
             self.compared += 1;
             match decision {
-                Decision::Claimed { .. } => {}
+                Decision::Claimed { .. } | Decision::HandedOver(_) => {}
                 Decision::Asked(asked) => self.questions.asked(&self.claims, &by, &asked)?,
                 Decision::Heard { asked, answer } => self.heard(now_ms, by, &asked, &answer)?,
                 Decision::Answered { by: asker, user, question, held, answer } => {
@@ -199,7 +199,8 @@ impl Takeover {
             Why::Replaced => {
                 let newer = of_client.filter(|newer| winner == node && newer.made_ms == now_ms);
                 let newer = newer.ok_or("the node has claimed it for nobody else")?;
-                let may = self.policy != Policy::RejectNewer || newer.resumed.is_some();
+                // A session whose client is away keeps nobody out.
+                let may = self.policy != Policy::RejectNewer || newer.resumed.is_some() || own.parked;
                 if may && newer.stamp > own.stamp { Ok(()) } else { Err("that claim does not win") }
             }
             Why::Lost => {
@@ -347,6 +348,7 @@ impl Checker for Takeover {
         self.disturbed.event(now_ms, event);
         match event {
             Event::Decided { by, decision } => self.decided.push((by.clone(), decision.clone())),
+            Event::Stopping { node } | Event::Failed { node, .. } => self.questions.left(*node),
             Event::Dialled { connection, client, node, resumed } => {
                 self.claims.follow(*client);
                 resumed.iter().for_each(|token| self.questions.shown(*client, *node, *token));

@@ -48,6 +48,10 @@ impl Plan {
         }
         plan.draw_clocks(&mut entropy::stream(seed, "clocks"));
         plan.draw_lateness(&mut entropy::stream(seed, "lateness of tasks"));
+        if plan.settings.keeping.is_some() {
+            plan.draw_terms(&mut entropy::stream(seed, "terms"));
+            plan.draw_absences(&mut entropy::stream(seed, "absences"));
+        }
         plan.draw_ailments(&mut entropy::stream(seed, "ailments"));
         plan
     }

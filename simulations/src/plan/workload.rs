@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use super::{Blunder, Identity, Plan, Step, WARM_UP_MS};
 use crate::aim::Aim;
-use crate::ask::Ask;
+use crate::ask::{Ask, Terms};
 use crate::id::{ClientIndex, NodeIndex, user_of};
 
 impl Plan {
@@ -17,7 +17,7 @@ impl Plan {
             at += rng.random_range(0..=2 * mean_ms);
             let (backend, node) = (rng.random_range(0..BACKENDS), rng.random_range(0..self.nodes));
             let ask = self.draw_ask(rng);
-            let repeated = if matches!(ask, Ask::Push(_)) { rng.random_range(1..=2) } else { 1 };
+            let repeated = if matches!(ask, Ask::Push(..)) { rng.random_range(1..=2) } else { 1 };
             for _ in 0..repeated {
                 self.add(at, Step::Call { backend, node, ask: ask.clone() });
             }
@@ -31,8 +31,8 @@ impl Plan {
             _ => Aim::Client(client),
         };
         match rng.random_range(0..40) {
-            0..16 => Ask::Push(aim(rng.random_range(0..3))),
-            16..18 => Ask::Push(Aim::All),
+            0..16 => Ask::Push(aim(rng.random_range(0..3)), Terms::default()),
+            16..18 => Ask::Push(Aim::All, Terms::default()),
             18..24 => {
                 // Some lines to one target show whether they stay in order.
                 let same = aim(rng.random_range(0..2));
@@ -169,6 +169,27 @@ impl Plan {
         }
     }
 
+    /// Clients that are away for a while, while something is pushed to them: some for longer than their sessions are kept.
+    pub(super) fn draw_absences(&mut self, rng: &mut StdRng) {
+        for _ in 0..self.faults_end_ms / ABSENCE_EVERY_MS {
+            let begin = rng.random_range(WARM_UP_MS + 2_000..self.faults_end_ms);
+            let client = rng.random_range(0..self.clients);
+            let longest_ms = if rng.random_bool(0.8) { AWAY_MS_MAX } else { 4 * AWAY_MS_MAX };
+            let end = begin + rng.random_range(100..longest_ms);
+            self.add(begin, Step::Leave { client, politely: rng.random_bool(0.1) });
+            let node = rng.random_range(0..self.nodes);
+            for _ in 0..rng.random_range(1..20) {
+                let at = begin + rng.random_range(0..longest_ms);
+                if at < self.faults_end_ms {
+                    self.add(at, Step::Push { node, aim: Aim::Client(client) });
+                }
+            }
+            if end < self.faults_end_ms {
+                self.add(end, Step::Connect { client, node: rng.random_range(0..self.nodes) });
+            }
+        }
+    }
+
     /// Clients that send what no node takes, most of them while much is pushed to them.
     pub(super) fn draw_blunders(&mut self, rng: &mut StdRng) {
         for _ in 0..self.faults_end_ms / BLUNDER_EVERY_MS {
@@ -228,5 +249,9 @@ const REPEATS_MAX: usize = 4;
 const GIVEN_UP_MS: u64 = 900;
 /// Time between two clients that send what no node takes, in milliseconds.
 const BLUNDER_EVERY_MS: u64 = 5_000;
+/// Time between two clients that go away for a while, in milliseconds.
+const ABSENCE_EVERY_MS: u64 = 1_500;
+/// The longest that most of them are away, in milliseconds. Guess: a train in a tunnel.
+const AWAY_MS_MAX: u64 = 5_000;
 /// Time between two clients that flap, in milliseconds.
 const FLAP_EVERY_MS: u64 = 8_000;

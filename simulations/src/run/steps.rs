@@ -130,7 +130,7 @@ impl Run<'_> {
 
     /// Ends all faults, and all that ails.
     pub(super) fn heal(&mut self) {
-        self.world.empty_buffers();
+        self.world.heal();
         self.world.network().set_weather(Weather::FAIR);
         self.world.network().join();
         self.world.network().swallow_above(None);

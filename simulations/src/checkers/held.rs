@@ -1,0 +1,246 @@
+//! Nothing that a kept session has accepted is forgotten: what is answered `delivered`, `buffered`, `queued` or `acked` reaches
+//! its client, unless its time to live or that of the session was over, or a node that may have held it is lost. And nobody is
+//! told that there was no session, unless it is over in one of these ways.
+//!
+//! What a client was told to be complete is judged from then on: what was lost before is no excuse for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pushmesh::Outcome;
+
+use crate::aim::Aim;
+use crate::checkers::arrival::push_of;
+use crate::checkers::checker::Checker;
+use crate::event::Event;
+use crate::event::kept::{Kept, Resumed};
+use crate::id::{ClientIndex, ConnectionId, NodeIndex, PushId, node_of};
+use crate::position::{Position, Segment};
+use crate::settings::Settings;
+
+mod absences;
+mod apart;
+mod past;
+
+use past::{Past, Since};
+
+/// Keeps account of what was accepted and what has arrived.
+pub(super) struct Held {
+    settings: Settings,
+    past: Past,
+    connections: BTreeMap<ConnectionId, Connection>,
+    pushes: BTreeMap<PushId, Push>,
+    /// What sessions have accepted, with the node that said so.
+    accepted: BTreeMap<(ClientIndex, PushId), (NodeIndex, Outcome)>,
+    arrived: BTreeSet<(ClientIndex, PushId)>,
+    /// Where messages stand that were written, and since when that is known.
+    places: BTreeMap<(ClientIndex, PushId), (Position, u64)>,
+    /// Up to where clients have everything.
+    has: BTreeMap<(ClientIndex, Segment), u64>,
+    /// What clients were told to be complete.
+    complete: BTreeMap<ClientIndex, Vec<Complete>>,
+    /// When a client was welcomed last, and where.
+    welcomed: BTreeMap<ClientIndex, Since>,
+    now_ms: u64,
+    judged: u64,
+}
+
+struct Connection {
+    client: ClientIndex,
+    node: NodeIndex,
+    /// What the client has named, if that is what it has.
+    named: Option<Vec<Position>>,
+}
+
+struct Push {
+    made_ms: u64,
+    aim: Aim,
+    expires: bool,
+}
+
+/// A client was told that nothing is missing.
+struct Complete {
+    at_ms: u64,
+    node: NodeIndex,
+    named: Vec<Position>,
+}
+
+impl Held {
+    /// Nothing is accepted.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (connections, pushes, accepted, arrived, places) = Default::default();
+        let (has, complete, welcomed) = Default::default();
+        let (settings, past) = (settings.clone(), Past::new(settings));
+        let (now_ms, judged) = (0, 0);
+        Self {
+            settings,
+            past,
+            connections,
+            pushes,
+            accepted,
+            arrived,
+            places,
+            has,
+            complete,
+            welcomed,
+            now_ms,
+            judged,
+        }
+    }
+
+    fn keeps(&self, client: ClientIndex) -> bool {
+        self.settings.keep_s(client) > 0
+    }
+
+    fn happened(&mut self, now_ms: u64, connection: ConnectionId, what: &Kept) -> Result<(), String> {
+        let Some(at) = self.connections.get_mut(&connection) else { return Ok(()) };
+        let (client, node) = (at.client, at.node);
+        match what {
+            Kept::Shown { after, honest } => {
+                at.named = honest.then(|| after.clone());
+                let has =
+                    |at: &Position| self.has.get(&(client, at.segment.clone())).copied().unwrap_or_default();
+                if after.iter().any(|at| at.n > has(at)) {
+                    self.past.ends(client, now_ms);
+                }
+            }
+            Kept::Flushed { at, text } => {
+                if let Some(push) = push_of(text) {
+                    self.places.entry((client, push)).or_insert((at.clone(), now_ms));
+                }
+            }
+            Kept::Received { at, .. } => self.moves(client, &at.segment, at.n),
+            Kept::Gap { segment, to, .. } => self.moves(client, segment, *to),
+            Kept::Welcomed { resumed, .. } => {
+                let before = self.welcomed.insert(client, Since { at_ms: now_ms, node });
+                let named = self.connections.get(&connection).and_then(|at| at.named.clone());
+                if *resumed == Resumed::Complete {
+                    self.complete(now_ms, node, client, named);
+                } else if let (Resumed::None, Some(before), Some(true)) =
+                    (resumed, before, named.map(|named| !named.is_empty()))
+                {
+                    return self.is_over(now_ms, client, before);
+                }
+            }
+            Kept::Resumed { resumed: Resumed::Complete, .. } => {
+                let named = at.named.clone();
+                self.complete(now_ms, node, client, named);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn moves(&mut self, client: ClientIndex, segment: &Segment, to: u64) {
+        let has = self.has.entry((client, segment.clone())).or_default();
+        *has = (*has).max(to);
+    }
+
+    fn complete(&mut self, at_ms: u64, node: NodeIndex, client: ClientIndex, named: Option<Vec<Position>>) {
+        if let Some(named) = named {
+            self.complete.entry(client).or_default().push(Complete { at_ms, node, named });
+        }
+    }
+
+    /// A client that says that it had a session is told that there is none.
+    fn is_over(&mut self, now_ms: u64, client: ClientIndex, before: Since) -> Result<(), String> {
+        self.judged += 1;
+        match self.past.excuse(now_ms, client, before) {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "client {client} was welcomed at node {} at {} ms, and is told at {now_ms} ms that it had no session",
+                before.node, before.at_ms
+            )),
+        }
+    }
+
+    /// Since when a message has to be held without an excuse, and by whom.
+    fn since(&self, client: ClientIndex, push: PushId, accepted: Since) -> Since {
+        let Some((place, known_ms)) = self.places.get(&(client, push)) else { return accepted };
+        let covers = |complete: &&Complete| {
+            let names = |at: &Position| at.segment == place.segment && at.n < place.n;
+            complete.at_ms > *known_ms && complete.named.iter().any(names)
+        };
+        let told = self.complete.get(&client).into_iter().flatten().filter(covers).next_back();
+        told.map_or(accepted, |told| Since { at_ms: told.at_ms, node: told.node })
+    }
+}
+
+impl Checker for Held {
+    fn name(&self) -> &'static str {
+        "what a kept session has accepted reaches its client"
+    }
+
+    fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
+        self.past.event(now_ms, event);
+        match event {
+            Event::Dialled { connection, client, node, .. } if self.keeps(*client) => {
+                let dialled = Connection { client: *client, node: *node, named: None };
+                self.connections.insert(*connection, dialled);
+            }
+            Event::Called { ask, pushes, .. } => {
+                let expires = ask.ttl_s().is_some();
+                let made = |(push, aim): (&PushId, Aim)| (*push, Push { made_ms: now_ms, aim, expires });
+                self.pushes.extend(pushes.iter().zip(ask.aims()).map(made));
+            }
+            Event::Pushed { push, aim, .. } => {
+                self.pushes.entry(*push).or_insert(Push { made_ms: now_ms, aim: *aim, expires: false });
+            }
+            Event::Answered { push, sessions, .. } => {
+                for answer in sessions {
+                    let Some(client) = answer.client.filter(|client| self.keeps(*client)) else { continue };
+                    let accepted = matches!(
+                        answer.outcome,
+                        Outcome::Delivered | Outcome::Buffered | Outcome::Queued | Outcome::Acked
+                    );
+                    let node = answer.node.as_deref().and_then(node_of);
+                    if let Some(node) = node.filter(|_| accepted) {
+                        self.accepted.insert((client, *push), (node, answer.outcome.clone()));
+                    }
+                }
+            }
+            Event::Got { connection, text } => {
+                if let Some((push, at)) = push_of(text).zip(self.connections.get(connection)) {
+                    self.arrived.insert((at.client, push));
+                }
+            }
+            Event::Kept { connection, what } => return self.happened(now_ms, *connection, what),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now_ms: u64, _: &[Option<crate::host::Boot>]) -> Result<(), String> {
+        self.now_ms = now_ms;
+        Ok(())
+    }
+
+    fn paths(&mut self, now_ms: u64, nodes: usize, reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool) {
+        self.past.paths(now_ms, nodes, reaches);
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        for ((client, push), (node, outcome)) in &self.accepted {
+            let Some(made) = self.pushes.get(push).filter(|made| made.aim != Aim::All) else { continue };
+            self.judged += 1;
+            if made.expires || self.arrived.contains(&(*client, *push)) {
+                continue;
+            }
+            let since = self.since(*client, *push, Since { at_ms: made.made_ms, node: *node });
+            if self.past.excuse(self.now_ms, *client, since).is_none() {
+                let place = self.places.get(&(*client, *push));
+                return Err(format!(
+                    "push {push} of {} ms was called {} for client {client} at node {node}, stands at {place:?}, and never \
+                     came; it had to be held since {} ms",
+                    made.made_ms,
+                    outcome.as_str(),
+                    since.at_ms
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn compared(&self) -> (&'static str, u64) {
+        ("messages that kept sessions accepted, and sessions that are over", self.judged)
+    }
+}

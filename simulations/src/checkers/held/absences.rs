@@ -1,0 +1,58 @@
+//! When clients were away: their nodes may take a connection for broken before they do, but not before they read nothing.
+
+use std::collections::BTreeMap;
+
+use crate::event::Event;
+use crate::id::{ClientIndex, ConnectionId};
+
+/// Since when and until when clients had no connection that was read.
+#[derive(Default)]
+pub(super) struct Absences {
+    open: BTreeMap<ConnectionId, ClientIndex>,
+    /// Since when connections are not read that are not.
+    stalled_ms: BTreeMap<ConnectionId, u64>,
+    /// Those that are over, by client.
+    over: BTreeMap<ClientIndex, Vec<(u64, u64)>>,
+    /// Since when clients are away that are.
+    away_ms: BTreeMap<ClientIndex, u64>,
+}
+
+impl Absences {
+    /// Something happened.
+    pub(super) fn event(&mut self, now_ms: u64, event: &Event) {
+        match event {
+            Event::Opened { connection, client, .. } => {
+                self.open.insert(*connection, *client);
+                if let Some(since_ms) = self.away_ms.remove(client) {
+                    self.over.entry(*client).or_default().push((since_ms, now_ms));
+                }
+            }
+            Event::Stalled { connection, .. } => _ = self.stalled_ms.entry(*connection).or_insert(now_ms),
+            Event::Resumed { connection } => {
+                // It was silent for so long, and its node may have parked the session in between.
+                let since_ms = self.stalled_ms.remove(connection);
+                if let Some((since_ms, client)) = since_ms.zip(self.open.get(connection)) {
+                    self.over.entry(*client).or_default().push((since_ms, now_ms));
+                    // It may learn only now that the connection is over.
+                    self.stalled_ms.insert(*connection, since_ms);
+                }
+            }
+            Event::Ended { connection, .. } => {
+                let Some(client) = self.open.remove(connection) else { return };
+                let since_ms = self.stalled_ms.remove(connection).unwrap_or(now_ms);
+                if !self.open.values().any(|of| *of == client) {
+                    self.away_ms.insert(client, since_ms);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The longest time for which a client was away that ended after `since_ms`, in milliseconds.
+    pub(super) fn longest_ms(&self, now_ms: u64, client: ClientIndex, since_ms: u64) -> u64 {
+        let over = self.over.get(&client).into_iter().flatten().copied();
+        let away = self.away_ms.get(&client).map(|since_ms| (*since_ms, now_ms));
+        let later = over.chain(away).filter(|(_, until_ms)| *until_ms >= since_ms);
+        later.map(|(from_ms, until_ms)| until_ms - from_ms).max().unwrap_or_default()
+    }
+}

@@ -1,0 +1,149 @@
+//! What has happened to sessions and nodes, as far as it may have cost a session what it held.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ask::Ask;
+use crate::checkers::held::absences::Absences;
+use crate::checkers::held::apart::Apart;
+use crate::decision::{Decision, Ended};
+use crate::event::Event;
+use crate::event::kept::Kept;
+use crate::id::{CallId, ClientIndex, ConnectionId, NodeIndex, node_of};
+use crate::settings::Settings;
+use pushmesh::internals::Rival;
+use pushmesh::limits;
+
+/// Everything that may be an excuse.
+pub(super) struct Past {
+    settings: Settings,
+    /// When sessions of a client were ended.
+    ended_ms: BTreeMap<ClientIndex, Vec<u64>>,
+    /// When a client's session was claimed, and by which node.
+    claims: BTreeMap<ClientIndex, Vec<(u64, NodeIndex)>>,
+    /// When nodes lost what they held.
+    lost_ms: BTreeMap<NodeIndex, Vec<u64>>,
+    /// From when to when nodes stopped in good order.
+    stops: BTreeMap<NodeIndex, Vec<(u64, u64)>>,
+    stopping_ms: BTreeMap<NodeIndex, u64>,
+    clients: BTreeMap<ConnectionId, ClientIndex>,
+    /// Connections whose clients have said that they go for good.
+    bye: BTreeSet<ConnectionId>,
+    /// Calls that disconnect somebody.
+    kicks: BTreeMap<CallId, Ask>,
+    absences: Absences,
+    apart: Apart,
+}
+
+/// A moment, and the node that held a session then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    /// When.
+    pub(super) at_ms: u64,
+    /// Which node.
+    pub(super) node: NodeIndex,
+}
+
+impl Past {
+    /// Nothing has happened.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (ended_ms, claims, lost_ms, stops, stopping_ms) = Default::default();
+        let (clients, bye, kicks, absences, apart) = Default::default();
+        let settings = settings.clone();
+        Self { settings, ended_ms, claims, lost_ms, stops, stopping_ms, clients, bye, kicks, absences, apart }
+    }
+
+    /// The session of a client may be over, with all that it holds.
+    pub(super) fn ends(&mut self, client: ClientIndex, now_ms: u64) {
+        self.ended_ms.entry(client).or_default().push(now_ms + ENDS_WITHIN_MS);
+    }
+
+    /// Something happened.
+    pub(super) fn event(&mut self, now_ms: u64, event: &Event) {
+        self.absences.event(now_ms, event);
+        match event {
+            Event::Dialled { connection, client, .. } => _ = self.clients.insert(*connection, *client),
+            Event::Crashed { node } | Event::Failed { node, .. } => {
+                self.lost_ms.entry(*node).or_default().push(now_ms);
+                self.stopping_ms.remove(node);
+            }
+            Event::Stopping { node } => _ = self.stopping_ms.insert(*node, now_ms),
+            Event::Stopped { node } => {
+                if let Some(from_ms) = self.stopping_ms.remove(node) {
+                    self.stops.entry(*node).or_default().push((from_ms, now_ms));
+                }
+            }
+            Event::Called { call, ask: ask @ Ask::Kick(_), .. } => _ = self.kicks.insert(*call, ask.clone()),
+            Event::Replied { call, .. } | Event::Lost { call, .. } => {
+                if let Some(Ask::Kick(aim)) = self.kicks.remove(call) {
+                    let all: BTreeSet<_> = self.clients.values().copied().collect();
+                    all.into_iter()
+                        .filter(|client| aim.includes(*client))
+                        .for_each(|client| self.ends(client, now_ms));
+                }
+            }
+            Event::Kept { connection, what: Kept::Bye } => _ = self.bye.insert(*connection),
+            Event::Ended { connection, .. } if self.bye.remove(connection) => {
+                if let Some(client) = self.clients.get(connection).copied() {
+                    self.ends(client, now_ms);
+                }
+            }
+            Event::Decided { by, decision: Decision::Claimed { client, .. } } => {
+                if let Some(node) = node_of(by.as_str()) {
+                    self.claims.entry(*client).or_default().push((now_ms, node));
+                }
+            }
+            Event::Decided {
+                decision: Decision::Ended(Ended { client, rival: Rival::OtherDevice, .. }),
+                ..
+            } => self.ends(*client, now_ms),
+            _ => {}
+        }
+    }
+
+    /// Who reaches whom now.
+    pub(super) fn paths(
+        &mut self,
+        now_ms: u64,
+        nodes: usize,
+        reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool,
+    ) {
+        self.apart.look(now_ms, nodes, reaches);
+    }
+
+    /// Why what a session held at a moment may be lost by now, if there is a reason.
+    pub(super) fn excuse(&self, now_ms: u64, client: ClientIndex, since: Since) -> Option<&'static str> {
+        let later = |times: Option<&Vec<u64>>| times.into_iter().flatten().any(|at_ms| *at_ms >= since.at_ms);
+        if later(self.ended_ms.get(&client)) {
+            return Some("the session was ended");
+        }
+        let claims = self.claims.get(&client).into_iter().flatten();
+        let claims: Vec<_> = claims.filter(|(at_ms, _)| *at_ms >= since.at_ms).copied().collect();
+        let holders: BTreeSet<_> = claims.iter().map(|(_, node)| *node).chain([since.node]).collect();
+        if holders.iter().any(|node| later(self.lost_ms.get(node))) {
+            return Some("a node that may have held it crashed");
+        }
+        let away_ms = self.absences.longest_ms(now_ms, client, since.at_ms);
+        let apart_ms = self.apart.total_ms(&holders, (since.at_ms, now_ms));
+        if away_ms + apart_ms + EXPIRES_WITHIN_MS >= u64::from(self.settings.keep_s(client)) * 1_000 {
+            return Some("it was not kept for so long");
+        }
+        let stops = holders
+            .iter()
+            .flat_map(|node| self.stops.get(node).into_iter().flatten().map(move |at| (*node, *at)));
+        for (node, (from_ms, until_ms)) in stops.filter(|(_, (_, until_ms))| *until_ms >= since.at_ms) {
+            let left = claims.iter().any(|(at_ms, by)| *by != node && (from_ms..=until_ms).contains(at_ms));
+            let took_too_long = until_ms - from_ms + EXPIRES_WITHIN_MS >= DRAIN_MS;
+            if !left || took_too_long || self.apart.total_ms(&holders, (from_ms, until_ms)) > 0 {
+                return Some("a node that stopped did not find another one for it");
+            }
+        }
+        None
+    }
+}
+
+/// How long it may take until a session has ended, in milliseconds. Source: a request that is on its way, and a close.
+const ENDS_WITHIN_MS: u64 = 3_000;
+/// How much sooner than the client knows it is over, in milliseconds. Guess: what is late on its way.
+const EXPIRES_WITHIN_MS: u64 = 1_000;
+/// How long a stop takes at most.
+const DRAIN_MS: u64 = limits::DRAIN_TIMEOUT.as_millis() as u64;

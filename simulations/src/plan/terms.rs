@@ -1,0 +1,22 @@
+//! What backends say of the messages that they push: how long each may wait, and whether they want the client's word.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::ask::{Ask, Terms};
+use crate::plan::{Plan, Step};
+
+impl Plan {
+    /// Some of the pushes over HTTP wait for the client's word, some have a time to live, and some have both.
+    pub(super) fn draw_terms(&mut self, rng: &mut StdRng) {
+        for step in self.steps.values_mut().flatten() {
+            if let Step::Call { ask: Ask::Push(_, terms), .. } = step {
+                let ttl_s = rng.random_bool(0.3).then(|| rng.random_range(0..=TTL_S_MAX));
+                *terms = Terms { ttl_s, acked: rng.random_bool(0.3) };
+            }
+        }
+    }
+}
+
+/// The longest time to live, in seconds. Source: as long as a client of a plan is away.
+const TTL_S_MAX: u32 = 8;
