@@ -76,7 +76,8 @@ impl Router {
             }
             running.end_try(this_try, end);
             if is_over {
-                return;
+                // Another one who asks before the claim is released has to know that it is elsewhere.
+                return sleep(limits::RELEASE_LINGER).await;
             }
             if Instant::now() >= gives_up {
                 let messages = session.unacknowledged();

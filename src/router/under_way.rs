@@ -2,7 +2,7 @@
 //!
 //! Who takes a session over asks its former owner to let go, and is answered when all that this node owes the client was
 //! offered to it: what the session itself owes, and what earlier ones of its key still do, whose next owner was not reached or
-//! had let go itself.
+//! had let go itself. For a while after that it is remembered who has it: another one who asks has not.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,7 +18,7 @@ use crate::key::Key;
 #[derive(Default)]
 pub(super) struct UnderWay(Mutex<HashMap<Key, Vec<Arc<HandOver>>>>);
 
-/// The hand-over of a session until it is over, that is until this is dropped.
+/// The hand-over of a session, until this is dropped.
 pub(super) struct Running {
     key: Key,
     hand_over: Arc<HandOver>,
@@ -67,12 +67,16 @@ pub(super) enum End {
 }
 
 impl UnderWay {
-    /// One that begins.
+    /// One that begins. Those of the key that are over concern nobody any more.
     pub(super) fn begin(self: &Arc<Self>, key: Key) -> Running {
         let asked = Mutex::new(Asked::default());
         let (tried, _) = watch::channel(Tried::default());
         let hand_over = Arc::new(HandOver { asked, wake: Notify::new(), tried });
-        self.lock().entry(key).or_default().push(Arc::clone(&hand_over));
+        let mut under_way = self.lock();
+        let of_key = under_way.entry(key).or_default();
+        of_key.retain(|other| !other.is_over());
+        of_key.push(Arc::clone(&hand_over));
+        drop(under_way);
         Running { key, hand_over, under_way: Arc::clone(self) }
     }
 
@@ -100,6 +104,11 @@ impl UnderWay {
 }
 
 impl HandOver {
+    /// Whether some node has all of it.
+    fn is_over(&self) -> bool {
+        matches!(self.tried.borrow().end, End::Taken(_))
+    }
+
     fn offer(self: Arc<Self>, asker: NodeName) -> impl Future<Output = End> + Send + use<> {
         let number = {
             let mut asked = self.asked.lock().expect(NOT_POISONED);
@@ -197,9 +206,11 @@ mod tests {
         assert!(waits.await);
         let waits = under_way.offer(KEY, &name("c")).unwrap();
         assert!(!waits.await, "it is at another node");
-        let waits = under_way.offer(KEY, &name("b")).unwrap();
-        drop((first, second));
-        assert!(waits.await, "the last try counts");
+        let third = under_way.begin(KEY);
+        let waits = under_way.offer(KEY, &name("c")).unwrap();
+        end(&third, taken("c"));
+        assert!(waits.await, "those before are over");
+        drop((first, second, third));
         assert!(under_way.offer(KEY, &name("b")).is_none());
     }
 }

@@ -116,15 +116,17 @@ impl Past {
         if later(self.ended_ms.get(&client)) {
             return Some("the session was ended");
         }
+        let keep_ms = u64::from(self.settings.keep_s(client)) * 1_000;
+        // Whoever has claimed it a while ago may hold it still, and nobody knows of that.
         let claims = self.claims.get(&client).into_iter().flatten();
-        let claims: Vec<_> = claims.filter(|(at_ms, _)| *at_ms >= since.at_ms).copied().collect();
+        let claims: Vec<_> = claims.filter(|(at_ms, _)| at_ms + keep_ms >= since.at_ms).copied().collect();
         let holders: BTreeSet<_> = claims.iter().map(|(_, node)| *node).chain([since.node]).collect();
         if holders.iter().any(|node| later(self.lost_ms.get(node))) {
             return Some("a node that may have held it crashed");
         }
         let away_ms = self.absences.longest_ms(now_ms, client, since.at_ms);
         let apart_ms = self.apart.total_ms(&holders, (since.at_ms, now_ms));
-        if away_ms + apart_ms + EXPIRES_WITHIN_MS >= u64::from(self.settings.keep_s(client)) * 1_000 {
+        if away_ms + apart_ms + EXPIRES_WITHIN_MS >= keep_ms {
             return Some("it was not kept for so long");
         }
         let stops = holders
