@@ -15,11 +15,11 @@ use turmoil::net::TcpStream;
 
 use crate::client::envelope::SUBPROTOCOL;
 use crate::client::line::{Keeper, Line, Speaks};
-use crate::client::manner::{Manner, Shows};
+use crate::client::manner::Manner;
 use crate::client::memory::{Memory, Said};
 use crate::entropy;
 use crate::event::Event;
-use crate::event::kept::Kept;
+use crate::event::kept::{Kept, Shows};
 use crate::host::client_url;
 use crate::id::{ClientIndex, ConnectionId, node_name};
 use crate::settings::Settings;
@@ -97,7 +97,7 @@ impl Clients {
         let resumed = said.token.as_ref().map(|(stamp, _)| *stamp);
         self.world.tell(Event::Dialled { connection, client, node, resumed });
         if keep_s > 0 {
-            let what = Kept::Shown { after: said.after.clone(), honest: said.honest };
+            let what = Kept::Shown { after: said.after.clone(), shows: manner.shows };
             self.world.tell(Event::Kept { connection, what });
         }
         let query = query(keep_s, &said);

@@ -17,10 +17,12 @@ use crate::settings::Settings;
 
 mod counted;
 mod faults;
+mod keeping;
 mod together;
 
 use counted::Counted;
 use faults::Faults;
+use keeping::KeepingCases;
 use together::Together;
 
 /// How often each case was met.
@@ -30,6 +32,7 @@ pub(crate) struct Coverage {
     counted: Counted,
     faults: Faults,
     together: Together,
+    keeping: KeepingCases,
 }
 
 impl Coverage {
@@ -44,6 +47,11 @@ impl Coverage {
         let usual = Settings::default();
         self.count(format!("policy: {}", settings.takeover), 1);
         self.count("settings: small outbox", u64::from(settings.outbox_messages < usual.outbox_messages));
+        self.count("settings: sessions are kept", u64::from(settings.keeping.is_some()));
+        self.count(
+            "settings: few messages are kept",
+            u64::from(settings.kept_messages < usual.kept_messages),
+        );
         self.count("settings: two versions", u64::from(settings.mixed_versions));
         self.count("settings: short heartbeat", u64::from(settings.is_watchful()));
         self.count("settings: small TCP window", u64::from(settings.tcp_segments < usual.tcp_segments));
@@ -63,9 +71,8 @@ impl Coverage {
 
     /// Something happened.
     pub(crate) fn event(&mut self, event: &Event) {
-        if let Some(case) = self.together.event(event) {
-            self.count(case, 1);
-        }
+        let cases = [self.together.event(event), self.keeping.event(event)];
+        cases.into_iter().flatten().for_each(|case| self.count(case, 1));
         match event {
             Event::Opened { .. } => self.count("client: connected", 1),
             Event::Refused { why, .. } => {

@@ -91,6 +91,8 @@ pub(crate) struct HandedOver {
     pub(crate) to: NodeName,
     /// Whether it went over a third node.
     pub(crate) relayed: bool,
+    /// How many messages it had.
+    pub(crate) messages: u64,
     /// Whether that node has it now.
     pub(crate) taken: bool,
 }
@@ -143,6 +145,7 @@ impl Fields {
                 stamp: self.number("stamp")?,
                 to: self.name("owner")?,
                 relayed: self.0.get("relayed")?.parse().ok()?,
+                messages: self.number("messages")?,
                 taken: self.0.get("outcome")? == "delivered",
             }),
             _ => return None,

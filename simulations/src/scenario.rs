@@ -7,16 +7,23 @@ mod both_lose;
 mod clock_set_back;
 mod digest_overflow;
 mod endless_replies;
+mod flapping_between_three;
 mod flapping_old_session;
 mod ghost_after_partition;
 mod half_connected;
+mod half_position;
+mod half_read_tail;
+mod idle_client;
+mod keeping;
 mod old_incarnation;
+mod pushed_through_takeover;
 mod replaced_node;
 mod script;
 mod stale_full_state;
 mod takes_over_itself;
 mod three_way_claim;
 mod truncated_batch;
+mod two_drains;
 
 pub(crate) use script::Scenario;
 
@@ -35,6 +42,12 @@ pub(crate) const ALL: &[Scenario] = &[
     clock_set_back::SCENARIO,
     half_connected::SCENARIO,
     three_way_claim::SCENARIO,
+    idle_client::SCENARIO,
+    half_position::SCENARIO,
+    half_read_tail::SCENARIO,
+    pushed_through_takeover::SCENARIO,
+    flapping_between_three::SCENARIO,
+    two_drains::SCENARIO,
 ];
 
 /// Finds a scenario.

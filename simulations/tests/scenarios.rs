@@ -34,6 +34,12 @@ scenarios! {
     nodes_whose_clocks_were_set_back_find_each_other_again: "clock-set-back";
     one_half_connected_node_does_not_make_the_others_flap: "half-connected";
     of_three_claims_at_once_one_stays: "three-way-claim";
+    a_client_that_has_received_nothing_gets_what_it_missed: "idle-client";
+    nobody_has_everything_by_half_a_position: "half-position";
+    a_tail_that_is_read_in_parts_arrives_in_full: "half-read-tail";
+    a_message_that_comes_during_a_takeover_is_decided_once: "pushed-through-takeover";
+    what_a_client_missed_follows_it_from_node_to_node: "flapping-between-three";
+    what_a_client_missed_outlives_the_nodes_that_held_it: "two-drains";
 }
 
 #[test]

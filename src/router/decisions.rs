@@ -105,12 +105,18 @@ pub(super) fn ended(me: &NodeName, session: &Session, why: Why, rival: Rival, wi
     );
 }
 
-/// The node `me` has tried to hand over what a session owes its client: to which node, over a third node or not, and with
-/// which outcome.
-pub(super) fn handed_over(me: &NodeName, session: &Session, to: &NodeName, relayed: bool, outcome: &Outcome) {
+/// The node `me` has tried to hand over so many messages that a session owes its client: to which node, over a third node
+/// or not, and with which outcome.
+pub(super) fn handed_over(
+    me: &NodeName,
+    session: &Session,
+    messages: usize,
+    (to, relayed): (&NodeName, bool),
+    outcome: &Outcome,
+) {
     let (stamp, owner, outcome) = (session.stamp().raw(), to.as_str(), outcome.as_str());
     debug!(
-        target: TARGET, node = %me, key = %session.names(), stamp, owner, relayed, outcome,
+        target: TARGET, node = %me, key = %session.names(), stamp, messages, owner, relayed, outcome,
         "what a session owes is handed over"
     );
 }

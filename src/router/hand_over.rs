@@ -102,7 +102,7 @@ impl Router {
     async fn hand_over_to(&self, session: &Session, mut owner: NodeName) -> End {
         for _ in 0..=limits::HOPS_MAX {
             let Some(tail) = session.tail() else { return End::Taken(self.parts.me.clone()) };
-            let mut outcome = Outcome::Delivered;
+            let (mut outcome, messages) = (Outcome::Delivered, tail.messages());
             let relayed = matches!(self.requester.route(&owner), Route::Relay(_));
             for part in tail.parts(limits::HAND_OVER_MESSAGES_MAX, limits::HAND_OVER_BYTES_MAX) {
                 let operation = Operation::HandOver(Arc::new(part));
@@ -112,7 +112,7 @@ impl Router {
                     break;
                 }
             }
-            decisions::handed_over(&self.parts.me, session, &owner, relayed, &outcome);
+            decisions::handed_over(&self.parts.me, session, messages, (&owner, relayed), &outcome);
             match outcome {
                 Outcome::Delivered => return End::Taken(owner),
                 // Who names this very session knows of no other one.

@@ -99,6 +99,11 @@ pub(crate) struct TailPart {
 }
 
 impl Tail {
+    /// How many messages it has, places of such that will never come not counted.
+    pub(crate) fn messages(&self) -> usize {
+        self.runs.iter().flat_map(|run| &run.entries).filter(|entry| entry.message.is_ok()).count()
+    }
+
     /// The same in parts that fit a frame each: of so many messages and bytes at most, or of one message.
     pub(crate) fn parts(self, messages_max: usize, bytes_max: usize) -> Vec<TailPart> {
         let Self { of, inherited, runs, recent, attributes } = self;

@@ -12,7 +12,7 @@ use crate::aim::Aim;
 use crate::checkers::arrival::push_of;
 use crate::checkers::checker::Checker;
 use crate::event::Event;
-use crate::event::kept::{Kept, Resumed};
+use crate::event::kept::{Kept, Resumed, Shows};
 use crate::id::{ClientIndex, ConnectionId, NodeIndex, PushId, node_of};
 use crate::position::{Position, Segment};
 use crate::settings::Settings;
@@ -95,8 +95,8 @@ impl Held {
         let Some(at) = self.connections.get_mut(&connection) else { return Ok(()) };
         let (client, node) = (at.client, at.node);
         match what {
-            Kept::Shown { after, honest } => {
-                at.named = honest.then(|| after.clone());
+            Kept::Shown { after, shows } => {
+                at.named = (*shows == Shows::All).then(|| after.clone());
                 let has =
                     |at: &Position| self.has.get(&(client, at.segment.clone())).copied().unwrap_or_default();
                 if after.iter().any(|at| at.n > has(at)) {

@@ -129,6 +129,7 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::kept::Shows;
 
     fn segment(stamp: u64) -> Segment {
         Segment::new(&format!("{stamp:016x}0000000a")).unwrap()
@@ -150,7 +151,7 @@ mod tests {
     fn seen(told: Vec<Kept>) -> Result<(), String> {
         let mut checker = Numbers::default();
         checker.event(0, &Event::Dialled { connection: 1, client: 0, node: 0, resumed: None })?;
-        let shown = Kept::Shown { after: vec![at(2)], honest: true };
+        let shown = Kept::Shown { after: vec![at(2)], shows: Shows::All };
         let mut told = [shown].into_iter().chain(told);
         told.try_for_each(|what| checker.event(0, &Event::Kept { connection: 1, what }))
     }

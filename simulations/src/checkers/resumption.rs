@@ -174,6 +174,7 @@ const TICKS_MS: u64 = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::kept::Shows;
     use crate::position::Position;
     use crate::settings::Keeping;
 
@@ -211,7 +212,7 @@ mod tests {
     fn seen(told: Vec<Kept>) -> Result<(), String> {
         let mut checker = checker();
         let named = Position { segment: segment(5), n: 0 };
-        let shown = Kept::Shown { after: vec![named], honest: true };
+        let shown = Kept::Shown { after: vec![named], shows: Shows::All };
         checker.event(0, &Event::Kept { connection: 1, what: shown }).unwrap();
         told.into_iter().try_for_each(|what| checker.event(0, &Event::Kept { connection: 1, what }))
     }

@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::time::Duration;
 
+use crate::event::kept::Shows;
 use crate::settings::Keeping;
 
 /// How a client behaves on one connection.
@@ -21,21 +22,6 @@ pub(super) struct Manner {
     pub(super) ahead: bool,
     /// How it goes in good order.
     pub(super) goes: Goes,
-}
-
-/// What a client says that it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shows {
-    /// All that it has.
-    All,
-    /// What it had when it was welcomed the last time.
-    Older,
-    /// Nothing, and no token.
-    Nothing,
-    /// Beside what it has a segment that nobody has numbered.
-    Forged,
-    /// The number of its last segment with that of the one before: half of a position was updated.
-    Half,
 }
 
 /// How a client closes a connection in good order.

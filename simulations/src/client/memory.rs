@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::client::manner::Shows;
-use crate::event::kept::Resumed;
+use crate::event::kept::{Resumed, Shows};
 use crate::position::{Position, Segment};
 
 /// The memory of one client. Its connections share it: a library has one at a time, here a former one may still read.
@@ -34,34 +33,32 @@ pub(super) struct Said {
     pub(super) token: Option<(u64, String)>,
     /// Up to where it has everything.
     pub(super) after: Vec<Position>,
-    /// Whether that is so, and all that it knows.
-    pub(super) honest: bool,
 }
 
 impl Memory {
-    /// What it says when it comes back.
+    /// What it says when it comes back, and wants to.
     pub(super) fn says(&self, shows: Shows) -> Said {
         let token = self.token.clone();
         let all = self.positions();
-        let (after, honest) = match shows {
-            Shows::All => (all, true),
+        let after = match shows {
+            Shows::All => all,
             // One that was closed meanwhile is not owed any more, and one that began later is not known.
-            Shows::Older => (self.before.clone(), false),
-            Shows::Nothing => return Said { token: None, after: Vec::new(), honest: false },
+            Shows::Older => self.before.clone(),
+            Shows::Nothing => return Said { token: None, after: Vec::new() },
             Shows::Forged => {
                 let forged = all.last().map(|at| Position { segment: at.segment.forged(), n: at.n + 1 });
                 let kept = all.len().min(POSITIONS_MAX - 1);
-                (all.into_iter().rev().take(kept).rev().chain(forged).collect(), false)
+                all.into_iter().rev().take(kept).rev().chain(forged).collect()
             }
             Shows::Half => {
                 let mut half = all;
                 if let [.., before, last] = &mut half[..] {
                     last.n = before.n;
                 }
-                (half, false)
+                half
             }
         };
-        Said { token, after, honest }
+        Said { token, after }
     }
 
     /// The positions to name: the latest of those that are not closed.
@@ -183,6 +180,6 @@ mod tests {
             after(Shows::Forged),
             [at(5, 1), at(7, 2), Position { segment: segment(7).forged(), n: 3 }]
         );
-        assert_eq!(memory.says(Shows::Nothing), Said { token: None, after: Vec::new(), honest: false });
+        assert_eq!(memory.says(Shows::Nothing), Said { token: None, after: Vec::new() });
     }
 }

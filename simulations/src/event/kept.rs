@@ -9,8 +9,8 @@ pub(crate) enum Kept {
     Shown {
         /// The positions that it names.
         after: Vec<Position>,
-        /// Whether it has all that it names, and names all that it knows of, up to the bound.
-        honest: bool,
+        /// Which those are.
+        shows: Shows,
     },
     /// The client is welcomed.
     Welcomed {
@@ -70,6 +70,21 @@ pub(crate) enum Kept {
     AheadRefused,
     /// The client goes for good.
     Bye,
+}
+
+/// What a client says that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shows {
+    /// All that it has.
+    All,
+    /// What it had when it was welcomed the last time.
+    Older,
+    /// Nothing, and no token.
+    Nothing,
+    /// Beside what it has a segment that nobody has numbered.
+    Forged,
+    /// The number of its last segment with that of the one before: half of a position was updated.
+    Half,
 }
 
 /// What became of what a client has missed.
