@@ -117,7 +117,9 @@ impl Log {
 
     /// Messages that wait to be written, or are being written.
     pub(super) fn waiting(&self) -> usize {
-        self.unacked.as_ref().map_or(0, |unacked| unacked.entries().filter(|entry| !entry.written).count())
+        // A place without a message is told and never written.
+        let waits = |entry: &&Entry| entry.message.is_ok() && !entry.written;
+        self.unacked.as_ref().map_or(0, |unacked| unacked.entries().filter(waits).count())
     }
 
     /// Messages that the client has not acknowledged.

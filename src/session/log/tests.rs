@@ -240,7 +240,9 @@ fn a_message_whose_time_is_over_leaves_a_gap() {
     accept_on(&mut log, "c", terms(1), now, None).unwrap();
     accept_on(&mut log, "d", terms(9), now, None).unwrap();
     let later = now + Duration::from_secs(1);
+    assert_eq!(log.waiting(), 4);
     assert_eq!(written(&mut log, later), ["1 a", "gap 5:2-3 expired", "4 d"]);
+    assert_eq!((log.waiting(), log.len()), (0, 2), "a gap that was told is no message that waits");
     assert_eq!(store.used(Origin::Here), 2 * cost(1));
     log.acknowledge(None, 4).unwrap();
     assert!(log.unacked.is_none());
