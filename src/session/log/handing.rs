@@ -42,7 +42,7 @@ impl Log {
         for run in part.runs.iter().filter(|run| run.segment != own) {
             if !begun.segments.contains(&run.segment) {
                 begun.segments.push(run.segment);
-                self.settle(run.segment, run.acked);
+                self.settle_elsewhere(run.segment, run.acked);
             }
             if !self.adopt_run(run, now) {
                 return Outcome::Overloaded;
@@ -52,7 +52,7 @@ impl Log {
             let whole: Vec<_> =
                 part.inherited.iter().copied().chain([part.of]).filter(|of| *of != own).collect();
             for segment in whole.iter().filter(|segment| !begun.segments.contains(segment)) {
-                self.settle(*segment, u64::MAX); // The client has all of it by now.
+                self.settle_elsewhere(*segment, u64::MAX);
             }
             self.inherit(whole);
         } else {
@@ -60,6 +60,15 @@ impl Log {
         }
         self.tidy();
         Outcome::Delivered
+    }
+
+    /// The client has acknowledged that segment up to that number, at another owner. It may have forgotten that.
+    fn settle_elsewhere(&mut self, segment: Segment, number: u64) {
+        let unacked = self.unacked.as_mut();
+        if let Some(older) = unacked.and_then(|unacked| unacked.older_mut(segment)) {
+            older.leave_out(number);
+        }
+        self.settle(segment, number);
     }
 
     /// Of these segments nothing is missing any more.

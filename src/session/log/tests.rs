@@ -13,7 +13,7 @@ use crate::position::Position;
 use crate::push::{Payload, Terms};
 use crate::receipt::{Answer, replying};
 use crate::session::store::StoreBounds;
-use crate::session::tail::{Tail, TailEntry, TailRun};
+use crate::session::tail::{Tail, TailEntry, TailPart, TailRun};
 
 mod crossing;
 mod laws;
@@ -292,6 +292,36 @@ fn a_client_that_lacks_nothing_is_told_where_its_segments_end() {
     hand_over(&mut first, &mut second, now);
     assert_eq!(open(&mut second), ResumedAs::Pending, "of the one before it is not known");
     assert_eq!(written(&mut second, now), ["closed 5:0"]);
+}
+
+#[test]
+fn what_was_acknowledged_at_another_owner_is_told_as_a_gap_before_its_segment_ends() {
+    let (store, now) = (store(BOUNDS), Instant::now());
+    let (mut first, mut second, mut third) = (log(5, &store), log(7, &store), log(8, &store));
+    for id in ["a", "b", "c"] {
+        accept(&mut first, id, now).unwrap();
+    }
+    // The receipt of the first hand-over is lost, so that both have the messages.
+    hand_over(&mut first, &mut second, now);
+    for part in first.tail(now).parts(2, 1 << 10).iter().take(1) {
+        assert_eq!(third.adopt(part, now), Outcome::Delivered);
+    }
+    let (batch, _) = third.take(1, now);
+    assert_eq!(batch.iter().map(said).collect::<Vec<_>>(), ["5:1 a"], "it comes once more");
+    assert_eq!(written(&mut second, now), ["5:1 a", "5:2 b", "5:3 c"]);
+    second.acknowledge(Some(segment(5)), 2).unwrap();
+    let early = second.tail(now);
+    second.acknowledge(Some(segment(5)), 3).unwrap();
+    let mut fourth = log(9, &store);
+    for log in [&mut third, &mut fourth] {
+        for part in early.clone().parts(9, 1 << 10) {
+            assert_eq!(log.adopt(&TailPart { done: false, ..part }, now), Outcome::Delivered);
+        }
+        hand_over(&mut second, log, now);
+    }
+    assert_eq!(written(&mut third, now), ["gap 5:2-3 acknowledged", "closed 5:3"]);
+    assert_eq!(written(&mut fourth, now), ["gap 5:1-3 acknowledged", "closed 5:3"]);
+    assert!(fourth.unacked.is_none() && third.len() == 0);
 }
 
 #[test]

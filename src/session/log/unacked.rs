@@ -94,7 +94,7 @@ impl Unacked {
         if segment == own {
             return Some(&mut self.own);
         }
-        self.older.iter_mut().find(|older| older.segment == segment).map(|older| &mut older.run)
+        self.older_mut(segment).map(|older| &mut older.run)
     }
 
     /// What has come before a part of what a session hands over; `None`: what has is not all.
@@ -115,6 +115,11 @@ impl Unacked {
     /// What is held of an earlier segment.
     pub(super) fn older(&self, segment: Segment) -> Option<&Older> {
         self.older.iter().find(|older| older.segment == segment)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn older_mut(&mut self, segment: Segment) -> Option<&mut Older> {
+        self.older.iter_mut().find(|older| older.segment == segment)
     }
 
     /// All of these segments is here from now on. The client is told where each ends, also those of which nothing is owed and
@@ -189,6 +194,15 @@ impl Older {
             let told = self.run.acked.max(has.unwrap_or(0));
             self.gone_from = self.gone_from.or((told < acked).then_some(told + 1));
             self.run.acked = acked;
+        }
+    }
+
+    /// What is held up to that number is not written any more: the client is told of all that it was not sent on this
+    /// connection.
+    pub(super) fn leave_out(&mut self, number: u64) {
+        let sent = self.run.last_taken();
+        if sent < number.min(self.run.last()) {
+            self.gone_from = self.gone_from.or(Some(sent + 1));
         }
     }
 

@@ -1,5 +1,7 @@
 //! The law of what is handed over: owners that hand over late, in parts, again, and not in the order of their claims.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -11,6 +13,8 @@ const OWNERS: u64 = 4;
 enum Step {
     /// A message is accepted by the owner of that claim.
     Accept(usize),
+    /// The client was at the owner of that claim, and has acknowledged what that one has. It has forgotten it since.
+    Acknowledge(usize),
     /// A former owner hands over to a later one, up to so many parts; the receipt may be lost.
     HandOver { from: usize, to: usize, parts: usize, receipt: bool },
 }
@@ -19,6 +23,7 @@ fn step() -> impl Strategy<Value = Step> {
     let owner = 0..OWNERS as usize;
     prop_oneof![
         2 => owner.clone().prop_map(Step::Accept),
+        1 => owner.clone().prop_map(Step::Acknowledge),
         3 => (owner.clone(), owner, 1_usize..5, any::<bool>())
             .prop_map(|(from, to, parts, receipt)| Step::HandOver { from, to, parts, receipt }),
     ]
@@ -34,6 +39,8 @@ proptest! {
         owners.push(Some(returning(OWNERS + 1, &after, &store)));
         let last = owners.len() - 1;
         let (mut accepted, mut came, mut ended, mut complete) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), false);
+        // The numbers that the last owner has written, and those that were acknowledged at one before it.
+        let (mut shown, mut forgotten) = (BTreeSet::new(), BTreeSet::new());
         let mut is_final = [false; OWNERS as usize];
         owners[last].as_mut().unwrap().open(&Earlier { late: true, segments: names.clone(), gone: false });
         let mut is_new = true;
@@ -45,6 +52,14 @@ proptest! {
                     let log = owners[owner].as_mut().expect("it has not handed over");
                     let number = accepted.entry(log.segment()).and_modify(|number| *number += 1).or_insert(1_u64);
                     accept(log, &format!("{owner}-{number}"), now).unwrap();
+                }
+                Step::Acknowledge(owner) if !is_final[owner] => {
+                    let log = owners[owner].as_mut().expect("it has not handed over");
+                    for outgoing in log.take(99, now).0 {
+                        let What::Message(_, Some(place)) = outgoing.what else { continue };
+                        forgotten.insert((place.segment, place.number));
+                        prop_assert!(log.acknowledge(Some(place.segment), place.number).is_ok());
+                    }
                 }
                 Step::HandOver { from, to, parts, receipt } if from < to && !is_final.get(to).is_some_and(|is_final| *is_final) => {
                     let Some(mut former) = owners[from].take() else { continue };
@@ -69,13 +84,25 @@ proptest! {
                         let has = came.entry(place.segment).or_insert(0);
                         prop_assert!(!ended.contains(&place.segment), "after its end");
                         prop_assert!(!complete || !names.contains(&place.segment), "after all was there");
-                        prop_assert_eq!(place.number, *has + 1);
+                        prop_assert_eq!(place.number, *has + 1, "a hole without a gap");
                         *has = place.number;
+                        shown.insert((place.segment, place.number));
                     }
                     What::Notice(notice) => match *notice {
-                        Notice::Closed(position) => ended.push(position.segment),
+                        Notice::Closed(Position { segment, number }) => {
+                            let has = came.get(&segment).copied().unwrap_or_default();
+                            prop_assert!(number <= has, "it ends behind what was told of it");
+                            ended.push(segment);
+                        }
                         Notice::Resumed(Resumed { state, .. }) => told |= state == ResumedAs::Complete,
-                        notice => prop_assert!(!matches!(notice, Notice::Gap { .. }), "{notice:?}"),
+                        Notice::Gap { segment, from, to, why } => {
+                            let has = came.entry(segment).or_insert(0);
+                            prop_assert!(why == Hole::Acknowledged && from <= *has + 1 && from <= to);
+                            for number in *has + 1..=to {
+                                prop_assert!(forgotten.contains(&(segment, number)), "{number} was not acknowledged");
+                            }
+                            *has = to.max(*has);
+                        }
                     },
                     What::Message(_, None) => prop_assert!(false, "without a number"),
                 }
@@ -85,6 +112,11 @@ proptest! {
                 prop_assert!(client.acknowledge(Some(*segment), *number).is_ok());
             }
         }
-        prop_assert_eq!(accepted, came);
+        for (segment, last) in accepted {
+            for number in 1..=last {
+                let place = (segment, number);
+                prop_assert!(shown.contains(&place) || forgotten.contains(&place), "{place:?} came nowhere");
+            }
+        }
     }
 }
