@@ -229,13 +229,10 @@ impl Log {
     pub(super) fn acknowledge(&mut self, segment: Option<Segment>, number: u64) -> Result<Settled, AckAhead> {
         let own = self.segment();
         let segment = segment.unwrap_or(own);
-        let Some(unacked) = &mut self.unacked else {
-            let ahead = segment > own || segment == own && number > self.last;
+        let Some(run) = self.unacked.as_mut().and_then(|unacked| unacked.run_mut(own, segment)) else {
+            // Of any other segment nothing is owed, or not yet. Its stamp says nothing: a tail may be of a later claim.
+            let ahead = segment == own && number > self.last;
             return if ahead { Err(AckAhead) } else { Ok(Settled::default()) };
-        };
-        let Some(run) = unacked.run_mut(own, segment) else {
-            // An older segment of which nothing is owed any more.
-            return if segment > own { Err(AckAhead) } else { Ok(Settled::default()) };
         };
         // Of an older segment an earlier connection may have brought what this one has not yet.
         if number > if segment == own { run.last_taken() } else { run.last() } {

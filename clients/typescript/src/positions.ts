@@ -8,6 +8,9 @@
 //
 // A segment that the node has closed is kept without being told of any more: where the last acknowledgement was lost
 // with its connection, the node sends the end of that segment again, and it has to be recognised.
+//
+// Segments are older and newer by their names, but that of the welcome is the newest, whatever its name: two nodes that
+// did not reach each other may both have had the session, and the one that keeps it may have the smaller name.
 
 import type { Position } from "./frames.js";
 
@@ -23,6 +26,13 @@ export interface Step {
 export class Positions {
   readonly #entries = new Map<string, Entry>();
   #newest = "";
+  #current = "";
+
+  /** A connection starts, whose own segment starts after number `n`. */
+  open(segment: string, n: number): void {
+    this.#current = segment;
+    this.begin(segment, n);
+  }
 
   /** A segment starts after number `n`. One that is known already stays as it is. */
   begin(segment: string, n: number): void {
@@ -37,7 +47,7 @@ export class Positions {
       entry.told = Math.min(entry.told, from - 1);
       return undefined;
     }
-    const step = { expected: entry.has + 1, late: segment < this.#newest };
+    const step = { expected: entry.has + 1, late: this.#age(segment) < this.#age(this.#newest) };
     entry.has = to;
     entry.closed = false;
     if (!step.late) this.#newest = segment;
@@ -65,12 +75,13 @@ export class Positions {
   clear(): void {
     this.#entries.clear();
     this.#newest = "";
+    this.#current = "";
   }
 
   /** Where the newest open segments stand, at most 4, newest first: what a client comes back with. */
   newest(): Position[] {
     const open = [...this.#entries].filter(([, entry]) => !entry.closed);
-    open.sort(([a], [b]) => (a < b ? 1 : -1));
+    open.sort(([a], [b]) => (this.#age(a) < this.#age(b) ? 1 : -1));
     return open.slice(0, AFTER_MAX).map(([segment, entry]) => ({ segment, n: entry.done }));
   }
 
@@ -96,8 +107,16 @@ export class Positions {
   #insert(segment: string, n: number): Entry {
     const entry = { has: n, done: n, told: n, closed: false };
     this.#entries.set(segment, entry);
-    if (this.#entries.size > SEGMENTS_MAX) this.#entries.delete([...this.#entries.keys()].sort()[0] as string);
+    if (this.#entries.size > SEGMENTS_MAX) {
+      const ages = [...this.#entries.keys()].map((known) => this.#age(known));
+      this.#entries.delete(ages.sort()[0] as string);
+    }
     return entry;
+  }
+
+  /** What orders the segments: greater is newer. */
+  #age(segment: string): string {
+    return segment === this.#current ? NEWEST : segment;
   }
 }
 
@@ -108,6 +127,8 @@ interface Entry {
   closed: boolean;
 }
 
+/** Above all names of segments, which are hexadecimal digits. */
+const NEWEST = "~";
 /** Positions in one `after` (docs/PROTOCOL.md, section 3). */
 const AFTER_MAX = 4;
 /** Segments that are remembered, the oldest of which goes first: some 10 KB. Guess: a client changes its node rarely. */

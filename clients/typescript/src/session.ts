@@ -91,7 +91,7 @@ export class Session {
     const kept = segment != null && !!keep;
     this.#keep = kept ? keep : 0;
     this.#current = kept ? segment : undefined;
-    if (kept) this.#positions.begin(segment, n ?? 0);
+    if (kept) this.#positions.open(segment, n ?? 0);
     this.#acks.flush();
     if (returning) this.#say("resumed", { state, missing: frame.missing ?? [] });
   }

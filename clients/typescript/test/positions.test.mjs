@@ -61,6 +61,19 @@ test("older segments come before the current one, each with its own numbers", as
   assert.equal(c.waiting("violation"), 0);
 });
 
+test("the segment of the welcome is the newest one, whatever its name", async (t) => {
+  const { node, c, connection } = await open(t);
+  connection.messages(undefined, 1, 1);
+  for (const segment of ["b", "c", "d", "e"]) connection.messages(segment, 1, 1);
+  connection.messages(undefined, 2, 2);
+  await c.settled(connection);
+  const got = c.log.filter(([type]) => type === "message").map(([, { position, late }]) => [position.segment, position.n, late]);
+  assert.deepEqual(got, [["a", 1, false], ["b", 1, true], ["c", 1, true], ["d", 1, true], ["e", 1, true], ["a", 2, false]]);
+  connection.drop();
+  await c.comeBack();
+  assert.equal((await node.connection()).query.get("after"), "a.2,e.1,d.1,c.1");
+});
+
 test("a closed segment is acknowledged at once and no more shown", async (t) => {
   const { node, c, connection } = await open(t);
   connection.messages("01", 1, 2);

@@ -29,7 +29,8 @@ impl Log {
             let older = unacked.older.iter().map(|older| (older.segment, &older.run));
             older.chain([(own, &unacked.own)]).filter(|(_, run)| !run.entries.is_empty())
         });
-        let (runs, inherited) = (runs.map(run).collect(), self.inherited.segments().to_vec());
+        let (mut runs, inherited) = (runs.map(run).collect::<Vec<_>>(), self.inherited.segments().to_vec());
+        runs.sort_by_key(|run| run.segment); // What was taken over may be of a later claim than this one.
         Tail { of: own, inherited, runs, recent: Vec::new(), attributes: None }
     }
 

@@ -142,10 +142,12 @@ fn nothing_is_acknowledged_that_was_not_sent() {
     accept(&mut log, "a", now).unwrap();
     assert_eq!(log.acknowledge(None, 1).err(), Some(AckAhead), "it waits");
     assert_eq!(written(&mut log, now), ["1 a"]);
-    for (segment, number) in [(None, 2), (Some(segment(5)), 2), (Some(segment(6)), 0)] {
-        assert_eq!(log.acknowledge(segment, number).err(), Some(AckAhead));
+    for segment in [None, Some(segment(5))] {
+        assert_eq!(log.acknowledge(segment, 2).err(), Some(AckAhead));
     }
-    assert!(log.acknowledge(Some(segment(4)), 7).is_ok(), "an older one that is over");
+    for stamp in [4, 6] {
+        assert!(log.acknowledge(Some(segment(stamp)), 7).is_ok(), "of what is not here nothing is owed");
+    }
     assert!(log.acknowledge(None, 0).is_ok() && log.len() == 1);
 }
 
@@ -322,6 +324,36 @@ fn what_was_acknowledged_at_another_owner_is_told_as_a_gap_before_its_segment_en
     assert_eq!(written(&mut third, now), ["gap 5:2-3 acknowledged", "closed 5:3"]);
     assert_eq!(written(&mut fourth, now), ["gap 5:1-3 acknowledged", "closed 5:3"]);
     assert!(fourth.unacked.is_none() && third.len() == 0);
+}
+
+#[test]
+fn a_tail_of_a_later_claim_is_delivered_acknowledged_and_handed_on_as_any_other() {
+    let (store, now) = (store(BOUNDS), Instant::now());
+    let (mut later, mut own) = (log(9, &store), log(7, &store));
+    accept(&mut own, "a", now).unwrap();
+    assert_eq!(written(&mut own, now), ["1 a"]);
+    for id in ["b", "c"] {
+        accept(&mut later, id, now).unwrap();
+    }
+    accept(&mut own, "d", now).unwrap();
+    hand_over(&mut later, &mut own, now);
+    assert_eq!(
+        written(&mut own, now),
+        ["9:1 b", "9:2 c", "2 d"],
+        "behind what came before, and in its own order"
+    );
+    assert_eq!(own.acknowledge(Some(segment(9)), 3).err(), Some(AckAhead));
+    own.acknowledge(Some(segment(9)), 1).unwrap();
+    let order: Vec<_> = own.tail(now).runs.iter().map(|run| run.segment).collect();
+    assert_eq!(order, [segment(7), segment(9)]);
+    own.acknowledge(None, 2).unwrap();
+    own.acknowledge(Some(segment(9)), 2).unwrap();
+    assert_eq!(written(&mut own, now), ["closed 9:2"]);
+    assert!(own.unacked.is_none());
+    assert!(own.acknowledge(Some(segment(9)), 2).is_ok(), "its acknowledgement was on its way twice");
+    let mut next = returning(11, &[at(9, 2), at(7, 2)], &store);
+    hand_over(&mut own, &mut next, now);
+    assert_eq!(open(&mut next), ResumedAs::Complete);
 }
 
 #[test]
