@@ -69,7 +69,7 @@ impl Checkers {
         Self(vec![
             Box::new(arrival::Arrival::default()),
             Box::new(order::Order::default()),
-            Box::new(delivery::Delivery::default()),
+            Box::new(delivery::Delivery::new(settings)),
             Box::new(denial::Denial::default()),
             Box::new(buffered::Buffered::new(settings)),
             Box::new(bound::Bound::new(settings)),

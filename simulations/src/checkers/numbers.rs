@@ -31,13 +31,16 @@ struct Reading {
     client: ClientIndex,
     /// Up to where each segment has come: at first what the client has shown.
     at: BTreeMap<Segment, u64>,
+    /// Up to where the client has acknowledged on this connection, also what has reached it on another one: that is passed over.
+    acked: BTreeMap<Segment, u64>,
 }
 
 impl Reading {
     /// The numbers `from` to `to` of a segment have come.
     fn comes(&mut self, segment: &Segment, from: u64, to: u64) -> Result<(), String> {
+        let acked = self.acked.get(segment).copied().unwrap_or_default();
         let at = self.at.entry(segment.clone()).or_default();
-        if from != *at + 1 || to < from {
+        if from <= *at || from > acked.max(*at) + 1 || to < from {
             return Err(format!("{from} to {to} of {segment:?} came behind {at}"));
         }
         *at = to;
@@ -46,7 +49,8 @@ impl Reading {
 
     /// A segment is said to be complete up to there.
     fn closes(&mut self, at: &Position) -> Result<(), String> {
-        let came = self.at.get(&at.segment).copied().unwrap_or_default();
+        let of = |map: &BTreeMap<_, u64>| map.get(&at.segment).copied().unwrap_or_default();
+        let came = of(&self.at).max(of(&self.acked));
         if at.n > came { Err(format!("{at} was closed behind {came}")) } else { Ok(()) }
     }
 }
@@ -60,7 +64,10 @@ impl Checker for Numbers {
         match event {
             Event::Pushed { push, aim, .. } => _ = self.aims.insert(*push, *aim),
             Event::Dialled { connection, client, .. } => {
-                self.connections.insert(*connection, Reading { client: *client, at: BTreeMap::new() });
+                self.connections.insert(
+                    *connection,
+                    Reading { client: *client, at: BTreeMap::new(), acked: BTreeMap::new() },
+                );
             }
             Event::Refused { connection, .. } | Event::Ended { connection, .. } => {
                 self.connections.remove(connection);
@@ -98,6 +105,7 @@ impl Numbers {
                 let client = reading.client;
                 return self.means(client, at, text);
             }
+            Kept::Acked(at) => _ = reading.acked.insert(at.segment.clone(), at.n),
             Kept::Gap { segment, from, to, .. } => return reading.comes(segment, *from, *to),
             Kept::Closed(at) => return reading.closes(at),
             _ => {}
@@ -163,6 +171,13 @@ mod tests {
         assert!(seen(vec![got(3, "m1"), got(3, "m1")]).is_err());
         assert!(seen(vec![gap(4, 5)]).is_err() && seen(vec![gap(3, 2)]).is_err());
         assert!(seen(vec![Kept::Closed(at(3))]).unwrap_err().contains("closed"));
+    }
+
+    #[test]
+    fn what_the_client_has_acknowledged_is_passed_over_and_no_more() {
+        assert_eq!(seen(vec![Kept::Acked(at(5)), got(6, "m1"), Kept::Closed(at(6))]), Ok(()));
+        assert_eq!(seen(vec![Kept::Acked(at(5)), Kept::Closed(at(5))]), Ok(()));
+        assert!(seen(vec![Kept::Acked(at(5)), got(7, "m1")]).is_err());
     }
 
     #[test]

@@ -299,7 +299,9 @@ impl<'a> Line<'a> {
                 let taken = keeper.memory().takes(&at, id.as_str());
                 keeper.received += 1;
                 keeper.owes(at.segment.clone(), ack);
-                let ahead = std::mem::take(&mut keeper.manner.ahead);
+                // Of an earlier segment a node takes the client's word for all that it holds: another one may have sent it.
+                let ahead = keeper.manner.ahead && keeper.segment.as_ref() == Some(&at.segment);
+                keeper.manner.ahead &= !ahead;
                 self.told("message", Some(id.to_string()), Some(text.clone()));
                 let what = Kept::Received { at: at.clone(), id: id.to_string(), text: text.clone(), taken };
                 self.world.tell(Event::Kept { connection, what });

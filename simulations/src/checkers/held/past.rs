@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::aim::Aim;
 use crate::ask::Ask;
 use crate::checkers::held::absences::Absences;
 use crate::checkers::held::apart::Apart;
@@ -29,7 +30,7 @@ pub(super) struct Past {
     /// Connections whose clients have said that they go for good.
     bye: BTreeSet<ConnectionId>,
     /// Calls that disconnect somebody.
-    kicks: BTreeMap<CallId, Ask>,
+    kicks: BTreeMap<CallId, Aim>,
     absences: Absences,
     apart: Apart,
 }
@@ -57,6 +58,13 @@ impl Past {
         self.ended_ms.entry(client).or_default().push(now_ms + ENDS_WITHIN_MS);
     }
 
+    /// A backend disconnects these.
+    fn kicked(&mut self, now_ms: u64, aim: Aim) {
+        let all: BTreeSet<_> =
+            self.clients.values().copied().filter(|client| aim.includes(*client)).collect();
+        all.into_iter().for_each(|client| self.ends(client, now_ms));
+    }
+
     /// Something happened.
     pub(super) fn event(&mut self, now_ms: u64, event: &Event) {
         self.absences.event(now_ms, event);
@@ -72,13 +80,13 @@ impl Past {
                     self.stops.entry(*node).or_default().push((from_ms, now_ms));
                 }
             }
-            Event::Called { call, ask: ask @ Ask::Kick(_), .. } => _ = self.kicks.insert(*call, ask.clone()),
+            Event::Called { call, ask: Ask::Kick(aim), .. } => {
+                self.kicks.insert(*call, *aim);
+                self.kicked(now_ms, *aim);
+            }
             Event::Replied { call, .. } | Event::Lost { call, .. } => {
-                if let Some(Ask::Kick(aim)) = self.kicks.remove(call) {
-                    let all: BTreeSet<_> = self.clients.values().copied().collect();
-                    all.into_iter()
-                        .filter(|client| aim.includes(*client))
-                        .for_each(|client| self.ends(client, now_ms));
+                if let Some(aim) = self.kicks.remove(call) {
+                    self.kicked(now_ms, aim);
                 }
             }
             Event::Kept { connection, what: Kept::Bye } => _ = self.bye.insert(*connection),
@@ -126,7 +134,8 @@ impl Past {
         }
         let away_ms = self.absences.longest_ms(now_ms, client, since.at_ms);
         let apart_ms = self.apart.total_ms(&holders, (since.at_ms, now_ms));
-        if away_ms + apart_ms + EXPIRES_WITHIN_MS >= keep_ms {
+        let links_ms = if apart_ms > 0 { LINKS_WITHIN_MS } else { 0 };
+        if away_ms + apart_ms + links_ms + EXPIRES_WITHIN_MS >= keep_ms {
             return Some("it was not kept for so long");
         }
         let stops = holders
@@ -147,5 +156,9 @@ impl Past {
 const ENDS_WITHIN_MS: u64 = 3_000;
 /// How much sooner than the client knows it is over, in milliseconds. Guess: what is late on its way.
 const EXPIRES_WITHIN_MS: u64 = 1_000;
+/// How long nodes that reach each other again may take until one hands over to the other, in milliseconds. Source: as long as a
+/// link that has fallen silent may be in use, and a pause between two tries.
+const LINKS_WITHIN_MS: u64 =
+    (limits::LINK_IDLE_SUSPECT.as_millis() + limits::HAND_OVER_AGAIN_MAX.as_millis()) as u64;
 /// How long a stop takes at most.
 const DRAIN_MS: u64 = limits::DRAIN_TIMEOUT.as_millis() as u64;
