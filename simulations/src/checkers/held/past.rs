@@ -58,6 +58,13 @@ impl Past {
         self.ended_ms.entry(client).or_default().push(now_ms + ENDS_WITHIN_MS);
     }
 
+    /// The client of a connection goes for good.
+    fn goes(&mut self, now_ms: u64, connection: ConnectionId) {
+        if let Some(client) = self.clients.get(&connection).copied() {
+            self.ends(client, now_ms);
+        }
+    }
+
     /// A backend disconnects these.
     fn kicked(&mut self, now_ms: u64, aim: Aim) {
         let all: BTreeSet<_> =
@@ -89,12 +96,11 @@ impl Past {
                     self.kicked(now_ms, aim);
                 }
             }
-            Event::Kept { connection, what: Kept::Bye } => _ = self.bye.insert(*connection),
-            Event::Ended { connection, .. } if self.bye.remove(connection) => {
-                if let Some(client) = self.clients.get(connection).copied() {
-                    self.ends(client, now_ms);
-                }
+            Event::Kept { connection, what: Kept::Bye } => {
+                self.bye.insert(*connection);
+                self.goes(now_ms, *connection);
             }
+            Event::Ended { connection, .. } if self.bye.remove(connection) => self.goes(now_ms, *connection),
             Event::Decided { by, decision: Decision::Claimed { client, .. } } => {
                 if let Some(node) = node_of(by.as_str()) {
                     self.claims.entry(*client).or_default().push((now_ms, node));
