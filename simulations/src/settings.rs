@@ -79,7 +79,7 @@ impl Settings {
         if !settings.mixed_versions && rng.random_bool(0.7) {
             settings.keeping = Some(keeping(&mut rng));
             if rng.random_bool(0.3) {
-                settings.kept_messages = rng.random_range(0..=KEPT_SMALL_MAX);
+                settings.kept_messages = rng.random_range(1..=KEPT_SMALL_MAX);
             }
         }
         settings

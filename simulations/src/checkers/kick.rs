@@ -61,7 +61,7 @@ impl Checker for Kick {
                         return Err(format!("call {call} disconnected nobody that there is: {answer:?}"));
                     };
                     // There may be no connection to one that is kept.
-                    if self.settings.keep_s(client) > 0 && !self.is_connected(client) {
+                    if self.settings.keep_s(client) > 0 && !self.is_connected(client, &node) {
                         continue;
                     }
                     let called_ms = self.called_ms.get(call).copied().unwrap_or_default();
@@ -103,8 +103,9 @@ impl Kick {
         Self { settings: settings.clone(), connections, called_ms, promised }
     }
 
-    fn is_connected(&self, client: ClientIndex) -> bool {
-        self.connections.values().any(|at| at.client == client && at.end.is_none())
+    fn is_connected(&self, client: ClientIndex, node: &str) -> bool {
+        let mut open = self.connections.values().filter(|at| at.end.is_none());
+        open.any(|at| at.client == client && node_of(node) == Some(at.node))
     }
 
     fn ended(&mut self, connection: ConnectionId, now_ms: u64, fits: bool) {

@@ -10,7 +10,7 @@ use crate::aim::Aim;
 use crate::checkers::arrival::push_of;
 use crate::checkers::checker::Checker;
 use crate::event::Event;
-use crate::event::kept::Kept;
+use crate::event::kept::{Kept, Resumed};
 use crate::id::{ClientIndex, ConnectionId, PushId};
 use crate::position::{Position, Segment};
 
@@ -105,6 +105,8 @@ impl Numbers {
                 let client = reading.client;
                 return self.means(client, at, text);
             }
+            // The client forgets its positions.
+            Kept::Welcomed { resumed: Resumed::None, .. } => reading.at.clear(),
             Kept::Acked(at) => _ = reading.acked.insert(at.segment.clone(), at.n),
             Kept::Gap { segment, from, to, .. } => return reading.comes(segment, *from, *to),
             Kept::Closed(at) => return reading.closes(at),
