@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use crate::attributes::{Attributes, AttributesError, Change, MergePatch};
 use crate::id::{DeviceId, LoginId, MessageId, NodeName, SessionKey, UserId};
-use crate::push::{BroadcastReport, Knowledge, Payload, PushReport, Target};
+use crate::push::{BroadcastReport, Knowledge, Payload, PushReport, Target, Terms};
 use crate::router::Router;
 
 /// A running node: pushes, disconnects, and says who is connected. [`Node::handle`](crate::Node::handle) gives it, and
@@ -106,8 +106,40 @@ impl NodeHandle {
         payload: Payload,
         id: Option<MessageId>,
     ) -> Result<PushReport, PushError> {
+        self.push_on(target, payload, id, Terms::default()).await
+    }
+
+    /// Pushes as [`push`](Self::push) does, on [`Terms`]: how long the message may wait for a client that is away, and whether
+    /// the report waits for the client's acknowledgement, for up to [`BUFFERED_AFTER`](crate::limits::BUFFERED_AFTER). Both
+    /// concern sessions that are kept for their clients; at others nothing waits, and nobody acknowledges.
+    ///
+    /// ```
+    /// use pushmesh::{NodeHandle, Outcome, Payload, Target, Terms, UserId};
+    ///
+    /// async fn remind(node: &NodeHandle, user: UserId) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let terms = Terms { ttl: Some(60), acked: true };
+    ///     let report = node.push_on(Target::User(user), Payload::text("the train leaves"), None, terms).await?;
+    ///     match report.best() {
+    ///         Outcome::Acked => println!("a device has it"),
+    ///         Outcome::Queued => println!("a device gets it if it is back within a minute"),
+    ///         Outcome::NoSession => println!("there is no device"),
+    ///         other => println!("nobody has said that it has it: {}", other.as_str()),
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`PushError`]; nothing was sent.
+    pub async fn push_on(
+        &self,
+        target: Target,
+        payload: Payload,
+        id: Option<MessageId>,
+        terms: Terms,
+    ) -> Result<PushReport, PushError> {
         let (router, payload) = (self.router()?, self.bounded(payload)?);
-        Ok(router.push(target, router.message(id, payload)).await)
+        Ok(router.push(target, router.message(id, payload).on(terms)).await)
     }
 
     /// Pushes to every session of the cluster.
@@ -119,11 +151,24 @@ impl NodeHandle {
         payload: Payload,
         id: Option<MessageId>,
     ) -> Result<BroadcastReport, BroadcastError> {
+        self.broadcast_on(payload, id, Terms::default()).await
+    }
+
+    /// Pushes to every session of the cluster on [`Terms`], as [`push_on`](Self::push_on) does.
+    ///
+    /// # Errors
+    /// See [`BroadcastError`]; nothing was sent.
+    pub async fn broadcast_on(
+        &self,
+        payload: Payload,
+        id: Option<MessageId>,
+        terms: Terms,
+    ) -> Result<BroadcastReport, BroadcastError> {
         let (router, payload) = (self.router()?, self.bounded(payload)?);
         if router.knowledge() == Knowledge::Joining {
             return Err(BroadcastError::NotReady);
         }
-        Ok(router.broadcast(router.message(id, payload)).await)
+        Ok(router.broadcast(router.message(id, payload).on(terms)).await)
     }
 
     /// Disconnects one session or all sessions of a user, with close code 4002.

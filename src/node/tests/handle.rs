@@ -4,8 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
+use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::harness::{Client, LOOK_EVERY, connect_device, until, within};
 use crate::attributes::{Attributes, AttributesError, MergePatch};
@@ -14,7 +18,7 @@ use crate::handle::{BroadcastError, NodeHandle, NotKnown, PayloadTooLarge, PushE
 use crate::handler::{Handler, SessionInfo};
 use crate::id::{DeviceId, LoginId, NodeName, SessionKey, UserId};
 use crate::node::Node;
-use crate::push::{Outcome, Payload, Target};
+use crate::push::{Outcome, Payload, Target, Terms};
 use crate::wire::Wire;
 
 /// Tells all devices of a user of one that comes, passes on what one says, and disconnects them all with the first that
@@ -186,4 +190,54 @@ async fn a_handler_keeps_attributes_with_its_session_and_so_does_any_node() {
         }
     };
     within("the node is gone", stopped).await;
+}
+
+/// Says nothing.
+struct Silent;
+
+impl Handler for Silent {}
+
+/// The client of a session that is kept, behind its welcome.
+async fn connect_kept(node: &Node) -> Client {
+    let url = format!("ws://{}/v1/ws?user=42&device=phone&keep=60", node.http_addr());
+    let mut request = url.into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("pushmesh.v1"));
+    let tcp = TcpStream::connect(node.http_addr()).await.unwrap();
+    let mut client = client_async(request, tcp).await.unwrap().0;
+    assert!(text(&mut client).await.contains(r#""keep":60"#));
+    client
+}
+
+#[tokio::test]
+async fn what_is_pushed_on_terms_waits_for_the_acknowledgement_or_for_a_client_that_is_away() {
+    let node = start("alone", &[], Arc::new(Silent)).await;
+    let handle = node.handle().clone();
+    let push = async |ttl, acked| {
+        let target = Target::User(UserId::new("42").unwrap());
+        let terms = Terms { ttl, acked };
+        handle.push_on(target, Payload::text("hello"), None, terms).await.unwrap().best()
+    };
+    let broadcast = async |ttl| {
+        let terms = Terms { ttl, acked: false };
+        let total = handle.broadcast_on(Payload::text("all"), None, terms).await.unwrap().total();
+        (total.queued, total.interrupted)
+    };
+    let mut phone = connect_kept(&node).await;
+    let acknowledges = async {
+        assert!(text(&mut phone).await.contains(r#""ack":true"#), "the client is told that somebody waits");
+        phone.send(Frame::text(r#"{"type":"ack","n":1}"#)).await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(push(None, true), acknowledges);
+    assert_eq!(outcome, Outcome::Acked);
+
+    drop(phone);
+    let away = async {
+        while push(Some(0), false).await != Outcome::NoSession {
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    within("the client is away", away).await;
+    assert_eq!((push(Some(60), true).await, push(None, false).await), (Outcome::Queued, Outcome::Queued));
+    assert_eq!((broadcast(Some(60)).await, broadcast(Some(0)).await), ((1, 0), (0, 1)));
+    node.shutdown().await;
 }
