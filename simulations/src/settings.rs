@@ -75,8 +75,8 @@ impl Settings {
         settings.allow_alone = entropy::stream(seed, "joining").random_bool(0.5);
         settings.mixed_versions = entropy::stream(seed, "versions").random_bool(0.5);
         let mut rng = entropy::stream(seed, "keeping");
-        // Without keeping while one member cannot: a run of two versions would mostly see sessions that are not kept.
-        if !settings.mixed_versions && rng.random_bool(0.7) {
+        // Nothing is kept while one member cannot: a run of two versions would mostly see sessions that are not.
+        if !settings.mixed_versions {
             settings.keeping = Some(keeping(&mut rng));
             if rng.random_bool(0.3) {
                 settings.kept_messages = rng.random_range(1..=KEPT_SMALL_MAX);
@@ -207,6 +207,16 @@ mod tests {
         let others =
             [Takeover::OnePerUser, Takeover::MaxPerUser(1), Takeover::MaxPerUser(2), Takeover::RejectNewer];
         assert!(others.into_iter().all(|takeover| times(takeover) > 0));
+    }
+
+    #[test]
+    fn in_runs_of_one_version_a_third_of_the_clients_keeps_its_sessions() {
+        let all: Vec<_> = (0..200).map(|seed| Settings::draw(seed, 50)).collect();
+        assert!(all.iter().all(|settings| settings.keeping.is_some() != settings.mixed_versions));
+        let settings = all.iter().find(|settings| settings.keeping.is_some()).unwrap();
+        let keeps = (0..300).filter(|client| settings.keep_s(*client) > 0).count();
+        assert_eq!(keeps, 100);
+        assert!((0..300).all(|client| settings.keep_s(client) == 0 || settings.speaks_envelopes(client)));
     }
 
     #[test]
