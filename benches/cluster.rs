@@ -27,6 +27,8 @@ mod chart;
 mod client;
 #[path = "support/dial.rs"]
 mod dial;
+#[path = "cluster/envelope.rs"]
+mod envelope;
 #[path = "cluster/fanout.rs"]
 mod fanout;
 #[path = "cluster/figure.rs"]

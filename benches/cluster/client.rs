@@ -7,10 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use crate::dial::dial;
+use crate::envelope::{Acks, Dialect, Envelope};
 use crate::message::{Stamp, Way, now_us};
 use crate::nats_protocol::{self, Operation, PONG, Parser};
 use crate::server::Failure;
@@ -43,6 +47,8 @@ pub(crate) struct Faults {
 pub(crate) struct Client {
     /// Its user's number.
     pub(crate) user: usize,
+    /// How it speaks to pushmesh.
+    pub(crate) dialect: Dialect,
     /// Who is told of arrivals.
     pub(crate) arrivals: Sender<Arrival>,
     /// Where what must not happen is counted.
@@ -55,7 +61,7 @@ impl Client {
     /// # Errors
     /// It is not let in.
     pub(crate) async fn connect(self, system: System, addr: SocketAddr) -> Result<(), Failure> {
-        let mut socket = open(addr, self.user).await?;
+        let mut socket = open(addr, self.user, self.dialect).await?;
         if system == System::Nats {
             nats_protocol::subscribe(&mut socket, self.user).await?;
         }
@@ -67,9 +73,28 @@ impl Client {
     }
 
     async fn receive(&self, mut socket: WebSocketStream<TcpStream>) {
-        let (mut next, mut parser) = (Next::default(), Parser::default());
-        while let Some(Ok(message)) = socket.next().await {
+        let (mut next, mut parser, mut acks) = (Next::default(), Parser::default(), Acks::default());
+        loop {
+            let due = acks.due.unwrap_or_else(Instant::now);
+            let message = tokio::select! {
+                message = socket.next() => message,
+                () = sleep_until(due), if acks.due.is_some() => {
+                    if socket.send(acks.take()).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            let Some(Ok(message)) = message else { return };
             let goes_on = match message {
+                Message::Text(text) if self.dialect != Dialect::Plain => match serde_json::from_str(&text) {
+                    Ok(Envelope::Message { n, data }) => {
+                        n.into_iter().for_each(|n| acks.came(n));
+                        self.arrived(&mut next, &data).await
+                    }
+                    Ok(Envelope::Other) => true,
+                    Err(_) => false,
+                },
                 Message::Text(text) => self.arrived(&mut next, &text).await,
                 Message::Binary(bytes) => {
                     parser.push(&bytes);
@@ -132,7 +157,15 @@ struct Next {
 ///
 /// # Errors
 /// It is not let in.
-pub(crate) async fn open(addr: SocketAddr, user: usize) -> Result<WebSocketStream<TcpStream>, Failure> {
-    let url = format!("ws://{addr}/v1/ws?user=u{user}&device=d");
-    upgrade(dial(addr).await?, url).await
+pub(crate) async fn open(
+    addr: SocketAddr,
+    user: usize,
+    dialect: Dialect,
+) -> Result<WebSocketStream<TcpStream>, Failure> {
+    let url = format!("ws://{addr}/v1/ws?user=u{user}&device=d{}", dialect.query());
+    let mut request = url.into_client_request()?;
+    if let Some(name) = dialect.subprotocol() {
+        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(name));
+    }
+    upgrade(dial(addr).await?, request).await
 }

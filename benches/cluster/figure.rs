@@ -42,6 +42,18 @@ pub(crate) enum Figure {
     BroadcastCpu,
     /// Time until a broadcast has reached 99 % of the users, in microseconds: the median.
     BroadcastP99,
+    /// Resident memory for each idle client of `pushmesh.v1` whose session is not kept, in bytes.
+    EnvelopeIdleBytes,
+    /// The same of a client whose session is kept.
+    KeptIdleBytes,
+    /// CPU time for each push in closed loop to clients of `pushmesh.v1` whose sessions are not kept, in microseconds.
+    EnvelopeCpu,
+    /// The same to clients whose sessions are kept, and who acknowledge.
+    KeptCpu,
+    /// CPU time for each push of a request of many, to clients whose sessions are not kept.
+    EnvelopeBatchCpu,
+    /// The same to clients whose sessions are kept, and who acknowledge.
+    KeptBatchCpu,
     /// Time from the kill of a node until all its users are reached again, in milliseconds.
     StormReached,
     /// Pushes at the fixed rate that did not arrive meanwhile.
@@ -50,7 +62,7 @@ pub(crate) enum Figure {
 
 impl Figure {
     /// All, in the order of the table.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::ClosedCpu,
         Self::ClosedRate,
         Self::ManyCpu,
@@ -67,6 +79,12 @@ impl Figure {
         Self::Cpu100KiB,
         Self::BroadcastCpu,
         Self::BroadcastP99,
+        Self::EnvelopeIdleBytes,
+        Self::KeptIdleBytes,
+        Self::EnvelopeCpu,
+        Self::KeptCpu,
+        Self::EnvelopeBatchCpu,
+        Self::KeptBatchCpu,
         Self::StormReached,
         Self::StormLost,
     ];
@@ -90,6 +108,12 @@ impl Figure {
             Self::Cpu100KiB => "server CPU per push of 100 KiB, us",
             Self::BroadcastCpu => "server CPU per broadcast frame, us",
             Self::BroadcastP99 => "broadcast at 99 % of users, us",
+            Self::EnvelopeIdleBytes => "resident bytes per idle client, pushmesh.v1",
+            Self::KeptIdleBytes => "resident bytes per idle client, kept",
+            Self::EnvelopeCpu => "server CPU per push, us, pushmesh.v1",
+            Self::KeptCpu => "server CPU per push, us, kept and acknowledged",
+            Self::EnvelopeBatchCpu => "server CPU per push, us, NDJSON, pushmesh.v1",
+            Self::KeptBatchCpu => "server CPU per push, us, NDJSON, kept and acknowledged",
             Self::StormReached => "node killed: all reached again, ms",
             Self::StormLost => "node killed: pushes lost meanwhile",
         }

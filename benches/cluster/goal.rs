@@ -64,7 +64,8 @@ impl Goal {
 
 use Bound::{AtLeast, AtMost};
 use Figure::{
-    BatchCpu, BroadcastCpu, ClosedCpu, ClosedRate, IdleBytes, IdleTlsBytes, PacedCpu, PacedP50, PacedP99,
+    BatchCpu, BroadcastCpu, ClosedCpu, ClosedRate, EnvelopeBatchCpu, EnvelopeCpu, IdleBytes, IdleTlsBytes,
+    KeptBatchCpu, KeptCpu, PacedCpu, PacedP50, PacedP99,
 };
 use Measured::{Beside, Ours, Within};
 use System::{Nats, Redis};
@@ -97,6 +98,16 @@ pub(crate) const GOALS: &[Goal] = &[
         "server CPU per broadcast frame, 3 nodes, to Redis",
         AtMost(0.75),
         Beside(Redis, BroadcastCpu, 3),
+    ),
+    Goal::new(
+        "server CPU per push, kept to not kept, pushmesh",
+        AtMost(1.35),
+        Within((KeptCpu, 3), (EnvelopeCpu, 3)),
+    ),
+    Goal::new(
+        "server CPU per push, NDJSON, kept to not kept, pushmesh",
+        AtMost(1.35),
+        Within((KeptBatchCpu, 3), (EnvelopeBatchCpu, 3)),
     ),
     Goal::new("resident bytes per idle client, ws, 3 nodes", AtMost(4_608.0), Ours(IdleBytes)),
     Goal::new("resident bytes per idle client, wss, 3 nodes", AtMost(10_240.0), Ours(IdleTlsBytes)),

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Arrival, Client, Faults};
+use crate::envelope::Dialect;
 use crate::message::{Stamp, Way, now_us};
 use crate::server::Failure;
 use crate::system::Cluster;
@@ -22,6 +23,7 @@ pub(crate) struct Load {
     /// Where the arrivals of each worker's users go.
     arrivals: Vec<Sender<Arrival>>,
     faults: Arc<Faults>,
+    dialect: Dialect,
     users: usize,
     broadcasts: u64,
 }
@@ -49,11 +51,17 @@ impl Load {
     ///
     /// # Errors
     /// Somebody is not let in, or is not found by a server.
-    pub(crate) async fn connect(cluster: &Cluster, users: usize, workers: usize) -> Result<Self, Failure> {
+    pub(crate) async fn connect(
+        cluster: &Cluster,
+        users: usize,
+        workers: usize,
+        dialect: Dialect,
+    ) -> Result<Self, Failure> {
         let mut load = Self {
             workers: Vec::new(),
             arrivals: Vec::new(),
             faults: Arc::default(),
+            dialect,
             users: 0,
             broadcasts: 0,
         };
@@ -74,7 +82,8 @@ impl Load {
         let connects = (self.users..users).map(|user| {
             let arrivals = self.arrivals[user % self.arrivals.len()].clone();
             let (system, addr) = (cluster.system, cluster.nodes[user % cluster.nodes.len()].http);
-            Client { user, arrivals, faults: Arc::clone(&self.faults) }.connect(system, addr)
+            let (dialect, faults) = (self.dialect, Arc::clone(&self.faults));
+            Client { user, dialect, arrivals, faults }.connect(system, addr)
         });
         let connected: Vec<_> = futures_util::stream::iter(connects).buffer_unordered(64).collect().await;
         connected.into_iter().collect::<Result<Vec<_>, _>>()?;

@@ -22,6 +22,8 @@ pub(crate) enum Part {
     Batch,
     /// Messages to everybody.
     Broadcast,
+    /// Pushes to clients whose sessions are kept, and to such whose are not.
+    Kept,
     /// A node that is killed, and all its users at once at the others.
     Storm,
     /// Memory of clients over TLS.
@@ -70,7 +72,7 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "closed,paced,many,payload,batch,broadcast,storm,tls"
+        default_value = "closed,paced,many,payload,batch,broadcast,kept,storm,tls"
     )]
     pub(crate) parts: Vec<Part>,
     /// Which systems

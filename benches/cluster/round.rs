@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::envelope::Dialect;
 use crate::figure::{Figure, Samples};
 use crate::figures::percentile;
 use crate::load::{Load, Used, used};
@@ -24,7 +25,7 @@ pub(crate) async fn run(
     let mut add = |figure, value| samples.add(figure, nodes, system, value);
     let cluster = Cluster::start(system, options.setup(nodes)).await?;
     let empty = cluster.resident_bytes()?;
-    let mut load = Load::connect(&cluster, options.clients, options.workers).await?;
+    let mut load = Load::connect(&cluster, options.clients, options.workers, Dialect::Plain).await?;
     let full = cluster.resident_bytes()?;
     add(Figure::IdleBytes, full.saturating_sub(empty) as f64 / options.clients as f64);
 
@@ -52,6 +53,10 @@ pub(crate) async fn run(
         let used = many(options, system, nodes).await?;
         add(Figure::ManyRate, used.messages() / used.seconds);
         add(Figure::ManyCpu, used.cpu_us / used.messages());
+    }
+    // The others have no such sessions.
+    if nodes == options.nodes[0] && options.has(Part::Kept) && system == System::Pushmesh {
+        kept(options, nodes, &mut add).await?;
     }
     // The users of a NATS cluster subscribe to one subject each, and do not come back by themselves.
     if nodes == options.nodes[0] && options.has(Part::Storm) && system != System::Nats {
@@ -95,11 +100,33 @@ async fn once(
 /// The closed loop with more pushes in progress, on a cluster of its own.
 async fn many(options: &Options, system: System, nodes: usize) -> Result<Used, Failure> {
     let cluster = Cluster::start(system, options.setup(nodes)).await?;
-    let mut load = Load::connect(&cluster, options.clients, options.many).await?;
+    let mut load = Load::connect(&cluster, options.clients, options.many, Dialect::Plain).await?;
     load.closed(WARM_UP, options.bytes).await?;
     let used = used(&cluster, load.closed(options.seconds, options.bytes)).await?;
     load.check()?;
     Ok(used)
+}
+
+/// What it costs that sessions are kept: the same to clients whose sessions are not and whose are, each on a cluster of its own.
+async fn kept(options: &Options, nodes: usize, add: &mut impl FnMut(Figure, f64)) -> Result<(), Failure> {
+    let figures = [
+        (Dialect::Envelopes, Figure::EnvelopeIdleBytes, Figure::EnvelopeCpu, Figure::EnvelopeBatchCpu),
+        (Dialect::Kept, Figure::KeptIdleBytes, Figure::KeptCpu, Figure::KeptBatchCpu),
+    ];
+    for (dialect, idle, single, batch) in figures {
+        let cluster = Cluster::start(System::Pushmesh, options.setup(nodes)).await?;
+        let empty = cluster.resident_bytes()?;
+        let mut load = Load::connect(&cluster, options.clients, options.workers, dialect).await?;
+        let full = cluster.resident_bytes()?;
+        add(idle, full.saturating_sub(empty) as f64 / options.clients as f64);
+        load.closed(WARM_UP, options.bytes).await?;
+        let closed = used(&cluster, load.closed(options.seconds, options.bytes)).await?;
+        add(single, closed.cpu_us / closed.messages());
+        let batches = used(&cluster, load.batches(options.seconds, options.lines, options.bytes)).await?;
+        add(batch, batches.cpu_us / batches.messages());
+        load.check()?;
+    }
+    Ok(())
 }
 
 fn latency(used: &Used, share: f64) -> f64 {

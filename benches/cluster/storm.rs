@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::api::Api;
 use crate::client;
+use crate::envelope::Dialect;
 use crate::load::visible;
 use crate::message::{Stamp, Way};
 use crate::options::Options;
@@ -75,7 +76,7 @@ pub(crate) async fn run(options: &Options, system: System, nodes: usize) -> Resu
 /// A user that is connected for as long as this runs: at its own server, or else at the next one.
 async fn stay(addrs: Vec<SocketAddr>, user: usize, backend: Arc<Backend>, back: Sender<usize>) {
     for turn in user.. {
-        let Ok(mut socket) = client::open(addrs[turn % addrs.len()], user).await else {
+        let Ok(mut socket) = client::open(addrs[turn % addrs.len()], user, Dialect::Plain).await else {
             sleep(AGAIN).await;
             continue;
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
@@ -13,12 +14,15 @@ use crate::server::Failure;
 ///
 /// # Errors
 /// The server refuses it, or takes too long.
-pub(crate) async fn upgrade<S>(stream: S, url: String) -> Result<WebSocketStream<S>, Failure>
+pub(crate) async fn upgrade<S>(
+    stream: S,
+    request: impl IntoClientRequest + Unpin,
+) -> Result<WebSocketStream<S>, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES).write_buffer_size(0);
-    let shaken = client_async_with_config(url, stream, Some(config));
+    let shaken = client_async_with_config(request, stream, Some(config));
     let (socket, _) = timeout(UPGRADE_WITHIN, shaken).await.map_err(|_| "no 101 in time")??;
     Ok(socket)
 }
