@@ -138,8 +138,10 @@ impl Past {
         if holders.iter().any(|node| later(self.lost_ms.get(node))) {
             return Some("a node that may have held it crashed");
         }
-        let away_ms = self.absences.longest_ms(now_ms, client, since.at_ms);
-        let apart_ms = self.apart.total_ms(&holders, (since.at_ms, now_ms));
+        // The time for which it is kept may have begun before.
+        let from_ms = since.at_ms.saturating_sub(keep_ms);
+        let away_ms = self.absences.longest_ms(now_ms, client, from_ms);
+        let apart_ms = self.apart.total_ms(&holders, (from_ms, now_ms));
         let links_ms = if apart_ms > 0 { LINKS_WITHIN_MS } else { 0 };
         if away_ms + apart_ms + links_ms + EXPIRES_WITHIN_MS >= keep_ms {
             return Some("it was not kept for so long");
