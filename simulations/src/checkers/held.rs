@@ -244,3 +244,6 @@ impl Checker for Held {
         ("messages that kept sessions accepted, and sessions that are over", self.judged)
     }
 }
+
+#[cfg(test)]
+mod tests;
