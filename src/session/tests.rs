@@ -15,6 +15,7 @@ use crate::metrics::label::ResumedAs;
 use crate::position::{Segment, Writer};
 use crate::push::Payload;
 use crate::receipt::{Answer, replying};
+use crate::session::tail::TailRun;
 
 /// A socket that takes as much as it was told.
 #[derive(Default)]
@@ -239,4 +240,28 @@ fn a_session_that_goes_on_elsewhere_before_its_welcome_does_not_say_that_nothing
     session.handed_over();
     session.open(&Earlier::default());
     assert_eq!(welcome(&session), Some(ResumedAs::Pending));
+}
+
+#[tokio::test]
+async fn a_session_that_has_let_go_numbers_nothing_more_and_each_message_is_decided_once() {
+    let session = kept();
+    session.open(&Earlier::default());
+    session.welcome();
+    let has_come = offer(&session, "a");
+    session.written(written(work(&session)));
+    let waits = offer(&session, "b");
+    let (owner, stamp) = (NodeName::new("b").unwrap(), Stamp::from_raw(3));
+    session.close(CloseReason::Superseded { owner: owner.clone(), stamp });
+    let follows = offer(&session, "c");
+    assert!(session.acknowledge(None, 1).is_ok(), "it was on its way");
+    let tail = session.tail().unwrap();
+    let ids = |run: &TailRun| {
+        run.entries.iter().map(|entry| entry.message.clone().unwrap().id.to_string()).collect()
+    };
+    let held: Vec<(u64, Vec<String>)> = tail.runs.iter().map(|run| (run.acked, ids(run))).collect();
+    assert_eq!(held, [(0, vec!["a".to_owned(), "b".to_owned()])]);
+    let answers = (has_come.await, waits.await, follows.await);
+    assert_eq!(answers, (Ok(Outcome::Delivered), Ok(Outcome::Queued), Ok(Outcome::Moved { owner, stamp })));
+    session.handed_over();
+    assert_eq!(session.tail(), None, "and it is handed over once");
 }
