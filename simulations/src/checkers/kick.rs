@@ -48,8 +48,11 @@ impl Checker for Kick {
             Event::Ended { connection, end } => {
                 // The client's own close crosses that of the node: then there is no code, or that of the
                 // node's answer. So does what no node takes.
-                let fits =
-                    end.loses() || matches!(end, End::Closed(Some(KICKED | 1000 | 1007 | 1009) | None));
+                let crosses = matches!(end, End::Closed(Some(KICKED | 1000 | 1007 | 1009) | None));
+                // One that is kept may have outlived its connection.
+                let client = self.connections.get(connection).map(|at| at.client);
+                let kept = client.is_some_and(|client| self.settings.keep_s(client) > 0);
+                let fits = end.loses() || crosses || kept;
                 self.ended(*connection, now_ms, fits);
             }
             // Let in, and gone before it heard of it.

@@ -215,9 +215,9 @@ impl Questions {
                 None => Ok(None),
             };
         };
-        if claims.find(client, node, held).is_none() {
+        let Some(claim) = claims.find(client, node, held) else {
             return Err(format!("{}: it has made no such claim", told()));
-        }
+        };
         let (right, over) = match question {
             Question::Yield { below, .. } => {
                 let by = by.ok_or_else(told)?;
@@ -231,7 +231,8 @@ impl Questions {
                     Answer::Yes => is_it && !is_over(client, held),
                     answer => *answer == Answer::No,
                 };
-                (said, is_it && *answer == Answer::No)
+                // One whose client is away is kept all the same.
+                (said, is_it && *answer == Answer::No && !claim.parked)
             }
         };
         if right { Ok(over.then_some((client, held))) } else { Err(told()) }

@@ -178,7 +178,10 @@ impl Plan {
             let end = begin + rng.random_range(100..longest_ms);
             self.add(begin, Step::Leave { client, politely: rng.random_bool(0.1) });
             let node = rng.random_range(0..self.nodes);
-            for _ in 0..rng.random_range(1..20) {
+            // Now and then more than a window.
+            let pushes =
+                if rng.random_bool(0.05) { rng.random_range(280..450) } else { rng.random_range(1..20) };
+            for _ in 0..pushes {
                 let at = begin + rng.random_range(0..longest_ms);
                 if at < self.faults_end_ms {
                     self.add(at, Step::Push { node, aim: Aim::Client(client) });

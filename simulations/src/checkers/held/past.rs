@@ -133,7 +133,9 @@ impl Past {
         let keep_ms = u64::from(self.settings.keep_s(client)) * 1_000;
         // Whoever has claimed it a while ago may hold it still, and nobody knows of that.
         let claims = self.claims.get(&client).into_iter().flatten();
-        let claims: Vec<_> = claims.filter(|(at_ms, _)| at_ms + keep_ms >= since.at_ms).copied().collect();
+        let (earlier, recent): (Vec<_>, Vec<_>) =
+            claims.copied().partition(|(at_ms, _)| at_ms + keep_ms < since.at_ms);
+        let claims: Vec<_> = earlier.last().into_iter().copied().chain(recent).collect();
         let holders: BTreeSet<_> = claims.iter().map(|(_, node)| *node).chain([since.node]).collect();
         if holders.iter().any(|node| later(self.lost_ms.get(node))) {
             return Some("a node that may have held it crashed");
@@ -141,9 +143,9 @@ impl Past {
         // The time for which it is kept may have begun before.
         let from_ms = since.at_ms.saturating_sub(keep_ms);
         let away_ms = self.absences.longest_ms(now_ms, client, from_ms);
-        let apart_ms = self.apart.total_ms(&holders, (from_ms, now_ms));
-        let links_ms = if apart_ms > 0 { LINKS_WITHIN_MS } else { 0 };
-        if away_ms + apart_ms + links_ms + EXPIRES_WITHIN_MS >= keep_ms {
+        let apart_ms = self.apart.total_ms(&holders, (from_ms.saturating_sub(HANDED_WITHIN_MS), now_ms));
+        let handed_ms = if apart_ms > 0 { HANDED_WITHIN_MS } else { 0 };
+        if away_ms + apart_ms + handed_ms + EXPIRES_WITHIN_MS >= keep_ms {
             return Some("it was not kept for so long");
         }
         let stops = holders
@@ -164,9 +166,9 @@ impl Past {
 const ENDS_WITHIN_MS: u64 = 3_000;
 /// How much sooner than the client knows it is over, in milliseconds. Guess: what is late on its way.
 const EXPIRES_WITHIN_MS: u64 = 1_000;
-/// How long nodes that reach each other again may take until one hands over to the other, in milliseconds. Source: as long as a
-/// link that has fallen silent may be in use, and a pause between two tries.
-const LINKS_WITHIN_MS: u64 =
-    (limits::LINK_IDLE_SUSPECT.as_millis() + limits::HAND_OVER_AGAIN_MAX.as_millis()) as u64;
+/// How long nodes that reach each other again may take until one hands over to the other, in milliseconds. Guess: a link that is
+/// half open is given up, and a new one is dialled.
+const HANDED_WITHIN_MS: u64 =
+    (limits::LINK_IDLE_TIMEOUT.as_millis() + limits::LINK_IDLE_SUSPECT.as_millis()) as u64;
 /// How long a stop takes at most.
 const DRAIN_MS: u64 = limits::DRAIN_TIMEOUT.as_millis() as u64;
