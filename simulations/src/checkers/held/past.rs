@@ -134,7 +134,7 @@ impl Past {
         // Whoever has claimed it a while ago may hold it still, and nobody knows of that.
         let claims = self.claims.get(&client).into_iter().flatten();
         let (earlier, recent): (Vec<_>, Vec<_>) =
-            claims.copied().partition(|(at_ms, _)| at_ms + keep_ms < since.at_ms);
+            claims.copied().partition(|(at_ms, _)| at_ms + keep_ms + APART_MS_MAX < since.at_ms);
         let claims: Vec<_> = earlier.last().into_iter().copied().chain(recent).collect();
         let holders: BTreeSet<_> = claims.iter().map(|(_, node)| *node).chain([since.node]).collect();
         if holders.iter().any(|node| later(self.lost_ms.get(node))) {
@@ -170,5 +170,8 @@ const EXPIRES_WITHIN_MS: u64 = 1_000;
 /// half open is given up, and a new one is dialled.
 const HANDED_WITHIN_MS: u64 =
     (limits::LINK_IDLE_TIMEOUT.as_millis() + limits::LINK_IDLE_SUSPECT.as_millis()) as u64;
+/// How long ago a node may have claimed a session that others do not know of, beside its keep, in milliseconds. Source: longer than
+/// the cuts of a plan last.
+const APART_MS_MAX: u64 = 20_000;
 /// How long a stop takes at most.
 const DRAIN_MS: u64 = limits::DRAIN_TIMEOUT.as_millis() as u64;
