@@ -160,7 +160,7 @@ impl Held {
             let names = |at: &Position| at.segment == place.segment && at.n < place.n;
             complete.at_ms > *known_ms && complete.named.iter().any(names)
         };
-        let told = self.complete.get(&client).into_iter().flatten().filter(covers).next_back();
+        let told = self.complete.get(&client).into_iter().flatten().rfind(covers);
         told.map_or(accepted, |told| Since { at_ms: told.at_ms, node: told.node })
     }
 }
