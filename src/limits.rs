@@ -115,11 +115,6 @@ pub const KEEP_CEILING: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a client that came back waits for what it missed before it is told that a part of it may be missing, default of
 /// `--resume-timeout`. Guess: as a push waits for its receipts.
 pub const RESUME_TIMEOUT: Duration = PUSH_TIMEOUT;
-/// Claims of nodes that kept a session one after the other while its client was away, and that a node need not know of to claim
-/// above them for the client: a claim of a client is that many milliseconds above what is known, and each of the others is above
-/// the one before by one at most. Guess: nodes that stop one after the other within the time that a claim takes to be known
-/// everywhere.
-pub const ADOPTIONS_UNSEEN_MAX: u64 = 16;
 /// Positions that a client names when it comes back. Source: more segments are unread only where a session moved that often
 /// without a word to its client.
 pub const POSITIONS_MAX: usize = 4;

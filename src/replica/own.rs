@@ -3,7 +3,6 @@
 use crate::directory::{Claim, ClaimState, Directory, policy};
 use crate::id::Stamp;
 use crate::key::Key;
-use crate::limits;
 use crate::replica::views::Views;
 use crate::replica::{Claimed, HeldByAnother, Replica};
 
@@ -24,11 +23,11 @@ impl Replica {
         register: impl FnOnce(Stamp),
     ) -> Result<Claimed, HeldByAnother> {
         let state = policy::state(self.takeover, resumed);
-        self.claim_as(key, state, Some(now_ms), seen.max(resumed), (resumed, below), register)
+        self.claim_as(key, state, now_ms, seen.max(resumed), (resumed, below), register)
     }
 
     /// The same for a client that is away: the claim says so, and is just above `stamp`, that of the session which its owner
-    /// does not keep any longer. So it stands against no claim that the client makes itself, at a node that knows of that session.
+    /// does not keep any longer. So it stands against no claim that the client makes itself.
     ///
     /// # Errors
     /// [`HeldByAnother`], only under [`Takeover::RejectNewer`].
@@ -39,14 +38,14 @@ impl Replica {
         below: Option<Stamp>,
         register: impl FnOnce(Stamp),
     ) -> Result<Claimed, HeldByAnother> {
-        self.claim_as(key, ClaimState::Parked, None, Some(stamp), (Some(stamp), below), register)
+        self.claim_as(key, ClaimState::Parked, 0, Some(stamp), (Some(stamp), below), register)
     }
 
     fn claim_as(
         &self,
         key: Key,
         state: ClaimState,
-        client_at_ms: Option<u64>,
+        now_ms: u64,
         above: Option<Stamp>,
         (resumed, below): (Option<Stamp>, Option<Stamp>),
         register: impl FnOnce(Stamp),
@@ -56,15 +55,7 @@ impl Replica {
         if !policy::may_claim(self.takeover, || self.lookup(key), resumed, below) {
             return Err(HeldByAnother);
         }
-        let stamp = match client_at_ms {
-            // Also above what others have claimed for the client meanwhile, which may not be known here.
-            Some(now_ms) => {
-                let known = self.read(key.user).stamp(key).max(above);
-                let ahead = known.map_or(0, |known| known.unix_ms() + limits::ADOPTIONS_UNSEEN_MAX);
-                directory.next_stamp(key, now_ms.max(ahead), above, &mut views)
-            }
-            None => directory.next_stamp(key, 0, above, &mut views),
-        };
+        let stamp = directory.next_stamp(key, now_ms, above, &mut views);
         let mut displaced = self.read(key.user).displaced(key);
         let excluded = displaced.len();
         displaced.retain(|(_, owned)| owned.owner != self.me);

@@ -30,26 +30,6 @@ fn what_a_clients_own_session_stood_above_does_not_keep_the_client_out() {
     assert_eq!(replica.lookup(key).map(|owned| owned.state), Some(ClaimState::Resumed));
 }
 
-#[test]
-fn the_claim_of_a_client_is_above_those_that_nodes_make_for_it_while_it_is_away_whatever_the_clocks_say() {
-    let node = |text, boot| {
-        let (hasher, tuning) = (KeyHasher::new(&[0; 32]), Tuning::default());
-        Replica::new(name(text), Incarnation(boot), hasher, Takeover::ExclusiveDevice, tuning)
-    };
-    // Their claims are counted from other numbers on.
-    let (clients, keepers) =
-        (node("a", 1), [("b", 20_000), ("c", 40_000), ("d", 60_000)].map(|(text, boot)| node(text, boot)));
-    for number in 1..64 {
-        let token = Stamp::from_raw((5_000 << 16) + number * 1_000);
-        let adopt =
-            |stamp, keeper: &Replica| keeper.claim_parked(key(number), stamp, None, |_| {}).unwrap().stamp;
-        let kept = keepers.iter().fold(token, adopt);
-        // A clock that is behind, and nothing is known but the token.
-        let claimed = clients.claim(key(number), 10, None, Some(token), None, |_| {}).unwrap().stamp;
-        assert!(token < kept && kept < claimed, "{token:?} {kept:?} {claimed:?}");
-    }
-}
-
 fn name(text: &str) -> NodeName {
     NodeName::new(text).unwrap()
 }
