@@ -59,20 +59,23 @@ impl Session {
     /// # Errors
     /// [`AckAhead`]: it was not sent that much.
     pub(crate) fn acknowledge(&self, segment: Option<Segment>, number: u64) -> Result<(), AckAhead> {
-        let settled = {
+        let (settled, goes_on) = {
             let mut state = self.lock();
             if state.closing().is_some_and(|reason| !reason.flushes()) {
                 return Ok(()); // It is held, or somebody else's by now, as it is.
             }
             let Some(log) = state.kept() else { return Ok(()) };
             let settled = log.acknowledge(segment, number)?;
+            let goes_on = !log.is_clear();
             for known in &settled.known {
                 state.outbox().know(known.clone());
             }
-            settled
+            (settled, goes_on)
         };
         settled.replies.into_iter().for_each(|reply| reply.answer(Outcome::Acked));
-        self.wake.notify_one(); // The window may be open again.
+        if goes_on {
+            self.wake.notify_one(); // The window may be open again.
+        }
         Ok(())
     }
 

@@ -39,7 +39,7 @@ mod tests;
 mod unacked;
 
 use run::{Entry, Waits};
-use unacked::Unacked;
+use unacked::{Account, Unacked};
 
 /// What a session keeps for its client.
 pub(crate) struct Log {
@@ -101,7 +101,7 @@ impl Log {
     ) -> Self {
         let inherited = Inherited::default();
         let mut log = Self { stamp, writer, keep, inherited, last: 0, unacked: None, store };
-        Unacked::of(&mut log.unacked, 0).resumption = Some(Resumption::new(returns));
+        Unacked::of(&mut log.unacked, 0).resumption = Some(Box::new(Resumption::new(returns)));
         log
     }
 
@@ -191,7 +191,7 @@ impl Log {
         let terms = message.terms();
         let bytes = message.payload.bytes.len();
         let expires = terms.ttl.map(|seconds| now + Duration::from_secs(seconds.into()));
-        let waits = reply.map(|reply| Waits { reply, until: now + limits::BUFFERED_AFTER });
+        let waits = reply.map(|reply| Box::new(Waits { reply, until: now + limits::BUFFERED_AFTER }));
         let entry = Entry { message: Ok(message), expires, written: stage == Stage::Written, waits };
         self.last += 1;
         let last = self.last;
@@ -202,7 +202,7 @@ impl Log {
             unacked.own.taken += 1;
             unacked.on_way.add(bytes);
         }
-        unacked.own.entries.push_back(entry);
+        unacked.own.push(entry);
         debug_assert_eq!(unacked.own.last(), last, "numbers have no hole");
     }
 
@@ -247,16 +247,15 @@ impl Log {
     fn settle(&mut self, segment: Segment, number: u64) -> Settled {
         let own = self.segment();
         let mut settled = Settled::default();
-        let Some(unacked) = &mut self.unacked else { return settled };
-        let Some(run) = unacked.run_mut(own, segment) else { return settled };
-        let (entries, taken) = run.acknowledge(number);
+        let account = self.unacked.as_mut().and_then(|unacked| unacked.account(own, segment));
+        let Some(Account { run, on_way, held }) = account else { return settled };
         let origin = if segment == own { Origin::Here } else { Origin::Elsewhere };
-        for (index, entry) in entries.into_iter().enumerate() {
+        for (entry, was_on_way) in run.acknowledge(number) {
             let Ok(message) = entry.message else { continue };
             let bytes = message.payload.bytes.len();
-            unacked.held.remove(bytes);
-            if index < taken {
-                unacked.on_way.remove(bytes);
+            held.remove(bytes);
+            if was_on_way {
+                on_way.remove(bytes);
             }
             self.store.release(origin, cost(bytes));
             settled.known.extend(Known::of(&message));
@@ -331,7 +330,8 @@ impl Log {
     /// The client is about to be the session. Returns what it will be told of what it missed.
     pub(crate) fn open(&mut self, earlier: &Earlier) -> ResumedAs {
         let unacked = Unacked::of(&mut self.unacked, self.last);
-        let resumption = unacked.resumption.get_or_insert_with(|| Resumption::new(Returning::default()));
+        let resumption =
+            unacked.resumption.get_or_insert_with(|| Box::new(Resumption::new(Returning::default())));
         resumption.open(&self.inherited, earlier).state
     }
 
@@ -342,7 +342,7 @@ impl Log {
         };
         unacked.notices.retain(|notice| !matches!(notice, Notice::Resumed(_)));
         let told = unacked.resumption.as_ref().map(|resumption| resumption.told(&self.inherited));
-        if unacked.resumption.as_ref().is_some_and(Resumption::is_over) {
+        if unacked.resumption.as_ref().is_some_and(|resumption| resumption.is_over()) {
             unacked.resumption = None;
         }
         self.tidy();

@@ -1,6 +1,7 @@
 //! A message is written by whoever brings it only while the connection's task rests and nothing waits.
 
 use std::collections::VecDeque;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::{FutureExt, poll};
@@ -10,6 +11,7 @@ use tokio::time::advance;
 use super::*;
 use crate::id::{DeviceId, MessageId, NodeName, UserId};
 use crate::key::KeyHasher;
+use crate::limits;
 use crate::metrics::Metrics;
 use crate::metrics::label::ResumedAs;
 use crate::position::{Segment, Writer};
@@ -49,8 +51,11 @@ fn session(socket: &Arc<Socket>) -> Session {
 
 /// One that is kept for a client that has named an earlier one.
 fn kept() -> Session {
+    kept_within(StoreBounds { messages_max: 3, bytes_max: 100, node_bytes_max: 1 << 10 })
+}
+
+fn kept_within(bounds: StoreBounds) -> Session {
     let (stamp, writer) = (Stamp::from_raw(2), Writer::from_raw(1));
-    let bounds = StoreBounds { messages_max: 3, bytes_max: 100, node_bytes_max: 1 << 10 };
     let store = Arc::new(Store::new(bounds, Arc::new(Metrics::new())));
     let token = Some(Segment { stamp: Stamp::from_raw(1), writer });
     let log = Log::new((stamp, writer), 60, Returning { token, after: Vec::new() }, store);
@@ -264,4 +269,21 @@ async fn a_session_that_has_let_go_numbers_nothing_more_and_each_message_is_deci
     assert_eq!(answers, (Ok(Outcome::Delivered), Ok(Outcome::Queued), Ok(Outcome::Moved { owner, stamp })));
     session.handed_over();
     assert_eq!(session.tail(), None, "and it is handed over once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_at_rest_is_woken_by_the_acknowledgement_that_opens_the_window() {
+    let bounds = StoreBounds { messages_max: limits::WINDOW, bytes_max: 1 << 10, node_bytes_max: 1 << 20 };
+    let session = kept_within(bounds);
+    let offered: Vec<_> = (0..=limits::WINDOW).map(|index| offer(&session, &format!("m{index}"))).collect();
+    let mut on_way = 0;
+    while let Some(work) = work(&session) {
+        on_way += written(Some(work)).len();
+    }
+    assert_eq!(on_way, limits::WINDOW, "one waits for the window");
+    let mut next = pin!(session.work(9));
+    assert!(poll!(&mut next).is_pending());
+    assert!(session.acknowledge(None, 1).is_ok());
+    let Poll::Ready(Work::Write(batch)) = poll!(&mut next) else { panic!("there is something to write") };
+    assert_eq!((batch.len(), offered.len()), (1, limits::WINDOW + 1));
 }

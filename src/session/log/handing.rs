@@ -108,7 +108,7 @@ impl Log {
                 held.add(bytes);
             }
             let (message, expires) = (message.clone(), left.map(|left| now + left));
-            older.run.entries.push_back(Entry { message, expires, written: false, waits: None });
+            older.run.push(Entry { message, expires, written: false, waits: None });
         }
         true
     }

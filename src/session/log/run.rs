@@ -27,8 +27,8 @@ pub(super) struct Entry {
     pub(super) expires: Option<Instant>,
     /// Whether the socket has taken it.
     pub(super) written: bool,
-    /// Whoever waits for what becomes of it.
-    pub(super) waits: Option<Waits>,
+    /// Whoever waits for what becomes of it. Boxed: most are answered at once.
+    pub(super) waits: Option<Box<Waits>>,
 }
 
 /// Whoever waits for what becomes of a message.
@@ -65,14 +65,22 @@ impl Run {
         self.entries.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// The client has all up to that number. Returns what it has, and how much of that was on its way.
-    pub(super) fn acknowledge(&mut self, number: u64) -> (Vec<Entry>, usize) {
+    /// One more message. Most clients acknowledge one before the next: the first gets memory for itself alone.
+    pub(super) fn push(&mut self, entry: Entry) {
+        if self.entries.capacity() == 0 {
+            self.entries.reserve_exact(1);
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// The client has all up to that number. Returns what it has, each with whether it was on its way.
+    pub(super) fn acknowledge(&mut self, number: u64) -> impl Iterator<Item = (Entry, bool)> {
         let count = usize::try_from(number.saturating_sub(self.acked)).unwrap_or(usize::MAX);
         let count = count.min(self.entries.len());
         self.acked += count as u64;
         let taken = count.min(self.taken);
         self.taken -= taken;
-        (self.entries.drain(..count).collect(), taken)
+        self.entries.drain(..count).enumerate().map(move |(index, entry)| (entry, index < taken))
     }
 }
 

@@ -19,12 +19,19 @@ pub(super) struct Unacked {
     pub(super) on_way: Load,
     /// All messages.
     pub(super) held: Load,
-    /// The client's return, until it is known what became of it.
-    pub(super) resumption: Option<Resumption>,
+    /// The client's return, until it is known what became of it. Boxed: mostly it soon is.
+    pub(super) resumption: Option<Box<Resumption>>,
     /// To be told before the next message.
     pub(super) notices: Vec<Notice>,
     /// Whether somebody looks after those who wait for the client's word.
     pub(super) timed: bool,
+}
+
+/// A run, with the amounts that its messages are a part of.
+pub(super) struct Account<'a> {
+    pub(super) run: &'a mut Run,
+    pub(super) on_way: &'a mut Load,
+    pub(super) held: &'a mut Load,
 }
 
 /// An amount of messages.
@@ -91,10 +98,18 @@ impl Unacked {
 
     /// The run of a segment, where `own` is this session's.
     pub(super) fn run_mut(&mut self, own: Segment, segment: Segment) -> Option<&mut Run> {
-        if segment == own {
-            return Some(&mut self.own);
-        }
-        self.older_mut(segment).map(|older| &mut older.run)
+        self.account(own, segment).map(|account| account.run)
+    }
+
+    /// The run of a segment, where `own` is this session's, with what it adds to.
+    pub(super) fn account(&mut self, own: Segment, segment: Segment) -> Option<Account<'_>> {
+        let Self { own: run, older, on_way, held, .. } = self;
+        let run = if segment == own {
+            run
+        } else {
+            &mut older.iter_mut().find(|older| older.segment == segment)?.run
+        };
+        Some(Account { run, on_way, held })
     }
 
     /// What has come before a part of what a session hands over; `None`: what has is not all.
