@@ -2,12 +2,12 @@
 //!
 //! `reach`, `crash` and `loss` start a cluster of real processes each. `structures`, `memory`,
 //! `digests`, `ready` and `idle` look inside one process, at the parts or at real nodes whose
-//! sessions are claims without sockets. A goal of speed that is missed is
+//! sessions are claims without sockets; `clients` at a real node with real sockets. A goal of speed that is missed is
 //! told and is no failure, because the machine decides it. What the directory must never do is one:
 //! call a node dead that lives, keep a session unroutable, show one that is gone for good.
 //!
 //! `cargo bench --bench directory -- reach crash loss --minutes 10`
-//! `cargo bench --bench directory -- memory structures digests ready idle`
+//! `cargo bench --bench directory -- memory clients structures digests ready idle`
 //!
 //! The nodes log to `target/tmp/directory/`, which is left to be read.
 
@@ -22,6 +22,8 @@ use cap::Cap;
 mod churn;
 #[path = "directory/client.rs"]
 mod client;
+#[path = "directory/clients.rs"]
+mod clients;
 #[path = "directory/cluster.rs"]
 mod cluster;
 #[path = "directory/crash.rs"]
@@ -75,7 +77,7 @@ use options::{Options, Part, USAGE};
 use server::Failure;
 use table::Table;
 
-/// Counts what is allocated, for the part `memory`; two additions to a counter for the others.
+/// Counts what is allocated, for the parts `memory` and `clients`; two additions to a counter for the others.
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
@@ -88,6 +90,7 @@ fn run(part: Part, options: &Options) -> Result<Vec<Table>, Failure> {
         Part::Loss => runtime.block_on(loss::run(options)),
         Part::Structures => structures::run(options),
         Part::Memory => memory::run(),
+        Part::Clients => clients::run(),
         Part::Digests => digests::run(),
         Part::Ready => ready::run(),
         Part::Idle => idle::run(),

@@ -76,6 +76,11 @@ impl Member {
         })
     }
 
+    /// Runs this beside the node, in its runtime.
+    pub(crate) fn run<T>(&self, task: impl Future<Output = T>) -> T {
+        self.runtime.block_on(task)
+    }
+
     /// Lets time pass.
     pub(crate) fn rest(&self, time: Duration) {
         self.runtime.block_on(async { sleep(time).await });

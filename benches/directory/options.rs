@@ -15,6 +15,8 @@ pub(crate) enum Part {
     Structures,
     /// What a session costs in memory.
     Memory,
+    /// What an idle client costs in memory.
+    Clients,
     /// What comparing two directories costs.
     Digests,
     /// How soon a node that starts holds everything.
@@ -32,6 +34,7 @@ impl Part {
             "loss" => Self::Loss,
             "structures" => Self::Structures,
             "memory" => Self::Memory,
+            "clients" => Self::Clients,
             "digests" => Self::Digests,
             "ready" => Self::Ready,
             "idle" => Self::Idle,
@@ -112,12 +115,20 @@ impl Options {
 /// What `main` prints when it does not understand.
 pub(crate) const USAGE: &str = "\
 usage: directory [PART...] [--samples N] [--rate N] [--rounds N] [--minutes N] [--loss PERCENT] [--millions N] [--seed N]
-Parts: reach, crash, loss; memory, structures, digests, ready, idle.
+Parts: reach, crash, loss; memory, clients, structures, digests, ready, idle.
 Without names: all but loss, which takes its minutes.";
 
 /// Memory first: what others have freed would count as resident.
-const USUAL: [Part; 7] =
-    [Part::Memory, Part::Structures, Part::Digests, Part::Ready, Part::Idle, Part::Reach, Part::Crash];
+const USUAL: [Part; 8] = [
+    Part::Memory,
+    Part::Clients,
+    Part::Structures,
+    Part::Digests,
+    Part::Ready,
+    Part::Idle,
+    Part::Reach,
+    Part::Crash,
+];
 /// Enough for a 99th percentile that is not simply the maximum.
 const SAMPLES: usize = 200;
 /// The goal speaks of a thousand.
