@@ -38,6 +38,8 @@ struct Return {
     in_order: bool,
     /// By when a client that waits has to be told more.
     told_by_ms: Option<u64>,
+    /// Until when nothing can be told: it does not read, or its node cannot write.
+    deaf_until_ms: u64,
     /// The segment of what came last.
     last: Option<Segment>,
 }
@@ -59,18 +61,13 @@ impl Checker for Resumption {
         self.disturbed.event(now_ms, event);
         match event {
             Event::Dialled { connection, client, node, .. } => {
-                let (client, node, dialled_ms) = (*client, *node, now_ms);
-                let (session, state, named, in_order, told_by_ms, last) = Default::default();
-                let dialled =
-                    Return { client, node, dialled_ms, session, state, named, in_order, told_by_ms, last };
-                self.connections.insert(*connection, dialled);
+                self.connections.insert(*connection, Return::new(*client, *node, now_ms));
             }
             Event::Welcomed { connection, welcome: Welcome { session, .. } } => {
                 self.connections.entry(*connection).and_modify(|at| at.session = *session);
             }
-            // It does not read, or its node cannot write.
-            Event::Stalled { connection, .. } | Event::Full { connection, .. } => {
-                self.connections.entry(*connection).and_modify(|at| at.told_by_ms = None);
+            Event::Stalled { connection, for_ms } | Event::Full { connection, for_ms } => {
+                self.connections.entry(*connection).and_modify(|at| at.is_deaf_until(now_ms + for_ms));
             }
             Event::Ended { connection, .. } => _ = self.connections.remove(connection),
             Event::Kept { connection, what } => {
@@ -106,6 +103,17 @@ impl Checker for Resumption {
 }
 
 impl Return {
+    fn new(client: ClientIndex, node: NodeIndex, dialled_ms: u64) -> Self {
+        let (session, state, named, in_order, last) = Default::default();
+        let (told_by_ms, deaf_until_ms) = (None, 0);
+        Self { client, node, dialled_ms, session, state, named, in_order, told_by_ms, deaf_until_ms, last }
+    }
+
+    fn is_deaf_until(&mut self, until_ms: u64) {
+        self.deaf_until_ms = self.deaf_until_ms.max(until_ms);
+        self.told_by_ms = None;
+    }
+
     fn told(&mut self, now_ms: u64, keep_s: u32, what: &Kept) -> Result<(), String> {
         match what {
             Kept::Welcomed { segment, keep, resumed, missing } => {
@@ -146,7 +154,8 @@ impl Return {
             return Err(format!("{state:?} goes with what is missing, and nothing else does"));
         }
         self.state = Some(state);
-        self.told_by_ms = (state == Resumed::Pending).then_some(now_ms + TOLD_MS_MAX);
+        let waits = state == Resumed::Pending && now_ms >= self.deaf_until_ms;
+        self.told_by_ms = waits.then_some(now_ms + TOLD_MS_MAX);
         Ok(())
     }
 
@@ -251,5 +260,10 @@ mod tests {
         assert!(checker.tick(1_001 + TOLD_MS_MAX, &[]).is_err());
         checker.event(1_000, &Event::Stalled { connection: 1, for_ms: 9 }).unwrap();
         assert_eq!(checker.tick(1_001 + TOLD_MS_MAX, &[]), Ok(()));
+        // What it was told before had been taken by its socket.
+        checker.event(1_008, &pending).unwrap();
+        assert_eq!(checker.tick(1_009 + TOLD_MS_MAX, &[]), Ok(()));
+        checker.event(1_009, &pending).unwrap();
+        assert!(checker.tick(1_010 + TOLD_MS_MAX, &[]).is_err());
     }
 }
