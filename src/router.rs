@@ -20,6 +20,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::directory::Owned;
 use crate::id::{DeviceId, Incarnation, LoginId, MessageId, NodeName, SessionKey, UserId};
@@ -98,6 +99,8 @@ pub(crate) struct Router {
     requester: Requester,
     next_id: AtomicU64,
     under_way: Arc<UnderWay>,
+    /// Sessions of nodes that stop which this node is about to keep.
+    adoptions: TaskTracker,
     /// For work in the background.
     this: Weak<Self>,
 }
@@ -115,7 +118,8 @@ impl Router {
         Arc::new_cyclic(|router: &Weak<Self>| {
             parts.owner.hand_over_by(router.clone());
             let this = router.clone();
-            Self { parts, requester, next_id: AtomicU64::new(0), under_way: Arc::default(), this }
+            let adoptions = TaskTracker::new();
+            Self { parts, requester, next_id: AtomicU64::new(0), under_way: Arc::default(), adoptions, this }
         })
     }
 

@@ -118,14 +118,19 @@ impl Checkers {
         self.each(now_ms, |checker| checker.tick(now_ms, boots))
     }
 
-    /// Tells them who reaches whom.
+    /// Tells them between which nodes packets get `through`, and which of them are `up` and do not stop.
     pub(crate) fn paths(
         &mut self,
         now_ms: u64,
         nodes: usize,
-        reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool,
+        through: &dyn Fn(NodeIndex, NodeIndex) -> bool,
+        up: &dyn Fn(NodeIndex) -> bool,
     ) {
-        self.0.iter_mut().for_each(|checker| checker.paths(now_ms, nodes, reaches));
+        let reaches = |from, to| up(from) && up(to) && through(from, to);
+        for checker in &mut self.0 {
+            checker.paths(now_ms, nodes, &reaches);
+            checker.ways(now_ms, nodes, through);
+        }
     }
 
     /// Tells them that the run is over.

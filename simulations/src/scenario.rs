@@ -6,6 +6,7 @@
 mod both_lose;
 mod clock_set_back;
 mod digest_overflow;
+mod drains_together;
 mod endless_replies;
 mod flapping_between_three;
 mod flapping_old_session;
@@ -48,6 +49,7 @@ pub(crate) const ALL: &[Scenario] = &[
     pushed_through_takeover::SCENARIO,
     flapping_between_three::SCENARIO,
     two_drains::SCENARIO,
+    drains_together::SCENARIO,
 ];
 
 /// Finds a scenario.

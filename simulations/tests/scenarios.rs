@@ -40,6 +40,7 @@ scenarios! {
     a_message_that_comes_during_a_takeover_is_decided_once: "pushed-through-takeover";
     what_a_client_missed_follows_it_from_node_to_node: "flapping-between-three";
     what_a_client_missed_outlives_the_nodes_that_held_it: "two-drains";
+    nodes_that_stop_together_do_not_leave_their_sessions_to_each_other: "drains-together";
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! A node that has failed does the same in a second. Whatever has failed may panic once more when it is
 //! touched, or hang: each step goes on where the one before did not end.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::gateway::Phase;
+use crate::id::Stamp;
+use crate::key::Key;
 use crate::limits;
 use crate::node::shared::Shared;
 use crate::session::{CloseReason, Registry, Session};
@@ -53,6 +56,7 @@ pub(super) async fn run(
     steps: Steps,
 ) {
     shared.phase.send_replace(Phase::Draining);
+    shared.router.stop_adopting();
     within(steps.tell, shared.advertise()).await;
     info!(node = %shared.config.name, "draining");
     within(steps.sessions, close_sessions(shared, steps.sessions)).await;
@@ -78,37 +82,56 @@ async fn within(bound: Duration, step: impl Future<Output = ()>) {
     let _ = timeout(bound, AssertUnwindSafe(step).catch_unwind()).await;
 }
 
-/// Closes all sessions with 1012, spread over time so that they do not come back all at once, and
-/// waits until their connections are gone or `budget` is used up. What is queued for them is
+/// Closes all sessions with 1012, and waits until their connections are gone or `budget` is used up. What is queued for them is
 /// written first. Those that are kept for their clients are left to other nodes.
 async fn close_sessions(shared: &Arc<Shared>, budget: Duration) {
-    let Shared { registry, entropy, .. } = &**shared;
     let started = Instant::now();
-    let mut leaving = JoinSet::new();
-    let sessions = registry.all();
-    let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
-    if count > 0 {
-        info!(sessions = count, "closing sessions");
+    let mut leaving = Leaving::default();
+    leaving.send_away(shared, budget / 2).await;
+    // What another node that stops has left to this one, which did not know better.
+    if timeout(budget / 2, shared.router.until_adopted()).await.is_ok() {
+        leaving.send_away(shared, budget / 4).await;
     }
-    let window = CLOSE_PACE.saturating_mul(count).min(budget / 2);
-    for (index, session) in (0_u32..).zip(sessions) {
-        let due = started + window.mul_f64(f64::from(index) / f64::from(count));
-        // A sleep has a granularity of a millisecond: several sessions share one.
-        if due > Instant::now() + Duration::from_millis(1) {
-            sleep_until(due).await;
-        }
-        send_away(&session, entropy);
-        if session.keep().is_some() {
-            while leaving.len() >= LEAVING_MAX {
-                leaving.join_next().await;
-            }
-            leaving.spawn(leave(Arc::clone(shared), session));
-        }
-    }
-    while registry.len() > 0 && started.elapsed() < budget {
+    while shared.registry.len() > 0 && started.elapsed() < budget {
         sleep(POLL).await;
     }
-    while leaving.join_next().await.is_some() {}
+    while leaving.tasks.join_next().await.is_some() {}
+}
+
+/// The sessions that were sent away.
+#[derive(Default)]
+struct Leaving {
+    sent: HashSet<(Key, Stamp)>,
+    /// Those that are left to other nodes.
+    tasks: JoinSet<()>,
+}
+
+impl Leaving {
+    /// Sends all away that were not before, spread over a `window` at most, so that they do not come back all at once.
+    async fn send_away(&mut self, shared: &Arc<Shared>, window: Duration) {
+        let started = Instant::now();
+        let mut sessions = shared.registry.all();
+        sessions.retain(|session| self.sent.insert((session.key(), session.stamp())));
+        let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
+        if count > 0 {
+            info!(sessions = count, "closing sessions");
+        }
+        let window = CLOSE_PACE.saturating_mul(count).min(window);
+        for (index, session) in (0_u32..).zip(sessions) {
+            let due = started + window.mul_f64(f64::from(index) / f64::from(count));
+            // A sleep has a granularity of a millisecond: several sessions share one.
+            if due > Instant::now() + Duration::from_millis(1) {
+                sleep_until(due).await;
+            }
+            send_away(&session, &shared.entropy);
+            if session.keep().is_some() {
+                while self.tasks.len() >= LEAVING_MAX {
+                    self.tasks.join_next().await;
+                }
+                self.tasks.spawn(leave(Arc::clone(shared), session));
+            }
+        }
+    }
 }
 
 /// Leaves a session to another node once its client is away.

@@ -13,6 +13,16 @@ use crate::router::{Claimant, Keeping, Operation, Router};
 use crate::session::{CloseReason, Returning, Session};
 
 impl Router {
+    /// From now on this node keeps no sessions of nodes that stop.
+    pub(crate) fn stop_adopting(&self) {
+        self.adoptions.close();
+    }
+
+    /// Waits until all sessions are here that it was about to keep. Only after [`stop_adopting`](Self::stop_adopting).
+    pub(crate) async fn until_adopted(&self) {
+        self.adoptions.wait().await;
+    }
+
     /// Leaves a session that is kept to another node, which takes it over. Returns whether one did, or it is over.
     pub(crate) async fn leave_to_another(&self, session: &Session, incarnation: Incarnation) -> bool {
         let (Some(kept), None) = (session.keep(), session.over()) else { return true };
@@ -38,6 +48,10 @@ impl Router {
     /// Keeps a session whose owner stops, until its client is back: claims it, has what the owner owes handed over, and parks
     /// it.
     pub(super) async fn keep(self: &Arc<Self>, names: SessionKey, adoption: Adoption) -> Outcome {
+        let _counted = self.adoptions.token();
+        if self.adoptions.is_closed() {
+            return Outcome::Overloaded; // It stops itself: another node is asked.
+        }
         let key = self.parts.replica.hasher().key(&names);
         let Adoption { owner, incarnation, stamp, seconds, login } = adoption;
         // The client is elsewhere already.

@@ -20,7 +20,11 @@ pub(super) trait Checker {
     }
 
     /// Now and then it is told of all nodes whether packets get through from one to another, unharmed.
+    /// Those that stop do not count.
     fn paths(&mut self, _now_ms: u64, _nodes: usize, _reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool) {}
+
+    /// The same, of all nodes that run, also while they stop.
+    fn ways(&mut self, _now_ms: u64, _nodes: usize, _reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool) {}
 
     /// The run is over, and all that was on its way has arrived.
     fn end(&mut self) -> Result<(), String> {

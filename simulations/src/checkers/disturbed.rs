@@ -32,6 +32,11 @@ impl Disturbed {
         }
     }
 
+    /// The nodes that have run since then, and nothing happened to them.
+    pub(super) fn well_since(&self, then_ms: u64) -> impl Iterator<Item = NodeIndex> {
+        self.well_since_ms.keys().copied().filter(move |node| self.is_well_since(*node, then_ms))
+    }
+
     /// Whether a node has run since then, and nothing happened to it.
     pub(super) fn is_well_since(&self, node: NodeIndex, then_ms: u64) -> bool {
         !self.still.contains(&node)

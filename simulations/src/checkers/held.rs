@@ -214,8 +214,8 @@ impl Checker for Held {
         Ok(())
     }
 
-    fn paths(&mut self, now_ms: u64, nodes: usize, reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool) {
-        self.past.paths(now_ms, nodes, reaches);
+    fn ways(&mut self, now_ms: u64, nodes: usize, reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool) {
+        self.past.ways(now_ms, nodes, reaches);
     }
 
     fn end(&mut self) -> Result<(), String> {

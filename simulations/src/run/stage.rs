@@ -180,14 +180,16 @@ impl Run<'_> {
     /// Who reaches whom is known only here.
     fn see_paths(&mut self, boots: &[Option<Boot>]) -> Result<(), Violation> {
         let network = self.world.network();
-        let out = [&self.down, &self.stopping, &self.kept_down];
-        let up = |node| !out.iter().any(|nodes| nodes.contains(&node));
-        let reaches = |from: NodeIndex, to: NodeIndex| {
-            up(from) && up(to) && network.is_fair(self.addresses[from], self.addresses[to])
+        let runs = |node| !self.down.contains(&node);
+        let through = |from: NodeIndex, to: NodeIndex| {
+            runs(from) && runs(to) && network.is_fair(self.addresses[from], self.addresses[to])
         };
+        // Whoever is told to stop is to stay down.
+        let up = |node| !(self.stopping.contains(&node) || self.kept_down.contains(&node));
         if self.now_ms.is_multiple_of(PATHS_EVERY_MS) {
-            self.checkers.paths(self.now_ms, self.plan.nodes, &reaches);
+            self.checkers.paths(self.now_ms, self.plan.nodes, &through, &up);
         }
+        let reaches = |from: NodeIndex, to: NodeIndex| up(from) && up(to) && through(from, to);
         let seen = self.reach.tick(self.now_ms, boots, reaches);
         seen.map_err(|what| Violation { at_ms: self.now_ms, checker: Reach::NAME, what })
     }

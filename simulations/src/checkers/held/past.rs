@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aim::Aim;
 use crate::ask::Ask;
+use crate::checkers::disturbed::Disturbed;
 use crate::checkers::held::absences::Absences;
 use crate::checkers::held::apart::Apart;
 use crate::decision::{Decision, Ended};
@@ -23,9 +24,10 @@ pub(super) struct Past {
     claims: BTreeMap<ClientIndex, Vec<(u64, NodeIndex)>>,
     /// When nodes lost what they held.
     lost_ms: BTreeMap<NodeIndex, Vec<u64>>,
-    /// From when to when nodes stopped in good order.
-    stops: BTreeMap<NodeIndex, Vec<(u64, u64)>>,
+    /// When nodes stopped in good order.
+    stops: BTreeMap<NodeIndex, Vec<Stop>>,
     stopping_ms: BTreeMap<NodeIndex, u64>,
+    disturbed: Disturbed,
     clients: BTreeMap<ConnectionId, ClientIndex>,
     /// Connections whose clients have said that they go for good.
     bye: BTreeSet<ConnectionId>,
@@ -33,6 +35,14 @@ pub(super) struct Past {
     kicks: BTreeMap<CallId, Aim>,
     absences: Absences,
     apart: Apart,
+}
+
+/// A node stopped in good order.
+struct Stop {
+    from_ms: u64,
+    until_ms: u64,
+    /// The nodes to which all was well meanwhile, and for a while before.
+    others: Vec<NodeIndex>,
 }
 
 /// A moment, and the node that held a session then.
@@ -48,9 +58,21 @@ impl Past {
     /// Nothing has happened.
     pub(super) fn new(settings: &Settings) -> Self {
         let (ended_ms, claims, lost_ms, stops, stopping_ms) = Default::default();
-        let (clients, bye, kicks, absences, apart) = Default::default();
-        let settings = settings.clone();
-        Self { settings, ended_ms, claims, lost_ms, stops, stopping_ms, clients, bye, kicks, absences, apart }
+        let (disturbed, clients, bye, kicks, absences, apart) = Default::default();
+        Self {
+            settings: settings.clone(),
+            ended_ms,
+            claims,
+            lost_ms,
+            stops,
+            stopping_ms,
+            disturbed,
+            clients,
+            bye,
+            kicks,
+            absences,
+            apart,
+        }
     }
 
     /// The session of a client may be over, with all that it holds.
@@ -75,6 +97,7 @@ impl Past {
     /// Something happened.
     pub(super) fn event(&mut self, now_ms: u64, event: &Event) {
         self.absences.event(now_ms, event);
+        self.disturbed.event(now_ms, event);
         match event {
             Event::Dialled { connection, client, .. } => _ = self.clients.insert(*connection, *client),
             Event::Crashed { node } | Event::Failed { node, .. } => {
@@ -84,7 +107,9 @@ impl Past {
             Event::Stopping { node } => _ = self.stopping_ms.insert(*node, now_ms),
             Event::Stopped { node } => {
                 if let Some(from_ms) = self.stopping_ms.remove(node) {
-                    self.stops.entry(*node).or_default().push((from_ms, now_ms));
+                    let others = self.disturbed.well_since(from_ms.saturating_sub(READY_WITHIN_MS));
+                    let stop = Stop { from_ms, until_ms: now_ms, others: others.collect() };
+                    self.stops.entry(*node).or_default().push(stop);
                 }
             }
             Event::Called { call, ask: Ask::Kick(aim), .. } => {
@@ -115,12 +140,7 @@ impl Past {
     }
 
     /// Who reaches whom now.
-    pub(super) fn paths(
-        &mut self,
-        now_ms: u64,
-        nodes: usize,
-        reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool,
-    ) {
+    pub(super) fn ways(&mut self, now_ms: u64, nodes: usize, reaches: &dyn Fn(NodeIndex, NodeIndex) -> bool) {
         self.apart.look(now_ms, nodes, reaches);
     }
 
@@ -150,11 +170,22 @@ impl Past {
         }
         let stops = holders
             .iter()
-            .flat_map(|node| self.stops.get(node).into_iter().flatten().map(move |at| (*node, *at)));
-        for (node, (from_ms, until_ms)) in stops.filter(|(_, (_, until_ms))| *until_ms >= since.at_ms) {
-            let left = claims.iter().any(|(at_ms, by)| *by != node && (from_ms..=until_ms).contains(at_ms));
+            .flat_map(|node| self.stops.get(node).into_iter().flatten().map(move |at| (*node, at)));
+        for (node, Stop { from_ms, until_ms, others }) in
+            stops.filter(|(_, stop)| stop.until_ms >= since.at_ms)
+        {
+            // At its end it does not reach anybody.
+            let stopping_ms = (*from_ms, until_ms.saturating_sub(1));
+            let left = claims.iter().any(|(at_ms, by)| *by != node && (*from_ms..=*until_ms).contains(at_ms));
+            let reaches = |other| self.apart.total_ms(&BTreeSet::from([node, other]), stopping_ms) == 0;
+            let is_alone = !others.iter().any(|other| reaches(*other));
             let took_too_long = until_ms - from_ms + EXPIRES_WITHIN_MS >= DRAIN_MS;
-            if !left || took_too_long || self.apart.total_ms(&holders, (from_ms, until_ms)) > 0 {
+            // Those that were to hand over, or to take over, and were well.
+            let mut there: BTreeSet<_> =
+                others.iter().copied().filter(|other| holders.contains(other)).collect();
+            there.insert(node);
+            let is_cut = self.apart.total_ms(&there, stopping_ms) > 0;
+            if !left && is_alone || took_too_long || is_cut {
                 return Some("a node that stopped did not find another one for it");
             }
         }
@@ -173,5 +204,7 @@ const HANDED_WITHIN_MS: u64 =
 /// How long ago a node may have claimed a session that others do not know of, beside its keep, in milliseconds. Source: longer than
 /// the cuts of a plan last.
 const APART_MS_MAX: u64 = 20_000;
+/// How long a node runs before all others know that it is ready, in milliseconds. Guess: a start, with its copies, and gossip.
+const READY_WITHIN_MS: u64 = 10_000;
 /// How long a stop takes at most.
 const DRAIN_MS: u64 = limits::DRAIN_TIMEOUT.as_millis() as u64;

@@ -55,7 +55,7 @@ impl Course {
     /// In the seconds until then the nodes reach each other, or do not.
     fn apart(mut self, (from_ms, until_ms): (u64, u64), reach: bool) -> Self {
         for at_ms in (from_ms..=until_ms).step_by(100) {
-            self.checker.paths(at_ms, 3, &|_, _| reach);
+            self.checker.ways(at_ms, 3, &|_, _| reach);
         }
         self
     }
@@ -164,13 +164,17 @@ fn a_session_is_kept_for_so_long() {
 
 #[test]
 fn a_node_that_stops_leaves_it_to_another_one_or_loses_it() {
-    let stop = |claim: Option<Event>| {
-        let course = Course::new().ends(1_500, 0).at(2_000, Event::Stopping { node: 0 });
+    let stop = |claim: Option<Event>, other_ms: Option<u64>| {
+        let booted = other_ms.map(|at_ms| (at_ms, Event::Booted { node: 2, incarnation: 1 }));
+        let course = booted.into_iter().fold(Course::new(), |course, (at_ms, event)| course.at(at_ms, event));
+        let course = course.ends(1_500, 0).at(2_000, Event::Stopping { node: 0 });
         let course = claim.into_iter().fold(course, |course, claim| course.at(2_500, claim));
         course.at(3_000, Event::Stopped { node: 0 }).back(3_500, 1, 2, &[]).over()
     };
-    assert_eq!(stop(None), Ok(()));
-    assert!(stop(Some(claimed(1, 8))).is_err());
+    assert_eq!(stop(None, None), Ok(()));
+    assert!(stop(Some(claimed(1, 8)), None).is_err());
+    assert!(stop(None, Some(0)).is_err(), "another one was there for it");
+    assert_eq!(stop(None, Some(1_500)), Ok(()), "it may not have been ready");
 }
 
 #[test]
