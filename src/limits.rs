@@ -115,6 +115,8 @@ pub const KEEP_CEILING: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a client that came back waits for what it missed before it is told that a part of it may be missing, default of
 /// `--resume-timeout`. Guess: as a push waits for its receipts.
 pub const RESUME_TIMEOUT: Duration = PUSH_TIMEOUT;
+/// How long after the end of its keep a node may still hold what a session owes. Source: the design, which promises it.
+pub const DROPPED_WITHIN: Duration = Duration::from_secs(15);
 /// Positions that a client names when it comes back. Source: more segments are unread only where a session moved that often
 /// without a word to its client.
 pub const POSITIONS_MAX: usize = 4;

@@ -86,6 +86,8 @@ metrics! {
 
     api_requests: counters("pushmesh_api_requests_total", "status", StatusClass),
         "HTTP requests answered, WebSocket upgrades among them, by class of status.";
+    lines_refused: counter("pushmesh_lines_refused_total"),
+        "Lines of requests of many pushes that were refused before anything was sent.";
     accepts_failed: counters("pushmesh_accepts_failed_total", "reason", NotAccepted),
         "TCP connections that found no place: the node answered one request and closed them, or the operating system refused to accept them.";
     auth_failures: counters("pushmesh_auth_failures_total", "kind", Credential),
@@ -101,7 +103,7 @@ metrics! {
     kept_bytes: gauges("pushmesh_kept_bytes", "origin", Origin),
         "Bytes of messages that this node holds for clients that have not acknowledged them, by where they were accepted: here, or at an earlier owner of the session.";
     kept_dropped: counters("pushmesh_kept_dropped_total", "reason", Dropped),
-        "Messages that were held for a client and not delivered, by reason.";
+        "Messages that were held for a client, which had not acknowledged them, and are not any more, by reason.";
     handovers: counters("pushmesh_handovers_total", "result", HandedOver),
         "Sessions whose messages this node was to hand over to their next owner, by what became of that.";
     resumptions: counters("pushmesh_resumptions_total", "result", ResumedAs),

@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     Usage,
     /// There is no session of that user or device.
     NoSession,
-    /// The message is not known to have been written: to a session that there is, or because the node
+    /// The message is not known to have been written, or not yet: to a session that there is, or because the node
     /// cannot know whether there is one.
     NotDelivered,
 }
@@ -37,5 +37,5 @@ Exit codes:
   1  error
   2  wrong usage or configuration
   3  no session of that user or device
-  4  not delivered, or not known to be: buffered, overloaded, unreachable, interrupted,
-     isolated, not_ready, id_reused";
+  4  not delivered yet, or not known to be: queued, buffered, overloaded, unreachable,
+     interrupted, isolated, not_ready, id_reused";

@@ -43,7 +43,7 @@ pub(crate) struct PushArgs {
     wait: Wait,
     /// Seconds that the message may wait for a client that is away and whose session is kept; 0 means not at all [default: as
     /// long as the session is kept]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     ttl: Option<u32>,
     /// Push a file (or - for stdin) with one JSON object a line: {"to":{"user":"42"},"data":"hello"}
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "data", "binary", "id", "wait", "ttl"])]

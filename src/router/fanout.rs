@@ -74,7 +74,10 @@ impl Fanout {
 /// Brings broadcasts to the sessions of one part.
 async fn run(registry: Arc<Registry>, part: usize, mut broadcasts: Receiver<Broadcast>, vitals: Vitals) {
     while let Some(Broadcast { message, reply, _place }) = broadcasts.recv().await {
-        let sessions = registry.part(part, PARTS);
+        let mut sessions = registry.part(part, PARTS);
+        if message.terms().ttl == Some(0) {
+            sessions.retain(|session| !session.is_away()); // It is not for those that are not there.
+        }
         for (session, reply) in sessions.iter().zip(reply.split(sessions.len())) {
             if session.offer(&message, reply)
                 && let Some(timing) = session.time_acks()
@@ -97,9 +100,12 @@ mod tests {
     use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
     use crate::key::KeyHasher;
     use crate::metrics::Metrics;
-    use crate::push::{Payload, Tally};
+    use crate::position::Writer;
+    use crate::push::{Payload, Tally, Terms};
     use crate::receipt::Answer;
-    use crate::session::{OutboxLimits, Session, What, Work};
+    use crate::session::{
+        CloseReason, Log, OutboxLimits, Returning, Session, Store, StoreBounds, What, Work,
+    };
 
     const SESSIONS: usize = 100;
 
@@ -124,6 +130,19 @@ mod tests {
         Arc::new(Message::new(id, false, Payload::binary(vec![0; bytes])))
     }
 
+    /// A session that is kept for a client that is away.
+    fn parked(user: &str) -> Arc<Session> {
+        let names = SessionKey::new(UserId::new(user).unwrap(), DeviceId::new("d").unwrap());
+        let key = KeyHasher::new(&[0; 32]).key(&names);
+        let (stamp, limits) = (Stamp::from_raw(1), OutboxLimits { messages_max: 2, bytes_max: 99 });
+        let bounds = StoreBounds { messages_max: 2, bytes_max: 99, node_bytes_max: 999 };
+        let store = Arc::new(Store::new(bounds, Arc::new(Metrics::new())));
+        let log = Log::new((stamp, Writer::from_raw(1)), 60, Returning::default(), store);
+        let session = Session::new(names, key, stamp, None, limits, Some(log));
+        session.close(CloseReason::ClientGone);
+        Arc::new(session)
+    }
+
     fn id(what: &What) -> String {
         let What::Message(message, _) = what else { panic!("it is a message") };
         message.id.to_string()
@@ -133,6 +152,18 @@ mod tests {
         let (done, answer) = oneshot::channel();
         fanout.push(message, Done::Waiting(done));
         answer
+    }
+
+    #[tokio::test]
+    async fn what_may_not_wait_counts_nobody_who_is_away() {
+        let registry = Arc::new(Registry::new(NodeName::new("a").unwrap(), 9));
+        registry.insert(&parked("u"));
+        let fanout = Fanout::new(registry, &Threads::current(), &vitals());
+        let at_once = Message::new(MessageId::new("m").unwrap(), false, Payload::text("x"));
+        let at_once = at_once.on(Terms { ttl: Some(0), acked: false });
+        assert_eq!(broadcast(&fanout, &Arc::new(at_once)).await, Ok(Answer::tally(Tally::default())));
+        let waits = Answer::tally(Tally { queued: 1, ..Tally::default() });
+        assert_eq!(broadcast(&fanout, &message("n", 1)).await, Ok(waits));
     }
 
     #[tokio::test]

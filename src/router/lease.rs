@@ -74,7 +74,8 @@ impl Router {
         let mut effects = opening.begin(parts.replica.lookup(key).as_ref());
         let (mut claimed_by, mut lease) = (Some((claimant, permit)), None::<Lease>);
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
-        let mut earlier = Earlier { gone: writer == Some(None), ..Earlier::default() };
+        let now_ms = parts.clock.now_ms();
+        let mut earlier = Earlier { gone: writer == Some(None), now_ms, ..Earlier::default() };
         let mut kept_out = false;
         loop {
             let mut claimed = None;

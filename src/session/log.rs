@@ -332,7 +332,10 @@ impl Log {
         let unacked = Unacked::of(&mut self.unacked, self.last);
         let resumption =
             unacked.resumption.get_or_insert_with(|| Box::new(Resumption::new(Returning::default())));
-        resumption.open(&self.inherited, earlier).state
+        let state = resumption.open(&self.inherited, earlier, self.keep).state;
+        let over = resumption.over(&self.inherited);
+        unacked.notices.extend(over.into_iter().map(Notice::Closed));
+        state
     }
 
     /// What the client is told first. It is told no more before the next change.
@@ -352,11 +355,12 @@ impl Log {
     /// The client has waited long enough for what it missed. Returns whether it is to be told something.
     pub(super) fn give_up_resuming(&mut self) -> bool {
         let Some(unacked) = &mut self.unacked else { return false };
-        let resumption = unacked.resumption.as_mut();
-        let told = resumption.and_then(|resumption| resumption.give_up(&self.inherited));
-        let news = told.is_some();
-        unacked.notices.extend(told.map(Notice::Resumed));
-        news
+        let Some(resumption) = &mut unacked.resumption else { return false };
+        let Some(told) = resumption.give_up(&self.inherited) else { return false };
+        let over = resumption.over(&self.inherited);
+        unacked.notices.push(Notice::Resumed(told));
+        unacked.notices.extend(over.into_iter().map(Notice::Closed));
+        true
     }
 
     /// Nothing of it is delivered any more, for that reason.

@@ -4,13 +4,17 @@
 //!   claimed ─┬─► all of it is here ────────────────────────────────► complete
 //!            ├─► some owner is late, or waits itself ──► pending ─┬─ the rest came ─────────► complete
 //!            │                                                    └─ nothing came in time ──► partial ── after all ──► complete
-//!            ├─► its owner is gone ────────────────────────────────► partial
+//!            ├─► its owner is gone, or it is too long ago ─────────► partial
 //!            └─► nobody has it ────────────────────────────────────► none
 //! ```
 //!
 //! It is complete when nothing is missing of each segment that it names, or that is known to be an earlier one of its session:
 //! of any other one that is here it says nothing, because between two segments there may be a third.
+//!
+//! A segment is over that was followed by another one longer ago than a session is kept: whoever held what it owed has dropped it.
+//! The client is told once more that it is partial, and then that the segment is closed: it need not ask for it for ever.
 
+use crate::limits;
 use crate::metrics::label::ResumedAs;
 use crate::position::{Position, Segment};
 use crate::session::inherited::Inherited;
@@ -34,6 +38,8 @@ pub(crate) struct Earlier {
     pub(crate) late: bool,
     /// The node that wrote the client's token is no member.
     pub(crate) gone: bool,
+    /// The time, in milliseconds since the Unix epoch.
+    pub(crate) now_ms: u64,
 }
 
 impl Returning {
@@ -58,11 +64,13 @@ pub(super) struct Resumption {
     state: Option<ResumedAs>,
     /// An earlier owner has handed over what it had. It may wait itself for what the one before has.
     inherits: bool,
+    /// What was followed by another segment before this time is over, in milliseconds since the Unix epoch.
+    over_before_ms: u64,
 }
 
 impl Resumption {
     pub(super) fn new(returning: Returning) -> Self {
-        Self { returning, expected: Vec::new(), state: None, inherits: false }
+        Self { returning, expected: Vec::new(), state: None, inherits: false, over_before_ms: 0 }
     }
 
     /// What the client is told now.
@@ -77,15 +85,20 @@ impl Resumption {
         matches!(self.state, Some(ResumedAs::None | ResumedAs::Complete))
     }
 
-    /// The client is about to be the session.
-    pub(super) fn open(&mut self, inherited: &Inherited, earlier: &Earlier) -> Resumed {
+    /// The client is about to be the session, which is kept for so many seconds.
+    pub(super) fn open(&mut self, inherited: &Inherited, earlier: &Earlier, keep: u32) -> Resumed {
         if earlier.late {
             self.expected.clone_from(&earlier.segments);
         }
+        let kept_ms = u64::from(keep) * 1_000 + limits::DROPPED_WITHIN.as_millis() as u64;
+        self.over_before_ms = earlier.now_ms.saturating_sub(kept_ms);
         let missing = self.missing(inherited);
+        let is_owed = earlier.late || self.inherits || earlier.gone;
+        let are_forgotten = missing.iter().all(|position| self.is_forgotten(inherited, position.segment));
         let state = match () {
             () if !self.returning.is_known() => ResumedAs::None,
             () if missing.is_empty() => ResumedAs::Complete,
+            () if is_owed && are_forgotten => ResumedAs::Partial,
             () if earlier.late || self.inherits => ResumedAs::Pending,
             () if earlier.gone => ResumedAs::Partial,
             () => ResumedAs::None,
@@ -107,6 +120,31 @@ impl Resumption {
         pending.then(|| self.tell(ResumedAs::Partial, self.missing(inherited)))
     }
 
+    /// Which of the positions that it has named it need not name any more: of what is missing there nothing comes. Only once it
+    /// was told what is missing.
+    pub(super) fn over(&self, inherited: &Inherited) -> Vec<Position> {
+        if self.state != Some(ResumedAs::Partial) {
+            return Vec::new();
+        }
+        let mut over = self.missing(inherited);
+        over.retain(|position| {
+            self.returning.has(position.segment).is_some() && self.is_forgotten(inherited, position.segment)
+        });
+        over
+    }
+
+    /// Whether another claim of the client followed so long ago that nobody has anything of that segment any more. A claim that a
+    /// node made for it says nothing of the time: its stamp is just above the one before.
+    fn is_forgotten(&self, inherited: &Inherited, segment: Segment) -> bool {
+        let Returning { token, after } = &self.returning;
+        let named = after.iter().map(|position| &position.segment).chain(token);
+        let claimed_ms = segment.stamp.unix_ms();
+        named
+            .chain(inherited.segments())
+            .map(|later| later.stamp.unix_ms())
+            .any(|later_ms| later_ms > claimed_ms + ADOPTED_WITHIN_MS && later_ms < self.over_before_ms)
+    }
+
     /// After which positions something may be missing.
     fn missing(&self, inherited: &Inherited) -> Vec<Position> {
         let Returning { token, after } = &self.returning;
@@ -125,6 +163,10 @@ impl Resumption {
         Resumed { state, missing: if state == ResumedAs::Partial { missing } else { Vec::new() } }
     }
 }
+
+/// How far the stamps of nodes that adopt a session one after the other are above that of its client. Arithmetic: a millisecond each,
+/// at most.
+const ADOPTED_WITHIN_MS: u64 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -156,13 +198,14 @@ mod tests {
     }
 
     fn earlier(segments: &[u64], late: bool, gone: bool) -> Earlier {
-        Earlier { segments: segments.iter().map(|stamp| segment(*stamp)).collect(), late, gone }
+        let segments = segments.iter().map(|stamp| segment(*stamp)).collect();
+        Earlier { segments, late, gone, now_ms: 0 }
     }
 
     #[test]
     fn a_client_is_complete_where_all_that_it_names_is_here() {
         let open = |here: &[u64], late, gone| {
-            returning(5, &[(4, 9), (5, 2)]).open(&inherited(here), &earlier(&[], late, gone))
+            returning(5, &[(4, 9), (5, 2)]).open(&inherited(here), &earlier(&[], late, gone), 9)
         };
         assert_eq!(open(&[4, 5], false, false), told(ResumedAs::Complete, &[]));
         assert_eq!(open(&[3, 4, 5], true, false), told(ResumedAs::Complete, &[]), "nobody is expected");
@@ -180,10 +223,10 @@ mod tests {
     fn a_session_that_the_client_does_not_know_is_waited_for_as_well_while_its_owner_is_late() {
         let mut waits = returning(5, &[(5, 2)]);
         let here = |stamps: &[u64]| inherited(stamps);
-        assert_eq!(waits.open(&here(&[5]), &earlier(&[5, 7], true, false)), told(ResumedAs::Pending, &[]));
+        assert_eq!(waits.open(&here(&[5]), &earlier(&[5, 7], true, false), 9), told(ResumedAs::Pending, &[]));
         assert_eq!(waits.give_up(&here(&[5])), Some(told(ResumedAs::Partial, &[(7, 0)])));
         assert_eq!(waits.more(&here(&[5, 7])), Some(told(ResumedAs::Complete, &[])));
-        let in_time = returning(5, &[(5, 2)]).open(&here(&[5]), &earlier(&[5, 7], false, false));
+        let in_time = returning(5, &[(5, 2)]).open(&here(&[5]), &earlier(&[5, 7], false, false), 9);
         assert_eq!(in_time, told(ResumedAs::Complete, &[]), "its owner has said that it has nothing");
     }
 
@@ -191,29 +234,59 @@ mod tests {
     fn whoever_is_followed_so_closely_that_the_rest_is_on_its_way_waits_for_it() {
         let mut waits = returning(5, &[]);
         assert_eq!(waits.more(&inherited(&[7])), None, "the next owner has not got it yet either");
-        let opened = waits.open(&inherited(&[7]), &earlier(&[], false, false));
+        let opened = waits.open(&inherited(&[7]), &earlier(&[], false, false), 9);
         assert_eq!(opened.state, ResumedAs::Pending);
         assert_eq!(waits.more(&inherited(&[5, 7])), Some(told(ResumedAs::Complete, &[])));
     }
 
     #[test]
     fn a_token_counts_without_a_position_and_a_new_client_is_told_that_it_is_new() {
-        let open = |here: &[u64], gone| returning(5, &[]).open(&inherited(here), &earlier(&[], false, gone));
+        let open =
+            |here: &[u64], gone| returning(5, &[]).open(&inherited(here), &earlier(&[], false, gone), 9);
         assert_eq!(open(&[6], true), told(ResumedAs::Partial, &[(5, 0)]));
         assert_eq!(open(&[5], false), told(ResumedAs::Complete, &[]));
         let mut new = Resumption::new(Returning::default());
-        assert_eq!(new.open(&inherited(&[]), &earlier(&[5], true, false)), told(ResumedAs::None, &[]));
+        assert_eq!(new.open(&inherited(&[]), &earlier(&[5], true, false), 9), told(ResumedAs::None, &[]));
         assert_eq!((new.more(&inherited(&[1])), new.give_up(&inherited(&[]))), (None, None));
     }
 
     #[test]
     fn who_waits_is_told_once_that_it_came_or_that_it_did_not_and_then_that_it_came_after_all() {
         let mut waits = returning(5, &[]);
-        assert_eq!(waits.open(&inherited(&[]), &earlier(&[], true, false)).state, ResumedAs::Pending);
+        assert_eq!(waits.open(&inherited(&[]), &earlier(&[], true, false), 9).state, ResumedAs::Pending);
         assert_eq!(waits.more(&inherited(&[8])), None, "some, and not all");
         assert_eq!(waits.give_up(&inherited(&[8])), Some(told(ResumedAs::Partial, &[(5, 0)])));
         assert_eq!(waits.give_up(&inherited(&[8])), None);
         assert_eq!(waits.more(&inherited(&[5, 8])), Some(told(ResumedAs::Complete, &[])));
         assert_eq!(waits.more(&inherited(&[5, 8])), None);
+    }
+
+    #[test]
+    fn what_nobody_can_have_any_more_is_told_once_and_closed() {
+        let stamp = |seconds: u64| (1_000 * seconds) << 16;
+        let opened = |now_s: u64, named: &[(u64, u64)], here: &[u64]| {
+            let mut returns = returning(named[named.len() - 1].0, named);
+            returns.inherits = true;
+            let earlier = Earlier { now_ms: 1_000 * now_s, ..earlier(&[], false, false) };
+            let told = returns.open(&inherited(here), &earlier, 9);
+            (told.state, returns.over(&inherited(here)), returns)
+        };
+        let kept_s = 9 + limits::DROPPED_WITHIN.as_secs();
+        let (lost, next) = (stamp(50), stamp(60));
+        let named = [(lost, 3), (next, 0)];
+        let (state, over, mut returns) = opened(60 + kept_s, &named, &[next]);
+        assert_eq!((state, over), (ResumedAs::Pending, Vec::new()), "it may come");
+        assert_eq!(returns.give_up(&inherited(&[next])), Some(told(ResumedAs::Partial, &[(lost, 3)])));
+        assert_eq!(returns.over(&inherited(&[next])), [], "it may still come");
+        let (state, over, _) = opened(61 + kept_s, &named, &[next]);
+        assert_eq!((state, over), (ResumedAs::Partial, vec![at(lost, 3)]));
+        let adopted = opened(99 + kept_s, &[(lost, 3)], &[lost + 1]);
+        assert_eq!((adopted.0, adopted.1), (ResumedAs::Pending, Vec::new()), "no client was there");
+        let flapping = opened(61 + kept_s, &[(lost, 3), (stamp(80), 0)], &[next, stamp(80)]);
+        assert_eq!(
+            (flapping.0, flapping.1),
+            (ResumedAs::Partial, vec![at(lost, 3)]),
+            "it was closed between"
+        );
     }
 }

@@ -181,6 +181,25 @@ async fn a_bad_line_is_answered_with_an_error_and_the_stream_goes_on() {
     assert_eq!(results[5]["outcome"], "no_session");
     assert_eq!(results[8]["outcome"], "delivered");
     assert_eq!(client.next_text().await, "good", "nothing of the bad lines arrived");
+    assert_eq!(cluster.node(0).metric("pushmesh_lines_refused_total").await, Some(7.0));
+}
+
+#[tokio::test]
+async fn what_single_pushes_say_for_all_of_a_request_is_a_mistake_in_a_stream() {
+    let cluster = Cluster::start(1).await;
+    let line = r#"{"to":{"user":"u"},"data":"1"}"#;
+    let all: [(&str, &[(&str, &str)]); 4] =
+        [("?wait=acked", &[]), ("?foo", &[]), ("", &[("TTL", "5")]), ("", &[("Idempotency-Key", "m1")])];
+    for (query, headers) in all {
+        let answer = cluster.node(0).http.call("POST", &format!("/v1/push{query}"), headers, line).await;
+        assert_eq!(answer.status, 400, "{query} {headers:?}: {}", answer.json);
+        assert!(
+            answer.json["error"]["message"].as_str().is_some_and(|why| why.contains("each line says")),
+            "{}",
+            answer.json
+        );
+    }
+    assert_eq!(cluster.node(0).http.call("POST", "/v1/push?", &[], line).await.status, 200);
 }
 
 /// Enough to run far past every window and queue on the way.

@@ -61,7 +61,7 @@ export interface Gap {
   readonly from: number;
   /** The last one. */
   readonly to: number;
-  /** `expired`, `acknowledged`, `overflow`, or a later version's word. */
+  /** `expired`, `acknowledged`, or a later version's word. */
   readonly why: string;
 }
 

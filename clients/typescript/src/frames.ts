@@ -17,7 +17,7 @@ export interface Missing {
   readonly segment: string;
   /** The last number that is known to be complete; what came after it may be missing. */
   readonly after: number;
-  /** `replicas_gone`, `expired`, `overflow`, or a later version's word. */
+  /** `replicas_gone`, or a later version's word. */
   readonly why: string;
 }
 

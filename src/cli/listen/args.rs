@@ -23,7 +23,7 @@ pub(crate) struct ListenArgs {
     pub(super) count: Option<u64>,
     /// Have the session kept for so many seconds while the connection is broken: come back to it, with what was missed. Each
     /// message is printed behind its position, and acknowledged
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub(super) keep: Option<u32>,
     /// Print messages as JSON with their ids, one a line; a binary message carries "base64"
     #[arg(long)]

@@ -178,7 +178,8 @@ pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
         // The router follows those that moved; one that it could not follow is gone.
         Outcome::NoSession | Outcome::Moved { .. } => Some(ApiError::no_session()),
         Outcome::Overloaded => Some(ApiError::overloaded(
-            "a queue on the way to the client is full: try again in a second, and push less at once",
+            "a queue on the way to the client is full, or as much waits for a client that is away as may: try again in a second, \
+             or once it is back, and push less at once",
         )),
         Outcome::Interrupted => Some(ApiError::interrupted()),
         Outcome::Unreachable => Some(ApiError::unreachable()),
@@ -199,7 +200,7 @@ async fn read(gateway: &Gateway, request: Request, wait: Wait) -> Result<Message
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = key
         .to_str()
         .map_err(|_| ApiError::bad_request("the Idempotency-Key is made of printable ASCII characters"))?;
@@ -216,7 +217,9 @@ fn ttl(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
     seconds.map(Some).ok_or_else(|| ApiError::bad_request(message))
 }
 
-/// Its name.
+/// The header with the id of a message. Source: draft-ietf-httpapi-idempotency-key-header.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header with how long a message may wait.
 pub(in crate::gateway) const TTL: HeaderName = HeaderName::from_static("ttl");
 
 fn payload(headers: &HeaderMap, bytes: Bytes) -> Result<Payload, ApiError> {

@@ -35,6 +35,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::contact::joined;
 use super::push::{note, note_broadcast};
+use crate::gateway::api::push::{IDEMPOTENCY_KEY, TTL};
 use crate::gateway::body::STALL_MAX;
 use crate::gateway::bounds::InFlight;
 use crate::gateway::caller::Caller;
@@ -59,6 +60,7 @@ pub(super) async fn push(Caller { gateway, place }: Caller, request: Request) ->
     if phase >= Phase::Draining {
         return Err(ApiError::not_ready(phase.as_str()));
     }
+    says_nothing_for_all(&request)?;
     let vitals = gateway.vitals.clone();
     let payload_bytes_max = gateway.config.limits.max_payload_bytes;
     let stream = |chunks| Stream {
@@ -77,6 +79,19 @@ pub(super) async fn push(Caller { gateway, place }: Caller, request: Request) ->
     };
     let body = handed_over(vitals, |chunks| stream(chunks).run());
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+/// What single pushes say in the query and in headers is a mistake here, that nobody would see.
+fn says_nothing_for_all(request: &Request) -> Result<(), ApiError> {
+    let query = request.uri().query().is_some_and(|query| !query.is_empty());
+    let headers = [IDEMPOTENCY_KEY, TTL].iter().any(|name| request.headers().contains_key(name));
+    if query || headers {
+        return Err(ApiError::bad_request(
+            "each line says its `wait`, `ttl` and `id` for itself: a request of many pushes has no parameters, no TTL and no \
+             Idempotency-Key",
+        ));
+    }
+    Ok(())
 }
 
 /// A body of what `work` hands over, in a task of its own. Where that panics the body breaks off: without a sign of
@@ -218,10 +233,17 @@ impl Stream {
             };
             let answer = match parsed {
                 Ok(line) => self.send(number, line),
-                Err(error) => refused(number, &error),
+                Err(error) => self.refused(number, &error),
             };
             self.window.push_back(answer);
         }
+    }
+
+    /// The answer of a line that is not sent off.
+    fn refused(&self, number: u64, error: &ApiError) -> BoxFuture<'static, Answered> {
+        self.gateway.metrics.lines_refused.increment(1);
+        let json = encode(&LineRefused { line: number, error: error.body() });
+        ready(Answered { json, payload_bytes: 0 }).boxed()
     }
 
     fn send(&mut self, number: u64, line: Line) -> BoxFuture<'static, Answered> {
@@ -231,7 +253,7 @@ impl Stream {
             Recipients::Of(target) => Some(target),
             Recipients::All => match joined(&self.gateway) {
                 Ok(()) => None,
-                Err(error) => return refused(number, &error),
+                Err(error) => return self.refused(number, &error),
             },
         };
         self.window_bytes += payload_bytes;
@@ -279,12 +301,6 @@ impl Stream {
         let chunk = self.ready.split().freeze();
         self.chunks.send(Ok(chunk)).await.map_err(|_| Gone)
     }
-}
-
-/// The answer of a line that was not sent off.
-fn refused(number: u64, error: &ApiError) -> BoxFuture<'static, Answered> {
-    let json = encode(&LineRefused { line: number, error: error.body() });
-    ready(Answered { json, payload_bytes: 0 }).boxed()
 }
 
 /// Waits until the node lets everybody go.

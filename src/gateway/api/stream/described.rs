@@ -27,6 +27,10 @@ pub(in crate::gateway) fn push() -> Call {
             "this node works on as many requests, or has as many connections, as it may",
         )
         .refuses(ErrorCode::NotReady, "this node drains, or has just started")
+        .refuses(
+            ErrorCode::BadRequest,
+            "there is a parameter, a TTL or an Idempotency-Key: lines say these for themselves",
+        )
         .with::<LineAnswer<PushAnswer>>("PushLineAnswer")
         .with::<LineAnswer<BroadcastAnswer>>("BroadcastLineAnswer")
         .with::<LineRefused>("PushLineError")
@@ -55,9 +59,19 @@ fn line_schema() -> Value {
     let line = |name: &str, payload: Value| {
         let mut id = reference("MessageId");
         id["description"] = json!("The id that the push travels with.");
+        let ttl = json!({
+            "type": "integer",
+            "minimum": 0,
+            "maximum": u32::MAX,
+            "description": "How long the message may wait for a client that is away, in seconds; 0: not at all.",
+        });
+        let wait = json!({
+            "enum": ["receipt", "acked"],
+            "description": "`acked`: the line is answered once the clients have acknowledged the message, if they do in time.",
+        });
         json!({
             "type": "object",
-            "properties": { "to": reference("Target"), "id": id, name: payload },
+            "properties": { "to": reference("Target"), "id": id, "ttl": ttl, "wait": wait, name: payload },
             "required": ["to", name],
             "additionalProperties": false,
         })

@@ -38,12 +38,10 @@ struct Fields<'a> {
     to: &'a RawValue,
     #[serde(default)]
     id: Option<MessageId>,
-    /// Whole seconds.
-    #[serde(default, deserialize_with = "there")]
-    ttl: Option<u32>,
-    /// `receipt` or `acked`: a line is always answered.
-    #[serde(default, deserialize_with = "there")]
-    wait: Option<LineWait>,
+    #[serde(default, borrow, deserialize_with = "data::present")]
+    ttl: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "data::present")]
+    wait: Option<&'a RawValue>,
     #[serde(default, borrow, deserialize_with = "data::present")]
     data: Option<&'a RawValue>,
     #[serde(default, borrow, deserialize_with = "data::present")]
@@ -60,19 +58,6 @@ struct To {
     device: Option<DeviceId>,
 }
 
-/// What the answer of a line waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum LineWait {
-    Receipt,
-    Acked,
-}
-
-/// A value that is no `null`, which would be a mistake that nobody sees.
-fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
-}
-
 fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DeviceId>, D::Error> {
     DeviceId::deserialize(from).map(Some)
 }
@@ -86,7 +71,7 @@ pub(super) fn parse(line: &Bytes, payload_bytes_max: usize) -> Result<Line, ApiE
     if payload.bytes.len() > payload_bytes_max {
         return Err(ApiError::payload_too_large(payload_bytes_max));
     }
-    let terms = Terms { ttl: fields.ttl, acked: fields.wait == Some(LineWait::Acked) };
+    let terms = Terms { ttl: ttl(fields.ttl)?, acked: waits_for_client(fields.wait)? };
     Ok(Line { to, payload, id: fields.id, terms })
 }
 
@@ -102,6 +87,24 @@ fn recipients(to: &RawValue) -> Result<Recipients, ApiError> {
         Some(device) => Target::Session(SessionKey::new(user, device)),
         None => Target::User(user),
     }))
+}
+
+/// How long the message may wait, in seconds. `null` is refused, here and in `wait`: it would be a mistake that nobody sees.
+fn ttl(ttl: Option<&RawValue>) -> Result<Option<u32>, ApiError> {
+    let message = "`ttl` is a whole number of seconds, 0 to 4294967295: how long the message may wait for a client that is away";
+    let seconds = ttl.map(|ttl| ttl.get().parse::<u32>().map_err(|_| ApiError::bad_request(message)));
+    seconds.transpose()
+}
+
+/// Whether the answer waits for the client's word.
+fn waits_for_client(wait: Option<&RawValue>) -> Result<bool, ApiError> {
+    match wait.map(RawValue::get) {
+        None | Some(r#""receipt""#) => Ok(false),
+        Some(r#""acked""#) => Ok(true),
+        Some(_) => {
+            Err(ApiError::bad_request("`wait` is \"receipt\" or \"acked\": a line is always answered"))
+        }
+    }
 }
 
 fn bad(what: &str, error: &serde_json::Error) -> ApiError {
@@ -156,10 +159,13 @@ mod tests {
             (r#"{"to":{"user":"42","user":"43"},"data":"x"}"#, "duplicate field `user`"),
             (r#"{"data":"x"}"#, "missing field `to`"),
             (r#"{"to":"all","data":"x","tll":1}"#, "unknown field `tll`"),
-            (r#"{"to":"all","data":"x","ttl":-1}"#, "the line is not understood"),
-            (r#"{"to":"all","data":"x","ttl":1.5}"#, "the line is not understood"),
-            (r#"{"to":"all","data":"x","ttl":null}"#, "the line is not understood"),
-            (r#"{"to":"all","data":"x","wait":"none"}"#, "unknown variant `none`"),
+            (r#"{"to":"all","data":"x","ttl":-1}"#, "`ttl` is a whole number"),
+            (r#"{"to":"all","data":"x","ttl":1.5}"#, "`ttl` is a whole number"),
+            (r#"{"to":"all","data":"x","ttl":null}"#, "`ttl` is a whole number"),
+            (r#"{"to":"all","data":"x","ttl":"9"}"#, "`ttl` is a whole number"),
+            (r#"{"to":"all","data":"x","ttl":4294967296}"#, "`ttl` is a whole number"),
+            (r#"{"to":"all","data":"x","wait":"none"}"#, "`wait` is "),
+            (r#"{"to":"all","data":"x","wait":null}"#, "`wait` is "),
             (r#"{"to":"everybody","data":"x"}"#, "`to` is "),
             (r#"{"to":{"users":"42"},"data":"x"}"#, "unknown field `users`"),
             (r#"{"to":{"user":""},"data":"x"}"#, "a user must not be empty"),

@@ -199,8 +199,7 @@ impl Verification<'_> {
 fn keep(text: Option<&str>) -> Result<u64, Refusal> {
     let Some(text) = text else { return Ok(0) };
     let seconds = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let message =
-        "keep is a number of whole seconds, such as keep=120; leave it out where nothing is to be kept";
+    let message = "keep is a number of whole seconds below 2^64, such as keep=120; leave it out where nothing is to be kept";
     seconds.ok_or_else(|| BadRequest::new(message).into())
 }
 

@@ -203,7 +203,9 @@ pub(in crate::gateway) struct BadFrame {
 /// Reads a text frame of a client.
 pub(in crate::gateway) fn parse(text: &Bytes) -> Result<Inbound, BadFrame> {
     let Ok(frame) = json::object::<ClientEnvelope<'_>>(text) else {
-        return Err(bad_message("a frame is a JSON object with a `type` that is a string"));
+        return Err(bad_message(
+            "a frame is a JSON object whose `type` is a string, as is its `id` if it has one, and in which no field is there twice",
+        ));
     };
     match &*frame.r#type {
         "message" => data::payload(text, frame.data, frame.base64)
@@ -226,8 +228,8 @@ fn ack(
     has_id: bool,
 ) -> Result<Option<Acked>, BadFrame> {
     const WRONG: BadFrame = bad_message(
-        "an ack has the `n` of a message, a number, and its `segment` where the message has one, as it was written; \
-         or the `id` of a message",
+        "an ack has the `n` of a message, a whole number below 2^64, and its `segment` where the message has one, as it was \
+         written; or the `id` of a message",
     );
     let Some(number) = number else { return if has_id { Ok(None) } else { Err(WRONG) } };
     let number = serde_json::from_str(number.get()).map_err(|_| WRONG)?;

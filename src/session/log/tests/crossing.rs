@@ -46,7 +46,7 @@ proptest! {
         // The numbers that the last owner has written, and those that were acknowledged at one before it.
         let (mut shown, mut forgotten) = (BTreeSet::new(), BTreeSet::new());
         let mut is_final = [false; OWNERS as usize];
-        owners[last].as_mut().unwrap().open(&Earlier { late: true, segments: names.clone(), gone: false });
+        owners[last].as_mut().unwrap().open(&Earlier { late: true, segments: names.clone(), ..Earlier::default() });
         let mut is_new = true;
         // In the end all hand over to the last one.
         let rest = (0..OWNERS as usize).map(|from| Step::HandOver { from, to: last, parts: usize::MAX, receipt: true });
