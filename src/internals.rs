@@ -31,6 +31,14 @@ pub use crate::replication::taking::{Change as CopyChange, Refused, Taken, Takin
 pub use crate::replication::waiting::{Gathering, Pauses, patience};
 pub use crate::section::{Digest, Digests, Finding, Head, MergeError, Pack, Packed, Position, Record, news};
 
+/// Groups, members and fences.
+pub mod quorum {
+    pub use crate::quorum::{
+        Acked, Boot, Config, Deposed, Entry, Fence, GroupMember, GroupOwner, Op, Opened, OwnerEffect,
+        Proposed, Seal, SealAnswer, Sealing, SealingEffect, ToMember,
+    };
+}
+
 mod fuzz;
 
 pub use fuzz::{FUZZ_TARGETS, FuzzTarget, fuzz};

@@ -16,7 +16,7 @@
 //!
 //! ```text
 //! id limits hash host json attributes key position push text_file wire ◄─ receipt config token metrics vital ◄─ section
-//!     ◄─ directory membership session ◄─ events ownership ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler
+//!     ◄─ directory membership quorum session ◄─ events ownership ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler
 //!     ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
@@ -115,6 +115,7 @@ mod mesh;
 mod metrics;
 mod ownership;
 mod position;
+mod quorum;
 mod receipt;
 mod replica;
 mod replication;

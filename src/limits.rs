@@ -115,6 +115,12 @@ pub const KEEP_CEILING: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a client that came back waits for what it missed before it is told that a part of it may be missing, default of
 /// `--resume-timeout`. Guess: as a push waits for its receipts.
 pub const RESUME_TIMEOUT: Duration = PUSH_TIMEOUT;
+/// Nodes that hold the messages of a group beside its owner, at most. Source: the design; one that is lost leaves one, while it is
+/// replaced. It costs at most as many times what an owner holds.
+pub const COPIES_MAX: usize = 2;
+/// Members of a group that have to have a message so that it counts as stored. Source: the design. More than half of the members
+/// would let two claims each seal enough of them by themselves.
+pub const STORED_AT: usize = 1;
 /// How long after the end of its keep a node may still hold what a session owes. Source: the design, which promises it.
 pub const DROPPED_WITHIN: Duration = Duration::from_secs(15);
 /// Positions that a client names when it comes back. Source: more segments are unread only where a session moved that often

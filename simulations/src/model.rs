@@ -34,6 +34,7 @@ mod message;
 mod network;
 mod plan;
 mod queue;
+mod quorum;
 mod run;
 mod serving;
 mod sessions;

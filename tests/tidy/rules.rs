@@ -22,6 +22,8 @@ pub(crate) const PURE: &[&str] = &[
     "src/replication/waiting.rs",
     "src/ownership.rs",
     "src/ownership/",
+    "src/quorum.rs",
+    "src/quorum/",
     "src/session/outbox.rs",
     "src/session/heartbeat.rs",
     "src/session/close.rs",

@@ -8,6 +8,7 @@ use pushmesh::limits;
 
 use crate::model::cluster::Cluster;
 use crate::model::plan::{LARGE_ABOVE, Plan, Step};
+use crate::model::quorum;
 use crate::violation::Violation;
 
 /// What came of a run.
@@ -31,6 +32,7 @@ pub(crate) struct Outcome {
 /// Runs a seed, with so many nodes if that is given. `told`: with all that happened.
 pub(crate) fn run(seed: u64, nodes: Option<usize>, told: bool) -> Outcome {
     let plan = Plan::draw(seed, nodes);
+    let held = quorum::run(seed, told);
     let (nodes, faults_end) = (plan.nodes, plan.faults_end);
     let all_return = plan.all_return;
     let mut cluster = Cluster::new(seed, plan, told);
@@ -40,14 +42,18 @@ pub(crate) fn run(seed: u64, nodes: Option<usize>, told: bool) -> Outcome {
     if cluster.failure.is_none() {
         stay(&mut cluster);
     }
+    let mut cases = cluster.cases;
+    cases.extend(held.cases);
+    let mut lines = cluster.lines.unwrap_or_default();
+    lines.extend(held.lines);
     Outcome {
-        verdict: cluster.failure.map_or(Ok(()), Err),
+        verdict: cluster.failure.map_or(held.verdict, Err),
         nodes,
-        hash: cluster.hash,
+        hash: cluster.hash ^ held.hash,
         agreed,
-        simulated: cluster.now,
-        cases: cluster.cases,
-        lines: cluster.lines.unwrap_or_default(),
+        simulated: cluster.now + held.simulated,
+        cases,
+        lines,
     }
 }
 

@@ -1,0 +1,235 @@
+//! Nodes, links and time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pushmesh::NodeName;
+use pushmesh::id::{Incarnation, Stamp};
+use pushmesh::internals::quorum::{
+    Acked, Boot, Config, GroupMember, GroupOwner, Opened, Proposed, Seal, SealAnswer, Sealing, ToMember,
+};
+use pushmesh::internals::{DeviceHash, Key, UserHash};
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::entropy;
+use crate::model::queue::Queue;
+use crate::model::quorum::history::History;
+use crate::violation::Violation;
+
+/// What is sent, by whom to whom.
+#[derive(Debug, Clone)]
+pub(super) enum Frame {
+    ToMember(ToMember<u64>),
+    Opened(Opened),
+    Acked(Acked),
+    Proposed(Proposed),
+    /// With the number of the claim.
+    Seal(usize, Seal),
+    Answer(usize, SealAnswer<u64>),
+}
+
+/// What is due.
+#[derive(Debug, Clone)]
+pub(super) enum Event {
+    /// Something arrives, if the link is still the one that it was sent on.
+    Deliver {
+        from: Boot,
+        to: Boot,
+        link: Option<u64>,
+        frame: Frame,
+    },
+    /// A node learns which configuration is in effect.
+    Row {
+        node: usize,
+        config: Config,
+    },
+    /// The owner learns that a boot is over.
+    Over(Boot),
+    /// The owner accepts a message.
+    Push,
+    /// A client acknowledges.
+    Ack,
+    /// The owner looks at its members.
+    Look,
+    /// A session is claimed somewhere.
+    Claim,
+    /// A claim asks again, or is given up.
+    Ask {
+        claim: usize,
+        left: u32,
+    },
+    /// Something bad happens.
+    Fault,
+    Boot(usize),
+    Join(usize),
+    Wake(usize),
+    /// A link that broke is there again.
+    Reconnected(usize),
+}
+
+/// A node: number 0 is the owner.
+pub(super) struct Node {
+    pub(super) boot: Boot,
+    pub(super) up: bool,
+    /// Cut off.
+    pub(super) cut: bool,
+    /// It stands still until then; what arrives waits.
+    pub(super) asleep: Option<Duration>,
+    pub(super) member: GroupMember<u64>,
+    /// What it knows of the group.
+    pub(super) row: Config,
+    /// Its clock is so far ahead, in milliseconds.
+    pub(super) skew_ms: u64,
+    /// The link to the owner.
+    pub(super) link: u64,
+    /// When the last frame on it arrives, in each direction.
+    pub(super) busy: [Duration; 2],
+}
+
+/// A claim that takes a session over.
+pub(super) struct Claim {
+    pub(super) boot: Boot,
+    pub(super) key: Key,
+    pub(super) begun: Duration,
+    pub(super) sealing: Sealing<u64>,
+}
+
+/// All of it.
+pub(super) struct World {
+    pub(super) now: Duration,
+    pub(super) faults_end: Duration,
+    pub(super) rng: StdRng,
+    pub(super) queue: Queue<Event>,
+    pub(super) owner: Option<GroupOwner<u64>>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) claims: Vec<Claim>,
+    /// The stamp of the owner's session of each key, and its last number.
+    pub(super) sessions: BTreeMap<Key, (Stamp, u64)>,
+    pub(super) asks_for_proof: bool,
+    pub(super) history: History,
+    pub(super) healed: bool,
+    pub(super) failure: Option<Violation>,
+    pub(super) hash: u64,
+    pub(super) cases: BTreeMap<&'static str, u64>,
+    pub(super) lines: Option<Vec<String>>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, told: bool) -> Self {
+        let mut rng = entropy::stream(seed, "quorum");
+        let count = rng.random_range(3..=6);
+        let asks_for_proof = rng.random_bool(0.25);
+        let skewed = rng.random_bool(0.5);
+        let owner = boot(0, 1);
+        let nodes = (0..count).map(|node| {
+            let skew_ms = if skewed { rng.random_range(0..2_000) } else { 0 };
+            let boot = boot(node, 1);
+            Node {
+                member: GroupMember::new(boot.clone(), owner.clone(), asks_for_proof),
+                boot,
+                up: true,
+                cut: false,
+                asleep: None,
+                row: Config { epoch: 0, members: Vec::new() },
+                skew_ms,
+                link: 0,
+                busy: [Duration::ZERO; 2],
+            }
+        });
+        let nodes = nodes.collect();
+        let mut world = Self {
+            now: Duration::ZERO,
+            faults_end: Duration::from_millis(rng.random_range(1_000..6_000)),
+            queue: Queue::new(),
+            owner: Some(GroupOwner::new(owner)),
+            nodes,
+            claims: Vec::new(),
+            sessions: (0..KEYS).map(|number| (key(number), (Stamp::from_raw(1 << 16), 0))).collect(),
+            asks_for_proof,
+            history: History::default(),
+            healed: false,
+            failure: None,
+            hash: seed,
+            cases: BTreeMap::new(),
+            lines: told.then(Vec::new),
+            rng,
+        };
+        for event in [Event::Look, Event::Push, Event::Ack, Event::Claim, Event::Fault] {
+            world.later(1, event);
+        }
+        world
+    }
+
+    /// Something is due after up to three times so many milliseconds, and at least that.
+    pub(super) fn later(&mut self, millis: u64, event: Event) {
+        let millis = self.rng.random_range(millis..=3 * millis);
+        self.queue.put(self.now + Duration::from_millis(millis), event);
+    }
+
+    /// Sends a frame. `ordered`: on the link between the owner and the other one, on which nothing overtakes.
+    pub(super) fn send(&mut self, from: &Boot, to: &Boot, frame: Frame, ordered: bool) {
+        let (a, b) = (node_of(from), node_of(to));
+        if self.nodes[a].cut || self.nodes[b].cut || (!ordered && self.rng.random_bool(self.loss())) {
+            return;
+        }
+        let mut at = self.now + Duration::from_micros(self.rng.random_range(200..20_000));
+        let mut link = None;
+        if ordered {
+            let (other, direction) = if a == 0 { (b, 0) } else { (a, 1) };
+            let node = &mut self.nodes[other];
+            at = at.max(node.busy[direction]);
+            node.busy[direction] = at;
+            link = Some(node.link);
+        }
+        self.queue.put(at, Event::Deliver { from: from.clone(), to: to.clone(), link, frame });
+    }
+
+    fn loss(&self) -> f64 {
+        if self.healed { 0.0 } else { 0.1 }
+    }
+
+    /// The link between the owner and a node breaks. What is on it is lost.
+    pub(super) fn break_link(&mut self, node: usize) {
+        self.nodes[node].link += 1;
+        self.later(50, Event::Reconnected(node));
+    }
+
+    pub(super) fn count(&mut self, case: &'static str) {
+        *self.cases.entry(case).or_default() += 1;
+    }
+
+    pub(super) fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.lines {
+            lines.push(format!("{:>8} us  {}", self.now.as_micros(), line()));
+        }
+    }
+
+    pub(super) fn mark(&mut self, what: u64) {
+        for word in [self.now.as_nanos() as u64, what] {
+            self.hash = (self.hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        }
+    }
+
+    pub(super) fn fail(&mut self, checker: &'static str, what: String) {
+        if self.failure.is_none() {
+            self.failure = Some(Violation { at_ms: self.now.as_millis() as u64, checker, what });
+        }
+    }
+}
+
+pub(super) fn boot(node: usize, incarnation: u64) -> Boot {
+    let name = NodeName::new(format!("n{node}")).expect("a name of letters and digits");
+    Boot { name, incarnation: Incarnation(incarnation) }
+}
+
+pub(super) fn node_of(boot: &Boot) -> usize {
+    boot.name.as_str()[1..].parse().expect("boots here have numbers")
+}
+
+pub(super) fn key(number: u64) -> Key {
+    Key { user: UserHash { high: 0, low: 0 }, device: DeviceHash(number) }
+}
+
+/// Sessions of the group.
+pub(super) const KEYS: u64 = 3;

@@ -1,0 +1,39 @@
+//! What other nodes hold of the messages that a node has accepted for its clients, and who may still write them.
+//!
+//! ```text
+//!                     Open, Append, Trim, Propose
+//!    GroupOwner ─────────────────────────────────────► GroupMember ◄───────── Seal ───────── Sealing
+//!    (writes)   ◄───────────────────────────────────── (holds)     ─── Tail, Nothing, … ──►  (takes over)
+//!                     Acked, refused keys, Accepted
+//! ```
+//!
+//! The sessions of a node are in groups. Each group has *members*: boots of other nodes that hold its messages. Which these are is
+//! its *configuration*, with an *epoch* that grows with each change. A message is *stored* once [`STORED_AT`](crate::limits::STORED_AT)
+//! members have it. Whoever takes a session over *seals* it: it sets a *fence* at so many members that none of the rest could store
+//! anything by themselves, and reads what they hold in the same step. From then on the former owner stores nothing more of that
+//! session.
+//!
+//! | what could go wrong | what stands against it |
+//! |---|---|
+//! | a stored message is missed by whoever seals | so many members store and so many are sealed that one did both: [`Config::is_sealed`] |
+//! | a message is stored behind the fence | a member refuses what is below its fence, and says so with each acknowledgement until that is past |
+//! | members change while a session is sealed | a configuration is in effect once enough members of *all* that may be in effect have accepted it. They answer with their fences, and point whoever seals to the newer one |
+//! | a message is stored by members that are about to go | while members change it counts as stored where it is in the old and in the new configuration |
+//! | a new member knows nothing yet | it is opened with all that is held, before it is a member |
+//! | a node that restarted has forgotten what it held | members are boots. A new boot is a member only once it was opened |
+//!
+//! All of it is pure: frames in, frames out. It is generic over what is held.
+
+mod frame;
+mod group;
+mod member;
+mod owner;
+mod sealing;
+#[cfg(test)]
+mod tests;
+
+pub use frame::{Acked, Entry, Op, Opened, Proposed, Seal, SealAnswer, ToMember};
+pub use group::{Boot, Config, Fence};
+pub use member::GroupMember;
+pub use owner::{Deposed, GroupOwner, OwnerEffect};
+pub use sealing::{Sealing, SealingEffect};

@@ -1,0 +1,150 @@
+//! What the machines of a group say to each other.
+
+use crate::id::Stamp;
+use crate::key::Key;
+use crate::quorum::group::{Config, Fence};
+
+/// A message of a session: its number in the segment of the claim with that stamp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry<M> {
+    /// Whose it is.
+    pub key: Key,
+    /// The stamp of the claim.
+    pub stamp: Stamp,
+    /// Its number.
+    pub number: u64,
+    /// The message.
+    pub message: M,
+}
+
+/// What an owner tells its members, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op<M> {
+    /// Hold this.
+    Append(Entry<M>),
+    /// Of that segment nothing up to this number is held any more.
+    Trim {
+        /// Whose it is.
+        key: Key,
+        /// The stamp of its claim.
+        stamp: Stamp,
+        /// The number.
+        upto: u64,
+    },
+    /// Of that session nothing is held any more that was claimed up to that stamp.
+    Drop {
+        /// The session.
+        key: Key,
+        /// The stamp.
+        stamp: Stamp,
+    },
+    /// That session was taken over, as other members have told.
+    Fence {
+        /// The session.
+        key: Key,
+        /// The claim.
+        fence: Fence,
+    },
+}
+
+/// What an owner sends to a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToMember<M> {
+    /// All that is held, and the place in the log that it goes on from: the boot is about to be a member.
+    Open {
+        /// Of this configuration.
+        config: Config,
+        /// The place of the last operation that is in it.
+        place: u64,
+        /// What is held.
+        entries: Vec<Entry<M>>,
+        /// What was taken over.
+        fences: Vec<(Key, Fence)>,
+    },
+    /// The next operation.
+    Logged {
+        /// Its place.
+        place: u64,
+        /// What it is.
+        op: Op<M>,
+    },
+    /// These are the members from now on, if the member is at that epoch or a later one, and at none that is as late as this.
+    Propose {
+        /// The epoch that is in effect for sure.
+        from: u32,
+        /// The configuration.
+        to: Config,
+    },
+}
+
+/// Up to where a member has the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acked {
+    /// The place.
+    pub place: u64,
+    /// Sessions of which it has refused something, with the claim for which it did. It says so each time.
+    pub refused: Vec<(Key, Fence)>,
+}
+
+/// A boot has all that is held, and may be a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Of the configuration with this epoch.
+    pub epoch: u32,
+    /// Up to where it has the log.
+    pub acked: Acked,
+}
+
+/// What a member says of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proposed {
+    /// It follows.
+    Accepted {
+        /// The epoch of the configuration.
+        epoch: u32,
+        /// All claims for which sessions were taken over, as it knows.
+        fences: Vec<(Key, Fence)>,
+    },
+    /// It is further than that.
+    Rejected {
+        /// At that epoch.
+        epoch: u32,
+    },
+}
+
+/// A claim takes a session over: what is held of it, and nothing more for claims below.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// The session.
+    pub key: Key,
+    /// The claim.
+    pub fence: Fence,
+    /// The epoch of the members that are asked.
+    pub epoch: u32,
+    /// The segment whose token the client has shown, or whose owner has let go: under
+    /// [`RejectNewer`](crate::config::Takeover::RejectNewer) no other is taken over.
+    pub shown: Option<Stamp>,
+}
+
+/// What a member answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealAnswer<M> {
+    /// This is held of the session, and from now on no more is taken for claims below.
+    Tail {
+        /// The epoch that was asked for.
+        epoch: u32,
+        /// What is held.
+        entries: Vec<Entry<M>>,
+    },
+    /// The same, and nothing is held.
+    Nothing {
+        /// The epoch that was asked for.
+        epoch: u32,
+    },
+    /// It is no member that could know.
+    Unknown,
+    /// There are other members by now.
+    Newer(Config),
+    /// A greater claim has taken it over, or its client has not shown what it has to.
+    Refused(Option<Fence>),
+}

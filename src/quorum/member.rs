@@ -1,0 +1,220 @@
+//! What a boot holds as a member of a group.
+
+use std::collections::BTreeMap;
+
+use crate::id::Stamp;
+use crate::key::Key;
+use crate::quorum::frame::{Acked, Entry, Op, Opened, Proposed, Seal, SealAnswer};
+use crate::quorum::group::{Boot, Config, Fence};
+
+/// What a boot holds as a member of a group.
+#[derive(Debug, Clone)]
+pub struct GroupMember<M> {
+    me: Boot,
+    owner: Boot,
+    /// Whether a session is taken over only with what its client, or its owner, has shown.
+    asks_for_proof: bool,
+    /// The one that was accepted last.
+    config: Option<Config>,
+    /// A later one that this boot was opened for. Whether it is in effect only others can know.
+    opened: Option<Config>,
+    /// The place of the last operation.
+    place: u64,
+    keys: BTreeMap<Key, Held<M>>,
+}
+
+/// What is held of a session.
+#[derive(Debug, Clone)]
+struct Held<M> {
+    fence: Option<Fence>,
+    entries: BTreeMap<(Stamp, u64), M>,
+    /// Something was refused, and the owner has written nothing since that was not.
+    refused: bool,
+}
+
+impl<M> Default for Held<M> {
+    fn default() -> Self {
+        Self { fence: None, entries: BTreeMap::new(), refused: false }
+    }
+}
+
+impl<M: Clone> GroupMember<M> {
+    /// The boot `me` knows nothing of the group of `owner`.
+    #[must_use]
+    pub fn new(me: Boot, owner: Boot, asks_for_proof: bool) -> Self {
+        Self { me, owner, asks_for_proof, config: None, opened: None, place: 0, keys: BTreeMap::new() }
+    }
+
+    /// All that is held is here. Returns `None` where a later configuration is known: the frame was late.
+    pub fn open(
+        &mut self,
+        config: Config,
+        place: u64,
+        entries: Vec<Entry<M>>,
+        fences: Vec<(Key, Fence)>,
+    ) -> Option<Opened> {
+        let epoch = config.epoch;
+        match self.latest() {
+            Some(latest) if latest > epoch => return None,
+            Some(latest) if latest == epoch && place <= self.place => {} // A repetition.
+            _ => {
+                self.place = place;
+                self.keys.values_mut().for_each(|held| held.entries.clear());
+                fences.into_iter().for_each(|(key, fence)| self.fence(key, fence));
+                entries.into_iter().for_each(|entry| self.carry(entry));
+                self.opened = Some(config);
+            }
+        }
+        Some(Opened { epoch, acked: self.acked() })
+    }
+
+    /// Does the next operation. Returns `None` where it is not the next one, or the boot is no member: then nothing was done.
+    pub fn logged(&mut self, place: u64, op: Op<M>) -> Option<Acked> {
+        if place > self.place + 1 || !self.is_member() {
+            return None;
+        }
+        if place == self.place + 1 {
+            self.place = place;
+            match op {
+                Op::Append(entry) => self.append(entry),
+                Op::Trim { key, stamp, upto } => {
+                    self.leave(key, |(of, number)| of != stamp || number > upto);
+                }
+                Op::Drop { key, stamp } => self.leave(key, |(of, _)| of > stamp),
+                Op::Fence { key, fence } => self.fence(key, fence),
+            }
+        }
+        Some(self.acked())
+    }
+
+    /// That configuration is in effect, as its owner has announced. Who is no member of it any more holds nothing for it.
+    pub fn announced(&mut self, config: &Config) {
+        if self.latest().is_some_and(|latest| latest <= config.epoch) {
+            self.opened = None;
+            self.config = Some(config.clone());
+            if !config.has(&self.me) {
+                self.keys.values_mut().for_each(|held| held.entries.clear());
+            }
+        }
+    }
+
+    /// The members change.
+    pub fn propose(&mut self, from: u32, to: Config) -> Proposed {
+        let epoch = to.epoch;
+        if self.config.as_ref() != Some(&to) {
+            let accepted = self.config.as_ref().map_or(0, |config| config.epoch);
+            if self.latest().is_none_or(|latest| latest < from) || accepted >= epoch {
+                return Proposed::Rejected { epoch: accepted };
+            }
+            self.config = Some(to);
+        }
+        Proposed::Accepted { epoch, fences: self.fences() }
+    }
+
+    /// A claim takes a session over.
+    pub fn seal(&mut self, seal: Seal) -> SealAnswer<M> {
+        let Seal { key, fence, epoch, shown } = seal;
+        let at = |config: &Option<Config>| config.as_ref().map(|config| config.epoch);
+        let is_asked = [at(&self.config), at(&self.opened)].contains(&Some(epoch));
+        let held = self.keys.get(&key);
+        if let Some(above) = held.and_then(|held| held.fence.as_ref()).filter(|held| **held > fence) {
+            return SealAnswer::Refused(Some(above.clone()));
+        }
+        if let Some(newer) = self.config.as_ref().filter(|config| config.epoch > epoch) {
+            return SealAnswer::Newer(newer.clone());
+        }
+        if !is_asked {
+            return SealAnswer::Unknown;
+        }
+        let latest = held.and_then(|held| held.entries.keys().next_back()).map(|(stamp, _)| *stamp);
+        if self.asks_for_proof && latest.is_some_and(|latest| shown.is_none_or(|shown| shown < latest)) {
+            return SealAnswer::Refused(None);
+        }
+        self.fence(key, fence);
+        let entries: Vec<_> = self.held(key).collect();
+        if entries.is_empty() { SealAnswer::Nothing { epoch } } else { SealAnswer::Tail { epoch, entries } }
+    }
+
+    /// Whoever took the session over has all of it at members of its own: nothing that was claimed up to that stamp is held any more.
+    pub fn release(&mut self, key: Key, stamp: Stamp) {
+        self.leave(key, |(of, _)| of > stamp);
+    }
+
+    /// What is held of a session.
+    pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
+        let entry = move |(place, message): (&(Stamp, u64), &M)| {
+            let (stamp, number) = *place;
+            Entry { key, stamp, number, message: message.clone() }
+        };
+        self.keys.get(&key).into_iter().flat_map(|held| &held.entries).map(entry)
+    }
+
+    /// Below which claims of a session nothing is taken.
+    #[must_use]
+    pub fn fence_of(&self, key: Key) -> Option<&Fence> {
+        self.keys.get(&key)?.fence.as_ref()
+    }
+
+    /// The configuration that was accepted last.
+    #[must_use]
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    /// The epoch of the latest configuration that it was told of.
+    fn latest(&self) -> Option<u32> {
+        let epochs = self.config.iter().chain(&self.opened).map(|config| config.epoch);
+        epochs.max()
+    }
+
+    fn is_member(&self) -> bool {
+        let latest = self.latest();
+        let mut configs = self.config.iter().chain(&self.opened);
+        configs.any(|config| Some(config.epoch) == latest && config.has(&self.me))
+    }
+
+    /// Holds what members before it have held. What a claim has taken over in part stays for the next one; but the owner is told.
+    fn carry(&mut self, Entry { key, stamp, number, message }: Entry<M>) {
+        let own = Fence { stamp, by: self.owner.clone() };
+        let held = self.keys.entry(key).or_default();
+        held.refused |= held.fence.as_ref().is_some_and(|fence| *fence > own);
+        held.fence = held.fence.take().max(Some(own));
+        held.entries.insert((stamp, number), message);
+    }
+
+    fn append(&mut self, Entry { key, stamp, number, message }: Entry<M>) {
+        let own = Fence { stamp, by: self.owner.clone() };
+        let held = self.keys.entry(key).or_default();
+        if held.fence.as_ref().is_some_and(|fence| *fence > own) {
+            held.refused = true;
+            return;
+        }
+        held.refused = false;
+        held.fence = Some(own);
+        held.entries.insert((stamp, number), message);
+    }
+
+    fn fence(&mut self, key: Key, fence: Fence) {
+        let held = self.keys.entry(key).or_default();
+        held.fence = held.fence.take().max(Some(fence));
+    }
+
+    /// Holds no more of a session than these.
+    fn leave(&mut self, key: Key, stays: impl Fn((Stamp, u64)) -> bool) {
+        if let Some(held) = self.keys.get_mut(&key) {
+            held.entries.retain(|place, _| stays(*place));
+        }
+    }
+
+    fn acked(&self) -> Acked {
+        let refused = self.keys.iter().filter(|(_, held)| held.refused);
+        let refused = refused.filter_map(|(key, held)| Some((*key, held.fence.clone()?)));
+        Acked { place: self.place, refused: refused.collect() }
+    }
+
+    /// The claims of others for which sessions were taken over.
+    fn fences(&self) -> Vec<(Key, Fence)> {
+        let fences = self.keys.iter().filter_map(|(key, held)| Some((*key, held.fence.clone()?)));
+        fences.filter(|(_, fence)| fence.by != self.owner).collect()
+    }
+}
