@@ -35,6 +35,7 @@ mod network;
 mod plan;
 mod queue;
 mod quorum;
+mod record;
 mod run;
 mod serving;
 mod sessions;

@@ -111,12 +111,16 @@ fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|element| !element.is_empty())
 }
 
+/// The header with the id of a message. Source: draft-ietf-httpapi-idempotency-key-header.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header with how long a message may wait. Source: RFC 8030 section 5.2.
+pub(super) const TTL: HeaderName = HeaderName::from_static("ttl");
 /// Headers with one value.
 const SINGLE: [HeaderName; 7] = [
-    HeaderName::from_static("ttl"),
+    TTL,
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
-    HeaderName::from_static("idempotency-key"),
+    IDEMPOTENCY_KEY,
     header::ORIGIN,
     header::SEC_WEBSOCKET_KEY,
     header::SEC_WEBSOCKET_VERSION,

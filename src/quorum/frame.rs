@@ -17,6 +17,14 @@ pub struct Entry<M> {
     pub message: M,
 }
 
+impl<M: Clone> Entry<M> {
+    /// The entry of a session that stands at that stamp and number.
+    pub(super) fn at(key: Key, (place, message): (&(Stamp, u64), &M)) -> Self {
+        let (stamp, number) = *place;
+        Self { key, stamp, number, message: message.clone() }
+    }
+}
+
 /// What an owner tells its members, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op<M> {

@@ -80,7 +80,7 @@ impl<M: Clone> GroupMember<M> {
                 Op::Trim { key, stamp, upto } => {
                     self.leave(key, |(of, number)| of != stamp || number > upto);
                 }
-                Op::Drop { key, stamp } => self.leave(key, |(of, _)| of > stamp),
+                Op::Drop { key, stamp } => self.release(key, stamp),
                 Op::Fence { key, fence } => self.fence(key, fence),
             }
         }
@@ -114,8 +114,7 @@ impl<M: Clone> GroupMember<M> {
     /// A claim takes a session over.
     pub fn seal(&mut self, seal: Seal) -> SealAnswer<M> {
         let Seal { key, fence, epoch, shown } = seal;
-        let at = |config: &Option<Config>| config.as_ref().map(|config| config.epoch);
-        let is_asked = [at(&self.config), at(&self.opened)].contains(&Some(epoch));
+        let is_asked = self.configs().any(|config| config.epoch == epoch);
         let held = self.keys.get(&key);
         if let Some(above) = held.and_then(|held| held.fence.as_ref()).filter(|held| **held > fence) {
             return SealAnswer::Refused(Some(above.clone()));
@@ -142,11 +141,8 @@ impl<M: Clone> GroupMember<M> {
 
     /// What is held of a session.
     pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
-        let entry = move |(place, message): (&(Stamp, u64), &M)| {
-            let (stamp, number) = *place;
-            Entry { key, stamp, number, message: message.clone() }
-        };
-        self.keys.get(&key).into_iter().flat_map(|held| &held.entries).map(entry)
+        let entries = self.keys.get(&key).into_iter().flat_map(|held| &held.entries);
+        entries.map(move |held| Entry::at(key, held))
     }
 
     /// Below which claims of a session nothing is taken.
@@ -163,14 +159,16 @@ impl<M: Clone> GroupMember<M> {
 
     /// The epoch of the latest configuration that it was told of.
     fn latest(&self) -> Option<u32> {
-        let epochs = self.config.iter().chain(&self.opened).map(|config| config.epoch);
-        epochs.max()
+        self.configs().map(|config| config.epoch).max()
     }
 
     fn is_member(&self) -> bool {
-        let latest = self.latest();
-        let mut configs = self.config.iter().chain(&self.opened);
-        configs.any(|config| Some(config.epoch) == latest && config.has(&self.me))
+        self.configs().max_by_key(|config| config.epoch).is_some_and(|latest| latest.has(&self.me))
+    }
+
+    /// The configurations that it was told of.
+    fn configs(&self) -> impl Iterator<Item = &Config> {
+        self.config.iter().chain(&self.opened)
     }
 
     /// Holds what members before it have held. What a claim has taken over in part stays for the next one; but the owner is told.

@@ -141,12 +141,6 @@ impl<M: Clone> GroupOwner<M> {
         &self.config
     }
 
-    /// The members that there are to be, once all changes are in effect.
-    #[must_use]
-    pub fn intended(&self) -> &[Boot] {
-        &self.latest().members
-    }
-
     /// The configuration that is to be in effect in the end.
     #[must_use]
     pub fn latest(&self) -> &Config {
@@ -201,7 +195,7 @@ impl<M: Clone> GroupOwner<M> {
         }
         self.epoch += 1;
         let config = Config { epoch: self.epoch, members };
-        let before = self.changes.last().map_or(&self.config, |change| &change.config).clone();
+        let before = self.latest().clone();
         self.changes.push(Change {
             config: config.clone(),
             begun: self.place,
@@ -237,8 +231,7 @@ impl<M: Clone> GroupOwner<M> {
 
     /// A boot has all that is held.
     pub fn opened(&mut self, from: &Boot, Opened { epoch, acked }: Opened) -> Vec<OwnerEffect<M>> {
-        let asked = self.changes.iter().map(|change| &change.config).chain([&self.config]);
-        if asked.into_iter().any(|config| config.epoch == epoch && config.has(from))
+        if self.configs().any(|config| config.epoch == epoch && config.has(from))
             && let Some(stream) = self.streams.get_mut(from)
         {
             stream.opened = true;
@@ -292,8 +285,7 @@ impl<M: Clone> GroupOwner<M> {
         let Some(change) = self.changes.last() else { return };
         if !change.proposed {
             let is_ready = change.config.members.iter().all(|member| self.has(member, 0))
-                && (change.config.members.is_empty()
-                    || change.config.is_stored(|member| self.has(member, change.begun)));
+                && self.is_known(&change.config, change.begun);
             if !is_ready {
                 return;
             }
@@ -309,12 +301,9 @@ impl<M: Clone> GroupOwner<M> {
         let is_gone = |config: &Config| config.members.iter().all(|member| self.over.contains(member));
         let follows = |config: &Config| config.is_stored(|member| change.accepted.contains(member));
         // What was taken over from the members before stays so: whoever comes later is told by these.
-        let is_fenced = change.config.members.is_empty()
-            || change.config.is_stored(|member| self.has(member, self.fenced));
+        let is_fenced = self.is_known(&change.config, self.fenced);
         if is_fenced && self.before_last().all(|config| follows(config) || is_gone(config)) {
-            let orphaned = self
-                .before_last()
-                .any(|config| !config.members.is_empty() && !follows(config) && is_gone(config));
+            let orphaned = self.before_last().any(|config| !config.members.is_empty() && !follows(config));
             self.config = change.config.clone();
             self.changes.clear();
             self.forget_strangers();
@@ -327,10 +316,14 @@ impl<M: Clone> GroupOwner<M> {
         self.streams.get(boot).is_some_and(|stream| stream.opened && stream.acked >= place)
     }
 
+    /// Whether enough members of a configuration have the log up to that place, if it has any.
+    fn is_known(&self, config: &Config, place: u64) -> bool {
+        config.members.is_empty() || config.is_stored(|member| self.has(member, place))
+    }
+
     /// The configurations that may be in effect before the last change is.
     fn before_last(&self) -> impl Iterator<Item = &Config> {
-        let changes = self.changes.split_last().map_or(&[][..], |(_, before)| before);
-        [&self.config].into_iter().chain(changes.iter().map(|change| &change.config))
+        self.configs().take(self.changes.len())
     }
 
     /// All that may be in effect.
@@ -372,14 +365,7 @@ impl<M: Clone> GroupOwner<M> {
     /// Gives a boot all that is held.
     fn open(&self, to: Boot) -> Option<OwnerEffect<M>> {
         let config = self.changes.iter().rev().map(|change| &change.config).find(|config| config.has(&to))?;
-        let entries = self.held.iter().flat_map(|(key, held)| {
-            held.iter().map(|((stamp, number), message)| Entry {
-                key: *key,
-                stamp: *stamp,
-                number: *number,
-                message: message.clone(),
-            })
-        });
+        let entries = self.held.iter().flat_map(|(key, held)| held.iter().map(|held| Entry::at(*key, held)));
         let frame = ToMember::Open {
             config: config.clone(),
             place: self.place,
@@ -403,9 +389,9 @@ impl<M: Clone> GroupOwner<M> {
             .held
             .get(&key)
             .is_some_and(|held| held.keys().any(|(stamp, _)| self.is_below(*stamp, &fence)));
-        let me = &self.me;
-        let stays = |of: &Key, stamp: Stamp| *of != key || Fence { stamp, by: me.clone() } > fence;
-        self.unstored.retain(|_, (of, stamp, _)| stays(of, *stamp));
+        let mut unstored = std::mem::take(&mut self.unstored);
+        unstored.retain(|_, (of, stamp, _)| *of != key || !self.is_below(*stamp, &fence));
+        self.unstored = unstored;
         self.fences.insert(key, fence.clone());
         effects.extend(self.tell(Op::Fence { key, fence: fence.clone() }));
         self.fenced = self.place;

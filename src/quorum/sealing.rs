@@ -98,13 +98,7 @@ impl<M: Clone> Sealing<M> {
             return Vec::new();
         }
         self.over = true;
-        let key = self.key;
-        let entry = |((stamp, number), message): (&(Stamp, u64), &M)| Entry {
-            key,
-            stamp: *stamp,
-            number: *number,
-            message: message.clone(),
-        };
-        vec![SealingEffect::Sealed(self.entries.iter().map(entry).collect())]
+        let entries = self.entries.iter().map(|held| Entry::at(self.key, held));
+        vec![SealingEffect::Sealed(entries.collect())]
     }
 }

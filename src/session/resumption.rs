@@ -93,15 +93,14 @@ impl Resumption {
         let kept_ms = u64::from(keep) * 1_000 + limits::DROPPED_WITHIN.as_millis() as u64;
         self.over_before_ms = earlier.now_ms.saturating_sub(kept_ms);
         let missing = self.missing(inherited);
-        let is_owed = earlier.late || self.inherits || earlier.gone;
+        let may_come = earlier.late || self.inherits;
         let are_forgotten = missing.iter().all(|position| self.is_forgotten(inherited, position.segment));
         let state = match () {
             () if !self.returning.is_known() => ResumedAs::None,
             () if missing.is_empty() => ResumedAs::Complete,
-            () if is_owed && are_forgotten => ResumedAs::Partial,
-            () if earlier.late || self.inherits => ResumedAs::Pending,
-            () if earlier.gone => ResumedAs::Partial,
-            () => ResumedAs::None,
+            () if !may_come && !earlier.gone => ResumedAs::None,
+            () if may_come && !are_forgotten => ResumedAs::Pending,
+            () => ResumedAs::Partial,
         };
         self.tell(state, missing)
     }

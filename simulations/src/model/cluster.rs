@@ -1,6 +1,5 @@
 //! The cluster of the fast level: all boots, what is known of their nodes, and what is on its way between them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pushmesh::NodeName;
@@ -19,7 +18,7 @@ use crate::model::message::Message;
 use crate::model::network::{Network, RETRANSMISSION};
 use crate::model::plan::Plan;
 use crate::model::queue::Queue;
-use crate::violation::Violation;
+use crate::model::record::Record;
 
 /// What is known of a node beyond its boots.
 pub(super) struct Machine {
@@ -54,8 +53,6 @@ pub(super) struct Cluster {
     pub(super) identities: Vec<(NodeIndex, Incarnation)>,
     pub(super) clients: Vec<Client>,
     pub(super) history: History,
-    /// What was met, and how often.
-    pub(super) cases: BTreeMap<&'static str, u64>,
     pub(super) links: LinkId,
     pub(super) streams: StreamId,
     /// Deltas, snapshots and subscriptions of sections whose owner runs.
@@ -64,11 +61,7 @@ pub(super) struct Cluster {
     pub(super) healed: bool,
     /// Messages that wait for the end of a cut.
     pub(super) held: Vec<Delivery>,
-    pub(super) failure: Option<Violation>,
-    /// Follows everything that happens.
-    pub(super) hash: u64,
-    /// What happened, if it is to be told.
-    pub(super) lines: Option<Vec<String>>,
+    pub(super) record: Record,
 }
 
 impl Cluster {
@@ -101,15 +94,12 @@ impl Cluster {
             boots: Vec::new(),
             identities: Vec::new(),
             history: History::default(),
-            cases: BTreeMap::new(),
             links: 0,
             streams: 0,
             transfers: 0,
             healed: false,
             held: Vec::new(),
-            failure: None,
-            hash: seed,
-            lines: told.then(Vec::new),
+            record: Record::new(seed, told),
         }
     }
 
@@ -189,22 +179,19 @@ impl Cluster {
 
     /// A case came so many times.
     pub(super) fn count_all(&mut self, case: &'static str, times: usize) {
-        if times > 0 {
-            *self.cases.entry(case).or_default() += times as u64;
-        }
+        self.record.count(case, times as u64);
     }
 
     /// Something that must be true is not.
     pub(super) fn fail(&mut self, checker: &'static str, what: String) {
-        let at_ms = self.now.as_millis() as u64;
-        self.failure.get_or_insert(Violation { at_ms, checker, what });
+        self.record.fail(self.now, checker, what);
     }
 
     /// Something happened that people may want to read.
     pub(super) fn tell(&mut self, line: impl FnOnce(&Self) -> String) {
-        if self.lines.is_some() {
-            let line = format!("{:>12.6} {}", self.now.as_secs_f64(), line(self));
-            self.lines.get_or_insert_default().push(line);
+        if self.record.lines.is_some() {
+            let line = line(self);
+            self.record.tell(self.now, || line);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::network::Weather;
 impl Cluster {
     /// Lets everything happen that is due until then, or until something is wrong.
     pub(super) fn run_until(&mut self, until: Duration) {
-        while self.failure.is_none()
+        while self.record.failure.is_none()
             && let Some((at, event)) = self.queue.next(until)
         {
             debug_assert!(at >= self.now, "time does not go back");
@@ -298,11 +298,9 @@ impl Cluster {
             Event::KeepAlive(_) => 21,
             _ => 22,
         };
-        for word in [self.now.as_nanos() as u64, boot as u64, kind] {
-            self.hash = (self.hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
-        }
+        self.record.mark([self.now.as_nanos() as u64, boot as u64, kind]);
         if let Event::Deliver(delivery) = event
-            && self.lines.is_some()
+            && self.record.lines.is_some()
             && !matches!(delivery.message, Message::Gossip(_) | Message::GossipBack(_))
         {
             let (from, to) = (delivery.from, delivery.to);

@@ -32,28 +32,25 @@ pub(crate) struct Outcome {
 /// Runs a seed, with so many nodes if that is given. `told`: with all that happened.
 pub(crate) fn run(seed: u64, nodes: Option<usize>, told: bool) -> Outcome {
     let plan = Plan::draw(seed, nodes);
-    let held = quorum::run(seed, told);
     let (nodes, faults_end) = (plan.nodes, plan.faults_end);
     let all_return = plan.all_return;
     let mut cluster = Cluster::new(seed, plan, told);
     cluster.run_until(faults_end);
     cluster.heal(all_return);
     let agreed = agree(&mut cluster, faults_end);
-    if cluster.failure.is_none() {
+    if cluster.record.failure.is_none() {
         stay(&mut cluster);
     }
-    let mut cases = cluster.cases;
-    cases.extend(held.cases);
-    let mut lines = cluster.lines.unwrap_or_default();
-    lines.extend(held.lines);
+    let (held, held_for) = quorum::run(seed, told);
+    let record = cluster.record.join(held);
     Outcome {
-        verdict: cluster.failure.map_or(held.verdict, Err),
+        verdict: record.failure.map_or(Ok(()), Err),
         nodes,
-        hash: cluster.hash ^ held.hash,
+        hash: record.hash,
         agreed,
-        simulated: cluster.now + held.simulated,
-        cases,
-        lines,
+        simulated: cluster.now + held_for,
+        cases: record.cases,
+        lines: record.lines.unwrap_or_default(),
     }
 }
 
@@ -61,7 +58,7 @@ pub(crate) fn run(seed: u64, nodes: Option<usize>, told: bool) -> Outcome {
 fn agree(cluster: &mut Cluster, from: Duration) -> Duration {
     let large = cluster.plan.nodes > LARGE_ABOVE;
     let (every, mut since) = (if large { 2 * AGREE_EVERY } else { AGREE_EVERY }, None);
-    while cluster.failure.is_none() {
+    while cluster.record.failure.is_none() {
         cluster.run_until(cluster.now + every);
         match cluster.agreed() {
             Ok(()) => {

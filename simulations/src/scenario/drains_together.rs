@@ -4,8 +4,8 @@
 //! Here a node that stops keeps nothing for others any more, and leaves also what came to it at the last moment: all of it is at
 //! the third node.
 
-use crate::plan::{Identity, Plan, Step};
-use crate::scenario::keeping::{away, kept, pushes};
+use crate::plan::Plan;
+use crate::scenario::keeping::{away, kept, pushes, restarts};
 use crate::scenario::script::{Scenario, Script, connect_all};
 
 /// Its place in the list.
@@ -25,15 +25,10 @@ fn plan() -> Plan {
                 let script = away(script, begin, client, begin + 9_000 + 50 * client as u64, client % 3);
                 pushes(script, begin + 300, client % 3, client, 2)
             });
-            let stops = begin + 1_000;
-            [(0, stops), (1, stops + APART_MS[round as usize])].into_iter().fold(
-                script,
-                |script, (node, stops)| {
-                    script
-                        .at(stops, Step::Stop { node })
-                        .at(stops + 5_000, Step::Restart { node, identity: Identity::Same })
-                },
-            )
+            let first = begin + 1_000;
+            let second = first + APART_MS[round as usize];
+            let script = restarts(script, first, 0, first + 5_000);
+            restarts(script, second, 1, second + 5_000)
         })
         .plan()
 }

@@ -2,7 +2,7 @@
 
 use crate::aim::Aim;
 use crate::id::{ClientIndex, NodeIndex};
-use crate::plan::Step;
+use crate::plan::{Identity, Step};
 use crate::scenario::script::Script;
 use crate::settings::{Keeping, Settings};
 
@@ -22,6 +22,11 @@ pub(super) fn pushes(
     script.rounds(pushes, |script, push| {
         script.at(from_ms + push, Step::Push { node, aim: Aim::Client(client) })
     })
+}
+
+/// A node stops in good order, and is started again as the same one.
+pub(super) fn restarts(script: Script, stops_ms: u64, node: NodeIndex, starts_ms: u64) -> Script {
+    script.at(stops_ms, Step::Stop { node }).at(starts_ms, Step::Restart { node, identity: Identity::Same })
 }
 
 /// A client is away from then on, and back at a node after a while.

@@ -4,8 +4,8 @@
 //! Here a node that stops leaves its sessions to another one, which does the same when it stops in its turn. Clients are away
 //! through both, and something is pushed to them all the time.
 
-use crate::plan::{Identity, Plan, Step};
-use crate::scenario::keeping::{away, kept, pushes};
+use crate::plan::Plan;
+use crate::scenario::keeping::{away, kept, pushes, restarts};
 use crate::scenario::script::{Scenario, Script, connect_all};
 
 /// Its place in the list.
@@ -40,9 +40,7 @@ fn plan() -> Plan {
             });
             (0..3).fold(script, |script, node| {
                 let stops = begin + 1_000 + 6_000 * node as u64;
-                script
-                    .at(stops, Step::Stop { node })
-                    .at(stops + 3_000, Step::Restart { node, identity: Identity::Same })
+                restarts(script, stops, node, stops + 3_000)
             })
         })
         .plan()

@@ -5,7 +5,7 @@
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -16,6 +16,7 @@ use crate::gateway::body;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::{ApiError, BadRequest};
 use crate::gateway::face::Face;
+use crate::gateway::head::{IDEMPOTENCY_KEY, TTL};
 use crate::gateway::parts::Gateway;
 use crate::gateway::schema::{Accepted, BroadcastAnswer, PushAnswer};
 use crate::gateway::url::{self, FromQuery, Params, Query, SessionPath, UserPath};
@@ -207,7 +208,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {
     Ok(Some(MessageId::new(key)?))
 }
 
-/// How long the message may wait for a client that is away, in seconds. Source of the header: RFC 8030 section 5.2.
+/// How long the message may wait for a client that is away, in seconds.
 fn ttl(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
     let Some(ttl) = headers.get(TTL) else { return Ok(None) };
     let digits = ttl.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
@@ -216,11 +217,6 @@ fn ttl(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
                    client that is away";
     seconds.map(Some).ok_or_else(|| ApiError::bad_request(message))
 }
-
-/// The header with the id of a message. Source: draft-ietf-httpapi-idempotency-key-header.
-pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The header with how long a message may wait.
-pub(in crate::gateway) const TTL: HeaderName = HeaderName::from_static("ttl");
 
 fn payload(headers: &HeaderMap, bytes: Bytes) -> Result<Payload, ApiError> {
     let content_type =
@@ -261,7 +257,7 @@ mod tests {
 
     #[test]
     fn an_idempotency_key_is_an_id() {
-        let name = header::HeaderName::from_static("idempotency-key");
+        let name = IDEMPOTENCY_KEY;
         assert_eq!(idempotency_key(&HeaderMap::new()).unwrap(), None);
         let key = idempotency_key(&headers(name.clone(), "order-7")).unwrap();
         assert_eq!(key, Some(MessageId::new("order-7").unwrap()));

@@ -35,11 +35,11 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::contact::joined;
 use super::push::{note, note_broadcast};
-use crate::gateway::api::push::{IDEMPOTENCY_KEY, TTL};
 use crate::gateway::body::STALL_MAX;
 use crate::gateway::bounds::InFlight;
 use crate::gateway::caller::Caller;
 use crate::gateway::error::ApiError;
+use crate::gateway::head::{IDEMPOTENCY_KEY, TTL};
 use crate::gateway::parts::Gateway;
 use crate::gateway::phase::Phase;
 use crate::gateway::schema::{BroadcastAnswer, LineAnswer, LineRefused, PushAnswer, PushOutcome};

@@ -9,12 +9,14 @@ use pushmesh::internals::quorum::{
 };
 use rand::Rng;
 
-use crate::model::quorum::world::{Claim, Event, Frame, KEYS, World, boot, key, node_of};
+use crate::id::NodeIndex;
+use crate::model::cluster::index_of;
+use crate::model::quorum::world::{Claim, Event, Frame, KEYS, World, boot, key};
 
 impl World {
     /// Lets everything happen that is due until then, or until something is wrong.
     pub(super) fn run_until(&mut self, until: Duration) {
-        while self.failure.is_none()
+        while self.record.failure.is_none()
             && let Some((at, event)) = self.queue.next(until)
         {
             self.now = at;
@@ -63,7 +65,7 @@ impl World {
     }
 
     fn deliver(&mut self, from: Boot, to: Boot, link: Option<u64>, frame: Frame) {
-        let (a, b) = (node_of(&from), node_of(&to));
+        let (a, b) = (index_of(&from.name), index_of(&to.name));
         let other = if a == 0 { b } else { a };
         if link.is_some_and(|link| link != self.nodes[other].link)
             || self.nodes[a].cut
@@ -78,7 +80,7 @@ impl World {
             self.queue.put(wakes, event);
             return;
         }
-        self.mark(b as u64 + 16 * a as u64);
+        self.record.mark([self.now.as_nanos() as u64, a as u64, b as u64]);
         let owner = from.clone();
         match frame {
             Frame::ToMember(frame) => {
@@ -179,7 +181,7 @@ impl World {
         }
     }
 
-    fn row(&mut self, node: usize, config: Config) {
+    fn row(&mut self, node: NodeIndex, config: Config) {
         if !self.nodes[node].up || self.nodes[node].row.epoch >= config.epoch {
             return;
         }
@@ -230,9 +232,9 @@ impl World {
     /// The owner replaces members that are lost to it, and now and then others.
     fn look_at_members(&mut self) {
         let Some(owner) = &self.owner else { return };
-        let intended = owner.intended().to_vec();
+        let intended = owner.latest().members.clone();
         let is_lost = |boot: &Boot| {
-            let node = &self.nodes[node_of(boot)];
+            let node = &self.nodes[index_of(&boot.name)];
             !node.up || node.cut || node.boot != *boot || node.asleep.is_some()
         };
         let wants = (self.nodes.len() - 1).min(2);
@@ -280,7 +282,7 @@ impl World {
 
     fn ask(&mut self, claim: usize, left: u32) {
         let Claim { boot, sealing, .. } = &self.claims[claim];
-        let node = &self.nodes[node_of(boot)];
+        let node = &self.nodes[index_of(&boot.name)];
         if !node.up || node.boot != *boot || left == 0 {
             return;
         }
@@ -317,7 +319,7 @@ impl World {
         }
     }
 
-    fn crash(&mut self, node: usize) {
+    fn crash(&mut self, node: NodeIndex) {
         if !self.nodes[node].up {
             return;
         }
@@ -329,7 +331,7 @@ impl World {
         self.later(80, Event::Boot(node));
     }
 
-    fn boot(&mut self, node: usize) {
+    fn boot(&mut self, node: NodeIndex) {
         if self.nodes[node].up {
             return;
         }
@@ -350,13 +352,13 @@ impl World {
         }
     }
 
-    fn join(&mut self, node: usize) {
+    fn join(&mut self, node: NodeIndex) {
         self.nodes[node].cut = false;
         let linked = if node == 0 { 1..self.nodes.len() } else { node..node + 1 };
         linked.into_iter().for_each(|node| self.break_link(node));
     }
 
-    fn reconnected(&mut self, node: usize) {
+    fn reconnected(&mut self, node: NodeIndex) {
         let boot = self.nodes[node].boot.clone();
         if self.nodes[node].up && !self.nodes[node].cut && !self.nodes[0].cut {
             self.owns(|owner| owner.reconnected(&boot));
@@ -372,7 +374,7 @@ impl World {
         (0..self.nodes.len()).for_each(|node| self.join(node));
     }
 
-    fn clock_ms(&self, node: usize) -> u64 {
+    fn clock_ms(&self, node: NodeIndex) -> u64 {
         self.now.as_millis() as u64 + self.nodes[node].skew_ms + 10
     }
 }

@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use pushmesh::id::Stamp;
 use pushmesh::internals::Key;
-use pushmesh::internals::quorum::{Boot, Config, Fence};
+use pushmesh::internals::quorum::{Boot, Config, Entry, Fence};
 
 /// A message: its session, the stamp of the claim, its number.
 pub(super) type Place = (Key, Stamp, u64);
+
+/// Where an entry stands.
+pub(super) fn place_of(entry: &Entry<u64>) -> Place {
+    (entry.key, entry.stamp, entry.number)
+}
 
 /// What has happened to the group, whatever anybody in it knows.
 #[derive(Default)]
@@ -23,7 +28,7 @@ pub(super) struct History {
     pub(super) forgotten: BTreeSet<Place>,
     /// Takeovers that are complete, with when they were and what they brought.
     pub(super) sealed: Vec<(Key, Fence, Duration, BTreeSet<Place>)>,
-    /// Fences of members, as they were last seen, and what they held below.
+    /// Fences of members, as they were last seen.
     pub(super) fences: BTreeMap<(Boot, Key), Fence>,
     /// What members held when they were looked at last.
     pub(super) held: BTreeMap<Boot, BTreeSet<Place>>,

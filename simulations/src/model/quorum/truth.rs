@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use pushmesh::id::Stamp;
 use pushmesh::internals::Key;
-use pushmesh::internals::quorum::{Boot, Config, Entry, Fence, GroupMember, SealAnswer};
+use pushmesh::internals::quorum::{Boot, Config, Entry, Fence, SealAnswer};
 
-use crate::model::quorum::history::Place;
-use crate::model::quorum::world::{World, node_of};
+use crate::id::NodeIndex;
+use crate::model::quorum::history::{Place, place_of};
+use crate::model::quorum::world::World;
 
 impl World {
     /// The owner calls a message stored.
@@ -30,25 +31,16 @@ impl World {
             self.fail("what is stored later is in what was sealed before", what);
         }
         // Which configurations may be in effect: those that members have accepted, or that were announced.
-        let members: Vec<_> = self.members().collect();
-        let accepted = members.iter().filter_map(|(_, member)| Some(member.config()?.epoch));
+        let members = self.nodes[1..].iter().filter(|node| node.up);
+        let accepted = members.filter_map(|node| Some(node.member.config()?.epoch));
         let epochs: BTreeSet<_> = accepted.chain([self.history.announced]).collect();
         let newest = epochs.into_iter().next_back().and_then(|epoch| self.history.configs.get(&epoch));
         let forgotten = self.history.forgotten.contains(&place);
-        let holds = |boot: &Boot| {
-            forgotten
-                || members.iter().any(|(of, member)| {
-                    *of == boot
-                        && member.held(key).any(|entry| (entry.stamp, entry.number) == (stamp, number))
-                })
-                || self.history.held.get(boot).is_some_and(|held| held.contains(&place))
-        };
+        let holds =
+            |boot: &Boot| forgotten || self.history.held.get(boot).is_some_and(|held| held.contains(&place));
         if let Some(config) = newest.filter(|config| !config.is_stored(holds)) {
             let what = format!("{place:?} is stored, and is not at {config:?}");
-            self.fail(
-                "what is stored is held by enough members of each configuration that may be in effect",
-                what,
-            );
+            self.fail("what is stored is held by enough members of the newest configuration", what);
         }
         self.count("quorum: checked, what is stored is held");
     }
@@ -64,8 +56,7 @@ impl World {
         let claim = &self.claims[claim];
         let (key, fence, begun) = (claim.key, claim.sealing.fence().clone(), claim.begun);
         let owner = self.nodes[0].boot.clone();
-        let brought: BTreeSet<_> =
-            entries.iter().map(|entry| (entry.key, entry.stamp, entry.number)).collect();
+        let brought: BTreeSet<_> = entries.iter().map(place_of).collect();
         let is_below = |stamp: Stamp| Fence { stamp, by: owner.clone() } < fence;
         // What was sealed before is with whoever sealed it.
         let moved = |place: &Place| self.history.sealed.iter().any(|(.., brought)| brought.contains(place));
@@ -123,15 +114,13 @@ impl World {
     }
 
     /// Something has happened at a member. `carried`: it was given what others hold.
-    pub(super) fn look(&mut self, node: usize, carried: bool) {
+    pub(super) fn look(&mut self, node: NodeIndex, carried: bool) {
         let boot = self.nodes[node].boot.clone();
         let owner = self.nodes[0].boot.clone();
         let member = &self.nodes[node].member;
         let keys: Vec<_> = self.sessions.keys().copied().collect();
-        let held: BTreeSet<Place> = keys
-            .iter()
-            .flat_map(|key| member.held(*key).map(|entry| (entry.key, entry.stamp, entry.number)))
-            .collect();
+        let held: BTreeSet<_> =
+            keys.iter().flat_map(|key| member.held(*key)).map(|entry| place_of(&entry)).collect();
         let before = self.history.held.remove(&boot).unwrap_or_default();
         let mut wrong = None;
         for key in keys {
@@ -167,34 +156,24 @@ impl World {
         }
     }
 
-    /// The faults are over for a while: the members are those that there are to be, and a claim that is made now gets all.
+    /// The faults are over for a while: the members are those that there are to be, and all that is held is stored.
     pub(super) fn finish(&mut self) {
-        if self.failure.is_some() {
+        if self.record.failure.is_some() {
             return;
         }
         let Some(owner) = &self.owner else { return };
-        let (config, intended) = (owner.config().clone(), owner.intended().to_vec());
-        if config.members != intended {
-            self.fail("members change in the end", format!("{config:?}, and {intended:?} are to be"));
+        let (config, latest) = (owner.config().clone(), owner.latest().clone());
+        if config != latest {
+            self.fail("members change in the end", format!("{config:?}, and {latest:?} is to be"));
         }
         self.count("quorum: checked, members have changed in the end");
-        let waits = self.waiting().first().copied();
-        if let Some(place) = waits.filter(|_| !config.members.is_empty()) {
+        if let Some(place) = self.waiting().filter(|_| !config.members.is_empty()) {
             self.fail("what is held is stored in the end", format!("{place:?} at {config:?}"));
         }
     }
 
     /// What the owner has accepted, nobody has taken over, and is not stored.
-    fn waiting(&self) -> Vec<Place> {
-        let Some(owner) = &self.owner else { return Vec::new() };
-        owner.unstored().filter(|place| !self.history.forgotten.contains(place)).collect()
-    }
-
-    /// The members that run, with what they hold.
-    fn members(&self) -> impl Iterator<Item = (&Boot, &GroupMember<u64>)> {
-        self.nodes
-            .iter()
-            .filter(|node| node.up && node_of(&node.boot) > 0)
-            .map(|node| (&node.boot, &node.member))
+    fn waiting(&self) -> Option<Place> {
+        self.owner.as_ref()?.unstored().find(|place| !self.history.forgotten.contains(place))
     }
 }

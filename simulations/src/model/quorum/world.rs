@@ -13,9 +13,11 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::entropy;
+use crate::id::{NodeIndex, node_name};
+use crate::model::cluster::index_of;
 use crate::model::queue::Queue;
 use crate::model::quorum::history::History;
-use crate::violation::Violation;
+use crate::model::record::Record;
 
 /// What is sent, by whom to whom.
 #[derive(Debug, Clone)]
@@ -41,7 +43,7 @@ pub(super) enum Event {
     },
     /// A node learns which configuration is in effect.
     Row {
-        node: usize,
+        node: NodeIndex,
         config: Config,
     },
     /// The owner learns that a boot is over.
@@ -61,11 +63,11 @@ pub(super) enum Event {
     },
     /// Something bad happens.
     Fault,
-    Boot(usize),
-    Join(usize),
-    Wake(usize),
+    Boot(NodeIndex),
+    Join(NodeIndex),
+    Wake(NodeIndex),
     /// A link that broke is there again.
-    Reconnected(usize),
+    Reconnected(NodeIndex),
 }
 
 /// A node: number 0 is the owner.
@@ -109,10 +111,7 @@ pub(super) struct World {
     pub(super) asks_for_proof: bool,
     pub(super) history: History,
     pub(super) healed: bool,
-    pub(super) failure: Option<Violation>,
-    pub(super) hash: u64,
-    pub(super) cases: BTreeMap<&'static str, u64>,
-    pub(super) lines: Option<Vec<String>>,
+    pub(super) record: Record,
 }
 
 impl World {
@@ -149,10 +148,7 @@ impl World {
             asks_for_proof,
             history: History::default(),
             healed: false,
-            failure: None,
-            hash: seed,
-            cases: BTreeMap::new(),
-            lines: told.then(Vec::new),
+            record: Record::new(seed, told),
             rng,
         };
         for event in [Event::Look, Event::Push, Event::Ack, Event::Claim, Event::Fault] {
@@ -169,7 +165,7 @@ impl World {
 
     /// Sends a frame. `ordered`: on the link between the owner and the other one, on which nothing overtakes.
     pub(super) fn send(&mut self, from: &Boot, to: &Boot, frame: Frame, ordered: bool) {
-        let (a, b) = (node_of(from), node_of(to));
+        let (a, b) = (index_of(&from.name), index_of(&to.name));
         if self.nodes[a].cut || self.nodes[b].cut || (!ordered && self.rng.random_bool(self.loss())) {
             return;
         }
@@ -190,41 +186,27 @@ impl World {
     }
 
     /// The link between the owner and a node breaks. What is on it is lost.
-    pub(super) fn break_link(&mut self, node: usize) {
+    pub(super) fn break_link(&mut self, node: NodeIndex) {
         self.nodes[node].link += 1;
         self.later(50, Event::Reconnected(node));
     }
 
     pub(super) fn count(&mut self, case: &'static str) {
-        *self.cases.entry(case).or_default() += 1;
+        self.record.count(case, 1);
     }
 
     pub(super) fn tell(&mut self, line: impl FnOnce() -> String) {
-        if let Some(lines) = &mut self.lines {
-            lines.push(format!("{:>8} us  {}", self.now.as_micros(), line()));
-        }
-    }
-
-    pub(super) fn mark(&mut self, what: u64) {
-        for word in [self.now.as_nanos() as u64, what] {
-            self.hash = (self.hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
-        }
+        self.record.tell(self.now, line);
     }
 
     pub(super) fn fail(&mut self, checker: &'static str, what: String) {
-        if self.failure.is_none() {
-            self.failure = Some(Violation { at_ms: self.now.as_millis() as u64, checker, what });
-        }
+        self.record.fail(self.now, checker, what);
     }
 }
 
-pub(super) fn boot(node: usize, incarnation: u64) -> Boot {
-    let name = NodeName::new(format!("n{node}")).expect("a name of letters and digits");
+pub(super) fn boot(node: NodeIndex, incarnation: u64) -> Boot {
+    let name = NodeName::new(node_name(node)).expect("a name of letters and digits");
     Boot { name, incarnation: Incarnation(incarnation) }
-}
-
-pub(super) fn node_of(boot: &Boot) -> usize {
-    boot.name.as_str()[1..].parse().expect("boots here have numbers")
 }
 
 pub(super) fn key(number: u64) -> Key {
