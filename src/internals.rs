@@ -35,7 +35,7 @@ pub use crate::section::{Digest, Digests, Finding, Head, MergeError, Pack, Packe
 pub mod quorum {
     pub use crate::quorum::{
         Acked, Boot, Config, Deposed, Entry, Fence, GroupMember, GroupOwner, Op, Opened, OwnerEffect,
-        Proposed, Seal, SealAnswer, Sealing, SealingEffect, ToMember,
+        Proposed, Refusal, Seal, SealAnswer, Sealing, SealingEffect, ToMember,
     };
 }
 

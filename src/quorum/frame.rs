@@ -90,8 +90,19 @@ pub enum ToMember<M> {
 pub struct Acked {
     /// The place.
     pub place: u64,
-    /// Sessions of which it has refused something, with the claim for which it did. It says so each time.
-    pub refused: Vec<(Key, Fence)>,
+    /// What it has refused. It says so each time.
+    pub refused: Vec<Refusal>,
+}
+
+/// A member has not taken what stood below a fence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Of that session.
+    pub key: Key,
+    /// For this claim.
+    pub fence: Fence,
+    /// The place of the last operation that it has refused, or of the opening in which it was given what stands below the fence.
+    pub place: u64,
 }
 
 /// A boot has all that is held, and may be a member.
@@ -99,6 +110,8 @@ pub struct Acked {
 pub struct Opened {
     /// Of the configuration with this epoch.
     pub epoch: u32,
+    /// The place in the log up to which it was given all.
+    pub place: u64,
     /// Up to where it has the log.
     pub acked: Acked,
 }

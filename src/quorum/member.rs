@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::id::Stamp;
 use crate::key::Key;
-use crate::quorum::frame::{Acked, Entry, Op, Opened, Proposed, Seal, SealAnswer};
+use crate::quorum::frame::{Acked, Entry, Op, Opened, Proposed, Refusal, Seal, SealAnswer};
 use crate::quorum::group::{Boot, Config, Fence};
 
 /// What a boot holds as a member of a group.
@@ -18,8 +18,9 @@ pub struct GroupMember<M> {
     config: Option<Config>,
     /// A later one that this boot was opened for. Whether it is in effect only others can know.
     opened: Option<Config>,
-    /// The place of the last operation.
+    /// The place of the last operation, and that up to which it was given all when it was opened.
     place: u64,
+    given: u64,
     keys: BTreeMap<Key, Held<M>>,
 }
 
@@ -28,13 +29,13 @@ pub struct GroupMember<M> {
 struct Held<M> {
     fence: Option<Fence>,
     entries: BTreeMap<(Stamp, u64), M>,
-    /// Something was refused, and the owner has written nothing since that was not.
-    refused: bool,
+    /// The place of what was refused last, unless the owner has written something since that was not.
+    refused: Option<u64>,
 }
 
 impl<M> Default for Held<M> {
     fn default() -> Self {
-        Self { fence: None, entries: BTreeMap::new(), refused: false }
+        Self { fence: None, entries: BTreeMap::new(), refused: None }
     }
 }
 
@@ -42,7 +43,16 @@ impl<M: Clone> GroupMember<M> {
     /// The boot `me` knows nothing of the group of `owner`.
     #[must_use]
     pub fn new(me: Boot, owner: Boot, asks_for_proof: bool) -> Self {
-        Self { me, owner, asks_for_proof, config: None, opened: None, place: 0, keys: BTreeMap::new() }
+        Self {
+            me,
+            owner,
+            asks_for_proof,
+            config: None,
+            opened: None,
+            place: 0,
+            given: 0,
+            keys: BTreeMap::new(),
+        }
     }
 
     /// All that is held is here. Returns `None` where a later configuration is known: the frame was late.
@@ -56,16 +66,21 @@ impl<M: Clone> GroupMember<M> {
         let epoch = config.epoch;
         match self.latest() {
             Some(latest) if latest > epoch => return None,
-            Some(latest) if latest == epoch && place <= self.place => {} // A repetition.
+            Some(latest) if latest == epoch && self.has_passed(place) => {} // A repetition.
             _ => {
-                self.place = place;
+                (self.place, self.given) = (place, place);
                 self.keys.values_mut().for_each(|held| held.entries.clear());
                 fences.into_iter().for_each(|(key, fence)| self.fence(key, fence));
                 entries.into_iter().for_each(|entry| self.carry(entry));
                 self.opened = Some(config);
             }
         }
-        Some(Opened { epoch, acked: self.acked() })
+        Some(Opened { epoch, place: self.given, acked: self.acked() })
+    }
+
+    /// Whether an opening at that place says nothing new: it was given all up to there, or has come further since.
+    fn has_passed(&self, place: u64) -> bool {
+        place <= self.given || place < self.place
     }
 
     /// Does the next operation. Returns `None` where it is not the next one, or the boot is no member: then nothing was done.
@@ -175,7 +190,9 @@ impl<M: Clone> GroupMember<M> {
     fn carry(&mut self, Entry { key, stamp, number, message }: Entry<M>) {
         let own = Fence { stamp, by: self.owner.clone() };
         let held = self.keys.entry(key).or_default();
-        held.refused |= held.fence.as_ref().is_some_and(|fence| *fence > own);
+        if held.fence.as_ref().is_some_and(|fence| *fence > own) {
+            held.refused = Some(self.given);
+        }
         held.fence = held.fence.take().max(Some(own));
         held.entries.insert((stamp, number), message);
     }
@@ -184,10 +201,10 @@ impl<M: Clone> GroupMember<M> {
         let own = Fence { stamp, by: self.owner.clone() };
         let held = self.keys.entry(key).or_default();
         if held.fence.as_ref().is_some_and(|fence| *fence > own) {
-            held.refused = true;
+            held.refused = Some(self.place);
             return;
         }
-        held.refused = false;
+        held.refused = None;
         held.fence = Some(own);
         held.entries.insert((stamp, number), message);
     }
@@ -205,8 +222,9 @@ impl<M: Clone> GroupMember<M> {
     }
 
     fn acked(&self) -> Acked {
-        let refused = self.keys.iter().filter(|(_, held)| held.refused);
-        let refused = refused.filter_map(|(key, held)| Some((*key, held.fence.clone()?)));
+        let refused = self.keys.iter().filter_map(|(key, held)| {
+            Some(Refusal { key: *key, fence: held.fence.clone()?, place: held.refused? })
+        });
         Acked { place: self.place, refused: refused.collect() }
     }
 

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::limits;
-use crate::quorum::frame::{Acked, Entry, Op, Opened, Proposed, ToMember};
+use crate::quorum::frame::{Acked, Entry, Op, Opened, Proposed, Refusal, ToMember};
 use crate::quorum::group::{Boot, Config, Fence};
 
 /// A session was taken over for that claim: its claim is to be let go.
@@ -106,10 +106,10 @@ struct Change {
 struct Stream {
     /// Up to where it has the log.
     acked: u64,
-    /// It has all that was held before that.
-    opened: bool,
-    /// It has refused something, and so has not all.
-    refused: bool,
+    /// The place up to which it was given all, once it was opened.
+    opened: Option<u64>,
+    /// It has refused something since, and so has not all.
+    lacks: bool,
 }
 
 impl<M: Clone> GroupOwner<M> {
@@ -203,12 +203,10 @@ impl<M: Clone> GroupOwner<M> {
             accepted: BTreeSet::new(),
         });
         self.forget_strangers();
-        // Who has refused something that others have taken is given it now: they may be about to go.
-        let refused = |member: &Boot| self.streams.get(member).is_some_and(|stream| stream.refused);
-        let is_new = |member: &&Boot| !before.has(member) || refused(member);
+        // Also who was being opened for the change that is given up.
+        let is_new = |member: &&Boot| !(before.has(member) && self.has(member, 0));
         let new: Vec<_> = config.members.iter().filter(is_new).cloned().collect();
-        self.streams.extend(new.iter().map(|member| (member.clone(), Stream::default())));
-        let mut effects: Vec<_> = new.into_iter().filter_map(|to| self.open(to)).collect();
+        let mut effects = self.begin(new);
         self.advance(&mut effects);
         effects
     }
@@ -217,12 +215,12 @@ impl<M: Clone> GroupOwner<M> {
     pub fn reconnected(&mut self, to: &Boot) -> Vec<OwnerEffect<M>> {
         let Some(stream) = self.streams.get(to).copied() else { return Vec::new() };
         let mut effects: Vec<OwnerEffect<M>> = Vec::new();
-        if stream.opened {
+        if stream.opened.is_some() {
             let missed = self.log.iter().filter(|(place, _)| *place > stream.acked);
             let frames = missed.map(|(place, op)| ToMember::Logged { place: *place, op: op.clone() });
             effects.extend(frames.map(|frame| OwnerEffect::Send { to: to.clone(), frame }));
         } else {
-            effects.extend(self.open(to.clone()));
+            effects.extend(self.open(to));
         }
         let proposal = self.changes.last().filter(|change| change.proposed && !change.accepted.contains(to));
         effects.extend(proposal.map(|change| self.propose(to, &change.config)));
@@ -230,11 +228,11 @@ impl<M: Clone> GroupOwner<M> {
     }
 
     /// A boot has all that is held.
-    pub fn opened(&mut self, from: &Boot, Opened { epoch, acked }: Opened) -> Vec<OwnerEffect<M>> {
+    pub fn opened(&mut self, from: &Boot, Opened { epoch, place, acked }: Opened) -> Vec<OwnerEffect<M>> {
         if self.configs().any(|config| config.epoch == epoch && config.has(from))
             && let Some(stream) = self.streams.get_mut(from)
         {
-            stream.opened = true;
+            stream.opened = Some(place);
         }
         self.acked(from, acked)
     }
@@ -242,14 +240,14 @@ impl<M: Clone> GroupOwner<M> {
     /// A member has the log up to a place.
     pub fn acked(&mut self, from: &Boot, Acked { place, refused }: Acked) -> Vec<OwnerEffect<M>> {
         let mut effects = Vec::new();
-        if let Some(stream) = self.streams.get_mut(from) {
-            stream.refused |= !refused.is_empty();
-        }
-        // First: what it has refused it does not have, whatever the place says.
-        refused.into_iter().for_each(|(key, fence)| self.fence(key, fence, &mut effects));
-        if let Some(stream) = self.streams.get_mut(from).filter(|stream| stream.opened) {
+        if let Some(stream) = self.streams.get_mut(from)
+            && let Some(given) = stream.opened
+        {
             stream.acked = stream.acked.max(place);
+            stream.lacks |= refused.iter().any(|refusal| refusal.place > given);
         }
+        // Before anything is called stored: what it has refused it does not have, whatever the place says.
+        refused.into_iter().for_each(|Refusal { key, fence, .. }| self.fence(key, fence, &mut effects));
         self.advance(&mut effects);
         self.settle(&mut effects);
         effects
@@ -289,6 +287,13 @@ impl<M: Clone> GroupOwner<M> {
             if !is_ready {
                 return;
             }
+            // Who has refused something that others have taken is given it now: they may be about to go.
+            let lacks = |member: &&Boot| self.streams.get(*member).is_some_and(|stream| stream.lacks);
+            let lacking: Vec<_> = change.config.members.iter().filter(lacks).cloned().collect();
+            if !lacking.is_empty() {
+                effects.extend(self.begin(lacking));
+                return;
+            }
             let config = change.config.clone();
             let asked = self.before_last().flat_map(|config| config.members.iter().cloned());
             let asked: BTreeSet<_> = asked.filter(|boot| !self.over.contains(boot)).collect();
@@ -313,7 +318,7 @@ impl<M: Clone> GroupOwner<M> {
 
     /// Whether a boot was opened, and has the log up to that place.
     fn has(&self, boot: &Boot, place: u64) -> bool {
-        self.streams.get(boot).is_some_and(|stream| stream.opened && stream.acked >= place)
+        self.streams.get(boot).is_some_and(|stream| stream.opened.is_some() && stream.acked >= place)
     }
 
     /// Whether enough members of a configuration have the log up to that place, if it has any.
@@ -362,9 +367,15 @@ impl<M: Clone> GroupOwner<M> {
         effects
     }
 
+    /// Gives these boots all that is held, whatever they have.
+    fn begin(&mut self, boots: Vec<Boot>) -> Vec<OwnerEffect<M>> {
+        self.streams.extend(boots.iter().map(|boot| (boot.clone(), Stream::default())));
+        boots.iter().filter_map(|to| self.open(to)).collect()
+    }
+
     /// Gives a boot all that is held.
-    fn open(&self, to: Boot) -> Option<OwnerEffect<M>> {
-        let config = self.changes.iter().rev().map(|change| &change.config).find(|config| config.has(&to))?;
+    fn open(&self, to: &Boot) -> Option<OwnerEffect<M>> {
+        let config = self.changes.iter().rev().map(|change| &change.config).find(|config| config.has(to))?;
         let entries = self.held.iter().flat_map(|(key, held)| held.iter().map(|held| Entry::at(*key, held)));
         let frame = ToMember::Open {
             config: config.clone(),
@@ -372,7 +383,7 @@ impl<M: Clone> GroupOwner<M> {
             entries: entries.collect(),
             fences: self.fences.iter().map(|(key, fence)| (*key, fence.clone())).collect(),
         };
-        Some(OwnerEffect::Send { to, frame })
+        Some(OwnerEffect::Send { to: to.clone(), frame })
     }
 
     fn propose(&self, to: &Boot, config: &Config) -> OwnerEffect<M> {

@@ -74,7 +74,9 @@ impl Group {
 
     fn work(&mut self, effects: Vec<OwnerEffect<u64>>) {
         let mut effects = VecDeque::from(effects);
+        let mut steps = 0..1_000;
         while let Some(effect) = effects.pop_front() {
+            steps.next().expect("it comes to an end");
             match effect {
                 OwnerEffect::Stored { number, .. } => self.stored.push(number),
                 OwnerEffect::Announce { config, .. } => self.announced.push(config.epoch),
@@ -228,4 +230,42 @@ fn where_proof_is_asked_for_a_session_is_taken_over_with_its_own_token_only() {
     }
     assert_eq!(member.fence_of(key()), Some(&fence(5, "a")));
     assert!(matches!(member.seal(seal(1, 7)), SealAnswer::Tail { .. }));
+}
+
+#[test]
+fn a_member_that_has_refused_what_another_has_taken_is_given_it_before_that_one_goes() {
+    let mut group = Group::new(&["m", "n"]);
+    // A claim has reached one of them, and is given up.
+    group.member("n").seal(seal(1, 7));
+    let mut late = Vec::new();
+    for effect in group.owner.append(entry(1)).unwrap() {
+        let OwnerEffect::Send { to, frame: ToMember::Logged { place, op } } = effect else {
+            panic!("{effect:?}")
+        };
+        let acked = group.member(to.name.as_str()).logged(place, op).unwrap();
+        late.push((to, acked));
+    }
+    let (n, refused) = late.pop().unwrap();
+    let (m, taken) = late.pop().unwrap();
+    let effects = group.owner.acked(&m, taken);
+    group.work(effects);
+    assert_eq!(group.stored, [1]);
+    // The other one goes before the owner hears of the refusal.
+    group.change(&["n"]);
+    assert_eq!((group.member("n").held(key()).count(), &*group.announced), (0, &[1][..]));
+    let effects = group.owner.acked(&n, refused);
+    group.work(effects);
+    assert_eq!((group.member("n").held(key()).count(), &*group.announced), (1, &[1, 2][..]));
+    assert_eq!(group.deposed, [fence(7, "c")], "it goes on to say so");
+}
+
+#[test]
+fn a_member_that_lacks_something_is_given_it_also_when_it_has_all_that_was_logged_since() {
+    let mut group = Group::new(&["m", "n"]);
+    group.member("n").seal(seal(1, 7));
+    group.append(1).unwrap();
+    assert_eq!((&*group.stored, &*group.deposed), (&[1][..], &[fence(7, "c")][..]));
+    assert_eq!(group.member("n").held(key()).count(), 0, "refused");
+    group.change(&["n"]);
+    assert_eq!((group.member("n").held(key()).count(), &*group.announced), (1, &[1, 2][..]));
 }

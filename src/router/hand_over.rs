@@ -38,10 +38,9 @@ impl Succession for Router {
             return;
         }
         let (Some(kept), Some(router)) = (session.keep(), self.this.upgrade()) else { return };
-        if session.begin_hand_over() {
+        if let Some(running) = self.under_way.begin(session.key(), || session.begin_hand_over()) {
             let session = Arc::clone(session);
             let keep = Duration::from_secs(kept.seconds.into());
-            let running = self.under_way.begin(session.key());
             let work = async move { router.keep_handing_over(&session, keep, &running).await };
             tokio::spawn(self.parts.vitals.contained(Task::HandOver, work));
         }

@@ -67,17 +67,21 @@ pub(super) enum End {
 }
 
 impl UnderWay {
-    /// One that begins. Those of the key that are over concern nobody any more.
-    pub(super) fn begin(self: &Arc<Self>, key: Key) -> Running {
+    /// One that begins, if it `is_first`. Those of the key that are over concern nobody any more. Whoever is not the first finds
+    /// the first one's here: that is asked under the lock.
+    pub(super) fn begin(self: &Arc<Self>, key: Key, is_first: impl FnOnce() -> bool) -> Option<Running> {
+        let mut under_way = self.lock();
+        if !is_first() {
+            return None;
+        }
         let asked = Mutex::new(Asked::default());
         let (tried, _) = watch::channel(Tried::default());
         let hand_over = Arc::new(HandOver { asked, wake: Notify::new(), tried });
-        let mut under_way = self.lock();
         let of_key = under_way.entry(key).or_default();
         of_key.retain(|other| !other.is_over());
         of_key.push(Arc::clone(&hand_over));
         drop(under_way);
-        Running { key, hand_over, under_way: Arc::clone(self) }
+        Some(Running { key, hand_over, under_way: Arc::clone(self) })
     }
 
     /// Has all that is owed for a key offered to that node now. Returns whether it has all of it, or has no session that could
@@ -174,11 +178,25 @@ mod tests {
         NodeName::new(text).unwrap()
     }
 
+    fn begin(under_way: &Arc<UnderWay>) -> Running {
+        under_way.begin(KEY, || true).unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_two_that_begin_the_same_one_the_second_finds_that_of_the_first() {
+        let under_way = Arc::new(UnderWay::default());
+        let nobody_looks = || under_way.0.try_lock().is_err();
+        let first = under_way.begin(KEY, nobody_looks);
+        assert!(first.is_some(), "no other one finds nothing between the decision and its entry");
+        assert!(under_way.begin(KEY, || false).is_none());
+        assert!(under_way.offer(KEY, &name("b")).is_some());
+    }
+
     #[tokio::test]
     async fn who_asks_waits_for_a_try_that_begins_after_that() {
         let under_way = Arc::new(UnderWay::default());
         assert!(under_way.offer(KEY, &name("b")).is_none(), "nothing is owed");
-        let running = under_way.begin(KEY);
+        let running = begin(&under_way);
         let before = running.begin_try();
         let mut waits = under_way.offer(KEY, &name("b")).unwrap().boxed();
         running.asked().await;
@@ -194,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn who_asks_is_told_when_not_all_is_there() {
         let under_way = Arc::new(UnderWay::default());
-        let (first, second) = (under_way.begin(KEY), under_way.begin(KEY));
+        let (first, second) = (begin(&under_way), begin(&under_way));
         let end = |running: &Running, end| running.end_try(running.begin_try(), end);
         let waits = under_way.offer(KEY, &name("b")).unwrap();
         let taken = |by: &str| End::Taken(name(by));
@@ -206,7 +224,7 @@ mod tests {
         assert!(waits.await);
         let waits = under_way.offer(KEY, &name("c")).unwrap();
         assert!(!waits.await, "it is at another node");
-        let third = under_way.begin(KEY);
+        let third = begin(&under_way);
         let waits = under_way.offer(KEY, &name("c")).unwrap();
         end(&third, taken("c"));
         assert!(waits.await, "those before are over");
