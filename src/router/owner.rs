@@ -235,8 +235,14 @@ impl Owner {
 
     /// What to say of a session that is not here.
     fn elsewhere(&self, user: &UserId, key: Key, operation: &Operation) -> Outcome {
-        let answer = ownership::elsewhere(&self.me, self.replica.lookup(key));
-        self.say(user, key, operation, None, answer)
+        let mut shown = self.replica.lookup(key);
+        // Who asks to let go knows of the claims of its own.
+        if let (Operation::Yield { owner: asker, .. }, Some(owned)) = (operation, &shown)
+            && owned.owner == *asker
+        {
+            shown = self.replica.lookup_other(key, asker, owned.stamp);
+        }
+        self.say(user, key, operation, None, ownership::elsewhere(&self.me, shown))
     }
 
     /// Says it, of the session that is `held` with that stamp. If the operation is a question, the answer is a decision.

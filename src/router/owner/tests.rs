@@ -8,15 +8,18 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::attributes::{Attributes, Changed, MergePatch};
 use crate::config::{Takeover, Tuning};
+use crate::directory::{Claim, ClaimState, Entry};
 use crate::id::{DeviceId, Incarnation};
 use crate::key::KeyHasher;
 use crate::metrics::Metrics;
 use crate::position::{Segment, Writer};
+use crate::section::{Digest, Position};
 use crate::session::{Earlier, HandedAttributes, OutboxLimits, TailPart};
 
 struct Fixture {
     owner: Owner,
     registry: Arc<Registry>,
+    replica: Arc<Replica>,
     hasher: KeyHasher,
 }
 
@@ -26,11 +29,20 @@ impl Fixture {
         let hasher = KeyHasher::new(&[0; 32]);
         let registry = Arc::new(Registry::new(name.clone(), 9));
         let (takeover, tuning) = (Takeover::default(), Tuning::default());
-        let replica = Replica::new(name.clone(), Incarnation(1), hasher.clone(), takeover, tuning);
+        let replica = Arc::new(Replica::new(name.clone(), Incarnation(1), hasher.clone(), takeover, tuning));
         let vitals = Vitals::new(Arc::new(Metrics::new()));
         let threads = Threads::current();
-        let owner = Owner::new(name, Arc::clone(&registry), Arc::new(replica), &threads, &vitals);
-        Self { owner, registry, hasher }
+        let owner = Owner::new(name, Arc::clone(&registry), Arc::clone(&replica), &threads, &vitals);
+        Self { owner, registry, replica, hasher }
+    }
+
+    /// The directory shows that claim of a peer, and no other one of it.
+    fn shows(&self, owner: &NodeName, key: Key, stamp: u64) {
+        let position = Position { incarnation: Incarnation(1), version: 1 };
+        let claim = Claim { stamp: Stamp::from_raw(stamp), state: ClaimState::Connected };
+        let mut arriving = self.replica.begin(owner, position).unwrap().unwrap();
+        arriving.fill(&[Entry { key, claim }]);
+        arriving.end(Digest { position, hash: claim.hash(&key) }, 1).unwrap();
     }
 
     fn session(&self, device: &str, login: Option<&str>) -> Arc<Session> {
@@ -152,4 +164,20 @@ async fn what_is_owed_is_offered_to_whoever_has_it_next_and_not_to_whoever_is_se
     let moved = Outcome::Moved { owner: next.clone(), stamp: Stamp::from_raw(9) };
     assert_eq!(fixture.ask(&session, &asks(&other, 8)).await, outcome(moved), "a claim between the two");
     assert_eq!(*offers.0.lock().unwrap(), [next]);
+}
+
+#[tokio::test]
+async fn whoever_asks_for_what_is_over_is_not_sent_to_itself() {
+    let fixture = Fixture::new();
+    let session = fixture.session("phone", None);
+    fixture.registry.remove(&session);
+    let [asker, other] = ["n2", "n3"].map(|name| NodeName::new(name).unwrap());
+    let asks = Operation::Yield { owner: asker.clone(), stamp: Stamp::from_raw(9), rival: Rival::SameDevice };
+    let answered = async |outcome| {
+        assert_eq!(fixture.ask(&session, &asks).await, Ok(Answer::Outcomes(vec![outcome])));
+    };
+    fixture.shows(&asker, session.key(), 8);
+    answered(Outcome::NoSession).await;
+    fixture.shows(&other, session.key(), 5);
+    answered(Outcome::Moved { owner: other, stamp: Stamp::from_raw(5) }).await;
 }
