@@ -34,8 +34,8 @@ pub use crate::section::{Digest, Digests, Finding, Head, MergeError, Pack, Packe
 /// Groups, members and fences.
 pub mod quorum {
     pub use crate::quorum::{
-        Acked, Boot, Config, Deposed, Entry, Fence, GroupMember, GroupOwner, Op, Opened, OwnerEffect,
-        Proposed, Refusal, Seal, SealAnswer, Sealing, SealingEffect, ToMember,
+        Accepted, Acked, Boot, Config, Deposed, Entry, Fence, GroupMember, GroupOwner, Op, Opened,
+        OwnerEffect, Refusal, Seal, SealAnswer, Sealing, SealingEffect, ToMember,
     };
 }
 

@@ -32,7 +32,7 @@ mod sealing;
 #[cfg(test)]
 mod tests;
 
-pub use frame::{Acked, Entry, Op, Opened, Proposed, Refusal, Seal, SealAnswer, ToMember};
+pub use frame::{Accepted, Acked, Entry, Op, Opened, Refusal, Seal, SealAnswer, ToMember};
 pub use group::{Boot, Config, Fence};
 pub use member::GroupMember;
 pub use owner::{Deposed, GroupOwner, OwnerEffect};

@@ -76,12 +76,10 @@ pub enum ToMember<M> {
         /// What it is.
         op: Op<M>,
     },
-    /// These are the members from now on, if the member is at that epoch or a later one, and at none that is as late as this.
+    /// These are the members from now on, if it accepts that.
     Propose {
-        /// The epoch that is in effect for sure.
-        from: u32,
         /// The configuration.
-        to: Config,
+        config: Config,
     },
 }
 
@@ -116,21 +114,13 @@ pub struct Opened {
     pub acked: Acked,
 }
 
-/// What a member says of a change.
+/// A member has accepted a change: to claims of the epochs before it says that there are newer members.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proposed {
-    /// It follows.
-    Accepted {
-        /// The epoch of the configuration.
-        epoch: u32,
-        /// All claims for which sessions were taken over, as it knows.
-        fences: Vec<(Key, Fence)>,
-    },
-    /// It is further than that.
-    Rejected {
-        /// At that epoch.
-        epoch: u32,
-    },
+pub struct Accepted {
+    /// The epoch of the configuration.
+    pub epoch: u32,
+    /// All claims for which sessions were taken over, as it knows.
+    pub fences: Vec<(Key, Fence)>,
 }
 
 /// A claim takes a session over: what is held of it, and nothing more for claims below.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::id::Stamp;
 use crate::key::Key;
-use crate::quorum::frame::{Acked, Entry, Op, Opened, Proposed, Refusal, Seal, SealAnswer};
+use crate::quorum::frame::{Accepted, Acked, Entry, Op, Opened, Refusal, Seal, SealAnswer};
 use crate::quorum::group::{Boot, Config, Fence};
 
 /// What a boot holds as a member of a group.
@@ -113,17 +113,18 @@ impl<M: Clone> GroupMember<M> {
         }
     }
 
-    /// The members change.
-    pub fn propose(&mut self, from: u32, to: Config) -> Proposed {
-        let epoch = to.epoch;
-        if self.config.as_ref() != Some(&to) {
-            let accepted = self.config.as_ref().map_or(0, |config| config.epoch);
-            if self.latest().is_none_or(|latest| latest < from) || accepted >= epoch {
-                return Proposed::Rejected { epoch: accepted };
+    /// The members change. Returns `None` where a later change was accepted, or the boot knows nothing: then nothing was done. It
+    /// need not have heard of all changes before this one, as the owner has.
+    pub fn propose(&mut self, config: Config) -> Option<Accepted> {
+        let epoch = config.epoch;
+        self.latest()?;
+        if self.config.as_ref() != Some(&config) {
+            if self.config.as_ref().is_some_and(|accepted| accepted.epoch >= epoch) {
+                return None;
             }
-            self.config = Some(to);
+            self.config = Some(config);
         }
-        Proposed::Accepted { epoch, fences: self.fences() }
+        Some(Accepted { epoch, fences: self.fences() })
     }
 
     /// A claim takes a session over.

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::limits;
-use crate::quorum::frame::{Acked, Entry, Op, Opened, Proposed, Refusal, ToMember};
+use crate::quorum::frame::{Accepted, Acked, Entry, Op, Opened, Refusal, ToMember};
 use crate::quorum::group::{Boot, Config, Fence};
 
 /// A session was taken over for that claim: its claim is to be let go.
@@ -106,6 +106,8 @@ struct Change {
 struct Stream {
     /// Up to where it has the log.
     acked: u64,
+    /// The place up to which it is to be given all. What it says of an earlier opening does not count.
+    begun: u64,
     /// The place up to which it was given all, once it was opened.
     opened: Option<u64>,
     /// It has refused something since, and so has not all.
@@ -223,14 +225,14 @@ impl<M: Clone> GroupOwner<M> {
             effects.extend(self.open(to));
         }
         let proposal = self.changes.last().filter(|change| change.proposed && !change.accepted.contains(to));
-        effects.extend(proposal.map(|change| self.propose(to, &change.config)));
+        effects.extend(proposal.map(|change| propose(to, &change.config)));
         effects
     }
 
     /// A boot has all that is held.
     pub fn opened(&mut self, from: &Boot, Opened { epoch, place, acked }: Opened) -> Vec<OwnerEffect<M>> {
         if self.configs().any(|config| config.epoch == epoch && config.has(from))
-            && let Some(stream) = self.streams.get_mut(from)
+            && let Some(stream) = self.streams.get_mut(from).filter(|stream| stream.begun <= place)
         {
             stream.opened = Some(place);
         }
@@ -253,9 +255,8 @@ impl<M: Clone> GroupOwner<M> {
         effects
     }
 
-    /// A member has answered to a change.
-    pub fn proposed(&mut self, from: &Boot, answer: Proposed) -> Vec<OwnerEffect<M>> {
-        let Proposed::Accepted { epoch, fences } = answer else { return Vec::new() };
+    /// A member has accepted a change.
+    pub fn accepted(&mut self, from: &Boot, Accepted { epoch, fences }: Accepted) -> Vec<OwnerEffect<M>> {
         let mut effects = Vec::new();
         for (key, fence) in fences {
             self.fence(key, fence, &mut effects);
@@ -297,7 +298,7 @@ impl<M: Clone> GroupOwner<M> {
             let config = change.config.clone();
             let asked = self.before_last().flat_map(|config| config.members.iter().cloned());
             let asked: BTreeSet<_> = asked.filter(|boot| !self.over.contains(boot)).collect();
-            effects.extend(asked.iter().map(|to| self.propose(to, &config)));
+            effects.extend(asked.iter().map(|to| propose(to, &config)));
             if let Some(change) = self.changes.last_mut() {
                 change.proposed = true;
             }
@@ -369,7 +370,8 @@ impl<M: Clone> GroupOwner<M> {
 
     /// Gives these boots all that is held, whatever they have.
     fn begin(&mut self, boots: Vec<Boot>) -> Vec<OwnerEffect<M>> {
-        self.streams.extend(boots.iter().map(|boot| (boot.clone(), Stream::default())));
+        let stream = Stream { begun: self.place, ..Stream::default() };
+        self.streams.extend(boots.iter().map(|boot| (boot.clone(), stream)));
         boots.iter().filter_map(|to| self.open(to)).collect()
     }
 
@@ -384,11 +386,6 @@ impl<M: Clone> GroupOwner<M> {
             fences: self.fences.iter().map(|(key, fence)| (*key, fence.clone())).collect(),
         };
         Some(OwnerEffect::Send { to: to.clone(), frame })
-    }
-
-    fn propose(&self, to: &Boot, config: &Config) -> OwnerEffect<M> {
-        let frame = ToMember::Propose { from: self.config.epoch, to: config.clone() };
-        OwnerEffect::Send { to: to.clone(), frame }
     }
 
     /// A session was taken over for that claim, as a member says. All members are told.
@@ -431,6 +428,10 @@ impl<M: Clone> GroupOwner<M> {
         self.streams.retain(|boot, _| members.contains(boot));
         self.over.retain(|boot| members.contains(boot));
     }
+}
+
+fn propose<M>(to: &Boot, config: &Config) -> OwnerEffect<M> {
+    OwnerEffect::Send { to: to.clone(), frame: ToMember::Propose { config: config.clone() } }
 }
 
 // Two claimants could each seal members of their own, and both would pass.

@@ -98,9 +98,8 @@ impl Group {
             ToMember::Logged { place, op } => {
                 member.logged(place, op).map(|acked| self.owner.acked(to, acked))
             }
-            ToMember::Propose { from, to: config } => {
-                let answer = member.propose(from, config);
-                Some(self.owner.proposed(to, answer))
+            ToMember::Propose { config } => {
+                member.propose(config).map(|accepted| self.owner.accepted(to, accepted))
             }
         };
         more.unwrap_or_default()
@@ -186,7 +185,7 @@ fn a_change_that_got_stuck_is_followed_by_one_that_its_members_have_to_accept_as
     let effects = group.owner.reconnected(&boot("o"));
     group.work(effects);
     assert_eq!(group.announced, [1, 3]);
-    assert_eq!(group.member("n").propose(1, proposal), Proposed::Accepted { epoch: 2, fences: Vec::new() });
+    assert_eq!(group.member("n").propose(proposal), Some(Accepted { epoch: 2, fences: Vec::new() }));
     let newest = Config { epoch: 3, members: vec![boot("p"), boot("m")] };
     assert_eq!(group.member("o").seal(seal(2, 7)), SealAnswer::Newer(newest));
 }
@@ -268,4 +267,28 @@ fn a_member_that_lacks_something_is_given_it_also_when_it_has_all_that_was_logge
     assert_eq!(group.member("n").held(key()).count(), 0, "refused");
     group.change(&["n"]);
     assert_eq!((group.member("n").held(key()).count(), &*group.announced), (1, &[1, 2][..]));
+}
+
+#[test]
+fn a_member_that_has_not_heard_of_a_change_accepts_the_next_one() {
+    let mut group = Group::new(&["m", "n"]);
+    group.deaf = vec![boot("n")];
+    group.change(&["n"]);
+    group.deaf.clear();
+    group.change(&["n", "o"]);
+    assert_eq!(group.announced, [1, 2, 3]);
+}
+
+#[test]
+fn what_a_boot_says_of_an_earlier_opening_does_not_count() {
+    let mut group = Group::new(&["m", "n"]);
+    group.member("n").seal(seal(1, 7));
+    group.append(1).unwrap();
+    let acked = Acked { place: 2, refused: Vec::new() };
+    let opens: Vec<_> = group.owner.change(vec![boot("n")]);
+    assert!(matches!(&*opens, [OwnerEffect::Send { frame: ToMember::Open { place: 2, .. }, .. }]));
+    let late = Opened { epoch: 2, place: 1, acked };
+    assert_eq!(group.owner.opened(&boot("n"), late), [], "no change is proposed");
+    group.work(opens);
+    assert_eq!(group.announced, [1, 2]);
 }

@@ -91,7 +91,7 @@ impl World {
                         member.open(config, place, entries, fences).map(Frame::Opened)
                     }
                     ToMember::Logged { place, op } => member.logged(place, op).map(Frame::Acked),
-                    ToMember::Propose { from, to } => Some(Frame::Proposed(member.propose(from, to))),
+                    ToMember::Propose { config } => member.propose(config).map(Frame::Accepted),
                 };
                 self.look(b, carried);
                 if let Some(answer) = answer {
@@ -100,7 +100,7 @@ impl World {
             }
             Frame::Opened(opened) => self.owns(|owner| owner.opened(&from, opened)),
             Frame::Acked(acked) => self.owns(|owner| owner.acked(&from, acked)),
-            Frame::Proposed(answer) => self.owns(|owner| owner.proposed(&from, answer)),
+            Frame::Accepted(accepted) => self.owns(|owner| owner.accepted(&from, accepted)),
             Frame::Seal(claim, seal) => {
                 let shown = seal.shown;
                 let answer = self.nodes[b].member.seal(seal);

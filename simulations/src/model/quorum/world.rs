@@ -6,7 +6,7 @@ use std::time::Duration;
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::quorum::{
-    Acked, Boot, Config, GroupMember, GroupOwner, Opened, Proposed, Seal, SealAnswer, Sealing, ToMember,
+    Accepted, Acked, Boot, Config, GroupMember, GroupOwner, Opened, Seal, SealAnswer, Sealing, ToMember,
 };
 use pushmesh::internals::{DeviceHash, Key, UserHash};
 use rand::Rng;
@@ -25,7 +25,7 @@ pub(super) enum Frame {
     ToMember(ToMember<u64>),
     Opened(Opened),
     Acked(Acked),
-    Proposed(Proposed),
+    Accepted(Accepted),
     /// With the number of the claim.
     Seal(usize, Seal),
     Answer(usize, SealAnswer<u64>),
