@@ -1,7 +1,8 @@
 //! A boot that is over does not come back: the incarnation under which a node lists a name never
-//! falls, also when the name was not listed for a while.
+//! falls, also when the name was not listed for a while. A process that starts anew knows nothing of that, also where it has the
+//! incarnation of one before, of which nobody has heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
 
@@ -12,6 +13,8 @@ use crate::host::Boot;
 #[derive(Default)]
 pub(super) struct Succession {
     seen: BTreeMap<(NodeName, u64), Seen>,
+    /// What boots that are over have ignored.
+    ignored: u64,
 }
 
 /// What one boot of a node has listed.
@@ -31,6 +34,9 @@ impl Checker for Succession {
         if !now_ms.is_multiple_of(EVERY_MS) {
             return Ok(());
         }
+        self.forget(
+            boots.iter().flatten().map(|boot| (boot.replica.me().clone(), boot.incarnation)).collect(),
+        );
         for boot in boots.iter().flatten() {
             if let Some(inside) = boot.observer.inside() {
                 let members = inside.members.iter();
@@ -42,11 +48,20 @@ impl Checker for Succession {
     }
 
     fn compared(&self) -> (&'static str, u64) {
-        ("signs of boots that are over, ignored", self.seen.values().map(|seen| seen.ignored).sum())
+        (
+            "signs of boots that are over, ignored",
+            self.ignored + self.seen.values().map(|seen| seen.ignored).sum::<u64>(),
+        )
     }
 }
 
 impl Succession {
+    /// Only these boots run.
+    fn forget(&mut self, running: BTreeSet<(NodeName, u64)>) {
+        let over = self.seen.extract_if(.., |boot, _| !running.contains(boot));
+        self.ignored += over.map(|(_, seen)| seen.ignored).sum::<u64>();
+    }
+
     fn look<'a>(
         &mut self,
         me: &NodeName,
@@ -85,5 +100,9 @@ mod tests {
         assert_eq!((look(1, Some(5)), look(1, Some(6)), look(1, None)), (Ok(()), Ok(()), Ok(())));
         assert_eq!(look(2, Some(5)), Ok(()), "another boot knows nothing of that");
         assert!(look(1, Some(5)).is_err());
+        checker.forget(BTreeSet::from([(me.clone(), 2)]));
+        let mut look = |boot| checker.look(&me, boot, [(&name, 4, "alive")].into_iter(), 0);
+        assert_eq!(look(1), Ok(()), "another process with that incarnation");
+        assert!(look(2).is_err());
     }
 }
