@@ -21,7 +21,7 @@ pub use crate::node::round::{LinkInUse, judge};
 pub use crate::node::{Awake, Inside, Observer, Returned};
 pub use crate::ownership::{
     Answer, Ask, Dispute, DisputeEffect, Ending, Opening, OpeningEffect, Question, Timer, Yielding, confirms,
-    elsewhere, is_asked, released_after, yields,
+    elsewhere, is_asked, released_after, stays, yields,
 };
 pub use crate::replica::{Arriving, Claimed, Heard, HeldByAnother, Mirror, Replica};
 pub use crate::replication::comparing::{Circumstances, Comparing, Consequence, Pulls, asks_first, partner};

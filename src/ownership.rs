@@ -3,7 +3,7 @@
 //! ```text
 //!   a client connects ──► Opening ──► Claim, Ask … ──► Open or Refuse
 //!   a claim has lost  ──► fate ──► Ending, or Dispute ──► Look, Ask, Start … ──► Close or Over
-//!   a peer asks       ──► yields, confirms, elsewhere ──► Answer
+//!   a peer asks       ──► yields, stays, confirms, elsewhere ──► Answer
 //!   a session is over ──► released_after
 //! ```
 //!
@@ -22,7 +22,7 @@ mod tests;
 mod timer;
 
 pub use dispute::{Dispute, Effect as DisputeEffect};
-pub use ending::{Ending, Yielding, confirms, elsewhere, released_after, yields};
+pub use ending::{Ending, Yielding, confirms, elsewhere, released_after, stays, yields};
 pub use opening::{Effect as OpeningEffect, Opening};
 pub use question::{Answer, Ask, Question, is_asked};
 pub use timer::Timer;

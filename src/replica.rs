@@ -295,6 +295,14 @@ impl Replica {
         self.read(key.user).lookup_other(key, owner, stamp)
     }
 
+    /// The visible owner of a session, the claim of that node aside: it asks, and knows of its own.
+    #[must_use]
+    pub fn lookup_beside(&self, key: Key, asker: &NodeName) -> Option<Owned> {
+        let view = self.read(key.user);
+        let shown = view.lookup(key)?;
+        if shown.owner == *asker { view.lookup_other(key, asker, shown.stamp) } else { Some(shown) }
+    }
+
     /// The visible owner of the session with these names.
     #[must_use]
     pub fn lookup_named(&self, key: &SessionKey) -> Option<Owned> {

@@ -97,6 +97,16 @@ pub fn yields(
     })
 }
 
+/// What is said of a session that the node `me` holds with the stamp `held`, and that stays although it is asked to let go. Whoever
+/// is of the same device learns that it is there: what it looks for may have gone to it.
+#[must_use]
+pub fn stays(me: &NodeName, held: Stamp, rival: Rival) -> Answer {
+    match rival {
+        Rival::SameDevice => Answer::Moved { owner: me.clone(), stamp: held },
+        Rival::OtherDevice => Answer::No,
+    }
+}
+
 /// What is said of a session that is not at the node `me`, which shows that owner of its key.
 #[must_use]
 pub fn elsewhere(me: &NodeName, shown: Option<Owned>) -> Answer {
@@ -172,6 +182,13 @@ mod tests {
         assert_eq!(elsewhere(&name("me"), Some(shown("b"))), moved);
         assert_eq!(elsewhere(&name("me"), Some(shown("me"))), Answer::No);
         assert_eq!(elsewhere(&name("me"), None), Answer::No);
+    }
+
+    #[test]
+    fn a_session_that_stays_is_named_to_the_same_device() {
+        let here = Answer::Moved { owner: name("me"), stamp: stamp(5) };
+        assert_eq!(stays(&name("me"), stamp(5), Rival::SameDevice), here);
+        assert_eq!(stays(&name("me"), stamp(5), Rival::OtherDevice), Answer::No);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub enum Answer {
     Yes,
     /// It stays; or it is not there.
     No,
-    /// It is at another node.
+    /// It is at another node, or at this one and does not end.
     Moved {
         /// Which one.
         owner: NodeName,

@@ -76,7 +76,6 @@ impl Router {
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
         let now_ms = parts.clock.now_ms();
         let mut earlier = Earlier { gone: writer == Some(None), now_ms, ..Earlier::default() };
-        let mut kept_out = false;
         loop {
             let mut claimed = None;
             for effect in effects {
@@ -120,10 +119,7 @@ impl Router {
                             debug!(key = %names, "a previous owner did not answer; the stamp decides");
                         }
                         let lease = lease.expect("it was claimed before");
-                        let (me, stamp) = (&parts.me, lease.session().stamp());
-                        // Whoever does not let go may have a later session, to which all of it went.
-                        let stays = kept_out && parts.replica.lookup_other(key, me, stamp).is_some();
-                        earlier.late |= late || stays;
+                        earlier.late |= late;
                         self.resume(lease.session(), &earlier);
                         return Ok(lease);
                     }
@@ -135,9 +131,8 @@ impl Router {
                     let (number, answer) = answers.next().await.expect("an opening waits for answers only");
                     // Each of them gives up at the deadline, in the same tick: which came first says nothing. An answer
                     // that came in time counts, however late this task is run.
-                    // What goes after a session that has moved may be on its way.
+                    // What goes after a session that has moved may be on its way, and one that stays may have got all of it.
                     earlier.late |= matches!(answer, Answer::Silent | Answer::Moved { .. });
-                    kept_out |= answer == Answer::No;
                     let over = answer == Answer::Silent && Instant::now() >= deadline;
                     if over { opening.elapsed() } else { opening.answered(number, &answer) }
                 }

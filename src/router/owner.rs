@@ -146,7 +146,8 @@ impl Owner {
             }
             Operation::Yield { owner, stamp, rival } => {
                 let Some(answer) = self.make_yield(session, owner, *stamp, *rival) else {
-                    return reply.answer(self.told(session, operation, ownership::Answer::No));
+                    let stays = ownership::stays(&self.me, session.stamp(), *rival);
+                    return reply.answer(self.told(session, operation, stays));
                 };
                 if let Some(succession) = self.succession() {
                     succession.hand_over(session);
@@ -235,13 +236,10 @@ impl Owner {
 
     /// What to say of a session that is not here.
     fn elsewhere(&self, user: &UserId, key: Key, operation: &Operation) -> Outcome {
-        let mut shown = self.replica.lookup(key);
-        // Who asks to let go knows of the claims of its own.
-        if let (Operation::Yield { owner: asker, .. }, Some(owned)) = (operation, &shown)
-            && owned.owner == *asker
-        {
-            shown = self.replica.lookup_other(key, asker, owned.stamp);
-        }
+        let shown = match operation {
+            Operation::Yield { owner: asker, .. } => self.replica.lookup_beside(key, asker),
+            _ => self.replica.lookup(key),
+        };
         self.say(user, key, operation, None, ownership::elsewhere(&self.me, shown))
     }
 

@@ -219,10 +219,16 @@ impl Questions {
             return Err(format!("{}: it has made no such claim", told()));
         };
         let (right, over) = match question {
-            Question::Yield { below, .. } => {
+            Question::Yield { below, rival, .. } => {
                 let by = by.ok_or_else(told)?;
                 let goes = self.yields((held, node), (below.raw(), by));
-                let said = if goes { *answer != Answer::No } else { *answer == Answer::No };
+                let said = match answer {
+                    Answer::Moved { owner, stamp } if owner == node => {
+                        !goes && stamp.raw() == held && rival == Rival::SameDevice
+                    }
+                    Answer::No => !goes && rival == Rival::OtherDevice,
+                    _ => goes,
+                };
                 (said, goes)
             }
             Question::Confirm { stamp, .. } => {

@@ -10,7 +10,7 @@ use pushmesh::id::Stamp;
 use pushmesh::internals::policy::{self, Fate};
 use pushmesh::internals::{
     Answer, Ask, Claimed, Dispute, DisputeEffect, Ending, Key, Lost, Opening, OpeningEffect, Question, Rival,
-    Timer, confirms, elsewhere, is_asked, yields,
+    Timer, confirms, elsewhere, is_asked, stays, yields,
 };
 use pushmesh::{NodeName, limits};
 
@@ -163,7 +163,11 @@ impl Cluster {
         proven: Option<Stamp>,
     ) -> Answer {
         let Some(held) = boot.sessions.get(&key) else {
-            return elsewhere(&boot.name, boot.replica.lookup(key));
+            let shown = match question {
+                Question::Yield { .. } => boot.replica.lookup_beside(key, from),
+                Question::Confirm { .. } => boot.replica.lookup(key),
+            };
+            return elsewhere(&boot.name, shown);
         };
         let stamp = held.stamp;
         match question {
@@ -177,7 +181,7 @@ impl Cluster {
             Question::Yield { below, rival, .. } => {
                 let (mine, theirs) = ((stamp, &boot.name), (below, from));
                 let Some(yielding) = yields(self.plan.takeover, mine, theirs, rival) else {
-                    return Answer::No;
+                    return stays(&boot.name, stamp, rival);
                 };
                 self.count("session: yielded");
                 self.check_yields(boot, key, stamp, (below, from), proven);

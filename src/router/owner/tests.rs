@@ -167,6 +167,17 @@ async fn what_is_owed_is_offered_to_whoever_has_it_next_and_not_to_whoever_is_se
 }
 
 #[tokio::test]
+async fn a_session_that_stays_says_so_to_whoever_asks_for_an_earlier_one() {
+    let fixture = Fixture::new();
+    let session = fixture.session("phone", None);
+    let owner = NodeName::new("n2").unwrap();
+    let asks = Operation::Yield { owner, stamp: Stamp::from_raw(6), rival: Rival::SameDevice };
+    let here = Outcome::Moved { owner: NodeName::new("n1").unwrap(), stamp: Stamp::from_raw(7) };
+    assert_eq!(fixture.ask(&session, &asks).await, Ok(Answer::Outcomes(vec![here])));
+    assert_eq!(session.closing(), None);
+}
+
+#[tokio::test]
 async fn whoever_asks_for_what_is_over_is_not_sent_to_itself() {
     let fixture = Fixture::new();
     let session = fixture.session("phone", None);

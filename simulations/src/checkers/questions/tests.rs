@@ -137,8 +137,12 @@ fn a_session_that_is_not_below_a_question_stays() {
         let asker = (Some(&name_of(2)), 0, question);
         questions.answered((30, &claims), &name_of(1), asker, (Some(10), &said), |_, _| false)
     };
-    assert_eq!(told(Answer::No), Ok(None));
-    assert!(told(Answer::Yes).is_err());
+    let stays = |stamp| Answer::Moved { owner: name_of(1), stamp: Stamp::from_raw(stamp) };
+    assert_eq!(told(stays(10)), Ok(None));
+    for wrong in [Answer::Yes, Answer::No, stays(9), Answer::Moved { owner: name_of(2), stamp: Stamp::ZERO }]
+    {
+        assert!(told(wrong).is_err());
+    }
 }
 
 #[test]
