@@ -76,10 +76,10 @@ pub enum ToMember<M> {
         /// What it is.
         op: Op<M>,
     },
-    /// These are the members from now on, if it accepts that.
+    /// The members change, if it accepts that.
     Propose {
-        /// The configuration.
-        config: Config,
+        /// The configurations that may be in effect, in their order: the first one is, and the last one is to be.
+        configs: Vec<Config>,
     },
 }
 
@@ -114,7 +114,7 @@ pub struct Opened {
     pub acked: Acked,
 }
 
-/// A member has accepted a change: to claims of the epochs before it says that there are newer members.
+/// A member has accepted a change: from now on it tells whoever seals of the newer members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// The epoch of the configuration.
@@ -130,8 +130,6 @@ pub struct Seal {
     pub key: Key,
     /// The claim.
     pub fence: Fence,
-    /// The epoch of the members that are asked.
-    pub epoch: u32,
     /// The segment whose token the client has shown, or whose owner has let go: under
     /// [`RejectNewer`](crate::config::Takeover::RejectNewer) no other is taken over.
     pub shown: Option<Stamp>,
@@ -142,20 +140,17 @@ pub struct Seal {
 pub enum SealAnswer<M> {
     /// This is held of the session, and from now on no more is taken for claims below.
     Tail {
-        /// The epoch that was asked for.
+        /// The latest epoch of which it is a member, as it knows: it had all that was held then.
         epoch: u32,
+        /// The configurations that may be in effect, as it knows.
+        configs: Vec<Config>,
         /// What is held.
         entries: Vec<Entry<M>>,
     },
-    /// The same, and nothing is held.
-    Nothing {
-        /// The epoch that was asked for.
-        epoch: u32,
-    },
     /// It is no member that could know.
     Unknown,
-    /// There are other members by now.
-    Newer(Config),
+    /// It is no member any more: these may be in effect.
+    Newer(Vec<Config>),
     /// A greater claim has taken it over, or its client has not shown what it has to.
     Refused(Option<Fence>),
 }

@@ -14,8 +14,8 @@ pub struct GroupMember<M> {
     owner: Boot,
     /// Whether a session is taken over only with what its client, or its owner, has shown.
     asks_for_proof: bool,
-    /// The one that was accepted last.
-    config: Option<Config>,
+    /// Those that may be in effect, as it knows: the first one was for sure, the last one was accepted last.
+    configs: Vec<Config>,
     /// A later one that this boot was opened for. Whether it is in effect only others can know.
     opened: Option<Config>,
     /// The place of the last operation, and that up to which it was given all when it was opened.
@@ -47,7 +47,7 @@ impl<M: Clone> GroupMember<M> {
             me,
             owner,
             asks_for_proof,
-            config: None,
+            configs: Vec::new(),
             opened: None,
             place: 0,
             given: 0,
@@ -102,52 +102,51 @@ impl<M: Clone> GroupMember<M> {
         Some(self.acked())
     }
 
-    /// That configuration is in effect, as its owner has announced. Who is no member of it any more holds nothing for it.
+    /// That configuration is in effect, as its owner has announced. Who is no member of it or of a later one holds nothing any more.
     pub fn announced(&mut self, config: &Config) {
-        if self.latest().is_some_and(|latest| latest <= config.epoch) {
-            self.opened = None;
-            self.config = Some(config.clone());
-            if !config.has(&self.me) {
-                self.keys.values_mut().for_each(|held| held.entries.clear());
-            }
+        if self.configs.first().is_some_and(|known| known.epoch >= config.epoch) {
+            return;
+        }
+        self.configs.retain(|later| later.epoch > config.epoch);
+        self.configs.insert(0, config.clone());
+        self.opened.take_if(|opened| opened.epoch <= config.epoch);
+        if self.complete().is_none() {
+            self.keys.values_mut().for_each(|held| held.entries.clear());
         }
     }
 
-    /// The members change. Returns `None` where a later change was accepted, or the boot knows nothing: then nothing was done. It
-    /// need not have heard of all changes before this one, as the owner has.
-    pub fn propose(&mut self, config: Config) -> Option<Accepted> {
-        let epoch = config.epoch;
+    /// The members change: these configurations may be in effect. Returns `None` where a later change was accepted, or the boot knows
+    /// nothing: then nothing was done. It need not have heard of all changes before this one, as the owner has.
+    pub fn propose(&mut self, configs: Vec<Config>) -> Option<Accepted> {
+        let epoch = configs.last()?.epoch;
         self.latest()?;
-        if self.config.as_ref() != Some(&config) {
-            if self.config.as_ref().is_some_and(|accepted| accepted.epoch >= epoch) {
-                return None;
-            }
-            self.config = Some(config);
+        let accepted = self.configs.last().map(|config| config.epoch);
+        if accepted > Some(epoch) {
+            return None;
+        }
+        if accepted < Some(epoch) {
+            self.configs = configs;
         }
         Some(Accepted { epoch, fences: self.fences() })
     }
 
     /// A claim takes a session over.
     pub fn seal(&mut self, seal: Seal) -> SealAnswer<M> {
-        let Seal { key, fence, epoch, shown } = seal;
-        let is_asked = self.configs().any(|config| config.epoch == epoch);
+        let Seal { key, fence, shown } = seal;
         let held = self.keys.get(&key);
         if let Some(above) = held.and_then(|held| held.fence.as_ref()).filter(|held| **held > fence) {
             return SealAnswer::Refused(Some(above.clone()));
         }
-        if let Some(newer) = self.config.as_ref().filter(|config| config.epoch > epoch) {
-            return SealAnswer::Newer(newer.clone());
-        }
-        if !is_asked {
-            return SealAnswer::Unknown;
-        }
+        let configs = self.configs.clone();
+        let Some(epoch) = self.complete() else {
+            return if configs.is_empty() { SealAnswer::Unknown } else { SealAnswer::Newer(configs) };
+        };
         let latest = held.and_then(|held| held.entries.keys().next_back()).map(|(stamp, _)| *stamp);
         if self.asks_for_proof && latest.is_some_and(|latest| shown.is_none_or(|shown| shown < latest)) {
             return SealAnswer::Refused(None);
         }
         self.fence(key, fence);
-        let entries: Vec<_> = self.held(key).collect();
-        if entries.is_empty() { SealAnswer::Nothing { epoch } } else { SealAnswer::Tail { epoch, entries } }
+        SealAnswer::Tail { epoch, configs, entries: self.held(key).collect() }
     }
 
     /// Whoever took the session over has all of it at members of its own: nothing that was claimed up to that stamp is held any more.
@@ -169,22 +168,27 @@ impl<M: Clone> GroupMember<M> {
 
     /// The configuration that was accepted last.
     #[must_use]
-    pub fn config(&self) -> Option<&Config> {
-        self.config.as_ref()
+    pub fn accepted(&self) -> Option<&Config> {
+        self.configs.last()
     }
 
     /// The epoch of the latest configuration that it was told of.
     fn latest(&self) -> Option<u32> {
-        self.configs().map(|config| config.epoch).max()
+        self.told().map(|config| config.epoch).max()
+    }
+
+    /// The latest epoch of those whose member it is: it had all that was held then.
+    fn complete(&self) -> Option<u32> {
+        self.told().filter(|config| config.has(&self.me)).map(|config| config.epoch).max()
     }
 
     fn is_member(&self) -> bool {
-        self.configs().max_by_key(|config| config.epoch).is_some_and(|latest| latest.has(&self.me))
+        self.complete().is_some() && self.complete() == self.latest()
     }
 
     /// The configurations that it was told of.
-    fn configs(&self) -> impl Iterator<Item = &Config> {
-        self.config.iter().chain(&self.opened)
+    fn told(&self) -> impl Iterator<Item = &Config> {
+        self.configs.iter().chain(&self.opened)
     }
 
     /// Holds what members before it have held. What a claim has taken over in part stays for the next one; but the owner is told.

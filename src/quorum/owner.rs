@@ -225,7 +225,7 @@ impl<M: Clone> GroupOwner<M> {
             effects.extend(self.open(to));
         }
         let proposal = self.changes.last().filter(|change| change.proposed && !change.accepted.contains(to));
-        effects.extend(proposal.map(|change| propose(to, &change.config)));
+        effects.extend(proposal.map(|_| self.propose(to)));
         effects
     }
 
@@ -295,10 +295,9 @@ impl<M: Clone> GroupOwner<M> {
                 effects.extend(self.begin(lacking));
                 return;
             }
-            let config = change.config.clone();
             let asked = self.before_last().flat_map(|config| config.members.iter().cloned());
             let asked: BTreeSet<_> = asked.filter(|boot| !self.over.contains(boot)).collect();
-            effects.extend(asked.iter().map(|to| propose(to, &config)));
+            effects.extend(asked.iter().map(|to| self.propose(to)));
             if let Some(change) = self.changes.last_mut() {
                 change.proposed = true;
             }
@@ -388,6 +387,11 @@ impl<M: Clone> GroupOwner<M> {
         Some(OwnerEffect::Send { to: to.clone(), frame })
     }
 
+    fn propose(&self, to: &Boot) -> OwnerEffect<M> {
+        let configs = self.configs().cloned().collect();
+        OwnerEffect::Send { to: to.clone(), frame: ToMember::Propose { configs } }
+    }
+
     /// A session was taken over for that claim, as a member says. All members are told.
     fn fence(&mut self, key: Key, fence: Fence, effects: &mut Vec<OwnerEffect<M>>) {
         if self.fences.get(&key).is_some_and(|known| *known >= fence) || fence.by == self.me {
@@ -428,10 +432,6 @@ impl<M: Clone> GroupOwner<M> {
         self.streams.retain(|boot, _| members.contains(boot));
         self.over.retain(|boot| members.contains(boot));
     }
-}
-
-fn propose<M>(to: &Boot, config: &Config) -> OwnerEffect<M> {
-    OwnerEffect::Send { to: to.clone(), frame: ToMember::Propose { config: config.clone() } }
 }
 
 // Two claimants could each seal members of their own, and both would pass.

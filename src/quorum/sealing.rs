@@ -23,15 +23,17 @@ pub enum SealingEffect<M> {
     Refused(Option<Fence>),
 }
 
-/// The takeover of one session.
+/// The takeover of one session: of all configurations that may be in effect so many members seal it that none of the rest could store
+/// anything by themselves.
 #[derive(Debug, Clone)]
 pub struct Sealing<M> {
     key: Key,
     fence: Fence,
     shown: Option<Stamp>,
-    config: Config,
-    /// Members of the configuration that have sealed.
-    sealed: BTreeSet<Boot>,
+    /// Those that may be in effect, as far as is known, in their order.
+    configs: Vec<Config>,
+    /// Boots that have sealed, with the latest epoch of which they were members.
+    sealed: BTreeMap<Boot, u32>,
     /// What any member holds.
     entries: BTreeMap<(Stamp, u64), M>,
     over: bool,
@@ -42,7 +44,8 @@ impl<M: Clone> Sealing<M> {
     /// what its client has a token, or the former owner's word.
     #[must_use]
     pub fn new(key: Key, fence: Fence, shown: Option<Stamp>, config: Config) -> Self {
-        Self { key, fence, shown, config, sealed: BTreeSet::new(), entries: BTreeMap::new(), over: false }
+        let (configs, sealed, entries) = (vec![config], BTreeMap::new(), BTreeMap::new());
+        Self { key, fence, shown, configs, sealed, entries, over: false }
     }
 
     /// The claim.
@@ -51,24 +54,28 @@ impl<M: Clone> Sealing<M> {
         &self.fence
     }
 
-    /// Asks all who have not answered: at the beginning, and again for as long as it is not over.
+    /// Asks all who are not known to have sealed: at the beginning, and again for as long as it is not over.
     #[must_use]
     pub fn ask(&self) -> Vec<SealingEffect<M>> {
-        let Self { key, fence, shown, .. } = self;
-        let seal = Seal { key: *key, fence: fence.clone(), epoch: self.config.epoch, shown: *shown };
-        let asked = self.config.members.iter().filter(|member| !self.over && !self.sealed.contains(member));
-        asked.map(|to| SealingEffect::Ask { to: to.clone(), seal: seal.clone() }).collect()
-    }
-
-    /// A newer configuration is known. Whoever sealed in the one before is asked again.
-    #[must_use]
-    pub fn announced(&mut self, config: &Config) -> Vec<SealingEffect<M>> {
-        if self.over || config.epoch <= self.config.epoch {
+        if self.over {
             return Vec::new();
         }
-        self.config = config.clone();
-        self.sealed.clear();
-        self.ask()
+        let Self { key, fence, shown, .. } = self;
+        let seal = Seal { key: *key, fence: fence.clone(), shown: *shown };
+        let open = |config: &'_ Config, boot: &Boot| !self.has_sealed(config, boot);
+        let asked = self
+            .configs
+            .iter()
+            .flat_map(|config| config.members.iter().filter(move |member| open(config, member)).cloned());
+        let asked: BTreeSet<_> = asked.collect();
+        asked.into_iter().map(|to| SealingEffect::Ask { to, seal: seal.clone() }).collect()
+    }
+
+    /// A configuration is in effect.
+    #[must_use]
+    pub fn announced(&mut self, config: &Config) -> Vec<SealingEffect<M>> {
+        let is_news = self.learn([config.clone()].into());
+        self.go_on(is_news)
     }
 
     /// A boot has answered.
@@ -77,28 +84,47 @@ impl<M: Clone> Sealing<M> {
         if self.over {
             return Vec::new();
         }
-        let epoch = match answer {
-            SealAnswer::Tail { epoch, entries } => {
+        let is_news = match answer {
+            SealAnswer::Tail { epoch, configs, entries } => {
                 let places = entries.into_iter().map(|entry| ((entry.stamp, entry.number), entry.message));
                 self.entries.extend(places);
-                epoch
+                let sealed = self.sealed.entry(from.clone()).or_default();
+                *sealed = epoch.max(*sealed);
+                self.learn(configs)
             }
-            SealAnswer::Nothing { epoch } => epoch,
-            SealAnswer::Unknown => return Vec::new(),
-            SealAnswer::Newer(config) => return self.announced(&config),
+            SealAnswer::Newer(configs) => self.learn(configs),
+            SealAnswer::Unknown => false,
             SealAnswer::Refused(fence) => {
                 self.over = true;
                 return vec![SealingEffect::Refused(fence)];
             }
         };
-        if epoch == self.config.epoch {
-            self.sealed.insert(from.clone());
-        }
-        if !self.config.is_sealed(|member| self.sealed.contains(member)) {
-            return Vec::new();
+        self.go_on(is_news)
+    }
+
+    /// These may be in effect, and the first one was: those before it are over. Returns whether any of that is news.
+    fn learn(&mut self, configs: Vec<Config>) -> bool {
+        let first = |configs: &[Config]| configs.first().map_or(0, |config| config.epoch);
+        let in_effect = first(&configs).max(first(&self.configs));
+        let before: Vec<_> = self.configs.iter().map(|config| config.epoch).collect();
+        let all = std::mem::take(&mut self.configs).into_iter().chain(configs);
+        let all: BTreeMap<_, _> = all.map(|config| (config.epoch, config)).collect();
+        self.configs = all.into_values().filter(|config| config.epoch >= in_effect).collect();
+        !self.configs.iter().map(|config| config.epoch).eq(before)
+    }
+
+    fn go_on(&mut self, is_news: bool) -> Vec<SealingEffect<M>> {
+        let is_sealed = |config: &Config| config.is_sealed(|member| self.has_sealed(config, member));
+        if self.over || !self.configs.iter().all(is_sealed) {
+            return if is_news { self.ask() } else { Vec::new() };
         }
         self.over = true;
         let entries = self.entries.iter().map(|held| Entry::at(self.key, held));
         vec![SealingEffect::Sealed(entries.collect())]
+    }
+
+    /// Whether a boot has sealed as a member of that configuration, or of a later one: it had all that was held before that.
+    fn has_sealed(&self, config: &Config, boot: &Boot) -> bool {
+        self.sealed.get(boot).is_some_and(|epoch| *epoch >= config.epoch)
     }
 }

@@ -26,8 +26,12 @@ fn entry(number: u64) -> Entry<u64> {
     Entry { key: key(), stamp: stamp(5), number, message: number }
 }
 
-fn seal(epoch: u32, raw: u64) -> Seal {
-    Seal { key: key(), fence: fence(raw, "c"), epoch, shown: Some(stamp(5)) }
+fn seal(raw: u64) -> Seal {
+    Seal { key: key(), fence: fence(raw, "c"), shown: Some(stamp(5)) }
+}
+
+fn config(epoch: u32, members: &[&str]) -> Config {
+    Config { epoch, members: members.iter().map(|name| boot(name)).collect() }
 }
 
 /// An owner and boots that may be its members, on links that lose nothing.
@@ -98,8 +102,8 @@ impl Group {
             ToMember::Logged { place, op } => {
                 member.logged(place, op).map(|acked| self.owner.acked(to, acked))
             }
-            ToMember::Propose { config } => {
-                member.propose(config).map(|accepted| self.owner.accepted(to, accepted))
+            ToMember::Propose { configs } => {
+                member.propose(configs).map(|accepted| self.owner.accepted(to, accepted))
             }
         };
         more.unwrap_or_default()
@@ -125,18 +129,18 @@ fn a_message_is_stored_once_a_member_has_it_and_never_without_members() {
 fn a_member_refuses_what_is_below_its_fence_and_says_so_until_the_owner_has_claimed_again() {
     let mut group = Group::new(&["m", "n"]);
     group.append(1).unwrap();
-    let tail = SealAnswer::Tail { epoch: 1, entries: vec![entry(1)] };
-    assert_eq!(group.member("m").seal(seal(1, 7)), tail);
+    let tail = SealAnswer::Tail { epoch: 1, configs: Vec::new(), entries: vec![entry(1)] };
+    assert_eq!(group.member("m").seal(seal(7)), tail);
     group.append(2).unwrap();
     assert_eq!((&*group.deposed, &*group.stored), (&[fence(7, "c")][..], &[1][..]));
     assert_eq!(group.append(3), Err(Deposed(fence(7, "c"))));
-    let lower = group.member("n").seal(seal(1, 6));
+    let lower = group.member("n").seal(seal(6));
     assert_eq!(lower, SealAnswer::Refused(Some(fence(7, "c"))), "the owner has told the other one");
     let later = Entry { stamp: stamp(9), ..entry(1) };
     let effects = group.owner.append(later).unwrap();
     group.work(effects);
     assert_eq!(group.stored, [1, 1], "a later claim of the owner itself stands");
-    assert_eq!(group.member("m").seal(seal(1, 8)), SealAnswer::Refused(Some(fence(9, "a"))));
+    assert_eq!(group.member("m").seal(seal(8)), SealAnswer::Refused(Some(fence(9, "a"))));
 }
 
 #[test]
@@ -146,11 +150,14 @@ fn a_new_member_has_all_before_it_counts_and_one_that_goes_points_to_the_new_one
     group.change(&["n", "o"]);
     assert_eq!(group.announced, [1, 2]);
     assert_eq!(group.member("o").held(key()).count(), 1);
-    let config = Config { epoch: 2, members: vec![boot("n"), boot("o")] };
-    assert_eq!(group.member("m").seal(seal(1, 7)), SealAnswer::Newer(config.clone()));
-    assert_eq!(group.member("p").seal(seal(2, 7)), SealAnswer::Unknown);
-    group.member("m").announced(&config);
+    let configs = vec![config(1, &["m", "n"]), config(2, &["n", "o"])];
+    let tail = SealAnswer::Tail { epoch: 1, configs: configs.clone(), entries: vec![entry(1)] };
+    assert_eq!(group.member("m").seal(seal(7)), tail);
+    assert_eq!(group.member("p").seal(seal(7)), SealAnswer::Unknown);
+    let config = &configs[1];
+    group.member("m").announced(config);
     assert_eq!(group.member("m").held(key()).count(), 0);
+    assert_eq!(group.member("m").seal(seal(7)), SealAnswer::Newer(vec![config.clone()]));
 }
 
 #[test]
@@ -173,7 +180,7 @@ fn while_members_change_a_message_is_stored_by_the_old_and_the_new_ones() {
 #[test]
 fn a_change_that_got_stuck_is_followed_by_one_that_its_members_have_to_accept_as_well() {
     let mut group = Group::new(&["m", "n"]);
-    let proposal = Config { epoch: 2, members: vec![boot("n"), boot("o")] };
+    let proposal = config(2, &["n", "o"]);
     let effects = group.owner.change(proposal.members.clone());
     // All is lost but the opening: the change is proposed, and nobody has heard of it.
     group.deaf = vec![boot("m"), boot("n")];
@@ -185,9 +192,12 @@ fn a_change_that_got_stuck_is_followed_by_one_that_its_members_have_to_accept_as
     let effects = group.owner.reconnected(&boot("o"));
     group.work(effects);
     assert_eq!(group.announced, [1, 3]);
-    assert_eq!(group.member("n").propose(proposal), Some(Accepted { epoch: 2, fences: Vec::new() }));
-    let newest = Config { epoch: 3, members: vec![boot("p"), boot("m")] };
-    assert_eq!(group.member("o").seal(seal(2, 7)), SealAnswer::Newer(newest));
+    assert_eq!(
+        group.member("n").propose(vec![config(1, &["m", "n"]), proposal.clone()]),
+        Some(Accepted { epoch: 2, fences: Vec::new() })
+    );
+    let configs = vec![config(1, &["m", "n"]), proposal, config(3, &["p", "m"])];
+    assert_eq!(group.member("o").seal(seal(7)), SealAnswer::Tail { epoch: 2, configs, entries: Vec::new() });
 }
 
 #[test]
@@ -198,12 +208,30 @@ fn who_seals_has_all_that_is_stored_once_none_is_left_that_could_store() {
     let config = group.owner.config().clone();
     let mut sealing = Sealing::new(key(), fence(7, "c"), Some(stamp(5)), config);
     assert_eq!(sealing.ask().len(), 2);
-    let nothing = group.member("m").seal(seal(1, 7));
+    let nothing = group.member("m").seal(seal(7));
     assert_eq!(sealing.answered(&boot("m"), nothing), [], "the other one may have something");
     assert_eq!(sealing.answered(&boot("n"), SealAnswer::Unknown), []);
-    let tail = group.member("n").seal(seal(1, 7));
+    let tail = group.member("n").seal(seal(7));
     assert_eq!(sealing.answered(&boot("n"), tail), [SealingEffect::Sealed(vec![entry(1)])]);
     assert_eq!(sealing.ask(), []);
+}
+
+#[test]
+fn while_members_change_a_claim_seals_all_that_may_be_in_effect() {
+    let mut group = Group::new(&["m"]);
+    // One that is to be a member has accepted, and the one that has to has not.
+    let changes = vec![config(1, &["m"]), config(2, &["n"])];
+    group.member("n").open(config(2, &["n"]), 0, Vec::new(), Vec::new()).unwrap();
+    group.member("n").propose(changes.clone()).unwrap();
+    let mut sealing = Sealing::new(key(), fence(7, "c"), Some(stamp(5)), config(0, &["n"]));
+    let asks = |name: &str| SealingEffect::Ask { to: boot(name), seal: seal(7) };
+    assert_eq!(sealing.ask(), [asks("n")]);
+    let tail = group.member("n").seal(seal(7));
+    assert_eq!(sealing.answered(&boot("n"), tail.clone()), [asks("m")], "it may not be in effect");
+    let mut told = sealing.clone();
+    assert_eq!(told.announced(&changes[1]), [SealingEffect::Sealed(Vec::new())]);
+    let tail = group.member("m").seal(seal(7));
+    assert_eq!(sealing.answered(&boot("m"), tail), [SealingEffect::Sealed(Vec::new())]);
 }
 
 #[test]
@@ -215,27 +243,27 @@ fn whose_members_are_all_gone_goes_on_without_them_and_says_so() {
     let one = group.owner.over(&boot("m"));
     assert!(one.is_empty(), "the other one may have been sealed");
     let all = group.owner.over(&boot("n"));
-    let config = Config { epoch: 2, members: vec![boot("o"), boot("p")] };
+    let config = config(2, &["o", "p"]);
     assert_eq!(all, [OwnerEffect::Announce { config, orphaned: true }]);
 }
 
 #[test]
 fn where_proof_is_asked_for_a_session_is_taken_over_with_its_own_token_only() {
     let mut member = GroupMember::new(boot("m"), boot("a"), true);
-    let config = Config { epoch: 1, members: vec![boot("m")] };
+    let config = config(1, &["m"]);
     member.open(config, 0, vec![entry(1)], Vec::new()).unwrap();
     for shown in [None, Some(stamp(4))] {
-        assert_eq!(member.seal(Seal { shown, ..seal(1, 7) }), SealAnswer::Refused(None));
+        assert_eq!(member.seal(Seal { shown, ..seal(7) }), SealAnswer::Refused(None));
     }
     assert_eq!(member.fence_of(key()), Some(&fence(5, "a")));
-    assert!(matches!(member.seal(seal(1, 7)), SealAnswer::Tail { .. }));
+    assert!(matches!(member.seal(seal(7)), SealAnswer::Tail { .. }));
 }
 
 #[test]
 fn a_member_that_has_refused_what_another_has_taken_is_given_it_before_that_one_goes() {
     let mut group = Group::new(&["m", "n"]);
     // A claim has reached one of them, and is given up.
-    group.member("n").seal(seal(1, 7));
+    group.member("n").seal(seal(7));
     let mut late = Vec::new();
     for effect in group.owner.append(entry(1)).unwrap() {
         let OwnerEffect::Send { to, frame: ToMember::Logged { place, op } } = effect else {
@@ -261,7 +289,7 @@ fn a_member_that_has_refused_what_another_has_taken_is_given_it_before_that_one_
 #[test]
 fn a_member_that_lacks_something_is_given_it_also_when_it_has_all_that_was_logged_since() {
     let mut group = Group::new(&["m", "n"]);
-    group.member("n").seal(seal(1, 7));
+    group.member("n").seal(seal(7));
     group.append(1).unwrap();
     assert_eq!((&*group.stored, &*group.deposed), (&[1][..], &[fence(7, "c")][..]));
     assert_eq!(group.member("n").held(key()).count(), 0, "refused");
@@ -282,7 +310,7 @@ fn a_member_that_has_not_heard_of_a_change_accepts_the_next_one() {
 #[test]
 fn what_a_boot_says_of_an_earlier_opening_does_not_count() {
     let mut group = Group::new(&["m", "n"]);
-    group.member("n").seal(seal(1, 7));
+    group.member("n").seal(seal(7));
     group.append(1).unwrap();
     let acked = Acked { place: 2, refused: Vec::new() };
     let opens: Vec<_> = group.owner.change(vec![boot("n")]);

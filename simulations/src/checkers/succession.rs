@@ -58,8 +58,11 @@ impl Checker for Succession {
 impl Succession {
     /// Only these boots run.
     fn forget(&mut self, running: BTreeSet<(NodeName, u64)>) {
-        let over = self.seen.extract_if(.., |boot, _| !running.contains(boot));
-        self.ignored += over.map(|(_, seen)| seen.ignored).sum::<u64>();
+        self.seen.retain(|boot, seen| {
+            let runs = running.contains(boot);
+            self.ignored += if runs { 0 } else { seen.ignored };
+            runs
+        });
     }
 
     fn look<'a>(

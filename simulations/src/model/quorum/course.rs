@@ -60,7 +60,8 @@ impl World {
             Event::Boot(node) => self.boot(node),
             Event::Join(node) => self.join(node),
             Event::Wake(node) => self.nodes[node].asleep = None,
-            Event::Reconnected(node) => self.reconnected(node),
+            Event::Reconnected { node, link } if link == self.nodes[node].link => self.reconnected(node),
+            Event::Reconnected { .. } => {}
         }
     }
 
@@ -91,11 +92,15 @@ impl World {
                         member.open(config, place, entries, fences).map(Frame::Opened)
                     }
                     ToMember::Logged { place, op } => member.logged(place, op).map(Frame::Acked),
-                    ToMember::Propose { config } => member.propose(config).map(Frame::Accepted),
+                    ToMember::Propose { configs } => member.propose(configs).map(Frame::Accepted),
                 };
                 self.look(b, carried);
                 if let Some(answer) = answer {
+                    let accepted = matches!(answer, Frame::Accepted(_));
                     self.send(&to, &owner, answer, true);
+                    if accepted && !self.healed && self.rng.random_bool(0.1) {
+                        self.lose_acceptance(b);
+                    }
                 }
             }
             Frame::Opened(opened) => self.owns(|owner| owner.opened(&from, opened)),
@@ -105,8 +110,10 @@ impl World {
                 let shown = seal.shown;
                 let answer = self.nodes[b].member.seal(seal);
                 self.count(match &answer {
+                    SealAnswer::Tail { entries, .. } if entries.is_empty() => {
+                        "quorum: a member holds nothing"
+                    }
                     SealAnswer::Tail { .. } => "quorum: a member answers with its tail",
-                    SealAnswer::Nothing { .. } => "quorum: a member holds nothing",
                     SealAnswer::Unknown => "quorum: a boot knows nothing",
                     SealAnswer::Newer(_) => "quorum: a member points to newer ones",
                     SealAnswer::Refused(_) => "quorum: a member refuses",
@@ -120,6 +127,20 @@ impl World {
                 let effects = self.claims[claim].sealing.answered(&from, answer);
                 self.sealing(claim, effects);
             }
+        }
+    }
+
+    /// The owner does not hear that a member has accepted a change, and now and then hears nothing more of the new members either.
+    fn lose_acceptance(&mut self, node: NodeIndex) {
+        self.count("quorum: an acceptance is lost");
+        self.break_link(node);
+        let latest = self.owner.as_ref().map(|owner| owner.latest().members.clone());
+        for boot in latest.filter(|_| self.rng.random_bool(0.5)).unwrap_or_default() {
+            self.break_link(index_of(&boot.name));
+        }
+        // Whoever claims a session now may be sent to them.
+        if self.rng.random_bool(0.5) {
+            self.claim();
         }
     }
 
@@ -158,7 +179,12 @@ impl World {
                     self.announced(&config, orphaned);
                     for node in 0..self.nodes.len() {
                         let event = Event::Row { node, config: config.clone() };
-                        self.later(if node == 0 { 1 } else { 40 }, event);
+                        let travels = if !self.healed && self.rng.random_bool(0.2) { 400 } else { 40 };
+                        self.later(if node == 0 { 1 } else { travels }, event);
+                    }
+                    // By a node that has not heard of it, as like as not.
+                    if !self.healed && self.rng.random_bool(0.3) {
+                        self.claim();
                     }
                 }
             }
@@ -235,11 +261,13 @@ impl World {
         let intended = owner.latest().members.clone();
         let is_lost = |boot: &Boot| {
             let node = &self.nodes[index_of(&boot.name)];
-            !node.up || node.cut || node.boot != *boot || node.asleep.is_some()
+            !node.up || node.cut || !node.linked || node.boot != *boot || node.asleep.is_some()
         };
         let wants = (self.nodes.len() - 1).min(2);
         let is_short = intended.len() < wants || intended.iter().any(is_lost);
-        if !(is_short || self.rng.random_bool(0.02)) || self.nodes[0].cut || self.rng.random_bool(0.3) {
+        let changes_mind = if owner.is_changing() && !self.healed { 0.3 } else { 0.05 };
+        if !(is_short || self.rng.random_bool(changes_mind)) || self.nodes[0].cut || self.rng.random_bool(0.3)
+        {
             return;
         }
         let mut others: Vec<_> = (1..self.nodes.len()).map(|node| self.nodes[node].boot.clone()).collect();
@@ -328,6 +356,7 @@ impl World {
         self.nodes[node].up = false;
         self.nodes[node].asleep = None;
         self.nodes[node].link += 1;
+        self.nodes[node].linked = false;
         self.later(80, Event::Boot(node));
     }
 
@@ -343,7 +372,7 @@ impl World {
         self.nodes[node].boot = new;
         self.nodes[node].up = true;
         self.later(30, Event::Over(former));
-        self.later(20, Event::Reconnected(node));
+        self.link_later(20, node);
         // It hears of the group from others.
         let known = self.nodes.iter().map(|node| &node.row).max_by_key(|row| row.epoch).cloned();
         self.nodes[node].row = Config { epoch: 0, members: Vec::new() };
@@ -359,6 +388,7 @@ impl World {
     }
 
     fn reconnected(&mut self, node: NodeIndex) {
+        self.nodes[node].linked = true;
         let boot = self.nodes[node].boot.clone();
         if self.nodes[node].up && !self.nodes[node].cut && !self.nodes[0].cut {
             self.owns(|owner| owner.reconnected(&boot));

@@ -32,7 +32,7 @@ impl World {
         }
         // Which configurations may be in effect: those that members have accepted, or that were announced.
         let members = self.nodes[1..].iter().filter(|node| node.up);
-        let accepted = members.filter_map(|node| Some(node.member.config()?.epoch));
+        let accepted = members.filter_map(|node| Some(node.member.accepted()?.epoch));
         let epochs: BTreeSet<_> = accepted.chain([self.history.announced]).collect();
         let newest = epochs.into_iter().next_back().and_then(|epoch| self.history.configs.get(&epoch));
         let forgotten = self.history.forgotten.contains(&place);
@@ -97,8 +97,9 @@ impl World {
         answer: &SealAnswer<u64>,
     ) {
         let (epoch, latest) = match answer {
-            SealAnswer::Tail { epoch, entries } => (*epoch, entries.iter().map(|entry| entry.stamp).max()),
-            SealAnswer::Nothing { epoch } => (*epoch, None),
+            SealAnswer::Tail { epoch, entries, .. } => {
+                (*epoch, entries.iter().map(|entry| entry.stamp).max())
+            }
             _ => return,
         };
         if !self.history.configs.get(&epoch).is_some_and(|config| config.has(boot)) {

@@ -66,8 +66,11 @@ pub(super) enum Event {
     Boot(NodeIndex),
     Join(NodeIndex),
     Wake(NodeIndex),
-    /// A link that broke is there again.
-    Reconnected(NodeIndex),
+    /// The link to the owner is there again, unless it broke once more.
+    Reconnected {
+        node: NodeIndex,
+        link: u64,
+    },
 }
 
 /// A node: number 0 is the owner.
@@ -83,8 +86,9 @@ pub(super) struct Node {
     pub(super) row: Config,
     /// Its clock is so far ahead, in milliseconds.
     pub(super) skew_ms: u64,
-    /// The link to the owner.
+    /// The link to the owner, and whether it is there.
     pub(super) link: u64,
+    pub(super) linked: bool,
     /// When the last frame on it arrives, in each direction.
     pub(super) busy: [Duration; 2],
 }
@@ -109,6 +113,8 @@ pub(super) struct World {
     /// The stamp of the owner's session of each key, and its last number.
     pub(super) sessions: BTreeMap<Key, (Stamp, u64)>,
     pub(super) asks_for_proof: bool,
+    /// How many of the frames are lost that go to and from whoever seals.
+    pub(super) loss: f64,
     pub(super) history: History,
     pub(super) healed: bool,
     pub(super) record: Record,
@@ -117,7 +123,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, told: bool) -> Self {
         let mut rng = entropy::stream(seed, "quorum");
-        let count = rng.random_range(3..=6);
+        let count = rng.random_range(3..=7);
         let asks_for_proof = rng.random_bool(0.25);
         let skewed = rng.random_bool(0.5);
         let owner = boot(0, 1);
@@ -133,6 +139,7 @@ impl World {
                 row: Config { epoch: 0, members: Vec::new() },
                 skew_ms,
                 link: 0,
+                linked: true,
                 busy: [Duration::ZERO; 2],
             }
         });
@@ -146,6 +153,7 @@ impl World {
             claims: Vec::new(),
             sessions: (0..KEYS).map(|number| (key(number), (Stamp::from_raw(1 << 16), 0))).collect(),
             asks_for_proof,
+            loss: if rng.random_bool(0.5) { 0.1 } else { 0.4 },
             history: History::default(),
             healed: false,
             record: Record::new(seed, told),
@@ -174,6 +182,9 @@ impl World {
         if ordered {
             let (other, direction) = if a == 0 { (b, 0) } else { (a, 1) };
             let node = &mut self.nodes[other];
+            if !node.linked {
+                return;
+            }
             at = at.max(node.busy[direction]);
             node.busy[direction] = at;
             link = Some(node.link);
@@ -182,13 +193,21 @@ impl World {
     }
 
     fn loss(&self) -> f64 {
-        if self.healed { 0.0 } else { 0.1 }
+        if self.healed { 0.0 } else { self.loss }
     }
 
-    /// The link between the owner and a node breaks. What is on it is lost.
+    /// The link between the owner and a node breaks, and is there again after a while. What is on it is lost.
     pub(super) fn break_link(&mut self, node: NodeIndex) {
         self.nodes[node].link += 1;
-        self.later(50, Event::Reconnected(node));
+        self.nodes[node].linked = false;
+        let is_long = !self.healed && self.rng.random_bool(0.3);
+        self.link_later(if is_long { 300 } else { 50 }, node);
+    }
+
+    /// The link to the owner is there after so many milliseconds, or three times as many.
+    pub(super) fn link_later(&mut self, millis: u64, node: NodeIndex) {
+        let link = self.nodes[node].link;
+        self.later(millis, Event::Reconnected { node, link });
     }
 
     pub(super) fn count(&mut self, case: &'static str) {
