@@ -219,7 +219,8 @@ async fn a_token_ends_its_own_session_and_no_later_one_that_is_not_shown_yet() {
     let question = Question::Yield { device, below: stamp.after(), rival };
     let ends_at = |owner: &str| Ask { number: 7, owner: name(owner), question };
     let asked = a.shared.router.asked(names(), ends_at("b"), Instant::now() + PATIENCE).await;
-    assert_eq!((asked, later.closing()), ((7, ownership::Answer::No), None));
+    let stays = ownership::Answer::Moved { owner: name("b"), stamp: later.stamp() };
+    assert_eq!((asked, later.closing()), ((7, stays), None));
     let asked = b.shared.router.asked(names(), ends_at("a"), Instant::now() + PATIENCE).await;
     assert_eq!(asked, (7, ownership::Answer::Yes));
     let superseded = CloseReason::Superseded { owner: name("b"), stamp: stamp.after() };
