@@ -127,8 +127,8 @@ impl Overlay {
         let now = self.now;
         let mut changes = Vec::new();
         let taken = match &observation {
-            Observation::Gossip(GossipView { name, incarnation, addr, live, .. }) => {
-                let proof = if *live { Proof::Live } else { Proof::None };
+            Observation::Gossip(GossipView { name, incarnation, addr, live, heartbeat, .. }) => {
+                let proof = if *live { Proof::Live { heartbeat: *heartbeat } } else { Proof::None };
                 self.take_or_admit(name, *incarnation, *addr, proof, &mut changes)
             }
             Observation::LinkUp { name, incarnation, addr } => {
@@ -354,7 +354,7 @@ impl Overlay {
         }
         if to.is_final() {
             let left = to == MemberState::Left;
-            self.fences.put(member.name().clone(), member.incarnation(), left, self.now);
+            self.fences.put(&member, left, self.now);
         } else {
             self.members.insert(member.name().clone(), member);
         }

@@ -2,7 +2,8 @@
 //!
 //! chitchat repeats former incarnations for a while. A fence keeps the highest incarnation of a name
 //! that is gone: what is said about a lower one is ignored. The same one may return with proof of
-//! life, because a partition can be long, unless it said itself that it left. One that an operator has told
+//! life, because a partition can be long, unless it said itself that it left. That gossip still calls it live is none: it has
+//! to have a later heartbeat. One that an operator has told
 //! this node to forget needs a link for that: chitchat calls a member live for seconds after its death.
 //!
 //! Bounded twice: a fence ends after [`limits::FENCE_KEPT`], and of more than [`limits::PEERS_MAX`]
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use crate::id::{Incarnation, NodeName};
 use crate::limits;
+use crate::membership::overlay::member::Member;
 
 /// The fences of all names that are gone.
 #[derive(Debug, Default)]
@@ -22,31 +24,40 @@ pub(super) struct Fences(BTreeMap<NodeName, Fence>);
 struct Fence {
     incarnation: Incarnation,
     left: bool,
+    /// The last one that is known.
+    heartbeat: u64,
     /// An operator says that it is gone for good.
     forgotten: bool,
     since: Duration,
 }
 
 /// What an observation says about a member's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Proof {
     /// Nothing: somebody has known it.
     None,
     /// Gossip calls it live.
-    Live,
+    Live {
+        /// With this heartbeat.
+        heartbeat: u64,
+    },
     /// It has opened a link, or answered one.
     Link,
 }
 
 impl Fences {
-    /// Remembers an incarnation that is gone from `now` on; `left` if it said so itself.
-    pub(super) fn put(&mut self, name: NodeName, incarnation: Incarnation, left: bool, now: Duration) {
-        self.insert(name, Fence { incarnation, left, forgotten: false, since: now });
+    /// Remembers a member that is gone from `now` on; `left` if it said so itself.
+    pub(super) fn put(&mut self, member: &Member, left: bool, now: Duration) {
+        let (incarnation, heartbeat) = (member.incarnation(), member.heartbeat());
+        self.insert(
+            member.name().clone(),
+            Fence { incarnation, left, heartbeat, forgotten: false, since: now },
+        );
     }
 
     /// Remembers an incarnation that is gone for good, as an operator says.
     pub(super) fn put_forgotten(&mut self, name: NodeName, incarnation: Incarnation, now: Duration) {
-        self.insert(name, Fence { incarnation, left: false, forgotten: true, since: now });
+        self.insert(name, Fence { incarnation, left: false, heartbeat: 0, forgotten: true, since: now });
     }
 
     /// An operator says that a name which may live beyond a partition is gone for good. Returns its incarnation,
@@ -69,9 +80,12 @@ impl Fences {
     /// Whether a member may be listed under this incarnation, of which there is such a proof of life.
     pub(super) fn admits(&self, name: &NodeName, incarnation: Incarnation, proof: Proof) -> bool {
         self.0.get(name).is_none_or(|fence| {
-            let needed = if fence.forgotten { Proof::Link } else { Proof::Live };
-            incarnation > fence.incarnation
-                || (incarnation == fence.incarnation && proof >= needed && !fence.left)
+            let lives = match proof {
+                Proof::None => false,
+                Proof::Live { heartbeat } => !fence.forgotten && heartbeat > fence.heartbeat,
+                Proof::Link => true,
+            };
+            incarnation > fence.incarnation || (incarnation == fence.incarnation && lives && !fence.left)
         })
     }
 

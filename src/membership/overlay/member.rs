@@ -118,6 +118,11 @@ impl Member {
         self.incarnation
     }
 
+    /// The last heartbeat that gossip has told of.
+    pub(super) fn heartbeat(&self) -> u64 {
+        self.heartbeat
+    }
+
     /// Its state, as of the last observation or tick.
     #[must_use]
     pub fn state(&self) -> MemberState {

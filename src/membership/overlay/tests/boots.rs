@@ -46,6 +46,8 @@ fn a_purged_incarnation_comes_back_only_with_proof_of_life() {
     let mut world = World::with_peer(Purged);
     world.heartbeat += 1;
     assert_eq!(world.lose(), vec![], "gossip that only repeats it is no proof");
+    world.heartbeat -= 2;
+    assert_eq!(world.beat(), vec![], "its verdict may be late");
     assert_eq!(world.beat(), change(BOOT, None, Unreachable));
     assert!(world.overlay.fences.len() == 0, "the member itself is the fence now");
 
