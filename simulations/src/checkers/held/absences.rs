@@ -22,6 +22,8 @@ impl Absences {
     pub(super) fn event(&mut self, now_ms: u64, event: &Event) {
         match event {
             Event::Opened { connection, client, .. } => {
+                // The session is that of the later connection; one before it may learn only much later that it is over.
+                self.open.retain(|_, of| of != client);
                 self.open.insert(*connection, *client);
                 if let Some(since_ms) = self.away_ms.remove(client) {
                     self.over.entry(*client).or_default().push((since_ms, now_ms));
