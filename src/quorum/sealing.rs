@@ -62,13 +62,12 @@ impl<M: Clone> Sealing<M> {
         }
         let Self { key, fence, shown, .. } = self;
         let seal = Seal { key: *key, fence: fence.clone(), shown: *shown };
-        let open = |config: &'_ Config, boot: &Boot| !self.has_sealed(config, boot);
         let asked = self
             .configs
             .iter()
-            .flat_map(|config| config.members.iter().filter(move |member| open(config, member)).cloned());
+            .flat_map(|config| config.members.iter().filter(move |member| !self.has_sealed(config, member)));
         let asked: BTreeSet<_> = asked.collect();
-        asked.into_iter().map(|to| SealingEffect::Ask { to, seal: seal.clone() }).collect()
+        asked.into_iter().map(|to| SealingEffect::Ask { to: to.clone(), seal: seal.clone() }).collect()
     }
 
     /// A configuration is in effect.
