@@ -302,6 +302,12 @@ impl Claims {
         self.boots.insert(claim.boot.0.clone(), last);
         self.all.entry(client).or_default().push(claim);
     }
+
+    /// The claims of a client with that stamp are kept while it is away.
+    pub(super) fn park(&mut self, client: ClientIndex, stamp: u64) {
+        let claims = self.all.entry(client).or_default().iter_mut();
+        claims.filter(|claim| claim.stamp == stamp).for_each(|claim| claim.parked = true);
+    }
 }
 
 #[cfg(test)]

@@ -189,7 +189,7 @@ impl Questions {
     }
 
     /// A node answers. `is_over` tells whether it ended a session with that stamp for another claim. Returns whose session it
-    /// says to be over, and the session's stamp, if it does.
+    /// says to be over, and the session's stamp, if it does. One that it does not confirm may be kept for a client that is away.
     pub(super) fn answered(
         &mut self,
         (now_ms, claims): (u64, &Claims),
@@ -215,9 +215,9 @@ impl Questions {
                 None => Ok(None),
             };
         };
-        let Some(claim) = claims.find(client, node, held) else {
+        if claims.find(client, node, held).is_none() {
             return Err(format!("{}: it has made no such claim", told()));
-        };
+        }
         let (right, over) = match question {
             Question::Yield { below, rival, .. } => {
                 let by = by.ok_or_else(told)?;
@@ -237,8 +237,7 @@ impl Questions {
                     Answer::Yes => is_it && !is_over(client, held),
                     answer => *answer == Answer::No,
                 };
-                // One whose client is away is kept all the same.
-                (said, is_it && *answer == Answer::No && !claim.parked)
+                (said, is_it && *answer == Answer::No)
             }
         };
         if right { Ok(over.then_some((client, held))) } else { Err(told()) }

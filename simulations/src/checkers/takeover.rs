@@ -66,6 +66,8 @@ pub(super) struct Takeover {
     told: BTreeSet<(Session, NodeName, u64)>,
     /// The claims that have to be over soon, and since when.
     over_ms: BTreeMap<Session, u64>,
+    /// The claims of clients that are about to go: they have to be over soon, or kept for clients that are away.
+    going_ms: BTreeMap<Session, u64>,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Those that were closed with 4001 since the last look.
     closed: Vec<ConnectionId>,
@@ -120,6 +122,7 @@ impl Takeover {
             ended: BTreeMap::new(),
             told: BTreeSet::new(),
             over_ms: BTreeMap::new(),
+            going_ms: BTreeMap::new(),
             connections: BTreeMap::new(),
             closed: Vec::new(),
             disturbed: Disturbed::default(),
@@ -150,15 +153,17 @@ impl Takeover {
                 Decision::Heard { asked, answer } => self.heard(now_ms, by, &asked, &answer)?,
                 Decision::Answered { by: asker, user, question, held, answer } => {
                     let is_over = |client, stamp| self.ended.contains_key(&(by.clone(), client, stamp));
-                    let over = self.questions.answered(
+                    let ends = self.questions.answered(
                         (now_ms, &self.claims),
                         &by,
                         (asker.as_ref(), user, question),
                         (held, &answer),
                         is_over,
                     )?;
-                    if let Some((client, stamp)) = over {
-                        self.over_ms.entry((by, client, stamp)).or_insert(now_ms);
+                    if let Some((client, stamp)) = ends {
+                        let yields = matches!(question, Question::Yield { .. });
+                        let since_ms = if yields { &mut self.over_ms } else { &mut self.going_ms };
+                        since_ms.entry((by, client, stamp)).or_insert(now_ms);
                     }
                 }
                 Decision::Ended(ended) => {
@@ -258,11 +263,13 @@ impl Takeover {
     /// Nobody's claim stands on that has to be over.
     fn lets_go(&mut self, now_ms: u64) -> Result<(), String> {
         let claims = &self.claims;
-        let stands = |(node, client, stamp): &Session| {
-            claims.find(*client, node, *stamp).is_some_and(|claim| claim.end.is_none())
+        let standing = |(node, client, stamp): &Session| {
+            claims.find(*client, node, *stamp).filter(|claim| claim.end.is_none())
         };
-        self.over_ms.retain(|session, _| stands(session));
-        let late = self.over_ms.iter().find(|(_, since_ms)| **since_ms + LETS_GO_MS + LOOK_EVERY_MS < now_ms);
+        self.over_ms.retain(|session, _| standing(session).is_some());
+        self.going_ms.retain(|session, _| standing(session).is_some_and(|claim| !claim.parked));
+        let mut all = self.over_ms.iter().chain(&self.going_ms);
+        let late = all.find(|(_, since_ms)| **since_ms + LETS_GO_MS + LOOK_EVERY_MS < now_ms);
         match late {
             Some(((node, client, stamp), since_ms)) => {
                 Err(format!("{node} holds {stamp} of client {client}, which is over since {since_ms} ms"))

@@ -176,6 +176,21 @@ fn a_claim_stands_no_longer_than_a_close_takes_when_it_is_told_to_be_over() {
 }
 
 #[test]
+fn one_that_was_not_confirmed_may_be_kept_for_its_client_and_one_that_has_let_go_may_not() {
+    let looks = |yields: bool| {
+        let mut checker = disputed(Answer::No);
+        checker.tick(32, &[])?;
+        if yields {
+            checker.over_ms.extend(std::mem::take(&mut checker.going_ms));
+        }
+        checker.claims.park(0, 5);
+        checker.lets_go(33 + LETS_GO_MS + LOOK_EVERY_MS)
+    };
+    assert_eq!(looks(false), Ok(()));
+    assert!(looks(true).is_err());
+}
+
+#[test]
 fn a_session_that_ends_for_a_question_is_named_by_one() {
     let seen = |asked_below: Option<u64>| {
         let mut checker = checker(Policy::ExclusiveDevice, &[(0, 1, 5, 10, None), (0, 2, 9, 20, None)]);
