@@ -17,9 +17,9 @@
 //! |---|---|
 //! | a stored message is missed by whoever seals | so many members store and so many are sealed that one did both: [`Config::is_sealed`] |
 //! | a message is stored behind the fence | a member refuses what is below its fence, and says so with each acknowledgement until that is past |
-//! | members change while a session is sealed | a configuration is in effect once enough members of *all* that may be in effect have accepted it. They answer with their fences, and tell whoever seals of the newer one |
+//! | members change while a session is sealed | a configuration is in effect once enough members of the one before have accepted it. They answer with their fences, and tell whoever seals of the newer one |
 //! | whoever seals is told of a change that is not in effect | it seals all that may be in effect |
-//! | a message is stored by members that are about to go | while members change it counts as stored where it is in the old and in the new configuration |
+//! | a message is stored by members that are about to go | a configuration is in effect once enough of its members have all that is stored. Until then the members before are sealed too |
 //! | a new member knows nothing yet | it is opened with all that is held, before it is a member |
 //! | a node that restarted has forgotten what it held | members are boots. A new boot is a member only once it was opened |
 //!

@@ -85,7 +85,7 @@ impl<M: Clone> GroupMember<M> {
 
     /// Does the next operation. Returns `None` where it is not the next one, or the boot is no member: then nothing was done.
     pub fn logged(&mut self, place: u64, op: Op<M>) -> Option<Acked> {
-        if place > self.place + 1 || !self.is_member() {
+        if place > self.place + 1 || self.complete().is_none() {
             return None;
         }
         if place == self.place + 1 {
@@ -180,10 +180,6 @@ impl<M: Clone> GroupMember<M> {
     /// The latest epoch of those whose member it is: it had all that was held then.
     fn complete(&self) -> Option<u32> {
         self.told().filter(|config| config.has(&self.me)).map(|config| config.epoch).max()
-    }
-
-    fn is_member(&self) -> bool {
-        self.complete().is_some() && self.complete() == self.latest()
     }
 
     /// The configurations that it was told of.

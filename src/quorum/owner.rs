@@ -2,17 +2,16 @@
 //!
 //! ```text
 //!   change(members) ──► OPENING: new members are given all that is held
-//!                          │ they have it, and enough members of it have all that was held when it began
+//!                          │ they have it, and none lacks anything
 //!                          ▼
-//!                       PROPOSED to the members of all configurations that may be in effect
-//!                          │ of each of those enough have accepted it
+//!                       PROPOSED to the members that are in effect
+//!                          │ enough of those have accepted it, and enough new ones have all that is stored
 //!                          ▼
-//!                       in effect: it is announced, and the others are forgotten
+//!                       in effect: it is announced, and the members before are forgotten
 //! ```
 //!
-//! From the begin of a change until it is in effect a message counts as stored where it is so in the old *and* in the new
-//! configuration, as a member that accepts the change may be asked by others before its answer is here. A change that was proposed
-//! may be in effect, whatever becomes of it. Should it get stuck, the next one has to be accepted by its members as well.
+//! A message is stored once enough members have it that are in effect: whoever seals does so at these too until the change is in
+//! effect, whatever it was told of a change. A change that gets stuck is given up for the next one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -68,8 +67,8 @@ pub struct GroupOwner<M> {
     me: Boot,
     /// The one that is in effect.
     config: Config,
-    /// Those after it, in their order.
-    changes: Vec<Change>,
+    /// The one that is to follow.
+    change: Option<Change>,
     /// The epoch that was given last.
     epoch: u32,
     /// Operations that not all members have acknowledged, and the place of the last one.
@@ -85,17 +84,15 @@ pub struct GroupOwner<M> {
     over: BTreeSet<Boot>,
     /// For which claims sessions were taken over.
     fences: BTreeMap<Key, Fence>,
-    /// The place of the last of them in the log.
-    fenced: u64,
+    /// The place of the last message that is stored, or of the last fence: what a change must not lose.
+    firm: u64,
 }
 
-/// A configuration that is not known to be in effect.
+/// A configuration that is to be in effect.
 #[derive(Debug, Clone)]
 struct Change {
     config: Config,
-    /// The place of the log when it began.
-    begun: u64,
-    /// It may be in effect.
+    /// Members may have accepted it.
     proposed: bool,
     /// Who has accepted it.
     accepted: BTreeSet<Boot>,
@@ -119,22 +116,10 @@ impl<M: Clone> GroupOwner<M> {
     #[must_use]
     pub fn new(me: Boot) -> Self {
         let config = Config { epoch: 0, members: Vec::new() };
-        let (changes, log, held, unstored) = Default::default();
+        let (log, held, unstored) = Default::default();
         let (streams, over, fences) = Default::default();
-        Self {
-            me,
-            config,
-            changes,
-            epoch: 0,
-            log,
-            place: 0,
-            held,
-            unstored,
-            streams,
-            over,
-            fences,
-            fenced: 0,
-        }
+        let (change, epoch, place, firm) = (None, 0, 0, 0);
+        Self { me, config, change, epoch, log, place, held, unstored, streams, over, fences, firm }
     }
 
     /// The configuration that is in effect.
@@ -146,13 +131,13 @@ impl<M: Clone> GroupOwner<M> {
     /// The configuration that is to be in effect in the end.
     #[must_use]
     pub fn latest(&self) -> &Config {
-        self.changes.last().map_or(&self.config, |change| &change.config)
+        self.change.as_ref().map_or(&self.config, |change| &change.config)
     }
 
     /// Whether members are being changed.
     #[must_use]
     pub fn is_changing(&self) -> bool {
-        !self.changes.is_empty()
+        self.change.is_some()
     }
 
     /// What is held, and not stored.
@@ -190,24 +175,15 @@ impl<M: Clone> GroupOwner<M> {
         self.tell(Op::Drop { key, stamp })
     }
 
-    /// These are to be the members. A change that was not proposed yet is given up for it.
+    /// These are to be the members, and no others that a change was begun for.
     pub fn change(&mut self, members: Vec<Boot>) -> Vec<OwnerEffect<M>> {
-        if self.changes.last().is_some_and(|change| !change.proposed) {
-            self.changes.pop();
-        }
         self.epoch += 1;
         let config = Config { epoch: self.epoch, members };
-        let before = self.latest().clone();
-        self.changes.push(Change {
-            config: config.clone(),
-            begun: self.place,
-            proposed: false,
-            accepted: BTreeSet::new(),
-        });
+        // Who was opened for another change has to be told for which one it holds all.
+        let stays = |member: &&Boot| self.config.has(member) && self.has(member, 0);
+        let new: Vec<_> = config.members.iter().filter(|member| !stays(member)).cloned().collect();
+        self.change = Some(Change { config, proposed: false, accepted: BTreeSet::new() });
         self.forget_strangers();
-        // Also who was being opened for the change that is given up.
-        let is_new = |member: &&Boot| !(before.has(member) && self.has(member, 0));
-        let new: Vec<_> = config.members.iter().filter(is_new).cloned().collect();
         let mut effects = self.begin(new);
         self.advance(&mut effects);
         effects
@@ -224,7 +200,8 @@ impl<M: Clone> GroupOwner<M> {
         } else {
             effects.extend(self.open(to));
         }
-        let proposal = self.changes.last().filter(|change| change.proposed && !change.accepted.contains(to));
+        let is_asked = |change: &&Change| change.proposed && !change.accepted.contains(to);
+        let proposal = self.change.as_ref().filter(|_| self.config.has(to)).filter(is_asked);
         effects.extend(proposal.map(|_| self.propose(to)));
         effects
     }
@@ -261,8 +238,7 @@ impl<M: Clone> GroupOwner<M> {
         for (key, fence) in fences {
             self.fence(key, fence, &mut effects);
         }
-        let change = self.changes.iter_mut().find(|change| change.config.epoch == epoch);
-        if let Some(change) = change.filter(|change| change.proposed) {
+        if let Some(change) = self.change.as_mut().filter(|change| change.config.epoch == epoch) {
             change.accepted.insert(from.clone());
         }
         self.advance(&mut effects);
@@ -279,41 +255,35 @@ impl<M: Clone> GroupOwner<M> {
         effects
     }
 
-    /// Brings the last change as far as it goes.
+    /// Brings the change as far as it goes.
     fn advance(&mut self, effects: &mut Vec<OwnerEffect<M>>) {
-        let Some(change) = self.changes.last() else { return };
-        if !change.proposed {
-            let is_ready = change.config.members.iter().all(|member| self.has(member, 0))
-                && self.is_known(&change.config, change.begun);
-            if !is_ready {
-                return;
-            }
-            // Who has refused something that others have taken is given it now: they may be about to go.
-            let lacks = |member: &&Boot| self.streams.get(*member).is_some_and(|stream| stream.lacks);
-            let lacking: Vec<_> = change.config.members.iter().filter(lacks).cloned().collect();
-            if !lacking.is_empty() {
-                effects.extend(self.begin(lacking));
-                return;
-            }
-            let asked = self.before_last().flat_map(|config| config.members.iter().cloned());
-            let asked: BTreeSet<_> = asked.filter(|boot| !self.over.contains(boot)).collect();
-            effects.extend(asked.iter().map(|to| self.propose(to)));
-            if let Some(change) = self.changes.last_mut() {
-                change.proposed = true;
-            }
+        let Some(Change { config, proposed, accepted }) = &self.change else { return };
+        if !config.members.iter().all(|member| self.has(member, 0)) {
+            return;
         }
-        let Some(change) = self.changes.last() else { return };
-        let is_gone = |config: &Config| config.members.iter().all(|member| self.over.contains(member));
-        let follows = |config: &Config| config.is_stored(|member| change.accepted.contains(member));
-        // What was taken over from the members before stays so: whoever comes later is told by these.
-        let is_fenced = self.is_known(&change.config, self.fenced);
-        if is_fenced && self.before_last().all(|config| follows(config) || is_gone(config)) {
-            let orphaned = self.before_last().any(|config| !config.members.is_empty() && !follows(config));
-            self.config = change.config.clone();
-            self.changes.clear();
-            self.forget_strangers();
-            effects.push(OwnerEffect::Announce { config: self.config.clone(), orphaned });
+        // Who has refused something that others have taken is given it: they are about to go.
+        let lacks = |member: &&Boot| self.streams.get(*member).is_some_and(|stream| stream.lacks);
+        let lacking: Vec<_> = config.members.iter().filter(lacks).cloned().collect();
+        if !lacking.is_empty() {
+            effects.extend(self.begin(lacking));
+            return;
         }
+        if !proposed {
+            let asked = self.config.members.iter().filter(|boot| !self.over.contains(boot));
+            effects.extend(asked.map(|to| self.propose(to)));
+        }
+        let is_accepted = self.config.is_stored(|member| accepted.contains(member));
+        let nobody_is_left = self.config.members.iter().all(|member| self.over.contains(member));
+        let is_known = config.members.is_empty() || config.is_stored(|member| self.has(member, self.firm));
+        if !(is_known && (is_accepted || nobody_is_left)) {
+            self.change.iter_mut().for_each(|change| change.proposed = true);
+            return;
+        }
+        let orphaned = !is_accepted && !self.config.members.is_empty();
+        self.config = config.clone();
+        self.change = None;
+        self.forget_strangers();
+        effects.push(OwnerEffect::Announce { config: self.config.clone(), orphaned });
     }
 
     /// Whether a boot was opened, and has the log up to that place.
@@ -321,29 +291,19 @@ impl<M: Clone> GroupOwner<M> {
         self.streams.get(boot).is_some_and(|stream| stream.opened.is_some() && stream.acked >= place)
     }
 
-    /// Whether enough members of a configuration have the log up to that place, if it has any.
-    fn is_known(&self, config: &Config, place: u64) -> bool {
-        config.members.is_empty() || config.is_stored(|member| self.has(member, place))
-    }
-
-    /// The configurations that may be in effect before the last change is.
-    fn before_last(&self) -> impl Iterator<Item = &Config> {
-        self.configs().take(self.changes.len())
-    }
-
-    /// All that may be in effect.
+    /// The one that is in effect, and the one that is to follow.
     fn configs(&self) -> impl Iterator<Item = &Config> {
-        [&self.config].into_iter().chain(self.changes.iter().map(|change| &change.config))
+        [&self.config].into_iter().chain(self.change.as_ref().map(|change| &change.config))
     }
 
     /// Tells what is stored by now.
     fn settle(&mut self, effects: &mut Vec<OwnerEffect<M>>) {
-        let is_stored =
-            |place: u64| self.configs().all(|config| config.is_stored(|member| self.has(member, place)));
+        let is_stored = |place: u64| self.config.is_stored(|member| self.has(member, place));
         // Acknowledgements are cumulative: behind the first that is not stored none is.
         let stored: Vec<_> = self.unstored.keys().copied().take_while(|place| is_stored(*place)).collect();
         for place in stored {
             let entry = self.unstored.remove(&place);
+            self.firm = self.firm.max(place);
             effects.extend(entry.map(|(key, stamp, number)| OwnerEffect::Stored { key, stamp, number }));
         }
         let acked = self.streams.values().map(|stream| stream.acked).min().unwrap_or(self.place);
@@ -376,7 +336,7 @@ impl<M: Clone> GroupOwner<M> {
 
     /// Gives a boot all that is held.
     fn open(&self, to: &Boot) -> Option<OwnerEffect<M>> {
-        let config = self.changes.iter().rev().map(|change| &change.config).find(|config| config.has(to))?;
+        let config = self.change.as_ref().map(|change| &change.config).filter(|config| config.has(to))?;
         let entries = self.held.iter().flat_map(|(key, held)| held.iter().map(|held| Entry::at(*key, held)));
         let frame = ToMember::Open {
             config: config.clone(),
@@ -406,7 +366,7 @@ impl<M: Clone> GroupOwner<M> {
         self.unstored = unstored;
         self.fences.insert(key, fence.clone());
         effects.extend(self.tell(Op::Fence { key, fence: fence.clone() }));
-        self.fenced = self.place;
+        self.firm = self.place;
         if is_deposed {
             effects.push(OwnerEffect::Deposed { key, fence });
         }

@@ -6,7 +6,7 @@
 //! | whoever seals gets all that was stored | R1, R5 |
 //! | what is stored later is in what was sealed before | R10 |
 //! | a fence grows, and nothing is taken below it | R8 |
-//! | what is stored is held by enough members of the newest configuration | R9 |
+//! | what is stored is held by enough members that are in effect | R9 |
 //! | only members of the epoch answer what they hold | R11 |
 //! | a member forgets only what the client has, and what is held elsewhere | R12 |
 //! | where proof is asked for, nobody seals without it | R16 |

@@ -30,25 +30,36 @@ impl World {
             let what = format!("{place:?} is stored, although {fence:?} had sealed without it");
             self.fail("what is stored later is in what was sealed before", what);
         }
-        // Which configurations may be in effect: those that members have accepted, or that were announced.
-        let members = self.nodes[1..].iter().filter(|node| node.up);
-        let accepted = members.filter_map(|node| Some(node.member.accepted()?.epoch));
-        let epochs: BTreeSet<_> = accepted.chain([self.history.announced]).collect();
-        let newest = epochs.into_iter().next_back().and_then(|epoch| self.history.configs.get(&epoch));
-        let forgotten = self.history.forgotten.contains(&place);
-        let holds =
-            |boot: &Boot| forgotten || self.history.held.get(boot).is_some_and(|held| held.contains(&place));
-        if let Some(config) = newest.filter(|config| !config.is_stored(holds)) {
+        let in_effect = self.history.configs.get(&self.history.announced);
+        let lost = in_effect.filter(|config| !config.is_stored(|boot| self.holds(boot, &place)));
+        if let Some(config) = lost {
             let what = format!("{place:?} is stored, and is not at {config:?}");
-            self.fail("what is stored is held by enough members of the newest configuration", what);
+            self.fail("what is stored is held by enough members that are in effect", what);
         }
         self.count("quorum: checked, what is stored is held");
+    }
+
+    /// Whether a boot holds a message, as it was looked at last, or nobody needs it.
+    fn holds(&self, boot: &Boot, place: &Place) -> bool {
+        let held = self.history.held.get(boot).is_some_and(|held| held.contains(place));
+        held || self.history.forgotten.contains(place)
     }
 
     /// Members have changed.
     pub(super) fn announced(&mut self, config: &Config, orphaned: bool) {
         self.history.announced = config.epoch;
         self.history.orphaned |= orphaned;
+        if self.history.orphaned || config.members.is_empty() {
+            return;
+        }
+        // Whoever has sealed has it.
+        let moved = |place: &Place| self.history.sealed.iter().any(|(.., brought)| brought.contains(place));
+        let mut due = self.history.stored.iter().filter(|place| !moved(place));
+        let lost = due.find(|place| !config.is_stored(|boot| self.holds(boot, place))).copied();
+        if let Some(place) = lost {
+            let what = format!("{place:?} is stored, and is not at {config:?}");
+            self.fail("what is stored is held by enough members that are in effect", what);
+        }
     }
 
     /// A takeover is complete.
