@@ -33,9 +33,10 @@ pub use crate::section::{Digest, Digests, Finding, Head, MergeError, Pack, Packe
 
 /// Groups, members and fences.
 pub mod quorum {
+    pub use crate::position::{Position, Segment};
     pub use crate::quorum::{
-        Accepted, Acked, Boot, Config, Deposed, Entry, Fence, GroupMember, GroupOwner, Op, Opened,
-        OwnerEffect, Refusal, Seal, SealAnswer, Sealing, SealingEffect, ToMember,
+        Accepted, Acked, Boot, Config, Deposed, Entry, Fence, GroupMember, GroupOwner, Held, Op, Opened,
+        OwnerEffect, Refusal, Release, Seal, SealAnswer, Takeover, TakeoverEffect, ToMember,
     };
 }
 

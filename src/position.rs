@@ -16,7 +16,7 @@ use crate::id::{Incarnation, NodeName, Stamp};
 /// The node, in one of its boots, that numbers a segment, as a tag of 32 bits: two nodes may claim a session with the same
 /// stamp, and their numbers must not be taken for each other's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct Writer(u32);
+pub struct Writer(u32);
 
 impl Writer {
     /// The tag of that boot of a node.
@@ -41,16 +41,17 @@ impl Writer {
 
 /// One ownership period of a session. Those of one session are ordered by their stamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct Segment {
+pub struct Segment {
     /// The stamp of its claim.
-    pub(crate) stamp: Stamp,
+    pub stamp: Stamp,
     /// Who numbers it.
-    pub(crate) writer: Writer,
+    pub writer: Writer,
 }
 
 impl Segment {
     /// That of the claim with that stamp, which that boot of a node has made.
-    pub(crate) fn of(node: &NodeName, incarnation: Incarnation, stamp: Stamp) -> Self {
+    #[must_use]
+    pub fn of(node: &NodeName, incarnation: Incarnation, stamp: Stamp) -> Self {
         Self { stamp, writer: Writer::of(node, incarnation) }
     }
 }
@@ -62,12 +63,12 @@ impl fmt::Display for Segment {
 }
 
 /// A number in a segment; 0 is before its first message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Position {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
     /// In which segment.
-    pub(crate) segment: Segment,
+    pub segment: Segment,
     /// The number of the message.
-    pub(crate) number: u64,
+    pub number: u64,
 }
 
 impl fmt::Display for Position {
@@ -81,7 +82,7 @@ impl fmt::Display for Position {
 #[error(
     "a segment is {DIGITS} hexadecimal digits, as the node wrote it; a position is a segment, a point and a number"
 )]
-pub(crate) struct PositionError;
+pub struct PositionError;
 
 impl FromStr for Segment {
     type Err = PositionError;

@@ -1,28 +1,23 @@
 //! What the machines of a group say to each other.
 
+use std::collections::BTreeSet;
+
 use crate::id::Stamp;
 use crate::key::Key;
-use crate::quorum::group::{Config, Fence};
+use crate::position::Position;
+use crate::quorum::group::{Boot, Config, Fence};
 
-/// A message of a session: its number in the segment of the claim with that stamp.
+/// A message of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry<M> {
     /// Whose it is.
     pub key: Key,
-    /// The stamp of the claim.
-    pub stamp: Stamp,
-    /// Its number.
-    pub number: u64,
+    /// The claim that its owner holds it by: that of its segment, or a later one that has taken it over.
+    pub claim: Stamp,
+    /// Where it stands. It keeps that for good.
+    pub at: Position,
     /// The message.
     pub message: M,
-}
-
-impl<M: Clone> Entry<M> {
-    /// The entry of a session that stands at that stamp and number.
-    pub(super) fn at(key: Key, (place, message): (&(Stamp, u64), &M)) -> Self {
-        let (stamp, number) = *place;
-        Self { key, stamp, number, message: message.clone() }
-    }
 }
 
 /// What an owner tells its members, one after the other.
@@ -30,21 +25,28 @@ impl<M: Clone> Entry<M> {
 pub enum Op<M> {
     /// Hold this.
     Append(Entry<M>),
-    /// Of that segment nothing up to this number is held any more.
+    /// The session is claimed, and what the groups of these boots hold of it may not be here yet. Without any: all of it is.
+    Follow {
+        /// The session.
+        key: Key,
+        /// The claim.
+        claim: Stamp,
+        /// Whose groups.
+        owners: Vec<Boot>,
+    },
+    /// Of that segment nothing is held any more up to that number.
     Trim {
         /// Whose it is.
         key: Key,
-        /// The stamp of its claim.
-        stamp: Stamp,
-        /// The number.
-        upto: u64,
+        /// The last one that is not needed.
+        upto: Position,
     },
-    /// Of that session nothing is held any more that was claimed up to that stamp.
+    /// The session is over: nothing is held of it any more that was written by claims up to that one.
     Drop {
         /// The session.
         key: Key,
-        /// The stamp.
-        stamp: Stamp,
+        /// The stamp of the claim.
+        claim: Stamp,
     },
     /// That session was taken over, as other members have told.
     Fence {
@@ -53,6 +55,8 @@ pub enum Op<M> {
         /// The claim.
         fence: Fence,
     },
+    /// What was taken over is held elsewhere.
+    Release(Release),
 }
 
 /// What an owner sends to a member.
@@ -65,9 +69,7 @@ pub enum ToMember<M> {
         /// The place of the last operation that is in it.
         place: u64,
         /// What is held.
-        entries: Vec<Entry<M>>,
-        /// What was taken over.
-        fences: Vec<(Key, Fence)>,
+        held: Held<M>,
     },
     /// The next operation.
     Logged {
@@ -81,6 +83,17 @@ pub enum ToMember<M> {
         /// The configurations that may be in effect, in their order: the first one is, and the last one is to be.
         configs: Vec<Config>,
     },
+}
+
+/// All that a group holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held<M> {
+    /// The messages.
+    pub entries: Vec<Entry<M>>,
+    /// What sessions follow, with the claims.
+    pub follows: Vec<(Key, Stamp, Vec<Boot>)>,
+    /// What was taken over.
+    pub fences: Vec<(Key, Fence)>,
 }
 
 /// Up to where a member has the log.
@@ -146,6 +159,8 @@ pub enum SealAnswer<M> {
         configs: Vec<Config>,
         /// What is held.
         entries: Vec<Entry<M>>,
+        /// Whose groups may hold more: of those that the session follows here, and of the claims that have taken it over before.
+        beyond: Vec<Boot>,
     },
     /// It is no member that could know.
     Unknown,
@@ -153,4 +168,17 @@ pub enum SealAnswer<M> {
     Newer(Vec<Config>),
     /// A greater claim has taken it over, or its client has not shown what it has to.
     Refused(Option<Fence>),
+}
+
+/// What a claim has taken over is held by members of its own group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The session.
+    pub key: Key,
+    /// The claim.
+    pub fence: Fence,
+    /// What it has.
+    pub held: BTreeSet<Position>,
+    /// It has all that lower claims could have: they need not be asked any more.
+    pub complete: bool,
 }

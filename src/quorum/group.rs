@@ -54,3 +54,11 @@ pub struct Fence {
     /// Whose it is.
     pub by: Boot,
 }
+
+impl Fence {
+    /// Whether nothing is taken for the claim that `owner` made with that stamp.
+    #[must_use]
+    pub fn is_above(&self, stamp: Stamp, owner: &Boot) -> bool {
+        Fence { stamp, by: owner.clone() } < *self
+    }
+}

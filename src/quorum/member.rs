@@ -1,10 +1,11 @@
 //! What a boot holds as a member of a group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::Stamp;
 use crate::key::Key;
-use crate::quorum::frame::{Accepted, Acked, Entry, Op, Opened, Refusal, Seal, SealAnswer};
+use crate::position::Position;
+use crate::quorum::frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, Seal, SealAnswer};
 use crate::quorum::group::{Boot, Config, Fence};
 
 /// What a boot holds as a member of a group.
@@ -21,21 +22,27 @@ pub struct GroupMember<M> {
     /// The place of the last operation, and that up to which it was given all when it was opened.
     place: u64,
     given: u64,
-    keys: BTreeMap<Key, Held<M>>,
+    keys: BTreeMap<Key, Kept<M>>,
 }
 
 /// What is held of a session.
 #[derive(Debug, Clone)]
-struct Held<M> {
+struct Kept<M> {
+    /// Nothing is taken for claims below.
     fence: Option<Fence>,
-    entries: BTreeMap<(Stamp, u64), M>,
-    /// The place of what was refused last, unless the owner has written something since that was not.
+    /// The claims of others that have taken it over, unless one of them has all that lower ones could have.
+    taken_by: BTreeSet<Fence>,
+    /// Whose groups may hold more, as the owner says of that claim.
+    follows: Option<(Stamp, Vec<Boot>)>,
+    entries: BTreeMap<Position, (Stamp, M)>,
+    /// The place of what was refused last.
     refused: Option<u64>,
 }
 
-impl<M> Default for Held<M> {
+impl<M> Default for Kept<M> {
     fn default() -> Self {
-        Self { fence: None, entries: BTreeMap::new(), refused: None }
+        let (taken_by, entries) = Default::default();
+        Self { fence: None, taken_by, follows: None, entries, refused: None }
     }
 }
 
@@ -43,35 +50,26 @@ impl<M: Clone> GroupMember<M> {
     /// The boot `me` knows nothing of the group of `owner`.
     #[must_use]
     pub fn new(me: Boot, owner: Boot, asks_for_proof: bool) -> Self {
-        Self {
-            me,
-            owner,
-            asks_for_proof,
-            configs: Vec::new(),
-            opened: None,
-            place: 0,
-            given: 0,
-            keys: BTreeMap::new(),
-        }
+        let (configs, keys) = Default::default();
+        Self { me, owner, asks_for_proof, configs, opened: None, place: 0, given: 0, keys }
     }
 
     /// All that is held is here. Returns `None` where a later configuration is known: the frame was late.
-    pub fn open(
-        &mut self,
-        config: Config,
-        place: u64,
-        entries: Vec<Entry<M>>,
-        fences: Vec<(Key, Fence)>,
-    ) -> Option<Opened> {
+    pub fn open(&mut self, config: Config, place: u64, held: Held<M>) -> Option<Opened> {
         let epoch = config.epoch;
         match self.latest() {
             Some(latest) if latest > epoch => return None,
             Some(latest) if latest == epoch && self.has_passed(place) => {} // A repetition.
             _ => {
                 (self.place, self.given) = (place, place);
-                self.keys.values_mut().for_each(|held| held.entries.clear());
-                fences.into_iter().for_each(|(key, fence)| self.fence(key, fence));
-                entries.into_iter().for_each(|entry| self.carry(entry));
+                self.forget();
+                held.fences.into_iter().for_each(|(key, fence)| self.fence(key, fence));
+                held.follows
+                    .into_iter()
+                    .for_each(|(key, claim, owners)| self.carry(key, claim).follow(claim, owners));
+                for Entry { key, claim, at, message } in held.entries {
+                    self.carry(key, claim).entries.insert(at, (claim, message));
+                }
                 self.opened = Some(config);
             }
         }
@@ -90,16 +88,30 @@ impl<M: Clone> GroupMember<M> {
         }
         if place == self.place + 1 {
             self.place = place;
-            match op {
-                Op::Append(entry) => self.append(entry),
-                Op::Trim { key, stamp, upto } => {
-                    self.leave(key, |(of, number)| of != stamp || number > upto);
-                }
-                Op::Drop { key, stamp } => self.release(key, stamp),
-                Op::Fence { key, fence } => self.fence(key, fence),
-            }
+            self.apply(op);
         }
         Some(self.acked())
+    }
+
+    fn apply(&mut self, op: Op<M>) {
+        match op {
+            Op::Append(Entry { key, claim, at, message }) => {
+                if let Some(kept) = self.written(key, claim) {
+                    kept.entries.insert(at, (claim, message));
+                }
+            }
+            Op::Follow { key, claim, owners } => {
+                if let Some(kept) = self.written(key, claim) {
+                    kept.follow(claim, owners);
+                }
+            }
+            Op::Trim { key, upto } => {
+                self.leave(key, |at, _| at.segment != upto.segment || at.number > upto.number);
+            }
+            Op::Drop { key, claim } => self.drop_session(key, claim),
+            Op::Fence { key, fence } => self.fence(key, fence),
+            Op::Release(release) => self.release(release),
+        }
     }
 
     /// That configuration is in effect, as its owner has announced. Who is no member of it or of a later one holds nothing any more.
@@ -111,7 +123,7 @@ impl<M: Clone> GroupMember<M> {
         self.configs.insert(0, config.clone());
         self.opened.take_if(|opened| opened.epoch <= config.epoch);
         if self.complete().is_none() {
-            self.keys.values_mut().for_each(|held| held.entries.clear());
+            self.forget();
         }
     }
 
@@ -133,31 +145,49 @@ impl<M: Clone> GroupMember<M> {
     /// A claim takes a session over.
     pub fn seal(&mut self, seal: Seal) -> SealAnswer<M> {
         let Seal { key, fence, shown } = seal;
-        let held = self.keys.get(&key);
-        if let Some(above) = held.and_then(|held| held.fence.as_ref()).filter(|held| **held > fence) {
+        let kept = self.keys.get(&key);
+        if let Some(above) = kept.and_then(|kept| kept.fence.as_ref()).filter(|above| **above > fence) {
             return SealAnswer::Refused(Some(above.clone()));
         }
         let configs = self.configs.clone();
         let Some(epoch) = self.complete() else {
             return if configs.is_empty() { SealAnswer::Unknown } else { SealAnswer::Newer(configs) };
         };
-        let latest = held.and_then(|held| held.entries.keys().next_back()).map(|(stamp, _)| *stamp);
+        let latest = kept.and_then(Kept::latest);
         if self.asks_for_proof && latest.is_some_and(|latest| shown.is_none_or(|shown| shown < latest)) {
             return SealAnswer::Refused(None);
         }
+        let beyond = kept.map(|kept| kept.beyond(&fence)).unwrap_or_default();
         self.fence(key, fence);
-        SealAnswer::Tail { epoch, configs, entries: self.held(key).collect() }
+        SealAnswer::Tail { epoch, configs, entries: self.held(key).collect(), beyond }
     }
 
-    /// Whoever took the session over has all of it at members of its own: nothing that was claimed up to that stamp is held any more.
-    pub fn release(&mut self, key: Key, stamp: Stamp) {
-        self.leave(key, |(of, _)| of > stamp);
+    /// Whoever took the session over has this at members of its own: it is not held any more.
+    pub fn release(&mut self, release: Release) {
+        let Release { key, fence, held, complete } = release;
+        let owner = self.owner.clone();
+        let Some(kept) = self.keys.get_mut(&key) else { return };
+        kept.entries.retain(|at, (claim, _)| !(fence.is_above(*claim, &owner) && held.contains(at)));
+        if complete {
+            kept.taken_by.retain(|lower| *lower >= fence);
+            kept.follows.take_if(|(claim, _)| fence.is_above(*claim, &owner));
+        }
     }
 
     /// What is held of a session.
     pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
-        let entries = self.keys.get(&key).into_iter().flat_map(|held| &held.entries);
-        entries.map(move |held| Entry::at(key, held))
+        let entries = self.keys.get(&key).into_iter().flat_map(|kept| &kept.entries);
+        entries.map(move |(at, (claim, message))| Entry {
+            key,
+            claim: *claim,
+            at: *at,
+            message: message.clone(),
+        })
+    }
+
+    /// The sessions of which something is held.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        self.keys.iter().filter(|(_, kept)| !kept.entries.is_empty()).map(|(key, _)| *key)
     }
 
     /// Below which claims of a session nothing is taken.
@@ -166,13 +196,7 @@ impl<M: Clone> GroupMember<M> {
         self.keys.get(&key)?.fence.as_ref()
     }
 
-    /// The configuration that was accepted last.
-    #[must_use]
-    pub fn accepted(&self) -> Option<&Config> {
-        self.configs.last()
-    }
-
-    /// The epoch of the latest configuration that it was told of.
+    /// The latest epoch of the configurations that it was told of.
     fn latest(&self) -> Option<u32> {
         self.told().map(|config| config.epoch).max()
     }
@@ -187,51 +211,97 @@ impl<M: Clone> GroupMember<M> {
         self.configs.iter().chain(&self.opened)
     }
 
-    /// Holds what members before it have held. What a claim has taken over in part stays for the next one; but the owner is told.
-    fn carry(&mut self, Entry { key, stamp, number, message }: Entry<M>) {
-        let own = Fence { stamp, by: self.owner.clone() };
-        let held = self.keys.entry(key).or_default();
-        if held.fence.as_ref().is_some_and(|fence| *fence > own) {
-            held.refused = Some(self.given);
+    /// Where it holds what members before it have held for that claim. What was taken over by a claim that has not got it stays for the
+    /// next one; but the owner is told.
+    fn carry(&mut self, key: Key, claim: Stamp) -> &mut Kept<M> {
+        let own = Fence { stamp: claim, by: self.owner.clone() };
+        let kept = self.keys.entry(key).or_default();
+        if kept.is_taken_from(&own) {
+            kept.refused = Some(self.given);
         }
-        held.fence = held.fence.take().max(Some(own));
-        held.entries.insert((stamp, number), message);
+        kept.fence = kept.fence.take().max(Some(own));
+        kept
     }
 
-    fn append(&mut self, Entry { key, stamp, number, message }: Entry<M>) {
-        let own = Fence { stamp, by: self.owner.clone() };
-        let held = self.keys.entry(key).or_default();
-        if held.fence.as_ref().is_some_and(|fence| *fence > own) {
-            held.refused = Some(self.place);
-            return;
+    /// Where it holds what is written for that claim, unless that is below the fence.
+    fn written(&mut self, key: Key, claim: Stamp) -> Option<&mut Kept<M>> {
+        let own = Fence { stamp: claim, by: self.owner.clone() };
+        let kept = self.keys.entry(key).or_default();
+        if kept.is_taken_from(&own) {
+            kept.refused = Some(self.place);
+            return None;
         }
-        held.refused = None;
-        held.fence = Some(own);
-        held.entries.insert((stamp, number), message);
+        kept.fence = kept.fence.take().max(Some(own));
+        Some(kept)
     }
 
     fn fence(&mut self, key: Key, fence: Fence) {
-        let held = self.keys.entry(key).or_default();
-        held.fence = held.fence.take().max(Some(fence));
+        let kept = self.keys.entry(key).or_default();
+        if fence.by != self.owner {
+            kept.taken_by.insert(fence.clone());
+        }
+        kept.fence = kept.fence.take().max(Some(fence));
+    }
+
+    fn drop_session(&mut self, key: Key, claim: Stamp) {
+        self.leave(key, |_, of| of > claim);
+        if let Some(kept) = self.keys.get_mut(&key) {
+            kept.follows.take_if(|(of, _)| *of <= claim);
+        }
     }
 
     /// Holds no more of a session than these.
-    fn leave(&mut self, key: Key, stays: impl Fn((Stamp, u64)) -> bool) {
-        if let Some(held) = self.keys.get_mut(&key) {
-            held.entries.retain(|place, _| stays(*place));
+    fn leave(&mut self, key: Key, stays: impl Fn(Position, Stamp) -> bool) {
+        if let Some(kept) = self.keys.get_mut(&key) {
+            kept.entries.retain(|at, (claim, _)| stays(*at, *claim));
+        }
+    }
+
+    /// Holds nothing any more. What was taken over stays so.
+    fn forget(&mut self) {
+        for kept in self.keys.values_mut() {
+            kept.entries.clear();
+            kept.follows = None;
+            kept.refused = None;
         }
     }
 
     fn acked(&self) -> Acked {
-        let refused = self.keys.iter().filter_map(|(key, held)| {
-            Some(Refusal { key: *key, fence: held.fence.clone()?, place: held.refused? })
+        let refused = self.keys.iter().filter_map(|(key, kept)| {
+            Some(Refusal { key: *key, fence: kept.taken_by.last()?.clone(), place: kept.refused? })
         });
         Acked { place: self.place, refused: refused.collect() }
     }
 
     /// The claims of others for which sessions were taken over.
     fn fences(&self) -> Vec<(Key, Fence)> {
-        let fences = self.keys.iter().filter_map(|(key, held)| Some((*key, held.fence.clone()?)));
-        fences.filter(|(_, fence)| fence.by != self.owner).collect()
+        let all =
+            self.keys.iter().flat_map(|(key, kept)| kept.taken_by.iter().map(|fence| (*key, fence.clone())));
+        all.collect()
+    }
+}
+
+impl<M> Kept<M> {
+    fn follow(&mut self, claim: Stamp, owners: Vec<Boot>) {
+        self.follows = Some((claim, owners)).filter(|(_, owners)| !owners.is_empty());
+    }
+
+    /// Whether a greater claim than that one of the owner has taken the session over. A later one of the owner itself has not.
+    fn is_taken_from(&self, own: &Fence) -> bool {
+        self.taken_by.last().is_some_and(|taken| taken > own)
+    }
+
+    /// The last claim that something was written for.
+    fn latest(&self) -> Option<Stamp> {
+        let written = self.entries.values().map(|(claim, _)| *claim);
+        written.chain(self.follows.as_ref().map(|(claim, _)| *claim)).max()
+    }
+
+    /// Whose groups may hold more, for a claim other than these.
+    fn beyond(&self, fence: &Fence) -> Vec<Boot> {
+        let claims = self.taken_by.iter().filter(|claim| *claim != fence).map(|claim| claim.by.clone());
+        let all: BTreeSet<_> =
+            self.follows.iter().flat_map(|(_, owners)| owners.clone()).chain(claims).collect();
+        all.into_iter().collect()
     }
 }

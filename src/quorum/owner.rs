@@ -18,48 +18,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::limits;
-use crate::quorum::frame::{Accepted, Acked, Entry, Op, Opened, Refusal, ToMember};
+use crate::position::Position;
+use crate::quorum::effect::{Deposed, OwnerEffect};
+use crate::quorum::frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, ToMember};
 use crate::quorum::group::{Boot, Config, Fence};
-
-/// A session was taken over for that claim: its claim is to be let go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deposed(pub Fence);
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OwnerEffect<M> {
-    /// Send this.
-    Send {
-        /// To this boot.
-        to: Boot,
-        /// The frame.
-        frame: ToMember<M>,
-    },
-    /// Enough members have this message.
-    Stored {
-        /// Whose it is.
-        key: Key,
-        /// The stamp of its claim.
-        stamp: Stamp,
-        /// Its number.
-        number: u64,
-    },
-    /// A session was taken over.
-    Deposed {
-        /// The session.
-        key: Key,
-        /// The claim.
-        fence: Fence,
-    },
-    /// These are the members from now on. `orphaned`: all members before are gone, and with them whatever they would have said of
-    /// sessions that were taken over.
-    Announce {
-        /// The members.
-        config: Config,
-        /// Nobody was left to ask.
-        orphaned: bool,
-    },
-}
 
 /// The owner's side of a group.
 #[derive(Debug, Clone)]
@@ -75,15 +37,19 @@ pub struct GroupOwner<M> {
     log: VecDeque<(u64, Op<M>)>,
     place: u64,
     /// What is held.
-    held: BTreeMap<Key, BTreeMap<(Stamp, u64), M>>,
+    held: BTreeMap<Key, BTreeMap<Position, (Stamp, M)>>,
+    /// What sessions follow, with the claims.
+    follows: BTreeMap<Key, (Stamp, Vec<Boot>)>,
     /// What is not stored yet, by its place.
-    unstored: BTreeMap<u64, (Key, Stamp, u64)>,
+    unstored: BTreeMap<u64, Written>,
     /// Of members and of those that are to be.
     streams: BTreeMap<Boot, Stream>,
     /// Boots that are over.
     over: BTreeSet<Boot>,
     /// For which claims sessions were taken over.
-    fences: BTreeMap<Key, Fence>,
+    fences: BTreeMap<Key, BTreeSet<Fence>>,
+    /// The claims that have all that lower ones could have.
+    settled: BTreeMap<Key, Fence>,
     /// The place of the last message that is stored, or of the last fence: what a change must not lose.
     firm: u64,
 }
@@ -96,6 +62,15 @@ struct Change {
     proposed: bool,
     /// Who has accepted it.
     accepted: BTreeSet<Boot>,
+}
+
+/// What members are to have.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    key: Key,
+    claim: Stamp,
+    /// Where a message stands. Without it: what the session follows.
+    at: Option<Position>,
 }
 
 /// How far a boot has come.
@@ -116,10 +91,24 @@ impl<M: Clone> GroupOwner<M> {
     #[must_use]
     pub fn new(me: Boot) -> Self {
         let config = Config { epoch: 0, members: Vec::new() };
-        let (log, held, unstored) = Default::default();
-        let (streams, over, fences) = Default::default();
-        let (change, epoch, place, firm) = (None, 0, 0, 0);
-        Self { me, config, change, epoch, log, place, held, unstored, streams, over, fences, firm }
+        let (log, held, follows, unstored) = Default::default();
+        let (streams, over, fences, settled) = Default::default();
+        Self {
+            me,
+            config,
+            change: None,
+            epoch: 0,
+            log,
+            place: 0,
+            held,
+            follows,
+            unstored,
+            streams,
+            over,
+            fences,
+            settled,
+            firm: 0,
+        }
     }
 
     /// The configuration that is in effect.
@@ -141,8 +130,24 @@ impl<M: Clone> GroupOwner<M> {
     }
 
     /// What is held, and not stored.
-    pub fn unstored(&self) -> impl Iterator<Item = (Key, Stamp, u64)> {
-        self.unstored.values().copied()
+    pub fn unstored(&self) -> impl Iterator<Item = (Key, Position)> {
+        self.unstored.values().filter_map(|written| Some((written.key, written.at?)))
+    }
+
+    /// What is held of a session.
+    pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
+        let held = self.held.get(&key).into_iter().flatten();
+        held.map(move |(at, (claim, message))| Entry {
+            key,
+            claim: *claim,
+            at: *at,
+            message: message.clone(),
+        })
+    }
+
+    /// Whose groups hold more of a session, as it was said last: a claim that follows has to ask them as well.
+    pub fn follows(&self, key: Key) -> impl Iterator<Item = &Boot> {
+        self.follows.get(&key).into_iter().flat_map(|(_, owners)| owners)
     }
 
     /// A message of a session is to be held.
@@ -150,29 +155,90 @@ impl<M: Clone> GroupOwner<M> {
     /// # Errors
     /// [`Deposed`].
     pub fn append(&mut self, entry: Entry<M>) -> Result<Vec<OwnerEffect<M>>, Deposed> {
-        let Entry { key, stamp, number, .. } = entry;
-        if let Some(fence) = self.fences.get(&key).filter(|fence| self.is_below(stamp, fence)) {
-            return Err(Deposed(fence.clone()));
+        let Entry { key, claim, at, ref message } = entry;
+        self.stands(key, claim)?;
+        self.held.entry(key).or_default().insert(at, (claim, message.clone()));
+        Ok(self.write(Written { key, claim, at: Some(at) }, Op::Append(entry)))
+    }
+
+    /// A session was claimed anew by the same boot: what is held of it is held by that claim from now on.
+    ///
+    /// # Errors
+    /// [`Deposed`].
+    pub fn claim(&mut self, key: Key, claim: Stamp) -> Result<Vec<OwnerEffect<M>>, Deposed> {
+        self.stands(key, claim)?;
+        self.unstored.retain(|_, written| written.key != key);
+        let held: Vec<_> = self.held(key).collect();
+        let mut effects = Vec::new();
+        for entry in held {
+            effects.extend(self.append(Entry { claim, ..entry })?);
         }
-        let place = self.place + 1;
-        let message = entry.message.clone();
-        let mut effects = self.tell(Op::Append(entry));
-        self.held.entry(key).or_default().insert((stamp, number), message);
-        self.unstored.insert(place, (key, stamp, number));
-        self.settle(&mut effects);
         Ok(effects)
     }
 
-    /// Of a segment nothing up to that number is needed any more.
-    pub fn trim(&mut self, key: Key, stamp: Stamp, upto: u64) -> Vec<OwnerEffect<M>> {
-        self.leave(key, |(of, number)| of != stamp || number > upto);
-        self.tell(Op::Trim { key, stamp, upto })
+    /// A session was claimed, and what the groups of these boots hold of it may not be here yet. Without any: all of it is.
+    ///
+    /// # Errors
+    /// [`Deposed`].
+    pub fn follow(
+        &mut self,
+        key: Key,
+        claim: Stamp,
+        owners: Vec<Boot>,
+    ) -> Result<Vec<OwnerEffect<M>>, Deposed> {
+        self.stands(key, claim)?;
+        self.follows.insert(key, (claim, owners.clone()));
+        if owners.is_empty() {
+            self.follows.remove(&key);
+        }
+        Ok(self.write(Written { key, claim, at: None }, Op::Follow { key, claim, owners }))
     }
 
-    /// Of a session nothing is needed any more that was claimed up to that stamp.
-    pub fn drop_session(&mut self, key: Key, stamp: Stamp) -> Vec<OwnerEffect<M>> {
-        self.leave(key, |(of, _)| of > stamp);
-        self.tell(Op::Drop { key, stamp })
+    fn stands(&self, key: Key, claim: Stamp) -> Result<(), Deposed> {
+        let fence = self.fences.get(&key).and_then(BTreeSet::last);
+        let above = fence.filter(|fence| fence.is_above(claim, &self.me));
+        above.map_or(Ok(()), |fence| Err(Deposed(fence.clone())))
+    }
+
+    fn write(&mut self, written: Written, op: Op<M>) -> Vec<OwnerEffect<M>> {
+        let mut effects = self.tell(op);
+        self.unstored.insert(self.place, written);
+        self.settle(&mut effects);
+        effects
+    }
+
+    /// Of a segment nothing is needed any more up to that number.
+    pub fn trim(&mut self, key: Key, upto: Position) -> Vec<OwnerEffect<M>> {
+        self.leave(key, |at, _| at.segment != upto.segment || at.number > upto.number);
+        self.tell(Op::Trim { key, upto })
+    }
+
+    /// A session is over: nothing is needed any more that was written by claims up to that one.
+    pub fn drop_session(&mut self, key: Key, claim: Stamp) -> Vec<OwnerEffect<M>> {
+        self.leave(key, |_, of| of > claim);
+        if self.follows.get(&key).is_some_and(|(of, _)| *of <= claim) {
+            self.follows.remove(&key);
+        }
+        self.tell(Op::Drop { key, claim })
+    }
+
+    /// Whoever took a session over has this at members of its own: it is not held here any more.
+    pub fn release(&mut self, release: Release) -> Vec<OwnerEffect<M>> {
+        let Release { key, ref fence, ref held, complete } = release;
+        let me = self.me.clone();
+        let mut effects = Vec::new();
+        self.fence(key, fence.clone(), &mut effects);
+        self.leave(key, |at, of| !(fence.is_above(of, &me) && held.contains(&at)));
+        if complete {
+            self.fences.entry(key).or_default().retain(|lower| lower >= fence);
+            if self.follows.get(&key).is_some_and(|(of, _)| fence.is_above(*of, &me)) {
+                self.follows.remove(&key);
+            }
+            let settled = self.settled.entry(key).or_insert_with(|| fence.clone());
+            *settled = fence.clone().max(settled.clone());
+        }
+        effects.extend(self.tell(Op::Release(release)));
+        effects
     }
 
     /// These are to be the members, and no others that a change was begun for.
@@ -302,9 +368,12 @@ impl<M: Clone> GroupOwner<M> {
         // Acknowledgements are cumulative: behind the first that is not stored none is.
         let stored: Vec<_> = self.unstored.keys().copied().take_while(|place| is_stored(*place)).collect();
         for place in stored {
-            let entry = self.unstored.remove(&place);
             self.firm = self.firm.max(place);
-            effects.extend(entry.map(|(key, stamp, number)| OwnerEffect::Stored { key, stamp, number }));
+            let Some(Written { key, claim, at }) = self.unstored.remove(&place) else { continue };
+            effects.push(match at {
+                Some(at) => OwnerEffect::Stored { key, claim, at },
+                None => OwnerEffect::Followed { key, claim },
+            });
         }
         let acked = self.streams.values().map(|stream| stream.acked).min().unwrap_or(self.place);
         while self.log.front().is_some_and(|(place, _)| *place <= acked) {
@@ -337,13 +406,14 @@ impl<M: Clone> GroupOwner<M> {
     /// Gives a boot all that is held.
     fn open(&self, to: &Boot) -> Option<OwnerEffect<M>> {
         let config = self.change.as_ref().map(|change| &change.config).filter(|config| config.has(to))?;
-        let entries = self.held.iter().flat_map(|(key, held)| held.iter().map(|held| Entry::at(*key, held)));
-        let frame = ToMember::Open {
-            config: config.clone(),
-            place: self.place,
-            entries: entries.collect(),
-            fences: self.fences.iter().map(|(key, fence)| (*key, fence.clone())).collect(),
+        let fences = self.fences.iter().flat_map(|(key, all)| all.iter().map(|fence| (*key, fence.clone())));
+        let follows = self.follows.iter().map(|(key, (claim, owners))| (*key, *claim, owners.clone()));
+        let held = Held {
+            entries: self.held.keys().flat_map(|key| self.held(*key)).collect(),
+            follows: follows.collect(),
+            fences: fences.collect(),
         };
+        let frame = ToMember::Open { config: config.clone(), place: self.place, held };
         Some(OwnerEffect::Send { to: to.clone(), frame })
     }
 
@@ -354,17 +424,16 @@ impl<M: Clone> GroupOwner<M> {
 
     /// A session was taken over for that claim, as a member says. All members are told.
     fn fence(&mut self, key: Key, fence: Fence, effects: &mut Vec<OwnerEffect<M>>) {
-        if self.fences.get(&key).is_some_and(|known| *known >= fence) || fence.by == self.me {
+        let is_settled = self.settled.get(&key).is_some_and(|settled| *settled > fence);
+        if fence.by == self.me || is_settled || self.fences.get(&key).is_some_and(|all| all.contains(&fence))
+        {
             return;
         }
-        let is_deposed = self
-            .held
-            .get(&key)
-            .is_some_and(|held| held.keys().any(|(stamp, _)| self.is_below(*stamp, &fence)));
-        let mut unstored = std::mem::take(&mut self.unstored);
-        unstored.retain(|_, (of, stamp, _)| *of != key || !self.is_below(*stamp, &fence));
-        self.unstored = unstored;
-        self.fences.insert(key, fence.clone());
+        let me = self.me.clone();
+        let is_below = |claim: Stamp| fence.is_above(claim, &me);
+        let is_deposed = self.held(key).any(|entry| is_below(entry.claim));
+        self.unstored.retain(|_, written| written.key != key || !is_below(written.claim));
+        self.fences.entry(key).or_default().insert(fence.clone());
         effects.extend(self.tell(Op::Fence { key, fence: fence.clone() }));
         self.firm = self.place;
         if is_deposed {
@@ -372,18 +441,15 @@ impl<M: Clone> GroupOwner<M> {
         }
     }
 
-    fn is_below(&self, stamp: Stamp, fence: &Fence) -> bool {
-        Fence { stamp, by: self.me.clone() } < *fence
-    }
-
-    fn leave(&mut self, key: Key, stays: impl Fn((Stamp, u64)) -> bool) {
+    fn leave(&mut self, key: Key, stays: impl Fn(Position, Stamp) -> bool) {
         if let Some(held) = self.held.get_mut(&key) {
-            held.retain(|place, _| stays(*place));
+            held.retain(|at, (claim, _)| stays(*at, *claim));
             if held.is_empty() {
                 self.held.remove(&key);
             }
         }
-        self.unstored.retain(|_, (of, stamp, number)| *of != key || stays((*stamp, *number)));
+        let stays = |written: &Written| written.at.is_none_or(|at| stays(at, written.claim));
+        self.unstored.retain(|_, written| written.key != key || stays(written));
     }
 
     /// Boots that are in no configuration any more get nothing more.

@@ -1,10 +1,13 @@
 //! Single steps of the machines, each of which the fast level of the simulations takes in all orders.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::*;
 use crate::id::{Incarnation, NodeName, Stamp};
 use crate::key::{DeviceHash, Key, UserHash};
+use crate::position::{Position, Segment};
+
+mod takeover;
 
 fn boot(name: &str) -> Boot {
     Boot { name: NodeName::new(name).unwrap(), incarnation: Incarnation(1) }
@@ -22,8 +25,17 @@ fn fence(raw: u64, by: &str) -> Fence {
     Fence { stamp: stamp(raw), by: boot(by) }
 }
 
+fn at(number: u64) -> Position {
+    Position { segment: Segment::of(&boot("a").name, boot("a").incarnation, stamp(5)), number }
+}
+
 fn entry(number: u64) -> Entry<u64> {
-    Entry { key: key(), stamp: stamp(5), number, message: number }
+    Entry { key: key(), claim: stamp(5), at: at(number), message: number }
+}
+
+/// What is held after a takeover.
+fn entry_of(claim: u64, number: u64) -> Entry<u64> {
+    Entry { claim: stamp(claim), ..entry(number) }
 }
 
 fn seal(raw: u64) -> Seal {
@@ -32,6 +44,26 @@ fn seal(raw: u64) -> Seal {
 
 fn config(epoch: u32, members: &[&str]) -> Config {
     Config { epoch, members: members.iter().map(|name| boot(name)).collect() }
+}
+
+/// A member that is opened with these for itself alone.
+fn opened(name: &str, owner: &str, held: Held<u64>) -> GroupMember<u64> {
+    let mut member = GroupMember::new(boot(name), boot(owner), false);
+    member.open(config(1, &[name]), 0, held).unwrap();
+    member
+}
+
+fn nothing() -> Held<u64> {
+    Held { entries: Vec::new(), follows: Vec::new(), fences: Vec::new() }
+}
+
+fn tail(entries: Vec<Entry<u64>>, beyond: &[&str]) -> SealAnswer<u64> {
+    SealAnswer::Tail {
+        epoch: 1,
+        configs: Vec::new(),
+        entries,
+        beyond: beyond.iter().map(|name| boot(name)).collect(),
+    }
 }
 
 /// An owner and boots that may be its members, on links that lose nothing.
@@ -43,6 +75,7 @@ struct Group {
     stored: Vec<u64>,
     announced: Vec<u32>,
     deposed: Vec<Fence>,
+    followed: Vec<Stamp>,
 }
 
 impl Group {
@@ -56,6 +89,7 @@ impl Group {
             stored: Vec::new(),
             announced: Vec::new(),
             deposed: Vec::new(),
+            followed: Vec::new(),
         };
         group.change(members);
         group
@@ -82,7 +116,8 @@ impl Group {
         while let Some(effect) = effects.pop_front() {
             steps.next().expect("it comes to an end");
             match effect {
-                OwnerEffect::Stored { number, .. } => self.stored.push(number),
+                OwnerEffect::Stored { at, .. } => self.stored.push(at.number),
+                OwnerEffect::Followed { claim, .. } => self.followed.push(claim),
                 OwnerEffect::Announce { config, .. } => self.announced.push(config.epoch),
                 OwnerEffect::Deposed { fence, .. } => self.deposed.push(fence),
                 OwnerEffect::Send { to, frame } if !self.deaf.contains(&to) => {
@@ -96,8 +131,8 @@ impl Group {
     fn deliver(&mut self, to: &Boot, frame: ToMember<u64>) -> Vec<OwnerEffect<u64>> {
         let member = &mut self.members.iter_mut().find(|(boot, _)| boot == to).unwrap().1;
         let more = match frame {
-            ToMember::Open { config, place, entries, fences } => {
-                member.open(config, place, entries, fences).map(|opened| self.owner.opened(to, opened))
+            ToMember::Open { config, place, held } => {
+                member.open(config, place, held).map(|opened| self.owner.opened(to, opened))
             }
             ToMember::Logged { place, op } => {
                 member.logged(place, op).map(|acked| self.owner.acked(to, acked))
@@ -126,21 +161,47 @@ fn a_message_is_stored_once_a_member_has_it_and_never_without_members() {
 }
 
 #[test]
-fn a_member_refuses_what_is_below_its_fence_and_says_so_until_the_owner_has_claimed_again() {
+fn a_member_refuses_what_is_below_its_fence_and_a_later_claim_of_its_owner_stands() {
     let mut group = Group::new(&["m", "n"]);
     group.append(1).unwrap();
-    let tail = SealAnswer::Tail { epoch: 1, configs: Vec::new(), entries: vec![entry(1)] };
-    assert_eq!(group.member("m").seal(seal(7)), tail);
+    assert_eq!(group.member("m").seal(seal(7)), tail(vec![entry(1)], &[]));
     group.append(2).unwrap();
     assert_eq!((&*group.deposed, &*group.stored), (&[fence(7, "c")][..], &[1][..]));
     assert_eq!(group.append(3), Err(Deposed(fence(7, "c"))));
     let lower = group.member("n").seal(seal(6));
     assert_eq!(lower, SealAnswer::Refused(Some(fence(7, "c"))), "the owner has told the other one");
-    let later = Entry { stamp: stamp(9), ..entry(1) };
-    let effects = group.owner.append(later).unwrap();
+    let effects = group.owner.append(entry_of(9, 4)).unwrap();
     group.work(effects);
-    assert_eq!(group.stored, [1, 1], "a later claim of the owner itself stands");
+    assert_eq!(group.stored, [1, 4]);
     assert_eq!(group.member("m").seal(seal(8)), SealAnswer::Refused(Some(fence(9, "a"))));
+}
+
+#[test]
+fn what_a_claim_has_refused_is_said_also_after_the_owner_has_claimed_again() {
+    let mut member = opened("m", "a", nothing());
+    member.seal(seal(7));
+    let op = |claim, number| Op::Append(entry_of(claim, number));
+    let refusal = |fence, place| vec![Refusal { key: key(), fence, place }];
+    assert_eq!(member.logged(1, op(5, 1)).unwrap().refused, refusal(fence(7, "c"), 1));
+    assert_eq!(
+        member.logged(2, op(9, 2)).unwrap().refused,
+        refusal(fence(7, "c"), 1),
+        "the first one may be lost"
+    );
+}
+
+#[test]
+fn a_session_that_its_owner_claims_anew_is_held_by_that_claim() {
+    let mut group = Group::new(&["m"]);
+    group.append(1).unwrap();
+    let own = Seal { key: key(), fence: fence(8, "a"), shown: Some(stamp(5)) };
+    assert_eq!(group.member("m").seal(own), tail(vec![entry(1)], &[]));
+    // Still on its way when the session was claimed.
+    group.append(2).unwrap();
+    assert_eq!((group.stored.len(), group.deposed.len(), group.member("m").held(key()).count()), (2, 0, 2));
+    let effects = group.owner.claim(key(), stamp(8)).unwrap();
+    group.work(effects);
+    assert_eq!(group.member("m").held(key()).collect::<Vec<_>>(), [entry_of(8, 1), entry_of(8, 2)]);
 }
 
 #[test]
@@ -151,7 +212,8 @@ fn a_new_member_has_all_before_it_counts_and_one_that_goes_points_to_the_new_one
     assert_eq!(group.announced, [1, 2]);
     assert_eq!(group.member("o").held(key()).count(), 1);
     let configs = vec![config(1, &["m", "n"]), config(2, &["n", "o"])];
-    let tail = SealAnswer::Tail { epoch: 1, configs: configs.clone(), entries: vec![entry(1)] };
+    let (entries, beyond) = (vec![entry(1)], Vec::new());
+    let tail = SealAnswer::Tail { epoch: 1, configs: configs.clone(), entries, beyond };
     assert_eq!(group.member("m").seal(seal(7)), tail);
     assert_eq!(group.member("p").seal(seal(7)), SealAnswer::Unknown);
     let config = &configs[1];
@@ -213,37 +275,62 @@ fn a_change_that_got_stuck_is_given_up_for_the_next_one() {
 }
 
 #[test]
-fn who_seals_has_all_that_is_stored_once_none_is_left_that_could_store() {
-    let mut group = Group::new(&["m", "n"]);
-    group.deaf = vec![boot("m")];
-    group.append(1).unwrap();
-    let config = group.owner.config().clone();
-    let mut sealing = Sealing::new(key(), fence(7, "c"), Some(stamp(5)), config);
-    assert_eq!(sealing.ask().len(), 2);
-    let nothing = group.member("m").seal(seal(7));
-    assert_eq!(sealing.answered(&boot("m"), nothing), [], "the other one may have something");
-    assert_eq!(sealing.answered(&boot("n"), SealAnswer::Unknown), []);
-    let tail = group.member("n").seal(seal(7));
-    assert_eq!(sealing.answered(&boot("n"), tail), [SealingEffect::Sealed(vec![entry(1)])]);
-    assert_eq!(sealing.ask(), []);
+fn a_member_points_to_those_who_have_taken_the_session_over_until_one_of_them_has_all_of_it() {
+    let mut member = opened("m", "a", nothing());
+    let beyond = |answer| match answer {
+        SealAnswer::Tail { beyond, .. } => beyond,
+        answer => panic!("{answer:?}"),
+    };
+    let by = |raw, by| Seal { fence: fence(raw, by), ..seal(raw) };
+    assert_eq!(beyond(member.seal(by(7, "c"))), []);
+    assert_eq!(beyond(member.seal(by(7, "c"))), [], "it is not sent to itself");
+    assert_eq!(beyond(member.seal(by(8, "d"))), [boot("c")]);
+    let release = |complete| Release { key: key(), fence: fence(8, "d"), held: BTreeSet::new(), complete };
+    member.release(release(false));
+    assert_eq!(beyond(member.seal(by(9, "e"))), [boot("c"), boot("d")]);
+    member.release(release(true));
+    assert_eq!(beyond(member.seal(by(9, "e"))), [boot("d")]);
 }
 
 #[test]
-fn while_members_change_a_claim_seals_all_that_may_be_in_effect() {
+fn an_owner_that_has_all_of_a_session_follows_nobody_any_more() {
     let mut group = Group::new(&["m"]);
-    // One that is to be a member has accepted, and the one that has to has not.
-    let changes = vec![config(1, &["m"]), config(2, &["n"])];
-    group.member("n").open(config(2, &["n"]), 0, Vec::new(), Vec::new()).unwrap();
-    group.member("n").propose(changes.clone()).unwrap();
-    let mut sealing = Sealing::new(key(), fence(7, "c"), Some(stamp(5)), config(0, &["n"]));
-    let asks = |name: &str| SealingEffect::Ask { to: boot(name), seal: seal(7) };
-    assert_eq!(sealing.ask(), [asks("n")]);
-    let tail = group.member("n").seal(seal(7));
-    assert_eq!(sealing.answered(&boot("n"), tail.clone()), [asks("m")], "it may not be in effect");
-    let mut told = sealing.clone();
-    assert_eq!(told.announced(&changes[1]), [SealingEffect::Sealed(Vec::new())]);
-    let tail = group.member("m").seal(seal(7));
-    assert_eq!(sealing.answered(&boot("m"), tail), [SealingEffect::Sealed(Vec::new())]);
+    for (owners, said) in [(vec![boot("d")], &["d"][..]), (Vec::new(), &[])] {
+        let effects = group.owner.follow(key(), stamp(5), owners.clone()).unwrap();
+        group.work(effects);
+        assert_eq!(group.owner.follows(key()).cloned().collect::<Vec<_>>(), owners);
+        assert_eq!(group.member("m").clone().seal(seal(7)), tail(Vec::new(), said));
+    }
+}
+
+#[test]
+fn an_owner_that_hears_of_a_takeover_by_its_release_alone_stores_nothing_more() {
+    let mut group = Group::new(&["m"]);
+    group.append(1).unwrap();
+    group.member("m").seal(seal(7));
+    group.deaf = vec![boot("m")];
+    group.append(2).unwrap();
+    let release = Release { key: key(), fence: fence(7, "c"), held: [at(1)].into(), complete: true };
+    let effects = group.owner.release(release);
+    group.work(effects);
+    assert_eq!(group.deposed, [fence(7, "c")]);
+    group.deaf.clear();
+    let effects = group.owner.reconnected(&boot("m"));
+    group.work(effects);
+    assert_eq!(group.append(3), Err(Deposed(fence(7, "c"))));
+    assert_eq!(group.stored, [1]);
+}
+
+#[test]
+fn a_member_holds_what_its_owner_has_written_again_since_the_claim_that_releases() {
+    let mut member = opened("m", "a", nothing());
+    for (place, entry) in [(1, entry(1)), (2, entry(2)), (3, entry_of(8, 1))] {
+        member.logged(place, Op::Append(entry)).unwrap();
+    }
+    member.release(Release { key: key(), fence: fence(7, "c"), held: [at(1)].into(), complete: false });
+    assert_eq!(member.held(key()).collect::<Vec<_>>(), [entry_of(8, 1), entry(2)]);
+    member.release(Release { key: key(), fence: fence(7, "c"), held: [at(2)].into(), complete: false });
+    assert_eq!(member.held(key()).collect::<Vec<_>>(), [entry_of(8, 1)]);
 }
 
 #[test]
@@ -263,7 +350,7 @@ fn whose_members_are_all_gone_goes_on_without_them_and_says_so() {
 fn where_proof_is_asked_for_a_session_is_taken_over_with_its_own_token_only() {
     let mut member = GroupMember::new(boot("m"), boot("a"), true);
     let config = config(1, &["m"]);
-    member.open(config, 0, vec![entry(1)], Vec::new()).unwrap();
+    member.open(config, 0, Held { entries: vec![entry(1)], ..nothing() }).unwrap();
     for shown in [None, Some(stamp(4))] {
         assert_eq!(member.seal(Seal { shown, ..seal(7) }), SealAnswer::Refused(None));
     }

@@ -1,22 +1,25 @@
-//! The machines of `quorum` alone: one owner, boots of other nodes that hold what it has accepted, and claims that take its
-//! sessions over, while nodes crash, restart and stand still, links break, members change and clocks differ.
+//! The machines of `quorum` alone: nodes that own sessions and hold what others have accepted, and claims that take sessions over from
+//! one another, while nodes crash, restart and stand still, links break, members change and clocks differ.
 //!
 //! | check | promise |
 //! |---|---|
-//! | whoever seals gets all that was stored | R1, R5 |
-//! | what is stored later is in what was sealed before | R10 |
+//! | whoever is complete has all that was stored | R1, R5 |
+//! | what is stored later is in what was taken over before | R10 |
+//! | what is stored is held by enough members that are in effect, and by somebody in the end | R9, R1 |
 //! | a fence grows, and nothing is taken below it | R8 |
-//! | what is stored is held by enough members that are in effect | R9 |
 //! | only members of the epoch answer what they hold | R11 |
 //! | a member forgets only what the client has, and what is held elsewhere | R12 |
 //! | where proof is asked for, nobody seals without it | R16 |
-//! | a claim that was sealed stands against lower ones | |
+//! | a claim that is complete stands against lower ones | |
 //!
 //! Where all members of a group have restarted its owner goes on without them, and what they would have said of takeovers is lost:
 //! from then on nothing is checked that needs a single writer.
 
+mod carrying;
+mod claims;
 mod course;
 mod history;
+mod owning;
 mod truth;
 mod world;
 

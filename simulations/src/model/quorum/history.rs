@@ -1,37 +1,64 @@
-//! What has happened to the group.
+//! What has happened to the groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pushmesh::id::Stamp;
 use pushmesh::internals::Key;
-use pushmesh::internals::quorum::{Boot, Config, Entry, Fence};
+use pushmesh::internals::quorum::{Boot, Config, Entry, Fence, Position};
 
-/// A message: its session, the stamp of the claim, its number.
-pub(super) type Place = (Key, Stamp, u64);
+/// A message: its session, and where it stands.
+pub(super) type Place = (Key, Position);
 
 /// Where an entry stands.
 pub(super) fn place_of(entry: &Entry<u64>) -> Place {
-    (entry.key, entry.stamp, entry.number)
+    (entry.key, entry.at)
 }
 
-/// What has happened to the group, whatever anybody in it knows.
+/// What has happened to the groups, whatever anybody in them knows.
 #[derive(Default)]
 pub(super) struct History {
-    /// All configurations that there ever were to be, by their epochs.
-    pub(super) configs: BTreeMap<u32, Config>,
-    /// The epoch that was announced last.
-    pub(super) announced: u32,
-    /// Messages that the owner has called stored.
-    pub(super) stored: BTreeSet<Place>,
+    /// Which claims a claim comes after, once its members were told, or it was complete.
+    pub(super) after: BTreeMap<Fence, BTreeSet<Fence>>,
+    /// All configurations that there ever were to be, by their owners and epochs.
+    pub(super) configs: BTreeMap<(Boot, u32), Config>,
+    /// Those in effect.
+    pub(super) announced: BTreeMap<Boot, Config>,
+    /// Messages that owners have called stored, with the claims by which each of them did.
+    pub(super) stored: BTreeMap<Place, BTreeSet<Fence>>,
     /// Messages that nobody needs any more.
     pub(super) forgotten: BTreeSet<Place>,
+    /// Messages all of whose holders have crashed.
+    pub(super) lost: BTreeSet<Place>,
     /// Takeovers that are complete, with when they were and what they brought.
-    pub(super) sealed: Vec<(Key, Fence, Duration, BTreeSet<Place>)>,
-    /// Fences of members, as they were last seen.
-    pub(super) fences: BTreeMap<(Boot, Key), Fence>,
-    /// What members held when they were looked at last.
-    pub(super) held: BTreeMap<Boot, BTreeSet<Place>>,
-    /// The owner went on without those that might have known of takeovers.
+    pub(super) complete: Vec<(Key, Fence, Duration, BTreeSet<Place>)>,
+    /// Fences of members, as they were last seen, by member, owner and session.
+    pub(super) fences: BTreeMap<(Boot, Boot, Key), Fence>,
+    /// What members held when they were looked at last, by member and owner.
+    pub(super) held: BTreeMap<(Boot, Boot), BTreeSet<Place>>,
+    /// An owner went on without those that might have known of takeovers.
     pub(super) orphaned: bool,
+}
+
+impl History {
+    /// Whether a message has to be found by whoever takes its session over completely.
+    pub(super) fn is_due(&self, place: &Place) -> bool {
+        !self.forgotten.contains(place) && !self.lost.contains(place)
+    }
+
+    /// All claims that one has come after, as each of them knew.
+    pub(super) fn before(&self, claim: &Fence) -> BTreeSet<Fence> {
+        let mut all = BTreeSet::new();
+        let mut open = vec![claim.clone()];
+        while let Some(claim) = open.pop() {
+            let new =
+                self.after.get(&claim).into_iter().flatten().filter(|before| all.insert((*before).clone()));
+            open.extend(new.cloned().collect::<Vec<_>>());
+        }
+        all
+    }
+
+    /// Whether another owner has stored it.
+    pub(super) fn is_elsewhere(&self, place: &Place, owner: &Boot) -> bool {
+        self.stored.get(place).is_some_and(|claims| claims.iter().any(|claim| claim.by != *owner))
+    }
 }

@@ -1,12 +1,13 @@
 //! Nodes, links and time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pushmesh::NodeName;
 use pushmesh::id::{Incarnation, Stamp};
 use pushmesh::internals::quorum::{
-    Accepted, Acked, Boot, Config, GroupMember, GroupOwner, Opened, Seal, SealAnswer, Sealing, ToMember,
+    Accepted, Acked, Boot, Config, Fence, GroupMember, GroupOwner, Opened, Position, Release, Seal,
+    SealAnswer, Segment, Takeover, ToMember,
 };
 use pushmesh::internals::{DeviceHash, Key, UserHash};
 use rand::Rng;
@@ -19,16 +20,20 @@ use crate::model::queue::Queue;
 use crate::model::quorum::history::History;
 use crate::model::record::Record;
 
-/// What is sent, by whom to whom.
+/// What is sent, by whom to whom. Those between owners and their members are on a link, in order.
 #[derive(Debug, Clone)]
 pub(super) enum Frame {
     ToMember(ToMember<u64>),
     Opened(Opened),
     Acked(Acked),
     Accepted(Accepted),
-    /// With the number of the claim.
-    Seal(usize, Seal),
-    Answer(usize, SealAnswer<u64>),
+    /// With the number of the claim, and the owner of the group.
+    Seal(usize, Boot, Seal),
+    Answer(usize, Boot, SealAnswer<u64>),
+    /// To a member of the group of that boot, or to the boot itself.
+    Release(Boot, Release),
+    /// A member of that group holds something of a session.
+    Offer(Boot, Key),
 }
 
 /// What is due.
@@ -41,22 +46,42 @@ pub(super) enum Event {
         link: Option<u64>,
         frame: Frame,
     },
-    /// A node learns which configuration is in effect.
+    /// A node learns which configuration of a group is in effect.
     Row {
         node: NodeIndex,
+        owner: Boot,
         config: Config,
     },
-    /// The owner learns that a boot is over.
-    Over(Boot),
-    /// The owner accepts a message.
+    /// A node learns of a claim, and whether nothing before it counts any more.
+    View {
+        node: NodeIndex,
+        key: Key,
+        fence: Fence,
+        settled: bool,
+    },
+    /// A node learns that a boot is over.
+    Over {
+        node: NodeIndex,
+        boot: Boot,
+    },
+    /// An owner accepts a message.
     Push,
     /// A client acknowledges.
     Ack,
-    /// The owner looks at its members.
+    /// An owner looks at its members.
     Look,
     /// A session is claimed somewhere.
     Claim,
-    /// A claim asks again, or is given up.
+    /// The same, and not again and again.
+    ClaimOnce,
+    /// Members have what was written for a claim: a message, or what it follows.
+    Known {
+        claim: usize,
+        at: Option<Position>,
+    },
+    /// A member looks at what it holds.
+    Offer,
+    /// A claim asks again, or takes what there is.
     Ask {
         claim: usize,
         left: u32,
@@ -66,14 +91,14 @@ pub(super) enum Event {
     Boot(NodeIndex),
     Join(NodeIndex),
     Wake(NodeIndex),
-    /// The link to the owner is there again, unless it broke once more.
+    /// The link between two nodes is there again, unless it broke once more.
     Reconnected {
-        node: NodeIndex,
+        ends: (NodeIndex, NodeIndex),
         link: u64,
     },
 }
 
-/// A node: number 0 is the owner.
+/// A node.
 pub(super) struct Node {
     pub(super) boot: Boot,
     pub(super) up: bool,
@@ -81,24 +106,50 @@ pub(super) struct Node {
     pub(super) cut: bool,
     /// It stands still until then; what arrives waits.
     pub(super) asleep: Option<Duration>,
-    pub(super) member: GroupMember<u64>,
-    /// What it knows of the group.
-    pub(super) row: Config,
+    /// Its own group.
+    pub(super) owner: GroupOwner<u64>,
+    /// What it holds for others.
+    pub(super) members: BTreeMap<Boot, GroupMember<u64>>,
+    /// What it knows of the groups of others.
+    pub(super) rows: BTreeMap<Boot, Config>,
+    /// The claims that it knows of, and whether nothing before them counts any more.
+    pub(super) view: BTreeMap<Key, BTreeMap<Fence, bool>>,
+    /// Boots that it knows to be over.
+    pub(super) over: BTreeSet<Boot>,
+    /// Its claims that stand.
+    pub(super) sessions: BTreeMap<Key, usize>,
     /// Its clock is so far ahead, in milliseconds.
     pub(super) skew_ms: u64,
-    /// The link to the owner, and whether it is there.
-    pub(super) link: u64,
-    pub(super) linked: bool,
+}
+
+/// Between two nodes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Link {
+    /// Grows with each break.
+    pub(super) number: u64,
+    pub(super) up: bool,
     /// When the last frame on it arrives, in each direction.
     pub(super) busy: [Duration; 2],
 }
 
-/// A claim that takes a session over.
+/// A claim of a session.
 pub(super) struct Claim {
-    pub(super) boot: Boot,
+    pub(super) node: NodeIndex,
     pub(super) key: Key,
     pub(super) begun: Duration,
-    pub(super) sealing: Sealing<u64>,
+    /// Its client has shown the token of an earlier session.
+    pub(super) resumes: bool,
+    /// The claims that its node knew of when it was made.
+    pub(super) after: BTreeSet<Fence>,
+    pub(super) takeover: Takeover<u64>,
+    /// The last number of its segment.
+    pub(super) number: u64,
+    /// What it has taken.
+    pub(super) brought: BTreeSet<(Key, Position)>,
+    /// What its members were told that it follows.
+    pub(super) follows: Option<Vec<Boot>>,
+    /// The session is elsewhere, or nowhere.
+    pub(super) over: bool,
 }
 
 /// All of it.
@@ -107,14 +158,16 @@ pub(super) struct World {
     pub(super) faults_end: Duration,
     pub(super) rng: StdRng,
     pub(super) queue: Queue<Event>,
-    pub(super) owner: Option<GroupOwner<u64>>,
     pub(super) nodes: Vec<Node>,
+    pub(super) links: BTreeMap<(NodeIndex, NodeIndex), Link>,
     pub(super) claims: Vec<Claim>,
-    /// The stamp of the owner's session of each key, and its last number.
-    pub(super) sessions: BTreeMap<Key, (Stamp, u64)>,
+    /// The claim whose token the client of each session has.
+    pub(super) tokens: BTreeMap<Key, Fence>,
     pub(super) asks_for_proof: bool,
-    /// How many of the frames are lost that go to and from whoever seals.
+    /// How many of the frames are lost that are not on a link.
     pub(super) loss: f64,
+    /// For how many milliseconds at least nothing bad happens after something has.
+    pub(super) calm_ms: u64,
     pub(super) history: History,
     pub(super) healed: bool,
     pub(super) record: Record,
@@ -126,40 +179,30 @@ impl World {
         let count = rng.random_range(3..=7);
         let asks_for_proof = rng.random_bool(0.25);
         let skewed = rng.random_bool(0.5);
-        let owner = boot(0, 1);
         let nodes = (0..count).map(|node| {
             let skew_ms = if skewed { rng.random_range(0..2_000) } else { 0 };
-            let boot = boot(node, 1);
-            Node {
-                member: GroupMember::new(boot.clone(), owner.clone(), asks_for_proof),
-                boot,
-                up: true,
-                cut: false,
-                asleep: None,
-                row: Config { epoch: 0, members: Vec::new() },
-                skew_ms,
-                link: 0,
-                linked: true,
-                busy: [Duration::ZERO; 2],
-            }
+            Node::new(boot(node, 1), skew_ms)
         });
         let nodes = nodes.collect();
+        let ends = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b)));
+        let link = Link { number: 0, up: true, busy: [Duration::ZERO; 2] };
         let mut world = Self {
             now: Duration::ZERO,
             faults_end: Duration::from_millis(rng.random_range(1_000..6_000)),
             queue: Queue::new(),
-            owner: Some(GroupOwner::new(owner)),
             nodes,
+            links: ends.map(|ends| (ends, link)).collect(),
             claims: Vec::new(),
-            sessions: (0..KEYS).map(|number| (key(number), (Stamp::from_raw(1 << 16), 0))).collect(),
+            tokens: BTreeMap::new(),
             asks_for_proof,
             loss: if rng.random_bool(0.5) { 0.1 } else { 0.4 },
+            calm_ms: if rng.random_bool(0.3) { 120 } else { 400 },
             history: History::default(),
             healed: false,
             record: Record::new(seed, told),
             rng,
         };
-        for event in [Event::Look, Event::Push, Event::Ack, Event::Claim, Event::Fault] {
+        for event in [Event::Look, Event::Push, Event::Ack, Event::Claim, Event::Offer, Event::Fault] {
             world.later(1, event);
         }
         world
@@ -171,43 +214,46 @@ impl World {
         self.queue.put(self.now + Duration::from_millis(millis), event);
     }
 
-    /// Sends a frame. `ordered`: on the link between the owner and the other one, on which nothing overtakes.
-    pub(super) fn send(&mut self, from: &Boot, to: &Boot, frame: Frame, ordered: bool) {
+    /// Sends a frame that may be lost, and overtaken.
+    pub(super) fn send(&mut self, from: &Boot, to: &Boot, frame: Frame) {
+        let is_lost = from.name != to.name && self.rng.random_bool(if self.healed { 0.0 } else { self.loss });
+        if !is_lost && self.is_reachable(from, to) {
+            let at = self.now + self.travels();
+            self.queue.put(at, Event::Deliver { from: from.clone(), to: to.clone(), link: None, frame });
+        }
+    }
+
+    /// Sends a frame on a link, on which nothing overtakes.
+    pub(super) fn send_on_link(&mut self, from: &Boot, to: &Boot, frame: Frame) {
+        let at = self.now + self.travels();
         let (a, b) = (index_of(&from.name), index_of(&to.name));
-        if self.nodes[a].cut || self.nodes[b].cut || (!ordered && self.rng.random_bool(self.loss())) {
+        let is_reachable = self.is_reachable(from, to);
+        let Some(link) = self.links.get_mut(&ends(a, b)).filter(|link| link.up && is_reachable) else {
             return;
-        }
-        let mut at = self.now + Duration::from_micros(self.rng.random_range(200..20_000));
-        let mut link = None;
-        if ordered {
-            let (other, direction) = if a == 0 { (b, 0) } else { (a, 1) };
-            let node = &mut self.nodes[other];
-            if !node.linked {
-                return;
-            }
-            at = at.max(node.busy[direction]);
-            node.busy[direction] = at;
-            link = Some(node.link);
-        }
+        };
+        let busy = &mut link.busy[usize::from(a < b)];
+        *busy = at.max(*busy);
+        let (at, link) = (*busy, Some(link.number));
         self.queue.put(at, Event::Deliver { from: from.clone(), to: to.clone(), link, frame });
     }
 
-    fn loss(&self) -> f64 {
-        if self.healed { 0.0 } else { self.loss }
+    fn travels(&mut self) -> Duration {
+        Duration::from_micros(self.rng.random_range(200..20_000))
     }
 
-    /// The link between the owner and a node breaks, and is there again after a while. What is on it is lost.
-    pub(super) fn break_link(&mut self, node: NodeIndex) {
-        self.nodes[node].link += 1;
-        self.nodes[node].linked = false;
+    fn is_reachable(&self, from: &Boot, to: &Boot) -> bool {
+        let cut = |boot: &Boot| self.nodes[index_of(&boot.name)].cut;
+        from.name == to.name || !(cut(from) || cut(to))
+    }
+
+    /// The link between two nodes breaks, and is there again after a while. What is on it is lost.
+    pub(super) fn break_link(&mut self, a: NodeIndex, b: NodeIndex) {
         let is_long = !self.healed && self.rng.random_bool(0.3);
-        self.link_later(if is_long { 300 } else { 50 }, node);
-    }
-
-    /// The link to the owner is there after so many milliseconds, or three times as many.
-    pub(super) fn link_later(&mut self, millis: u64, node: NodeIndex) {
-        let link = self.nodes[node].link;
-        self.later(millis, Event::Reconnected { node, link });
+        let Some(link) = self.links.get_mut(&ends(a, b)) else { return };
+        link.number += 1;
+        link.up = false;
+        let event = Event::Reconnected { ends: ends(a, b), link: link.number };
+        self.later(if is_long { 300 } else { 50 }, event);
     }
 
     pub(super) fn count(&mut self, case: &'static str) {
@@ -223,6 +269,28 @@ impl World {
     }
 }
 
+impl Node {
+    /// A boot that knows nothing.
+    pub(super) fn new(boot: Boot, skew_ms: u64) -> Self {
+        let (members, rows, view, over, sessions) = Default::default();
+        let owner = GroupOwner::new(boot.clone());
+        Self { boot, up: true, cut: false, asleep: None, owner, members, rows, view, over, sessions, skew_ms }
+    }
+}
+
+impl Claim {
+    /// The next position of its segment.
+    pub(super) fn next(&mut self) -> Position {
+        self.number += 1;
+        let Fence { stamp, by } = self.takeover.fence();
+        Position { segment: Segment::of(&by.name, by.incarnation, *stamp), number: self.number }
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        self.takeover.fence().stamp
+    }
+}
+
 pub(super) fn boot(node: NodeIndex, incarnation: u64) -> Boot {
     let name = NodeName::new(node_name(node)).expect("a name of letters and digits");
     Boot { name, incarnation: Incarnation(incarnation) }
@@ -232,5 +300,10 @@ pub(super) fn key(number: u64) -> Key {
     Key { user: UserHash { high: 0, low: 0 }, device: DeviceHash(number) }
 }
 
-/// Sessions of the group.
+/// The ends of the link between two nodes.
+pub(super) fn ends(a: NodeIndex, b: NodeIndex) -> (NodeIndex, NodeIndex) {
+    (a.min(b), a.max(b))
+}
+
+/// Sessions.
 pub(super) const KEYS: u64 = 3;

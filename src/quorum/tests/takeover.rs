@@ -1,0 +1,133 @@
+//! How a claim takes a session over.
+
+use super::*;
+
+fn takeover(owners: &[&str]) -> Takeover<u64> {
+    Takeover::new(key(), fence(7, "c"), Some(stamp(5)), owners.iter().map(|name| boot(name)))
+}
+
+fn asks(to: &str, group: &str) -> TakeoverEffect<u64> {
+    TakeoverEffect::Ask { to: boot(to), group: boot(group), seal: seal(7) }
+}
+
+fn released(to: &str, group: &str, held: &[Position], complete: bool) -> TakeoverEffect<u64> {
+    let release =
+        Release { key: key(), fence: fence(7, "c"), held: held.iter().copied().collect(), complete };
+    TakeoverEffect::Release { to: boot(to), group: boot(group), release }
+}
+
+#[test]
+fn who_seals_has_all_that_is_stored_once_none_is_left_that_could_store() {
+    let mut group = Group::new(&["m", "n"]);
+    group.deaf = vec![boot("m")];
+    group.append(1).unwrap();
+    let mut takeover = takeover(&["a"]);
+    assert_eq!(takeover.ask(), [TakeoverEffect::Locate(boot("a"))]);
+    assert_eq!(takeover.announced(&boot("a"), group.owner.config()), [asks("m", "a"), asks("n", "a")]);
+    let nothing = group.member("m").seal(seal(7));
+    assert_eq!(takeover.answered(&boot("a"), &boot("m"), nothing), [], "the other one may have something");
+    assert_eq!(takeover.answered(&boot("a"), &boot("n"), SealAnswer::Unknown), []);
+    let tail = group.member("n").seal(seal(7));
+    let taken = TakeoverEffect::Taken(vec![entry_of(7, 1)]);
+    assert_eq!(takeover.answered(&boot("a"), &boot("n"), tail), [taken, TakeoverEffect::Complete]);
+    assert_eq!(takeover.ask(), []);
+}
+
+#[test]
+fn while_members_change_a_claim_seals_all_that_may_be_in_effect() {
+    // One that is to be a member has accepted, and the one that has to has not.
+    let changes = vec![config(1, &["m"]), config(2, &["n"])];
+    let mut member = GroupMember::new(boot("n"), boot("a"), false);
+    member.open(config(2, &["n"]), 0, nothing()).unwrap();
+    member.propose(changes.clone()).unwrap();
+    let mut takeover = takeover(&["a"]);
+    assert_eq!(takeover.announced(&boot("a"), &config(0, &["n"])), [asks("n", "a")]);
+    let answered = takeover.answered(&boot("a"), &boot("n"), member.seal(seal(7)));
+    assert_eq!(answered, [asks("m", "a")], "it may not be in effect");
+    let is_over = |effects: Vec<_>| effects.contains(&TakeoverEffect::Complete);
+    let mut told = takeover.clone();
+    assert!(is_over(told.announced(&boot("a"), &changes[1])));
+    let mut member = opened("m", "a", nothing());
+    assert!(is_over(takeover.answered(&boot("a"), &boot("m"), member.seal(seal(7)))));
+}
+
+#[test]
+fn whoever_takes_over_goes_on_to_all_that_the_members_point_to() {
+    let mut owner = Group::new(&["m"]);
+    let effects = owner.owner.follow(key(), stamp(5), vec![boot("d")]).unwrap();
+    owner.work(effects);
+    assert_eq!(owner.followed, [stamp(5)]);
+    owner.append(2).unwrap();
+    let mut takeover = takeover(&["a"]);
+    let _ = takeover.announced(&boot("a"), owner.owner.config());
+    let answer = owner.member("m").seal(seal(7));
+    let answered = takeover.answered(&boot("a"), &boot("m"), answer);
+    assert_eq!(answered, [TakeoverEffect::Locate(boot("d"))]);
+    assert_eq!(takeover.announced(&boot("d"), &config(1, &["o"])), [asks("o", "d")]);
+    let effects = takeover.answered(&boot("d"), &boot("o"), tail(vec![entry(1)], &["a", "c"]));
+    let taken = TakeoverEffect::Taken(vec![entry_of(7, 1), entry_of(7, 2)]);
+    assert_eq!(effects, [taken, TakeoverEffect::Complete]);
+}
+
+#[test]
+fn what_was_taken_is_released_once_members_of_the_own_group_have_it() {
+    let mut takeover = takeover(&["a"]);
+    let _ = takeover.announced(&boot("a"), &config(1, &["m"]));
+    let effects = takeover.answered(&boot("a"), &boot("m"), tail(vec![entry(1), entry(2)], &[]));
+    assert_eq!(effects.len(), 2, "{effects:?}");
+    assert_eq!(takeover.stored(at(1)), []);
+    let released = [
+        released("m", "a", &[at(1), at(2)], true),
+        released("a", "a", &[at(1), at(2)], true),
+        TakeoverEffect::Settled,
+    ];
+    assert_eq!(takeover.stored(at(2)), released);
+    assert_eq!(takeover.stored(at(2)), [], "once");
+    // A member that has not heard of it offers it again.
+    assert_eq!(takeover.offered(&boot("a"), &boot("m")), [asks("m", "a")]);
+    assert_eq!(takeover.answered(&boot("a"), &boot("m"), tail(vec![entry(1)], &[])), released);
+}
+
+#[test]
+fn a_claim_that_gives_up_takes_what_there_is_and_the_rest_when_it_comes() {
+    let mut takeover = takeover(&["a"]);
+    let _ = takeover.announced(&boot("a"), &config(1, &["m", "n"]));
+    assert_eq!(takeover.answered(&boot("a"), &boot("m"), tail(vec![entry(1)], &[])), []);
+    assert_eq!(takeover.give_up(), [TakeoverEffect::Taken(vec![entry_of(7, 1)])]);
+    let released = [released("m", "a", &[at(1)], false), released("a", "a", &[at(1)], false)];
+    assert_eq!(takeover.stored(at(1)), released, "others may still have more");
+    let late = takeover.answered(&boot("a"), &boot("n"), tail(vec![entry(1), entry(2)], &[]));
+    assert_eq!(late, [TakeoverEffect::Taken(vec![entry_of(7, 2)]), TakeoverEffect::Complete]);
+}
+
+#[test]
+fn what_comes_late_may_stand_before_what_was_taken_and_what_the_client_has_is_not_taken() {
+    let mut takeover = takeover(&["a"]);
+    let _ = takeover.announced(&boot("a"), &config(1, &["m"]));
+    let effects = takeover.answered(&boot("a"), &boot("m"), tail(vec![entry(4)], &[]));
+    assert_eq!(effects, [TakeoverEffect::Taken(vec![entry_of(7, 4)]), TakeoverEffect::Complete]);
+    assert_eq!(takeover.trimmed(at(2)), []);
+    let late = takeover.answered(&boot("d"), &boot("o"), tail(vec![entry(2), entry(3)], &[]));
+    assert_eq!(late, [TakeoverEffect::Taken(vec![entry_of(7, 3)])]);
+}
+
+#[test]
+fn where_an_owner_and_its_members_are_over_nobody_is_waited_for() {
+    let mut takeover = takeover(&["a"]);
+    let _ = takeover.announced(&boot("a"), &config(1, &["m", "n"]));
+    assert_eq!(takeover.answered(&boot("a"), &boot("m"), tail(vec![entry(1)], &[])), []);
+    assert_eq!(takeover.over(&boot("n")), [], "its owner may still open another one");
+    let taken = TakeoverEffect::Taken(vec![entry_of(7, 1)]);
+    assert_eq!(takeover.over(&boot("a")), [taken, TakeoverEffect::Exhausted]);
+    assert!(!takeover.is_complete());
+}
+
+#[test]
+fn a_claim_that_is_refused_is_over() {
+    let mut takeover = takeover(&["a"]);
+    let _ = takeover.announced(&boot("a"), &config(1, &["m"]));
+    let above = Some(fence(8, "d"));
+    let refused = takeover.answered(&boot("a"), &boot("m"), SealAnswer::Refused(above.clone()));
+    assert_eq!(refused, [TakeoverEffect::Refused(above)]);
+    assert_eq!((takeover.ask(), takeover.offered(&boot("a"), &boot("m"))), (Vec::new(), Vec::new()));
+}
