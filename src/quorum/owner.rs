@@ -246,7 +246,7 @@ impl<M: Clone> GroupOwner<M> {
         self.epoch += 1;
         let config = Config { epoch: self.epoch, members };
         // Who was opened for another change has to be told for which one it holds all.
-        let stays = |member: &&Boot| self.config.has(member) && self.has(member, 0);
+        let stays = |member: &&Boot| self.config.has(member) && self.has(member, 0) && !self.lacks(member);
         let new: Vec<_> = config.members.iter().filter(|member| !stays(member)).cloned().collect();
         self.change = Some(Change { config, proposed: false, accepted: BTreeSet::new() });
         self.forget_strangers();
@@ -327,11 +327,11 @@ impl<M: Clone> GroupOwner<M> {
         if !config.members.iter().all(|member| self.has(member, 0)) {
             return;
         }
-        // Who has refused something that others have taken is given it: they are about to go.
-        let lacks = |member: &&Boot| self.streams.get(*member).is_some_and(|stream| stream.lacks);
-        let lacking: Vec<_> = config.members.iter().filter(lacks).cloned().collect();
-        if !lacking.is_empty() {
-            effects.extend(self.begin(lacking));
+        // Who has refused something that others have taken is given it: they are about to go. What it has told whoever seals does not
+        // count for that: hence with another epoch.
+        if config.members.iter().any(|member| self.lacks(member)) {
+            let members = config.members.clone();
+            effects.extend(self.change(members));
             return;
         }
         if !proposed {
@@ -355,6 +355,11 @@ impl<M: Clone> GroupOwner<M> {
     /// Whether a boot was opened, and has the log up to that place.
     fn has(&self, boot: &Boot, place: u64) -> bool {
         self.streams.get(boot).is_some_and(|stream| stream.opened.is_some() && stream.acked >= place)
+    }
+
+    /// Whether a boot has refused something since it was given all.
+    fn lacks(&self, boot: &Boot) -> bool {
+        self.streams.get(boot).is_some_and(|stream| stream.lacks)
     }
 
     /// The one that is in effect, and the one that is to follow.

@@ -134,8 +134,6 @@ impl World {
             self.count("quorum: a change is followed by another one");
         }
         self.owns(node, |node| node.owner.change(members));
-        let config = self.nodes[node].owner.latest().clone();
-        self.history.configs.insert((own, config.epoch), config);
     }
 
     fn fault(&mut self) {

@@ -18,6 +18,8 @@ impl World {
     /// Does what an owner says.
     pub(super) fn effects(&mut self, node: NodeIndex, effects: Vec<OwnerEffect<u64>>) {
         let owner = self.nodes[node].boot.clone();
+        let latest = self.nodes[node].owner.latest().clone();
+        self.history.configs.insert((owner.clone(), latest.epoch), latest);
         for effect in effects {
             match effect {
                 OwnerEffect::Send { to, frame } => {
