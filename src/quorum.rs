@@ -17,7 +17,7 @@
 //! | what could go wrong | what stands against it |
 //! |---|---|
 //! | a stored message is missed by whoever seals | so many members store and so many are sealed that one did both: [`Config::is_sealed`] |
-//! | a message is stored behind the fence | a member refuses what is below its fence, and says so with each acknowledgement until that is past |
+//! | a message is stored behind the fence | a member refuses what is below its fence, and says so with each acknowledgement until it is given all again |
 //! | members change while a session is sealed | a configuration is in effect once enough members of the one before have accepted it. They answer with their fences, and tell whoever seals of the newer one |
 //! | whoever seals is told of a change that is not in effect | it seals all that may be in effect |
 //! | a message is stored by members that are about to go | a configuration is in effect once enough of its members have all that is stored. Until then the members before are sealed too |

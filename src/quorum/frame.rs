@@ -20,6 +20,13 @@ pub struct Entry<M> {
     pub message: M,
 }
 
+impl<M: Clone> Entry<M> {
+    /// The entry of a session that is held at that position, for that claim.
+    pub(super) fn at(key: Key, (at, (claim, message)): (&Position, &(Stamp, M))) -> Self {
+        Self { key, claim: *claim, at: *at, message: message.clone() }
+    }
+}
+
 /// What an owner tells its members, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op<M> {

@@ -177,12 +177,7 @@ impl<M: Clone> GroupMember<M> {
     /// What is held of a session.
     pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
         let entries = self.keys.get(&key).into_iter().flat_map(|kept| &kept.entries);
-        entries.map(move |(at, (claim, message))| Entry {
-            key,
-            claim: *claim,
-            at: *at,
-            message: message.clone(),
-        })
+        entries.map(move |held| Entry::at(key, held))
     }
 
     /// The sessions of which something is held.

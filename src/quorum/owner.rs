@@ -136,13 +136,7 @@ impl<M: Clone> GroupOwner<M> {
 
     /// What is held of a session.
     pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
-        let held = self.held.get(&key).into_iter().flatten();
-        held.map(move |(at, (claim, message))| Entry {
-            key,
-            claim: *claim,
-            at: *at,
-            message: message.clone(),
-        })
+        self.held.get(&key).into_iter().flatten().map(move |held| Entry::at(key, held))
     }
 
     /// Whose groups hold more of a session, as it was said last: a claim that follows has to ask them as well.
@@ -187,9 +181,10 @@ impl<M: Clone> GroupOwner<M> {
         owners: Vec<Boot>,
     ) -> Result<Vec<OwnerEffect<M>>, Deposed> {
         self.stands(key, claim)?;
-        self.follows.insert(key, (claim, owners.clone()));
         if owners.is_empty() {
             self.follows.remove(&key);
+        } else {
+            self.follows.insert(key, (claim, owners.clone()));
         }
         Ok(self.write(Written { key, claim, at: None }, Op::Follow { key, claim, owners }))
     }
@@ -216,9 +211,7 @@ impl<M: Clone> GroupOwner<M> {
     /// A session is over: nothing is needed any more that was written by claims up to that one.
     pub fn drop_session(&mut self, key: Key, claim: Stamp) -> Vec<OwnerEffect<M>> {
         self.leave(key, |_, of| of > claim);
-        if self.follows.get(&key).is_some_and(|(of, _)| *of <= claim) {
-            self.follows.remove(&key);
-        }
+        self.follow_no_more(key, |of| of <= claim);
         self.tell(Op::Drop { key, claim })
     }
 
@@ -231,11 +224,9 @@ impl<M: Clone> GroupOwner<M> {
         self.leave(key, |at, of| !(fence.is_above(of, &me) && held.contains(&at)));
         if complete {
             self.fences.entry(key).or_default().retain(|lower| lower >= fence);
-            if self.follows.get(&key).is_some_and(|(of, _)| fence.is_above(*of, &me)) {
-                self.follows.remove(&key);
-            }
-            let settled = self.settled.entry(key).or_insert_with(|| fence.clone());
-            *settled = fence.clone().max(settled.clone());
+            self.follow_no_more(key, |of| fence.is_above(of, &me));
+            let settled = self.settled.remove(&key).max(Some(fence.clone()));
+            self.settled.extend(settled.map(|settled| (key, settled)));
         }
         effects.extend(self.tell(Op::Release(release)));
         effects
@@ -342,7 +333,9 @@ impl<M: Clone> GroupOwner<M> {
         let nobody_is_left = self.config.members.iter().all(|member| self.over.contains(member));
         let is_known = config.members.is_empty() || config.is_stored(|member| self.has(member, self.firm));
         if !(is_known && (is_accepted || nobody_is_left)) {
-            self.change.iter_mut().for_each(|change| change.proposed = true);
+            if let Some(change) = &mut self.change {
+                change.proposed = true;
+            }
             return;
         }
         let orphaned = !is_accepted && !self.config.members.is_empty();
@@ -436,7 +429,8 @@ impl<M: Clone> GroupOwner<M> {
         }
         let me = self.me.clone();
         let is_below = |claim: Stamp| fence.is_above(claim, &me);
-        let is_deposed = self.held(key).any(|entry| is_below(entry.claim));
+        let mut held = self.held.get(&key).into_iter().flat_map(BTreeMap::values);
+        let is_deposed = held.any(|(claim, _)| is_below(*claim));
         self.unstored.retain(|_, written| written.key != key || !is_below(written.claim));
         self.fences.entry(key).or_default().insert(fence.clone());
         effects.extend(self.tell(Op::Fence { key, fence: fence.clone() }));
@@ -455,6 +449,13 @@ impl<M: Clone> GroupOwner<M> {
         }
         let stays = |written: &Written| written.at.is_none_or(|at| stays(at, written.claim));
         self.unstored.retain(|_, written| written.key != key || stays(written));
+    }
+
+    /// What a session follows is not needed any more, if a claim said so for which this holds.
+    fn follow_no_more(&mut self, key: Key, of: impl Fn(Stamp) -> bool) {
+        if self.follows.get(&key).is_some_and(|(claim, _)| of(*claim)) {
+            self.follows.remove(&key);
+        }
     }
 
     /// Boots that are in no configuration any more get nothing more.

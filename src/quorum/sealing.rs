@@ -17,11 +17,10 @@ pub(super) struct Sealing {
 impl Sealing {
     /// Those who are not known to have sealed.
     pub(super) fn asked(&self) -> BTreeSet<&Boot> {
-        let left = |config: &&Config, member: &&Boot| !self.has_sealed(config, member);
         let asked = self
             .configs
             .iter()
-            .flat_map(|config| config.members.iter().filter(move |member| left(&config, member)));
+            .flat_map(|config| config.members.iter().filter(move |member| !self.has_sealed(config, member)));
         asked.collect()
     }
 

@@ -68,8 +68,9 @@ impl World {
         let held: Vec<_> = self.nodes[node].owner.held(key).map(|entry| entry.at).collect();
         held.iter().for_each(|at| self.claims[number].takeover.has(*at));
         self.writes(number, |node, key, claim| node.owner.claim(key, claim));
-        for boot in &self.nodes[node].over {
-            assert_eq!(self.claims[number].takeover.over(boot), [], "it follows nobody yet");
+        for boot in self.nodes[node].over.clone() {
+            let effects = self.claims[number].takeover.over(&boot);
+            self.taking(number, effects);
         }
         for owner in owners {
             self.locate(number, &owner);
@@ -238,7 +239,7 @@ impl World {
         self.writes(number, |node, _, _| node.owner.append(entry));
     }
 
-    /// A client acknowledges a part of what it was sent, or goes for good.
+    /// A client acknowledges a part of what it was sent.
     pub(super) fn ack(&mut self) {
         let Some(number) = self.some_session() else { return };
         let (node, key) = (self.claims[number].node, self.claims[number].key);

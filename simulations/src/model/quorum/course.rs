@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pushmesh::internals::quorum::{Boot, Config};
+use pushmesh::internals::quorum::{Boot, Config, Takeover, TakeoverEffect};
 use rand::Rng;
 
 use crate::id::NodeIndex;
@@ -81,20 +81,24 @@ impl World {
             member.announced(&config);
             self.look(node, owner, false);
         }
-        for number in 0..self.claims.len() {
-            if self.claims[number].node == node && !self.claims[number].over {
-                let effects = self.claims[number].takeover.announced(owner, &config);
-                self.taking(number, effects);
-            }
-        }
+        self.each_claim(node, |takeover| takeover.announced(owner, &config));
     }
 
     fn over(&mut self, node: NodeIndex, boot: &Boot) {
         self.nodes[node].over.insert(boot.clone());
         self.owns(node, |node| node.owner.over(boot));
+        self.each_claim(node, |takeover| takeover.over(boot));
+    }
+
+    /// All claims of a node that stand learn something.
+    fn each_claim(
+        &mut self,
+        node: NodeIndex,
+        learn: impl Fn(&mut Takeover<u64>) -> Vec<TakeoverEffect<u64>>,
+    ) {
         for number in 0..self.claims.len() {
             if self.claims[number].node == node && !self.claims[number].over {
-                let effects = self.claims[number].takeover.over(boot);
+                let effects = learn(&mut self.claims[number].takeover);
                 self.taking(number, effects);
             }
         }
@@ -179,18 +183,16 @@ impl World {
         self.tell(|| format!("{new:?} boots"));
         let Node { cut, skew_ms, .. } = self.nodes[node];
         self.nodes[node] = Node { cut, ..Node::new(new, skew_ms) };
-        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+        for other in self.others(node) {
             self.later(30, Event::Over { node: other, boot: former.clone() });
-            self.nodes[other]
-                .over
-                .clone()
-                .into_iter()
-                .for_each(|boot| self.later(30, Event::Over { node, boot }));
+            for boot in self.nodes[other].over.clone() {
+                self.later(30, Event::Over { node, boot });
+            }
         }
         self.later(30, Event::Over { node, boot: former });
         self.break_links(node);
         // It hears of the groups and of the claims from others.
-        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+        for other in self.others(node) {
             for (owner, config) in self.nodes[other].rows.clone() {
                 self.later(30, Event::Row { node, owner, config });
             }
@@ -208,9 +210,14 @@ impl World {
     }
 
     fn break_links(&mut self, node: NodeIndex) {
-        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+        for other in self.others(node) {
             self.break_link(node, other);
         }
+    }
+
+    /// All nodes but that one.
+    fn others(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> + use<> {
+        (0..self.nodes.len()).filter(move |other| *other != node)
     }
 
     fn reconnected(&mut self, (a, b): (NodeIndex, NodeIndex)) {
