@@ -266,11 +266,15 @@ fn a_change_that_got_stuck_is_given_up_for_the_next_one() {
     // All is lost but the opening: the change is proposed, and nobody has heard of it.
     group.deaf = vec![boot("m"), boot("n")];
     group.work(effects);
-    group.deaf = vec![boot("n"), boot("o")];
+    group.deaf.push(boot("o"));
     group.change(&["p", "m"]);
-    assert_eq!(group.announced, [1, 3]);
     let late = Accepted { epoch: 2, fences: Vec::new() };
     assert_eq!(group.owner.accepted(&boot("n"), late), [], "it is given up");
+    assert_eq!(group.announced, [1], "the next one was not accepted yet");
+    group.deaf = vec![boot("n"), boot("o")];
+    let effects = group.owner.reconnected(&boot("m"));
+    group.work(effects);
+    assert_eq!(group.announced, [1, 3]);
     assert_eq!(group.owner.config(), &config(3, &["p", "m"]));
 }
 
