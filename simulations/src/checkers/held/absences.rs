@@ -8,6 +8,7 @@ use crate::id::{ClientIndex, ConnectionId};
 /// Since when and until when clients had no connection that was read.
 #[derive(Default)]
 pub(super) struct Absences {
+    /// The latest connection of each client that has one.
     open: BTreeMap<ConnectionId, ClientIndex>,
     /// Since when connections are not read that are not.
     stalled_ms: BTreeMap<ConnectionId, u64>,
@@ -42,9 +43,7 @@ impl Absences {
             Event::Ended { connection, .. } => {
                 let Some(client) = self.open.remove(connection) else { return };
                 let since_ms = self.stalled_ms.remove(connection).unwrap_or(now_ms);
-                if !self.open.values().any(|of| *of == client) {
-                    self.away_ms.insert(client, since_ms);
-                }
+                self.away_ms.insert(client, since_ms);
             }
             _ => {}
         }
@@ -56,5 +55,30 @@ impl Absences {
         let away = self.away_ms.get(&client).map(|since_ms| (*since_ms, now_ms));
         let later = over.chain(away).filter(|(_, until_ms)| *until_ms >= since_ms);
         later.map(|(from_ms, until_ms)| until_ms - from_ms).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::End;
+
+    /// Client 0 opens connection 1, and connection 2 while the first one has not ended; both end, in that order.
+    fn away_ms(ends: [(ConnectionId, u64); 2], now_ms: u64) -> u64 {
+        let mut absences = Absences::default();
+        for connection in [1, 2] {
+            absences.event(connection * 10, &Event::Opened { connection, client: 0, node: 0 });
+        }
+        for (connection, at_ms) in ends.into_iter().filter(|(_, at_ms)| *at_ms <= now_ms) {
+            absences.event(at_ms, &Event::Ended { connection, end: End::Dropped });
+        }
+        absences.longest_ms(now_ms, 0, 0)
+    }
+
+    #[test]
+    fn a_client_is_away_from_the_end_of_its_latest_connection_on_whatever_an_earlier_one_learns() {
+        assert_eq!(away_ms([(1, 30), (2, 40)], 39), 0, "the earlier one was its own no more");
+        assert_eq!(away_ms([(1, 30), (2, 40)], 100), 60);
+        assert_eq!(away_ms([(2, 40), (1, 90)], 100), 60, "the earlier one learns later that it is over");
     }
 }
