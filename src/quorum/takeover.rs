@@ -68,8 +68,8 @@ pub struct Takeover<M> {
     own: BTreeSet<Position>,
     /// What members of the own group do not have yet.
     unstored: BTreeSet<Position>,
-    /// Somebody has answered since anything was released.
-    is_news: bool,
+    /// Who is to be told what it need not hold any more: boots, as members of a group, or as its owner.
+    due: BTreeSet<(Boot, Boot)>,
     /// What was taken. Those of one segment may come from several groups, in any order.
     taken: BTreeSet<Position>,
     /// The last number of each segment that the client has.
@@ -90,6 +90,8 @@ enum Phase {
     /// What is there is taken at once, and nobody is left to ask.
     Exhausted,
     Complete,
+    /// It is complete, and stored.
+    Settled,
     Refused,
 }
 
@@ -99,7 +101,7 @@ impl<M: Clone> Takeover<M> {
     #[must_use]
     pub fn new(key: Key, fence: Fence, shown: Option<Stamp>, owners: impl IntoIterator<Item = Boot>) -> Self {
         let groups = owners.into_iter().map(|owner| (owner, Sealing::default())).collect();
-        let (entries, own, unstored, taken, trimmed, over, holders) = Default::default();
+        let (entries, own, unstored, due, taken, trimmed, over, holders) = Default::default();
         Self {
             key,
             fence,
@@ -108,7 +110,7 @@ impl<M: Clone> Takeover<M> {
             entries,
             own,
             unstored,
-            is_news: false,
+            due,
             taken,
             trimmed,
             over,
@@ -126,7 +128,7 @@ impl<M: Clone> Takeover<M> {
     /// Whether nothing is missed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.phase == Phase::Complete
+        matches!(self.phase, Phase::Complete | Phase::Settled)
     }
 
     /// The owners whose groups it takes the session over from.
@@ -151,7 +153,7 @@ impl<M: Clone> Takeover<M> {
     /// Asks all who are not known to have sealed: at the beginning, and again for as long as it is not complete.
     #[must_use]
     pub fn ask(&self) -> Vec<TakeoverEffect<M>> {
-        if matches!(self.phase, Phase::Complete | Phase::Refused) {
+        if self.is_complete() || self.phase == Phase::Refused {
             return Vec::new();
         }
         self.groups.keys().flat_map(|owner| self.ask_group(owner)).collect()
@@ -190,13 +192,14 @@ impl<M: Clone> Takeover<M> {
         if self.phase == Phase::Refused {
             return Vec::new();
         }
-        let sealing = self.groups.entry(group.clone()).or_default();
-        self.is_news = true;
         match answer {
             SealAnswer::Tail { epoch, configs, entries, beyond } => {
+                // One that has offered something may be the first to be heard of in its group.
+                let sealing = self.groups.entry(group.clone()).or_default();
                 sealing.sealed(from, epoch);
                 let is_news = sealing.learn(configs);
                 self.hold(group, from, entries);
+                self.due.extend([(group.clone(), from.clone()), (group.clone(), group.clone())]);
                 let own = &self.fence.by;
                 let new: BTreeSet<_> = beyond.into_iter().filter(|owner| owner != own).collect();
                 let new: Vec<_> = new.into_iter().filter(|owner| !self.groups.contains_key(owner)).collect();
@@ -207,6 +210,7 @@ impl<M: Clone> Takeover<M> {
                 effects
             }
             SealAnswer::Newer(configs) => {
+                let Some(sealing) = self.groups.get_mut(group) else { return Vec::new() };
                 let is_news = sealing.learn(configs);
                 self.go_on(group, is_news)
             }
@@ -245,22 +249,27 @@ impl<M: Clone> Takeover<M> {
 
     /// Once members of the own group have all that was taken, others need not hold it any more.
     fn release(&mut self) -> Vec<TakeoverEffect<M>> {
-        let waits = matches!(self.phase, Phase::Waits | Phase::Refused) || !self.unstored.is_empty();
-        if waits || !std::mem::take(&mut self.is_news) {
+        if matches!(self.phase, Phase::Waits | Phase::Refused) || !self.unstored.is_empty() {
             return Vec::new();
         }
-        let complete = self.is_complete();
-        let release = |group: &Boot, to: &Boot, held: &BTreeSet<Position>| TakeoverEffect::Release {
-            to: to.clone(),
-            group: group.clone(),
-            release: Release { key: self.key, fence: self.fence.clone(), held: held.clone(), complete },
+        let (fence, complete) = (&self.fence, self.is_complete());
+        let release = |(group, to): (Boot, Boot)| {
+            // An owner holds no more than its members, as far as it was stored.
+            let held =
+                if group == to { Some(&self.taken) } else { self.holders.get(&(group.clone(), to.clone())) };
+            let held = held.cloned().unwrap_or_default();
+            let release = Release { key: self.key, fence: fence.clone(), held, complete };
+            TakeoverEffect::Release { to, group, release }
         };
-        // Its own members learn it in their log, behind what was taken.
-        let others = self.holders.iter().filter(|((group, _), _)| *group != self.fence.by);
-        let others = others.map(|((group, to), held)| release(group, to, held));
-        // The owners hold no more than their members, as far as it was stored.
-        let owners = self.groups.keys().map(|owner| release(owner, owner, &self.taken));
-        others.chain(owners).chain(complete.then_some(TakeoverEffect::Settled)).collect()
+        // The members of the own group learn it in their log, behind what was taken.
+        let due =
+            std::mem::take(&mut self.due).into_iter().filter(|(group, to)| *group != fence.by || group == to);
+        let mut effects: Vec<_> = due.map(release).collect();
+        if complete && self.phase != Phase::Settled {
+            self.phase = Phase::Settled;
+            effects.push(TakeoverEffect::Settled);
+        }
+        effects
     }
 
     fn hold(&mut self, group: &Boot, from: &Boot, entries: Vec<Entry<M>>) {
@@ -302,7 +311,12 @@ impl<M: Clone> Takeover<M> {
         let mut effects: Vec<_> = self.take().into_iter().collect();
         let is_new = std::mem::replace(&mut self.phase, phase) != phase;
         match phase {
-            Phase::Complete if is_new => effects.push(TakeoverEffect::Complete),
+            Phase::Complete if is_new => {
+                // Who was told before that something is released is told that all is.
+                self.due.extend(self.holders.keys().cloned());
+                self.due.extend(self.groups.keys().map(|owner| (owner.clone(), owner.clone())));
+                effects.push(TakeoverEffect::Complete);
+            }
             Phase::Exhausted if is_new => effects.push(TakeoverEffect::Exhausted),
             _ => {}
         }

@@ -244,6 +244,9 @@ impl World {
         let Some(number) = self.some_session() else { return };
         let (node, key) = (self.claims[number].node, self.claims[number].key);
         let held: Vec<_> = self.nodes[node].owner.held(key).map(|entry| entry.at).collect();
+        if self.rng.random_bool(0.1) {
+            return self.end(number);
+        }
         if held.is_empty() {
             return;
         }
@@ -260,6 +263,22 @@ impl World {
         self.owns(node, |node| node.owner.trim(key, upto));
         let effects = self.claims[number].takeover.trimmed(upto);
         self.taking(number, effects);
+    }
+
+    /// The session is over: nobody needs anything of it any more, whoever holds that.
+    fn end(&mut self, number: usize) {
+        self.count("quorum: a session is over");
+        let Claim { node, key, ref takeover, .. } = self.claims[number];
+        let (fence, stamp) = (takeover.fence().clone(), self.claims[number].stamp());
+        self.tell(|| format!("the session of claim {number} is over"));
+        let mut claims = self.history.before(&fence);
+        claims.insert(fence);
+        let all = self.history.stored.iter().filter(|((of, _), by)| *of == key && !by.is_disjoint(&claims));
+        self.history.forgotten.extend(all.map(|(place, _)| *place));
+        self.history.forgotten.extend(self.nodes[node].owner.held(key).map(|entry| place_of(&entry)));
+        self.claims[number].over = true;
+        self.nodes[node].sessions.remove(&key);
+        self.owns(node, |node| node.owner.drop_session(key, stamp));
     }
 
     fn some_session(&mut self) -> Option<usize> {
