@@ -231,10 +231,18 @@ impl Cluster {
         self.network.join(self.now);
         // At once, so that nothing that is on its way overtakes them.
         for delivery in std::mem::take(&mut self.held) {
-            if self.boots[delivery.from].is_some() {
-                self.happen(Event::Deliver(Box::new(delivery)));
+            if self.boots[delivery.from].is_none() {
+                continue;
             }
+            let wakes_now = self.wakes_now(delivery.to);
+            let event = Event::Deliver(Box::new(delivery));
+            // What came before the cut waits in the queue, for a node that wakes in this very moment.
+            if wakes_now { self.queue.put(self.now, event) } else { self.happen(event) }
         }
+    }
+
+    fn wakes_now(&self, boot: BootId) -> bool {
+        self.boots[boot].as_deref().is_some_and(|boot| self.machines[boot.node].asleep_until == self.now)
     }
 
     fn leave(&mut self, node: NodeIndex) {
