@@ -172,6 +172,9 @@ pub struct LimitsConfig {
     pub kept_bytes: usize,
     /// Bytes that the node holds so, and as many again for what other nodes hand over.
     pub kept_bytes_total: usize,
+    /// Other nodes that hold what a session holds, so that it is not lost with this one; at most
+    /// [`COPIES_MAX`](limits::COPIES_MAX).
+    pub copies: usize,
 }
 
 impl Default for LimitsConfig {
@@ -186,6 +189,7 @@ impl Default for LimitsConfig {
             kept_messages: limits::KEPT_MESSAGES_MAX,
             kept_bytes: limits::KEPT_BYTES_MAX,
             kept_bytes_total: limits::KEPT_NODE_BYTES_MAX,
+            copies: limits::COPIES,
         }
     }
 }
@@ -310,6 +314,7 @@ impl Config {
             kept_messages: 1,
             kept_bytes: 1,
             kept_bytes_total: limits::KEPT_MESSAGE_OVERHEAD + 1,
+            copies: 0,
         };
         config
     }

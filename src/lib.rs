@@ -16,7 +16,7 @@
 //!
 //! ```text
 //! id limits hash host json attributes key position push text_file wire ◄─ receipt config token metrics vital ◄─ section
-//!     ◄─ directory membership quorum session ◄─ events ownership ◄─ replica ◄─ mesh ◄─ replication ◄─ router ◄─ handle handler
+//!     ◄─ directory membership quorum session ◄─ events ownership ◄─ replica ◄─ mesh ◄─ replication copies ◄─ router ◄─ handle handler
 //!     ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
 //!
@@ -103,6 +103,7 @@ pub mod node;
 pub mod push;
 pub mod wire;
 
+mod copies;
 mod directory;
 mod events;
 mod gateway;

@@ -115,12 +115,26 @@ pub const KEEP_CEILING: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a client that came back waits for what it missed before it is told that a part of it may be missing, default of
 /// `--resume-timeout`. Guess: as a push waits for its receipts.
 pub const RESUME_TIMEOUT: Duration = PUSH_TIMEOUT;
+/// Nodes that are to hold the messages of a group beside its owner, default of `--copies`.
+pub const COPIES: usize = 0;
 /// Nodes that hold the messages of a group beside its owner, at most. Source: the design; one that is lost leaves one, while it is
 /// replaced. It costs at most as many times what an owner holds.
 pub const COPIES_MAX: usize = 2;
 /// Members of a group that have to have a message so that it counts as stored. Source: the design. More than half of the members
 /// would let two claims each seal enough of them by themselves.
 pub const STORED_AT: usize = 1;
+/// What the client of a session has not acknowledged within that is copied to members of its group. Guess, to be measured: a client
+/// acknowledges after 10 ms or 16 messages.
+pub const COPIED_AFTER: Duration = Duration::from_millis(20);
+/// Frames that wait for a member; one that takes so little is replaced. Guess: seconds of everything that a node can accept. They cost
+/// at most some 200 bytes each beside the messages, 13 MiB a member.
+pub const LOG_FRAMES_MAX: usize = 1 << 16;
+/// How long a member may not answer before it is replaced. Guess: as [`BUFFERED_AFTER`], so that a publisher that waits may still be told.
+pub const MEMBER_SILENCE_MAX: Duration = BUFFERED_AFTER;
+/// How long an owner is waited for that has not let go, once nothing that was stored is missing without it. Guess: some round trips.
+pub const OWNER_ANSWERS_WITHIN: Duration = Duration::from_millis(50);
+/// For how long a member that has no room is not asked again. Guess: some of what it holds is acknowledged by then.
+pub const MEMBER_FULL_FOR: Duration = Duration::from_secs(10);
 /// How long after the end of its keep a node may still hold what a session owes. Source: the design, which promises it.
 pub const DROPPED_WITHIN: Duration = Duration::from_secs(15);
 /// Positions that a client names when it comes back. Source: more segments are unread only where a session moved that often

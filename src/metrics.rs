@@ -104,6 +104,16 @@ metrics! {
         "Bytes of messages that this node holds for clients that have not acknowledged them, by where they were accepted: here, or at an earlier owner of the session.";
     kept_dropped: counters("pushmesh_kept_dropped_total", "reason", Dropped),
         "Messages that were held for a client, which had not acknowledged them, and are not any more, by reason.";
+    copies_held: gauge("pushmesh_copies_held"),
+        "Messages that this node holds for other nodes, which have accepted them for clients that have not acknowledged them.";
+    copies_held_bytes: gauge("pushmesh_copies_held_bytes"),
+        "Bytes of the payloads of those messages.";
+    copies_groups_short: gauge("pushmesh_copies_groups_short"),
+        "Groups of this node's sessions, of 16, that fewer other nodes hold copies for than --copies says.";
+    copies_orphaned: counter("pushmesh_copies_orphaned_total"),
+        "Times that all nodes that held copies for a group of this node had restarted, so that others hold them now.";
+    copies_refused: counter("pushmesh_copies_refused_total"),
+        "Times that this node had no room for what another node wanted it to hold.";
     handovers: counters("pushmesh_handovers_total", "result", HandedOver),
         "Sessions whose messages this node was to hand over to their next owner, by what became of that.";
     resumptions: counters("pushmesh_resumptions_total", "result", ResumedAs),

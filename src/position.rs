@@ -63,7 +63,7 @@ impl fmt::Display for Segment {
 }
 
 /// A number in a segment; 0 is before its first message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// In which segment.
     pub segment: Segment,

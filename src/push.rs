@@ -95,6 +95,18 @@ pub struct Terms {
     pub acked: bool,
 }
 
+impl Terms {
+    /// Whether the publisher waits for more than that the owner has written it.
+    pub(crate) fn waits(self) -> bool {
+        self.acked || self.stored()
+    }
+
+    /// Whether the publisher waits until other nodes hold it.
+    pub(crate) fn stored(self) -> bool {
+        false
+    }
+}
+
 impl Message {
     /// A message that nobody has looked at yet, whose payload pins no more memory than it has.
     pub(crate) fn new(id: MessageId, idempotent: bool, payload: Payload) -> Self {

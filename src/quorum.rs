@@ -33,6 +33,7 @@
 mod effect;
 mod frame;
 mod group;
+mod map;
 mod member;
 mod owner;
 mod sealing;

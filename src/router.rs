@@ -22,6 +22,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::copies::Copies;
 use crate::directory::Owned;
 use crate::id::{DeviceId, Incarnation, LoginId, MessageId, NodeName, SessionKey, UserId};
 use crate::key::Key;
@@ -54,6 +55,7 @@ mod requester;
 mod requests;
 mod route;
 mod supersede;
+mod taking_over;
 mod under_way;
 
 pub(crate) use crate::replica::HeldByAnother;
@@ -85,6 +87,8 @@ pub(crate) struct RouterParts {
     pub(crate) store: Arc<Store>,
     /// How long a client that came back waits for what it missed.
     pub(crate) resume_timeout: Duration,
+    /// What other nodes hold of it.
+    pub(crate) copies: Arc<Copies>,
     /// The boot of this node.
     pub(crate) incarnation: Incarnation,
     /// Who numbers the messages that are kept here.

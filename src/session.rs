@@ -27,6 +27,7 @@ use crate::receipt::Reply;
 mod attached;
 mod attributes;
 mod close;
+mod copied;
 mod direct;
 mod heartbeat;
 mod inherited;
@@ -42,6 +43,7 @@ mod tail;
 
 pub(crate) use attached::HandedAttributes;
 pub(crate) use close::CloseReason;
+pub(crate) use copied::{Copied, Copying};
 pub(crate) use direct::{DirectWriter, Taken};
 pub(crate) use heartbeat::{Heartbeat, HeartbeatTimers, Pulse};
 pub(crate) use keeping::Welcome;
@@ -135,10 +137,14 @@ impl Session {
     ///
     /// Returns whether [`time_acks`](Self::time_acks) has to look after the reply.
     pub(crate) fn offer(&self, message: &Arc<Message>, reply: Reply) -> bool {
-        let (offered, kept) = {
+        let (offered, kept, copies) = {
             let mut state = self.lock();
-            (state.offer(message, reply, Instant::now()), state.kept().is_some())
+            let offered = state.offer(self.key, message, reply, Instant::now());
+            (offered, state.kept().is_some(), state.begin_copying(self.key, message.terms().stored()))
         };
+        if copies {
+            self.copy_later();
+        }
         let waits = kept && matches!(offered, Offered::Left | Offered::Woken);
         match offered {
             Offered::Answered(reply, outcome) => reply.answer(outcome),
@@ -152,6 +158,14 @@ impl Session {
             }
         }
         waits
+    }
+
+    /// What the client has not acknowledged is copied once it had time to.
+    fn copy_later(&self) {
+        let copying = self.lock().kept().and_then(|log| log.store().copying());
+        if let Some(copying) = copying {
+            copying.look_later(self.key, self.stamp);
+        }
     }
 
     /// Lets others write to the socket by `writer` while the task waits for [`work`](Self::work).
@@ -178,7 +192,12 @@ impl Session {
     /// Ends the session, or, where it is kept, the connection of it; the first reason stands, unless it did not end the
     /// session and this one does. Returns whether the reason is this one from now on.
     pub(crate) fn close(&self, reason: CloseReason) -> bool {
-        let (first, answers) = self.lock().close(reason);
+        let (first, answers) = {
+            let mut state = self.lock();
+            let closed = state.close(reason);
+            state.begin_copying(self.key, false);
+            closed
+        };
         answer_all(answers);
         if first {
             self.ending.notify_waiters();

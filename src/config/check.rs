@@ -133,6 +133,11 @@ fn check_limits(limits: &LimitsConfig) -> Checked {
     number("limits.kept_messages", limits.kept_messages, usize::MAX)?;
     number("limits.kept_bytes", limits.kept_bytes, usize::MAX)?;
     number("limits.kept_bytes_total", limits.kept_bytes_total, usize::MAX)?;
+    if limits.copies > limits::COPIES_MAX {
+        let rule =
+            format!("is more than {}: fewer nodes than that lose a message together", limits::COPIES_MAX);
+        return Err(InvalidConfig::new("limits.copies", limits.copies, rule));
+    }
     if limits.kept_bytes_total < limits.max_payload_bytes.saturating_add(limits::KEPT_MESSAGE_OVERHEAD) {
         let rule = format!(
             "is less than --max-payload-bytes {} and {} bytes, so that the largest payload could never be kept: raise it \

@@ -211,6 +211,9 @@ pub struct RawConfig {
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_KEPT_BYTES_TOTAL", value_name = "N",
           help_heading = LIMITS))]
     pub kept_bytes_total: Option<usize>,
+    /// Other nodes that hold what a session holds, so that it is not lost with this one: 0, 1 or 2 [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_COPIES", value_name = "N", help_heading = LIMITS))]
+    pub copies: Option<usize>,
 
     /// How often a silent client is pinged [default: 25s]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_HEARTBEAT_INTERVAL", value_name = "DURATION",
@@ -288,7 +291,7 @@ impl RawConfig {
             cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key hash_key_file
             api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key
             max_connections max_sessions_per_user takeover max_payload_bytes max_client_message_bytes
-            outbox_messages outbox_bytes kept_messages kept_bytes kept_bytes_total
+            outbox_messages outbox_bytes kept_messages kept_bytes kept_bytes_total copies
             heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout keep_max resume_timeout
             keep_alive join_timeout
         }

@@ -121,7 +121,7 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
         assert_eq!(argument.get_env().and_then(|env| env.to_str()), Some(variable.as_str()), "--{flag}");
         let value = match flag {
             "dev" | "allow-alone" | "isolated-not-ready" => "true",
-            "expect" | "threads" => "1",
+            "expect" | "threads" | "copies" => "1",
             f if f.ends_with("listen") || f.ends_with("advertise") => "\"127.0.0.1:1\"",
             f if ["timeout", "interval", "lifetime", "alive", "keep-max"]
                 .iter()

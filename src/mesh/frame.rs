@@ -43,8 +43,10 @@ impl Features {
     pub(crate) const KEEP: Self = Self(1);
     /// Knows attributes of sessions, and logins: the actions from `Attributes` on, the answer `Attributes`.
     pub(crate) const ATTRIBUTES: Self = Self(2);
+    /// Holds messages for other nodes: the streams of kind `log` and `seal`, the action `PushStored`, the outcome `Copied`.
+    pub(crate) const COPIES: Self = Self(4);
     /// Those of this build.
-    pub(crate) const OWN: Self = Self::KEEP.and(Self::ATTRIBUTES);
+    pub(crate) const OWN: Self = Self::KEEP.and(Self::ATTRIBUTES).and(Self::COPIES);
 
     /// These and those.
     pub(crate) const fn and(self, other: Self) -> Self {

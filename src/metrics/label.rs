@@ -97,6 +97,8 @@ labels! {
         Linger = "linger",
         Parked = "parked",
         HandOver = "hand-over",
+        Groups = "groups",
+        Takeover = "takeover",
     }
     /// Why a session ended: [`CloseReason`](crate::session::CloseReason).
     Closed {

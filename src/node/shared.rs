@@ -12,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::config::{Config, MeshVersion};
+use crate::copies::Copies;
 use crate::gateway::{ConnectionParts, Gateway, NodeStatus, Phase};
 use crate::handle::NodeHandle;
 use crate::handler::Handler;
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) entropy: Arc<Entropy>,
     pub(super) replica: Arc<Replica>,
     pub(super) replication: Arc<Replication>,
+    pub(super) copies: Arc<Copies>,
     pub(super) registry: Arc<Registry>,
     pub(super) roster: Arc<Roster>,
     pub(super) links: Arc<Links>,
@@ -176,6 +178,7 @@ impl Shared {
             ("the list of members", members),
             ("the directory", self.replica.is_poisoned() || self.replication.is_poisoned()),
             ("the list of sessions", self.registry.is_poisoned()),
+            ("the copies of messages", self.copies.is_poisoned()),
             ("the list of links", self.links.is_poisoned()),
         ];
         parts.into_iter().find(|(_, poisoned)| *poisoned).map(|(what, _)| what)

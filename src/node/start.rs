@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::config::{Config, LimitsConfig};
+use crate::copies::{Copies, CopiesParts};
 use crate::gateway::{self, App, Front, Phase, Shares, Terms};
 use crate::handler::{Handler, PushOnly};
 use crate::id::Incarnation;
@@ -35,10 +36,11 @@ use crate::node::seeds::Seeds;
 use crate::node::shared::{Shared, http_stop_timeout};
 use crate::node::{Node, StartError};
 use crate::position::Writer;
+use crate::quorum::Boot;
 use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::router::{Owner, Requests, Router, RouterParts};
-use crate::session::{OutboxLimits, Registry, Store, StoreBounds};
+use crate::session::{Copying, OutboxLimits, Registry, Store, StoreBounds};
 use crate::token::{ResumeKey, TokenVerifier};
 use crate::vital::Vitals;
 use crate::wire::{Clock, Entropy, OpenFiles, Resolver, Threads, Wire};
@@ -161,6 +163,8 @@ where
             Arc::clone(&shared.replication).run(Arc::clone(&shared.links), entropy, stop),
         ),
     );
+    let (copies, stop) = (Arc::clone(&shared.copies), shared.stop.clone());
+    tasks.spawn(vitals.vital(Task::Groups, copies.run(stop)));
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
     Ok(Node { shared, http, mesh, handle, tasks, http_face: Some(http_face) })
@@ -229,7 +233,8 @@ impl Parts {
             &self.threads,
             &self.vitals,
         ));
-        let router = self.router(&replica, &registry, &roster, Arc::clone(&owner), incarnation);
+        let copies = self.copies(incarnation, &registry, &roster);
+        let router = self.router(&replica, &registry, &roster, Arc::clone(&owner), Arc::clone(&copies));
         let liveness = Arc::new(Liveness::new(
             &self.config,
             JoinTerms::of(&self.config, seeds.name_others(self.mesh_shown)),
@@ -241,7 +246,7 @@ impl Parts {
         let owners = NodeOwners { liveness: Arc::clone(&liveness), roster: Arc::clone(&roster) };
         let replication = Replication::new(Arc::clone(&replica), Arc::new(owners), self.vitals.clone());
         let (gossip_in, gossip_out) = mpsc::channel(limits::GOSSIP_INBOX);
-        let carried = self.carried(&replication, owner, gossip_in);
+        let carried = copies.register(self.carried(&replication, owner, gossip_in));
         let members = NodeMembers {
             me: name.clone(),
             liveness: Arc::clone(&liveness),
@@ -261,6 +266,7 @@ impl Parts {
             entropy: self.entropy,
             replica,
             replication,
+            copies,
             registry,
             roster,
             links: self.links,
@@ -303,6 +309,32 @@ impl Parts {
         replication.register(carried)
     }
 
+    /// What this node holds for others, and others for it.
+    fn copies(
+        &self,
+        incarnation: Incarnation,
+        registry: &Arc<Registry>,
+        roster: &Arc<Roster>,
+    ) -> Arc<Copies> {
+        let (config, limits) = (&self.config, &self.config.limits);
+        let copies = Copies::new(CopiesParts {
+            me: Boot { name: config.name.clone(), incarnation },
+            wants: limits.copies,
+            keep_max: config.timers.keep_max,
+            zone: config.zone.clone(),
+            takeover: config.takeover,
+            registry: Arc::clone(registry),
+            roster: Arc::clone(roster),
+            store: Arc::clone(&self.store),
+            metrics: Arc::clone(&self.metrics),
+            vitals: self.vitals.clone(),
+            resume_timeout: config.timers.resume_timeout,
+        });
+        let copying: Arc<dyn Copying> = copies.clone();
+        self.store.copy_by(Arc::downgrade(&copying));
+        copies
+    }
+
     async fn start_gossip(
         &self,
         incarnation: Incarnation,
@@ -328,7 +360,7 @@ impl Parts {
         registry: &Arc<Registry>,
         roster: &Arc<Roster>,
         owner: Arc<Owner>,
-        incarnation: Incarnation,
+        copies: Arc<Copies>,
     ) -> Arc<Router> {
         let limits = &self.config.limits;
         Router::new(RouterParts {
@@ -345,8 +377,9 @@ impl Parts {
             outbox: OutboxLimits { messages_max: limits.outbox_messages, bytes_max: limits.outbox_bytes },
             store: Arc::clone(&self.store),
             resume_timeout: self.config.timers.resume_timeout,
-            incarnation,
-            writer: Writer::of(&self.config.name, incarnation),
+            incarnation: copies.me().incarnation,
+            writer: Writer::of(&self.config.name, copies.me().incarnation),
+            copies,
             id_prefix: self.entropy.next_u64(),
         })
     }

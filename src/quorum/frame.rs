@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::position::Position;
 use crate::quorum::group::{Boot, Config, Fence};
 
 /// A message of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry<M> {
     /// Whose it is.
     pub key: Key,
@@ -28,7 +30,7 @@ impl<M: Clone> Entry<M> {
 }
 
 /// What an owner tells its members, one after the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op<M> {
     /// Hold this.
     Append(Entry<M>),
@@ -67,7 +69,7 @@ pub enum Op<M> {
 }
 
 /// What an owner sends to a member.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToMember<M> {
     /// All that is held, and the place in the log that it goes on from: the boot is about to be a member.
     Open {
@@ -93,7 +95,7 @@ pub enum ToMember<M> {
 }
 
 /// All that a group holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held<M> {
     /// The messages.
     pub entries: Vec<Entry<M>>,
@@ -104,7 +106,7 @@ pub struct Held<M> {
 }
 
 /// Up to where a member has the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acked {
     /// The place.
     pub place: u64,
@@ -113,7 +115,7 @@ pub struct Acked {
 }
 
 /// A member has not taken what stood below a fence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Of that session.
     pub key: Key,
@@ -124,7 +126,7 @@ pub struct Refusal {
 }
 
 /// A boot has all that is held, and may be a member.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
     /// Of the configuration with this epoch.
     pub epoch: u32,
@@ -135,7 +137,7 @@ pub struct Opened {
 }
 
 /// A member has accepted a change: from now on it tells whoever seals of the newer members.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// The epoch of the configuration.
     pub epoch: u32,
@@ -144,7 +146,7 @@ pub struct Accepted {
 }
 
 /// A claim takes a session over: what is held of it, and nothing more for claims below.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     /// The session.
     pub key: Key,
@@ -156,7 +158,7 @@ pub struct Seal {
 }
 
 /// What a member answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SealAnswer<M> {
     /// This is held of the session, and from now on no more is taken for claims below.
     Tail {
@@ -178,7 +180,7 @@ pub enum SealAnswer<M> {
 }
 
 /// What a claim has taken over is held by members of its own group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// The session.
     pub key: Key,

@@ -1,10 +1,12 @@
 //! Who holds the messages of a group, and who has taken a session of it over.
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{Incarnation, NodeName, Stamp};
 use crate::limits;
 
 /// A boot of a node: what it held is gone with it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Boot {
     /// The node.
     pub name: NodeName,
@@ -13,7 +15,7 @@ pub struct Boot {
 }
 
 /// The members of a group in one of its epochs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// Grows with each change of the members. No two configurations of a group have the same.
     pub epoch: u32,
@@ -47,7 +49,7 @@ impl Config {
 }
 
 /// Below which claims of a session nothing is taken any more: those that are less than this one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fence {
     /// The stamp of the claim.
     pub stamp: Stamp,

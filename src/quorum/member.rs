@@ -174,6 +174,16 @@ impl<M: Clone> GroupMember<M> {
         }
     }
 
+    /// Holds no message any more for which that does not hold: its time is over.
+    pub fn forget_unless(&mut self, stays: impl Fn(&M) -> bool) {
+        self.keys.values_mut().for_each(|kept| kept.entries.retain(|_, (_, message)| stays(message)));
+    }
+
+    /// All messages that are held.
+    pub fn messages(&self) -> impl Iterator<Item = &M> {
+        self.keys.values().flat_map(|kept| kept.entries.values().map(|(_, message)| message))
+    }
+
     /// What is held of a session.
     pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
         let entries = self.keys.get(&key).into_iter().flat_map(|kept| &kept.entries);

@@ -125,6 +125,19 @@ impl<M: Clone> Takeover<M> {
         &self.fence
     }
 
+    /// For what its client has a token, or the former owner's word.
+    #[must_use]
+    pub fn shown(&self) -> Option<Stamp> {
+        self.shown
+    }
+
+    /// The owners, and all who are not known to have sealed.
+    #[must_use]
+    pub fn asked(&self) -> BTreeSet<Boot> {
+        let members = self.groups.values().flat_map(Sealing::asked);
+        self.groups.keys().chain(members).cloned().collect()
+    }
+
     /// Whether nothing is missed.
     #[must_use]
     pub fn is_complete(&self) -> bool {

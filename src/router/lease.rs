@@ -10,7 +10,7 @@ use tracing::debug;
 
 use crate::directory::{ClaimState, Owned, Rival};
 use crate::id::{LoginId, NodeName, SessionKey, Stamp};
-use crate::key::Key;
+use crate::key::{DeviceHash, Key};
 use crate::membership::member::MemberState;
 use crate::metrics::label::{Dropped, ResumedAs, Task};
 use crate::ownership::{self, Answer, Ending, Opening, OpeningEffect as Effect};
@@ -20,6 +20,7 @@ use crate::replica::{Claimed, HeldByAnother, Replica};
 use crate::router::Router;
 use crate::router::decisions::{self, Asker, Why};
 use crate::router::owner::Succession as _;
+use crate::router::taking_over::TakingOver;
 use crate::session::{CloseReason, Earlier, Log, Permit, Registry, Returning, Session};
 use crate::vital::{Vitals, finally};
 
@@ -72,7 +73,10 @@ impl Router {
         let key = parts.replica.hasher().key(&names);
         let mut opening = Opening::new(parts.me.clone(), parts.replica.takeover(), key.device, resumed);
         let mut effects = opening.begin(parts.replica.lookup(key).as_ref());
+        let named = claimant.kept.as_ref().map(|kept| kept.returning.segments());
+        let mut taking = None::<TakingOver>;
         let (mut claimed_by, mut lease) = (Some((claimant, permit)), None::<Lease>);
+        let mut sealed = false;
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
         let now_ms = parts.clock.now_ms();
         let mut earlier = Earlier { gone: writer == Some(None), now_ms, ..Earlier::default() };
@@ -91,21 +95,17 @@ impl Router {
                         let yielded = self.yielded(key);
                         let (held, mut won, late) =
                             self.claim(&names, key, claimant, below, yielded.as_ref(), permit)?;
-                        // The directory may not show yet what the client's own token says.
-                        if let Some(Some(owned)) = &writer
-                            && won
-                                .displaced
-                                .iter()
-                                .all(|(device, held)| *device != key.device || held.stamp < owned.stamp)
-                        {
-                            won.displaced.retain(|(device, _)| *device != key.device);
-                            won.displaced.push((key.device, owned.clone()));
+                        if let Some(Some(owned)) = &writer {
+                            displace(&mut won.displaced, key.device, owned);
                         }
                         let same_device = won.displaced.iter().filter(|(device, _)| *device == key.device);
                         let segment =
                             |owned: &Owned| Segment::of(&owned.owner, owned.incarnation, owned.stamp);
                         earlier.segments.extend(same_device.map(|(_, owned)| segment(owned)));
                         earlier.late |= late;
+                        if let Some(named) = &named {
+                            taking = self.take_over(held.session(), named, &won.displaced, resumed);
+                        }
                         // From here on the lease cleans up, also when the caller gives up while this waits.
                         lease = Some(held);
                         parts.metrics.takeovers.increment(won.excluded as u64);
@@ -114,11 +114,17 @@ impl Router {
                     }
                     Effect::Refuse => return Err(HeldByAnother),
                     Effect::Open { late } => {
+                        let late = late && !sealed;
                         if late {
                             parts.metrics.takeover_timeouts.increment(1);
                             debug!(key = %names, "a previous owner did not answer; the stamp decides");
                         }
                         let lease = lease.expect("it was claimed before");
+                        if let Some(taking) = &mut taking {
+                            taking.until_known().await;
+                            earlier.sealing = !taking.is_complete();
+                            earlier.own = taking.own;
+                        }
                         earlier.late |= late;
                         self.resume(lease.session(), &earlier);
                         return Ok(lease);
@@ -128,7 +134,17 @@ impl Router {
             effects = match claimed {
                 Some((stamp, displaced, yielded)) => opening.claimed(stamp, displaced, yielded.as_ref()),
                 None => {
-                    let (number, answer) = answers.next().await.expect("an opening waits for answers only");
+                    let answered = tokio::select! {
+                        biased;
+                        answered = answers.next() => answered,
+                        () = TakingOver::until_sealed(&mut taking) => None,
+                    };
+                    let Some((number, answer)) = answered else {
+                        // Nothing that was stored is missing, whoever does not answer.
+                        sealed = true;
+                        effects = opening.elapsed();
+                        continue;
+                    };
                     // Each of them gives up at the deadline, in the same tick: which came first says nothing. An answer
                     // that came in time counts, however late this task is run.
                     // What goes after a session that has moved may be on its way, and one that stays may have got all of it.
@@ -233,6 +249,14 @@ impl Router {
                 }
             }));
         }
+    }
+}
+
+/// The directory may not show yet what the client's own token says.
+fn displace(displaced: &mut Vec<(DeviceHash, Owned)>, device: DeviceHash, owned: &Owned) {
+    if displaced.iter().all(|(of, held)| *of != device || held.stamp < owned.stamp) {
+        displaced.retain(|(of, _)| *of != device);
+        displaced.push((device, owned.clone()));
     }
 }
 

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::id::{NodeName, Stamp};
 use crate::limits;
 use crate::metrics::label::{Dropped, ResumedAs};
-use crate::position::Segment;
+use crate::position::{Position, Segment};
 use crate::push::Outcome;
-use crate::session::{AckAhead, CloseReason, Earlier, Resumed, Session, Tail, TailPart, answer_all};
+use crate::session::{AckAhead, CloseReason, Copied, Earlier, Resumed, Session, Tail, TailPart, answer_all};
 
 /// What the first frame of a session says that is kept for its client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Session {
     /// # Errors
     /// [`AckAhead`]: it was not sent that much.
     pub(crate) fn acknowledge(&self, segment: Option<Segment>, number: u64) -> Result<(), AckAhead> {
-        let (settled, goes_on) = {
+        let (settled, goes_on, copying) = {
             let mut state = self.lock();
             if state.closing().is_some_and(|reason| !reason.flushes()) {
                 return Ok(()); // It is held, or somebody else's by now, as it is.
@@ -67,11 +67,15 @@ impl Session {
             let Some(log) = state.kept() else { return Ok(()) };
             let settled = log.acknowledge(segment, number)?;
             let goes_on = !log.is_clear();
+            let copying = settled.copied.and_then(|_| log.store().copying());
             for known in &settled.known {
                 state.outbox().know(known.clone());
             }
-            (settled, goes_on)
+            (settled, goes_on, copying)
         };
+        if let (Some(copying), Some(upto)) = (copying, settled.copied) {
+            copying.trim(self.key, upto);
+        }
         settled.replies.into_iter().for_each(|reply| reply.answer(Outcome::Acked));
         if goes_on {
             self.wake.notify_one(); // The window may be open again.
@@ -104,6 +108,44 @@ impl Session {
         })
     }
 
+    /// What is due is copied. Returns whether to look again in a while.
+    pub(crate) fn copy_due(&self) -> bool {
+        self.lock().kept().is_some_and(|log| log.copy_due(self.key))
+    }
+
+    /// Takes what others have held for earlier owners of the session.
+    pub(crate) fn adopt_copied(&self, messages: Vec<(Position, Copied)>) {
+        {
+            let mut state = self.lock();
+            let Some(log) = state.kept() else { return };
+            log.adopt_copied(messages);
+            log.copy_all(self.key);
+        }
+        self.wake.notify_one();
+    }
+
+    /// Whether the client is owed a message.
+    pub(crate) fn holds(&self, at: Position) -> bool {
+        self.lock().kept().is_some_and(|log| log.holds(at))
+    }
+
+    /// Nothing is missing of these segments that others were to hold.
+    pub(crate) fn sealed(&self, segments: &[Segment]) {
+        if self.lock().kept().is_some_and(|log| log.sealed(segments)) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Others hold a message.
+    pub(crate) fn stored(&self, at: Position) {
+        let answers = {
+            let mut state = self.lock();
+            let is_away = state.is_away();
+            state.kept().map(|log| log.stored(at, is_away))
+        };
+        answer_all(answers.unwrap_or_default());
+    }
+
     /// The client is about to be the session, whether it is kept or not. Returns what it is going to be told of what it missed.
     pub(crate) fn open(&self, earlier: &Earlier) -> Option<ResumedAs> {
         let told = self.lock().kept().map(|log| log.open(earlier));
@@ -121,7 +163,7 @@ impl Session {
 
     /// Takes a part of what an earlier owner hands over.
     pub(crate) fn adopt(&self, part: &TailPart) -> Outcome {
-        let outcome = {
+        let (outcome, copies) = {
             let mut state = self.lock();
             if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
                 return reason.outcome();
@@ -136,8 +178,11 @@ impl Session {
             if let Some(handed) = part.attributes.as_ref().filter(|_| outcome == Outcome::Delivered) {
                 state.adopt_attributes(handed);
             }
-            outcome
+            (outcome, state.begin_copying(self.key, false))
         };
+        if copies {
+            self.copy_later();
+        }
         self.wake.notify_one();
         outcome
     }
@@ -156,8 +201,9 @@ impl Session {
 
     /// Nothing of what is kept is delivered any more, for that reason.
     pub(crate) fn forget(&self, why: Dropped) {
-        if let Some(log) = self.lock().kept() {
-            log.drop_all(why);
+        let copying = self.lock().kept().and_then(|log| log.drop_all(why));
+        if let Some(copying) = copying {
+            copying.end(self.key, self.stamp);
         }
     }
 

@@ -21,16 +21,18 @@ use tokio::time::Instant;
 use crate::id::Stamp;
 use crate::limits;
 use crate::metrics::label::{Dropped, Origin, ResumedAs};
-use crate::position::{Segment, Writer};
+use crate::position::{Position, Segment, Writer};
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
+use crate::session::copied::Copying;
 use crate::session::inherited::Inherited;
 use crate::session::notice::{Notice, Resumed};
 use crate::session::outbox::{OutboxLimits, Outgoing, Place, What};
 use crate::session::resumption::{Earlier, Resumption, Returning};
-use crate::session::store::Store;
+use crate::session::store::{Store, cost};
 use crate::session::tail::{Hole, Known};
 
+mod copying;
 mod handing;
 mod run;
 mod taking;
@@ -38,7 +40,7 @@ mod taking;
 mod tests;
 mod unacked;
 
-use run::{Entry, Waits};
+use run::{Entry, Run, Waits};
 use unacked::{Account, Unacked};
 
 /// What a session keeps for its client.
@@ -75,6 +77,8 @@ pub(super) struct Settled {
     pub(super) replies: Vec<Reply>,
     /// What to remember of those whose id the caller chose.
     pub(super) known: Vec<Known>,
+    /// Up to where others hold what the client has.
+    pub(super) copied: Option<Position>,
 }
 
 /// Replies, each with what to answer.
@@ -108,6 +112,11 @@ impl Log {
     /// The segment that this session numbers.
     pub(super) fn segment(&self) -> Segment {
         Segment { stamp: self.stamp, writer: self.writer }
+    }
+
+    /// What bounds it.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// How long the client may be away, in seconds.
@@ -249,6 +258,9 @@ impl Log {
         let mut settled = Settled::default();
         let account = self.unacked.as_mut().and_then(|unacked| unacked.account(own, segment));
         let Some(Account { run, on_way, held }) = account else { return settled };
+        // What was taken over may be held for longer than it is known here.
+        let copied = if segment == own { run.copied.min(number) } else { number.min(run.last()) };
+        settled.copied = (copied > run.acked).then_some(Position { segment, number: copied });
         let origin = if segment == own { Origin::Here } else { Origin::Elsewhere };
         for (entry, was_on_way) in run.acknowledge(number) {
             let Ok(message) = entry.message else { continue };
@@ -364,9 +376,12 @@ impl Log {
     }
 
     /// Nothing of it is delivered any more, for that reason.
-    pub(super) fn drop_all(&mut self, why: Dropped) {
+    /// Returns who is to be told that others need not hold it either.
+    pub(super) fn drop_all(&mut self, why: Dropped) -> Option<Arc<dyn Copying>> {
+        let is_copied = self.unacked.as_ref().is_some_and(|unacked| unacked.runs().any(Run::is_copied));
         self.store.dropped(why, self.len());
         self.release();
+        self.store.copying().filter(|_| is_copied)
     }
 
     /// Nothing of it is owed any more.
@@ -401,11 +416,6 @@ impl Drop for Log {
 const PLACES_PER_MESSAGE: usize = 4;
 
 /// What to say of a message that was not written and is held.
-fn unwritten(is_away: bool) -> Outcome {
+pub(super) fn unwritten(is_away: bool) -> Outcome {
     if is_away { Outcome::Queued } else { Outcome::Buffered }
-}
-
-/// Bytes that a message costs the node while it is kept.
-fn cost(payload_bytes: usize) -> usize {
-    payload_bytes + limits::KEPT_MESSAGE_OVERHEAD
 }

@@ -38,6 +38,10 @@ pub(crate) struct Earlier {
     pub(crate) late: bool,
     /// The node that wrote the client's token is no member.
     pub(crate) gone: bool,
+    /// It is being found out whether other nodes hold something of it.
+    pub(crate) sealing: bool,
+    /// This node has owned it last, as its client says. Whether another one has since only those know who hold it.
+    pub(crate) own: bool,
     /// The time, in milliseconds since the Unix epoch.
     pub(crate) now_ms: u64,
 }
@@ -46,6 +50,15 @@ impl Returning {
     /// Up to which number of a segment the client has everything, as it says.
     pub(super) fn has(&self, segment: Segment) -> Option<u64> {
         self.after.iter().filter(|position| position.segment == segment).map(|position| position.number).max()
+    }
+
+    /// All that it names.
+    pub(crate) fn segments(&self) -> Vec<Segment> {
+        let named = self.after.iter().map(|position| position.segment).chain(self.token);
+        let mut segments: Vec<_> = named.collect();
+        segments.sort_unstable();
+        segments.dedup();
+        segments
     }
 
     /// Whether it says that it had a session before.
@@ -64,13 +77,25 @@ pub(super) struct Resumption {
     state: Option<ResumedAs>,
     /// An earlier owner has handed over what it had. It may wait itself for what the one before has.
     inherits: bool,
+    /// Earlier segments of which nothing is missing that other nodes were to hold.
+    sealed: Vec<Segment>,
+    /// Another node may have owned it since the session that its client names.
+    in_doubt: bool,
     /// What was followed by another segment before this time is over, in milliseconds since the Unix epoch.
     over_before_ms: u64,
 }
 
 impl Resumption {
     pub(super) fn new(returning: Returning) -> Self {
-        Self { returning, expected: Vec::new(), state: None, inherits: false, over_before_ms: 0 }
+        Self {
+            returning,
+            expected: Vec::new(),
+            state: None,
+            inherits: false,
+            sealed: Vec::new(),
+            in_doubt: false,
+            over_before_ms: 0,
+        }
     }
 
     /// What the client is told now.
@@ -92,8 +117,9 @@ impl Resumption {
         }
         let kept_ms = u64::from(keep) * 1_000 + limits::DROPPED_WITHIN.as_millis() as u64;
         self.over_before_ms = earlier.now_ms.saturating_sub(kept_ms);
+        self.in_doubt = earlier.sealing && earlier.own;
         let missing = self.missing(inherited);
-        let may_come = earlier.late || self.inherits;
+        let may_come = earlier.late || earlier.sealing || self.inherits;
         let are_forgotten = missing.iter().all(|position| self.is_forgotten(inherited, position.segment));
         let state = match () {
             () if !self.returning.is_known() => ResumedAs::None,
@@ -111,6 +137,12 @@ impl Resumption {
         let waits = matches!(self.state, Some(ResumedAs::Pending | ResumedAs::Partial));
         let complete = waits && self.missing(inherited).is_empty();
         complete.then(|| self.tell(ResumedAs::Complete, Vec::new()))
+    }
+
+    /// Nothing is missing of these that other nodes were to hold. What their owners have accepted beside that may come late.
+    pub(super) fn sealed(&mut self, segments: &[Segment]) {
+        self.sealed.extend_from_slice(segments);
+        self.in_doubt = false;
     }
 
     /// It has waited for long enough.
@@ -151,7 +183,10 @@ impl Resumption {
             token.iter().chain(&self.expected).filter(|segment| self.returning.has(**segment).is_none());
         let unnamed = unnamed.map(|segment| Position { segment: *segment, number: 0 });
         let mut missing: Vec<_> = after.iter().copied().chain(unnamed).collect();
-        missing.retain(|position| !inherited.has(position.segment));
+        let is_here = |segment| inherited.has(segment) || self.sealed.contains(&segment);
+        missing.retain(|position| {
+            self.in_doubt && Some(position.segment) == *token || !is_here(position.segment)
+        });
         missing.sort_by_key(|position| position.segment);
         missing.dedup_by_key(|position| position.segment);
         missing
@@ -198,7 +233,7 @@ mod tests {
 
     fn earlier(segments: &[u64], late: bool, gone: bool) -> Earlier {
         let segments = segments.iter().map(|stamp| segment(*stamp)).collect();
-        Earlier { segments, late, gone, now_ms: 0 }
+        Earlier { segments, late, gone, ..Earlier::default() }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::key::Key;
 use crate::metrics::label::Dropped;
 use crate::position::Segment;
 use crate::push::{Message, Outcome};
@@ -65,9 +66,9 @@ impl State {
     }
 
     /// Writes a message, or lets it wait.
-    pub(super) fn offer(&mut self, message: &Arc<Message>, reply: Reply, now: Instant) -> Offered {
+    pub(super) fn offer(&mut self, key: Key, message: &Arc<Message>, reply: Reply, now: Instant) -> Offered {
         if self.kept.is_some() {
-            return self.offer_kept(message, reply, now);
+            return self.offer_kept(key, message, reply, now);
         }
         if self.outbox.is_clear_for(message) {
             match self.direct.write(message, None) {
@@ -92,7 +93,18 @@ impl State {
         }
     }
 
-    fn offer_kept(&mut self, message: &Arc<Message>, reply: Reply, now: Instant) -> Offered {
+    /// What is owed to a client that is away is copied at once, and so is what somebody waits for. Returns whether the caller has to
+    /// see to it that the rest is copied in a while.
+    pub(super) fn begin_copying(&mut self, key: Key, at_once: bool) -> bool {
+        let at_once = at_once || self.away;
+        let Some(log) = &mut self.kept else { return false };
+        if at_once {
+            log.copy_all(key);
+        }
+        !at_once && log.begin_copying(key)
+    }
+
+    fn offer_kept(&mut self, key: Key, message: &Arc<Message>, reply: Reply, now: Instant) -> Offered {
         let limits = self.outbox.limits();
         let Some(log) = &mut self.kept else { unreachable!("only what is kept comes here") };
         if let Some(reason) = self.outbox.closing().filter(|_| !self.away) {
@@ -116,6 +128,11 @@ impl State {
             Err(NoRoom::Session | NoRoom::Node) => return Offered::Answered(reply, Outcome::Overloaded),
         }
         if self.away {
+            // It is queued once others hold it, where there are such.
+            if log.store().is_copied(key) {
+                log.append(message.kept(), now, Stage::Waits, Some(reply));
+                return Offered::Left;
+            }
             log.append(message.kept(), now, Stage::Waits, None);
             return Offered::Answered(reply, Outcome::Queued);
         }
@@ -123,7 +140,7 @@ impl State {
         let place = log.next();
         match if was_clear { self.direct.write(message, Some(&place)) } else { Taken::Nothing } {
             Taken::All => {
-                if message.terms().acked {
+                if message.terms().waits() {
                     log.append(message.kept(), now, Stage::Written, Some(reply));
                     return Offered::Left;
                 }
@@ -133,7 +150,7 @@ impl State {
             Taken::Part => {
                 let message = message.kept();
                 let (kept, begun) =
-                    if message.terms().acked { (Some(reply), Reply::answered()) } else { (None, reply) };
+                    if message.terms().waits() { (Some(reply), Reply::answered()) } else { (None, reply) };
                 log.append(Arc::clone(&message), now, Stage::Taken, kept);
                 self.direct.begin(Outgoing { what: What::Message(message, Some(place)), reply: begun });
                 Offered::Woken

@@ -1,23 +1,52 @@
 //! How much a node holds for clients that have not acknowledged it, and how much it may.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
+use crate::key::Key;
+use crate::limits;
 use crate::metrics::Metrics;
 use crate::metrics::label::{Dropped, Origin};
+use crate::session::copied::{Copying, Room};
 
 /// The bounds of what is kept, and how much of it is in use.
 pub(crate) struct Store {
     pub(super) bounds: StoreBounds,
     here: AtomicUsize,
-    elsewhere: AtomicUsize,
+    elsewhere: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
+    /// Who copies to other nodes what is kept here.
+    copying: OnceLock<Weak<dyn Copying>>,
 }
 
 impl Store {
     /// Nothing is kept yet.
     pub(crate) fn new(bounds: StoreBounds, metrics: Arc<Metrics>) -> Self {
-        Self { bounds, here: AtomicUsize::new(0), elsewhere: AtomicUsize::new(0), metrics }
+        Self {
+            bounds,
+            here: AtomicUsize::new(0),
+            elsewhere: Arc::default(),
+            metrics,
+            copying: OnceLock::new(),
+        }
+    }
+
+    /// From now on what is kept is copied to other nodes.
+    ///
+    /// # Panics
+    /// When called twice.
+    pub(crate) fn copy_by(&self, copying: Weak<dyn Copying>) {
+        assert!(self.copying.set(copying).is_ok(), "copies are made by one");
+    }
+
+    /// Who copies what is kept to other nodes, if anybody does.
+    pub(super) fn copying(&self) -> Option<Arc<dyn Copying>> {
+        self.copying.get()?.upgrade()
+    }
+
+    /// Whether there are nodes that hold what is kept of that session.
+    pub(super) fn is_copied(&self, key: Key) -> bool {
+        self.copying().is_some_and(|copying| copying.is_possible(key))
     }
 
     /// Counts messages that were held and will not be delivered.
@@ -34,6 +63,13 @@ impl Store {
     pub(super) fn reserve(&self, origin: Origin, bytes: usize) -> bool {
         let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.bounds.node_bytes_max);
         self.counter(origin).fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
+    /// Takes room for a message with so many bytes of payload that is held for another node, if there is some.
+    pub(crate) fn room(&self, payload_bytes: usize) -> Option<Arc<Room>> {
+        let bytes = cost(payload_bytes);
+        let room = || Arc::new(Room { used: Arc::clone(&self.elsewhere), bytes });
+        self.reserve(Origin::Elsewhere, bytes).then(room)
     }
 
     /// Gives it back.
@@ -59,4 +95,9 @@ pub(crate) struct StoreBounds {
     pub(crate) bytes_max: usize,
     /// Bytes of the node, for each origin.
     pub(crate) node_bytes_max: usize,
+}
+
+/// Bytes that a message costs the node while it is kept.
+pub(super) fn cost(payload_bytes: usize) -> usize {
+    payload_bytes + limits::KEPT_MESSAGE_OVERHEAD
 }

@@ -12,6 +12,7 @@ mod access;
 mod attributes;
 mod closes;
 mod commands;
+mod copies;
 mod counts;
 mod crash;
 mod descriptors;

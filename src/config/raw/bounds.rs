@@ -21,6 +21,7 @@ impl RawConfig {
             kept_messages: self.kept_messages.unwrap_or(standard.kept_messages),
             kept_bytes: self.kept_bytes.unwrap_or(standard.kept_bytes),
             kept_bytes_total: self.kept_bytes_total.unwrap_or(standard.kept_bytes_total),
+            copies: self.copies.unwrap_or(standard.copies),
         }
     }
 

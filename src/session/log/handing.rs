@@ -5,10 +5,11 @@ use tokio::time::Instant;
 use crate::metrics::label::Origin;
 use crate::position::Segment;
 use crate::push::Outcome;
+use crate::session::log::Log;
 use crate::session::log::run::{Entry, Run};
 use crate::session::log::unacked::{Older, Unacked};
-use crate::session::log::{Log, cost};
 use crate::session::notice::Notice;
+use crate::session::store::cost;
 use crate::session::tail::{Tail, TailEntry, TailPart, TailRun};
 
 impl Log {
@@ -84,7 +85,7 @@ impl Log {
     }
 
     /// Returns whether there was room for all of it.
-    fn adopt_run(&mut self, run: &TailRun, now: Instant) -> bool {
+    pub(super) fn adopt_run(&mut self, run: &TailRun, now: Instant) -> bool {
         let unacked = Unacked::of(&mut self.unacked, self.last);
         if self.inherited.has(run.segment) && unacked.older(run.segment).is_none() {
             return true; // It was here, and the client has it.

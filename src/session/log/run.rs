@@ -18,6 +18,10 @@ pub(super) struct Run {
     pub(super) entries: VecDeque<Entry>,
     /// The entries before this one are on their way to the client, or were.
     pub(super) taken: usize,
+    /// The number of the last one that others are to hold.
+    pub(super) copied: u64,
+    /// The number of the last one that others hold.
+    pub(super) stored: u64,
 }
 
 /// A message with its number, or the place of one that will never come.
@@ -63,6 +67,16 @@ impl Run {
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Entry> {
         let index = number.checked_sub(self.acked + 1)?;
         self.entries.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// Whether others are to hold some of it.
+    pub(super) fn is_copied(&self) -> bool {
+        self.copied > self.acked
+    }
+
+    /// Whether others do not hold all.
+    pub(super) fn has_uncopied(&self) -> bool {
+        self.copied < self.last() && !self.entries.is_empty()
     }
 
     /// One more message. Most clients acknowledge one before the next: the first gets memory for itself alone.

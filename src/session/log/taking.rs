@@ -11,10 +11,10 @@ use crate::push::Outcome;
 use crate::receipt::Reply;
 use crate::session::log::run::Run;
 use crate::session::log::unacked::{Load, Older, Unacked};
-use crate::session::log::{Answers, Log, cost};
+use crate::session::log::{Answers, Log};
 use crate::session::notice::Notice;
 use crate::session::outbox::{Outgoing, Place, What};
-use crate::session::store::Store;
+use crate::session::store::{Store, cost};
 use crate::session::tail::Hole;
 
 /// What is taken at once.
@@ -89,8 +89,8 @@ impl Batch<'_> {
             }
             match &entry.message {
                 Ok(message) => {
-                    let waits_for_client = message.terms().acked;
-                    let waits = if waits_for_client { None } else { entry.waits.take() };
+                    let waits_for_more = message.terms().waits();
+                    let waits = if waits_for_more { None } else { entry.waits.take() };
                     let reply = waits.map_or_else(Reply::answered, |waits| waits.reply);
                     let place = Place { segment, number, is_older };
                     self.bytes += entry.len();

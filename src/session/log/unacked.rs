@@ -25,6 +25,8 @@ pub(super) struct Unacked {
     pub(super) notices: Vec<Notice>,
     /// Whether somebody looks after those who wait for the client's word.
     pub(super) timed: bool,
+    /// What is owed up to that number of this session's own segment, and all that earlier owners have handed over, is copied soon.
+    pub(super) copies_due: Option<u64>,
 }
 
 /// A run, with the amounts that its messages are a part of.
@@ -80,6 +82,7 @@ impl Unacked {
             resumption: None,
             notices: Vec::new(),
             timed: false,
+            copies_due: None,
         }
     }
 

@@ -41,7 +41,10 @@ impl World {
                 break;
             }
         }
-        let mut owners = BTreeSet::from([at.boot.clone()]);
+        // Its own group only where it has owned the session before.
+        let has_owned = at.owner.held(key).next().is_some();
+        let own = has_owned.then(|| at.boot.clone());
+        let mut owners = BTreeSet::from_iter(own);
         owners.extend(after.iter().map(|claim| claim.by.clone()));
         owners.extend(at.owner.follows(key).cloned());
         let number = self.claims.len();

@@ -1,0 +1,289 @@
+//! What is sent between an owner and the members of its groups, and by whoever takes a session over.
+//!
+//! The order of variants and fields is the wire format (docs/PROTOCOL.md). The payloads of the messages of a frame follow its
+//! header, one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::id::{MessageId, Stamp};
+use crate::key::Key;
+use crate::limits;
+use crate::mesh::codec::encode;
+use crate::mesh::stream::{Priority, StreamKind};
+use crate::push::{Message, Payload, PayloadKind};
+use crate::quorum::{
+    Accepted, Acked, Boot, Config, Entry, Held, Opened, Release, Seal, SealAnswer, ToMember,
+};
+use crate::session::{Copied, Store};
+
+/// Bidirectional: the logs of the accepting side's groups for the one that has opened it, and its acknowledgements.
+pub(super) const LOG: StreamKind = StreamKind {
+    byte: 8,
+    name: "log",
+    both_ways: true,
+    payload_bytes_max: limits::FRAME_PAYLOAD_BYTES_MAX,
+    priority: Priority::Interactive,
+};
+/// What a node tells another one, as an owner, or as one that takes sessions over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum LogFrame<M> {
+    /// A part of what the next opening of that group brings.
+    Part {
+        /// Which of the groups.
+        group: u8,
+        /// Some of what is held.
+        held: Held<M>,
+    },
+    /// To a member of a group of the sender, or to one that is about to be.
+    ToMember {
+        /// Which of the groups.
+        group: u8,
+        /// What it is told.
+        frame: ToMember<M>,
+    },
+    /// These are the members of a group of the sender.
+    Announced {
+        /// Which of the groups.
+        group: u8,
+        /// The configuration that is in effect.
+        config: Config,
+    },
+    /// What the sender has taken over need not be held any more for that owner, which may be the receiver.
+    Release {
+        /// Whose group.
+        owner: Boot,
+        /// What need not be held.
+        release: Release,
+    },
+    /// The sender takes a session over from the group of that owner: what does the receiver hold of it?
+    Seal {
+        /// Whose group.
+        owner: Boot,
+        /// Which session, and for which claim.
+        seal: Seal,
+    },
+}
+
+/// What the other side answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum LogAnswer<M> {
+    /// All that was sent was read.
+    Read,
+    /// There is no room for what was sent. The stream ends.
+    Full,
+    /// It has all that a group holds.
+    Opened(u8, Opened),
+    /// It has the log of a group up to a place.
+    Acked(u8, Acked),
+    /// It has accepted a change of the members of a group.
+    Accepted(u8, Accepted),
+    /// Some of the messages that it holds of a session; more follow.
+    Part {
+        /// For whom.
+        owner: Boot,
+        /// Of which session.
+        key: Key,
+        /// Some messages.
+        entries: Vec<Entry<M>>,
+    },
+    /// The rest of what it holds of the session, with what it knows.
+    Sealed {
+        /// For whom.
+        owner: Boot,
+        /// Of which session.
+        key: Key,
+        /// The claim that has asked.
+        claim: Stamp,
+        /// The answer.
+        answer: SealAnswer<M>,
+    },
+}
+
+/// A message as it travels, without its payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Header {
+    id: MessageId,
+    idempotent: bool,
+    kind: PayloadKind,
+    bytes: u32,
+    /// How long it may still wait, in milliseconds.
+    left_ms: Option<u64>,
+    keep: u32,
+}
+
+/// There is no room for a message here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// Takes the payloads out of messages, for the frame that they follow.
+pub(super) struct Sent {
+    now: Instant,
+    payloads: Vec<Bytes>,
+}
+
+impl Sent {
+    /// Of a frame that is sent now.
+    pub(super) fn now() -> Self {
+        Self { now: Instant::now(), payloads: Vec::new() }
+    }
+
+    /// The header of a message, whose payload follows those before it.
+    pub(super) fn header(&mut self, copied: &Copied) -> Header {
+        let Message { id, idempotent, payload, .. } = &*copied.message;
+        self.payloads.push(payload.bytes.clone());
+        let left = copied.expires.map(|at| at.saturating_duration_since(self.now));
+        Header {
+            id: id.clone(),
+            idempotent: *idempotent,
+            kind: payload.kind,
+            bytes: u32::try_from(payload.bytes.len()).expect("a payload fits a frame"),
+            left_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+            keep: copied.keep,
+        }
+    }
+
+    /// The frame of that header, and its payloads behind it.
+    pub(super) fn follow<H: Serialize>(self, header: &H, chunks: &mut Vec<Bytes>) {
+        chunks.push(encode(header, self.payloads.iter().map(Bytes::len).sum()));
+        chunks.extend(self.payloads.into_iter().filter(|payload| !payload.is_empty()));
+    }
+}
+
+/// Puts messages together from headers and what follows them.
+pub(super) struct Received<'a> {
+    payload: &'a Bytes,
+    at: usize,
+    now: Instant,
+    store: &'a Store,
+    /// Whether there was no room for a message.
+    full: bool,
+}
+
+impl<'a> Received<'a> {
+    /// From a frame with this payload. What the messages take up is taken from there.
+    pub(super) fn new(payload: &'a Bytes, store: &'a Store) -> Self {
+        Self { payload, at: 0, now: Instant::now(), store, full: false }
+    }
+
+    /// The message of that header.
+    pub(super) fn message(&mut self, header: Header) -> Copied {
+        let Header { id, idempotent, kind, bytes, left_ms, keep } = header;
+        let end = self.at.saturating_add(bytes as usize).min(self.payload.len());
+        // A copy: each goes when it is not needed any more.
+        let bytes = Bytes::copy_from_slice(&self.payload[self.at..end]);
+        self.at = end;
+        let room = self.store.room(bytes.len());
+        self.full |= room.is_none();
+        let message = Arc::new(Message::new(id, idempotent, Payload { kind, bytes }));
+        let expires = left_ms.map(|left| self.now + Duration::from_millis(left));
+        Copied { message, expires, keep, room }
+    }
+
+    /// Whether there was no room for all of them.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+}
+
+/// Splits messages into what fits a frame each; the last part stays.
+fn parts(mut entries: Vec<Entry<Copied>>) -> (Vec<Vec<Entry<Copied>>>, Vec<Entry<Copied>>) {
+    let mut parts = Vec::new();
+    loop {
+        let mut bytes = 0;
+        let fits = entries.iter().take(limits::HAND_OVER_MESSAGES_MAX).take_while(|entry| {
+            bytes += entry.message.message.payload.bytes.len();
+            bytes <= limits::HAND_OVER_BYTES_MAX
+        });
+        let count = fits.count().max(1);
+        if count >= entries.len() {
+            return (parts, entries);
+        }
+        let rest = entries.split_off(count);
+        parts.push(std::mem::replace(&mut entries, rest));
+    }
+}
+
+impl LogFrame<Copied> {
+    /// The frames that it travels in.
+    pub(super) fn split(self) -> Vec<Self> {
+        match self {
+            LogFrame::ToMember { group, frame: ToMember::Open { config, place, held } } => {
+                let Held { entries, follows, fences } = held;
+                let part = |held| LogFrame::Part { group, held };
+                let (before, last) = parts(entries);
+                let entries = before.into_iter().chain([last]);
+                let entries = entries.map(|entries| Held { entries, ..nothing() });
+                let follows =
+                    follows.chunks(LISTED_MAX).map(|some| Held { follows: some.to_vec(), ..nothing() });
+                let fences =
+                    fences.chunks(LISTED_MAX).map(|some| Held { fences: some.to_vec(), ..nothing() });
+                let held = nothing();
+                let last = LogFrame::ToMember { group, frame: ToMember::Open { config, place, held } };
+                entries.chain(follows).chain(fences).map(part).chain([last]).collect()
+            }
+            other => vec![other],
+        }
+    }
+}
+
+impl<M> LogFrame<M> {
+    /// The same with its messages in another form.
+    pub(super) fn map<N>(self, form: impl FnMut(M) -> N) -> LogFrame<N> {
+        match self {
+            LogFrame::Part { group, held } => LogFrame::Part { group, held: held.map(form) },
+            LogFrame::ToMember { group, frame } => LogFrame::ToMember { group, frame: frame.map(form) },
+            LogFrame::Announced { group, config } => LogFrame::Announced { group, config },
+            LogFrame::Release { owner, release } => LogFrame::Release { owner, release },
+            LogFrame::Seal { owner, seal } => LogFrame::Seal { owner, seal },
+        }
+    }
+}
+
+impl LogAnswer<Copied> {
+    /// What whoever takes a session over is answered, in the frames that it travels in.
+    pub(super) fn sealed(owner: &Boot, key: Key, claim: Stamp, answer: SealAnswer<Copied>) -> Vec<Self> {
+        let of = |answer| LogAnswer::Sealed { owner: owner.clone(), key, claim, answer };
+        match answer {
+            SealAnswer::Tail { epoch, configs, entries, beyond } => {
+                let (before, entries) = parts(entries);
+                let part = |entries| LogAnswer::Part { owner: owner.clone(), key, entries };
+                let last = of(SealAnswer::Tail { epoch, configs, entries, beyond });
+                before.into_iter().map(part).chain([last]).collect()
+            }
+            answer => vec![of(answer)],
+        }
+    }
+}
+
+impl<M> LogAnswer<M> {
+    /// The same with its messages in another form.
+    pub(super) fn map<N>(self, mut form: impl FnMut(M) -> N) -> LogAnswer<N> {
+        match self {
+            LogAnswer::Read => LogAnswer::Read,
+            LogAnswer::Full => LogAnswer::Full,
+            LogAnswer::Opened(group, opened) => LogAnswer::Opened(group, opened),
+            LogAnswer::Acked(group, acked) => LogAnswer::Acked(group, acked),
+            LogAnswer::Accepted(group, accepted) => LogAnswer::Accepted(group, accepted),
+            LogAnswer::Part { owner, key, entries } => {
+                let entries = entries.into_iter().map(|entry| entry.map(&mut form)).collect();
+                LogAnswer::Part { owner, key, entries }
+            }
+            LogAnswer::Sealed { owner, key, claim, answer } => {
+                LogAnswer::Sealed { owner, key, claim, answer: answer.map(form) }
+            }
+        }
+    }
+}
+
+/// Nothing is held.
+pub(super) fn nothing<M>() -> Held<M> {
+    Held { entries: Vec::new(), follows: Vec::new(), fences: Vec::new() }
+}
+
+/// Sessions that one frame says something of beside messages. Arithmetic: with all that it may say of one they take half of a header.
+const LISTED_MAX: usize = 1_024;

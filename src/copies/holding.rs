@@ -1,0 +1,113 @@
+//! What this node holds for others, as a member of their groups.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::copies::frame::LogAnswer;
+use crate::copies::group::group_of;
+use crate::limits;
+use crate::quorum::{Boot, Config, GroupMember, Release, Seal, SealAnswer, ToMember};
+use crate::session::Copied;
+
+/// What this node holds for others.
+pub(super) struct Holding {
+    me: Boot,
+    /// Whether a session is taken over only with what its client, or its owner, has shown.
+    asks_for_proof: bool,
+    /// For how long sessions are kept, at most.
+    keep_max: Duration,
+    groups: Mutex<BTreeMap<(Boot, u8), Group>>,
+}
+
+struct Group {
+    member: GroupMember<Copied>,
+    /// Since when its owner is gone.
+    gone: Option<Instant>,
+}
+
+impl Holding {
+    /// The boot `me` holds nothing yet.
+    pub(super) fn new(me: Boot, asks_for_proof: bool, keep_max: Duration) -> Self {
+        Self { me, asks_for_proof, keep_max, groups: Mutex::default() }
+    }
+
+    /// An owner tells this boot something as a member of its group.
+    pub(super) fn told(&self, owner: &Boot, group: u8, frame: ToMember<Copied>) -> Option<LogAnswer<Copied>> {
+        let mut groups = self.lock();
+        let new = || {
+            let member = GroupMember::new(self.me.clone(), owner.clone(), self.asks_for_proof);
+            Group { member, gone: None }
+        };
+        let Group { member, .. } = groups.entry((owner.clone(), group)).or_insert_with(new);
+        match frame {
+            ToMember::Open { config, place, held } => {
+                member.open(config, place, held).map(|opened| LogAnswer::Opened(group, opened))
+            }
+            ToMember::Logged { place, op } => {
+                member.logged(place, op).map(|acked| LogAnswer::Acked(group, acked))
+            }
+            ToMember::Propose { configs } => {
+                member.propose(configs).map(|accepted| LogAnswer::Accepted(group, accepted))
+            }
+        }
+    }
+
+    /// A configuration of a group is in effect.
+    pub(super) fn announced(&self, owner: &Boot, group: u8, config: &Config) {
+        if let Some(of) = self.lock().get_mut(&(owner.clone(), group)) {
+            of.member.announced(config);
+        }
+    }
+
+    /// A claim takes a session over from the group of that owner.
+    pub(super) fn seal(&self, owner: &Boot, seal: Seal) -> SealAnswer<Copied> {
+        let group = group_of(seal.key);
+        let mut groups = self.lock();
+        let member = groups.get_mut(&(owner.clone(), group));
+        member.map_or(SealAnswer::Unknown, |of| of.member.seal(seal))
+    }
+
+    /// What a claim has taken over is held elsewhere.
+    pub(super) fn release(&self, owner: &Boot, release: Release) {
+        let group = group_of(release.key);
+        if let Some(of) = self.lock().get_mut(&(owner.clone(), group)) {
+            of.member.release(release);
+        }
+    }
+
+    /// Forgets what nobody can need any more: messages whose time is over, and those of owners that are gone for longer than their
+    /// sessions are kept.
+    pub(super) fn tidy(&self, now: Instant, is_there: impl Fn(&Boot) -> bool) {
+        self.lock().retain(|(owner, _), group| {
+            let since = if is_there(owner) { None } else { Some(group.gone.unwrap_or(now)) };
+            group.gone = since;
+            let gone = since.map(|since| now.saturating_duration_since(since));
+            let stays = |copied: &Copied| {
+                let kept = Duration::from_secs(copied.keep.into()) + limits::DROPPED_WITHIN;
+                copied.expires.is_none_or(|at| now < at) && gone.is_none_or(|gone| gone < kept)
+            };
+            group.member.forget_unless(stays);
+            gone.is_none_or(|gone| gone < self.keep_max + limits::DROPPED_WITHIN)
+        });
+    }
+
+    /// How many messages are held, and how many bytes their payloads have.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let groups = self.lock();
+        let messages = groups.values().flat_map(|group| group.member.messages());
+        messages
+            .fold((0, 0), |(count, bytes), copied| (count + 1, bytes + copied.message.payload.bytes.len()))
+    }
+
+    /// Whether a panic has left it half changed.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.groups.is_poisoned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Boot, u8), Group>> {
+        self.groups.lock().expect("no panic happens under this lock")
+    }
+}

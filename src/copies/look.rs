@@ -1,0 +1,114 @@
+//! Who the members of this node's groups are to be, looked at again and again.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::copies::Copies;
+use crate::copies::choice::{Candidate, choose};
+use crate::copies::group::GROUPS;
+use crate::limits;
+use crate::membership::member::{Advert, AdvertState, MemberState};
+use crate::membership::roster::RosterEntry;
+use crate::position::{Segment, Writer};
+use crate::quorum::Boot;
+
+impl Copies {
+    /// Keeps the members those that they are to be, and copies what is due, until `stop`.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut look = Instant::now();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.changed.notified() => {}
+                () = sleep_until(look) => {}
+                (key, claim) = self.due.next() => {
+                    if self.session(key, claim).is_some_and(|session| session.copy_due()) {
+                        self.due.add(key, claim);
+                    }
+                    continue;
+                }
+            }
+            self.tell_untold();
+            self.look(Instant::now());
+            look = Instant::now() + limits::OVERLAY_TICK;
+        }
+    }
+
+    /// Replaces members that are lost, and forgets what is held for nobody.
+    pub(super) fn look(&self, now: Instant) {
+        let members = self.parts.roster.members();
+        let entry = |boot: &Boot| members.get(&boot.name);
+        let is_there = |boot: &Boot| {
+            entry(boot).is_some_and(|of| of.incarnation == boot.incarnation && of.state != MemberState::Dead)
+        };
+        self.holding.tidy(now, is_there);
+        let candidates: Vec<_> = self
+            .peers
+            .well(now)
+            .into_iter()
+            .filter_map(|boot| {
+                let entry = entry(&boot).filter(|entry| entry.incarnation == boot.incarnation)?;
+                may_hold(entry).then(|| Candidate { near: self.is_near(entry), boot })
+            })
+            .collect();
+        let mut short = 0;
+        for group in 0..GROUPS {
+            let (listed, latest) = {
+                let of = self.group(group);
+                let owner = &of.owner;
+                let listed: Vec<_> =
+                    owner.config().members.iter().chain(&owner.latest().members).cloned().collect();
+                (listed, owner.latest().members.clone())
+            };
+            for boot in listed.iter().filter(|boot| self.is_over(boot)) {
+                self.act(group, |owner| owner.over(boot));
+            }
+            if let Some(members) = choose(&self.parts.me, group, &latest, &candidates, self.parts.wants) {
+                self.act(group, |owner| owner.change(members));
+            }
+            let is_short = {
+                let of = self.group(group);
+                let owner = &of.owner;
+                let there = owner.config().members.iter().filter(|boot| is_there(boot)).count();
+                there < self.parts.wants || owner.is_changing()
+            };
+            short += u32::from(is_short);
+        }
+        self.parts.metrics.copies_groups_short.set(f64::from(short));
+        let (messages, bytes) = self.holding.size();
+        self.parts.metrics.copies_held.set(messages as f64);
+        self.parts.metrics.copies_held_bytes.set(bytes as f64);
+        // Of boots that are over the members know for as long as they hold something.
+        self.configs().retain(|(owner, _), _| *owner == self.parts.me || entry(owner).is_some());
+    }
+
+    /// Whether a boot is over: a later one of its node is known, or it is not listed any more: it has left, or has been dead for so
+    /// long that nobody waits for it.
+    pub(super) fn is_over(&self, boot: &Boot) -> bool {
+        let members = self.parts.roster.members();
+        *boot != self.parts.me && members.get(&boot.name).is_none_or(|of| of.incarnation > boot.incarnation)
+    }
+
+    /// The boot that has numbered a segment, as far as it is known.
+    pub(crate) fn boot_of(&self, segment: Segment) -> Option<Boot> {
+        let members = self.parts.roster.members();
+        let listed =
+            members.iter().map(|(name, of)| Boot { name: name.clone(), incarnation: of.incarnation });
+        let announced: Vec<_> = self.configs().keys().map(|(owner, _)| owner.clone()).collect();
+        let is_meant = |boot: &Boot| Writer::of(&boot.name, boot.incarnation) == segment.writer;
+        listed.chain(announced).chain([self.parts.me.clone()]).find(is_meant)
+    }
+
+    fn is_near(&self, entry: &RosterEntry) -> bool {
+        let zone = entry.advert.as_ref().and_then(|advert| advert.zone.as_ref());
+        zone.is_some() && zone == self.parts.zone.as_ref()
+    }
+}
+
+/// Whether a member may hold something for others: it is well, and does not stop.
+fn may_hold(entry: &RosterEntry) -> bool {
+    let stops = |advert: &Advert| matches!(advert.state, AdvertState::Draining | AdvertState::Left);
+    entry.state == MemberState::Alive && !entry.advert.as_ref().is_some_and(stops)
+}

@@ -1,0 +1,216 @@
+//! The groups of this node: what its sessions have others hold, and what they are told of it.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use crate::copies::frame::{LogAnswer, LogFrame};
+use crate::copies::group::{GROUPS, OwnGroup, group_of};
+use crate::copies::news::News;
+use crate::copies::takeovers::Event;
+use crate::copies::{Copies, NOT_POISONED};
+use crate::id::Stamp;
+use crate::key::Key;
+use crate::limits;
+use crate::position::Position;
+use crate::quorum::{Boot, Config, Deposed, Entry, GroupOwner, OwnerEffect, Release};
+use crate::session::{CloseReason, Copied, Copying, Session};
+
+impl Copies {
+    /// Does something with a group of this node, and what follows from it.
+    pub(super) fn act(
+        &self,
+        group: u8,
+        work: impl FnOnce(&mut GroupOwner<Copied>) -> Vec<OwnerEffect<Copied>>,
+    ) {
+        let news = {
+            let mut of = self.group(group);
+            let effects = work(&mut of.owner);
+            self.carry_out(group, effects)
+        };
+        news.into_iter().for_each(|news| self.tell(news));
+    }
+
+    /// The same for a session, which may have been taken over.
+    pub(super) fn act_for(
+        &self,
+        key: Key,
+        work: impl FnOnce(&mut OwnGroup) -> Result<Vec<OwnerEffect<Copied>>, Deposed>,
+    ) {
+        let group = group_of(key);
+        let news = {
+            let mut of = self.group(group);
+            match work(&mut of) {
+                Ok(effects) => self.carry_out(group, effects),
+                Err(Deposed(fence)) => vec![News::Deposed { key, fence }],
+            }
+        };
+        news.into_iter().for_each(|news| self.tell(news));
+    }
+
+    /// Does what a group says, in its order: while it is locked. Returns what is to be told when it is not.
+    fn carry_out(&self, group: u8, effects: Vec<OwnerEffect<Copied>>) -> Vec<News> {
+        let mut news = Vec::new();
+        for effect in effects {
+            match effect {
+                OwnerEffect::Send { to, frame } => self.peers.send(&to, LogFrame::ToMember { group, frame }),
+                OwnerEffect::Stored { key, claim, at } => news.push(News::Stored { key, claim, at }),
+                OwnerEffect::Followed { key, claim } => news.push(News::Followed { key, claim }),
+                OwnerEffect::Deposed { key, fence } => news.push(News::Deposed { key, fence }),
+                OwnerEffect::Announce { config, orphaned } => {
+                    let members: Vec<_> = config.members.iter().map(|boot| boot.name.as_str()).collect();
+                    let epoch = config.epoch;
+                    if orphaned {
+                        warn!(
+                            group,
+                            epoch,
+                            ?members,
+                            "all that held copies have restarted; others hold them now"
+                        );
+                        self.parts.metrics.copies_orphaned.increment(1);
+                    } else {
+                        debug!(group, epoch, ?members, "other nodes hold copies");
+                    }
+                    self.configs().insert((self.parts.me.clone(), group), config.clone());
+                    self.peers.send_all(&LogFrame::Announced { group, config });
+                }
+            }
+        }
+        news
+    }
+
+    fn tell(&self, news: News) {
+        match news {
+            News::Stored { key, claim, at } => {
+                if let Some(session) = self.session(key, claim) {
+                    session.stored(at);
+                }
+                self.takeovers.tell(key, Some(claim), Event::Stored(at));
+            }
+            News::Followed { key, claim } => self.takeovers.tell(key, Some(claim), Event::Followed),
+            News::Deposed { key, fence } => {
+                let is_below = |session: &Arc<Session>| fence.is_above(session.stamp(), &self.parts.me);
+                if let Some(session) = self.parts.registry.get(key).filter(is_below) {
+                    session.close(CloseReason::Superseded { owner: fence.by.name, stamp: fence.stamp });
+                }
+            }
+        }
+    }
+
+    /// Tells what could not be told at once.
+    pub(super) fn tell_untold(&self) {
+        let untold = std::mem::take(&mut *self.untold.lock().expect(NOT_POISONED));
+        untold.into_iter().for_each(|news| self.tell(news));
+    }
+
+    /// The session of this node that was claimed with that stamp.
+    pub(super) fn session(&self, key: Key, claim: Stamp) -> Option<Arc<Session>> {
+        self.parts.registry.get(key).filter(|session| session.stamp() == claim)
+    }
+
+    /// There is a stream to that boot: it is sent what it may have missed.
+    pub(super) fn connected(&self, to: &Boot) {
+        for group in 0..GROUPS {
+            self.act(group, |owner| owner.reconnected(to));
+            let config = self.configs().get(&(self.parts.me.clone(), group)).cloned();
+            if let Some(config) = config {
+                self.peers.send(to, LogFrame::Announced { group, config });
+            }
+        }
+    }
+
+    /// The members of a group of another boot.
+    pub(super) fn announced(&self, owner: &Boot, group: u8, config: Config) {
+        let mut configs = self.configs();
+        let known = configs.get(&(owner.clone(), group)).map_or(0, |config| config.epoch);
+        if known < config.epoch {
+            configs.insert((owner.clone(), group), config.clone());
+            drop(configs);
+            self.holding.announced(owner, group, &config);
+        }
+    }
+
+    /// Whoever has taken a session over from that owner has it elsewhere.
+    pub(super) fn released(&self, owner: &Boot, release: Release) {
+        if *owner == self.parts.me {
+            self.act(group_of(release.key), |owner| owner.release(release));
+        } else {
+            self.holding.release(owner, release);
+        }
+    }
+
+    /// Tells a boot that a session is held elsewhere: as a member of the group of that owner, or as the owner.
+    pub(super) fn release(&self, to: &Boot, owner: Boot, release: Release) {
+        if *to == self.parts.me {
+            self.released(&owner, release);
+        } else {
+            self.peers.send(to, LogFrame::Release { owner, release });
+        }
+    }
+
+    /// Whether others hold what this node accepts for that session.
+    pub(super) fn has_members(&self, key: Key) -> bool {
+        !self.group(group_of(key)).owner.config().members.is_empty()
+    }
+
+    /// A boot has answered.
+    pub(super) fn answered(&self, from: &Boot, answer: LogAnswer<Copied>) {
+        match answer {
+            // Parts are put together by whoever reads them.
+            LogAnswer::Read | LogAnswer::Part { .. } => {}
+            LogAnswer::Full => {
+                self.peers.full(from, Instant::now());
+                self.changed.notify_one();
+            }
+            LogAnswer::Opened(group, opened) => self.act(group, |owner| owner.opened(from, opened)),
+            LogAnswer::Acked(group, acked) => self.act(group, |owner| owner.acked(from, acked)),
+            LogAnswer::Accepted(group, accepted) => self.act(group, |owner| owner.accepted(from, accepted)),
+            LogAnswer::Sealed { owner, key, claim, answer } => {
+                let answered = Event::Answered { group: owner, from: from.clone(), answer };
+                self.takeovers.tell(key, Some(claim), answered);
+            }
+        }
+    }
+}
+
+impl Copying for Copies {
+    fn is_possible(&self, key: Key) -> bool {
+        self.parts.wants > 0 && self.has_members(key)
+    }
+
+    fn append(&self, key: Key, claim: Stamp, at: Position, message: Copied) {
+        let group = group_of(key);
+        let news = {
+            let mut of = self.group(group);
+            match of.append(Entry { key, claim, at, message }) {
+                Ok(effects) => self.carry_out(group, effects),
+                Err(Deposed(fence)) => vec![News::Deposed { key, fence }],
+            }
+        };
+        // The session is locked.
+        if !news.is_empty() {
+            self.untold.lock().expect(NOT_POISONED).extend(news);
+            self.changed.notify_one();
+        }
+    }
+
+    fn trim(&self, key: Key, upto: Position) {
+        let is_held = |at: &Position| at.segment == upto.segment && at.number <= upto.number;
+        self.act(group_of(key), |owner| {
+            let is_held = owner.held(key).any(|entry| is_held(&entry.at));
+            if is_held { owner.trim(key, upto) } else { Vec::new() }
+        });
+        self.takeovers.tell(key, None, Event::Trimmed(upto));
+    }
+
+    fn end(&self, key: Key, claim: Stamp) {
+        self.act(group_of(key), |owner| owner.drop_session(key, claim));
+    }
+
+    fn look_later(&self, key: Key, claim: Stamp) {
+        self.due.add(key, claim);
+    }
+}
+
+const _: () = assert!(limits::STORED_AT <= limits::COPIES_MAX);

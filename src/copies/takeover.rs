@@ -1,0 +1,264 @@
+//! A session of this node takes over what its earlier owners have others hold.
+//!
+//! Each takeover is a task: what is answered, and what its own members tell, comes to it one after the other, and it does what
+//! [`Takeover`] says in that order.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::copies::Copies;
+use crate::copies::frame::LogFrame;
+use crate::copies::group::group_of;
+use crate::copies::takeovers::Event;
+use crate::id::Stamp;
+use crate::key::Key;
+use crate::limits;
+use crate::metrics::label::Task;
+use crate::position::Segment;
+use crate::quorum::{Boot, Fence, Seal, Takeover, TakeoverEffect};
+use crate::session::{CloseReason, Copied, Session};
+
+/// What a claim knows of the owners before it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Former {
+    /// Those who have owned the session.
+    pub(crate) owners: Vec<Boot>,
+    /// Their segments: of these nothing that was stored is missing once it is complete.
+    pub(crate) segments: Vec<Segment>,
+    /// The session that its client has proven to be its own.
+    pub(crate) shown: Option<Stamp>,
+}
+
+/// How far a takeover has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// All that was stored is here.
+    pub(crate) complete: bool,
+    /// The client may be told of the session: whoever takes it over next finds all that this one does, also where it ends now.
+    pub(crate) known: bool,
+}
+
+/// A takeover at work.
+struct Taking {
+    copies: Arc<Copies>,
+    session: Weak<Session>,
+    key: Key,
+    takeover: Takeover<Copied>,
+    segments: Vec<Segment>,
+    events: mpsc::Sender<Event>,
+    progress: watch::Sender<Progress>,
+    over: bool,
+}
+
+impl Copies {
+    /// A session of this node takes over what these have others hold of it. Nobody is asked where there is nobody.
+    pub(crate) fn take_over(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        former: Former,
+    ) -> watch::Receiver<Progress> {
+        let Former { mut owners, segments, shown } = former;
+        let (key, stamp) = (session.key(), session.stamp());
+        let me = self.parts.me.clone();
+        let mut held = Vec::new();
+        let has_members = self.has_members(key);
+        self.act_for(key, |of| {
+            held.extend(of.owner.held(key).map(|entry| entry.at));
+            owners.extend(of.owner.follows(key).cloned());
+            if held.is_empty() { Ok(Vec::new()) } else { of.owner.claim(key, stamp) }
+        });
+        let is_former = has_members && (owners.contains(&me) || !held.is_empty());
+        owners.sort();
+        owners.dedup();
+        // Where nobody holds what this node accepts, or it has never owned the session, nobody can have taken anything over from it.
+        owners.retain(|owner| *owner != me);
+        if owners.is_empty() && !is_former {
+            return watch::channel(Progress { complete: true, known: true }).1;
+        }
+        if is_former {
+            owners.push(me.clone());
+        }
+        let (events, inbox) = mpsc::channel(EVENTS_MAX);
+        let (progress, watched) = watch::channel(Progress::default());
+        let mut takeover = Takeover::new(key, Fence { stamp, by: me }, shown, owners);
+        held.into_iter().for_each(|at| takeover.has(at));
+        self.takeovers.begin(key, stamp, events.clone());
+        let taking = Taking {
+            copies: Arc::clone(self),
+            session: Arc::downgrade(session),
+            key,
+            takeover,
+            segments,
+            events,
+            progress,
+            over: false,
+        };
+        tokio::spawn(self.parts.vitals.contained(Task::Takeover, taking.run(inbox)));
+        watched
+    }
+}
+
+impl Taking {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Event>) {
+        let began = Instant::now();
+        let mut pause = ASKED_AGAIN_MIN;
+        let mut next = began + pause;
+        let mut gives_up = Some(began + self.copies.parts.resume_timeout);
+        let owners: Vec<_> = self.takeover.owners().cloned().collect();
+        self.follow(false);
+        owners.iter().for_each(|owner| self.locate(owner));
+        while !self.over && self.session.strong_count() > 0 {
+            let now = Instant::now();
+            if gives_up.is_some_and(|at| now >= at) {
+                gives_up = None;
+                let effects = self.takeover.give_up();
+                self.carry_out(effects);
+            }
+            tokio::select! {
+                event = inbox.recv() => match event {
+                    Some(event) => self.happened(event),
+                    None => break,
+                },
+                () = sleep_until(next) => {
+                    self.ask_again();
+                    pause = (2 * pause).min(ASKED_AGAIN_MAX);
+                    next = Instant::now() + pause;
+                    if now.saturating_duration_since(began) > self.copies.parts.keep_max + limits::DROPPED_WITHIN {
+                        break;
+                    }
+                }
+            }
+        }
+        let stamp = self.takeover.fence().stamp;
+        self.copies.takeovers.end(self.key, stamp);
+        self.copies.act_for(self.key, |of| of.follow_no_more(self.key, stamp, false));
+    }
+
+    fn happened(&mut self, event: Event) {
+        let effects = match event {
+            Event::Answered { group, from, answer } => self.takeover.answered(&group, &from, answer),
+            Event::Stored(at) => self.takeover.stored(at),
+            Event::Trimmed(upto) => self.takeover.trimmed(upto),
+            Event::Followed => {
+                self.progress.send_modify(|progress| progress.known = true);
+                Vec::new()
+            }
+        };
+        self.carry_out(effects);
+    }
+
+    fn ask_again(&mut self) {
+        let over: Vec<_> =
+            self.takeover.asked().into_iter().filter(|boot| self.copies.is_over(boot)).collect();
+        for boot in over {
+            let effects = self.takeover.over(&boot);
+            self.carry_out(effects);
+        }
+        let effects = self.takeover.ask();
+        self.carry_out(effects);
+        self.follow(true);
+    }
+
+    /// The members of the own group are told whose groups may hold more, `now` or once anything is written.
+    fn follow(&self, now: bool) {
+        if self.over || self.takeover.is_complete() {
+            return;
+        }
+        let owners =
+            self.takeover.owners().filter(|owner| **owner != self.copies.parts.me).cloned().collect();
+        let (key, stamp) = (self.key, self.takeover.fence().stamp);
+        self.copies.act_for(key, |of| of.follow(key, stamp, owners, now));
+    }
+
+    fn locate(&mut self, owner: &Boot) {
+        let group = group_of(self.key);
+        let config = self.copies.configs().get(&(owner.clone(), group)).cloned();
+        match config {
+            Some(config) => {
+                let effects = self.takeover.announced(owner, &config);
+                self.carry_out(effects);
+            }
+            // Its members know who they are.
+            None => {
+                let Fence { stamp, by } = self.takeover.fence().clone();
+                let seal = Seal { key: self.key, fence: Fence { stamp, by }, shown: self.takeover.shown() };
+                for to in self.copies.peers.well(Instant::now()) {
+                    self.ask(to, owner.clone(), seal.clone());
+                }
+                self.ask(self.copies.parts.me.clone(), owner.clone(), seal);
+            }
+        }
+    }
+
+    fn ask(&mut self, to: Boot, group: Boot, seal: Seal) {
+        let events = self.events.clone();
+        if to == self.copies.parts.me {
+            let answer = self.copies.holding.seal(&group, seal);
+            let _ = events.try_send(Event::Answered { group, from: to, answer });
+            return;
+        }
+        self.copies.peers.send(&to, LogFrame::Seal { owner: group, seal });
+    }
+
+    fn carry_out(&mut self, effects: Vec<TakeoverEffect<Copied>>) {
+        for effect in effects {
+            match effect {
+                TakeoverEffect::Ask { to, group, seal } => self.ask(to, group, seal),
+                TakeoverEffect::Locate(owner) => self.locate(&owner),
+                TakeoverEffect::Taken(entries) => {
+                    let Some(session) = self.session.upgrade() else { continue };
+                    let at: Vec<_> = entries.iter().map(|entry| entry.at).collect();
+                    let messages = entries.into_iter().map(|entry| (entry.at, entry.message)).collect();
+                    session.adopt_copied(messages);
+                    for at in at.into_iter().filter(|at| !session.holds(*at)) {
+                        let effects = self.takeover.trimmed(at);
+                        self.carry_out(effects);
+                    }
+                }
+                TakeoverEffect::Complete => self.complete(),
+                TakeoverEffect::Settled => {
+                    self.progress.send_modify(|progress| progress.known = true);
+                    self.over = true;
+                }
+                TakeoverEffect::Release { to, group, release } => self.copies.release(&to, group, release),
+                TakeoverEffect::Exhausted => {
+                    if let Some(session) = self.session.upgrade() {
+                        session.give_up_resuming();
+                    }
+                }
+                TakeoverEffect::Refused(above) => {
+                    self.over = true;
+                    if let (Some(fence), Some(session)) = (above, self.session.upgrade()) {
+                        session.close(CloseReason::Superseded { owner: fence.by.name, stamp: fence.stamp });
+                    }
+                }
+            }
+        }
+        self.follow(false);
+    }
+
+    /// All that was stored is here.
+    fn complete(&mut self) {
+        if let Some(session) = self.session.upgrade() {
+            session.sealed(&self.segments);
+        }
+        // Where nobody holds what this node accepts nobody is to be waited for.
+        let alone = !self.copies.has_members(self.key);
+        self.progress.send_modify(|progress| {
+            progress.complete = true;
+            progress.known |= alone;
+        });
+        let (key, stamp) = (self.key, self.takeover.fence().stamp);
+        self.copies.act_for(key, |of| of.follow_no_more(key, stamp, true));
+    }
+}
+
+/// Events that wait for a takeover. Arithmetic: more than a session holds messages, with the defaults.
+const EVENTS_MAX: usize = 4_096;
+/// First pause before members that have not answered are asked again; doubles up to [`ASKED_AGAIN_MAX`]. Guess: some round trips.
+const ASKED_AGAIN_MIN: Duration = Duration::from_millis(25);
+/// Longest pause so. Source: the design.
+const ASKED_AGAIN_MAX: Duration = Duration::from_secs(5);

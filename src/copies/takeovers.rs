@@ -1,0 +1,70 @@
+//! The takeovers that are not over, and what they are told.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use tokio::sync::mpsc;
+
+use crate::id::Stamp;
+use crate::key::Key;
+use crate::position::Position;
+use crate::quorum::{Boot, SealAnswer};
+use crate::session::Copied;
+
+/// The takeovers of a node that are not over, by their sessions: each with the stamp of its claim.
+#[derive(Default)]
+pub(super) struct Takeovers(Mutex<BTreeMap<Key, (Stamp, mpsc::Sender<Event>)>>);
+
+/// What a takeover is told.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A boot has answered as a member of a group.
+    Answered {
+        /// Whose group.
+        group: Boot,
+        /// Who has answered.
+        from: Boot,
+        /// What.
+        answer: SealAnswer<Copied>,
+    },
+    /// Members of the own group have a message.
+    Stored(Position),
+    /// They know what the session follows.
+    Followed,
+    /// The client has everything of that segment up to there.
+    Trimmed(Position),
+}
+
+impl Takeovers {
+    /// One begins. The one before of that session is told nothing more.
+    pub(super) fn begin(&self, key: Key, claim: Stamp, events: mpsc::Sender<Event>) {
+        self.lock().insert(key, (claim, events));
+    }
+
+    /// One is over.
+    pub(super) fn end(&self, key: Key, claim: Stamp) {
+        let mut takeovers = self.lock();
+        if takeovers.get(&key).is_some_and(|(of, _)| *of == claim) {
+            takeovers.remove(&key);
+        }
+    }
+
+    /// Tells one something, if it is not over. `claim`: only that of this claim.
+    pub(super) fn tell(&self, key: Key, claim: Option<Stamp>, event: Event) {
+        let takeovers = self.lock();
+        let of = takeovers.get(&key).filter(|(of, _)| claim.is_none_or(|claim| claim == *of));
+        if let Some((_, events)) = of {
+            // One that is told more than any session holds asks again.
+            let _ = events.try_send(event);
+        }
+    }
+
+    /// Whether a panic has left it half changed.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.0.is_poisoned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, (Stamp, mpsc::Sender<Event>)>> {
+        self.0.lock().expect("no panic happens under this lock")
+    }
+}

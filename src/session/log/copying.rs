@@ -1,0 +1,127 @@
+//! What other nodes are to hold of what a session owes, and do.
+//!
+//! What the client acknowledges soon is not copied: most of it is. What it does not, and what somebody waits for, is, with all
+//! that stands before it in its segment: so of a segment no hole is ever copied but what the client has.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::key::Key;
+use crate::position::{Position, Segment};
+use crate::push::Outcome;
+use crate::session::copied::{Copied, Copying};
+use crate::session::log::run::Run;
+use crate::session::log::unacked::Unacked;
+use crate::session::log::{Answers, Log, unwritten};
+use crate::session::notice::Notice;
+use crate::session::tail::{TailEntry, TailRun};
+
+impl Log {
+    /// Whatever is owed to the client of that session is copied now.
+    pub(in crate::session) fn copy_all(&mut self, key: Key) {
+        if let Some(copying) = self.copying(key) {
+            self.copy_upto(key, u64::MAX, &*copying);
+        }
+    }
+
+    /// Whether the caller has to see to it that what is owed now is [copied](Self::copy_due) in a while.
+    pub(in crate::session) fn begin_copying(&mut self, key: Key) -> bool {
+        let last = self.last;
+        let Some(unacked) = self.unacked.as_mut().filter(|unacked| unacked.copies_due.is_none()) else {
+            return false;
+        };
+        let begins = unacked.runs().any(Run::has_uncopied) && self.store.is_copied(key);
+        if begins {
+            unacked.copies_due = Some(last);
+        }
+        begins
+    }
+
+    /// What was owed when that began, and still is, is copied. Returns whether to do so again in a while.
+    pub(in crate::session) fn copy_due(&mut self, key: Key) -> bool {
+        let due = self.unacked.as_mut().and_then(|unacked| unacked.copies_due.take());
+        if let (Some(due), Some(copying)) = (due, self.copying(key)) {
+            self.copy_upto(key, due, &*copying);
+        }
+        self.begin_copying(key)
+    }
+
+    /// Takes what others have held for earlier owners, each segment from where it begins there.
+    pub(in crate::session) fn adopt_copied(&mut self, mut messages: Vec<(Position, Copied)>) {
+        messages.sort_by_key(|(at, _)| *at);
+        let (own, now) = (self.segment(), Instant::now());
+        let mut runs = Vec::<TailRun>::new();
+        for (Position { segment, number }, Copied { message, expires, .. }) in messages {
+            let left = expires.map(|at| at.saturating_duration_since(now));
+            let entry = TailEntry { message: Ok(message), left };
+            let goes_on = |run: &&mut TailRun| {
+                run.segment == segment && run.acked + run.entries.len() as u64 + 1 == number
+            };
+            match runs.last_mut().filter(goes_on) {
+                Some(run) => run.entries.push(entry),
+                None => runs.push(TailRun { segment, acked: number - 1, entries: vec![entry] }),
+            }
+        }
+        for run in runs.iter().filter(|run| run.segment != own) {
+            self.adopt_run(run, now);
+        }
+        self.tidy();
+    }
+
+    /// Whether the client is owed a message.
+    pub(in crate::session) fn holds(&mut self, at: Position) -> bool {
+        let own = self.segment();
+        let run = self.unacked.as_mut().and_then(|unacked| unacked.run_mut(own, at.segment));
+        run.and_then(|run| run.get_mut(at.number)).is_some_and(|entry| entry.message.is_ok())
+    }
+
+    /// Nothing is missing of these segments that others were to hold. Returns whether the client is to be told something.
+    pub(in crate::session) fn sealed(&mut self, segments: &[Segment]) -> bool {
+        let Some(unacked) = &mut self.unacked else { return false };
+        let Some(resumption) = &mut unacked.resumption else { return false };
+        resumption.sealed(segments);
+        let told = resumption.more(&self.inherited);
+        let is_news = told.is_some();
+        unacked.notices.extend(told.map(Notice::Resumed));
+        is_news
+    }
+
+    /// Others hold a message. Returns what to answer.
+    pub(in crate::session) fn stored(&mut self, at: Position, is_away: bool) -> Answers {
+        let own = self.segment();
+        let run = self.unacked.as_mut().and_then(|unacked| unacked.run_mut(own, at.segment));
+        let Some(run) = run else { return Vec::new() };
+        run.stored = run.stored.max(at.number);
+        let Some(entry) = run.get_mut(at.number) else { return Vec::new() };
+        let is_asked = is_away || entry.message.as_ref().is_ok_and(|message| message.terms().stored());
+        let waits = if is_asked { entry.waits.take() } else { None };
+        let reached = if entry.written { Outcome::Delivered } else { unwritten(is_away) };
+        waits.map(|waits| (waits.reply, reached)).into_iter().collect()
+    }
+
+    /// Copies what is not yet: of this session's own segment up to that number.
+    fn copy_upto(&mut self, key: Key, upto: u64, copying: &dyn Copying) {
+        let (own, keep) = (self.segment(), self.keep);
+        let Some(unacked) = &mut self.unacked else { return };
+        let Unacked { own: run, older, .. } = &mut **unacked;
+        let copy = |segment: Segment, run: &mut Run, upto: u64| {
+            let (first, last) = (run.copied.max(run.acked) + 1, run.last().min(upto));
+            for number in first..=last {
+                let Some(entry) = run.get_mut(number) else { continue };
+                // A message whose time is over leaves a hole that is told.
+                let Ok(message) = &entry.message else { continue };
+                let (message, expires) = (Arc::clone(message), entry.expires);
+                let copied = Copied { message, expires, keep, room: None };
+                copying.append(key, own.stamp, Position { segment, number }, copied);
+            }
+            run.copied = run.copied.max(last);
+        };
+        older.iter_mut().for_each(|older| copy(older.segment, &mut older.run, u64::MAX));
+        copy(own, run, upto);
+    }
+
+    fn copying(&self, key: Key) -> Option<Arc<dyn Copying>> {
+        self.store.copying().filter(|copying| copying.is_possible(key))
+    }
+}

@@ -1,0 +1,86 @@
+//! What is kept for clients that are away is held by other nodes too, and outlives its owner.
+
+use crate::harness::{Cluster, Kept, Node, eventually, push, same};
+
+/// Nodes each of which has so many others hold copies.
+async fn cluster(nodes: usize, copies: &str) -> Cluster {
+    let cluster = Cluster::start_with(nodes, &["--copies", copies]).await;
+    for node in cluster.nodes() {
+        shows(node, "pushmesh_copies_groups_short", 0.0).await;
+    }
+    cluster
+}
+
+async fn shows(node: &Node, metric: &str, value: f64) {
+    eventually(&format!("{metric} of {}", node.name), async || {
+        same(node.metric(metric).await, Some(value)).map(|_| ())
+    })
+    .await;
+}
+
+/// How many messages all nodes hold for others.
+async fn held(cluster: &Cluster, messages: f64) {
+    eventually("copies", async || {
+        let mut all = 0.0;
+        for node in cluster.nodes() {
+            all += node.metric("pushmesh_copies_held").await.unwrap_or(0.0);
+        }
+        same(all, messages).map(|_| ())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_queued_is_held_by_others_until_the_client_has_it() {
+    let cluster = cluster(3, "2").await;
+    let first = Kept::open(cluster.node(0)).await;
+    cluster.shows("u", &[("d", "n1")]).await;
+    held(&cluster, 0.0).await;
+    let first = first.leave(&cluster).await;
+    assert_eq!(push(cluster.node(1), "a").await, "queued");
+    assert_eq!(push(cluster.node(2), "b").await, "queued");
+    held(&cluster, 4.0).await;
+    let mut second = first.back(cluster.node(0), 0).await;
+    assert_eq!(second.resumed(), "complete");
+    assert_eq!(second.next(2).await, ["older 1 a", "older 2 b"]);
+    second.say(serde_json::json!({ "type": "ack", "n": 2, "segment": first.text("segment") })).await;
+    held(&cluster, 0.0).await;
+}
+
+#[tokio::test]
+async fn what_a_connected_client_does_not_acknowledge_is_copied_and_no_more_once_it_has() {
+    let cluster = cluster(2, "1").await;
+    let mut client = Kept::open(cluster.node(0)).await;
+    cluster.shows("u", &[("d", "n1")]).await;
+    assert_eq!(push(cluster.node(1), "a").await, "delivered");
+    assert_eq!(client.next(1).await, ["1 a"]);
+    held(&cluster, 1.0).await;
+    client.ack(1).await;
+    held(&cluster, 0.0).await;
+}
+
+#[tokio::test]
+async fn a_killed_owner_loses_nothing_that_was_queued() {
+    let cluster = cluster(3, "2").await;
+    let first = Kept::open(cluster.node(0)).await;
+    cluster.shows("u", &[("d", "n1")]).await;
+    let first = first.leave(&cluster).await;
+    for data in ["a", "b", "c"] {
+        assert_eq!(push(cluster.node(1), data).await, "queued");
+    }
+    cluster.node(0).process.kill();
+    let mut second = first.back(cluster.node(1), 0).await;
+    assert_eq!(second.resumed(), "complete");
+    assert_eq!(second.next(3).await, ["older 1 a", "older 2 b", "older 3 c"]);
+    // The next owner has others hold it, and those of the former one need not any more.
+    second.say(serde_json::json!({ "type": "ack", "n": 2, "segment": first.text("segment") })).await;
+    let survivors = [cluster.node(1), cluster.node(2)];
+    eventually("one copy is left", async || {
+        let mut all = 0.0;
+        for node in survivors {
+            all += node.metric("pushmesh_copies_held").await.unwrap_or(0.0);
+        }
+        same(all, 1.0).map(|_| ())
+    })
+    .await;
+}
