@@ -49,6 +49,8 @@ pub(crate) struct Keeping {
     pub(crate) careless: f64,
     /// All clients do so; else five of six that speak `pushmesh.v1`.
     pub(crate) everybody: bool,
+    /// How many other nodes hold what a node accepts.
+    pub(crate) copies: usize,
 }
 
 impl Settings {
@@ -77,7 +79,8 @@ impl Settings {
         let mut rng = entropy::stream(seed, "keeping");
         // Nothing is kept while one member cannot: a run of two versions would mostly see sessions that are not.
         if !settings.mixed_versions {
-            settings.keeping = Some(keeping(&mut rng));
+            let copies = entropy::stream(seed, "copies").random_range(0..=limits::COPIES_MAX);
+            settings.keeping = Some(Keeping { copies, ..keeping(&mut rng) });
             if rng.random_bool(0.3) {
                 settings.kept_messages = rng.random_range(1..=KEPT_SMALL_MAX);
             }
@@ -117,6 +120,7 @@ impl Settings {
         config.tuning = self.tuning;
         config.limits.outbox_messages = self.outbox_messages;
         config.limits.kept_messages = self.kept_messages;
+        config.limits.copies = self.keeping.as_ref().map_or(0, |keeping| keeping.copies);
         config.timers.heartbeat_interval = self.heartbeat_interval;
         config.timers.heartbeat_timeout = self.heartbeat_timeout;
     }
@@ -160,7 +164,7 @@ fn keeping(rng: &mut StdRng) -> Keeping {
     let seconds =
         if rng.random_bool(0.3) { rng.random_range(2..=6) } else { rng.random_range(10..=KEEP_S_MAX) };
     let careless = if rng.random_bool(0.2) { 0.0 } else { rng.random_range(0.1..0.6) };
-    Keeping { seconds, careless, everybody: false }
+    Keeping { seconds, careless, everybody: false, copies: 0 }
 }
 
 /// Half of the runs have the product's bounds, the others small ones, which are met sooner.

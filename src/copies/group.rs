@@ -1,9 +1,13 @@
 //! A group of this node: its owner's side, and what its sessions follow for as long as their takeovers are not complete.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::id::Stamp;
 use crate::key::Key;
+use crate::limits;
 use crate::quorum::{Boot, Deposed, Entry, GroupOwner, OwnerEffect};
 use crate::session::Copied;
 
@@ -13,6 +17,8 @@ type Effects = Vec<OwnerEffect<Copied>>;
 pub(super) struct OwnGroup {
     pub(super) owner: GroupOwner<Copied>,
     following: BTreeMap<Key, Following>,
+    /// Sessions of which something is held and that are not here any more, each with its last claim, and since when.
+    gone: BTreeMap<Key, (Stamp, Instant)>,
 }
 
 /// Whose groups may hold more of a session.
@@ -26,7 +32,7 @@ struct Following {
 impl OwnGroup {
     /// The group of the boot `me`, without members.
     pub(super) fn new(me: Boot) -> Self {
-        Self { owner: GroupOwner::new(me), following: BTreeMap::new() }
+        Self { owner: GroupOwner::new(me), following: BTreeMap::new(), gone: BTreeMap::new() }
     }
 
     /// A message of a session is to be held. Its members are told first what it follows, if they were not.
@@ -68,6 +74,25 @@ impl OwnGroup {
         }
         let told = self.following.remove(&key).and_then(|of| of.told);
         if complete && told.is_some() { self.owner.follow(key, claim, Vec::new()) } else { Ok(Vec::new()) }
+    }
+
+    /// Forgets what is held of sessions that are elsewhere, or nowhere, for longer than they are kept: whoever has taken them over has
+    /// it released before.
+    pub(super) fn tidy(&mut self, now: Instant, is_here: impl Fn(Key) -> bool) -> Effects {
+        let gone: BTreeMap<_, _> = self.owner.keys().filter(|(key, _)| !is_here(*key)).collect();
+        self.gone.retain(|key, (claim, _)| gone.get(key) == Some(claim));
+        for (key, claim) in gone {
+            self.gone.entry(key).or_insert((claim, now));
+        }
+        let kept = |key: Key| {
+            let kept = self.owner.held(key).map(|entry| entry.message.keep).max().unwrap_or_default();
+            Duration::from_secs(kept.into()) + limits::DROPPED_WITHIN
+        };
+        let is_over = |(key, (_, since)): &(&Key, &(Stamp, Instant))| {
+            now.saturating_duration_since(*since) > kept(**key)
+        };
+        let over: Vec<_> = self.gone.iter().filter(is_over).map(|(key, (claim, _))| (*key, *claim)).collect();
+        over.into_iter().flat_map(|(key, claim)| self.owner.drop_session(key, claim)).collect()
     }
 
     fn tell(&mut self, key: Key) -> Result<Effects, Deposed> {

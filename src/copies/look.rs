@@ -55,6 +55,7 @@ impl Copies {
             .collect();
         let mut short = 0;
         for group in 0..GROUPS {
+            self.act_in(group, |of| of.tidy(now, |key| self.parts.registry.get(key).is_some()));
             let (listed, latest) = {
                 let of = self.group(group);
                 let owner = &of.owner;

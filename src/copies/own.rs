@@ -24,9 +24,14 @@ impl Copies {
         group: u8,
         work: impl FnOnce(&mut GroupOwner<Copied>) -> Vec<OwnerEffect<Copied>>,
     ) {
+        self.act_in(group, |of| work(&mut of.owner));
+    }
+
+    /// The same with all of the group.
+    pub(super) fn act_in(&self, group: u8, work: impl FnOnce(&mut OwnGroup) -> Vec<OwnerEffect<Copied>>) {
         let news = {
             let mut of = self.group(group);
-            let effects = work(&mut of.owner);
+            let effects = work(&mut of);
             self.carry_out(group, effects)
         };
         news.into_iter().for_each(|news| self.tell(news));

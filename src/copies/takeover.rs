@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
+use tracing::debug;
 
 use crate::copies::Copies;
 use crate::copies::frame::LogFrame;
@@ -205,6 +206,7 @@ impl Taking {
 
     fn carry_out(&mut self, effects: Vec<TakeoverEffect<Copied>>) {
         for effect in effects {
+            self.say(&effect);
             match effect {
                 TakeoverEffect::Ask { to, group, seal } => self.ask(to, group, seal),
                 TakeoverEffect::Locate(owner) => self.locate(&owner),
@@ -238,6 +240,24 @@ impl Taking {
             }
         }
         self.follow(false);
+    }
+
+    fn say(&self, effect: &TakeoverEffect<Copied>) {
+        let (key, stamp) = (self.key, self.takeover.fence().stamp.raw());
+        match effect {
+            TakeoverEffect::Taken(entries) => {
+                debug!(?key, stamp, messages = entries.len(), "taken over from other nodes");
+            }
+            TakeoverEffect::Complete => {
+                debug!(?key, stamp, "nothing is missed that other nodes were to hold")
+            }
+            TakeoverEffect::Settled => debug!(?key, stamp, "what was taken over is held by the next ones"),
+            TakeoverEffect::Exhausted => debug!(?key, stamp, "nobody is left who could hold the rest"),
+            TakeoverEffect::Refused(above) => {
+                debug!(?key, stamp, ?above, "another claim stands above this one")
+            }
+            TakeoverEffect::Ask { .. } | TakeoverEffect::Locate(_) | TakeoverEffect::Release { .. } => {}
+        }
     }
 
     /// All that was stored is here.

@@ -134,6 +134,12 @@ impl<M: Clone> GroupOwner<M> {
         self.unstored.values().filter_map(|written| Some((written.key, written.at?)))
     }
 
+    /// The sessions of which something is held, each with the last claim that it is held by.
+    pub fn keys(&self) -> impl Iterator<Item = (Key, Stamp)> {
+        let last = |held: &BTreeMap<Position, (Stamp, M)>| held.values().map(|(claim, _)| *claim).max();
+        self.held.iter().filter_map(move |(key, held)| Some((*key, last(held)?)))
+    }
+
     /// What is held of a session.
     pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
         self.held.get(&key).into_iter().flatten().map(move |held| Entry::at(key, held))

@@ -13,6 +13,7 @@
 //!
 //! Nothing here waits or looks at a clock.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,9 @@ pub(crate) struct Log {
     keep: u32,
     /// The earlier segments of which nothing is missing.
     inherited: Inherited,
+    /// Earlier segments that were taken over from other nodes, each with the last number that these were to hold.
+    #[expect(clippy::box_collection, reason = "a session that takes nothing over pays one word for it")]
+    sealed: Option<Box<BTreeMap<Segment, u64>>>,
     /// The number that was given last.
     last: u64,
     unacked: Option<Box<Unacked>>,
@@ -104,7 +108,7 @@ impl Log {
         store: Arc<Store>,
     ) -> Self {
         let inherited = Inherited::default();
-        let mut log = Self { stamp, writer, keep, inherited, last: 0, unacked: None, store };
+        let mut log = Self { stamp, writer, keep, inherited, sealed: None, last: 0, unacked: None, store };
         Unacked::of(&mut log.unacked, 0).resumption = Some(Box::new(Resumption::new(returns)));
         log
     }
@@ -197,11 +201,18 @@ impl Log {
 
     /// Accepts a message for which there is [room](Self::reserve).
     pub(super) fn append(&mut self, message: Arc<Message>, now: Instant, stage: Stage, reply: Option<Reply>) {
-        let terms = message.terms();
-        let bytes = message.payload.bytes.len();
-        let expires = terms.ttl.map(|seconds| now + Duration::from_secs(seconds.into()));
+        let expires = message.terms().ttl.map(|seconds| now + Duration::from_secs(seconds.into()));
         let waits = reply.map(|reply| Box::new(Waits { reply, until: now + limits::BUFFERED_AFTER }));
-        let entry = Entry { message: Ok(message), expires, written: stage == Stage::Written, waits };
+        self.push(Entry { message: Ok(message), expires, written: stage == Stage::Written, waits }, stage);
+    }
+
+    /// Accepts a message for which there is room, and that waits until then.
+    pub(super) fn append_until(&mut self, message: Arc<Message>, expires: Option<Instant>) {
+        self.push(Entry { message: Ok(message), expires, written: false, waits: None }, Stage::Waits);
+    }
+
+    fn push(&mut self, entry: Entry, stage: Stage) {
+        let bytes = entry.len();
         self.last += 1;
         let last = self.last;
         let unacked = Unacked::of(&mut self.unacked, last - 1);

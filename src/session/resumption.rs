@@ -77,8 +77,6 @@ pub(super) struct Resumption {
     state: Option<ResumedAs>,
     /// An earlier owner has handed over what it had. It may wait itself for what the one before has.
     inherits: bool,
-    /// Earlier segments of which nothing is missing that other nodes were to hold.
-    sealed: Vec<Segment>,
     /// Another node may have owned it since the session that its client names.
     in_doubt: bool,
     /// What was followed by another segment before this time is over, in milliseconds since the Unix epoch.
@@ -92,7 +90,6 @@ impl Resumption {
             expected: Vec::new(),
             state: None,
             inherits: false,
-            sealed: Vec::new(),
             in_doubt: false,
             over_before_ms: 0,
         }
@@ -134,15 +131,19 @@ impl Resumption {
     /// More of its messages have come. Returns what the client is told, if that is new.
     pub(super) fn more(&mut self, inherited: &Inherited) -> Option<Resumed> {
         self.inherits = true;
+        self.complete(inherited)
+    }
+
+    fn complete(&mut self, inherited: &Inherited) -> Option<Resumed> {
         let waits = matches!(self.state, Some(ResumedAs::Pending | ResumedAs::Partial));
         let complete = waits && self.missing(inherited).is_empty();
         complete.then(|| self.tell(ResumedAs::Complete, Vec::new()))
     }
 
-    /// Nothing is missing of these that other nodes were to hold. What their owners have accepted beside that may come late.
-    pub(super) fn sealed(&mut self, segments: &[Segment]) {
-        self.sealed.extend_from_slice(segments);
+    /// Nothing is missing any more that other nodes were to hold. Returns what the client is told, if that is new.
+    pub(super) fn sealed(&mut self, inherited: &Inherited) -> Option<Resumed> {
         self.in_doubt = false;
+        self.complete(inherited)
     }
 
     /// It has waited for long enough.
@@ -183,10 +184,8 @@ impl Resumption {
             token.iter().chain(&self.expected).filter(|segment| self.returning.has(**segment).is_none());
         let unnamed = unnamed.map(|segment| Position { segment: *segment, number: 0 });
         let mut missing: Vec<_> = after.iter().copied().chain(unnamed).collect();
-        let is_here = |segment| inherited.has(segment) || self.sealed.contains(&segment);
-        missing.retain(|position| {
-            self.in_doubt && Some(position.segment) == *token || !is_here(position.segment)
-        });
+        let is_in_doubt = |segment| self.in_doubt && Some(segment) == *token;
+        missing.retain(|Position { segment, .. }| is_in_doubt(*segment) || !inherited.has(*segment));
         missing.sort_by_key(|position| position.segment);
         missing.dedup_by_key(|position| position.segment);
         missing

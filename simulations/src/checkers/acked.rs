@@ -90,7 +90,7 @@ mod tests {
     use crate::settings::Keeping;
 
     fn seen(client: ClientIndex, outcome: Outcome, acked: Option<u64>) -> Result<(), String> {
-        let keeping = Some(Keeping { seconds: 9, careless: 0.0, everybody: false });
+        let keeping = Some(Keeping { seconds: 9, careless: 0.0, everybody: false, copies: 0 });
         let mut checker = Acked::new(&Settings { keeping, ..Settings::default() });
         let at = |n| Position { segment: Segment::new("00000000000000070000000a").unwrap(), n };
         let kept = |what| Event::Kept { connection: 1, what };

@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn checker() -> Resumption {
-        let keeping = Some(Keeping { seconds: 9, careless: 0.0, everybody: false });
+        let keeping = Some(Keeping { seconds: 9, careless: 0.0, everybody: false, copies: 0 });
         let mut checker = Resumption::new(&Settings { keeping, ..Settings::default() });
         let [user, device, node] = ["u0", "d0", "n1"].map(str::to_owned);
         for event in [

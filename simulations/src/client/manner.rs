@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn only_who_is_careless_does_what_a_client_should_not() {
         let drawn = |careless| {
-            let keeping = Keeping { seconds: 9, careless, everybody: false };
+            let keeping = Keeping { seconds: 9, careless, everybody: false, copies: 0 };
             let mut rng = entropy::stream(1, "manner");
             (0..500).map(|_| Manner::draw(&mut rng, &keeping)).collect::<Vec<_>>()
         };

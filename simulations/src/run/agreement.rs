@@ -1,5 +1,7 @@
 //! What has to become true once the faults of a run are over: that all agree, and that nothing happens then.
 
+use pushmesh::limits;
+
 use crate::checkers::{Quiet, at_rest, converged};
 use crate::run::stage::Run;
 use crate::violation::Violation;
@@ -28,10 +30,18 @@ impl Run<'_> {
             }
         }
     }
+    /// How long nodes hold for others that are gone what nobody comes for, in milliseconds.
+    fn copies_held_ms(&self) -> u64 {
+        let keeping = self.plan.settings.keeping.as_ref().filter(|keeping| keeping.copies > 0);
+        keeping.map_or(0, |keeping| {
+            u64::from(keeping.seconds) * 1_000 + limits::DROPPED_WITHIN.as_millis() as u64
+        })
+    }
+
     /// Nothing happens for a while, and then nothing has been transferred.
     pub(super) fn be_quiet(&mut self) -> Result<(), Violation> {
         // What was promised last is on its way, and what was replaced is swept.
-        for _ in 0..UNTIL_QUIET_MS {
+        for _ in 0..UNTIL_QUIET_MS + self.copies_held_ms() {
             self.advance()?;
         }
         let (quiet, packets) = (Quiet::begin(&self.in_core().0), self.world.packets());

@@ -8,7 +8,10 @@ use crate::settings::{Keeping, Settings};
 
 /// All clients have their sessions kept for so many seconds, and on that part of their connections do what goes wrong.
 pub(super) fn kept(seconds: u32, careless: f64) -> Settings {
-    Settings { keeping: Some(Keeping { seconds, careless, everybody: true }), ..Settings::default() }
+    Settings {
+        keeping: Some(Keeping { seconds, careless, everybody: true, copies: 0 }),
+        ..Settings::default()
+    }
 }
 
 /// So many pushes to a client by way of a node, one in each millisecond.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::key::Key;
+use crate::metrics::label::Origin;
 use crate::position::{Position, Segment};
 use crate::push::Outcome;
 use crate::session::copied::{Copied, Copying};
@@ -15,6 +16,7 @@ use crate::session::log::run::Run;
 use crate::session::log::unacked::Unacked;
 use crate::session::log::{Answers, Log, unwritten};
 use crate::session::notice::Notice;
+use crate::session::store::cost;
 use crate::session::tail::{TailEntry, TailRun};
 
 impl Log {
@@ -76,15 +78,40 @@ impl Log {
         run.and_then(|run| run.get_mut(at.number)).is_some_and(|entry| entry.message.is_ok())
     }
 
-    /// Nothing is missing of these segments that others were to hold. Returns whether the client is to be told something.
+    /// Nothing is missing of these segments that others were to hold. What their owners have accepted beside that is numbered anew when
+    /// it comes. Returns whether the client is to be told something.
     pub(in crate::session) fn sealed(&mut self, segments: &[Segment]) -> bool {
-        let Some(unacked) = &mut self.unacked else { return false };
-        let Some(resumption) = &mut unacked.resumption else { return false };
-        resumption.sealed(segments);
-        let told = resumption.more(&self.inherited);
-        let is_news = told.is_some();
+        let own = self.segment();
+        let unacked = Unacked::of(&mut self.unacked, self.last);
+        let new = self.inherited.add(segments.iter().copied().filter(|segment| *segment != own));
+        for segment in &new {
+            let resumption = unacked.resumption.as_ref();
+            let has = resumption.and_then(|resumption| resumption.returning.has(*segment));
+            let held = unacked.older(*segment).map(|older| older.run.last());
+            self.sealed.get_or_insert_default().insert(*segment, has.max(held).unwrap_or_default());
+        }
+        unacked.inherit(&new);
+        let resumption = unacked.resumption.as_mut();
+        let told = resumption.and_then(|resumption| resumption.sealed(&self.inherited));
         unacked.notices.extend(told.map(Notice::Resumed));
+        let is_news = !unacked.is_clear();
+        self.tidy();
         is_news
+    }
+
+    /// What an owner has accepted beside what others were to hold comes late, and is as good as new. `None`: the segment was not sealed.
+    /// Else returns whether there was room for all of it.
+    pub(super) fn adopt_late(&mut self, run: &TailRun, now: Instant) -> Option<bool> {
+        let upto = *self.sealed.as_ref()?.get(&run.segment)?;
+        for (number, TailEntry { message, left }) in (run.acked + 1..).zip(&run.entries) {
+            let Some(message) = message.as_ref().ok().filter(|_| number > upto) else { continue };
+            if !self.store.reserve(Origin::Here, cost(message.payload.bytes.len())) {
+                return Some(false);
+            }
+            self.append_until(Arc::clone(message), left.map(|left| now + left));
+            self.sealed.get_or_insert_default().insert(run.segment, number);
+        }
+        Some(true)
     }
 
     /// Others hold a message. Returns what to answer.

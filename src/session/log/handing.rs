@@ -86,6 +86,9 @@ impl Log {
 
     /// Returns whether there was room for all of it.
     pub(super) fn adopt_run(&mut self, run: &TailRun, now: Instant) -> bool {
+        if let Some(fits) = self.adopt_late(run, now) {
+            return fits;
+        }
         let unacked = Unacked::of(&mut self.unacked, self.last);
         if self.inherited.has(run.segment) && unacked.older(run.segment).is_none() {
             return true; // It was here, and the client has it.

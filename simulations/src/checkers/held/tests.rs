@@ -18,7 +18,7 @@ struct Course {
 
 impl Course {
     fn new() -> Self {
-        let keeping = Some(Keeping { seconds: 9, careless: 0.0, everybody: false });
+        let keeping = Some(Keeping { seconds: 9, careless: 0.0, everybody: false, copies: 0 });
         let checker = Held::new(&Settings { keeping, ..Settings::default() });
         let course = Self { checker, found: Ok(()) };
         course.back(100, 0, 0, &[]).at(1_000, pushed()).at(1_001, answered(Outcome::Queued))
