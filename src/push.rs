@@ -10,7 +10,15 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
-use crate::id::{DeviceId, MessageId, NodeName, SessionKey, Stamp, UserId};
+use crate::id::{DeviceId, MessageId, NodeName, SessionKey, UserId};
+
+mod outcome;
+mod tally;
+mod terms;
+
+pub use outcome::Outcome;
+pub use tally::Tally;
+pub use terms::Terms;
 
 /// How a payload is framed for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,28 +93,6 @@ pub struct Message {
     terms: Terms,
 }
 
-/// What the publisher of a message asks for beside its delivery.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Terms {
-    /// How long the message may wait for a client that is away, in seconds; 0: not at all. `None`: for as long as its session
-    /// is kept.
-    pub ttl: Option<u32>,
-    /// Whether the publisher waits until the client has acknowledged it.
-    pub acked: bool,
-}
-
-impl Terms {
-    /// Whether the publisher waits for more than that the owner has written it.
-    pub(crate) fn waits(self) -> bool {
-        self.acked || self.stored()
-    }
-
-    /// Whether the publisher waits until other nodes hold it.
-    pub(crate) fn stored(self) -> bool {
-        false
-    }
-}
-
 impl Message {
     /// A message that nobody has looked at yet, whose payload pins no more memory than it has.
     pub(crate) fn new(id: MessageId, idempotent: bool, payload: Payload) -> Self {
@@ -169,116 +155,6 @@ pub enum Target {
     User(UserId),
 }
 
-/// What a session's owner says about one push to that session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// Written to the owner's socket: no more and no less.
-    Delivered,
-    /// In the session's outbox; the socket did not take it within [`BUFFERED_AFTER`](crate::limits::BUFFERED_AFTER).
-    Buffered,
-    /// The session lives elsewhere now; nothing was written here.
-    Moved {
-        /// Who owns it.
-        owner: NodeName,
-        /// With which stamp.
-        stamp: Stamp,
-    },
-    /// There is no such session.
-    NoSession,
-    /// A queue on the way or the session's outbox is full; nothing was written.
-    Overloaded,
-    /// The connection broke while the message was being written: the client may or may not have it.
-    Interrupted,
-    /// The owner did not answer within the push timeout: the client may or may not have it.
-    Unreachable,
-    /// This node reaches no other one, and cannot know whether there is such a session.
-    Unknown,
-    /// This node has not joined its cluster yet, and does not know whether there is such a session.
-    NotReady,
-    /// The session has, or had, another message with the id of this one, which its caller chose; this one was not
-    /// written.
-    IdReused,
-    /// The client has it: it has said so.
-    Acked,
-    /// The client is away, and its session is kept: the message is held until the client is back, its time is over or
-    /// the session's is.
-    Queued,
-}
-
-impl Outcome {
-    /// The word for this outcome in the API and in metrics.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Outcome::Delivered => "delivered",
-            Outcome::Buffered => "buffered",
-            Outcome::Moved { .. } => "moved",
-            Outcome::NoSession => "no_session",
-            Outcome::Overloaded => "overloaded",
-            Outcome::Interrupted => "interrupted",
-            Outcome::Unreachable => "unreachable",
-            Outcome::Unknown => "unknown",
-            Outcome::NotReady => "not_ready",
-            Outcome::IdReused => "id_reused",
-            Outcome::Acked => "acked",
-            Outcome::Queued => "queued",
-        }
-    }
-}
-
-/// How many sessions met each outcome: the answer to a broadcast, where a list would be too long.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
-pub struct Tally {
-    /// Sessions that were written to.
-    pub delivered: u64,
-    /// Sessions whose outbox still holds it.
-    pub buffered: u64,
-    /// Sessions whose outbox was full.
-    pub overloaded: u64,
-    /// Sessions that closed before or during the write.
-    pub interrupted: u64,
-    /// Sessions that have, or had, another message with the same id.
-    pub id_reused: u64,
-    /// Sessions whose client has acknowledged it.
-    #[serde(default)]
-    pub acked: u64,
-    /// Sessions whose client is away, and that hold it.
-    #[serde(default)]
-    pub queued: u64,
-}
-
-impl Tally {
-    /// Counts one more session.
-    pub fn add(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Delivered => self.delivered += 1,
-            Outcome::Buffered => self.buffered += 1,
-            Outcome::Overloaded => self.overloaded += 1,
-            Outcome::IdReused => self.id_reused += 1,
-            Outcome::Acked => self.acked += 1,
-            Outcome::Queued => self.queued += 1,
-            Outcome::Moved { .. }
-            | Outcome::NoSession
-            | Outcome::Interrupted
-            | Outcome::Unreachable
-            | Outcome::Unknown
-            | Outcome::NotReady => self.interrupted += 1,
-        }
-    }
-
-    /// Adds the counts of another node.
-    pub fn merge(&mut self, other: &Tally) {
-        self.delivered += other.delivered;
-        self.buffered += other.buffered;
-        self.overloaded += other.overloaded;
-        self.interrupted += other.interrupted;
-        self.id_reused += other.id_reused;
-        self.acked += other.acked;
-        self.queued += other.queued;
-    }
-}
-
 /// What became of a push at one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionReport {
@@ -319,22 +195,11 @@ impl PushReport {
     /// [`Outcome::Unknown`] of an isolated node, and [`Outcome::NotReady`] of one that joins.
     #[must_use]
     pub fn best(&self) -> Outcome {
-        let rank = |outcome: &Outcome| match outcome {
-            Outcome::Acked => 0,
-            Outcome::Delivered => 1,
-            Outcome::Queued => 2,
-            Outcome::Buffered => 3,
-            Outcome::IdReused => 4,
-            Outcome::Overloaded => 5,
-            Outcome::Interrupted => 6,
-            Outcome::Unreachable => 7,
-            Outcome::Moved { .. } | Outcome::NoSession | Outcome::Unknown | Outcome::NotReady => 8,
-        };
         let best = self
             .sessions
             .iter()
             .map(|s| &s.outcome)
-            .min_by_key(|o| rank(o))
+            .min_by_key(|outcome| outcome.rank())
             .cloned()
             .unwrap_or(Outcome::NoSession);
         match (best, self.knowledge) {
