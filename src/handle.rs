@@ -110,14 +110,17 @@ impl NodeHandle {
     }
 
     /// Pushes as [`push`](Self::push) does, on [`Terms`]: how long the message may wait for a client that is away, and whether
-    /// the report waits for the client's acknowledgement, for up to [`BUFFERED_AFTER`](crate::limits::BUFFERED_AFTER). Both
-    /// concern sessions that are kept for their clients; at others nothing waits, and nobody acknowledges.
+    /// the report waits for copies at other nodes or for the client's acknowledgement, for up to
+    /// [`BUFFERED_AFTER`](crate::limits::BUFFERED_AFTER). Both concern sessions that are kept for their clients; at others
+    /// nothing waits, nothing is copied, and nobody acknowledges. Whether the message is held elsewhere, the report says with
+    /// [`is_stored`](crate::Outcome::is_stored) of each outcome, and of all with
+    /// [`is_not_stored`](crate::PushReport::is_not_stored).
     ///
     /// ```
-    /// use pushmesh::{NodeHandle, Outcome, Payload, Target, Terms, UserId};
+    /// use pushmesh::{NodeHandle, Outcome, Payload, Target, Terms, UserId, Wait};
     ///
     /// async fn remind(node: &NodeHandle, user: UserId) -> Result<(), Box<dyn std::error::Error>> {
-    ///     let terms = Terms { ttl: Some(60), acked: true };
+    ///     let terms = Terms { ttl: Some(60), wait: Wait::Acked };
     ///     let report = node.push_on(Target::User(user), Payload::text("the train leaves"), None, terms).await?;
     ///     match report.best() {
     ///         Outcome::Acked => println!("a device has it"),

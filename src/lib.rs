@@ -70,7 +70,7 @@
 //! |---|---|
 //! | a node with keys, and its peers | [`Config::new`]; [`config::RawConfig`] reads a file |
 //! | pushing, broadcasting, disconnecting, who is connected | [`NodeHandle`] |
-//! | how long a push may wait for a client that is away, and whether the client has it | [`NodeHandle::push_on`], [`Terms`] |
+//! | how long a push may wait for a client that is away, and what its report waits for | [`NodeHandle::push_on`], [`Terms`], [`Wait`] |
 //! | what an application keeps with a session | [`Attributes`], [`NodeHandle::attributes`] |
 //! | what became of a push at each session | [`PushReport`], [`Outcome`]; [`Knowledge`] where nobody was found |
 //! | letting clients in, hearing them and their end | [`Handler`] |
@@ -135,5 +135,5 @@ pub use handler::{Handler, SessionInfo};
 pub use id::{DeviceId, LoginId, MessageId, NodeName, SessionKey, UserId};
 pub use mesh::{ClusterKey, ClusterKeyError, HashKey, HashKeyError};
 pub use node::Node;
-pub use push::{BroadcastReport, Knowledge, Outcome, Payload, PushReport, Target, Terms};
+pub use push::{BroadcastReport, Knowledge, Outcome, Payload, PushReport, Reached, Target, Terms, Wait};
 pub use wire::Wire;

@@ -250,6 +250,7 @@ impl From<&Outcome> for Pushed {
             Outcome::IdReused => Pushed::IdReused,
             Outcome::Acked => Pushed::Acked,
             Outcome::Queued => Pushed::Queued,
+            Outcome::Copied { reached, .. } => reached.outcome().into(),
         }
     }
 }

@@ -16,9 +16,9 @@ mod outcome;
 mod tally;
 mod terms;
 
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Reached};
 pub use tally::Tally;
-pub use terms::Terms;
+pub use terms::{Terms, Wait, WaitError};
 
 /// How a payload is framed for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -187,19 +187,23 @@ pub struct PushReport {
     pub sessions: Vec<SessionReport>,
     /// How much of its cluster the node knew when the push arrived.
     pub knowledge: Knowledge,
+    /// What the publisher waited for.
+    pub wait: Wait,
 }
 
 impl PushReport {
     /// The most favourable outcome among the sessions, which decides the status of the answer. Where no
     /// session was found, that is [`Outcome::NoSession`] only if the node knew its whole cluster; otherwise
-    /// [`Outcome::Unknown`] of an isolated node, and [`Outcome::NotReady`] of one that joins.
+    /// [`Outcome::Unknown`] of an isolated node, and [`Outcome::NotReady`] of one that joins. For a publisher that waited for
+    /// [`Wait::Stored`], what [is stored](Outcome::is_stored) comes before all that is not.
     #[must_use]
     pub fn best(&self) -> Outcome {
+        let misses = |outcome: &Outcome| self.wait == Wait::Stored && !outcome.is_stored();
         let best = self
             .sessions
             .iter()
             .map(|s| &s.outcome)
-            .min_by_key(|outcome| outcome.rank())
+            .min_by_key(|outcome| (misses(outcome), outcome.rank()))
             .cloned()
             .unwrap_or(Outcome::NoSession);
         match (best, self.knowledge) {
@@ -209,10 +213,19 @@ impl PushReport {
         }
     }
 
+    /// Whether the publisher waited for [`Wait::Stored`], and a session has taken the message, but none of them in a way that
+    /// [is stored](Outcome::is_stored).
+    #[must_use]
+    pub fn is_not_stored(&self) -> bool {
+        let best = self.best();
+        self.wait == Wait::Stored && best.is_taken() && !best.is_stored()
+    }
+
     /// How many sessions were written to.
     #[must_use]
     pub fn delivered(&self) -> usize {
-        self.sessions.iter().filter(|s| matches!(s.outcome, Outcome::Delivered | Outcome::Acked)).count()
+        let written = |outcome: &Outcome| matches!(outcome, Outcome::Delivered | Outcome::Acked);
+        self.sessions.iter().filter(|session| written(session.outcome.without_copies())).count()
     }
 }
 
@@ -241,11 +254,19 @@ impl BroadcastReport {
 mod tests {
     use super::*;
 
-    fn best(knowledge: Knowledge, outcomes: &[Outcome]) -> Outcome {
+    fn report(knowledge: Knowledge, wait: Wait, outcomes: &[Outcome]) -> PushReport {
         let session =
             |outcome: &Outcome| SessionReport { device: None, node: None, outcome: outcome.clone() };
         let sessions = outcomes.iter().map(session).collect();
-        PushReport { id: MessageId::new("m").unwrap(), sessions, knowledge }.best()
+        PushReport { id: MessageId::new("m").unwrap(), sessions, knowledge, wait }
+    }
+
+    fn best(knowledge: Knowledge, outcomes: &[Outcome]) -> Outcome {
+        report(knowledge, Wait::Receipt, outcomes).best()
+    }
+
+    fn copied(reached: Reached, copies: u8) -> Outcome {
+        Outcome::Copied { reached, copies }
     }
 
     #[test]
@@ -273,6 +294,60 @@ mod tests {
             assert_eq!(best(Knowledge::Joining, found), Outcome::NotReady);
             assert_eq!(best(Knowledge::Isolated, found), Outcome::Unknown);
         }
+    }
+
+    #[test]
+    fn a_session_with_copies_is_told_before_one_that_came_as_far_without() {
+        let order = [
+            Outcome::Acked,
+            copied(Reached::Delivered, 2),
+            Outcome::Delivered,
+            copied(Reached::Queued, 1),
+            Outcome::Queued,
+            copied(Reached::Buffered, 1),
+            Outcome::Buffered,
+            Outcome::IdReused,
+        ];
+        for (index, first) in order.iter().enumerate() {
+            let mut outcomes = order[index..].to_vec();
+            outcomes.reverse();
+            assert_eq!(best(Knowledge::Whole, &outcomes), *first);
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_copies_is_told_of_the_session_that_has_them() {
+        let stored = |outcomes: &[Outcome]| {
+            let report = report(Knowledge::Whole, Wait::Stored, outcomes);
+            (report.best(), report.is_not_stored())
+        };
+        let queued = copied(Reached::Queued, 1);
+        assert_eq!(stored(&[Outcome::Delivered, queued.clone()]), (queued.clone(), false));
+        assert_eq!(stored(&[queued, Outcome::Acked]), (Outcome::Acked, false));
+        let none = copied(Reached::Delivered, 0);
+        assert_eq!(stored(&[none.clone(), Outcome::Queued]), (none, true));
+        for taken in [Outcome::Delivered, Outcome::Queued, Outcome::Buffered] {
+            assert_eq!(stored(&[Outcome::Unreachable, taken.clone()]), (taken, true));
+        }
+        for error in [Outcome::IdReused, Outcome::Overloaded, Outcome::Unreachable, Outcome::NoSession] {
+            assert_eq!(stored(std::slice::from_ref(&error)), (error, false));
+        }
+        let waits = |wait| report(Knowledge::Whole, wait, &[Outcome::Delivered]).is_not_stored();
+        assert!(!waits(Wait::Receipt) && !waits(Wait::Acked), "they wait for something else");
+    }
+
+    #[test]
+    fn an_outcome_with_copies_counts_as_what_was_reached() {
+        let outcomes =
+            [Reached::Delivered, Reached::Buffered, Reached::Queued].map(|reached| copied(reached, 2));
+        let mut tally = Tally::default();
+        for outcome in &outcomes {
+            tally.add(outcome);
+            assert_eq!(outcome.as_str(), outcome.without_copies().as_str());
+            assert_eq!((outcome.copies(), outcome.without_copies().copies()), (2, 0));
+        }
+        assert_eq!(tally, Tally { delivered: 1, buffered: 1, queued: 1, ..Tally::default() });
+        assert_eq!(report(Knowledge::Whole, Wait::Stored, &outcomes).delivered(), 1);
     }
 
     #[test]

@@ -32,7 +32,9 @@ use crate::membership::roster::Roster;
 use crate::mesh::Links;
 use crate::metrics::Metrics;
 use crate::position::Writer;
-use crate::push::{BroadcastReport, Knowledge, Message, Outcome, Payload, PushReport, SessionReport, Target};
+use crate::push::{
+    BroadcastReport, Knowledge, Message, Outcome, Payload, PushReport, SessionReport, Target, Wait,
+};
 use crate::replica::Replica;
 use crate::session::{OutboxLimits, Registry, Store};
 use crate::vital::Vitals;
@@ -163,9 +165,10 @@ impl Router {
         let id = message.id.clone();
         // Before the look-up: what is known only after it was not looked at.
         let knowledge = self.knowledge();
+        let wait = message.terms().wait;
         let sessions = self.run(target, Operation::Push(Arc::new(message)));
         // Not an async block: that would have room for the work twice.
-        sessions.map(move |sessions| PushReport { id, sessions, knowledge })
+        sessions.map(move |sessions| PushReport { id, sessions, knowledge, wait })
     }
 
     /// What this node keeps for clients that are away.
@@ -210,7 +213,7 @@ impl Router {
         sessions.map(move |mut sessions| {
             // Those of other logins say that nobody of this one is there.
             sessions.retain(|session| !of_login || session.outcome != Outcome::NoSession);
-            PushReport { id, sessions, knowledge }
+            PushReport { id, sessions, knowledge, wait: Wait::Receipt }
         })
     }
 

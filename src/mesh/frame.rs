@@ -39,11 +39,11 @@ pub(crate) struct Features(pub(crate) u64);
 impl Features {
     /// No feature.
     pub(crate) const NONE: Self = Self(0);
-    /// Keeps messages for clients that are away: parked claims, the actions from `PushOn` on, the outcomes from `acked` on.
+    /// Keeps messages for clients that are away: parked claims, the actions from `PushOn` on, the outcomes `acked` and `queued`.
     pub(crate) const KEEP: Self = Self(1);
-    /// Knows attributes of sessions, and logins: the actions from `Attributes` on, the answer `Attributes`.
+    /// Knows attributes of sessions, and logins: the actions from `Attributes` to `AdoptLogin`, the answer `Attributes`.
     pub(crate) const ATTRIBUTES: Self = Self(2);
-    /// Holds messages for other nodes: the streams of kind `log` and `seal`, the action `PushStored`, the outcome `Copied`.
+    /// Holds messages for other nodes: the streams of kind `log`, the action `PushStored`, the outcome `Copied`.
     pub(crate) const COPIES: Self = Self(4);
     /// Those of this build.
     pub(crate) const OWN: Self = Self::KEEP.and(Self::ATTRIBUTES).and(Self::COPIES);

@@ -36,6 +36,7 @@ impl Tally {
             Outcome::IdReused => self.id_reused += 1,
             Outcome::Acked => self.acked += 1,
             Outcome::Queued => self.queued += 1,
+            Outcome::Copied { reached, .. } => self.add(reached.outcome()),
             Outcome::Moved { .. }
             | Outcome::NoSession
             | Outcome::Interrupted

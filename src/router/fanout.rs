@@ -160,7 +160,7 @@ mod tests {
         registry.insert(&parked("u"));
         let fanout = Fanout::new(registry, &Threads::current(), &vitals());
         let at_once = Message::new(MessageId::new("m").unwrap(), false, Payload::text("x"));
-        let at_once = at_once.on(Terms { ttl: Some(0), acked: false });
+        let at_once = at_once.on(Terms { ttl: Some(0), ..Terms::default() });
         assert_eq!(broadcast(&fanout, &Arc::new(at_once)).await, Ok(Answer::tally(Tally::default())));
         let waits = Answer::tally(Tally { queued: 1, ..Tally::default() });
         assert_eq!(broadcast(&fanout, &message("n", 1)).await, Ok(waits));

@@ -191,6 +191,18 @@ pub(crate) enum Action {
         /// The login.
         login: LoginId,
     },
+    /// As `PushOn`, for a publisher that waits until other nodes hold the message. Only to nodes that know copies, also over
+    /// a relay. [`Outcome::Copied`](crate::push::Outcome::Copied) answers nothing else, so that no other node is told it.
+    PushStored {
+        /// Identity of the push.
+        id: MessageId,
+        /// Whether the caller chose the id, so that a repetition must not be delivered twice.
+        idempotent: bool,
+        /// How to frame the payload.
+        kind: PayloadKind,
+        /// How long it may wait for a client that is away, in seconds.
+        ttl: Option<u32>,
+    },
 }
 
 impl Action {
@@ -205,6 +217,9 @@ impl Action {
                 if !features.has(Features::ATTRIBUTES) =>
             {
                 Action::Adopt { owner, incarnation, stamp, seconds }
+            }
+            Action::PushStored { id, idempotent, kind, ttl } if !features.has(Features::COPIES) => {
+                Action::PushOn { id, idempotent, kind, ttl, acked: false }
             }
             action => action,
         };
@@ -224,6 +239,7 @@ impl Action {
             Action::HandOverWith { .. } | Action::AdoptLogin { .. } => {
                 Features::KEEP.and(Features::ATTRIBUTES)
             }
+            Action::PushStored { .. } => Features::KEEP.and(Features::COPIES),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::id::{Incarnation, LoginId, NodeName, Stamp};
 use crate::key::DeviceHash;
 use crate::mesh::Features;
 use crate::ownership::Question;
-use crate::push::{Message, Payload, Terms};
+use crate::push::{Message, Payload, Terms, Wait};
 use crate::router::frame::Action;
 use crate::router::handed::HandedPart;
 use crate::session::{HandedAttributes, TailPart};
@@ -96,7 +96,12 @@ impl Operation {
             Action::Confirm { stamp } => Operation::Confirm { stamp },
             Action::PushOn { id, idempotent, kind, ttl, acked } => {
                 let message = Message::slice(id, idempotent, Payload { kind, bytes: payload });
-                Operation::Push(Arc::new(message.on(Terms { ttl, acked })))
+                let wait = if acked { Wait::Acked } else { Wait::Receipt };
+                Operation::Push(Arc::new(message.on(Terms { ttl, wait })))
+            }
+            Action::PushStored { id, idempotent, kind, ttl } => {
+                let message = Message::slice(id, idempotent, Payload { kind, bytes: payload });
+                Operation::Push(Arc::new(message.on(Terms { ttl, wait: Wait::Stored })))
             }
             Action::HandOver(part) => Operation::HandOver(Arc::new(part.read(&payload))),
             Action::HandOverWith { part, changed, attributes } => {
@@ -121,9 +126,7 @@ impl Operation {
             Operation::Push(message)
                 if features.has(Features::KEEP) && message.terms() != Terms::default() =>
             {
-                let Terms { ttl, acked } = message.terms();
-                let (id, idempotent, kind) = (message.id.clone(), message.idempotent, message.payload.kind);
-                (Action::PushOn { id, idempotent, kind, ttl, acked }, message.payload.bytes.clone())
+                (pushing_on_terms(message), message.payload.bytes.clone())
             }
             Operation::Push(message) => (self.action(), message.payload.bytes.clone()),
             Operation::HandOver(handed) => {
@@ -159,6 +162,17 @@ impl Operation {
             }
             Operation::Attributes(change) => Action::Attributes(Change::clone(change)),
         }
+    }
+}
+
+/// The action that pushes a message on its terms.
+fn pushing_on_terms(message: &Message) -> Action {
+    let Terms { ttl, wait } = message.terms();
+    let (id, idempotent, kind) = (message.id.clone(), message.idempotent, message.payload.kind);
+    match wait {
+        Wait::Receipt => Action::PushOn { id, idempotent, kind, ttl, acked: false },
+        Wait::Acked => Action::PushOn { id, idempotent, kind, ttl, acked: true },
+        Wait::Stored => Action::PushStored { id, idempotent, kind, ttl },
     }
 }
 

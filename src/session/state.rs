@@ -112,7 +112,7 @@ impl State {
         }
         if message.idempotent {
             let settled = self.outbox.seen(message).map(|outcome| match outcome {
-                Outcome::Delivered if message.terms().acked => Outcome::Acked,
+                Outcome::Delivered if message.terms().waits_for_client() => Outcome::Acked,
                 outcome => outcome,
             });
             if let Some(outcome) = settled.or_else(|| log.seen(message, self.away)) {

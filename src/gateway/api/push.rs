@@ -57,7 +57,8 @@ enum Wait {
 
 impl Wait {
     fn terms(self, ttl: Option<u32>) -> Terms {
-        Terms { ttl, acked: self == Wait::Acked }
+        let wait = if self == Wait::Acked { crate::push::Wait::Acked } else { crate::push::Wait::Receipt };
+        Terms { ttl, wait }
     }
 }
 
@@ -175,7 +176,11 @@ pub(super) fn note_broadcast(gateway: &Gateway, started: Instant) {
 /// The error that an outcome is, unless it is none.
 pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
     match outcome {
-        Outcome::Acked | Outcome::Delivered | Outcome::Queued | Outcome::Buffered => None,
+        Outcome::Acked
+        | Outcome::Delivered
+        | Outcome::Queued
+        | Outcome::Buffered
+        | Outcome::Copied { .. } => None,
         // The router follows those that moved; one that it could not follow is gone.
         Outcome::NoSession | Outcome::Moved { .. } => Some(ApiError::no_session()),
         Outcome::Overloaded => Some(ApiError::overloaded(

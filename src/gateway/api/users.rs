@@ -226,7 +226,7 @@ pub(super) mod described {
 mod tests {
     use super::*;
     use crate::id::{DeviceId, MessageId};
-    use crate::push::{Knowledge, Outcome, SessionReport};
+    use crate::push::{Knowledge, Outcome, SessionReport, Wait};
 
     fn report(outcomes: &[Outcome]) -> PushReport {
         let session = |outcome: &Outcome| SessionReport {
@@ -238,6 +238,7 @@ mod tests {
             id: MessageId::new("m").unwrap(),
             sessions: outcomes.iter().map(session).collect(),
             knowledge: Knowledge::Whole,
+            wait: Wait::Receipt,
         }
     }
 

@@ -190,6 +190,7 @@ impl From<&Outcome> for Disconnected {
             | Outcome::Buffered
             | Outcome::IdReused
             | Outcome::Queued
+            | Outcome::Copied { .. }
             | Outcome::Unknown
             | Outcome::NotReady => Disconnected::NoSession,
         }

@@ -85,6 +85,7 @@ impl From<&Outcome> for PushOutcome {
             Outcome::Unreachable => PushOutcome::Unreachable,
             Outcome::Unknown => PushOutcome::Unknown,
             Outcome::NotReady => PushOutcome::NotReady,
+            Outcome::Copied { reached, .. } => reached.outcome().into(),
         }
     }
 }
@@ -191,7 +192,7 @@ mod tests {
     use serde_json::{json, to_value};
 
     use super::*;
-    use crate::push::Knowledge;
+    use crate::push::{Knowledge, Wait};
 
     fn node(name: &str) -> NodeName {
         NodeName::new(name).unwrap()
@@ -202,7 +203,12 @@ mod tests {
         let id = MessageId::new("m1").unwrap();
         let device = Some(DeviceId::new("phone").unwrap());
         let session = SessionReport { device, node: Some(node("n1")), outcome: Outcome::Delivered };
-        let report = PushReport { id: id.clone(), sessions: vec![session], knowledge: Knowledge::Whole };
+        let report = PushReport {
+            id: id.clone(),
+            sessions: vec![session],
+            knowledge: Knowledge::Whole,
+            wait: Wait::Receipt,
+        };
         let expected = json!({
             "id": "m1", "delivered": 1,
             "sessions": [{ "device": "phone", "node": "n1", "outcome": "delivered" }],

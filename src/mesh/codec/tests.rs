@@ -6,7 +6,7 @@ use super::*;
 use crate::attributes::{Attributes, Changed};
 use crate::id::{DeviceId, Incarnation, NodeName, SessionKey, Stamp, UserId};
 use crate::mesh::frame::*;
-use crate::push::{Outcome, Tally};
+use crate::push::{Outcome, Reached, Tally};
 use crate::receipt::{Answer, NamedOutcome};
 
 fn names() -> SessionKey {
@@ -121,6 +121,10 @@ fn golden_frames_still_decode() {
     let receipt = |(seq, changed)| Receipt { seq, answer: Answer::Attributes(changed) };
     let attributes = Receipts(answers.map(receipt).collect());
     golden(&attributes, b"", include_str!("golden/receipts_attributes.hex").trim());
+    let copied = [(Reached::Delivered, 2), (Reached::Buffered, 1), (Reached::Queued, 1)];
+    let copied = copied.map(|(reached, copies)| Outcome::Copied { reached, copies });
+    let copied = Receipts(vec![Receipt { seq: 312, answer: Answer::Outcomes(copied.into()) }]);
+    golden(&copied, b"", include_str!("golden/receipts_copied.hex").trim());
 }
 
 #[test]

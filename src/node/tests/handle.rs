@@ -18,7 +18,7 @@ use crate::handle::{BroadcastError, NodeHandle, NotKnown, PayloadTooLarge, PushE
 use crate::handler::{Handler, SessionInfo};
 use crate::id::{DeviceId, LoginId, NodeName, SessionKey, UserId};
 use crate::node::Node;
-use crate::push::{Outcome, Payload, Target, Terms};
+use crate::push::{Outcome, Payload, Target, Terms, Wait};
 use crate::wire::Wire;
 
 /// Tells all devices of a user of one that comes, passes on what one says, and disconnects them all with the first that
@@ -212,13 +212,13 @@ async fn connect_kept(node: &Node) -> Client {
 async fn what_is_pushed_on_terms_waits_for_the_acknowledgement_or_for_a_client_that_is_away() {
     let node = start("alone", &[], Arc::new(Silent)).await;
     let handle = node.handle().clone();
-    let push = async |ttl, acked| {
+    let push = async |ttl, wait| {
         let target = Target::User(UserId::new("42").unwrap());
-        let terms = Terms { ttl, acked };
+        let terms = Terms { ttl, wait };
         handle.push_on(target, Payload::text("hello"), None, terms).await.unwrap().best()
     };
     let broadcast = async |ttl| {
-        let terms = Terms { ttl, acked: false };
+        let terms = Terms { ttl, ..Terms::default() };
         let total = handle.broadcast_on(Payload::text("all"), None, terms).await.unwrap().total();
         (total.queued, total.interrupted)
     };
@@ -227,17 +227,20 @@ async fn what_is_pushed_on_terms_waits_for_the_acknowledgement_or_for_a_client_t
         assert!(text(&mut phone).await.contains(r#""ack":true"#), "the client is told that somebody waits");
         phone.send(Frame::text(r#"{"type":"ack","n":1}"#)).await.unwrap();
     };
-    let (outcome, ()) = tokio::join!(push(None, true), acknowledges);
+    let (outcome, ()) = tokio::join!(push(None, Wait::Acked), acknowledges);
     assert_eq!(outcome, Outcome::Acked);
 
     drop(phone);
     let away = async {
-        while push(Some(0), false).await != Outcome::NoSession {
+        while push(Some(0), Wait::Receipt).await != Outcome::NoSession {
             sleep(LOOK_EVERY).await;
         }
     };
     within("the client is away", away).await;
-    assert_eq!((push(Some(60), true).await, push(None, false).await), (Outcome::Queued, Outcome::Queued));
+    assert_eq!(
+        (push(Some(60), Wait::Acked).await, push(None, Wait::Stored).await),
+        (Outcome::Queued, Outcome::Queued)
+    );
     assert_eq!((broadcast(Some(60)).await, broadcast(Some(0)).await), ((1, 0), (0, 0)));
     node.shutdown().await;
 }

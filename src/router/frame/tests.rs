@@ -10,7 +10,8 @@ use crate::key::{Key, KeyHasher};
 use crate::mesh::codec::Decoder;
 use crate::mesh::codec::tests::golden;
 use crate::position::{Segment, Writer};
-use crate::push::{Message, Payload};
+use crate::push::{Message, Payload, Terms, Wait};
+use crate::router::operation::Operation;
 use crate::section::Packed;
 use crate::session::{Hole, Known, TailEntry, TailPart, TailRun};
 
@@ -36,6 +37,15 @@ fn push_request() -> Request {
             idempotent: true,
             kind: PayloadKind::Text,
         },
+    }
+}
+
+fn push_stored() -> Action {
+    Action::PushStored {
+        id: MessageId::new("m-1").unwrap(),
+        idempotent: true,
+        kind: PayloadKind::Text,
+        ttl: Some(60),
     }
 }
 
@@ -104,6 +114,8 @@ fn golden_requests_still_decode() {
         acked: true,
     };
     golden(&Request { action, ..push_request() }, b"hello", include_str!("golden/push_on.hex").trim());
+    let action = push_stored();
+    golden(&Request { action, ..push_request() }, b"hello", include_str!("golden/push_stored.hex").trim());
     let session = |action| Request { recipients: Recipients::Session(names()), action, ..push_request() };
     let (part, payload) = HandedPart::of(&tail_part());
     golden(&session(Action::HandOver(part)), &payload, include_str!("golden/hand_over.hex").trim());
@@ -170,6 +182,29 @@ fn a_node_that_knows_no_attributes_gets_what_it_knows() {
         assert_eq!(action.clone().known_with(Features::KEEP), lesser);
         assert_eq!(action.known_with(Features::NONE), None);
     }
+}
+
+#[test]
+fn a_node_that_knows_no_copies_is_told_that_nobody_waits_for_them() {
+    let older = Features::KEEP.and(Features::ATTRIBUTES);
+    let (id, kind) = (MessageId::new("m-1").unwrap(), PayloadKind::Text);
+    let lesser = Action::PushOn { id: id.clone(), idempotent: true, kind, ttl: Some(60), acked: false };
+    let terms = Terms { ttl: Some(60), wait: Wait::Stored };
+    let push = Operation::Push(Arc::new(Message::new(id, true, Payload::text("hello")).on(terms)));
+    let sent = |features| push.sent(features).map(|(action, _)| action);
+    for (features, action) in [(Features::OWN, push_stored()), (older, lesser.clone())] {
+        assert_eq!(push_stored().known_with(features).as_ref(), Some(&action), "as a relay");
+        assert_eq!(sent(features), Some(action));
+    }
+    assert_eq!(push_stored().known_with(Features::COPIES), None, "it keeps no messages");
+    assert_eq!(sent(Features::NONE), Some(push_request().action));
+    let payload = || Bytes::from_static(b"hello");
+    let waits = |action| match Operation::received(action, payload()) {
+        Operation::Push(message) => message.terms(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(waits(push_stored()), terms);
+    assert_eq!(waits(lesser), Terms { ttl: Some(60), wait: Wait::Receipt });
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Log {
         let Some(run) = run else { return Vec::new() };
         run.stored = run.stored.max(at.number);
         let Some(entry) = run.get_mut(at.number) else { return Vec::new() };
-        let is_asked = is_away || entry.message.as_ref().is_ok_and(|message| message.terms().stored());
+        let is_asked = is_away || entry.message.as_ref().is_ok_and(|message| message.terms().waits_for_copies());
         let waits = if is_asked { entry.waits.take() } else { None };
         let reached = if entry.written { Outcome::Delivered } else { unwritten(is_away) };
         waits.map(|waits| (waits.reply, reached)).into_iter().collect()

@@ -10,7 +10,7 @@ use super::*;
 use crate::id::MessageId;
 use crate::metrics::Metrics;
 use crate::position::Position;
-use crate::push::{Payload, Terms};
+use crate::push::{Payload, Terms, Wait};
 use crate::receipt::{Answer, replying};
 use crate::session::store::StoreBounds;
 use crate::session::tail::{Tail, TailEntry, TailPart, TailRun};
@@ -200,13 +200,13 @@ fn those_who_wait_learn_how_far_their_message_came() {
     let now = Instant::now();
     let mut log = log(5, &store(BOUNDS));
     let answers = Arc::new(Mutex::new(BTreeMap::new()));
-    let push = |log: &mut Log, id: &str, acked: bool| {
+    let push = |log: &mut Log, id: &str, wait: Wait| {
         let (answers, key) = (Arc::clone(&answers), id.to_owned());
         let reply = replying(move |answer| drop(answers.lock().unwrap().insert(key, answer)));
-        accept_on(log, id, Terms { ttl: None, acked }, now, Some(reply)).unwrap();
+        accept_on(log, id, Terms { ttl: None, wait }, now, Some(reply)).unwrap();
     };
-    for (id, acked) in [("a", true), ("b", true), ("c", false), ("d", false)] {
-        push(&mut log, id, acked);
+    for (id, wait) in [("a", Wait::Acked), ("b", Wait::Acked), ("c", Wait::Receipt), ("d", Wait::Receipt)] {
+        push(&mut log, id, wait);
     }
     let (batch, _) = log.take(3, now);
     for (reply, outcome) in log.written(batch) {
@@ -236,7 +236,7 @@ fn a_message_whose_time_is_over_leaves_a_gap() {
     let now = Instant::now();
     let store = store(BOUNDS);
     let mut log = log(5, &store);
-    let terms = |ttl| Terms { ttl: Some(ttl), acked: false };
+    let terms = |ttl| Terms { ttl: Some(ttl), ..Terms::default() };
     accept(&mut log, "a", now).unwrap();
     accept_on(&mut log, "b", terms(1), now, None).unwrap();
     accept_on(&mut log, "c", terms(1), now, None).unwrap();

@@ -12,7 +12,7 @@ use crate::gateway::data;
 use crate::gateway::error::ApiError;
 use crate::id::{DeviceId, MessageId, SessionKey, UserId};
 use crate::json;
-use crate::push::{Payload, Target, Terms};
+use crate::push::{Payload, Target, Terms, Wait};
 
 /// A push.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(super) fn parse(line: &Bytes, payload_bytes_max: usize) -> Result<Line, ApiE
     if payload.bytes.len() > payload_bytes_max {
         return Err(ApiError::payload_too_large(payload_bytes_max));
     }
-    let terms = Terms { ttl: ttl(fields.ttl)?, acked: waits_for_client(fields.wait)? };
+    let terms = Terms { ttl: ttl(fields.ttl)?, wait: wait(fields.wait)? };
     Ok(Line { to, payload, id: fields.id, terms })
 }
 
@@ -96,11 +96,11 @@ fn ttl(ttl: Option<&RawValue>) -> Result<Option<u32>, ApiError> {
     seconds.transpose()
 }
 
-/// Whether the answer waits for the client's word.
-fn waits_for_client(wait: Option<&RawValue>) -> Result<bool, ApiError> {
+/// What the answer waits for.
+fn wait(wait: Option<&RawValue>) -> Result<Wait, ApiError> {
     match wait.map(RawValue::get) {
-        None | Some(r#""receipt""#) => Ok(false),
-        Some(r#""acked""#) => Ok(true),
+        None | Some(r#""receipt""#) => Ok(Wait::Receipt),
+        Some(r#""acked""#) => Ok(Wait::Acked),
         Some(_) => {
             Err(ApiError::bad_request("`wait` is \"receipt\" or \"acked\": a line is always answered"))
         }

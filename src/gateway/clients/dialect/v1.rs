@@ -132,7 +132,7 @@ fn numbered(message: &Message, envelope: &Bytes, place: &Place) -> Bytes {
     if place.is_older {
         write!(numbered, ",\"segment\":\"{}\"", place.segment).expect(VEC);
     }
-    if message.terms().acked {
+    if message.terms().waits_for_client() {
         numbered.extend_from_slice(b",\"ack\":true");
     }
     numbered.extend_from_slice(rest);

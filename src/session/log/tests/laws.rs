@@ -81,7 +81,7 @@ proptest! {
             match step {
                 Step::Accept(ttl) => {
                     let id = accepted.len().to_string();
-                    if accept_on(&mut log, &id, Terms { ttl, acked: false }, now, None).is_ok() {
+                    if accept_on(&mut log, &id, Terms { ttl, ..Terms::default() }, now, None).is_ok() {
                         accepted.push(id);
                     }
                 }
