@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::id::{ClusterName, NodeName};
 use crate::limits;
+use crate::push::Wait;
 
 mod again;
 mod check;
@@ -85,6 +86,9 @@ pub struct Config {
     pub timers: TimersConfig,
     /// Which sessions of a user exclude each other. All nodes of a cluster need the same.
     pub takeover: Takeover,
+    /// What pushes of the API wait for that do not say so. Default: for the receipts of the owners. The pushes of a
+    /// [`NodeHandle`](crate::NodeHandle) say it themselves, in their [`Terms`](crate::Terms).
+    pub wait_default: Wait,
     /// Bounds that only a simulation changes. Not part of the contract.
     #[doc(hidden)]
     pub tuning: Tuning,
@@ -280,6 +284,7 @@ impl Config {
             limits: LimitsConfig::default(),
             timers: TimersConfig::default(),
             takeover: Takeover::default(),
+            wait_default: Wait::default(),
             tuning: Tuning::default(),
             again: Again::default(),
         }

@@ -200,7 +200,7 @@ impl Fate {
     fn pushed(answer: PushAnswer, expected: Option<&str>) -> Result<Self, String> {
         let PushAnswer { id, delivered, sessions } = answer;
         same(&id, expected)?;
-        let answer = |PushSession { device, node, outcome }: PushSession| {
+        let answer = |PushSession { device, node, outcome, .. }: PushSession| {
             let outcome = match outcome.known() {
                 Some(PushOutcome::Acked) => Outcome::Acked,
                 Some(PushOutcome::Queued) => Outcome::Queued,
@@ -211,7 +211,7 @@ impl Fate {
                 Some(PushOutcome::Overloaded) => Outcome::Overloaded,
                 Some(PushOutcome::Interrupted) => Outcome::Interrupted,
                 Some(PushOutcome::Unreachable) => Outcome::Unreachable,
-                Some(PushOutcome::Unknown | PushOutcome::NotReady) | None => {
+                Some(PushOutcome::Unknown | PushOutcome::NotReady | PushOutcome::NotStored) | None => {
                     return Err(format!("{outcome} is no outcome of a session"));
                 }
             };

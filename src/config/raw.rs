@@ -22,6 +22,7 @@ use serde::Deserialize;
 #[cfg(feature = "cli")]
 use crate::config::duration;
 use crate::config::{MeshVersion, Takeover};
+use crate::push::Wait;
 
 mod bounds;
 mod error;
@@ -183,6 +184,11 @@ pub struct RawConfig {
           help_heading = LIMITS))]
     #[serde(deserialize_with = "parse::de_takeover")]
     pub takeover: Option<Takeover>,
+    /// What pushes wait for that do not say so: receipt, stored or acked [default: receipt]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_WAIT_DEFAULT", value_name = "LEVEL",
+          help_heading = LIMITS))]
+    #[serde(deserialize_with = "parse::de_wait")]
+    pub wait_default: Option<Wait>,
     /// Bytes of one pushed payload, up to 16777216 [default: 1048576]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MAX_PAYLOAD_BYTES", value_name = "N",
           help_heading = LIMITS))]
@@ -290,7 +296,7 @@ impl RawConfig {
             mesh_listen mesh_advertise mesh_version peer allow_alone expect isolated_not_ready
             cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key hash_key_file
             api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key
-            max_connections max_sessions_per_user takeover max_payload_bytes max_client_message_bytes
+            max_connections max_sessions_per_user takeover wait_default max_payload_bytes max_client_message_bytes
             outbox_messages outbox_bytes kept_messages kept_bytes kept_bytes_total copies
             heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout keep_max resume_timeout
             keep_alive join_timeout

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::raw::validate::Surroundings;
 use super::{Config, ConfigError, MeshIdentity, RawConfig, Secret, Takeover};
 use crate::limits;
+use crate::push::Wait;
 
 mod values;
 
@@ -87,6 +88,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(config.timers.join_timeout, Duration::from_secs(30));
     assert_eq!((config.allow_alone, config.expect, config.isolated_not_ready), (false, 1, false));
     assert_eq!(config.takeover, Takeover::ExclusiveDevice);
+    assert_eq!(config.wait_default, Wait::Receipt);
     assert!(!config.auth.dev);
 }
 
@@ -131,6 +133,7 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
             }
             f if ["max-", "outbox-", "kept-"].iter().any(|start| f.starts_with(start)) => "1",
             "takeover" => "\"reject-newer\"",
+            "wait-default" => "\"stored\"",
             "mesh-version" => "4",
             _ => "\"x\"",
         };

@@ -281,6 +281,15 @@ impl ApiError {
              message: send it again with the same Idempotency-Key",
         )
     }
+
+    /// 504: no other node is known to hold what was pushed.
+    pub(super) fn not_stored() -> Self {
+        Self::new(
+            ErrorCode::NotStored,
+            "no client has acknowledged the message, and no other node is known to hold it in memory; it may still arrive: \
+             send it again with the same Idempotency-Key",
+        )
+    }
 }
 
 /// A request that cannot be understood: what is wrong with it and what to do, for people.

@@ -281,7 +281,7 @@ async fn what_is_not_understood_is_told() {
     for ttl in ["x", "-1", "1.5", "4294967296"] {
         assert_eq!(try_push(node, "", &[("TTL", ttl)], "a").await.error(), (400, "bad_request"), "{ttl}");
     }
-    assert_eq!(try_push(node, "?wait=stored", &[], "a").await.error(), (400, "bad_request"));
+    assert_eq!(try_push(node, "?wait=held", &[], "a").await.error(), (400, "bad_request"));
     let mut kept = Kept::open(node).await;
     let segment = kept.segment().to_owned();
     for (frame, code) in [

@@ -39,6 +39,7 @@ mod relay;
 mod resume;
 mod settings;
 mod slow;
+mod stored;
 mod storm;
 mod stream;
 mod takeover;

@@ -11,6 +11,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use crate::config::{MeshVersion, Takeover, duration};
+use crate::push::Wait;
 
 /// Reads an IP address with a port.
 pub(super) fn addr(text: &str) -> Result<SocketAddr, String> {
@@ -30,6 +31,11 @@ pub(super) fn de_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<D
 
 /// [`Takeover`] for serde.
 pub(super) fn de_takeover<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Takeover>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// [`Wait`] for serde.
+pub(super) fn de_wait<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Wait>, D::Error> {
     String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 

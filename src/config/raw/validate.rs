@@ -85,6 +85,7 @@ impl RawConfig {
             tls: self.http_tls()?,
             mesh_version: self.mesh_version.unwrap_or_default(),
             takeover: self.takeover.unwrap_or_default(),
+            wait_default: self.wait_default.unwrap_or_default(),
             tuning: Tuning::default(),
             again: Again::default(),
             limits: self.limits(),

@@ -52,6 +52,23 @@ fn a_user_can_not_keep_more_sessions_than_it_may_have() {
 }
 
 #[test]
+fn a_level_that_there_is_not_is_refused_where_it_is_read() {
+    for wrong in ["none", "held", ""] {
+        let message = from_flags(&[&format!("--wait-default={wrong}")]).unwrap_err().to_string();
+        assert!(
+            message.contains("--wait-default") && message.contains("receipt, stored or acked"),
+            "{message}"
+        );
+    }
+    let message = from_toml("name = \"n1\"\nwait-default = \"none\"\n").unwrap_err().to_string();
+    assert!(message.contains("line 2: a push waits for receipt, stored or acked"), "{message}");
+    let raw = from_toml("wait-default = \"stored\"\n").unwrap();
+    let files = Files::new();
+    let config = validate(RawConfig { wait_default: raw.wait_default, ..files.production() }).unwrap();
+    assert_eq!(config.wait_default, Wait::Stored);
+}
+
+#[test]
 fn a_wrong_takeover_policy_is_refused_where_it_is_read() {
     let message = from_flags(&["--takeover", "newest"]).unwrap_err().to_string();
     assert!(message.contains("--takeover") && message.contains("one-per-user"), "{message}");

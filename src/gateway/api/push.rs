@@ -22,12 +22,12 @@ use crate::gateway::schema::{Accepted, BroadcastAnswer, PushAnswer};
 use crate::gateway::url::{self, FromQuery, Params, Query, SessionPath, UserPath};
 use crate::id::MessageId;
 use crate::metrics::label::Task;
-use crate::push::{Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target, Terms};
+use crate::push::{Message, Outcome, Payload, PayloadKind, PushReport, Tally, Target, Terms, Wait};
 use crate::vital::Vitals;
 
 /// The parameters of a push.
 pub(super) struct PushParams {
-    wait: Wait,
+    wait: Waits,
 }
 
 impl FromQuery for PushParams {
@@ -35,10 +35,9 @@ impl FromQuery for PushParams {
 
     fn from_query(query: &mut Query) -> Result<Self, BadRequest> {
         let wait = match query.take("wait")?.as_deref() {
-            None | Some("receipt") => Wait::Receipt,
-            Some("none") => Wait::None,
-            Some("acked") => Wait::Acked,
-            Some(_) => return Err(BadRequest::new("wait is `none`, `receipt` or `acked`")),
+            None => Waits::AsConfigured,
+            Some("none") => Waits::Not,
+            Some(word) => Waits::For(word.parse().map_err(|_| BadRequest::new(WAIT_WORDS))?),
         };
         Ok(Self { wait })
     }
@@ -46,19 +45,23 @@ impl FromQuery for PushParams {
 
 /// What the answer waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wait {
+enum Waits {
     /// Nothing: 202 at once.
-    None,
-    /// The receipts of the owners.
-    Receipt,
-    /// The same, and before that the clients' acknowledgements.
-    Acked,
+    Not,
+    /// What the configuration says, because the caller does not.
+    AsConfigured,
+    /// This.
+    For(Wait),
 }
 
-impl Wait {
-    fn terms(self, ttl: Option<u32>) -> Terms {
-        let wait = if self == Wait::Acked { crate::push::Wait::Acked } else { crate::push::Wait::Receipt };
-        Terms { ttl, wait }
+impl Waits {
+    /// The level that the message travels with. Where nobody waits for the answer, owners do not wait either.
+    fn level(self, configured: Wait) -> Wait {
+        match self {
+            Waits::Not => Wait::Receipt,
+            Waits::AsConfigured => configured,
+            Waits::For(wait) => wait,
+        }
     }
 }
 
@@ -111,7 +114,7 @@ pub(super) async fn broadcast(
         drop(place);
         report
     });
-    if params.wait == Wait::None {
+    if params.wait == Waits::Not {
         go_on(&vitals, answer);
         return Ok(accepted(id));
     }
@@ -123,7 +126,7 @@ pub(super) async fn broadcast(
     Ok(Json(answer).into_response())
 }
 
-async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> Result<Response, ApiError> {
+async fn push(caller: Caller, target: Target, wait: Waits, request: Request) -> Result<Response, ApiError> {
     let Caller { gateway, place } = caller;
     let message = read(&gateway, request, wait).await?;
     let id = message.id.clone();
@@ -135,13 +138,13 @@ async fn push(caller: Caller, target: Target, wait: Wait, request: Request) -> R
         drop(place);
         report
     });
-    if wait == Wait::None {
+    if wait == Waits::Not {
         // Somebody has to follow the session if it moved.
         go_on(&vitals, answer);
         return Ok(accepted(id));
     }
     let report = answer.await;
-    let refusal = refusal(&report.best());
+    let refusal = if report.is_not_stored() { Some(ApiError::not_stored()) } else { refusal(&report.best()) };
     let answer = PushAnswer::from(report);
     match refusal {
         None => Ok(Json(answer).into_response()),
@@ -196,10 +199,10 @@ pub(super) fn refusal(outcome: &Outcome) -> Option<ApiError> {
 }
 
 /// Reads the message of a request.
-async fn read(gateway: &Gateway, request: Request, wait: Wait) -> Result<Message, ApiError> {
+async fn read(gateway: &Gateway, request: Request, wait: Waits) -> Result<Message, ApiError> {
     let (parts, body) = request.into_parts();
     let id = idempotency_key(&parts.headers)?;
-    let terms = wait.terms(ttl(&parts.headers)?);
+    let terms = Terms { ttl: ttl(&parts.headers)?, wait: wait.level(gateway.config.wait_default) };
     let bytes = body::read(body, gateway.config.limits.max_payload_bytes).await?;
     let payload = payload(&parts.headers, bytes)?;
     Ok(gateway.router.message(id, payload).on(terms))
@@ -237,12 +240,17 @@ fn payload(headers: &HeaderMap, bytes: Bytes) -> Result<Payload, ApiError> {
     Ok(Payload { kind: PayloadKind::Text, bytes })
 }
 
+/// What is said to a caller whose `wait` is none of these.
+const WAIT_WORDS: &str = "wait is `none`, `receipt`, `stored` or `acked`";
+
 #[cfg(test)]
 pub(super) mod described;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::push::Reached;
+
     fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, header::HeaderValue::from_static(value))])
     }
@@ -275,6 +283,7 @@ mod tests {
         let code = |outcome| refusal(&outcome).map(|error| error.code());
         assert_eq!(code(Outcome::Delivered), None);
         assert_eq!(code(Outcome::Buffered), None);
+        assert_eq!(code(Outcome::Copied { reached: Reached::Buffered, copies: 1 }), None);
         assert_eq!(code(Outcome::NoSession), Some("no_session"));
         assert_eq!(code(Outcome::Overloaded), Some("overloaded"));
         assert_eq!(code(Outcome::Interrupted), Some("interrupted"));

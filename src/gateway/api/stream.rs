@@ -228,7 +228,9 @@ impl Stream {
             let Some((number, split)) = self.splitter.next() else { return };
             let limits = &self.gateway.config.limits;
             let parsed = match split {
-                Split::Line(text) => line::parse(&text, limits.max_payload_bytes),
+                Split::Line(text) => {
+                    line::parse(&text, limits.max_payload_bytes, self.gateway.config.wait_default)
+                }
                 Split::TooLong => Err(ApiError::line_too_large(line_bytes_max(limits.max_payload_bytes))),
             };
             let answer = match parsed {
@@ -274,7 +276,7 @@ impl Stream {
         // Not an async block: that would have room for the work twice.
         let answered = report.map(move |report| {
             note(&gateway, &report, started);
-            let outcome = Some(PushOutcome::from(&report.best()).into());
+            let outcome = Some(PushOutcome::of(&report).into());
             let json = encode(&LineAnswer { line: number, outcome, answer: PushAnswer::from(report) });
             Answered { json, payload_bytes }
         });

@@ -119,4 +119,6 @@ codes! {
     Isolated = SERVICE_UNAVAILABLE "isolated",
     /// The owner did not answer in time.
     Unreachable = GATEWAY_TIMEOUT "unreachable",
+    /// It was taken, and is not known to be anywhere but at its owner.
+    NotStored = GATEWAY_TIMEOUT "not_stored",
 }

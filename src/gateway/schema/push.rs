@@ -1,5 +1,7 @@
 //! What became of a push, of a broadcast, and of a line of a stream of them.
 
+use std::num::NonZeroU8;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ErrorBody, Word};
@@ -39,6 +41,11 @@ pub struct PushSession {
     /// What became of it there.
     #[cfg_attr(test, schema(value_type = PushOutcome))]
     pub outcome: Word<PushOutcome>,
+    /// How many nodes beside the owner hold the message in memory, of a push that waits for `stored`. Left out where none is
+    /// known to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schema(value_type = Option<u8>, nullable = false, minimum = 1))]
+    pub copies: Option<NonZeroU8>,
 }
 
 /// What can become of a push.
@@ -68,6 +75,16 @@ pub enum PushOutcome {
     Unknown,
     /// Of a line: the node has not joined its cluster yet, and knows of no session.
     NotReady,
+    /// Of a line that waits for `stored`: a session has taken it, but no client has acknowledged it and no other node is
+    /// known to hold it.
+    NotStored,
+}
+
+impl PushOutcome {
+    /// What is told of a push as a whole.
+    pub(in crate::gateway) fn of(report: &PushReport) -> Self {
+        if report.is_not_stored() { PushOutcome::NotStored } else { PushOutcome::from(&report.best()) }
+    }
 }
 
 impl From<&Outcome> for PushOutcome {
@@ -94,8 +111,9 @@ impl From<PushReport> for PushAnswer {
     fn from(report: PushReport) -> Self {
         let delivered = report.delivered() as u64;
         let session = |SessionReport { device, node, outcome }: SessionReport| {
+            let copies = NonZeroU8::new(outcome.copies());
             let outcome = PushOutcome::from(&outcome).into();
-            PushSession { device, node, outcome }
+            PushSession { device, node, outcome, copies }
         };
         Self { id: report.id, delivered, sessions: report.sessions.into_iter().map(session).collect() }
     }
@@ -192,7 +210,7 @@ mod tests {
     use serde_json::{json, to_value};
 
     use super::*;
-    use crate::push::{Knowledge, Wait};
+    use crate::push::{Knowledge, Reached, Wait};
 
     fn node(name: &str) -> NodeName {
         NodeName::new(name).unwrap()
@@ -228,6 +246,29 @@ mod tests {
     }
 
     #[test]
+    fn copies_are_told_where_there_are_some_and_a_push_without_is_not_called_stored() {
+        let answered = |outcomes: &[Outcome], wait| {
+            let session =
+                |outcome: &Outcome| SessionReport { device: None, node: None, outcome: outcome.clone() };
+            let sessions = outcomes.iter().map(session).collect();
+            let id = MessageId::new("m1").unwrap();
+            let report = PushReport { id, sessions, knowledge: Knowledge::Whole, wait };
+            (PushOutcome::of(&report), to_value(PushAnswer::from(report)).unwrap()["sessions"].clone())
+        };
+        let copied = Outcome::Copied { reached: Reached::Queued, copies: 2 };
+        let (best, sessions) = answered(&[Outcome::Delivered, copied], Wait::Stored);
+        let expected = json!([
+            { "device": null, "node": null, "outcome": "delivered" },
+            { "device": null, "node": null, "outcome": "queued", "copies": 2 },
+        ]);
+        assert_eq!((best, &sessions), (PushOutcome::Queued, &expected));
+        let read: Vec<PushSession> = serde_json::from_value(sessions).unwrap();
+        assert_eq!([read[0].copies, read[1].copies].map(|copies| copies.map_or(0, NonZeroU8::get)), [0, 2]);
+        assert_eq!(answered(&[Outcome::Delivered], Wait::Stored).0, PushOutcome::NotStored);
+        assert_eq!(answered(&[Outcome::Delivered], Wait::Acked).0, PushOutcome::Delivered);
+    }
+
+    #[test]
     fn an_outcome_has_one_word_here_and_in_metrics() {
         for outcome in [
             Outcome::Acked,
@@ -241,6 +282,7 @@ mod tests {
             Outcome::Unreachable,
             Outcome::Unknown,
             Outcome::NotReady,
+            Outcome::Copied { reached: Reached::Queued, copies: 1 },
         ] {
             let word = Word::from(PushOutcome::from(&outcome));
             assert_eq!(word.to_string(), outcome.as_str());

@@ -12,13 +12,10 @@ use crate::id::MessageId;
 
 impl Described for PushParams {
     fn parameters() -> Vec<Parameter> {
-        let text = "`none`: answer 202 at once. `receipt`: wait for the owners' receipts. `acked`: before that wait for the \
-                    clients that acknowledge, for up to a second.";
-        vec![Parameter::query(
-            "wait",
-            text,
-            json!({ "enum": ["none", "receipt", "acked"], "default": "receipt" }),
-        )]
+        let text = "`none`: answer 202 at once. `receipt`: wait for the owners' receipts. `stored`: before that wait until \
+                    another node holds the message in memory, or the client has acknowledged it, for up to a second. `acked`: \
+                    wait for the clients that acknowledge, for up to a second. Left out: what `--wait-default` of the node says.";
+        vec![Parameter::query("wait", text, json!({ "enum": ["none", "receipt", "stored", "acked"] }))]
     }
 }
 
@@ -51,7 +48,11 @@ fn push(id: &'static str, summary: &'static str) -> Call {
             ErrorCode::IdReused,
             "another message was pushed to every session that could be asked with the same Idempotency-Key",
         )
-        .fails::<PushAnswer>(ErrorCode::Interrupted, "the connection broke during the write");
+        .fails::<PushAnswer>(ErrorCode::Interrupted, "the connection broke during the write")
+        .fails::<PushAnswer>(
+            ErrorCode::NotStored,
+            "`wait=stored`: no client has acknowledged it and no other node is known to hold it",
+        );
     unanswered::<PushAnswer>(call)
 }
 

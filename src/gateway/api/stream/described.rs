@@ -66,8 +66,11 @@ fn line_schema() -> Value {
             "description": "How long the message may wait for a client that is away, in seconds; 0: not at all.",
         });
         let wait = json!({
-            "enum": ["receipt", "acked"],
-            "description": "`acked`: the line is answered once the clients have acknowledged the message, if they do in time.",
+            "enum": ["receipt", "stored", "acked"],
+            "description":
+                "`stored`: the line is answered once another node holds the message in memory, or a client has acknowledged it; \
+                 `acked`: once the clients have acknowledged it; both if that happens in time. Left out: what `--wait-default` \
+                 of the node says.",
         });
         json!({
             "type": "object",

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::line;
 use super::splitter::{Split, Splitter};
+use crate::push::Wait;
 
 /// Lines of JSON. The first byte says how long one may be, the second in what pieces the body arrives.
 pub(in crate::gateway) fn ndjson(data: &[u8]) {
@@ -17,7 +18,7 @@ pub(in crate::gateway) fn ndjson(data: &[u8]) {
     for (_, split) in lines {
         let Split::Line(text) = split else { continue };
         assert!(text.len() <= line_bytes_max, "no longer line is kept");
-        if let Ok(line) = line::parse(&text, PAYLOAD_BYTES_MAX) {
+        if let Ok(line) = line::parse(&text, PAYLOAD_BYTES_MAX, Wait::default()) {
             assert!(line.payload.bytes.len() <= PAYLOAD_BYTES_MAX, "no longer payload is pushed");
         }
     }

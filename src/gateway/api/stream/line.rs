@@ -63,7 +63,7 @@ fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DeviceId>, D::Erro
 }
 
 /// Reads a line.
-pub(super) fn parse(line: &Bytes, payload_bytes_max: usize) -> Result<Line, ApiError> {
+pub(super) fn parse(line: &Bytes, payload_bytes_max: usize, wait_default: Wait) -> Result<Line, ApiError> {
     let fields: Fields<'_> = json::object(line).map_err(|error| bad("the line", &error))?;
     let to = recipients(fields.to)?;
     let payload = data::payload(line, fields.data, fields.base64)
@@ -71,7 +71,7 @@ pub(super) fn parse(line: &Bytes, payload_bytes_max: usize) -> Result<Line, ApiE
     if payload.bytes.len() > payload_bytes_max {
         return Err(ApiError::payload_too_large(payload_bytes_max));
     }
-    let terms = Terms { ttl: ttl(fields.ttl)?, wait: wait(fields.wait)? };
+    let terms = Terms { ttl: ttl(fields.ttl)?, wait: wait(fields.wait)?.unwrap_or(wait_default) };
     Ok(Line { to, payload, id: fields.id, terms })
 }
 
@@ -96,15 +96,11 @@ fn ttl(ttl: Option<&RawValue>) -> Result<Option<u32>, ApiError> {
     seconds.transpose()
 }
 
-/// What the answer waits for.
-fn wait(wait: Option<&RawValue>) -> Result<Wait, ApiError> {
-    match wait.map(RawValue::get) {
-        None | Some(r#""receipt""#) => Ok(Wait::Receipt),
-        Some(r#""acked""#) => Ok(Wait::Acked),
-        Some(_) => {
-            Err(ApiError::bad_request("`wait` is \"receipt\" or \"acked\": a line is always answered"))
-        }
-    }
+/// What the answer waits for, if the line says so.
+fn wait(wait: Option<&RawValue>) -> Result<Option<Wait>, ApiError> {
+    let message = "`wait` is \"receipt\", \"stored\" or \"acked\": a line is always answered";
+    let word = |wait: &RawValue| wait.get().strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+    wait.map(|wait| word(wait).ok_or_else(|| ApiError::bad_request(message))).transpose()
 }
 
 fn bad(what: &str, error: &serde_json::Error) -> ApiError {
@@ -117,7 +113,7 @@ mod tests {
 
     fn parse_text(text: &str) -> Result<Line, String> {
         let line = Bytes::copy_from_slice(text.as_bytes());
-        parse(&line, 8).map_err(|error| serde_json::to_string(&error.body()).unwrap())
+        parse(&line, 8, Wait::Receipt).map_err(|error| serde_json::to_string(&error.body()).unwrap())
     }
 
     fn user(text: &str) -> UserId {
@@ -145,6 +141,18 @@ mod tests {
     }
 
     #[test]
+    fn a_line_waits_for_what_it_says_or_for_what_the_node_is_told() {
+        let wait = |said: &str, wait_default| {
+            let line = Bytes::from(format!(r#"{{"to":"all","data":"x"{said}}}"#));
+            parse(&line, 8, wait_default).unwrap().terms.wait
+        };
+        for level in [Wait::Receipt, Wait::Stored, Wait::Acked] {
+            assert_eq!(wait("", level), level);
+            assert_eq!(wait(&format!(r#","wait":"{level}""#), Wait::Acked), level);
+        }
+    }
+
+    #[test]
     fn each_mistake_is_told() {
         let cases = [
             ("x", "the line is not understood"),
@@ -166,6 +174,8 @@ mod tests {
             (r#"{"to":"all","data":"x","ttl":4294967296}"#, "`ttl` is a whole number"),
             (r#"{"to":"all","data":"x","wait":"none"}"#, "`wait` is "),
             (r#"{"to":"all","data":"x","wait":null}"#, "`wait` is "),
+            (r#"{"to":"all","data":"x","wait":"held"}"#, "`wait` is "),
+            (r#"{"to":"all","data":"x","wait":stored}"#, "the line is not understood"),
             (r#"{"to":"everybody","data":"x"}"#, "`to` is "),
             (r#"{"to":{"users":"42"},"data":"x"}"#, "unknown field `users`"),
             (r#"{"to":{"user":""},"data":"x"}"#, "a user must not be empty"),
