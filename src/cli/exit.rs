@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     /// There is no session of that user or device.
     NoSession,
     /// The message is not known to have been written, or not yet: to a session that there is, or because the node
-    /// cannot know whether there is one.
+    /// cannot know whether there is one. Or it is not known to be stored, and that was waited for.
     NotDelivered,
 }
 
@@ -38,4 +38,4 @@ Exit codes:
   2  wrong usage or configuration
   3  no session of that user or device
   4  not delivered yet, or not known to be: queued, buffered, overloaded, unreachable,
-     interrupted, isolated, not_ready, id_reused";
+     interrupted, isolated, not_ready, id_reused; with --wait stored: not_stored";

@@ -38,9 +38,9 @@ pub(crate) struct PushArgs {
     /// Id of the message; the same id again is a retry and is not delivered twice
     #[arg(long, value_name = "ID")]
     id: Option<MessageId>,
-    /// What to wait for
-    #[arg(long, value_enum, default_value_t = Wait::Receipt)]
-    wait: Wait,
+    /// What to wait for [default: what --wait-default of the node says, mostly receipt]
+    #[arg(long, value_enum)]
+    wait: Option<Wait>,
     /// Seconds that the message may wait for a client that is away and whose session is kept; 0 means not at all [default: as
     /// long as the session is kept]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]

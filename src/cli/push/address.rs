@@ -12,6 +12,8 @@ use crate::id::{DeviceId, UserId};
 pub(super) enum Wait {
     /// The answer of the node that holds the connection
     Receipt,
+    /// The same, and before that for up to a second until another node holds the message in memory
+    Stored,
     /// The same, and before that for up to a second the acknowledgement of the client
     Acked,
     /// Nothing: the push is accepted, and what becomes of it stays unknown
@@ -46,7 +48,7 @@ impl FromStr for Address {
 
 impl Address {
     /// The call that pushes to it.
-    pub(super) fn path(&self, wait: Wait) -> String {
+    pub(super) fn path(&self, wait: Option<Wait>) -> String {
         let path = match self {
             Address::All => "/v1/broadcast".to_owned(),
             Address::User(user) => format!("/v1/users/{}/push", encode(user.as_str())),
@@ -55,9 +57,11 @@ impl Address {
             }
         };
         match wait {
-            Wait::Receipt => path,
-            Wait::Acked => path + "?wait=acked",
-            Wait::None => path + "?wait=none",
+            None => path,
+            Some(Wait::Receipt) => path + "?wait=receipt",
+            Some(Wait::Stored) => path + "?wait=stored",
+            Some(Wait::Acked) => path + "?wait=acked",
+            Some(Wait::None) => path + "?wait=none",
         }
     }
 }

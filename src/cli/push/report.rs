@@ -72,7 +72,7 @@ pub(super) fn by_word(word: &str) -> Exit {
     match word {
         "acked" | "delivered" | "accepted" => Exit::Done,
         "no_session" => Exit::NoSession,
-        "queued" | "buffered" | "overloaded" | "unreachable" | "interrupted" | "id_reused" => {
+        "queued" | "buffered" | "overloaded" | "unreachable" | "interrupted" | "id_reused" | "not_stored" => {
             Exit::NotDelivered
         }
         "unknown" | "isolated" | "not_ready" => Exit::NotDelivered,
@@ -96,10 +96,11 @@ fn describe_push(push: &PushAnswer) -> Vec<String> {
     let total = push.sessions.len();
     let mut table = Table::new(&["DEVICE", "NODE", "OUTCOME"]);
     for session in &push.sessions {
+        let copies = session.copies.map(|copies| format!(", copies at other nodes: {copies}"));
         table.row([
             session.device.as_ref().map(DeviceId::to_string).unwrap_or_default(),
             session.node.as_ref().map(NodeName::to_string).unwrap_or_default(),
-            session.outcome.to_string(),
+            format!("{}{}", session.outcome, copies.unwrap_or_default()),
         ]);
     }
     let head = format!("delivered to {} of {total} sessions, id {}", push.delivered, push.id);

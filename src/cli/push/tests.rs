@@ -137,12 +137,19 @@ async fn a_server_that_closes_without_an_answer_is_an_error_and_no_wait() {
 
 #[test]
 fn a_target_is_a_user_a_device_or_all() {
-    let path = |text: &str| Address::from_str(text).unwrap().path(Wait::Receipt);
+    let path = |text: &str| Address::from_str(text).unwrap().path(None);
     assert_eq!(path("all"), "/v1/broadcast");
     assert_eq!(path("user/42"), "/v1/users/42/push");
     assert_eq!(path("user/42/my phone"), "/v1/users/42/devices/my%20phone/push");
     assert_eq!(path("user/a%2Fb%"), "/v1/users/a%2Fb%25/push");
-    assert_eq!(Address::All.path(Wait::None), "/v1/broadcast?wait=none");
+    for (wait, query) in [
+        (Wait::Receipt, "?wait=receipt"),
+        (Wait::Stored, "?wait=stored"),
+        (Wait::Acked, "?wait=acked"),
+        (Wait::None, "?wait=none"),
+    ] {
+        assert_eq!(Address::All.path(Some(wait)), format!("/v1/broadcast{query}"));
+    }
     for wrong in ["", "42", "users/42", "user/", "user/42/", "user/a/b/c", "device/1"] {
         assert!(Address::from_str(wrong).is_err(), "{wrong:?}");
     }
@@ -161,6 +168,18 @@ fn a_push_that_reached_one_session_is_delivered() {
         "old           unreachable",
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn copies_are_told_and_a_message_that_is_not_stored_is_not_done() {
+    let body = r#"{"id":"m1","delivered":1,"sessions":[{"device":"phone","node":"n2","outcome":"delivered","copies":2}]}"#;
+    let (exit, lines) = answered(200, body, "user/42");
+    assert_eq!((exit, lines[2].as_str()), (Exit::Done, "phone   n2    delivered, copies at other nodes: 2"));
+    let body = r#"{"error":{"code":"not_stored","message":"m"},"id":"m1","delivered":1,
+        "sessions":[{"device":"phone","node":"n2","outcome":"delivered"}]}"#;
+    let (exit, lines) = answered(504, body, "user/42");
+    assert_eq!((exit, lines[2].as_str()), (Exit::NotDelivered, "phone   n2    delivered"));
+    assert_eq!(by_word("not_stored"), Exit::NotDelivered);
 }
 
 #[test]
