@@ -140,7 +140,11 @@ impl Session {
         let (offered, kept, copies) = {
             let mut state = self.lock();
             let offered = state.offer(self.key, message, reply, Instant::now());
-            (offered, state.kept().is_some(), state.begin_copying(self.key, message.terms().waits_for_copies()))
+            (
+                offered,
+                state.kept().is_some(),
+                state.begin_copying(self.key, message.terms().waits_for_copies()),
+            )
         };
         if copies {
             self.copy_later();

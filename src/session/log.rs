@@ -147,15 +147,27 @@ impl Log {
 
     /// What to say of a message whose id is here already.
     pub(super) fn seen(&self, message: &Message, is_away: bool) -> Option<Outcome> {
-        let held = |entry: &&Entry| entry.message.as_ref().is_ok_and(|held| held.id == message.id);
-        let entry = self.unacked.as_ref()?.entries().find(held)?;
+        let (entry, is_stored) = self.unacked.as_ref()?.find(&message.id)?;
         let same = entry.message.as_ref().is_ok_and(|held| held.payload == message.payload);
-        Some(match (same, entry.written, is_away) {
-            (false, ..) => Outcome::IdReused,
-            (true, true, _) => Outcome::Delivered,
-            (true, false, true) => Outcome::Queued,
-            (true, false, false) => Outcome::Buffered,
+        Some(match same {
+            false => Outcome::IdReused,
+            true if is_stored && message.terms().waits_for_copies() => entry.stored(is_away),
+            true => entry.outcome(is_away),
         })
+    }
+
+    /// Whoever brings a message again that others do not hold yet waits for that, unless somebody does already: then returns the reply.
+    pub(super) fn wait_again(&mut self, message: &Message, reply: Reply, now: Instant) -> Option<Reply> {
+        let is_meant = |held: &Arc<Message>| held.id == message.id && held.payload == message.payload;
+        let entries = self.unacked.as_mut()?.runs_mut().flat_map(|run| &mut run.entries);
+        let mut meant = entries.filter(|entry| entry.message.as_ref().is_ok_and(is_meant));
+        match meant.next().filter(|entry| entry.waits.is_none()) {
+            Some(entry) => {
+                entry.waits = Some(Box::new(Waits { reply, until: now + limits::BUFFERED_AFTER }));
+                None
+            }
+            None => Some(reply),
+        }
     }
 
     /// Takes room for a message.
@@ -310,7 +322,7 @@ impl Log {
                 next = Some(next.map_or(until, |next| next.min(until)));
                 continue;
             }
-            let outcome = if entry.written { Outcome::Delivered } else { unwritten(is_away) };
+            let outcome = entry.outcome(is_away);
             answers.extend(entry.waits.take().map(|waits| (waits.reply, outcome)));
         }
         unacked.timed = next.is_some();
@@ -425,8 +437,3 @@ impl Drop for Log {
 /// Places of messages whose time is over, for each that may be held: a client that is away is told of them when it is back.
 /// Guess.
 const PLACES_PER_MESSAGE: usize = 4;
-
-/// What to say of a message that was not written and is held.
-pub(super) fn unwritten(is_away: bool) -> Outcome {
-    if is_away { Outcome::Queued } else { Outcome::Buffered }
-}

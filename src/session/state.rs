@@ -112,11 +112,15 @@ impl State {
         }
         if message.idempotent {
             let settled = self.outbox.seen(message).map(|outcome| match outcome {
-                Outcome::Delivered if message.terms().waits_for_client() => Outcome::Acked,
+                Outcome::Delivered if message.terms().waits() => Outcome::Acked,
                 outcome => outcome,
             });
             if let Some(outcome) = settled.or_else(|| log.seen(message, self.away)) {
-                return Offered::Answered(reply, outcome);
+                let waits = message.terms().waits_for_copies() && !outcome.is_stored();
+                return match if waits { log.wait_again(message, reply, now) } else { Some(reply) } {
+                    Some(reply) => Offered::Answered(reply, outcome),
+                    None => Offered::Left,
+                };
             }
         }
         if self.away && message.terms().ttl == Some(0) {

@@ -1,6 +1,8 @@
 //! What is kept for clients that are away is held by other nodes too, and outlives its owner.
 
-use crate::harness::{Cluster, Kept, Node, eventually, push, same};
+use serde_json::{Value, json};
+
+use crate::harness::{Cluster, Kept, Node, eventually, push, same, try_push};
 
 /// Nodes each of which has so many others hold copies.
 async fn cluster(nodes: usize, copies: &str) -> Cluster {
@@ -43,7 +45,7 @@ async fn what_is_queued_is_held_by_others_until_the_client_has_it() {
     let mut second = first.back(cluster.node(0), 0).await;
     assert_eq!(second.resumed(), "complete");
     assert_eq!(second.next(2).await, ["older 1 a", "older 2 b"]);
-    second.say(serde_json::json!({ "type": "ack", "n": 2, "segment": first.text("segment") })).await;
+    second.say(json!({ "type": "ack", "n": 2, "segment": first.text("segment") })).await;
     held(&cluster, 0.0).await;
 }
 
@@ -73,7 +75,7 @@ async fn a_killed_owner_loses_nothing_that_was_queued() {
     assert_eq!(second.resumed(), "complete");
     assert_eq!(second.next(3).await, ["older 1 a", "older 2 b", "older 3 c"]);
     // The next owner has others hold it, and those of the former one need not any more.
-    second.say(serde_json::json!({ "type": "ack", "n": 2, "segment": first.text("segment") })).await;
+    second.say(json!({ "type": "ack", "n": 2, "segment": first.text("segment") })).await;
     let survivors = [cluster.node(1), cluster.node(2)];
     eventually("one copy is left", async || {
         let mut all = 0.0;
@@ -83,4 +85,27 @@ async fn a_killed_owner_loses_nothing_that_was_queued() {
         same(all, 1.0).map(|_| ())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_push_that_waits_for_copies_survives_its_owner_and_says_so() {
+    let cluster = cluster(3, "2").await;
+    let mut first = Kept::open(cluster.node(0)).await;
+    cluster.shows("u", &[("d", "n1")]).await;
+    let stored = async |id: &str, data: &str| {
+        let answer = try_push(cluster.node(1), "?wait=stored", &[("idempotency-key", id)], data).await;
+        let session = &answer.json["sessions"][0];
+        (answer.status, session["outcome"].clone(), session["copies"].clone())
+    };
+    assert_eq!(stored("one", "a").await, (200, json!("delivered"), json!(1)));
+    assert_eq!(stored("one", "a").await, (200, json!("delivered"), json!(1)), "it is not written again");
+    assert_eq!(stored("two", "b").await, (200, json!("delivered"), json!(1)));
+    assert_eq!(first.next(2).await, ["1 a", "2 b"]);
+    first.ack(1).await;
+    assert_eq!(stored("one", "a").await, (200, json!("acked"), Value::Null));
+    cluster.node(0).process.kill();
+    // It has not acknowledged what it has.
+    let mut second = first.known.back(cluster.node(2), 1).await;
+    assert_eq!(second.resumed(), "complete");
+    assert_eq!(second.next(1).await, ["older 2 b"]);
 }

@@ -10,11 +10,10 @@ use tokio::time::Instant;
 use crate::key::Key;
 use crate::metrics::label::Origin;
 use crate::position::{Position, Segment};
-use crate::push::Outcome;
 use crate::session::copied::{Copied, Copying};
 use crate::session::log::run::Run;
 use crate::session::log::unacked::Unacked;
-use crate::session::log::{Answers, Log, unwritten};
+use crate::session::log::{Answers, Log};
 use crate::session::notice::Notice;
 use crate::session::store::cost;
 use crate::session::tail::{TailEntry, TailRun};
@@ -121,10 +120,11 @@ impl Log {
         let Some(run) = run else { return Vec::new() };
         run.stored = run.stored.max(at.number);
         let Some(entry) = run.get_mut(at.number) else { return Vec::new() };
-        let is_asked = is_away || entry.message.as_ref().is_ok_and(|message| message.terms().waits_for_copies());
-        let waits = if is_asked { entry.waits.take() } else { None };
-        let reached = if entry.written { Outcome::Delivered } else { unwritten(is_away) };
-        waits.map(|waits| (waits.reply, reached)).into_iter().collect()
+        // Whoever has not asked for copies is not told of them.
+        let asks = entry.message.as_ref().is_ok_and(|message| message.terms().waits_for_copies());
+        let waits = if asks || is_away { entry.waits.take() } else { None };
+        let outcome = if asks { entry.stored(is_away) } else { entry.outcome(is_away) };
+        waits.map(|waits| (waits.reply, outcome)).into_iter().collect()
     }
 
     /// Copies what is not yet: of this session's own segment up to that number.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::push::Message;
+use crate::limits;
+use crate::push::{Message, Outcome, Reached};
 use crate::receipt::Reply;
 use crate::session::tail::Hole;
 
@@ -104,8 +105,29 @@ impl Entry {
         self.message.as_ref().map_or(0, |message| message.payload.bytes.len())
     }
 
+    /// How far its message has come.
+    pub(super) fn outcome(&self, is_away: bool) -> Outcome {
+        self.reached(is_away).outcome().clone()
+    }
+
+    /// The same of one that others hold, for whoever has waited for that.
+    pub(super) fn stored(&self, is_away: bool) -> Outcome {
+        Outcome::Copied { reached: self.reached(is_away), copies: STORED_AT }
+    }
+
+    fn reached(&self, is_away: bool) -> Reached {
+        match (self.written, is_away) {
+            (true, _) => Reached::Delivered,
+            (false, true) => Reached::Queued,
+            (false, false) => Reached::Buffered,
+        }
+    }
+
     /// Whether its time is over. One that may not wait at all is not written later, and not now.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.message.is_ok() && self.expires.is_some_and(|at| now >= at)
     }
 }
+
+/// How many nodes hold a message for sure that counts as stored.
+const STORED_AT: u8 = limits::STORED_AT as u8;

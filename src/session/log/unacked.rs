@@ -1,5 +1,6 @@
 //! What a session owes its client.
 
+use crate::id::MessageId;
 use crate::limits;
 use crate::position::Segment;
 use crate::session::log::run::{Entry, Run};
@@ -88,6 +89,18 @@ impl Unacked {
 
     pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
         self.older.iter().map(|older| &older.run).chain([&self.own])
+    }
+
+    /// The message with that id, and whether others hold it.
+    pub(super) fn find(&self, id: &MessageId) -> Option<(&Entry, bool)> {
+        let of = |run: &'_ Run| {
+            let at = run
+                .entries
+                .iter()
+                .position(|entry| entry.message.as_ref().is_ok_and(|held| held.id == *id))?;
+            Some((at, run.acked + at as u64 + 1 <= run.stored))
+        };
+        self.runs().find_map(|run| of(run).map(|(at, is_stored)| (&run.entries[at], is_stored)))
     }
 
     /// All messages, in the order of writing.
