@@ -18,6 +18,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::config::Takeover;
+use crate::id::{NodeName, Stamp};
+use crate::key::Key;
 use crate::membership::roster::Roster;
 use crate::metrics::Metrics;
 use crate::quorum::{Boot, Config};
@@ -31,6 +33,7 @@ mod group;
 mod holding;
 mod look;
 mod news;
+mod outclaimed;
 mod own;
 mod peers;
 mod streams;
@@ -41,8 +44,10 @@ use due::Due;
 use group::{GROUPS, OwnGroup};
 use holding::Holding;
 use news::News;
+use outclaimed::Outclaimed;
 use peers::Peers;
 pub(crate) use takeover::{Former, Progress};
+pub(crate) use takeovers::Earlier;
 use takeovers::Takeovers;
 
 /// What copies are made with.
@@ -81,6 +86,7 @@ pub(crate) struct Copies {
     untold: Mutex<Vec<News>>,
     due: Due,
     takeovers: Takeovers,
+    outclaimed: Outclaimed,
     /// The members may be others now.
     changed: Notify,
 }
@@ -100,6 +106,7 @@ impl Copies {
             untold: Mutex::default(),
             due: Due::default(),
             takeovers: Takeovers::default(),
+            outclaimed: Outclaimed::default(),
             changed: Notify::new(),
         })
     }
@@ -107,6 +114,16 @@ impl Copies {
     /// This boot.
     pub(crate) fn me(&self) -> &Boot {
         &self.parts.me
+    }
+
+    /// The stamp that the next claim of a session has to be above, as those know who hold what was accepted for it.
+    pub(crate) fn outclaimed(&self, key: Key) -> Option<Stamp> {
+        self.outclaimed.get(key)
+    }
+
+    /// How many messages are held here for each other node.
+    pub(crate) fn held(&self) -> BTreeMap<NodeName, usize> {
+        self.holding.messages()
     }
 
     /// Whether other nodes are to hold what this one accepts.
@@ -120,7 +137,8 @@ impl Copies {
         let lists = self.configs.is_poisoned()
             || self.untold.is_poisoned()
             || self.due.is_poisoned()
-            || self.takeovers.is_poisoned();
+            || self.takeovers.is_poisoned()
+            || self.outclaimed.is_poisoned();
         groups || lists || self.holding.is_poisoned() || self.peers.is_poisoned()
     }
 

@@ -133,6 +133,11 @@ pub const LOG_FRAMES_MAX: usize = 1 << 16;
 pub const MEMBER_SILENCE_MAX: Duration = BUFFERED_AFTER;
 /// How long an owner is waited for that has not let go, once nothing that was stored is missing without it. Guess: some round trips.
 pub const OWNER_ANSWERS_WITHIN: Duration = Duration::from_millis(50);
+/// How long a claim may not be shown by the directory that stands above one of this node, before the client is to come back and be claimed
+/// above it. Guess: as a superseded claim lingers.
+pub const OUTCLAIMED_SHOWN_WITHIN: Duration = RELEASE_LINGER;
+/// Sessions of which such a claim is remembered. They cost at most 4 MiB. Source: the design, which allows as many fences.
+pub const OUTCLAIMED_MAX: usize = 1 << 16;
 /// For how long a member that has no room is not asked again. Guess: some of what it holds is acknowledged by then.
 pub const MEMBER_FULL_FOR: Duration = Duration::from_secs(10);
 /// How long after the end of its keep a node may still hold what a session owes. Source: the design, which promises it.

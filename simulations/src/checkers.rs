@@ -47,6 +47,7 @@ mod reach;
 mod repetition;
 mod rest;
 mod resumption;
+mod sealed;
 mod section;
 mod sight;
 mod silence;

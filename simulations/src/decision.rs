@@ -7,6 +7,7 @@ use pushmesh::id::Stamp;
 use pushmesh::internals::{Answer, DeviceHash, Question, Rival};
 
 use crate::id::{ClientIndex, client_of, user_named};
+use crate::position::Segment;
 
 /// A decision of a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,13 @@ pub(crate) enum Decision {
     Ended(Ended),
     /// It has tried to hand over what a session owes its client.
     HandedOver(HandedOver),
+    /// It has taken over what other nodes have held of a segment: what the owner of that has accepted beside is numbered anew.
+    Sealed {
+        /// Of whose session.
+        client: ClientIndex,
+        /// Which one.
+        segment: Segment,
+    },
 }
 
 /// A question, as its node asks it.
@@ -140,6 +148,9 @@ impl Fields {
                 winner_stamp: self.number("bound")?,
                 rival: self.rival()?,
             }),
+            "a segment is sealed" => {
+                Decision::Sealed { client: self.client()?, segment: Segment::new(self.0.get("segment")?)? }
+            }
             "what a session owes is handed over" => Decision::HandedOver(HandedOver {
                 client: self.client()?,
                 stamp: self.number("stamp")?,

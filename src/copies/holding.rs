@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::copies::frame::LogAnswer;
 use crate::copies::group::group_of;
+use crate::id::NodeName;
 use crate::limits;
 use crate::quorum::{Boot, Config, GroupMember, Release, Seal, SealAnswer, ToMember};
 use crate::session::Copied;
@@ -78,18 +79,17 @@ impl Holding {
         }
     }
 
-    /// Forgets what nobody can need any more: messages whose time is over, and those of owners that are gone for longer than their
-    /// sessions are kept.
+    /// Forgets what nobody can need any more: what owners have accepted that are gone for longer than their sessions are kept. A message
+    /// whose own time is over is held: whoever takes it over tells the client.
     pub(super) fn tidy(&self, now: Instant, is_there: impl Fn(&Boot) -> bool) {
         self.lock().retain(|(owner, _), group| {
             let since = if is_there(owner) { None } else { Some(group.gone.unwrap_or(now)) };
             group.gone = since;
             let gone = since.map(|since| now.saturating_duration_since(since));
-            let stays = |copied: &Copied| {
-                let kept = Duration::from_secs(copied.keep.into()) + limits::DROPPED_WITHIN;
-                copied.expires.is_none_or(|at| now < at) && gone.is_none_or(|gone| gone < kept)
-            };
-            group.member.forget_unless(stays);
+            if let Some(gone) = gone {
+                let kept = |copied: &Copied| Duration::from_secs(copied.keep.into()) + limits::DROPPED_WITHIN;
+                group.member.expire(|copied| gone > kept(copied));
+            }
             gone.is_none_or(|gone| gone < self.keep_max + limits::DROPPED_WITHIN)
         });
     }
@@ -100,6 +100,16 @@ impl Holding {
         let messages = groups.values().flat_map(|group| group.member.messages());
         messages
             .fold((0, 0), |(count, bytes), copied| (count + 1, bytes + copied.message.payload.bytes.len()))
+    }
+
+    /// How many messages are held for each node.
+    pub(super) fn messages(&self) -> BTreeMap<NodeName, usize> {
+        let mut messages = BTreeMap::new();
+        for ((owner, _), group) in self.lock().iter() {
+            *messages.entry(owner.name.clone()).or_default() += group.member.messages().count();
+        }
+        messages.retain(|_, messages| *messages > 0);
+        messages
     }
 
     /// Whether a panic has left it half changed.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::copies::frame::{LogAnswer, LogFrame};
@@ -13,8 +13,9 @@ use crate::copies::{Copies, NOT_POISONED};
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::limits;
+use crate::metrics::label::Task;
 use crate::position::Position;
-use crate::quorum::{Boot, Config, Deposed, Entry, GroupOwner, OwnerEffect, Release};
+use crate::quorum::{Boot, Config, Deposed, Entry, Fence, GroupOwner, OwnerEffect, Release};
 use crate::session::{CloseReason, Copied, Copying, Session};
 
 impl Copies {
@@ -94,13 +95,23 @@ impl Copies {
                 self.takeovers.tell(key, Some(claim), Event::Stored(at));
             }
             News::Followed { key, claim } => self.takeovers.tell(key, Some(claim), Event::Followed),
-            News::Deposed { key, fence } => {
-                let is_below = |session: &Arc<Session>| fence.is_above(session.stamp(), &self.parts.me);
-                if let Some(session) = self.parts.registry.get(key).filter(is_below) {
-                    session.close(CloseReason::Superseded { owner: fence.by.name, stamp: fence.stamp });
-                }
-            }
+            News::Deposed { key, fence } => self.outclaimed_by(key, fence),
         }
+    }
+
+    /// A claim stands above that of a session here, as those know who hold what was accepted for it. If its node lives, the directory
+    /// shows it soon. Otherwise the client is to come back, and is claimed above it.
+    pub(super) fn outclaimed_by(&self, key: Key, fence: Fence) {
+        self.outclaimed.note(key, fence.stamp);
+        let is_below = |session: &Arc<Session>| fence.is_above(session.stamp(), &self.parts.me);
+        let Some(session) = self.parts.registry.get(key).filter(is_below) else { return };
+        let session = Arc::downgrade(&session);
+        tokio::spawn(self.parts.vitals.contained(Task::Takeover, async move {
+            sleep(limits::OUTCLAIMED_SHOWN_WITHIN).await;
+            if let Some(session) = session.upgrade().filter(|session| session.closing().is_none()) {
+                session.close(CloseReason::TryLater { retry_ms: 0 });
+            }
+        }));
     }
 
     /// Tells what could not be told at once.

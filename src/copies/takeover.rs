@@ -13,22 +13,20 @@ use tracing::debug;
 use crate::copies::Copies;
 use crate::copies::frame::LogFrame;
 use crate::copies::group::group_of;
-use crate::copies::takeovers::Event;
+use crate::copies::takeovers::{Earlier, Event};
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::limits;
 use crate::metrics::label::Task;
-use crate::position::Segment;
+use crate::position::{Position, Segment};
 use crate::quorum::{Boot, Fence, Seal, Takeover, TakeoverEffect};
-use crate::session::{CloseReason, Copied, Session};
+use crate::session::{Copied, Copying, Session};
 
 /// What a claim knows of the owners before it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Former {
     /// Those who have owned the session.
     pub(crate) owners: Vec<Boot>,
-    /// Their segments: of these nothing that was stored is missing once it is complete.
-    pub(crate) segments: Vec<Segment>,
     /// The session that its client has proven to be its own.
     pub(crate) shown: Option<Stamp>,
 }
@@ -36,6 +34,10 @@ pub(crate) struct Former {
 /// How far a takeover has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
+    /// Another claim stands above it.
+    pub(crate) outclaimed: bool,
+    /// Something was taken.
+    pub(crate) taken: bool,
     /// All that was stored is here.
     pub(crate) complete: bool,
     /// The client may be told of the session: whoever takes it over next finds all that this one does, also where it ends now.
@@ -48,7 +50,7 @@ struct Taking {
     session: Weak<Session>,
     key: Key,
     takeover: Takeover<Copied>,
-    segments: Vec<Segment>,
+    earlier: Earlier,
     events: mpsc::Sender<Event>,
     progress: watch::Sender<Progress>,
     over: bool,
@@ -61,23 +63,18 @@ impl Copies {
         session: &Arc<Session>,
         former: Former,
     ) -> watch::Receiver<Progress> {
-        let Former { mut owners, segments, shown } = former;
+        let Former { mut owners, shown } = former;
         let (key, stamp) = (session.key(), session.stamp());
         let me = self.parts.me.clone();
-        let mut held = Vec::new();
         let has_members = self.has_members(key);
-        self.act_for(key, |of| {
-            held.extend(of.owner.held(key).map(|entry| entry.at));
-            owners.extend(of.owner.follows(key).cloned());
-            if held.is_empty() { Ok(Vec::new()) } else { of.owner.claim(key, stamp) }
-        });
+        let held = self.claim_anew(session, &mut owners);
         let is_former = has_members && (owners.contains(&me) || !held.is_empty());
         owners.sort();
         owners.dedup();
         // Where nobody holds what this node accepts, or it has never owned the session, nobody can have taken anything over from it.
         owners.retain(|owner| *owner != me);
         if owners.is_empty() && !is_former {
-            return watch::channel(Progress { complete: true, known: true }).1;
+            return watch::channel(Progress { complete: true, known: true, ..Progress::default() }).1;
         }
         if is_former {
             owners.push(me.clone());
@@ -85,20 +82,57 @@ impl Copies {
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (progress, watched) = watch::channel(Progress::default());
         let mut takeover = Takeover::new(key, Fence { stamp, by: me }, shown, owners);
-        held.into_iter().for_each(|at| takeover.has(at));
+        held.into_iter().filter(|at| session.holds(*at)).for_each(|at| takeover.has(at));
         self.takeovers.begin(key, stamp, events.clone());
         let taking = Taking {
             copies: Arc::clone(self),
             session: Arc::downgrade(session),
             key,
             takeover,
-            segments,
+            earlier: Earlier::default(),
             events,
             progress,
             over: false,
         };
         tokio::spawn(self.parts.vitals.contained(Task::Takeover, taking.run(inbox)));
         watched
+    }
+}
+
+impl Copies {
+    /// What the own group holds of an earlier claim of this boot is held for this one. Returns where that stands, and adds the owners
+    /// that the earlier claim has followed.
+    fn claim_anew(&self, session: &Session, owners: &mut Vec<Boot>) -> Vec<Position> {
+        let (key, stamp) = (session.key(), session.stamp());
+        let mut held = Vec::new();
+        self.act_for(key, |of| {
+            held.extend(of.owner.held(key).map(|entry| (entry.at, entry.message)));
+            owners.extend(of.owner.follows(key).cloned());
+            if held.is_empty() { Ok(Vec::new()) } else { of.owner.claim(key, stamp) }
+        });
+        let at: Vec<_> = held.iter().map(|(at, _)| *at).collect();
+        if !held.is_empty() {
+            session.adopt_copied(held);
+        }
+        // The client has the others.
+        at.iter().filter(|at| !session.holds(**at)).for_each(|at| self.trim(key, *at));
+        at
+    }
+
+    /// Nothing is missing of these segments that others were to hold.
+    pub(crate) fn seal(&self, session: &Session, segments: &[Segment]) {
+        for segment in segments {
+            let (node, key, stamp) = (&self.parts.me.name, session.names(), session.stamp().raw());
+            debug!(target: "pushmesh::ownership", %node, %key, stamp, %segment, "a segment is sealed");
+        }
+        if !segments.is_empty() {
+            session.sealed(segments);
+        }
+    }
+
+    /// The client of a session is told of it while its takeover is not complete.
+    pub(crate) fn opened(&self, session: &Session, earlier: Earlier) {
+        self.takeovers.tell(session.key(), Some(session.stamp()), Event::Opened(earlier));
     }
 }
 
@@ -143,6 +177,13 @@ impl Taking {
             Event::Answered { group, from, answer } => self.takeover.answered(&group, &from, answer),
             Event::Stored(at) => self.takeover.stored(at),
             Event::Trimmed(upto) => self.takeover.trimmed(upto),
+            Event::Opened(earlier) => {
+                self.earlier = earlier;
+                if self.takeover.is_complete() {
+                    self.seal();
+                }
+                Vec::new()
+            }
             Event::Followed => {
                 self.progress.send_modify(|progress| progress.known = true);
                 Vec::new()
@@ -215,6 +256,7 @@ impl Taking {
                     let at: Vec<_> = entries.iter().map(|entry| entry.at).collect();
                     let messages = entries.into_iter().map(|entry| (entry.at, entry.message)).collect();
                     session.adopt_copied(messages);
+                    self.progress.send_modify(|progress| progress.taken = true);
                     for at in at.into_iter().filter(|at| !session.holds(*at)) {
                         let effects = self.takeover.trimmed(at);
                         self.carry_out(effects);
@@ -233,13 +275,21 @@ impl Taking {
                 }
                 TakeoverEffect::Refused(above) => {
                     self.over = true;
-                    if let (Some(fence), Some(session)) = (above, self.session.upgrade()) {
-                        session.close(CloseReason::Superseded { owner: fence.by.name, stamp: fence.stamp });
+                    self.progress.send_modify(|progress| progress.outclaimed = above.is_some());
+                    if let Some(fence) = above {
+                        self.copies.outclaimed_by(self.key, fence);
                     }
                 }
             }
         }
         self.follow(false);
+    }
+
+    fn seal(&self) {
+        let segments = self.earlier.sealed(self.progress.borrow().taken);
+        if let Some(session) = self.session.upgrade() {
+            self.copies.seal(&session, segments);
+        }
     }
 
     fn say(&self, effect: &TakeoverEffect<Copied>) {
@@ -262,9 +312,7 @@ impl Taking {
 
     /// All that was stored is here.
     fn complete(&mut self) {
-        if let Some(session) = self.session.upgrade() {
-            session.sealed(&self.segments);
-        }
+        self.seal();
         // Where nobody holds what this node accepts nobody is to be waited for.
         let alone = !self.copies.has_members(self.key);
         self.progress.send_modify(|progress| {

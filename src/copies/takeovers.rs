@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::id::Stamp;
 use crate::key::Key;
-use crate::position::Position;
+use crate::position::{Position, Segment};
 use crate::quorum::{Boot, SealAnswer};
 use crate::session::Copied;
 
@@ -29,10 +29,29 @@ pub(super) enum Event {
     },
     /// Members of the own group have a message.
     Stored(Position),
+    /// Its client is told of the session.
+    Opened(Earlier),
     /// They know what the session follows.
     Followed,
     /// The client has everything of that segment up to there.
     Trimmed(Position),
+}
+
+/// The segments of a session before the one that takes it over.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Earlier {
+    /// All that are known.
+    pub(crate) all: Vec<Segment>,
+    /// Those whose owners have not said themselves what they owe.
+    pub(crate) silent: Vec<Segment>,
+}
+
+impl Earlier {
+    /// Of which nothing is missing once all of it is taken over that others hold. `taken`: there was something. An owner that says
+    /// that it owes nothing is believed otherwise.
+    pub(crate) fn sealed(&self, taken: bool) -> &[Segment] {
+        if taken { &self.all } else { &self.silent }
+    }
 }
 
 impl Takeovers {

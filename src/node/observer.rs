@@ -35,6 +35,8 @@ pub struct Inside {
     pub outbox: usize,
     /// Bytes of messages that clients of kept sessions have not acknowledged, wherever they were accepted.
     pub kept_bytes: usize,
+    /// How many messages are held for each other node.
+    pub copies: BTreeMap<NodeName, usize>,
     /// Boots that gossip knew when it was last asked, this one excluded and former ones included.
     pub gossiped: usize,
     /// Peers with a link.
@@ -68,6 +70,7 @@ impl Observer {
             claims: shared.replica.own_len(),
             outbox: shared.registry.all().iter().map(|session| session.waiting()).max().unwrap_or_default(),
             kept_bytes: Origin::ALL.iter().map(|origin| shared.router.store().used(*origin)).sum(),
+            copies: shared.copies.held(),
             gossiped: shared.liveness.gossiped(),
             links: links.len(),
             pending: links.iter().map(|link| link.pending()).sum(),

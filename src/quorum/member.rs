@@ -37,12 +37,14 @@ struct Kept<M> {
     entries: BTreeMap<Position, (Stamp, M)>,
     /// The place of what was refused last.
     refused: Option<u64>,
+    /// It was kept for too long, and what was held is gone.
+    expired: bool,
 }
 
 impl<M> Default for Kept<M> {
     fn default() -> Self {
         let (taken_by, entries) = Default::default();
-        Self { fence: None, taken_by, follows: None, entries, refused: None }
+        Self { fence: None, taken_by, follows: None, entries, refused: None, expired: false }
     }
 }
 
@@ -149,6 +151,9 @@ impl<M: Clone> GroupMember<M> {
         if let Some(above) = kept.and_then(|kept| kept.fence.as_ref()).filter(|above| **above > fence) {
             return SealAnswer::Refused(Some(above.clone()));
         }
+        if kept.is_some_and(|kept| kept.expired) {
+            return SealAnswer::Unknown;
+        }
         let configs = self.configs.clone();
         let Some(epoch) = self.complete() else {
             return if configs.is_empty() { SealAnswer::Unknown } else { SealAnswer::Newer(configs) };
@@ -174,9 +179,15 @@ impl<M: Clone> GroupMember<M> {
         }
     }
 
-    /// Holds no message any more for which that does not hold: its time is over.
-    pub fn forget_unless(&mut self, stays: impl Fn(&M) -> bool) {
-        self.keys.values_mut().for_each(|kept| kept.entries.retain(|_, (_, message)| stays(message)));
+    /// Holds nothing any more of sessions with a message for which that holds: they were kept for too long. What they were owed is
+    /// not known any more.
+    pub fn expire(&mut self, is_over: impl Fn(&M) -> bool) {
+        for kept in
+            self.keys.values_mut().filter(|kept| kept.entries.values().any(|(_, message)| is_over(message)))
+        {
+            kept.entries.clear();
+            kept.expired = true;
+        }
     }
 
     /// All messages that are held.
@@ -225,6 +236,7 @@ impl<M: Clone> GroupMember<M> {
             kept.refused = Some(self.given);
         }
         kept.fence = kept.fence.take().max(Some(own));
+        kept.expired = false;
         kept
     }
 
@@ -237,6 +249,7 @@ impl<M: Clone> GroupMember<M> {
             return None;
         }
         kept.fence = kept.fence.take().max(Some(own));
+        kept.expired = false;
         Some(kept)
     }
 

@@ -437,7 +437,16 @@ impl<M: Clone> GroupOwner<M> {
         let is_below = |claim: Stamp| fence.is_above(claim, &me);
         let mut held = self.held.get(&key).into_iter().flat_map(BTreeMap::values);
         let is_deposed = held.any(|(claim, _)| is_below(*claim));
-        self.unstored.retain(|_, written| written.key != key || !is_below(written.claim));
+        // What is not stored by now never is: whoever has taken the session over has it from the owner, or not at all.
+        let is_lost = |written: &Written| written.key == key && is_below(written.claim);
+        let lost: Vec<_> = self
+            .unstored
+            .values()
+            .filter(|written| is_lost(written))
+            .filter_map(|written| written.at)
+            .collect();
+        self.unstored.retain(|_, written| !is_lost(written));
+        self.leave(key, |at, _| !lost.contains(&at));
         self.fences.entry(key).or_default().insert(fence.clone());
         effects.extend(self.tell(Op::Fence { key, fence: fence.clone() }));
         self.firm = self.place;

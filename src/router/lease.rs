@@ -1,5 +1,6 @@
 //! Opening a session, and its end: carries out what [`Opening`] decides, over the links.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,11 +12,13 @@ use tracing::debug;
 use crate::directory::{ClaimState, Owned, Rival};
 use crate::id::{LoginId, NodeName, SessionKey, Stamp};
 use crate::key::{DeviceHash, Key};
+use crate::limits;
 use crate::membership::member::MemberState;
 use crate::metrics::label::{Dropped, ResumedAs, Task};
 use crate::ownership::{self, Answer, Ending, Opening, OpeningEffect as Effect};
 use crate::position::{Segment, Writer};
 use crate::push::Outcome;
+use crate::quorum::Boot;
 use crate::replica::{Claimed, HeldByAnother, Replica};
 use crate::router::Router;
 use crate::router::decisions::{self, Asker, Why};
@@ -30,7 +33,8 @@ pub(crate) struct Lease {
     session: Arc<Session>,
     end: Option<End>,
     vitals: Vitals,
-    _permit: Option<Permit>,
+    /// Held for as long as the connection.
+    permit: Option<Permit>,
 }
 
 /// What is known of a client that wants to be the session of a key.
@@ -66,6 +70,26 @@ impl Router {
         claimant: Claimant,
         permit: Option<Permit>,
     ) -> Result<Lease, HeldByAnother> {
+        let (mut lease, mut outclaimed) = self.open_once(names.clone(), claimant.clone(), permit).await?;
+        // The directory does not show the claim that stands above this one: the next is made above that.
+        for _ in 0..limits::HOPS_MAX {
+            if !outclaimed {
+                break;
+            }
+            let permit = lease.permit.take();
+            let next = self.open_once(names.clone(), claimant.clone(), permit).await?;
+            (lease, outclaimed) = next;
+        }
+        Ok(lease)
+    }
+
+    /// The same. Returns also whether another claim stands above it that was not known.
+    async fn open_once(
+        self: &Arc<Self>,
+        names: SessionKey,
+        claimant: Claimant,
+        permit: Option<Permit>,
+    ) -> Result<(Lease, bool), HeldByAnother> {
         let parts = &self.parts;
         let resumed = claimant.resumed;
         let token = claimant.kept.as_ref().and_then(|kept| kept.returning.token);
@@ -76,7 +100,8 @@ impl Router {
         let named = claimant.kept.as_ref().map(|kept| kept.returning.segments());
         let mut taking = None::<TakingOver>;
         let (mut claimed_by, mut lease) = (Some((claimant, permit)), None::<Lease>);
-        let mut sealed = false;
+        let (mut sealed, mut over, mut asked) = (false, false, BTreeMap::new());
+        let mut said = BTreeSet::from([parts.copies.me().clone()]);
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
         let now_ms = parts.clock.now_ms();
         let mut earlier = Earlier { gone: writer == Some(None), now_ms, ..Earlier::default() };
@@ -88,6 +113,7 @@ impl Router {
                     Effect::Ask(ask) => {
                         let stamp = lease.as_ref().map(|lease| lease.session.stamp());
                         let asker = Asker { names: names.clone(), stamp, resumed };
+                        asked.insert(ask.number, ask.owner.clone());
                         answers.push(self.requester.ask(asker, ask, deadline));
                     }
                     Effect::Claim { below } => {
@@ -121,13 +147,14 @@ impl Router {
                         }
                         let lease = lease.expect("it was claimed before");
                         if let Some(taking) = &mut taking {
-                            taking.until_known().await;
-                            earlier.sealing = !taking.is_complete();
-                            earlier.own = taking.own;
+                            if taking.until_known().await.outclaimed {
+                                return Ok((lease, true));
+                            }
+                            taking.open(self, lease.session(), &said, over, &mut earlier);
                         }
                         earlier.late |= late;
                         self.resume(lease.session(), &earlier);
-                        return Ok(lease);
+                        return Ok((lease, false));
                     }
                 }
             }
@@ -149,11 +176,23 @@ impl Router {
                     // that came in time counts, however late this task is run.
                     // What goes after a session that has moved may be on its way, and one that stays may have got all of it.
                     earlier.late |= matches!(answer, Answer::Silent | Answer::Moved { .. });
+                    if answer != Answer::Silent {
+                        let owner = asked.remove(&number).and_then(|owner| self.boot(owner));
+                        over |=
+                            answer == Answer::No && owner.as_ref().is_some_and(|owner| is_of(token, owner));
+                        said.extend(owner);
+                    }
                     let over = answer == Answer::Silent && Instant::now() >= deadline;
                     if over { opening.elapsed() } else { opening.answered(number, &answer) }
                 }
             };
         }
+    }
+
+    /// The boot of a node that is listed.
+    fn boot(&self, name: NodeName) -> Option<Boot> {
+        let incarnation = self.parts.roster.members().get(&name)?.incarnation;
+        Some(Boot { name, incarnation })
     }
 
     /// To whom the last session of a key at this node had to yield, perhaps before the directory shows it.
@@ -175,7 +214,7 @@ impl Router {
     ) -> Result<(Lease, Claimed, bool), HeldByAnother> {
         let parts = &self.parts;
         let Claimant { resumed, kept, login, away } = claimant;
-        let seen = yielded.map(|(_, stamp)| *stamp);
+        let seen = yielded.map(|(_, stamp)| *stamp).max(parts.copies.outclaimed(key));
         let (mut session, mut replaced) = (None, None);
         let register = |stamp| {
             let log = kept.map(|Keeping { seconds, returning }| {
@@ -213,7 +252,7 @@ impl Router {
             replica: Arc::clone(&parts.replica),
             router: Arc::downgrade(self),
         };
-        let lease = Lease { session, end: Some(end), vitals: parts.vitals.clone(), _permit: permit };
+        let lease = Lease { session, end: Some(end), vitals: parts.vitals.clone(), permit };
         Ok((lease, claimed, late))
     }
 
@@ -250,6 +289,11 @@ impl Router {
             }));
         }
     }
+}
+
+/// Whether that boot has written the token of a client.
+fn is_of(token: Option<Segment>, boot: &Boot) -> bool {
+    token.is_some_and(|token| token.writer == Writer::of(&boot.name, boot.incarnation))
 }
 
 /// The directory may not show yet what the client's own token says.

@@ -1,12 +1,13 @@
 //! A session that opens takes over what other nodes hold of it, and how long its client waits for that.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::copies::{Former, Progress};
+use crate::copies::{self, Former, Progress};
 use crate::directory::Owned;
 use crate::id::Stamp;
 use crate::key::DeviceHash;
@@ -14,27 +15,54 @@ use crate::limits;
 use crate::position::Segment;
 use crate::quorum::Boot;
 use crate::router::Router;
-use crate::session::Session;
+use crate::session::{Earlier, Session};
 
 /// What other nodes hold of a session is taken over.
 pub(super) struct TakingOver {
     progress: watch::Receiver<Progress>,
+    /// Who has owned it, in which segments.
+    former: Vec<(Boot, Segment)>,
+    /// Of a segment that its client names nobody knows any more who has owned it.
+    gone: bool,
     /// This node is among its earlier owners.
-    pub(super) own: bool,
+    own: bool,
     /// No other sessions have to go for it.
     alone: bool,
     until: Instant,
 }
 
 impl TakingOver {
-    /// Whether nothing is missed that was stored.
-    pub(super) fn is_complete(&self) -> bool {
-        self.progress.borrow().complete
+    /// Its client is about to be told of the session. These boots have said themselves what they owe it: that counts for their
+    /// segments, and for the others what other nodes hold.
+    pub(super) fn open(
+        &self,
+        router: &Router,
+        session: &Arc<Session>,
+        said: &BTreeSet<Boot>,
+        over: bool,
+        earlier: &mut Earlier,
+    ) {
+        let all = self.former.iter().map(|(_, segment)| *segment).collect();
+        // Where the session is over by the word of its last owner, nothing before counts.
+        let silent = self.former.iter().filter(|(owner, _)| !(said.contains(owner) || over));
+        let silent = silent.map(|(_, segment)| *segment).collect();
+        let segments = copies::Earlier { all, silent };
+        let Progress { taken, complete, .. } = *self.progress.borrow();
+        if complete {
+            router.parts.copies.seal(session, segments.sealed(taken));
+        } else {
+            router.parts.copies.opened(session, segments);
+        }
+        earlier.sealing = !complete;
+        earlier.own = self.own;
+        earlier.gone |= self.gone;
     }
 
     /// Waits until the client may be told of the session, or for too long.
-    pub(super) async fn until_known(&mut self) {
-        let _ = timeout_at(self.until, self.progress.wait_for(|progress| progress.known)).await;
+    pub(super) async fn until_known(&mut self) -> Progress {
+        let is_over = |progress: &Progress| progress.known || progress.outclaimed;
+        let _ = timeout_at(self.until, self.progress.wait_for(is_over)).await;
+        *self.progress.borrow()
     }
 
     /// Waits until nothing is missing that was stored, and a while longer: an owner that lives has answered by then. Cancel-safe.
@@ -69,12 +97,22 @@ impl Router {
             let boot = Boot { name: owned.owner.clone(), incarnation: owned.incarnation };
             (boot, Segment::of(&owned.owner, owned.incarnation, owned.stamp))
         });
-        let named = named.iter().filter_map(|segment| Some((copies.boot_of(*segment)?, *segment)));
-        let (owners, segments): (Vec<_>, Vec<_>) = named.chain(shown_here).unzip();
+        let known = named.iter().filter_map(|segment| Some((copies.boot_of(*segment)?, *segment)));
+        let former: Vec<_> = known.chain(shown_here).collect();
+        let is_known = |segment: &Segment| former.iter().any(|(_, known)| known == segment);
+        let gone = !named.iter().all(is_known);
+        let owners: Vec<_> = former.iter().map(|(owner, _)| owner.clone()).collect();
         let own = owners.contains(copies.me());
-        let progress = copies.take_over(session, Former { owners, segments, shown });
+        let progress = copies.take_over(session, Former { owners, shown });
         // Sessions of other devices that have to go are waited for.
         let alone = displaced.iter().all(|(device, _)| *device == session.key().device);
-        Some(TakingOver { progress, own, alone, until: Instant::now() + limits::TAKEOVER_TIMEOUT })
+        Some(TakingOver {
+            progress,
+            former,
+            gone,
+            own,
+            alone,
+            until: Instant::now() + limits::TAKEOVER_TIMEOUT,
+        })
     }
 }

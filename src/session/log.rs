@@ -370,6 +370,8 @@ impl Log {
         let state = resumption.open(&self.inherited, earlier, self.keep).state;
         let over = resumption.over(&self.inherited);
         unacked.notices.extend(over.into_iter().map(Notice::Closed));
+        // Whoever has no session any more forgets its positions by itself.
+        unacked.notices.retain(|notice| state != ResumedAs::None || !matches!(notice, Notice::Closed(_)));
         state
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::checkers::acks::Acks;
 use crate::checkers::arrival::push_of;
 use crate::checkers::checker::Checker;
+use crate::checkers::sealed::Sealed;
 use crate::event::Event;
 use crate::event::kept::Kept;
 use crate::id::{ClientIndex, ConnectionId, PushId};
@@ -19,6 +20,7 @@ pub(super) struct Gaps {
     /// Which pushes are known to stand where.
     places: BTreeMap<(ClientIndex, Position), PushId>,
     acks: Acks,
+    sealed: Sealed,
     told: u64,
 }
 
@@ -29,6 +31,7 @@ impl Checker for Gaps {
 
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         self.acks.event(event);
+        self.sealed.event(event);
         match event {
             Event::Dialled { connection, client, .. } => _ = self.clients.insert(*connection, *client),
             Event::Called { ask, pushes, .. } => {
@@ -72,6 +75,8 @@ impl Gaps {
         };
         match why {
             "acknowledged" if self.acks.up_to(client, segment) >= to => Ok(()),
+            // The client has got it with another number, and has acknowledged that.
+            "acknowledged" if self.sealed.has(client, segment) => Ok(()),
             "acknowledged" => Err(wrong("it has not said so")),
             "expired" => {
                 let position = |n| (client, Position { segment: segment.clone(), n });

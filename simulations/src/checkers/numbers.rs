@@ -1,5 +1,5 @@
 //! The messages of a kept session have numbers: on each connection those of a segment come upwards, each once, or in a gap
-//! that names them. A number means one message, and a message has one number.
+//! that names them. A number means one message, and a message has one number, until other nodes have given its segment to the next owner.
 //!
 //! A broadcast goes to the sessions of a moment, and may have a number in two of them.
 
@@ -9,6 +9,7 @@ use std::collections::btree_map::Entry;
 use crate::aim::Aim;
 use crate::checkers::arrival::push_of;
 use crate::checkers::checker::Checker;
+use crate::checkers::sealed::Sealed;
 use crate::event::Event;
 use crate::event::kept::{Kept, Resumed};
 use crate::id::{ClientIndex, ConnectionId, PushId};
@@ -23,6 +24,7 @@ pub(super) struct Numbers {
     messages: BTreeMap<(ClientIndex, Position), String>,
     /// Where a message stands.
     places: BTreeMap<(ClientIndex, PushId), Position>,
+    sealed: Sealed,
     compared: u64,
 }
 
@@ -61,6 +63,7 @@ impl Checker for Numbers {
     }
 
     fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
+        self.sealed.event(event);
         match event {
             Event::Pushed { push, aim, .. } => _ = self.aims.insert(*push, *aim),
             Event::Dialled { connection, client, .. } => {
@@ -128,7 +131,8 @@ impl Numbers {
             return Ok(());
         };
         let place = self.places.entry((client, push)).or_insert_with(|| at.clone());
-        if place == at {
+        if place == at || self.sealed.has(client, &place.segment) {
+            *place = at.clone();
             Ok(())
         } else {
             Err(format!("{text} of client {client} is at {at}, and at {place}"))

@@ -18,6 +18,7 @@ use pushmesh::{Outcome, limits};
 use crate::aim::Aim;
 use crate::checkers::arrival::push_of;
 use crate::checkers::checker::Checker;
+use crate::checkers::sealed::Sealed;
 use crate::event::kept::Kept;
 use crate::event::{Event, Way};
 use crate::id::{CallId, ClientIndex, ConnectionId, NodeIndex, PushId};
@@ -30,6 +31,9 @@ pub(super) struct Order {
     connections: BTreeMap<ConnectionId, Connection>,
     /// Pushes that were answered without being sure of every session.
     given_up: BTreeSet<PushId>,
+    /// In which segments messages stood first.
+    places: BTreeMap<(ClientIndex, PushId), Segment>,
+    sealed: Sealed,
     /// The greatest push so far.
     newest: PushId,
     /// Counts pushes that are made, and answers.
@@ -68,6 +72,7 @@ impl Checker for Order {
     }
 
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
+        self.sealed.event(event);
         match event {
             Event::Pushed { push, node, aim, found, way } => {
                 self.newest = self.newest.max(*push);
@@ -108,6 +113,11 @@ impl Checker for Order {
             Event::Kept { connection, what: Kept::Welcomed { segment, .. } } => {
                 self.connections.entry(*connection).and_modify(|at| at.segment = Some(segment.clone()));
             }
+            Event::Kept { connection, what: Kept::Flushed { at, text } } => {
+                if let Some((push, of)) = push_of(text).zip(self.connections.get(connection)) {
+                    self.places.entry((of.client, push)).or_insert_with(|| at.segment.clone());
+                }
+            }
             Event::Kept { connection, what: Kept::Received { at, .. } } => {
                 let is_earlier =
                     |of: &mut Connection| of.is_earlier = of.segment.as_ref() != Some(&at.segment);
@@ -133,6 +143,10 @@ impl Order {
         let Some((id, push)) = push_of(text).and_then(|id| Some((id, self.pushes.get(&id)?))) else {
             return Ok(());
         };
+        let place = self.places.get(&(opened.client, id));
+        if place.is_some_and(|segment| self.sealed.has(opened.client, segment)) {
+            return Ok(()); // It comes late, as what is of earlier owners may.
+        }
         if push.aim != Aim::All {
             let answered = push.delivered.get(&opened.client);
             if let (Some((made, before)), Some(answered)) = (opened.made_last, answered)

@@ -10,7 +10,7 @@ use crate::session::log::run::{Entry, Run};
 use crate::session::log::unacked::{Older, Unacked};
 use crate::session::notice::Notice;
 use crate::session::store::cost;
-use crate::session::tail::{Tail, TailEntry, TailPart, TailRun};
+use crate::session::tail::{Hole, Tail, TailEntry, TailPart, TailRun};
 
 impl Log {
     /// All that the client has not acknowledged, for the next owner.
@@ -102,6 +102,11 @@ impl Log {
             if number <= older.run.last() || has.is_some_and(|has| number <= has) {
                 older.skip(number);
                 continue;
+            }
+            // What others have held has holes where a message was never copied, because its time was over.
+            while older.run.last() + 1 < number {
+                let message = Err(Hole::Expired);
+                older.run.push(Entry { message, expires: None, written: false, waits: None });
             }
             let TailEntry { message, left } = entry;
             let bytes = message.as_ref().map_or(0, |held| held.payload.bytes.len());
