@@ -41,7 +41,7 @@ mod takeover;
 mod takeovers;
 
 use due::Due;
-use group::{GROUPS, OwnGroup};
+use group::{GROUPS, OwnGroup, group_of};
 use holding::Holding;
 use news::News;
 use outclaimed::Outclaimed;
@@ -118,7 +118,8 @@ impl Copies {
 
     /// The stamp that the next claim of a session has to be above, as those know who hold what was accepted for it.
     pub(crate) fn outclaimed(&self, key: Key) -> Option<Stamp> {
-        self.outclaimed.get(key)
+        let known = self.group(group_of(key)).owner.taken_by(key).map(|fence| fence.stamp);
+        self.outclaimed.get(key).max(known)
     }
 
     /// How many messages are held here for each other node.

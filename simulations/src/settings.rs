@@ -95,6 +95,11 @@ impl Settings {
         self.keeping.as_ref().filter(keeps).map_or(0, |keeping| keeping.seconds)
     }
 
+    /// Whether other nodes hold what a client's session is kept with.
+    pub(crate) fn is_copied(&self, client: ClientIndex) -> bool {
+        self.keep_s(client) > 0 && self.keeping.as_ref().is_some_and(|keeping| keeping.copies > 0)
+    }
+
     /// Whether a client speaks `pushmesh.v1`.
     pub(crate) fn speaks_envelopes(&self, client: ClientIndex) -> bool {
         speaks_envelopes(client) || self.keep_s(client) > 0

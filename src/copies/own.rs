@@ -191,6 +191,10 @@ impl Copies {
 }
 
 impl Copying for Copies {
+    fn is_made(&self) -> bool {
+        self.are_made()
+    }
+
     fn is_possible(&self, key: Key) -> bool {
         self.parts.wants > 0 && self.has_members(key)
     }

@@ -74,6 +74,7 @@ impl Copies {
         // Where nobody holds what this node accepts, or it has never owned the session, nobody can have taken anything over from it.
         owners.retain(|owner| *owner != me);
         if owners.is_empty() && !is_former {
+            session.taken_over();
             return watch::channel(Progress { complete: true, known: true, ..Progress::default() }).1;
         }
         if is_former {
@@ -81,6 +82,8 @@ impl Copies {
         }
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (progress, watched) = watch::channel(Progress::default());
+        let is_taken = held.iter().any(|at| session.holds(*at));
+        progress.send_modify(|progress| progress.taken = is_taken);
         let mut takeover = Takeover::new(key, Fence { stamp, by: me }, shown, owners);
         held.into_iter().filter(|at| session.holds(*at)).for_each(|at| takeover.has(at));
         self.takeovers.begin(key, stamp, events.clone());
@@ -169,6 +172,9 @@ impl Taking {
         }
         let stamp = self.takeover.fence().stamp;
         self.copies.takeovers.end(self.key, stamp);
+        if let Some(session) = self.session.upgrade() {
+            session.taken_over();
+        }
         self.copies.act_for(self.key, |of| of.follow_no_more(self.key, stamp, false));
     }
 

@@ -134,6 +134,12 @@ impl<M: Clone> GroupOwner<M> {
         self.unstored.values().filter_map(|written| Some((written.key, written.at?)))
     }
 
+    /// The greatest claim that is known to have taken a session over.
+    #[must_use]
+    pub fn taken_by(&self, key: Key) -> Option<&Fence> {
+        self.fences.get(&key).and_then(BTreeSet::last).max(self.settled.get(&key))
+    }
+
     /// The sessions of which something is held, each with the last claim that it is held by.
     pub fn keys(&self) -> impl Iterator<Item = (Key, Stamp)> {
         let last = |held: &BTreeMap<Position, (Stamp, M)>| held.values().map(|(claim, _)| *claim).max();

@@ -268,9 +268,9 @@ impl<M: Clone> Takeover<M> {
         let (fence, complete) = (&self.fence, self.is_complete());
         let release = |(group, to): (Boot, Boot)| {
             // An owner holds no more than its members, as far as it was stored.
-            let held =
-                if group == to { Some(&self.taken) } else { self.holders.get(&(group.clone(), to.clone())) };
-            let held = held.cloned().unwrap_or_default();
+            let of_group =
+                self.holders.iter().filter(|((of, by), _)| *of == group && (group == to || *by == to));
+            let held = of_group.flat_map(|(_, held)| held).copied().collect();
             let release = Release { key: self.key, fence: fence.clone(), held, complete };
             TakeoverEffect::Release { to, group, release }
         };

@@ -32,6 +32,9 @@ impl Copied {
 
 /// Copies messages of sessions to other nodes. All of it returns at once; what comes of it the sessions are told.
 pub(crate) trait Copying: Send + Sync + 'static {
+    /// Whether copies are made at all.
+    fn is_made(&self) -> bool;
+
     /// Whether there are nodes that hold what is copied of that session.
     fn is_possible(&self, key: Key) -> bool;
 

@@ -124,6 +124,13 @@ impl Session {
         self.wake.notify_one();
     }
 
+    /// Nothing more is taken over from other nodes.
+    pub(crate) fn taken_over(&self) {
+        if let Some(log) = self.lock().kept() {
+            log.taken_over();
+        }
+    }
+
     /// Whether the client is owed a message.
     pub(crate) fn holds(&self, at: Position) -> bool {
         self.lock().kept().is_some_and(|log| log.holds(at))
@@ -163,13 +170,14 @@ impl Session {
 
     /// Takes a part of what an earlier owner hands over.
     pub(crate) fn adopt(&self, part: &TailPart) -> Outcome {
-        let (outcome, copies) = {
+        let mut settled = Vec::new();
+        let (outcome, copies, copying) = {
             let mut state = self.lock();
             if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
                 return reason.outcome();
             }
             let outcome = match state.kept() {
-                Some(log) => log.adopt(part, Instant::now()),
+                Some(log) => log.adopt(part, Instant::now(), &mut settled),
                 None => state.adopt_plain(part),
             };
             for known in &part.recent {
@@ -178,8 +186,12 @@ impl Session {
             if let Some(handed) = part.attributes.as_ref().filter(|_| outcome == Outcome::Delivered) {
                 state.adopt_attributes(handed);
             }
-            (outcome, state.begin_copying(self.key, false))
+            let copies = state.begin_copying(self.key, false);
+            (outcome, copies, state.kept().and_then(|log| log.store().copying()))
         };
+        if let Some(copying) = copying {
+            settled.into_iter().for_each(|upto| copying.trim(self.key, upto));
+        }
         if copies {
             self.copy_later();
         }

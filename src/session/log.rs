@@ -55,6 +55,8 @@ pub(crate) struct Log {
     /// Earlier segments that were taken over from other nodes, each with the last number that these were to hold.
     #[expect(clippy::box_collection, reason = "a session that takes nothing over pays one word for it")]
     sealed: Option<Box<BTreeMap<Segment, u64>>>,
+    /// What the client has named, for as long as more may be taken over from other nodes.
+    named: Option<Box<[Position]>>,
     /// The number that was given last.
     last: u64,
     unacked: Option<Box<Unacked>>,
@@ -108,7 +110,9 @@ impl Log {
         store: Arc<Store>,
     ) -> Self {
         let inherited = Inherited::default();
-        let mut log = Self { stamp, writer, keep, inherited, sealed: None, last: 0, unacked: None, store };
+        let named = (store.is_copying() && !returns.after.is_empty()).then(|| returns.after.clone().into());
+        let mut log =
+            Self { stamp, writer, keep, inherited, sealed: None, named, last: 0, unacked: None, store };
         Unacked::of(&mut log.unacked, 0).resumption = Some(Box::new(Resumption::new(returns)));
         log
     }
@@ -266,8 +270,9 @@ impl Log {
             let ahead = segment == own && number > self.last;
             return if ahead { Err(AckAhead) } else { Ok(Settled::default()) };
         };
-        // Of an older segment an earlier connection may have brought what this one has not yet.
-        if number > if segment == own { run.last_taken() } else { run.last() } {
+        // Of an older segment an earlier connection may have brought what this one has not yet, or what other nodes have not held.
+        let is_partial = segment != own && self.store.is_copying();
+        if !is_partial && number > if segment == own { run.last_taken() } else { run.last() } {
             return Err(AckAhead);
         }
         let settled = self.settle(segment, number);

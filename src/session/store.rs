@@ -44,6 +44,11 @@ impl Store {
         self.copying.get()?.upgrade()
     }
 
+    /// Whether what is kept is copied at all.
+    pub(super) fn is_copying(&self) -> bool {
+        self.copying().is_some_and(|copying| copying.is_made())
+    }
+
     /// Whether there are nodes that hold what is kept of that session.
     pub(super) fn is_copied(&self, key: Key) -> bool {
         self.copying().is_some_and(|copying| copying.is_possible(key))

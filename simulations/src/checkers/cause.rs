@@ -75,6 +75,8 @@ impl Cause {
             End::Closed(Some(SLOW)) => {
                 at.stalled || self.small_outbox || disturbed || self.settings.keep_s(at.client) > 0
             }
+            // Others know of a greater claim of its session, which the directory does not show.
+            End::Closed(Some(TRY_LATER)) => self.settings.is_copied(at.client),
             End::Closed(Some(_)) => false,
             End::Broken(_) => at.closing || at.stalled || full || disturbed,
         }
@@ -159,6 +161,7 @@ const NOT_TEXT: u16 = 1007;
 const SILENT: u16 = 1008;
 const TOO_BIG: u16 = 1009;
 const STOPPING: u16 = 1012;
+const TRY_LATER: u16 = 1013;
 const SUPERSEDED: u16 = 4001;
 const KICKED: u16 = 4002;
 const SLOW: u16 = 4004;

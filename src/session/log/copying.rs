@@ -70,6 +70,11 @@ impl Log {
         self.tidy();
     }
 
+    /// Nothing more is taken over from other nodes.
+    pub(in crate::session) fn taken_over(&mut self) {
+        self.named = None;
+    }
+
     /// Whether the client is owed a message.
     pub(in crate::session) fn holds(&mut self, at: Position) -> bool {
         let own = self.segment();

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::metrics::label::Origin;
-use crate::position::Segment;
+use crate::position::{Position, Segment};
 use crate::push::Outcome;
 use crate::session::log::Log;
 use crate::session::log::run::{Entry, Run};
@@ -35,8 +35,14 @@ impl Log {
         Tail { of: own, inherited, runs, recent: Vec::new(), attributes: None }
     }
 
-    /// A part of what an earlier owner hands over; a repetition changes nothing. Returns what to answer.
-    pub(in crate::session) fn adopt(&mut self, part: &TailPart, now: Instant) -> Outcome {
+    /// A part of what an earlier owner hands over; a repetition changes nothing. Returns what to answer. `settled`: up to where others need
+    /// not hold any more what the client has.
+    pub(in crate::session) fn adopt(
+        &mut self,
+        part: &TailPart,
+        now: Instant,
+        settled: &mut Vec<Position>,
+    ) -> Outcome {
         let own = self.segment();
         let Some(mut begun) = Unacked::of(&mut self.unacked, self.last).before(part) else {
             return Outcome::Interrupted; // The parts before it went to the session before this one.
@@ -44,7 +50,7 @@ impl Log {
         for run in part.runs.iter().filter(|run| run.segment != own) {
             if !begun.segments.contains(&run.segment) {
                 begun.segments.push(run.segment);
-                self.settle_elsewhere(run.segment, run.acked);
+                settled.extend(self.settle_elsewhere(run.segment, run.acked));
             }
             if !self.adopt_run(run, now) {
                 return Outcome::Overloaded;
@@ -54,7 +60,7 @@ impl Log {
             let whole: Vec<_> =
                 part.inherited.iter().copied().chain([part.of]).filter(|of| *of != own).collect();
             for segment in whole.iter().filter(|segment| !begun.segments.contains(segment)) {
-                self.settle_elsewhere(*segment, u64::MAX);
+                settled.extend(self.settle_elsewhere(*segment, u64::MAX));
             }
             self.inherit(whole);
         } else {
@@ -65,12 +71,12 @@ impl Log {
     }
 
     /// The client has acknowledged that segment up to that number, at another owner. It may have forgotten that.
-    fn settle_elsewhere(&mut self, segment: Segment, number: u64) {
+    fn settle_elsewhere(&mut self, segment: Segment, number: u64) -> Option<Position> {
         let unacked = self.unacked.as_mut();
         if let Some(older) = unacked.and_then(|unacked| unacked.older_mut(segment)) {
             older.leave_out(number);
         }
-        self.settle(segment, number);
+        self.settle(segment, number).copied
     }
 
     /// Of these segments nothing is missing any more.
@@ -95,6 +101,8 @@ impl Log {
         }
         let resumption = unacked.resumption.as_ref();
         let has = resumption.and_then(|resumption| resumption.returning.has(run.segment));
+        let named = self.named.iter().flatten().filter(|named| named.segment == run.segment);
+        let has = has.max(named.map(|named| named.number).max());
         let Unacked { older, held, .. } = unacked;
         let older = Older::of(older, run, has);
         older.go_on_after(run.acked, has);

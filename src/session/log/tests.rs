@@ -103,7 +103,7 @@ fn said(outgoing: &Outgoing) -> String {
 
 fn hand_over(from: &mut Log, to: &mut Log, now: Instant) {
     for part in from.tail(now).parts(2, 1 << 10) {
-        assert_eq!(to.adopt(&part, now), Outcome::Delivered);
+        assert_eq!(to.adopt(&part, now, &mut Vec::new()), Outcome::Delivered);
     }
 }
 
@@ -306,7 +306,7 @@ fn what_was_acknowledged_at_another_owner_is_told_as_a_gap_before_its_segment_en
     // The receipt of the first hand-over is lost, so that both have the messages.
     hand_over(&mut first, &mut second, now);
     for part in first.tail(now).parts(2, 1 << 10).iter().take(1) {
-        assert_eq!(third.adopt(part, now), Outcome::Delivered);
+        assert_eq!(third.adopt(part, now, &mut Vec::new()), Outcome::Delivered);
     }
     let (batch, _) = third.take(1, now);
     assert_eq!(batch.iter().map(said).collect::<Vec<_>>(), ["5:1 a"], "it comes once more");
@@ -317,7 +317,10 @@ fn what_was_acknowledged_at_another_owner_is_told_as_a_gap_before_its_segment_en
     let mut fourth = log(9, &store);
     for log in [&mut third, &mut fourth] {
         for part in early.clone().parts(9, 1 << 10) {
-            assert_eq!(log.adopt(&TailPart { done: false, ..part }, now), Outcome::Delivered);
+            assert_eq!(
+                log.adopt(&TailPart { done: false, ..part }, now, &mut Vec::new()),
+                Outcome::Delivered
+            );
         }
         hand_over(&mut second, log, now);
     }
