@@ -71,6 +71,8 @@ struct Written {
     claim: Stamp,
     /// Where a message stands. Without it: what the session follows.
     at: Option<Position>,
+    /// Members had it for an earlier claim already.
+    again: bool,
 }
 
 /// How far a boot has come.
@@ -161,10 +163,23 @@ impl<M: Clone> GroupOwner<M> {
     /// # Errors
     /// [`Deposed`].
     pub fn append(&mut self, entry: Entry<M>) -> Result<Vec<OwnerEffect<M>>, Deposed> {
+        let again = self.has_stored(entry.key, entry.at);
+        self.hold(entry, again)
+    }
+
+    /// Whether members have had a message that is held, for this claim or an earlier one.
+    fn has_stored(&self, key: Key, at: Position) -> bool {
+        let is_held = self.held.get(&key).is_some_and(|held| held.contains_key(&at));
+        let mut unstored =
+            self.unstored.values().filter(|written| written.key == key && written.at == Some(at));
+        is_held && unstored.all(|written| written.again)
+    }
+
+    fn hold(&mut self, entry: Entry<M>, again: bool) -> Result<Vec<OwnerEffect<M>>, Deposed> {
         let Entry { key, claim, at, ref message } = entry;
         self.stands(key, claim)?;
         self.held.entry(key).or_default().insert(at, (claim, message.clone()));
-        Ok(self.write(Written { key, claim, at: Some(at) }, Op::Append(entry)))
+        Ok(self.write(Written { key, claim, at: Some(at), again }, Op::Append(entry)))
     }
 
     /// A session was claimed anew by the same boot: what is held of it is held by that claim from now on.
@@ -173,11 +188,11 @@ impl<M: Clone> GroupOwner<M> {
     /// [`Deposed`].
     pub fn claim(&mut self, key: Key, claim: Stamp) -> Result<Vec<OwnerEffect<M>>, Deposed> {
         self.stands(key, claim)?;
+        let held: Vec<_> = self.held(key).map(|entry| (self.has_stored(key, entry.at), entry)).collect();
         self.unstored.retain(|_, written| written.key != key);
-        let held: Vec<_> = self.held(key).collect();
         let mut effects = Vec::new();
-        for entry in held {
-            effects.extend(self.append(Entry { claim, ..entry })?);
+        for (again, entry) in held {
+            effects.extend(self.hold(Entry { claim, ..entry }, again)?);
         }
         Ok(effects)
     }
@@ -198,7 +213,7 @@ impl<M: Clone> GroupOwner<M> {
         } else {
             self.follows.insert(key, (claim, owners.clone()));
         }
-        Ok(self.write(Written { key, claim, at: None }, Op::Follow { key, claim, owners }))
+        Ok(self.write(Written { key, claim, at: None, again: false }, Op::Follow { key, claim, owners }))
     }
 
     fn stands(&self, key: Key, claim: Stamp) -> Result<(), Deposed> {
@@ -379,7 +394,7 @@ impl<M: Clone> GroupOwner<M> {
         let stored: Vec<_> = self.unstored.keys().copied().take_while(|place| is_stored(*place)).collect();
         for place in stored {
             self.firm = self.firm.max(place);
-            let Some(Written { key, claim, at }) = self.unstored.remove(&place) else { continue };
+            let Some(Written { key, claim, at, .. }) = self.unstored.remove(&place) else { continue };
             effects.push(match at {
                 Some(at) => OwnerEffect::Stored { key, claim, at },
                 None => OwnerEffect::Followed { key, claim },
@@ -443,19 +458,19 @@ impl<M: Clone> GroupOwner<M> {
         let is_below = |claim: Stamp| fence.is_above(claim, &me);
         let mut held = self.held.get(&key).into_iter().flat_map(BTreeMap::values);
         let is_deposed = held.any(|(claim, _)| is_below(*claim));
-        // What is not stored by now never is: whoever has taken the session over has it from the owner, or not at all.
+        // What was not stored by now never is: whoever has taken the session over has it from the owner, or not at all.
         let is_lost = |written: &Written| written.key == key && is_below(written.claim);
-        let lost: Vec<_> = self
-            .unstored
-            .values()
-            .filter(|written| is_lost(written))
-            .filter_map(|written| written.at)
-            .collect();
+        let lost = self.unstored.values().filter(|written| is_lost(written) && !written.again);
+        let lost: BTreeSet<_> = lost.filter_map(|written| written.at).collect();
         self.unstored.retain(|_, written| !is_lost(written));
         self.leave(key, |at, _| !lost.contains(&at));
         self.fences.entry(key).or_default().insert(fence.clone());
         effects.extend(self.tell(Op::Fence { key, fence: fence.clone() }));
         self.firm = self.place;
+        if !lost.is_empty() {
+            let release = Release { key, fence: fence.clone(), held: lost, complete: false };
+            effects.extend(self.tell(Op::Release(release)));
+        }
         if is_deposed {
             effects.push(OwnerEffect::Deposed { key, fence });
         }

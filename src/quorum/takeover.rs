@@ -267,10 +267,10 @@ impl<M: Clone> Takeover<M> {
         }
         let (fence, complete) = (&self.fence, self.is_complete());
         let release = |(group, to): (Boot, Boot)| {
-            // An owner holds no more than its members, as far as it was stored.
-            let of_group =
-                self.holders.iter().filter(|((of, by), _)| *of == group && (group == to || *by == to));
-            let held = of_group.flat_map(|(_, held)| held).copied().collect();
+            // An owner holds no more than its members, as far as it was stored. What it has written again itself stays.
+            let is_of = |(of, by): &(Boot, Boot)| *of == group && (group == to || *by == to);
+            let held = self.holders.iter().filter(|(holder, _)| is_of(holder)).flat_map(|(_, held)| held);
+            let held = held.filter(|at| group != fence.by || self.taken.contains(at)).copied().collect();
             let release = Release { key: self.key, fence: fence.clone(), held, complete };
             TakeoverEffect::Release { to, group, release }
         };
