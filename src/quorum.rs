@@ -36,6 +36,7 @@ mod group;
 mod map;
 mod member;
 mod owner;
+mod progress;
 mod sealing;
 mod takeover;
 #[cfg(test)]

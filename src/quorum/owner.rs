@@ -22,6 +22,7 @@ use crate::position::Position;
 use crate::quorum::effect::{Deposed, OwnerEffect};
 use crate::quorum::frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, ToMember};
 use crate::quorum::group::{Boot, Config, Fence};
+use crate::quorum::progress::{Change, Stream, Written};
 
 /// The owner's side of a group.
 #[derive(Debug, Clone)]
@@ -52,40 +53,6 @@ pub struct GroupOwner<M> {
     settled: BTreeMap<Key, Fence>,
     /// The place of the last message that is stored, or of the last fence: what a change must not lose.
     firm: u64,
-}
-
-/// A configuration that is to be in effect.
-#[derive(Debug, Clone)]
-struct Change {
-    config: Config,
-    /// Members may have accepted it.
-    proposed: bool,
-    /// Who has accepted it.
-    accepted: BTreeSet<Boot>,
-}
-
-/// What members are to have.
-#[derive(Debug, Clone, Copy)]
-struct Written {
-    key: Key,
-    claim: Stamp,
-    /// Where a message stands. Without it: what the session follows.
-    at: Option<Position>,
-    /// Members had it for an earlier claim already.
-    again: bool,
-}
-
-/// How far a boot has come.
-#[derive(Debug, Clone, Copy, Default)]
-struct Stream {
-    /// Up to where it has the log.
-    acked: u64,
-    /// The place up to which it is to be given all. What it says of an earlier opening does not count.
-    begun: u64,
-    /// The place up to which it was given all, once it was opened.
-    opened: Option<u64>,
-    /// It has refused something since, and so has not all.
-    lacks: bool,
 }
 
 impl<M: Clone> GroupOwner<M> {

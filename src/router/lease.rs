@@ -1,6 +1,6 @@
 //! Opening a session, and its end: carries out what [`Opening`] decides, over the links.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::replica::{Claimed, HeldByAnother, Replica};
 use crate::router::Router;
 use crate::router::decisions::{self, Asker, Why};
 use crate::router::owner::Succession as _;
-use crate::router::taking_over::TakingOver;
+use crate::router::taking_over::{Said, TakingOver};
 use crate::session::{CloseReason, Earlier, Log, Permit, Registry, Returning, Session};
 use crate::vital::{Vitals, finally};
 
@@ -100,8 +100,8 @@ impl Router {
         let named = claimant.kept.as_ref().map(|kept| kept.returning.segments());
         let mut taking = None::<TakingOver>;
         let (mut claimed_by, mut lease) = (Some((claimant, permit)), None::<Lease>);
-        let (mut sealed, mut over, mut asked) = (false, false, BTreeMap::new());
-        let mut said = BTreeSet::from([parts.copies.me().clone()]);
+        let (mut sealed, mut asked) = (false, BTreeMap::new());
+        let mut said = Said::new(parts.copies.me(), token);
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
         let now_ms = parts.clock.now_ms();
         let mut earlier = Earlier { gone: writer == Some(None), now_ms, ..Earlier::default() };
@@ -150,7 +150,7 @@ impl Router {
                             if taking.until_known().await.outclaimed {
                                 return Ok((lease, true));
                             }
-                            taking.open(self, lease.session(), &said, over, &mut earlier);
+                            taking.open(self, lease.session(), &said, &mut earlier);
                         }
                         earlier.late |= late;
                         self.resume(lease.session(), &earlier);
@@ -176,12 +176,7 @@ impl Router {
                     // that came in time counts, however late this task is run.
                     // What goes after a session that has moved may be on its way, and one that stays may have got all of it.
                     earlier.late |= matches!(answer, Answer::Silent | Answer::Moved { .. });
-                    if answer != Answer::Silent {
-                        let owner = asked.remove(&number).and_then(|owner| self.boot(owner));
-                        over |=
-                            answer == Answer::No && owner.as_ref().is_some_and(|owner| is_of(token, owner));
-                        said.extend(owner);
-                    }
+                    said.heard(asked.remove(&number).and_then(|owner| self.boot(owner)), &answer);
                     let over = answer == Answer::Silent && Instant::now() >= deadline;
                     if over { opening.elapsed() } else { opening.answered(number, &answer) }
                 }
@@ -289,11 +284,6 @@ impl Router {
             }));
         }
     }
-}
-
-/// Whether that boot has written the token of a client.
-fn is_of(token: Option<Segment>, boot: &Boot) -> bool {
-    token.is_some_and(|token| token.writer == Writer::of(&boot.name, boot.incarnation))
 }
 
 /// The directory may not show yet what the client's own token says.

@@ -12,7 +12,8 @@ use crate::directory::Owned;
 use crate::id::Stamp;
 use crate::key::DeviceHash;
 use crate::limits;
-use crate::position::Segment;
+use crate::ownership::Answer;
+use crate::position::{Segment, Writer};
 use crate::quorum::Boot;
 use crate::router::Router;
 use crate::session::{Earlier, Session};
@@ -31,20 +32,36 @@ pub(super) struct TakingOver {
     until: Instant,
 }
 
+/// What the owners of a session have said themselves.
+pub(super) struct Said {
+    by: BTreeSet<Boot>,
+    /// The session is over, by the word of its last owner.
+    over: bool,
+    token: Option<Segment>,
+}
+
+impl Said {
+    /// This boot knows of itself, and nobody else has said anything. `token`: the segment of the last owner, as the client has shown.
+    pub(super) fn new(me: &Boot, token: Option<Segment>) -> Self {
+        Self { by: BTreeSet::from([me.clone()]), over: false, token }
+    }
+
+    /// An owner has answered, or nobody.
+    pub(super) fn heard(&mut self, owner: Option<Boot>, answer: &Answer) {
+        let Some(owner) = owner.filter(|_| *answer != Answer::Silent) else { return };
+        let writer = Writer::of(&owner.name, owner.incarnation);
+        self.over |= *answer == Answer::No && self.token.is_some_and(|token| token.writer == writer);
+        self.by.insert(owner);
+    }
+}
+
 impl TakingOver {
     /// Its client is about to be told of the session. These boots have said themselves what they owe it: that counts for their
     /// segments, and for the others what other nodes hold.
-    pub(super) fn open(
-        &self,
-        router: &Router,
-        session: &Arc<Session>,
-        said: &BTreeSet<Boot>,
-        over: bool,
-        earlier: &mut Earlier,
-    ) {
+    pub(super) fn open(&self, router: &Router, session: &Arc<Session>, said: &Said, earlier: &mut Earlier) {
         let all = self.former.iter().map(|(_, segment)| *segment).collect();
         // Where the session is over by the word of its last owner, nothing before counts.
-        let silent = self.former.iter().filter(|(owner, _)| !(said.contains(owner) || over));
+        let silent = self.former.iter().filter(|(owner, _)| !(said.by.contains(owner) || said.over));
         let silent = silent.map(|(_, segment)| *segment).collect();
         let segments = copies::Earlier { all, silent };
         let Progress { taken, complete, .. } = *self.progress.borrow();

@@ -8,14 +8,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::key::Key;
-use crate::metrics::label::Origin;
 use crate::position::{Position, Segment};
 use crate::session::copied::{Copied, Copying};
 use crate::session::log::run::Run;
 use crate::session::log::unacked::Unacked;
 use crate::session::log::{Answers, Log};
 use crate::session::notice::Notice;
-use crate::session::store::cost;
 use crate::session::tail::{TailEntry, TailRun};
 
 impl Log {
@@ -101,21 +99,6 @@ impl Log {
         let is_news = !unacked.is_clear();
         self.tidy();
         is_news
-    }
-
-    /// What an owner has accepted beside what others were to hold comes late, and is as good as new. `None`: the segment was not sealed.
-    /// Else returns whether there was room for all of it.
-    pub(super) fn adopt_late(&mut self, run: &TailRun, now: Instant) -> Option<bool> {
-        let upto = *self.sealed.as_ref()?.get(&run.segment)?;
-        for (number, TailEntry { message, left }) in (run.acked + 1..).zip(&run.entries) {
-            let Some(message) = message.as_ref().ok().filter(|_| number > upto) else { continue };
-            if !self.store.reserve(Origin::Here, cost(message.payload.bytes.len())) {
-                return Some(false);
-            }
-            self.append_until(Arc::clone(message), left.map(|left| now + left));
-            self.sealed.get_or_insert_default().insert(run.segment, number);
-        }
-        Some(true)
     }
 
     /// Others hold a message. Returns what to answer.

@@ -1,5 +1,7 @@
 //! What a session hands over to the next one of its client, and takes from those before it.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use crate::metrics::label::Origin;
@@ -88,6 +90,21 @@ impl Log {
         if let Some(told) = resumption.and_then(|resumption| resumption.more(&self.inherited)) {
             unacked.notices.push(Notice::Resumed(told));
         }
+    }
+
+    /// What an owner has accepted beside what others were to hold comes late, and is as good as new. `None`: the segment was not sealed.
+    /// Else returns whether there was room for all of it.
+    fn adopt_late(&mut self, run: &TailRun, now: Instant) -> Option<bool> {
+        let upto = *self.sealed.as_ref()?.get(&run.segment)?;
+        for (number, TailEntry { message, left }) in (run.acked + 1..).zip(&run.entries) {
+            let Some(message) = message.as_ref().ok().filter(|_| number > upto) else { continue };
+            if !self.store.reserve(Origin::Here, cost(message.payload.bytes.len())) {
+                return Some(false);
+            }
+            self.append_until(Arc::clone(message), left.map(|left| now + left));
+            self.sealed.get_or_insert_default().insert(run.segment, number);
+        }
+        Some(true)
     }
 
     /// Returns whether there was room for all of it.

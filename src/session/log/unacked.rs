@@ -98,7 +98,7 @@ impl Unacked {
                 .entries
                 .iter()
                 .position(|entry| entry.message.as_ref().is_ok_and(|held| held.id == *id))?;
-            Some((at, run.acked + at as u64 + 1 <= run.stored))
+            Some((at, run.acked + (at as u64) < run.stored))
         };
         self.runs().find_map(|run| of(run).map(|(at, is_stored)| (&run.entries[at], is_stored)))
     }
