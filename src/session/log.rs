@@ -52,15 +52,21 @@ pub(crate) struct Log {
     keep: u32,
     /// The earlier segments of which nothing is missing.
     inherited: Inherited,
-    /// Earlier segments that were taken over from other nodes, each with the last number that these were to hold.
-    #[expect(clippy::box_collection, reason = "a session that takes nothing over pays one word for it")]
-    sealed: Option<Box<BTreeMap<Segment, u64>>>,
-    /// What the client has named, for as long as more may be taken over from other nodes.
-    named: Option<Box<[Position]>>,
+    /// Boxed: most sessions take nothing over from other nodes.
+    taken_over: Option<Box<TakenOver>>,
     /// The number that was given last.
     last: u64,
     unacked: Option<Box<Unacked>>,
     store: Arc<Store>,
+}
+
+/// What is known of what is taken over from other nodes.
+#[derive(Default)]
+struct TakenOver {
+    /// What the client has named, for as long as more may be taken over.
+    named: Vec<Position>,
+    /// Earlier segments that were taken over, each with the last number that others were to hold.
+    sealed: BTreeMap<Segment, u64>,
 }
 
 /// There is no room for a message.
@@ -110,9 +116,10 @@ impl Log {
         store: Arc<Store>,
     ) -> Self {
         let inherited = Inherited::default();
-        let named = (store.is_copying() && !returns.after.is_empty()).then(|| returns.after.clone().into());
-        let mut log =
-            Self { stamp, writer, keep, inherited, sealed: None, named, last: 0, unacked: None, store };
+        let may_take = store.is_copying() && !returns.after.is_empty();
+        let taken_over =
+            may_take.then(|| Box::new(TakenOver { named: returns.after.clone(), ..TakenOver::default() }));
+        let mut log = Self { stamp, writer, keep, inherited, taken_over, last: 0, unacked: None, store };
         Unacked::of(&mut log.unacked, 0).resumption = Some(Box::new(Resumption::new(returns)));
         log
     }

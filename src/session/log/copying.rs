@@ -70,7 +70,10 @@ impl Log {
 
     /// Nothing more is taken over from other nodes.
     pub(in crate::session) fn taken_over(&mut self) {
-        self.named = None;
+        if let Some(taken_over) = &mut self.taken_over {
+            taken_over.named = Vec::new();
+        }
+        self.taken_over.take_if(|taken_over| taken_over.sealed.is_empty());
     }
 
     /// Whether the client is owed a message.
@@ -90,7 +93,8 @@ impl Log {
             let resumption = unacked.resumption.as_ref();
             let has = resumption.and_then(|resumption| resumption.returning.has(*segment));
             let held = unacked.older(*segment).map(|older| older.run.last());
-            self.sealed.get_or_insert_default().insert(*segment, has.max(held).unwrap_or_default());
+            let sealed = &mut self.taken_over.get_or_insert_default().sealed;
+            sealed.insert(*segment, has.max(held).unwrap_or_default());
         }
         unacked.inherit(&new);
         let resumption = unacked.resumption.as_mut();

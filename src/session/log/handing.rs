@@ -95,14 +95,14 @@ impl Log {
     /// What an owner has accepted beside what others were to hold comes late, and is as good as new. `None`: the segment was not sealed.
     /// Else returns whether there was room for all of it.
     fn adopt_late(&mut self, run: &TailRun, now: Instant) -> Option<bool> {
-        let upto = *self.sealed.as_ref()?.get(&run.segment)?;
+        let upto = *self.taken_over.as_ref()?.sealed.get(&run.segment)?;
         for (number, TailEntry { message, left }) in (run.acked + 1..).zip(&run.entries) {
             let Some(message) = message.as_ref().ok().filter(|_| number > upto) else { continue };
             if !self.store.reserve(Origin::Here, cost(message.payload.bytes.len())) {
                 return Some(false);
             }
             self.append_until(Arc::clone(message), left.map(|left| now + left));
-            self.sealed.get_or_insert_default().insert(run.segment, number);
+            self.taken_over.get_or_insert_default().sealed.insert(run.segment, number);
         }
         Some(true)
     }
@@ -118,7 +118,11 @@ impl Log {
         }
         let resumption = unacked.resumption.as_ref();
         let has = resumption.and_then(|resumption| resumption.returning.has(run.segment));
-        let named = self.named.iter().flatten().filter(|named| named.segment == run.segment);
+        let named = self
+            .taken_over
+            .iter()
+            .flat_map(|taken_over| &taken_over.named)
+            .filter(|named| named.segment == run.segment);
         let has = has.max(named.map(|named| named.number).max());
         let Unacked { older, held, .. } = unacked;
         let older = Older::of(older, run, has);
