@@ -22,7 +22,7 @@ use crate::id::{NodeName, Stamp};
 use crate::key::Key;
 use crate::membership::roster::Roster;
 use crate::metrics::Metrics;
-use crate::quorum::{Boot, Config};
+use crate::quorum::{Boot, Config, News};
 use crate::session::{Registry, Store};
 use crate::vital::Vitals;
 
@@ -32,7 +32,6 @@ mod frame;
 mod group;
 mod holding;
 mod look;
-mod news;
 mod outclaimed;
 mod own;
 mod peers;
@@ -42,8 +41,8 @@ mod takeovers;
 
 use due::Due;
 use group::{GROUPS, OwnGroup, group_of};
+pub(crate) use holding::Amount;
 use holding::Holding;
-use news::News;
 use outclaimed::Outclaimed;
 use peers::Peers;
 pub(crate) use takeover::{Former, Progress};
@@ -122,9 +121,9 @@ impl Copies {
         self.outclaimed.get(key).max(known)
     }
 
-    /// How many messages are held here for each other node.
-    pub(crate) fn held(&self) -> BTreeMap<NodeName, usize> {
-        self.holding.messages()
+    /// How much is held here for each other node. Looks at each message.
+    pub(crate) fn held(&self) -> BTreeMap<NodeName, Amount> {
+        self.holding.amounts()
     }
 
     /// Whether other nodes are to hold what this one accepts.

@@ -35,8 +35,8 @@ pub use crate::section::{Digest, Digests, Finding, Head, MergeError, Pack, Packe
 pub mod quorum {
     pub use crate::position::{Position, Segment};
     pub use crate::quorum::{
-        Accepted, Acked, Boot, Config, Deposed, Entry, Fence, GroupMember, GroupOwner, Held, Op, Opened,
-        OwnerEffect, Refusal, Release, Seal, SealAnswer, Takeover, TakeoverEffect, ToMember,
+        Accepted, Acked, Boot, Config, Deposed, Entry, Fence, GroupMember, GroupOwner, Held, News, Op,
+        Opened, OwnerEffect, Refusal, Release, Seal, SealAnswer, Takeover, TakeoverEffect, ToMember,
     };
 }
 

@@ -42,7 +42,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
-pub use effect::{Deposed, OwnerEffect};
+pub use effect::{Deposed, News, OwnerEffect};
 pub use frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, Seal, SealAnswer, ToMember};
 pub use group::{Boot, Config, Fence};
 pub use member::GroupMember;

@@ -176,6 +176,11 @@ impl Router {
         &self.parts.store
     }
 
+    /// What other nodes hold of it, and this one for them.
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.parts.copies
+    }
+
     /// How much of its cluster this node knows.
     pub(crate) fn knowledge(&self) -> Knowledge {
         self.parts.roster.knowledge()

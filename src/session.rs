@@ -199,7 +199,7 @@ impl Session {
         let (first, answers) = {
             let mut state = self.lock();
             let closed = state.close(reason);
-            state.begin_copying(self.key, false);
+            state.copy_if_away(self.key);
             closed
         };
         answer_all(answers);

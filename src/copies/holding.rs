@@ -23,6 +23,14 @@ pub(super) struct Holding {
     groups: Mutex<BTreeMap<(Boot, u8), Group>>,
 }
 
+/// An amount of messages.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Amount {
+    pub(crate) messages: usize,
+    /// Those of their payloads.
+    pub(crate) bytes: usize,
+}
+
 struct Group {
     member: GroupMember<Copied>,
     /// Since when its owner is gone.
@@ -94,22 +102,17 @@ impl Holding {
         });
     }
 
-    /// How many messages are held, and how many bytes their payloads have.
-    pub(super) fn size(&self) -> (usize, usize) {
-        let groups = self.lock();
-        let messages = groups.values().flat_map(|group| group.member.messages());
-        messages
-            .fold((0, 0), |(count, bytes), copied| (count + 1, bytes + copied.message.payload.bytes.len()))
-    }
-
-    /// How many messages are held for each node.
-    pub(super) fn messages(&self) -> BTreeMap<NodeName, usize> {
-        let mut messages = BTreeMap::new();
+    /// How much is held for each node.
+    pub(super) fn amounts(&self) -> BTreeMap<NodeName, Amount> {
+        let mut amounts = BTreeMap::<_, Amount>::new();
         for ((owner, _), group) in self.lock().iter() {
-            *messages.entry(owner.name.clone()).or_default() += group.member.messages().count();
+            for copied in group.member.messages() {
+                let amount = amounts.entry(owner.name.clone()).or_default();
+                amount.messages += 1;
+                amount.bytes += copied.message.payload.bytes.len();
+            }
         }
-        messages.retain(|_, messages| *messages > 0);
-        messages
+        amounts
     }
 
     /// Whether a panic has left it half changed.

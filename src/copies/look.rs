@@ -11,7 +11,7 @@ use crate::copies::group::GROUPS;
 use crate::limits;
 use crate::membership::member::{Advert, AdvertState, MemberState};
 use crate::membership::roster::RosterEntry;
-use crate::position::{Segment, Writer};
+use crate::position::Segment;
 use crate::quorum::Boot;
 
 impl Copies {
@@ -78,9 +78,6 @@ impl Copies {
             short += u32::from(is_short);
         }
         self.parts.metrics.copies_groups_short.set(f64::from(short));
-        let (messages, bytes) = self.holding.size();
-        self.parts.metrics.copies_held.set(messages as f64);
-        self.parts.metrics.copies_held_bytes.set(bytes as f64);
         // Of boots that are over the members know for as long as they hold something.
         self.configs().retain(|(owner, _), _| *owner == self.parts.me || entry(owner).is_some());
     }
@@ -98,8 +95,7 @@ impl Copies {
         let listed =
             members.iter().map(|(name, of)| Boot { name: name.clone(), incarnation: of.incarnation });
         let announced: Vec<_> = self.configs().keys().map(|(owner, _)| owner.clone()).collect();
-        let is_meant = |boot: &Boot| Writer::of(&boot.name, boot.incarnation) == segment.writer;
-        listed.chain(announced).chain([self.parts.me.clone()]).find(is_meant)
+        listed.chain(announced).chain([self.parts.me.clone()]).find(|boot| boot.numbers(segment))
     }
 
     fn is_near(&self, entry: &RosterEntry) -> bool {

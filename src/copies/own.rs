@@ -7,7 +7,6 @@ use tracing::{debug, warn};
 
 use crate::copies::frame::{LogAnswer, LogFrame};
 use crate::copies::group::{GROUPS, OwnGroup, group_of};
-use crate::copies::news::News;
 use crate::copies::takeovers::Event;
 use crate::copies::{Copies, NOT_POISONED};
 use crate::id::Stamp;
@@ -15,7 +14,7 @@ use crate::key::Key;
 use crate::limits;
 use crate::metrics::label::Task;
 use crate::position::Position;
-use crate::quorum::{Boot, Config, Deposed, Entry, Fence, GroupOwner, OwnerEffect, Release};
+use crate::quorum::{Boot, Config, Deposed, Entry, Fence, GroupOwner, News, OwnerEffect, Release};
 use crate::session::{CloseReason, Copied, Copying, Session};
 
 impl Copies {
@@ -61,9 +60,7 @@ impl Copies {
         for effect in effects {
             match effect {
                 OwnerEffect::Send { to, frame } => self.peers.send(&to, LogFrame::ToMember { group, frame }),
-                OwnerEffect::Stored { key, claim, at } => news.push(News::Stored { key, claim, at }),
-                OwnerEffect::Followed { key, claim } => news.push(News::Followed { key, claim }),
-                OwnerEffect::Deposed { key, fence } => news.push(News::Deposed { key, fence }),
+                OwnerEffect::Tell(told) => news.push(told),
                 OwnerEffect::Announce { config, orphaned } => {
                     let members: Vec<_> = config.members.iter().map(|boot| boot.name.as_str()).collect();
                     let epoch = config.epoch;

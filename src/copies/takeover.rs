@@ -69,8 +69,6 @@ impl Copies {
         let has_members = self.has_members(key);
         let held = self.claim_anew(session, &mut owners);
         let is_former = has_members && (owners.contains(&me) || !held.is_empty());
-        owners.sort();
-        owners.dedup();
         // Where nobody holds what this node accepts, or it has never owned the session, nobody can have taken anything over from it.
         owners.retain(|owner| *owner != me);
         if owners.is_empty() && !is_former {
@@ -100,9 +98,7 @@ impl Copies {
         tokio::spawn(self.parts.vitals.contained(Task::Takeover, taking.run(inbox)));
         watched
     }
-}
 
-impl Copies {
     /// What the own group holds of an earlier claim of this boot is held for this one. Returns where that stands, and adds the owners
     /// that the earlier claim has followed.
     fn claim_anew(&self, session: &Session, owners: &mut Vec<Boot>) -> Vec<Position> {
@@ -231,8 +227,7 @@ impl Taking {
             }
             // Its members know who they are.
             None => {
-                let Fence { stamp, by } = self.takeover.fence().clone();
-                let seal = Seal { key: self.key, fence: Fence { stamp, by }, shown: self.takeover.shown() };
+                let seal = self.takeover.seal();
                 for to in self.copies.peers.well(Instant::now()) {
                     self.ask(to, owner.clone(), seal.clone());
                 }
@@ -242,10 +237,9 @@ impl Taking {
     }
 
     fn ask(&mut self, to: Boot, group: Boot, seal: Seal) {
-        let events = self.events.clone();
         if to == self.copies.parts.me {
             let answer = self.copies.holding.seal(&group, seal);
-            let _ = events.try_send(Event::Answered { group, from: to, answer });
+            let _ = self.events.try_send(Event::Answered { group, from: to, answer });
             return;
         }
         self.copies.peers.send(&to, LogFrame::Seal { owner: group, seal });

@@ -70,7 +70,7 @@ impl Observer {
             claims: shared.replica.own_len(),
             outbox: shared.registry.all().iter().map(|session| session.waiting()).max().unwrap_or_default(),
             kept_bytes: Origin::ALL.iter().map(|origin| shared.router.store().used(*origin)).sum(),
-            copies: shared.copies.held(),
+            copies: shared.copies.held().into_iter().map(|(owner, of)| (owner, of.messages)).collect(),
             gossiped: shared.liveness.gossiped(),
             links: links.len(),
             pending: links.iter().map(|link| link.pending()).sum(),

@@ -20,6 +20,21 @@ pub enum OwnerEffect<M> {
         /// The frame.
         frame: ToMember<M>,
     },
+    /// Tell a session this.
+    Tell(News),
+    /// These are the members from now on. `orphaned`: all members before are gone, and with them whatever they would have said of
+    /// sessions that were taken over.
+    Announce {
+        /// The members.
+        config: Config,
+        /// Nobody was left to ask.
+        orphaned: bool,
+    },
+}
+
+/// What a session is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
     /// Enough members have this message.
     Stored {
         /// Whose it is.
@@ -42,13 +57,5 @@ pub enum OwnerEffect<M> {
         key: Key,
         /// The claim.
         fence: Fence,
-    },
-    /// These are the members from now on. `orphaned`: all members before are gone, and with them whatever they would have said of
-    /// sessions that were taken over.
-    Announce {
-        /// The members.
-        config: Config,
-        /// Nobody was left to ask.
-        orphaned: bool,
     },
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Incarnation, NodeName, Stamp};
 use crate::limits;
+use crate::position::{Segment, Writer};
 
 /// A boot of a node: what it held is gone with it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -12,6 +13,14 @@ pub struct Boot {
     pub name: NodeName,
     /// Its boot.
     pub incarnation: Incarnation,
+}
+
+impl Boot {
+    /// Whether it numbers that segment.
+    #[must_use]
+    pub fn numbers(&self, segment: Segment) -> bool {
+        Writer::of(&self.name, self.incarnation) == segment.writer
+    }
 }
 
 /// The members of a group in one of its epochs.

@@ -19,7 +19,7 @@ use crate::id::Stamp;
 use crate::key::Key;
 use crate::limits;
 use crate::position::Position;
-use crate::quorum::effect::{Deposed, OwnerEffect};
+use crate::quorum::effect::{Deposed, News, OwnerEffect};
 use crate::quorum::frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, ToMember};
 use crate::quorum::group::{Boot, Config, Fence};
 use crate::quorum::progress::{Change, Stream, Written};
@@ -362,10 +362,10 @@ impl<M: Clone> GroupOwner<M> {
         for place in stored {
             self.firm = self.firm.max(place);
             let Some(Written { key, claim, at, .. }) = self.unstored.remove(&place) else { continue };
-            effects.push(match at {
-                Some(at) => OwnerEffect::Stored { key, claim, at },
-                None => OwnerEffect::Followed { key, claim },
-            });
+            effects.push(OwnerEffect::Tell(match at {
+                Some(at) => News::Stored { key, claim, at },
+                None => News::Followed { key, claim },
+            }));
         }
         let acked = self.streams.values().map(|stream| stream.acked).min().unwrap_or(self.place);
         while self.log.front().is_some_and(|(place, _)| *place <= acked) {
@@ -439,7 +439,7 @@ impl<M: Clone> GroupOwner<M> {
             effects.extend(self.tell(Op::Release(release)));
         }
         if is_deposed {
-            effects.push(OwnerEffect::Deposed { key, fence });
+            effects.push(OwnerEffect::Tell(News::Deposed { key, fence }));
         }
     }
 

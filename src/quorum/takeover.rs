@@ -125,10 +125,10 @@ impl<M: Clone> Takeover<M> {
         &self.fence
     }
 
-    /// For what its client has a token, or the former owner's word.
+    /// What a member of any group is asked.
     #[must_use]
-    pub fn shown(&self) -> Option<Stamp> {
-        self.shown
+    pub fn seal(&self) -> Seal {
+        Seal { key: self.key, fence: self.fence.clone(), shown: self.shown }
     }
 
     /// The owners, and all who are not known to have sealed.
@@ -182,8 +182,7 @@ impl<M: Clone> Takeover<M> {
     }
 
     fn ask_one(&self, to: &Boot, group: &Boot) -> TakeoverEffect<M> {
-        let seal = Seal { key: self.key, fence: self.fence.clone(), shown: self.shown };
-        TakeoverEffect::Ask { to: to.clone(), group: group.clone(), seal }
+        TakeoverEffect::Ask { to: to.clone(), group: group.clone(), seal: self.seal() }
     }
 
     /// A boot is over: its node was started again.

@@ -116,10 +116,10 @@ impl Group {
         while let Some(effect) = effects.pop_front() {
             steps.next().expect("it comes to an end");
             match effect {
-                OwnerEffect::Stored { at, .. } => self.stored.push(at.number),
-                OwnerEffect::Followed { claim, .. } => self.followed.push(claim),
+                OwnerEffect::Tell(News::Stored { at, .. }) => self.stored.push(at.number),
+                OwnerEffect::Tell(News::Followed { claim, .. }) => self.followed.push(claim),
                 OwnerEffect::Announce { config, .. } => self.announced.push(config.epoch),
-                OwnerEffect::Deposed { fence, .. } => self.deposed.push(fence),
+                OwnerEffect::Tell(News::Deposed { fence, .. }) => self.deposed.push(fence),
                 OwnerEffect::Send { to, frame } if !self.deaf.contains(&to) => {
                     effects.extend(self.deliver(&to, frame));
                 }

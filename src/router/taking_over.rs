@@ -13,7 +13,7 @@ use crate::id::Stamp;
 use crate::key::DeviceHash;
 use crate::limits;
 use crate::ownership::Answer;
-use crate::position::{Segment, Writer};
+use crate::position::Segment;
 use crate::quorum::Boot;
 use crate::router::Router;
 use crate::session::{Earlier, Session};
@@ -49,8 +49,7 @@ impl Said {
     /// An owner has answered, or nobody.
     pub(super) fn heard(&mut self, owner: Option<Boot>, answer: &Answer) {
         let Some(owner) = owner.filter(|_| *answer != Answer::Silent) else { return };
-        let writer = Writer::of(&owner.name, owner.incarnation);
-        self.over |= *answer == Answer::No && self.token.is_some_and(|token| token.writer == writer);
+        self.over |= *answer == Answer::No && self.token.is_some_and(|token| owner.numbers(token));
         self.by.insert(owner);
     }
 }

@@ -93,6 +93,13 @@ impl State {
         }
     }
 
+    /// What is owed to a client that is away is copied now.
+    pub(super) fn copy_if_away(&mut self, key: Key) {
+        if let Some(log) = self.kept.as_mut().filter(|_| self.away) {
+            log.copy_all(key);
+        }
+    }
+
     /// What is owed to a client that is away is copied at once, and so is what somebody waits for. Returns whether the caller has to
     /// see to it that the rest is copied in a while.
     pub(super) fn begin_copying(&mut self, key: Key, at_once: bool) -> bool {

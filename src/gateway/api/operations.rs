@@ -55,6 +55,9 @@ pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Response {
     metrics.isolated.set(f64::from(u8::from(gateway.roster.isolated())));
     metrics.sessions_owned.set(gateway.replica.own_len() as f64);
     metrics.parked.set(gateway.registry.parked() as f64);
+    let held = gateway.router.copies().held();
+    metrics.copies_held.set(held.values().map(|of| of.messages).sum::<usize>() as f64);
+    metrics.copies_held_bytes.set(held.values().map(|of| of.bytes).sum::<usize>() as f64);
     metrics.kept_bytes.set_each(|origin| gateway.router.store().used(origin));
     let nodes = (gateway.nodes)();
     metrics.members.set_each(|state| nodes.iter().filter(|node| node.state == state.as_str()).count());

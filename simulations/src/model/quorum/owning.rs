@@ -2,7 +2,7 @@
 
 use pushmesh::id::Stamp;
 use pushmesh::internals::Key;
-use pushmesh::internals::quorum::{Fence, OwnerEffect, Position, ToMember};
+use pushmesh::internals::quorum::{Fence, News, OwnerEffect, Position, ToMember};
 use rand::Rng;
 
 use crate::id::NodeIndex;
@@ -28,17 +28,17 @@ impl World {
                     }
                     self.send_on_link(&owner, &to, Frame::ToMember(frame));
                 }
-                OwnerEffect::Stored { key, claim, at } => {
+                OwnerEffect::Tell(News::Stored { key, claim, at }) => {
                     self.tell(|| format!("{owner:?} has stored {:?} {at:?} by {}", key.device, claim.raw()));
                     self.count("quorum: stored");
                     self.stored(node, key, claim, at);
                     self.known(node, key, claim, Some(at));
                 }
-                OwnerEffect::Followed { key, claim } => {
+                OwnerEffect::Tell(News::Followed { key, claim }) => {
                     self.count("quorum: members know what a session follows");
                     self.known(node, key, claim, None);
                 }
-                OwnerEffect::Deposed { key, fence } => {
+                OwnerEffect::Tell(News::Deposed { key, fence }) => {
                     self.tell(|| format!("{owner:?} is deposed of {:?} by {fence:?}", key.device));
                     self.deposed(node, key, &fence);
                 }
