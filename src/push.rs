@@ -12,10 +12,12 @@ use siphasher::sip::SipHasher13;
 
 use crate::id::{DeviceId, MessageId, NodeName, SessionKey, UserId};
 
+mod header;
 mod outcome;
 mod tally;
 mod terms;
 
+pub(crate) use header::MessageHeader;
 pub use outcome::{Outcome, Reached};
 pub use tally::Tally;
 pub use terms::{Terms, Wait, WaitError};

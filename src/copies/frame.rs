@@ -4,18 +4,17 @@
 //! header, one after the other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::id::{MessageId, Stamp};
+use crate::id::Stamp;
 use crate::key::Key;
 use crate::limits;
 use crate::mesh::codec::encode;
 use crate::mesh::stream::{Priority, StreamKind};
-use crate::push::{Message, Payload, PayloadKind};
+use crate::push::MessageHeader;
 use crate::quorum::{
     Accepted, Acked, Boot, Config, Entry, Held, Opened, Release, Seal, SealAnswer, ToMember,
 };
@@ -29,6 +28,7 @@ pub(super) const LOG: StreamKind = StreamKind {
     payload_bytes_max: limits::FRAME_PAYLOAD_BYTES_MAX,
     priority: Priority::Interactive,
 };
+
 /// What a node tells another one, as an owner, or as one that takes sessions over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum LogFrame<M> {
@@ -107,12 +107,8 @@ pub(super) enum LogAnswer<M> {
 /// A message as it travels, without its payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Header {
-    id: MessageId,
-    idempotent: bool,
-    kind: PayloadKind,
-    bytes: u32,
-    /// How long it may still wait, in milliseconds.
-    left_ms: Option<u64>,
+    message: MessageHeader,
+    /// For how long its session is kept, in seconds.
     keep: u32,
 }
 
@@ -134,17 +130,9 @@ impl Sent {
 
     /// The header of a message, whose payload follows those before it.
     pub(super) fn header(&mut self, copied: &Copied) -> Header {
-        let Message { id, idempotent, payload, .. } = &*copied.message;
-        self.payloads.push(payload.bytes.clone());
+        self.payloads.push(copied.message.payload.bytes.clone());
         let left = copied.expires.map(|at| at.saturating_duration_since(self.now));
-        Header {
-            id: id.clone(),
-            idempotent: *idempotent,
-            kind: payload.kind,
-            bytes: u32::try_from(payload.bytes.len()).expect("a payload fits a frame"),
-            left_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
-            keep: copied.keep,
-        }
+        Header { message: MessageHeader::of(&copied.message, left), keep: copied.keep }
     }
 
     /// The frame of that header, and its payloads behind it.
@@ -172,16 +160,12 @@ impl<'a> Received<'a> {
 
     /// The message of that header.
     pub(super) fn message(&mut self, header: Header) -> Copied {
-        let Header { id, idempotent, kind, bytes, left_ms, keep } = header;
-        let end = self.at.saturating_add(bytes as usize).min(self.payload.len());
-        // A copy: each goes when it is not needed any more.
-        let bytes = Bytes::copy_from_slice(&self.payload[self.at..end]);
-        self.at = end;
-        let room = self.store.room(bytes.len());
+        let Header { message, keep } = header;
+        let (message, left) = message.read(self.payload, &mut self.at);
+        let room = self.store.room(message.payload.bytes.len());
         self.full |= room.is_none();
-        let message = Arc::new(Message::new(id, idempotent, Payload { kind, bytes }));
-        let expires = left_ms.map(|left| self.now + Duration::from_millis(left));
-        Copied { message, expires, keep, room }
+        let expires = left.map(|left| self.now + left);
+        Copied { message: Arc::new(message), expires, keep, room }
     }
 
     /// Whether there was no room for all of them.

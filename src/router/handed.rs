@@ -1,14 +1,13 @@
 //! What is handed over, as it travels: headers of messages, whose payloads follow one after the other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::MessageId;
 use crate::position::Segment;
-use crate::push::{Message, Payload, PayloadKind};
+use crate::push::MessageHeader;
 use crate::session::{Hole, Known, TailEntry, TailPart, TailRun};
 
 /// A part of what an owner hands over to the next one.
@@ -32,14 +31,7 @@ struct HandedRun {
 /// A message, or why there is none at its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum HandedEntry {
-    Message {
-        id: MessageId,
-        idempotent: bool,
-        kind: PayloadKind,
-        bytes: u32,
-        /// How long it may still wait, in milliseconds.
-        left_ms: Option<u64>,
-    },
+    Message(MessageHeader),
     Expired,
     Acknowledged,
 }
@@ -51,13 +43,7 @@ impl HandedPart {
         let mut entry = |TailEntry { message, left }: &TailEntry| match message {
             Ok(message) => {
                 payload.extend_from_slice(&message.payload.bytes);
-                HandedEntry::Message {
-                    id: message.id.clone(),
-                    idempotent: message.idempotent,
-                    kind: message.payload.kind,
-                    bytes: u32::try_from(message.payload.bytes.len()).expect("a payload fits a frame"),
-                    left_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
-                }
+                HandedEntry::Message(MessageHeader::of(message, *left))
             }
             Err(Hole::Expired) => HandedEntry::Expired,
             Err(Hole::Acknowledged) => HandedEntry::Acknowledged,
@@ -77,13 +63,9 @@ impl HandedPart {
     pub(crate) fn read(self, payload: &Bytes) -> TailPart {
         let mut at = 0;
         let mut entry = |entry: HandedEntry| match entry {
-            HandedEntry::Message { id, idempotent, kind, bytes, left_ms } => {
-                let end = (at + bytes as usize).min(payload.len());
-                // A copy: each goes when the client has acknowledged it.
-                let bytes = Bytes::copy_from_slice(&payload[at..end]);
-                at = end;
-                let message = Message::new(id, idempotent, Payload { kind, bytes });
-                TailEntry { message: Ok(Arc::new(message)), left: left_ms.map(Duration::from_millis) }
+            HandedEntry::Message(header) => {
+                let (message, left) = header.read(payload, &mut at);
+                TailEntry { message: Ok(Arc::new(message)), left }
             }
             HandedEntry::Expired => TailEntry { message: Err(Hole::Expired), left: None },
             HandedEntry::Acknowledged => TailEntry { message: Err(Hole::Acknowledged), left: None },
@@ -129,7 +111,7 @@ impl HandedPart {
     /// Bytes of the payloads that follow.
     pub(super) fn payload_bytes(&self) -> usize {
         let bytes = |entry: &HandedEntry| match entry {
-            HandedEntry::Message { bytes, .. } => *bytes as usize,
+            HandedEntry::Message(header) => header.payload_bytes(),
             HandedEntry::Expired | HandedEntry::Acknowledged => 0,
         };
         self.runs.iter().flat_map(|run| &run.entries).map(bytes).fold(0, usize::saturating_add)
