@@ -198,7 +198,7 @@ impl Session {
     pub(crate) fn close(&self, reason: CloseReason) -> bool {
         let (first, answers) = {
             let mut state = self.lock();
-            let closed = state.close(reason);
+            let closed = state.close(self.key, reason);
             state.copy_if_away(self.key);
             closed
         };
@@ -262,15 +262,13 @@ impl Session {
     /// The socket has not taken anything for a while: whoever waits for what is still queued
     /// learns that it is buffered.
     pub(crate) fn answer_buffered(&self) {
-        let replies = self.lock().detach_replies();
-        for reply in replies {
-            reply.answer(Outcome::Buffered);
-        }
+        let answers = self.lock().detach_replies();
+        answer_all(answers);
     }
 
     /// The connection is over. Answers for what it does not write any more.
     pub(crate) fn abandon(&self) {
-        let (begun, answers) = self.lock().abandon(Instant::now());
+        let (begun, answers) = self.lock().abandon(self.key, Instant::now());
         self.interrupted(begun.into_iter().collect());
         answer_all(answers);
     }
@@ -281,10 +279,10 @@ impl Session {
         if batch.is_empty() {
             return;
         }
-        let is_held = self.lock().is_held();
+        let held = self.lock().held_as(self.key);
         for outgoing in batch {
-            if is_held && outgoing.is_numbered() {
-                outgoing.reply.answer(Outcome::Queued);
+            if let Some(held) = held.clone().filter(|_| outgoing.is_numbered()) {
+                outgoing.reply.answer(held);
             }
         }
     }

@@ -13,4 +13,6 @@ pub(crate) struct Answer {
     pub(crate) node: Option<String>,
     /// What it said.
     pub(crate) outcome: Outcome,
+    /// How many other nodes hold it, as it said.
+    pub(crate) copies: u8,
 }

@@ -1,6 +1,7 @@
 //! What a backend asks of a node over HTTP, and how that is said. docs/PROTOCOL.md, section 2.
 
 use hyper::Method;
+use pushmesh::Wait;
 
 use crate::aim::Aim;
 use crate::id::{ClientIndex, PushId, device_name, user_name, user_of};
@@ -77,8 +78,12 @@ impl Ask {
         };
         match self {
             Ask::Push(Aim::All, _) => "/v1/broadcast".to_owned(),
-            Ask::Push(aim, Terms { acked, .. }) => {
-                let wait = if *acked { "?wait=acked" } else { "" };
+            Ask::Push(aim, Terms { wait, .. }) => {
+                let wait = match wait {
+                    Wait::Receipt => "",
+                    Wait::Stored => "?wait=stored",
+                    Wait::Acked => "?wait=acked",
+                };
                 format!("{}/push{wait}", of(aim))
             }
             Ask::Repeat { client, .. } => format!("{}/push", of(&Aim::Client(*client))),
@@ -129,8 +134,8 @@ impl Ask {
 pub(crate) struct Terms {
     /// How long the message may wait, in seconds.
     pub(crate) ttl_s: Option<u32>,
-    /// Whether the answer waits for the client's word.
-    pub(crate) acked: bool,
+    /// What the answer waits for.
+    pub(crate) wait: Wait,
 }
 
 /// What a client receives of a push.

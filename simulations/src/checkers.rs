@@ -21,6 +21,7 @@ mod checker;
 mod claims;
 mod contents;
 mod convergence;
+mod copied;
 mod delivery;
 mod denial;
 mod dial;
@@ -53,6 +54,7 @@ mod sight;
 mod silence;
 mod speech;
 mod stamps;
+mod stored;
 mod succession;
 mod takeover;
 
@@ -96,6 +98,7 @@ impl Checkers {
             Box::new(numbers::Numbers::default()),
             Box::new(gaps::Gaps::default()),
             Box::new(acked::Acked::new(settings)),
+            Box::new(stored::Stored::default()),
             Box::new(frozen::Frozen::default()),
             Box::new(resumption::Resumption::new(settings)),
             Box::new(held::Held::new(settings)),

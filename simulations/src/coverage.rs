@@ -227,6 +227,7 @@ const REQUIRED: &[&str] = &[
     "checked: nodes that reach each other",
     "checked: numbers of kept sessions",
     "checked: pushes called acked or queued",
+    "checked: pushes called stored",
     "checked: returns to kept sessions",
     "checked: sessions called disconnected",
     "checked: signs of boots that are over, ignored",

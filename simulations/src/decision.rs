@@ -45,6 +45,8 @@ pub(crate) enum Decision {
     },
     /// A session of it ends for another claim.
     Ended(Ended),
+    /// Others hold a message for it.
+    Stored(Stored),
     /// It has tried to hand over what a session owes its client.
     HandedOver(HandedOver),
     /// It has taken over what other nodes have held of a segment: what the owner of that has accepted beside is numbered anew.
@@ -86,6 +88,17 @@ pub(crate) struct Ended {
     pub(crate) winner_stamp: u64,
     /// Of which session.
     pub(crate) rival: Rival,
+}
+
+/// A message that others hold for the owner of its session.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stored {
+    /// Whose session.
+    pub(crate) client: ClientIndex,
+    /// The id of the message.
+    pub(crate) id: String,
+    /// Which nodes have said that they hold it.
+    pub(crate) members: Vec<NodeName>,
 }
 
 /// A try to hand over what a session owes.
@@ -151,6 +164,17 @@ impl Fields {
             "a segment is sealed" => {
                 Decision::Sealed { client: self.client()?, segment: Segment::new(self.0.get("segment")?)? }
             }
+            "other nodes hold a message" => Decision::Stored(Stored {
+                client: self.client()?,
+                id: self.0.get("id")?.clone(),
+                members: self
+                    .0
+                    .get("members")?
+                    .split(',')
+                    .map(NodeName::new)
+                    .collect::<Result<_, _>>()
+                    .ok()?,
+            }),
             "what a session owes is handed over" => Decision::HandedOver(HandedOver {
                 client: self.client()?,
                 stamp: self.number("stamp")?,

@@ -239,6 +239,13 @@ pub(crate) enum Event {
         /// The names of all nodes.
         names: Vec<String>,
     },
+    /// A push that was handed to a node has this id.
+    Named {
+        /// The push.
+        push: PushId,
+        /// Its message id.
+        id: String,
+    },
     /// A node answered for a push.
     Answered {
         /// The push.

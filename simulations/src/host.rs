@@ -227,6 +227,7 @@ impl Hosts {
                             client: None,
                             node: Some(node.to_string()),
                             outcome: Outcome::Unreachable,
+                            copies: 0,
                         });
                         let delivered = report.total().delivered;
                         Event::Answered { push, sessions: silent.collect(), delivered }
@@ -238,7 +239,10 @@ impl Hosts {
             }
         };
         let answer = match node.handle().push(target, payload, None).await {
-            Ok(report) => answered(push, &report),
+            Ok(report) => {
+                self.world.tell(Event::Named { push, id: report.id.to_string() });
+                answered(push, &report)
+            }
             Err(error) => Event::Rejected { push, why: error.to_string() },
         };
         self.world.tell(answer);
@@ -283,6 +287,7 @@ fn answered(push: PushId, report: &PushReport) -> Event {
         client: session.device.as_ref().and_then(|device| client_of(device.as_str())),
         node: session.node.as_ref().map(ToString::to_string),
         outcome: session.outcome.clone(),
+        copies: 0,
     });
     Event::Answered { push, sessions: sessions.collect(), delivered: report.delivered() as u64 }
 }

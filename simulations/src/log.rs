@@ -26,7 +26,8 @@ thread_local! {
 pub(crate) fn watch() {
     let shown = fmt::layer().with_writer(std::io::stderr).without_time();
     let shown = shown.with_filter(EnvFilter::from_env("SIMULATIONS_LOG"));
-    let read = Decisions.with_filter(Targets::new().with_target(TARGET, LevelFilter::DEBUG));
+    let read = Decisions
+        .with_filter(Targets::new().with_targets(TARGETS.map(|target| (target, LevelFilter::DEBUG))));
     registry().with(shown).with(read).init();
 }
 
@@ -57,5 +58,5 @@ impl Visit for Fields {
     }
 }
 
-/// The target of the decisions. Source: `src/router/decisions.rs`.
-const TARGET: &str = "pushmesh::ownership";
+/// The targets of the decisions, and of what is stored. Source: `src/router/decisions.rs`, `src/copies/own.rs`.
+const TARGETS: [&str; 2] = ["pushmesh::ownership", "pushmesh::stored"];

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU8;
 
 use pushmesh::internals::schema::{
     Accepted, AnyLine, BroadcastAnswer, DisconnectAnswer, Disconnected, DisconnectedSession, Explanation,
@@ -200,7 +201,7 @@ impl Fate {
     fn pushed(answer: PushAnswer, expected: Option<&str>) -> Result<Self, String> {
         let PushAnswer { id, delivered, sessions } = answer;
         same(&id, expected)?;
-        let answer = |PushSession { device, node, outcome, .. }: PushSession| {
+        let answer = |PushSession { device, node, outcome, copies, .. }: PushSession| {
             let outcome = match outcome.known() {
                 Some(PushOutcome::Acked) => Outcome::Acked,
                 Some(PushOutcome::Queued) => Outcome::Queued,
@@ -215,7 +216,10 @@ impl Fate {
                     return Err(format!("{outcome} is no outcome of a session"));
                 }
             };
-            Ok(at(device.as_ref(), node.as_ref(), outcome))
+            Ok(Answer {
+                copies: copies.map_or(0, NonZeroU8::get),
+                ..at(device.as_ref(), node.as_ref(), outcome)
+            })
         };
         let sessions: Vec<_> = sessions.into_iter().map(answer).collect::<Result<_, String>>()?;
         let reached = |at: &&Answer| matches!(at.outcome, Outcome::Delivered | Outcome::Acked);
@@ -244,7 +248,7 @@ fn written(to: u64, said: u64) -> Result<(), String> {
 
 fn at(device: Option<&DeviceId>, node: Option<&NodeName>, outcome: Outcome) -> Answer {
     let client = device.and_then(|device| client_of(device.as_str()));
-    Answer { client, node: node.map(NodeName::to_string), outcome }
+    Answer { client, node: node.map(NodeName::to_string), outcome, copies: 0 }
 }
 
 fn kicked(status: u16, body: &[u8]) -> Result<Reply, String> {

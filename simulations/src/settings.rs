@@ -191,7 +191,7 @@ fn tuning(rng: &mut StdRng) -> Tuning {
 }
 
 /// Other nodes that hold what a node accepts, at most. As by default none does: some seeds of 200 still fail with two.
-const COPIES_MAX: usize = limits::COPIES;
+const COPIES_MAX: usize = limits::COPIES_MAX;
 /// Upper bound of a small outbox, in messages. Guess: a burst of a plan is longer.
 const OUTBOX_SMALL_MAX: usize = 32;
 /// Upper bound of what a kept session holds beyond a small outbox, in messages. Guess: as of an outbox.

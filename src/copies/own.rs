@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use tracing::{Level, debug, enabled, warn};
 
 use crate::copies::frame::{LogAnswer, LogFrame};
 use crate::copies::group::{GROUPS, OwnGroup, group_of};
@@ -32,7 +32,7 @@ impl Copies {
         let news = {
             let mut of = self.group(group);
             let effects = work(&mut of);
-            self.carry_out(group, effects)
+            self.carry_out(group, &of.owner, effects)
         };
         news.into_iter().for_each(|news| self.tell(news));
     }
@@ -47,7 +47,7 @@ impl Copies {
         let news = {
             let mut of = self.group(group);
             match work(&mut of) {
-                Ok(effects) => self.carry_out(group, effects),
+                Ok(effects) => self.carry_out(group, &of.owner, effects),
                 Err(Deposed(fence)) => vec![News::Deposed { key, fence }],
             }
         };
@@ -55,12 +55,20 @@ impl Copies {
     }
 
     /// Does what a group says, in its order: while it is locked. Returns what is to be told when it is not.
-    fn carry_out(&self, group: u8, effects: Vec<OwnerEffect<Copied>>) -> Vec<News> {
+    fn carry_out(
+        &self,
+        group: u8,
+        owner: &GroupOwner<Copied>,
+        effects: Vec<OwnerEffect<Copied>>,
+    ) -> Vec<News> {
         let mut news = Vec::new();
         for effect in effects {
             match effect {
                 OwnerEffect::Send { to, frame } => self.peers.send(&to, LogFrame::ToMember { group, frame }),
-                OwnerEffect::Tell(told) => news.push(told),
+                OwnerEffect::Tell(told) => {
+                    self.say(owner, &told);
+                    news.push(told);
+                }
                 OwnerEffect::Announce { config, orphaned } => {
                     let members: Vec<_> = config.members.iter().map(|boot| boot.name.as_str()).collect();
                     let epoch = config.epoch;
@@ -83,9 +91,23 @@ impl Copies {
         news
     }
 
+    /// Says by whom a message is held from now on, at level `debug` under a target of its own: there is one line for each.
+    fn say(&self, owner: &GroupOwner<Copied>, news: &News) {
+        let News::Stored { key, claim, at, place } = news else { return };
+        if !enabled!(target: STORED, Level::DEBUG) {
+            return;
+        }
+        let Some(entry) = owner.held(*key).find(|entry| entry.at == *at) else { return };
+        let Some(session) = self.session(*key, *claim) else { return };
+        let (node, key, id) = (&self.parts.me.name, session.names(), &entry.message.message.id);
+        let members: Vec<_> = owner.having(*place).map(|boot| boot.name.as_str()).collect();
+        let members = members.join(",");
+        debug!(target: STORED, %node, %key, %at, %id, members, "other nodes hold a message");
+    }
+
     fn tell(&self, news: News) {
         match news {
-            News::Stored { key, claim, at } => {
+            News::Stored { key, claim, at, .. } => {
                 if let Some(session) = self.session(key, claim) {
                     session.stored(at);
                 }
@@ -201,7 +223,7 @@ impl Copying for Copies {
         let news = {
             let mut of = self.group(group);
             match of.append(Entry { key, claim, at, message }) {
-                Ok(effects) => self.carry_out(group, effects),
+                Ok(effects) => self.carry_out(group, &of.owner, effects),
                 Err(Deposed(fence)) => vec![News::Deposed { key, fence }],
             }
         };
@@ -229,5 +251,8 @@ impl Copying for Copies {
         self.due.add(key, claim);
     }
 }
+
+/// The target of the log of what is stored.
+const STORED: &str = "pushmesh::stored";
 
 const _: () = assert!(limits::STORED_AT <= limits::COPIES_MAX);

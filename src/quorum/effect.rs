@@ -43,6 +43,8 @@ pub enum News {
         claim: Stamp,
         /// Where it stands.
         at: Position,
+        /// Its place in the log.
+        place: u64,
     },
     /// Enough members know what the session follows.
     Followed {

@@ -120,6 +120,11 @@ impl<M: Clone> GroupOwner<M> {
         self.held.get(&key).into_iter().flatten().map(move |held| Entry::at(key, held))
     }
 
+    /// The members that have the log up to that place.
+    pub fn having(&self, place: u64) -> impl Iterator<Item = &Boot> {
+        self.config.members.iter().filter(move |member| self.has(member, place))
+    }
+
     /// Whose groups hold more of a session, as it was said last: a claim that follows has to ask them as well.
     pub fn follows(&self, key: Key) -> impl Iterator<Item = &Boot> {
         self.follows.get(&key).into_iter().flat_map(|(_, owners)| owners)
@@ -363,7 +368,7 @@ impl<M: Clone> GroupOwner<M> {
             self.firm = self.firm.max(place);
             let Some(Written { key, claim, at, .. }) = self.unstored.remove(&place) else { continue };
             effects.push(OwnerEffect::Tell(match at {
-                Some(at) => News::Stored { key, claim, at },
+                Some(at) => News::Stored { key, claim, at, place },
                 None => News::Followed { key, claim },
             }));
         }

@@ -97,7 +97,7 @@ impl Session {
                     let mut state = session.lock();
                     let is_away = state.is_away();
                     let Some(log) = state.kept() else { return };
-                    log.overdue(Instant::now(), is_away)
+                    log.overdue(Instant::now(), log.standing(session.key, is_away))
                 };
                 answer_all(answers);
                 match next {

@@ -40,9 +40,11 @@ mod taking;
 #[cfg(test)]
 mod tests;
 mod unacked;
+mod waiting;
 
 use run::{Entry, Run, Waits};
 use unacked::{Account, Unacked};
+pub(super) use waiting::Standing;
 
 /// What a session keeps for its client.
 pub(crate) struct Log {
@@ -154,31 +156,6 @@ impl Log {
     /// Messages that the client has not acknowledged, and places of such that will never come.
     fn places(&self) -> usize {
         self.unacked.as_ref().map_or(0, |unacked| unacked.runs().map(|run| run.entries.len()).sum())
-    }
-
-    /// What to say of a message whose id is here already.
-    pub(super) fn seen(&self, message: &Message, is_away: bool) -> Option<Outcome> {
-        let (entry, is_stored) = self.unacked.as_ref()?.find(&message.id)?;
-        let same = entry.message.as_ref().is_ok_and(|held| held.payload == message.payload);
-        Some(match same {
-            false => Outcome::IdReused,
-            true if is_stored && message.terms().waits_for_copies() => entry.stored(is_away),
-            true => entry.outcome(is_away),
-        })
-    }
-
-    /// Whoever brings a message again that others do not hold yet waits for that, unless somebody does already: then returns the reply.
-    pub(super) fn wait_again(&mut self, message: &Message, reply: Reply, now: Instant) -> Option<Reply> {
-        let is_meant = |held: &Arc<Message>| held.id == message.id && held.payload == message.payload;
-        let entries = self.unacked.as_mut()?.runs_mut().flat_map(|run| &mut run.entries);
-        let mut meant = entries.filter(|entry| entry.message.as_ref().is_ok_and(is_meant));
-        match meant.next().filter(|entry| entry.waits.is_none()) {
-            Some(entry) => {
-                entry.waits = Some(Box::new(Waits { reply, until: now + limits::BUFFERED_AFTER }));
-                None
-            }
-            None => Some(reply),
-        }
     }
 
     /// Takes room for a message.
@@ -311,51 +288,13 @@ impl Log {
         settled
     }
 
-    /// Whoever waits for a message that waits itself.
-    pub(super) fn detach_waiting(&mut self) -> Vec<Reply> {
-        let Some(unacked) = &mut self.unacked else { return Vec::new() };
-        let waiting = unacked.runs_mut().flat_map(|run| run.entries.iter_mut().skip(run.taken));
-        waiting.filter_map(|entry| entry.waits.take()).map(|waits| waits.reply).collect()
-    }
-
-    /// Whether somebody may wait who is not looked after yet. From now on that is the caller's.
-    pub(super) fn begin_timing(&mut self) -> bool {
-        self.unacked.as_mut().is_some_and(|unacked| !std::mem::replace(&mut unacked.timed, true))
-    }
-
-    /// Those who have waited for long enough, for the client's word or for the window, with how far their messages have come,
-    /// and when to look again, if that is to be.
-    pub(super) fn overdue(&mut self, now: Instant, is_away: bool) -> (Answers, Option<Instant>) {
-        let Some(unacked) = &mut self.unacked else { return (Vec::new(), None) };
-        let (mut answers, mut next) = (Vec::new(), None::<Instant>);
-        for entry in unacked.runs_mut().flat_map(|run| run.entries.iter_mut()) {
-            let Some(until) = entry.waits.as_ref().map(|waits| waits.until) else { continue };
-            if now < until {
-                next = Some(next.map_or(until, |next| next.min(until)));
-                continue;
-            }
-            let outcome = entry.outcome(is_away);
-            answers.extend(entry.waits.take().map(|waits| (waits.reply, outcome)));
+    /// No more is written on this connection: all that the client has not acknowledged waits for the next one.
+    pub(super) fn rewind(&mut self, now: Instant) {
+        if let Some(unacked) = &mut self.unacked {
+            unacked.runs_mut().for_each(|run| run.taken = 0);
+            unacked.on_way = Default::default();
+            self.expire(now);
         }
-        unacked.timed = next.is_some();
-        (answers, next)
-    }
-
-    /// No more is written on this connection: all that the client has not acknowledged waits for the next one. Whoever waits
-    /// is told so: of what was not written with `unwritten`.
-    pub(super) fn rewind(&mut self, now: Instant, unwritten: &Outcome) -> Answers {
-        let Some(unacked) = &mut self.unacked else { return Vec::new() };
-        let mut answers = Vec::new();
-        for entry in unacked.runs_mut().flat_map(|run| {
-            run.taken = 0;
-            run.entries.iter_mut()
-        }) {
-            let outcome = if entry.written { &Outcome::Delivered } else { unwritten };
-            answers.extend(entry.waits.take().map(|waits| (waits.reply, outcome.clone())));
-        }
-        unacked.on_way = Default::default();
-        self.expire(now);
-        answers
     }
 
     /// Messages whose time is over leave their places to gaps. Those that are on their way stay.

@@ -18,7 +18,7 @@ use crate::receipt::Reply;
 use crate::session::attached::{Attached, HandedAttributes};
 use crate::session::close::CloseReason;
 use crate::session::direct::{Direct, DirectWriter, Taken};
-use crate::session::log::{Answers, Log, NoRoom, Stage};
+use crate::session::log::{Answers, Log, NoRoom, Stage, Standing};
 use crate::session::outbox::{self, Outbox, OutboxLimits, Outgoing, What};
 use crate::session::tail::TailPart;
 
@@ -122,7 +122,7 @@ impl State {
                 Outcome::Delivered if message.terms().waits() => Outcome::Acked,
                 outcome => outcome,
             });
-            if let Some(outcome) = settled.or_else(|| log.seen(message, self.away)) {
+            if let Some(outcome) = settled.or_else(|| log.seen(message, log.standing(key, self.away))) {
                 let waits = message.terms().waits_for_copies() && !outcome.is_stored();
                 return match if waits { log.wait_again(message, reply, now) } else { Some(reply) } {
                     Some(reply) => Offered::Answered(reply, outcome),
@@ -221,16 +221,19 @@ impl State {
     }
 
     /// Whoever waits for a message that waits itself.
-    pub(super) fn detach_replies(&mut self) -> Vec<Reply> {
+    pub(super) fn detach_replies(&mut self) -> Answers {
         match &mut self.kept {
-            Some(log) => log.detach_waiting(),
-            None => self.outbox.detach_replies(),
+            Some(log) => log.detach_waiting(Standing::There),
+            None => {
+                let buffered = |reply| (reply, Outcome::Buffered);
+                self.outbox.detach_replies().into_iter().map(buffered).collect()
+            }
         }
     }
 
     /// Ends the connection, and the session unless it is kept for that. Returns whether the reason is this one from now on,
     /// and what to answer.
-    pub(super) fn close(&mut self, reason: CloseReason) -> (bool, Answers) {
+    pub(super) fn close(&mut self, key: Key, reason: CloseReason) -> (bool, Answers) {
         self.direct.close();
         let parks = reason.parks();
         let Some(log) = &mut self.kept else {
@@ -244,23 +247,33 @@ impl State {
             return (false, Vec::new());
         }
         self.away = parks;
-        let flushes = reason.flushes();
-        let outcome = if parks || reason.moves() { Outcome::Queued } else { reason.outcome() };
+        let is_held = parks || reason.moves();
+        let standing = log.standing(key, is_held);
+        // Of a session that stays here whoever waits learns it when others hold the message.
+        let waits_on = reason.flushes() || parks && standing == Standing::AwayAndCopied;
+        let mut answers = if waits_on { Vec::new() } else { log.detach_waiting(standing) };
+        if !is_held {
+            answers.iter_mut().for_each(|(_, outcome)| *outcome = reason.outcome());
+        }
         self.outbox.set_closing(reason);
-        let waiting = if flushes { Vec::new() } else { log.detach_waiting() };
-        (true, waiting.into_iter().map(|reply| (reply, outcome.clone())).collect())
+        (true, answers)
     }
 
     /// The connection is over. Returns what another has begun, and what to answer.
-    pub(super) fn abandon(&mut self, now: Instant) -> (Option<Outgoing>, Answers) {
+    pub(super) fn abandon(&mut self, key: Key, now: Instant) -> (Option<Outgoing>, Answers) {
         let begun = self.direct.reclaim();
         let held = self.is_held();
         let Some(log) = &mut self.kept else {
             let abandoned = self.outbox.clear().into_iter();
             return (begun, abandoned.map(|outgoing| (outgoing.reply, Outcome::NoSession)).collect());
         };
-        let unwritten = if held { Outcome::Queued } else { Outcome::NoSession };
-        (begun, log.rewind(now, &unwritten))
+        let mut answers = log.detach_all(log.standing(key, held), self.away);
+        if !held {
+            let unwritten = answers.iter_mut().filter(|(_, outcome)| *outcome != Outcome::Delivered);
+            unwritten.for_each(|(_, outcome)| *outcome = Outcome::NoSession);
+        }
+        log.rewind(now);
+        (begun, answers)
     }
 
     /// A panic has left it half changed: it ends, and what is kept is gone.
@@ -278,6 +291,14 @@ impl State {
     /// Whether what the client has not acknowledged is held for it, here or for the next owner.
     pub(super) fn is_held(&self) -> bool {
         self.away || self.kept.is_some() && self.outbox.closing().is_none_or(CloseReason::moves)
+    }
+
+    /// The same, with how that is called of what others do not hold.
+    pub(super) fn held_as(&mut self, key: Key) -> Option<Outcome> {
+        let held = self.is_held();
+        let log = self.kept.as_ref().filter(|_| held)?;
+        let is_copied = log.standing(key, true) == Standing::AwayAndCopied;
+        Some(if is_copied { Outcome::Buffered } else { Outcome::Queued })
     }
 
     /// Whether the connection ends, or has ended, and the session does not.

@@ -19,6 +19,8 @@ use crate::push::Payload;
 use crate::receipt::{Answer, replying};
 use crate::session::tail::TailRun;
 
+mod queued;
+
 /// A socket that takes as much as it was told.
 #[derive(Default)]
 struct Socket {

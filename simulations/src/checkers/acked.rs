@@ -94,7 +94,7 @@ mod tests {
         let mut checker = Acked::new(&Settings { keeping, ..Settings::default() });
         let at = |n| Position { segment: Segment::new("00000000000000070000000a").unwrap(), n };
         let kept = |what| Event::Kept { connection: 1, what };
-        let answer = Answer { client: Some(client), node: Some("n1".to_owned()), outcome };
+        let answer = Answer { client: Some(client), node: Some("n1".to_owned()), outcome, copies: 0 };
         let mut events = vec![
             Event::Dialled { connection: 1, client: 0, node: 0, resumed: None },
             kept(Kept::Flushed { at: at(2), text: "m5".to_owned() }),

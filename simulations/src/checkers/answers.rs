@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pushmesh::Outcome;
+use pushmesh::{Outcome, Wait};
 
 use crate::aim::Aim;
 use crate::answer::Answer;
@@ -89,13 +89,13 @@ fn replied(ask: &Ask, status: u16, reply: &Reply) -> Result<(), String> {
             let fits = matches!((status, code.as_str()), (503, "overloaded" | "not_ready" | "isolated"));
             fits.then_some(()).ok_or_else(|| "no error that can happen here".to_owned())
         }
-        (Ask::Push(aim, _), Reply::Pushed(fates)) => {
-            fates.iter().try_for_each(|fate| one(*aim, status, fate))
+        (Ask::Push(aim, terms), Reply::Pushed(fates)) => {
+            fates.iter().try_for_each(|fate| one(*aim, terms.wait, status, fate))
         }
         (Ask::Repeat { client, .. }, Reply::Pushed(fates)) => {
             let [fate] = &fates[..] else { return Err("one push has one outcome".to_owned()) };
             answered(Aim::Client(*client), Way::Http, &fate.sessions)?;
-            one(Aim::Client(*client), status, fate)
+            one(Aim::Client(*client), Wait::Receipt, status, fate)
         }
         (Ask::Batch(aims), Reply::Pushed(fates)) => {
             if status != 200 {
@@ -116,11 +116,21 @@ fn replied(ask: &Ask, status: u16, reply: &Reply) -> Result<(), String> {
     }
 }
 
-fn one(aim: Aim, status: u16, fate: &Fate) -> Result<(), String> {
+fn one(aim: Aim, wait: Wait, status: u16, fate: &Fate) -> Result<(), String> {
     if aim == Aim::All {
         return if status == 200 { Ok(()) } else { Err("a broadcast has counts".to_owned()) };
     }
-    let (expected, word) = best(&fate.sessions);
+    if wait != Wait::Stored && fate.sessions.iter().any(|at| at.copies > 0) {
+        return Err("nobody has asked for copies".to_owned());
+    }
+    let stored = |at: &&Answer| at.copies > 0 || at.outcome == Outcome::Acked;
+    let (expected, word) = match best(&fate.sessions) {
+        (200, _) if wait == Wait::Stored => match fate.sessions.iter().any(|at| stored(&at)) {
+            true => best(&fate.sessions.iter().filter(stored).cloned().collect::<Vec<_>>()),
+            false => (504, "not_stored"),
+        },
+        best => best,
+    };
     let fits = match fate.word.as_deref() {
         None => status == 200 && expected == 200,
         Some("isolated" | "not_ready") => {
@@ -166,7 +176,7 @@ mod tests {
     use super::*;
 
     fn at(client: usize, outcome: Outcome) -> Answer {
-        Answer { client: Some(client), node: Some("n1".to_owned()), outcome }
+        Answer { client: Some(client), node: Some("n1".to_owned()), outcome, copies: 0 }
     }
 
     #[test]
@@ -192,7 +202,7 @@ mod tests {
     fn the_status_is_that_of_the_best_outcome() {
         let check = |status, word: Option<&str>, sessions: Vec<Answer>| {
             let fate = Fate { sessions, delivered: 0, word: word.map(str::to_owned) };
-            one(Aim::User(0), status, &fate)
+            one(Aim::User(0), Wait::Receipt, status, &fate)
         };
         let mixed = || vec![at(0, Outcome::Unreachable), at(1, Outcome::Interrupted)];
         assert_eq!(check(502, Some("interrupted"), mixed()), Ok(()));

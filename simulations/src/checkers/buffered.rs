@@ -112,7 +112,8 @@ mod tests {
     /// What is found when a push of a time, to a connection of 1 s, is called buffered.
     fn seen(pushed_ms: u64, after: &[Event]) -> Result<(), String> {
         let mut checker = Buffered::new(&Settings::default());
-        let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Buffered };
+        let answer =
+            Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Buffered, copies: 0 };
         let way = Way::Embedded { sessions: Some(1) };
         let before = [
             (900, Event::Dialled { connection: 7, client: 0, node: 0, resumed: None }),

@@ -205,7 +205,8 @@ mod tests {
     }
 
     fn answered(delivered: u64) -> Event {
-        let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered };
+        let answer =
+            Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered, copies: 0 };
         Event::Answered { push: 1, sessions: vec![answer], delivered }
     }
 

@@ -79,7 +79,7 @@ mod tests {
     use crate::answer::Answer;
 
     fn answered(outcome: Outcome, node: &str) -> Event {
-        let answer = Answer { client: Some(0), node: Some(node.to_owned()), outcome };
+        let answer = Answer { client: Some(0), node: Some(node.to_owned()), outcome, copies: 0 };
         Event::Answered { push: 1, sessions: vec![answer], delivered: 0 }
     }
 

@@ -110,7 +110,7 @@ mod tests {
         let mut checker = Gaps::default();
         let at = |n| Position { segment: segment(), n };
         let kept = |what| Event::Kept { connection: 1, what };
-        let ask = Ask::Push(Aim::Client(0), Terms { ttl_s, acked: false });
+        let ask = Ask::Push(Aim::Client(0), Terms { ttl_s, wait: pushmesh::Wait::Receipt });
         let mut events = vec![
             Event::Dialled { connection: 1, client: 0, node: 0, resumed: None },
             Event::Called { call: 1, node: 0, ask, pushes: vec![5] },

@@ -1,6 +1,6 @@
 //! Nothing that a kept session has accepted is forgotten: what is answered `delivered`, `buffered`, `queued` or `acked` reaches
-//! its client, unless its time to live or that of the session was over, or a node that may have held it is lost. And nobody is
-//! told that there was no session, unless it is over in one of these ways.
+//! its client, unless its time to live or that of the session was over, or a node that may have held it is lost: of what other
+//! nodes hold as well, all that held it last. And nobody is told that there was no session, unless it is over in one of these ways.
 //!
 //! What a client was told to be complete is judged from then on: what was lost before is no excuse for it.
 
@@ -11,6 +11,7 @@ use pushmesh::Outcome;
 use crate::aim::Aim;
 use crate::checkers::arrival::push_of;
 use crate::checkers::checker::Checker;
+use crate::checkers::copied::Copied;
 use crate::event::Event;
 use crate::event::kept::{Kept, Resumed, Shows};
 use crate::id::{ClientIndex, ConnectionId, NodeIndex, PushId, node_of};
@@ -27,6 +28,7 @@ use past::{Past, Since};
 pub(super) struct Held {
     settings: Settings,
     past: Past,
+    copied: Copied,
     connections: BTreeMap<ConnectionId, Connection>,
     pushes: BTreeMap<PushId, Push>,
     /// What sessions have accepted, with the node that said so.
@@ -69,11 +71,12 @@ impl Held {
     pub(super) fn new(settings: &Settings) -> Self {
         let (connections, pushes, accepted, arrived, places) = Default::default();
         let (has, complete, welcomed) = Default::default();
-        let (settings, past) = (settings.clone(), Past::new(settings));
+        let (settings, past, copied) = (settings.clone(), Past::new(settings), Copied::default());
         let (now_ms, judged) = (0, 0);
         Self {
             settings,
             past,
+            copied,
             connections,
             pushes,
             accepted,
@@ -144,7 +147,7 @@ impl Held {
     /// A client that says that it had a session is told that there is none.
     fn is_over(&mut self, now_ms: u64, client: ClientIndex, before: Since) -> Result<(), String> {
         self.judged += 1;
-        match self.past.excuse(now_ms, client, before) {
+        match self.past.excuse(now_ms, client, before, None) {
             Some(_) => Ok(()),
             None => Err(format!(
                 "client {client} was welcomed at node {} at {} ms, and is told at {now_ms} ms that it had no session",
@@ -172,6 +175,7 @@ impl Checker for Held {
 
     fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         self.past.event(now_ms, event);
+        self.copied.event(now_ms, event);
         match event {
             Event::Dialled { connection, client, node, .. } if self.keeps(*client) => {
                 let dialled = Connection { client: *client, node: *node, named: None };
@@ -226,11 +230,12 @@ impl Checker for Held {
                 continue;
             }
             let since = self.since(*client, *push, Since { at_ms: made.made_ms, node: *node });
-            if self.past.excuse(self.now_ms, *client, since).is_none() {
+            let held = self.copied.of(*client, *push);
+            if self.past.excuse(self.now_ms, *client, since, held.last()).is_none() {
                 let place = self.places.get(&(*client, *push));
                 return Err(format!(
                     "push {push} of {} ms was called {} for client {client} at node {node}, stands at {place:?}, and never \
-                     came; it had to be held since {} ms",
+                     came; it had to be held since {} ms, and others have held it so: {held:?}",
                     made.made_ms,
                     outcome.as_str(),
                     since.at_ms

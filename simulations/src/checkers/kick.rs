@@ -137,7 +137,8 @@ mod tests {
     /// At 5 ms a session was called disconnected.
     fn promised() -> Kick {
         let mut checker = Kick::new(&Settings::default());
-        let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered };
+        let answer =
+            Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered, copies: 0 };
         for event in [
             Event::Dialled { connection: 7, client: 0, node: 0, resumed: None },
             Event::Called { call: 1, node: 0, ask: Ask::Kick(Aim::Client(0)), pushes: Vec::new() },

@@ -131,8 +131,11 @@ impl Numbers {
             return Ok(());
         };
         let place = self.places.entry((client, push)).or_insert_with(|| at.clone());
-        if place == at || self.sealed.has(client, &place.segment) {
+        if place != at && self.sealed.has(client, &place.segment) {
             *place = at.clone();
+        }
+        // The former connection may be read to its end after the next one.
+        if place == at || self.sealed.has(client, &at.segment) {
             Ok(())
         } else {
             Err(format!("{text} of client {client} is at {at}, and at {place}"))
@@ -143,6 +146,7 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::Decision;
     use crate::event::kept::Shows;
 
     fn segment(stamp: u64) -> Segment {
@@ -191,5 +195,23 @@ mod tests {
         let flushed = |n, text: &str| Kept::Flushed { at: at(n), text: text.to_owned() };
         assert!(seen(vec![flushed(3, "m1"), got(3, "m2")]).unwrap_err().contains("was m1"));
         assert!(seen(vec![got(3, "m1"), got(4, "m1")]).unwrap_err().contains("is at"));
+    }
+
+    #[test]
+    fn what_comes_late_of_a_sealed_segment_has_one_more_number_also_where_the_former_is_read_afterwards() {
+        let flushed =
+            |stamp, n| Kept::Flushed { at: Position { segment: segment(stamp), n }, text: "m1".to_owned() };
+        let seen = |told: &[(u64, u64)]| {
+            let mut checker = Numbers::default();
+            checker.event(0, &Event::Dialled { connection: 1, client: 0, node: 0, resumed: None })?;
+            let decision = Decision::Sealed { client: 0, segment: segment(7) };
+            let by = pushmesh::NodeName::new("n2").unwrap();
+            checker.event(0, &Event::Decided { by, decision })?;
+            let mut told = told.iter().map(|(stamp, n)| flushed(*stamp, *n));
+            told.try_for_each(|what| checker.event(0, &Event::Kept { connection: 1, what }))
+        };
+        assert_eq!(seen(&[(7, 3), (8, 1), (7, 3), (8, 1)]), Ok(()));
+        assert!(seen(&[(7, 3), (8, 1), (7, 3), (8, 2)]).is_err());
+        assert!(seen(&[(7, 3), (8, 1), (9, 1)]).is_err());
     }
 }

@@ -29,6 +29,8 @@ use crate::position::Segment;
 pub(super) struct Order {
     pushes: BTreeMap<PushId, Push>,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// Whose connections are or were open.
+    clients: BTreeMap<ConnectionId, ClientIndex>,
     /// Pushes that were answered without being sure of every session.
     given_up: BTreeSet<PushId>,
     /// In which segments messages stood first.
@@ -109,13 +111,15 @@ impl Checker for Order {
                     is_earlier: false,
                 };
                 self.connections.insert(*connection, opened);
+                self.clients.insert(*connection, *client);
             }
             Event::Kept { connection, what: Kept::Welcomed { segment, .. } } => {
                 self.connections.entry(*connection).and_modify(|at| at.segment = Some(segment.clone()));
             }
             Event::Kept { connection, what: Kept::Flushed { at, text } } => {
-                if let Some((push, of)) = push_of(text).zip(self.connections.get(connection)) {
-                    self.places.entry((of.client, push)).or_insert_with(|| at.segment.clone());
+                // Also after its client has gone.
+                if let Some((push, client)) = push_of(text).zip(self.clients.get(connection)) {
+                    self.places.entry((*client, push)).or_insert_with(|| at.segment.clone());
                 }
             }
             Event::Kept { connection, what: Kept::Received { at, .. } } => {
@@ -190,6 +194,10 @@ const TIMEOUT_MS: u64 = limits::PUSH_TIMEOUT.as_millis() as u64;
 mod tests {
     use super::*;
     use crate::answer::Answer;
+    use crate::decision::Decision;
+    use crate::event::End;
+    use crate::position::Position;
+    use pushmesh::NodeName;
 
     const WAY: Way = Way::Embedded { sessions: None };
 
@@ -237,13 +245,46 @@ mod tests {
             let (node, aim, found) = (push as NodeIndex, Aim::Client(0), vec![0]);
             Event::Pushed { push, node: if ways[0] == ways[1] { 0 } else { node }, aim, found, way }
         };
-        let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered };
+        let answer =
+            Answer { client: Some(0), node: Some("n1".to_owned()), outcome: Outcome::Delivered, copies: 0 };
         let answered = Event::Answered { push: 1, sessions: vec![answer], delivered: 1 };
         let mut events = vec![Event::Opened { connection: 7, client: 0, node: 0 }];
         events.extend([pushed(1, ways[0]), pushed(2, ways[1])]);
         events.insert(if answered_first { 2 } else { 3 }, answered);
         events.extend(["m2", "m1"].map(|text| Event::Got { connection: 7, text: text.to_owned() }));
         events.iter().try_for_each(|event| checker.event(0, event))
+    }
+
+    #[test]
+    fn what_comes_late_of_a_sealed_segment_is_in_no_order_also_where_it_was_written_when_its_client_had_gone()
+    {
+        let segment = |stamp: u64| Segment::new(&format!("{stamp:016x}0000000a")).unwrap();
+        let seen = |sealed: bool| {
+            let mut checker = Order::default();
+            let open = |connection| Event::Opened { connection, client: 0, node: 0 };
+            let pushed =
+                |push| Event::Pushed { push, node: 0, aim: Aim::Client(0), found: vec![0], way: WAY };
+            let kept = |connection, what| Event::Kept { connection, what };
+            let place = |n| Position { segment: segment(7), n };
+            let flushed = Kept::Flushed { at: place(4), text: "m1".to_owned() };
+            let answer = Answer {
+                client: Some(0),
+                node: Some("n1".to_owned()),
+                outcome: Outcome::Delivered,
+                copies: 0,
+            };
+            let answered = Event::Answered { push: 1, sessions: vec![answer], delivered: 1 };
+            let decision = Decision::Sealed { client: 0, segment: segment(7) };
+            let by = NodeName::new("n2").unwrap();
+            let got = |text: &str| Event::Got { connection: 8, text: text.to_owned() };
+            let mut events = vec![open(7), pushed(1), Event::Ended { connection: 7, end: End::Dropped }];
+            events.extend([kept(7, flushed), answered, open(8), pushed(2)]);
+            events.extend(sealed.then_some(Event::Decided { by, decision }));
+            events.extend([got("m2"), got("m1")]);
+            events.iter().try_for_each(|event| checker.event(0, event))
+        };
+        assert!(seen(false).is_err());
+        assert_eq!(seen(true), Ok(()));
     }
 
     #[test]

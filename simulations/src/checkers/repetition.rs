@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn replied(call: CallId, outcome: Outcome) -> Event {
-        let sessions = vec![Answer { client: Some(0), node: Some("n1".to_owned()), outcome }];
+        let sessions = vec![Answer { client: Some(0), node: Some("n1".to_owned()), outcome, copies: 0 }];
         let reply = Reply::Pushed(vec![Fate { sessions, delivered: 0, word: None }]);
         Event::Replied { call, status: 200, reply }
     }

@@ -148,7 +148,10 @@ impl Takeover {
         for (by, decision) in decided {
             self.compared += 1;
             match decision {
-                Decision::Claimed { .. } | Decision::HandedOver(_) | Decision::Sealed { .. } => {}
+                Decision::Claimed { .. }
+                | Decision::HandedOver(_)
+                | Decision::Sealed { .. }
+                | Decision::Stored(_) => {}
                 Decision::Asked(asked) => self.questions.asked(&self.claims, &by, &asked)?,
                 Decision::Heard { asked, answer } => self.heard(now_ms, by, &asked, &answer)?,
                 Decision::Answered { by: asker, user, question, held, answer } => {

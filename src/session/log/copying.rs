@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use crate::key::Key;
 use crate::position::{Position, Segment};
 use crate::session::copied::{Copied, Copying};
+use crate::session::log::Log;
 use crate::session::log::run::Run;
 use crate::session::log::unacked::Unacked;
-use crate::session::log::{Answers, Log};
 use crate::session::notice::Notice;
 use crate::session::tail::{TailEntry, TailRun};
 
@@ -103,20 +103,6 @@ impl Log {
         let is_news = !unacked.is_clear();
         self.tidy();
         is_news
-    }
-
-    /// Others hold a message. Returns what to answer.
-    pub(in crate::session) fn stored(&mut self, at: Position, is_away: bool) -> Answers {
-        let own = self.segment();
-        let run = self.unacked.as_mut().and_then(|unacked| unacked.run_mut(own, at.segment));
-        let Some(run) = run else { return Vec::new() };
-        run.stored = run.stored.max(at.number);
-        let Some(entry) = run.get_mut(at.number) else { return Vec::new() };
-        // Whoever has not asked for copies is not told of them.
-        let asks = entry.message.as_ref().is_ok_and(|message| message.terms().waits_for_copies());
-        let waits = if asks || is_away { entry.waits.take() } else { None };
-        let outcome = if asks { entry.stored(is_away) } else { entry.outcome(is_away) };
-        waits.map(|waits| (waits.reply, outcome)).into_iter().collect()
     }
 
     /// Copies what is not yet: of this session's own segment up to that number.

@@ -70,6 +70,12 @@ impl Run {
         self.entries.get_mut(usize::try_from(index).ok()?)
     }
 
+    /// The messages, each with whether others hold it.
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = (bool, &mut Entry)> {
+        let stored = self.stored;
+        (self.acked + 1..).map(move |number| number <= stored).zip(&mut self.entries)
+    }
+
     /// Whether others are to hold some of it.
     pub(super) fn is_copied(&self) -> bool {
         self.copied > self.acked
@@ -105,22 +111,27 @@ impl Entry {
         self.message.as_ref().map_or(0, |message| message.payload.bytes.len())
     }
 
-    /// How far its message has come.
-    pub(super) fn outcome(&self, is_away: bool) -> Outcome {
-        self.reached(is_away).outcome().clone()
+    /// How far its message has come. One that is not written is queued, or buffered.
+    pub(super) fn outcome(&self, is_queued: bool) -> Outcome {
+        self.reached(is_queued).outcome().clone()
     }
 
     /// The same of one that others hold, for whoever has waited for that.
-    pub(super) fn stored(&self, is_away: bool) -> Outcome {
-        Outcome::Copied { reached: self.reached(is_away), copies: STORED_AT }
+    pub(super) fn stored(&self, is_queued: bool) -> Outcome {
+        Outcome::Copied { reached: self.reached(is_queued), copies: STORED_AT }
     }
 
-    fn reached(&self, is_away: bool) -> Reached {
-        match (self.written, is_away) {
+    fn reached(&self, is_queued: bool) -> Reached {
+        match (self.written, is_queued) {
             (true, _) => Reached::Delivered,
             (false, true) => Reached::Queued,
             (false, false) => Reached::Buffered,
         }
+    }
+
+    /// Whether whoever waits for it waits until others hold it where the client is away.
+    pub(super) fn waits_for_copies(&self) -> bool {
+        !self.written || self.message.as_ref().is_ok_and(|message| message.terms().waits_for_copies())
     }
 
     /// Whether its time is over. One that may not wait at all is not written later, and not now.

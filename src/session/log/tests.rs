@@ -191,7 +191,7 @@ fn what_a_broken_connection_leaves_is_written_again_by_the_next_one() {
     }
     assert_eq!(written(&mut log, now).len(), 3);
     log.acknowledge(None, 1).unwrap();
-    log.rewind(now, &Outcome::Queued);
+    log.rewind(now);
     assert_eq!(written(&mut log, now), ["2 b", "3 c"]);
 }
 
@@ -215,10 +215,10 @@ fn those_who_wait_learn_how_far_their_message_came() {
     log.acknowledge(None, 1).unwrap().replies.into_iter().for_each(|reply| reply.answer(Outcome::Acked));
     assert!(log.begin_timing() && !log.begin_timing());
     let later = now + limits::BUFFERED_AFTER;
-    let (overdue, next) = log.overdue(later, false);
+    let (overdue, next) = log.overdue(later, Standing::There);
     assert_eq!(next, None);
     overdue.into_iter().for_each(|(reply, outcome)| reply.answer(outcome));
-    log.rewind(now, &Outcome::Queued).into_iter().for_each(|(reply, outcome)| reply.answer(outcome));
+    log.detach_all(Standing::Away, true).into_iter().for_each(|(reply, outcome)| reply.answer(outcome));
     let one = |outcome| Answer::Outcomes(vec![outcome]);
     let expected = [
         ("a", Outcome::Acked),
@@ -251,7 +251,7 @@ fn a_message_whose_time_is_over_leaves_a_gap() {
     accept_on(&mut log, "e", terms(0), now, None).unwrap();
     assert_eq!(written(&mut log, later), ["5 e"], "it is written where it need not wait");
     accept_on(&mut log, "f", terms(0), now, None).unwrap();
-    log.rewind(now, &Outcome::Queued);
+    log.rewind(now);
     assert_eq!(written(&mut log, now), ["gap 5:5-6 expired"], "and waits for no other connection");
 }
 

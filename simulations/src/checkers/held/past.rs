@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aim::Aim;
 use crate::ask::Ask;
+use crate::checkers::copied::Holding;
 use crate::checkers::disturbed::Disturbed;
 use crate::checkers::held::absences::Absences;
 use crate::checkers::held::apart::Apart;
@@ -144,8 +145,28 @@ impl Past {
         self.apart.look(now_ms, nodes, reaches);
     }
 
-    /// Why what a session held at a moment may be lost by now, if there is a reason.
-    pub(super) fn excuse(&self, now_ms: u64, client: ClientIndex, since: Since) -> Option<&'static str> {
+    /// Whether none of those that held a message for an owner, and of that, is there any more as it was.
+    fn are_lost(&self, held: &Holding) -> bool {
+        let is_lost = |node: NodeIndex| {
+            let crashed =
+                self.lost_ms.get(&node).is_some_and(|times| times.iter().any(|at_ms| *at_ms >= held.at_ms));
+            let stopped = self
+                .stops
+                .get(&node)
+                .is_some_and(|stops| stops.iter().any(|stop| stop.until_ms >= held.at_ms));
+            crashed || stopped
+        };
+        held.nodes().all(is_lost)
+    }
+
+    /// Why what a session held at a moment may be lost by now, if there is a reason. `held`: who has held it last beside its owner.
+    pub(super) fn excuse(
+        &self,
+        now_ms: u64,
+        client: ClientIndex,
+        since: Since,
+        held: Option<&Holding>,
+    ) -> Option<&'static str> {
         let later = |times: Option<&Vec<u64>>| times.into_iter().flatten().any(|at_ms| *at_ms >= since.at_ms);
         if later(self.ended_ms.get(&client)) {
             return Some("the session was ended");
@@ -156,10 +177,13 @@ impl Past {
         let (earlier, recent): (Vec<_>, Vec<_>) =
             claims.copied().partition(|(at_ms, _)| at_ms + keep_ms + APART_MS_MAX < since.at_ms);
         let claims: Vec<_> = earlier.last().into_iter().copied().chain(recent).collect();
-        let holders: BTreeSet<_> = claims.iter().map(|(_, node)| *node).chain([since.node]).collect();
-        if holders.iter().any(|node| later(self.lost_ms.get(node))) {
-            return Some("a node that may have held it crashed");
+        let mut holders: BTreeSet<_> = claims.iter().map(|(_, node)| *node).chain([since.node]).collect();
+        if holders.iter().any(|node| later(self.lost_ms.get(node)))
+            && held.is_none_or(|held| self.are_lost(held))
+        {
+            return Some("all nodes that may have held it crashed");
         }
+        holders.extend(held.into_iter().flat_map(Holding::nodes));
         // The time for which it is kept may have begun before.
         let from_ms = since.at_ms.saturating_sub(keep_ms);
         let away_ms = self.absences.longest_ms(now_ms, client, from_ms);

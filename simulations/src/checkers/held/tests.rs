@@ -4,11 +4,11 @@ use super::*;
 use crate::aim::Aim;
 use crate::answer::Answer;
 use crate::ask::{Ask, Terms};
-use crate::decision::Decision;
+use crate::decision::{self, Decision};
 use crate::event::kept::Shows;
 use crate::event::{End, Way};
 use crate::settings::Keeping;
-use pushmesh::NodeName;
+use pushmesh::{NodeName, Wait};
 
 /// A client whose session is kept for 9 s, connected to the first of three nodes, and a push of 1 s.
 struct Course {
@@ -76,7 +76,7 @@ fn pushed() -> Event {
 }
 
 fn answered(outcome: Outcome) -> Event {
-    let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome };
+    let answer = Answer { client: Some(0), node: Some("n1".to_owned()), outcome, copies: 0 };
     Event::Answered { push: 5, sessions: vec![answer], delivered: 0 }
 }
 
@@ -105,7 +105,7 @@ fn what_was_accepted_and_does_not_come_is_found() {
 fn a_message_with_a_time_to_live_may_expire() {
     let mut course = Course::new();
     course.checker.pushes.clear();
-    let ask = Ask::Push(Aim::Client(0), Terms { ttl_s: Some(1), acked: false });
+    let ask = Ask::Push(Aim::Client(0), Terms { ttl_s: Some(1), wait: Wait::Receipt });
     let called = Event::Called { call: 1, node: 0, ask, pushes: vec![5] };
     assert_eq!(course.at(1_000, called).at(1_000, pushed()).over(), Ok(()));
 }
@@ -132,6 +132,26 @@ fn a_node_that_crashed_may_have_held_it_if_it_answered_or_claimed_it() {
     assert_eq!(next.over(), Ok(()));
     let before = Course::new().at(900, Event::Crashed { node: 0 });
     assert!(before.over().is_err(), "it has crashed before");
+}
+
+#[test]
+fn what_others_hold_is_lost_only_with_all_of_them() {
+    let held = |by: &str, members: &[&str]| {
+        let members = members.iter().map(|name| NodeName::new(*name).unwrap()).collect();
+        let stored = decision::Stored { client: 0, id: "p5".to_owned(), members };
+        Event::Decided { by: NodeName::new(by).unwrap(), decision: Decision::Stored(stored) }
+    };
+    let crashes = |course: Course, nodes: &[NodeIndex]| {
+        nodes.iter().fold(course, |course, node| course.at(2_000, Event::Crashed { node: *node }))
+    };
+    let course = || Course::new().at(1_500, held("n1", &["n2", "n3"]));
+    assert!(crashes(course(), &[0, 1]).over().unwrap_err().contains("others have held"));
+    assert_eq!(crashes(course(), &[0, 1, 2]).over(), Ok(()));
+    let next = || course().ends(1_600, 0).back(1_700, 1, 2, &[]).at(1_800, held("n3", &["n2"]));
+    assert!(crashes(next(), &[0, 1]).over().is_err(), "the next owner has it");
+    assert_eq!(crashes(next(), &[2, 1]).over(), Ok(()), "the former owner is no holder any more");
+    let stopped = course().at(1_900, Event::Stopping { node: 1 }).at(1_950, Event::Stopped { node: 1 });
+    assert_eq!(crashes(stopped, &[0, 2]).over(), Ok(()), "who stops holds nothing any more");
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl World {
                     }
                     self.send_on_link(&owner, &to, Frame::ToMember(frame));
                 }
-                OwnerEffect::Tell(News::Stored { key, claim, at }) => {
+                OwnerEffect::Tell(News::Stored { key, claim, at, .. }) => {
                     self.tell(|| format!("{owner:?} has stored {:?} {at:?} by {}", key.device, claim.raw()));
                     self.count("quorum: stored");
                     self.stored(node, key, claim, at);

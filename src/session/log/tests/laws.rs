@@ -102,7 +102,7 @@ proptest! {
                         batch.iter().for_each(|outgoing| client.receives(log.segment(), outgoing));
                         log.written(batch);
                     }
-                    log.rewind(now, &Outcome::Queued);
+                    log.rewind(now);
                     stamp += 1;
                     if !remembers {
                         let own = log.segment();
