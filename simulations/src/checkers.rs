@@ -150,6 +150,11 @@ impl Checkers {
         self.0.iter().map(|checker| checker.compared())
     }
 
+    /// What they have met, and how often.
+    pub(crate) fn met(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().filter_map(|checker| checker.met())
+    }
+
     fn each(
         &mut self,
         at_ms: u64,

@@ -15,6 +15,7 @@ use crate::settings::Settings;
 mod ailment;
 mod draw;
 mod faults;
+mod kills;
 mod step;
 mod terms;
 mod workload;

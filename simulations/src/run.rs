@@ -94,6 +94,9 @@ impl Run<'_> {
         for (what, times) in self.checkers.compared().chain([self.reach.compared()]) {
             self.coverage.count(format!("checked: {what}"), times);
         }
+        for (what, times) in self.checkers.met() {
+            self.coverage.count(what, times);
+        }
         for (how, packets) in self.world.network().touched() {
             self.coverage.count(how, packets);
         }

@@ -5,6 +5,7 @@
 
 mod both_lose;
 mod clock_set_back;
+mod deaf_owner;
 mod digest_overflow;
 mod drains_together;
 mod endless_replies;
@@ -14,11 +15,15 @@ mod ghost_after_partition;
 mod half_connected;
 mod half_position;
 mod half_read_tail;
+mod hanging_member;
 mod idle_client;
 mod keeping;
+mod killed_owner;
+mod killed_twice;
 mod old_incarnation;
 mod pushed_through_takeover;
 mod replaced_node;
+mod restarted_members;
 mod script;
 mod stale_full_state;
 mod takes_over_itself;
@@ -50,6 +55,11 @@ pub(crate) const ALL: &[Scenario] = &[
     flapping_between_three::SCENARIO,
     two_drains::SCENARIO,
     drains_together::SCENARIO,
+    deaf_owner::SCENARIO,
+    hanging_member::SCENARIO,
+    restarted_members::SCENARIO,
+    killed_twice::SCENARIO,
+    killed_owner::SCENARIO,
 ];
 
 /// Finds a scenario.

@@ -79,8 +79,13 @@ impl Settings {
         let mut rng = entropy::stream(seed, "keeping");
         // Nothing is kept while one member cannot: a run of two versions would mostly see sessions that are not.
         if !settings.mixed_versions {
-            let copies = entropy::stream(seed, "copies").random_range(0..=COPIES_MAX);
-            settings.keeping = Some(Keeping { copies, ..keeping(&mut rng) });
+            let keeping = settings.keeping.insert(keeping(&mut rng));
+            let mut copying = entropy::stream(seed, "copies");
+            keeping.copies = copying.random_range(0..=limits::COPIES_MAX);
+            // Of a client that says to have what it has not, nobody can tell whether something was lost.
+            if keeping.copies > 0 && copying.random_bool(0.5) {
+                keeping.careless = 0.0;
+            }
             if rng.random_bool(0.3) {
                 settings.kept_messages = rng.random_range(1..=KEPT_SMALL_MAX);
             }
@@ -190,8 +195,6 @@ fn tuning(rng: &mut StdRng) -> Tuning {
     tuning
 }
 
-/// Other nodes that hold what a node accepts, at most. As by default none does: some seeds of 200 still fail with two.
-const COPIES_MAX: usize = limits::COPIES_MAX;
 /// Upper bound of a small outbox, in messages. Guess: a burst of a plan is longer.
 const OUTBOX_SMALL_MAX: usize = 32;
 /// Upper bound of what a kept session holds beyond a small outbox, in messages. Guess: as of an outbox.

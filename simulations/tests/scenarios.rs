@@ -41,6 +41,11 @@ scenarios! {
     what_a_client_missed_follows_it_from_node_to_node: "flapping-between-three";
     what_a_client_missed_outlives_the_nodes_that_held_it: "two-drains";
     nodes_that_stop_together_do_not_leave_their_sessions_to_each_other: "drains-together";
+    what_others_hold_outlives_its_owner: "killed-owner";
+    what_others_hold_outlives_an_owner_that_fails_half_way: "killed-twice";
+    members_that_have_forgotten_everything_do_not_count: "restarted-members";
+    a_member_that_hangs_holds_up_nothing_for_ever: "hanging-member";
+    what_both_sides_of_a_cut_accept_arrives: "deaf-owner";
 }
 
 #[test]

@@ -83,7 +83,9 @@ impl Copies {
                     } else {
                         debug!(group, epoch, ?members, "other nodes hold copies");
                     }
+                    self.say_all(owner);
                     self.configs().insert((self.parts.me.clone(), group), config.clone());
+                    self.takeovers.announce(&self.parts.me, group, &config);
                     self.peers.send_all(&LogFrame::Announced { group, config });
                 }
             }
@@ -93,14 +95,25 @@ impl Copies {
 
     /// Says by whom a message is held from now on, at level `debug` under a target of its own: there is one line for each.
     fn say(&self, owner: &GroupOwner<Copied>, news: &News) {
-        let News::Stored { key, claim, at, place } = news else { return };
-        if !enabled!(target: STORED, Level::DEBUG) {
-            return;
+        let News::Stored { key, at, place, .. } = news else { return };
+        if enabled!(target: STORED, Level::DEBUG)
+            && let Some(entry) = owner.held(*key).find(|entry| entry.at == *at)
+        {
+            self.say_held(&entry, owner.having(*place));
         }
-        let Some(entry) = owner.held(*key).find(|entry| entry.at == *at) else { return };
-        let Some(session) = self.session(*key, *claim) else { return };
-        let (node, key, id) = (&self.parts.me.name, session.names(), &entry.message.message.id);
-        let members: Vec<_> = owner.having(*place).map(|boot| boot.name.as_str()).collect();
+    }
+
+    /// The same of all that is stored, where other members hold it now.
+    fn say_all(&self, owner: &GroupOwner<Copied>) {
+        if enabled!(target: STORED, Level::DEBUG) {
+            owner.stored().for_each(|entry| self.say_held(&entry, owner.having_all()));
+        }
+    }
+
+    fn say_held<'a>(&self, entry: &Entry<Copied>, members: impl Iterator<Item = &'a Boot>) {
+        let Some(session) = self.session(entry.key, entry.claim) else { return };
+        let (node, key, at, id) = (&self.parts.me.name, session.names(), entry.at, &entry.message.message.id);
+        let members: Vec<_> = members.map(|boot| boot.name.as_str()).collect();
         let members = members.join(",");
         debug!(target: STORED, %node, %key, %at, %id, members, "other nodes hold a message");
     }
@@ -163,6 +176,7 @@ impl Copies {
             configs.insert((owner.clone(), group), config.clone());
             drop(configs);
             self.holding.announced(owner, group, &config);
+            self.takeovers.announce(owner, group, &config);
         }
     }
 

@@ -19,7 +19,7 @@ use crate::key::Key;
 use crate::limits;
 use crate::metrics::label::Task;
 use crate::position::{Position, Segment};
-use crate::quorum::{Boot, Fence, Seal, Takeover, TakeoverEffect};
+use crate::quorum::{Boot, Fence, Seal, SealAnswer, Takeover, TakeoverEffect};
 use crate::session::{Copied, Copying, Session};
 
 /// What a claim knows of the owners before it.
@@ -68,7 +68,8 @@ impl Copies {
         let me = self.parts.me.clone();
         let has_members = self.has_members(key);
         let held = self.claim_anew(session, &mut owners);
-        let is_former = has_members && (owners.contains(&me) || !held.is_empty());
+        let was_taken = self.group(group_of(key)).owner.taken_by(key).is_some();
+        let is_former = has_members && (owners.contains(&me) || was_taken || !held.is_empty());
         // Where nobody holds what this node accepts, or it has never owned the session, nobody can have taken anything over from it.
         owners.retain(|owner| *owner != me);
         if owners.is_empty() && !is_former {
@@ -176,7 +177,11 @@ impl Taking {
 
     fn happened(&mut self, event: Event) {
         let effects = match event {
-            Event::Answered { group, from, answer } => self.takeover.answered(&group, &from, answer),
+            Event::Answered { group, from, answer } => {
+                self.say_answered(&group, &from, &answer);
+                self.takeover.answered(&group, &from, answer)
+            }
+            Event::Announced { group, config } => self.takeover.announced(&group, &config),
             Event::Stored(at) => self.takeover.stored(at),
             Event::Trimmed(upto) => self.takeover.trimmed(upto),
             Event::Opened(earlier) => {
@@ -289,6 +294,17 @@ impl Taking {
         let segments = self.earlier.sealed(self.progress.borrow().taken);
         if let Some(session) = self.session.upgrade() {
             self.copies.seal(&session, segments);
+        }
+    }
+
+    fn say_answered(&self, group: &Boot, from: &Boot, answer: &SealAnswer<Copied>) {
+        let (key, stamp, owner, from) =
+            (&self.key, self.takeover.fence().stamp.raw(), &group.name, &from.name);
+        match answer {
+            SealAnswer::Tail { epoch, configs, entries, beyond } => {
+                debug!(?key, stamp, %owner, %from, epoch, ?configs, messages = entries.len(), ?beyond, "a member has sealed");
+            }
+            answer => debug!(?key, stamp, %owner, %from, ?answer, "a member has not sealed"),
         }
     }
 

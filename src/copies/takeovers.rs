@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::mpsc;
 
+use crate::copies::group::group_of;
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::position::{Position, Segment};
-use crate::quorum::{Boot, SealAnswer};
+use crate::quorum::{Boot, Config, SealAnswer};
 use crate::session::Copied;
 
 /// The takeovers of a node that are not over, by their sessions: each with the stamp of its claim.
@@ -26,6 +27,13 @@ pub(super) enum Event {
         from: Boot,
         /// What.
         answer: SealAnswer<Copied>,
+    },
+    /// The members of a group are others from now on.
+    Announced {
+        /// Whose group.
+        group: Boot,
+        /// They.
+        config: Config,
     },
     /// Members of the own group have a message.
     Stored(Position),
@@ -75,6 +83,13 @@ impl Takeovers {
         if let Some((_, events)) = of {
             // One that is told more than any session holds asks again.
             let _ = events.try_send(event);
+        }
+    }
+
+    /// Tells all of sessions in that group of `owner`, whose members are others.
+    pub(super) fn announce(&self, owner: &Boot, group: u8, config: &Config) {
+        for (_, (_, events)) in self.lock().iter().filter(|(key, _)| group_of(**key) == group) {
+            let _ = events.try_send(Event::Announced { group: owner.clone(), config: config.clone() });
         }
     }
 

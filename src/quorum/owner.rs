@@ -125,6 +125,17 @@ impl<M: Clone> GroupOwner<M> {
         self.config.members.iter().filter(move |member| self.has(member, place))
     }
 
+    /// The members that have all that is stored.
+    pub fn having_all(&self) -> impl Iterator<Item = &Boot> {
+        self.having(self.firm)
+    }
+
+    /// All that is held of all sessions, and stored.
+    pub fn stored(&self) -> impl Iterator<Item = Entry<M>> {
+        let all = self.held.keys().flat_map(|key| self.held(*key));
+        all.filter(|entry| self.has_stored(entry.key, entry.at))
+    }
+
     /// Whose groups hold more of a session, as it was said last: a claim that follows has to ask them as well.
     pub fn follows(&self, key: Key) -> impl Iterator<Item = &Boot> {
         self.follows.get(&key).into_iter().flat_map(|(_, owners)| owners)

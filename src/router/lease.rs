@@ -15,7 +15,7 @@ use crate::key::{DeviceHash, Key};
 use crate::limits;
 use crate::membership::member::MemberState;
 use crate::metrics::label::{Dropped, ResumedAs, Task};
-use crate::ownership::{self, Answer, Ending, Opening, OpeningEffect as Effect};
+use crate::ownership::{self, Answer, Ending, Opening, OpeningEffect as Effect, Timer};
 use crate::position::{Segment, Writer};
 use crate::push::Outcome;
 use crate::quorum::Boot;
@@ -70,25 +70,30 @@ impl Router {
         claimant: Claimant,
         permit: Option<Permit>,
     ) -> Result<Lease, HeldByAnother> {
-        let (mut lease, mut outclaimed) = self.open_once(names.clone(), claimant.clone(), permit).await?;
+        // A client waits no longer where it is claimed more than once.
+        let mut until = None;
+        let opened = self.open_once(names.clone(), claimant.clone(), permit, &mut until).await?;
+        let (mut lease, mut outclaimed) = opened;
         // The directory does not show the claim that stands above this one: the next is made above that.
         for _ in 0..limits::HOPS_MAX {
             if !outclaimed {
                 break;
             }
             let permit = lease.permit.take();
-            let next = self.open_once(names.clone(), claimant.clone(), permit).await?;
+            let next = self.open_once(names.clone(), claimant.clone(), permit, &mut until).await?;
             (lease, outclaimed) = next;
         }
         Ok(lease)
     }
 
-    /// The same. Returns also whether another claim stands above it that was not known.
+    /// The same; earlier owners are waited for until then, which is said by the first try. Returns also whether another claim stands
+    /// above it that was not known.
     async fn open_once(
         self: &Arc<Self>,
         names: SessionKey,
         claimant: Claimant,
         permit: Option<Permit>,
+        until: &mut Option<Instant>,
     ) -> Result<(Lease, bool), HeldByAnother> {
         let parts = &self.parts;
         let resumed = claimant.resumed;
@@ -109,7 +114,12 @@ impl Router {
             let mut claimed = None;
             for effect in effects {
                 match effect {
-                    Effect::Start(timer) => deadline = Instant::now() + timer.after(parts.push_timeout),
+                    Effect::Start(timer) => {
+                        deadline = Instant::now() + timer.after(parts.push_timeout);
+                        if timer == Timer::Takeover {
+                            deadline = *until.get_or_insert(deadline);
+                        }
+                    }
                     Effect::Ask(ask) => {
                         let stamp = lease.as_ref().map(|lease| lease.session.stamp());
                         let asker = Asker { names: names.clone(), stamp, resumed };
@@ -130,7 +140,8 @@ impl Router {
                         earlier.segments.extend(same_device.map(|(_, owned)| segment(owned)));
                         earlier.late |= late;
                         if let Some(named) = &named {
-                            taking = self.take_over(held.session(), named, &won.displaced, resumed);
+                            let until = *until.get_or_insert(Instant::now() + limits::TAKEOVER_TIMEOUT);
+                            taking = self.take_over(held.session(), named, &won.displaced, resumed, until);
                         }
                         // From here on the lease cleans up, also when the caller gives up while this waits.
                         lease = Some(held);

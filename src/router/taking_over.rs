@@ -103,6 +103,7 @@ impl Router {
         named: &[Segment],
         displaced: &[(DeviceHash, Owned)],
         shown: Option<Stamp>,
+        until: Instant,
     ) -> Option<TakingOver> {
         let copies = &self.parts.copies;
         if !copies.are_made() {
@@ -122,13 +123,6 @@ impl Router {
         let progress = copies.take_over(session, Former { owners, shown });
         // Sessions of other devices that have to go are waited for.
         let alone = displaced.iter().all(|(device, _)| *device == session.key().device);
-        Some(TakingOver {
-            progress,
-            former,
-            gone,
-            own,
-            alone,
-            until: Instant::now() + limits::TAKEOVER_TIMEOUT,
-        })
+        Some(TakingOver { progress, former, gone, own, alone, until })
     }
 }

@@ -31,6 +31,11 @@ pub(super) trait Checker {
         Ok(())
     }
 
+    /// How often it has met something that it is not sure to meet, by the name of what.
+    fn met(&self) -> Option<(&'static str, u64)> {
+        None
+    }
+
     /// How often it compared something, by the name of what; what is 0 has checked nothing.
     fn compared(&self) -> (&'static str, u64);
 }

@@ -21,6 +21,7 @@ use crate::settings::Settings;
 mod absences;
 mod apart;
 mod past;
+mod stays;
 
 use past::{Past, Since};
 
@@ -44,6 +45,8 @@ pub(super) struct Held {
     welcomed: BTreeMap<ClientIndex, Since>,
     now_ms: u64,
     judged: u64,
+    /// Messages that have come although their owner had crashed.
+    survived: u64,
 }
 
 struct Connection {
@@ -72,7 +75,7 @@ impl Held {
         let (connections, pushes, accepted, arrived, places) = Default::default();
         let (has, complete, welcomed) = Default::default();
         let (settings, past, copied) = (settings.clone(), Past::new(settings), Copied::default());
-        let (now_ms, judged) = (0, 0);
+        let (now_ms, judged, survived) = (0, 0, 0);
         Self {
             settings,
             past,
@@ -87,6 +90,7 @@ impl Held {
             welcomed,
             now_ms,
             judged,
+            survived,
         }
     }
 
@@ -147,7 +151,7 @@ impl Held {
     /// A client that says that it had a session is told that there is none.
     fn is_over(&mut self, now_ms: u64, client: ClientIndex, before: Since) -> Result<(), String> {
         self.judged += 1;
-        match self.past.excuse(now_ms, client, before, None) {
+        match self.past.excuse(now_ms, client, before, &[]) {
             Some(_) => Ok(()),
             None => Err(format!(
                 "client {client} was welcomed at node {} at {} ms, and is told at {now_ms} ms that it had no session",
@@ -204,7 +208,9 @@ impl Checker for Held {
             }
             Event::Got { connection, text } => {
                 if let Some((push, at)) = push_of(text).zip(self.connections.get(connection)) {
-                    self.arrived.insert((at.client, push));
+                    let is_new = self.arrived.insert((at.client, push));
+                    let survived = self.past.is_orphan(self.copied.of(at.client, push));
+                    self.survived += u64::from(is_new && survived);
                 }
             }
             Event::Kept { connection, what } => return self.happened(now_ms, *connection, what),
@@ -231,7 +237,7 @@ impl Checker for Held {
             }
             let since = self.since(*client, *push, Since { at_ms: made.made_ms, node: *node });
             let held = self.copied.of(*client, *push);
-            if self.past.excuse(self.now_ms, *client, since, held.last()).is_none() {
+            if self.past.excuse(self.now_ms, *client, since, held).is_none() {
                 let place = self.places.get(&(*client, *push));
                 return Err(format!(
                     "push {push} of {} ms was called {} for client {client} at node {node}, stands at {place:?}, and never \
@@ -243,6 +249,10 @@ impl Checker for Held {
             }
         }
         Ok(())
+    }
+
+    fn met(&self) -> Option<(&'static str, u64)> {
+        Some(("kept: a message comes whose owner has crashed, from who held it", self.survived))
     }
 
     fn compared(&self) -> (&'static str, u64) {

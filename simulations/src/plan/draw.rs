@@ -52,6 +52,9 @@ impl Plan {
             plan.draw_terms(&mut entropy::stream(seed, "terms"));
             plan.draw_absences(&mut entropy::stream(seed, "absences"));
         }
+        if plan.settings.keeping.as_ref().is_some_and(|keeping| keeping.copies > 0) {
+            plan.draw_kills(&mut entropy::stream(seed, "kills"));
+        }
         plan.draw_ailments(&mut entropy::stream(seed, "ailments"));
         plan
     }

@@ -1,6 +1,9 @@
 //! What the scenarios of kept sessions have in common.
 
+use pushmesh::Wait;
+
 use crate::aim::Aim;
+use crate::ask::{Ask, Terms};
 use crate::id::{ClientIndex, NodeIndex};
 use crate::plan::{Identity, Step};
 use crate::scenario::script::Script;
@@ -41,4 +44,31 @@ pub(super) fn away(
     node: NodeIndex,
 ) -> Script {
     script.at(from_ms, Step::Leave { client, politely: false }).at(until_ms, Step::Connect { client, node })
+}
+
+/// The same with copies at two other nodes, and nobody who does what goes wrong.
+pub(super) fn copied(seconds: u32) -> Settings {
+    let mut settings = kept(seconds, 0.0);
+    settings.keeping.iter_mut().for_each(|keeping| keeping.copies = 2);
+    settings
+}
+
+/// So many pushes to a client by way of a node, one in each millisecond, each of which waits until it is stored.
+pub(super) fn stored(
+    script: Script,
+    from_ms: u64,
+    node: NodeIndex,
+    client: ClientIndex,
+    pushes: u64,
+) -> Script {
+    let terms = Terms { ttl_s: None, wait: Wait::Stored };
+    script.rounds(pushes, |script, push| {
+        let ask = Ask::Push(Aim::Client(client), terms);
+        script.at(from_ms + push, Step::Call { backend: push as usize, node, ask })
+    })
+}
+
+/// A node loses its power, and is started again as the same one.
+pub(super) fn crashes(script: Script, at_ms: u64, node: NodeIndex, starts_ms: u64) -> Script {
+    script.at(at_ms, Step::Crash { node }).at(starts_ms, Step::Restart { node, identity: Identity::Same })
 }

@@ -53,8 +53,9 @@ impl Absences {
     pub(super) fn longest_ms(&self, now_ms: u64, client: ClientIndex, since_ms: u64) -> u64 {
         let over = self.over.get(&client).into_iter().flatten().copied();
         let away = self.away_ms.get(&client).map(|since_ms| (*since_ms, now_ms));
-        let later = over.chain(away).filter(|(_, until_ms)| *until_ms >= since_ms);
-        later.map(|(from_ms, until_ms)| until_ms - from_ms).max().unwrap_or_default()
+        let within =
+            over.chain(away).filter(|(from_ms, until_ms)| *until_ms >= since_ms && *from_ms <= now_ms);
+        within.map(|(from_ms, until_ms)| until_ms.min(now_ms) - from_ms).max().unwrap_or_default()
     }
 }
 

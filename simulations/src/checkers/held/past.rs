@@ -1,6 +1,7 @@
 //! What has happened to sessions and nodes, as far as it may have cost a session what it held.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use crate::aim::Aim;
 use crate::ask::Ask;
@@ -8,6 +9,7 @@ use crate::checkers::copied::Holding;
 use crate::checkers::disturbed::Disturbed;
 use crate::checkers::held::absences::Absences;
 use crate::checkers::held::apart::Apart;
+use crate::checkers::held::stays::Stays;
 use crate::decision::{Decision, Ended};
 use crate::event::Event;
 use crate::event::kept::Kept;
@@ -35,6 +37,7 @@ pub(super) struct Past {
     /// Calls that disconnect somebody.
     kicks: BTreeMap<CallId, Aim>,
     absences: Absences,
+    stays: Stays,
     apart: Apart,
 }
 
@@ -72,6 +75,7 @@ impl Past {
             bye,
             kicks,
             absences,
+            stays: Stays::default(),
             apart,
         }
     }
@@ -98,6 +102,7 @@ impl Past {
     /// Something happened.
     pub(super) fn event(&mut self, now_ms: u64, event: &Event) {
         self.absences.event(now_ms, event);
+        self.stays.event(now_ms, event);
         self.disturbed.event(now_ms, event);
         match event {
             Event::Dialled { connection, client, .. } => _ = self.clients.insert(*connection, *client),
@@ -145,45 +150,84 @@ impl Past {
         self.apart.look(now_ms, nodes, reaches);
     }
 
-    /// Whether none of those that held a message for an owner, and of that, is there any more as it was.
-    fn are_lost(&self, held: &Holding) -> bool {
-        let is_lost = |node: NodeIndex| {
-            let crashed =
-                self.lost_ms.get(&node).is_some_and(|times| times.iter().any(|at_ms| *at_ms >= held.at_ms));
-            let stopped = self
-                .stops
-                .get(&node)
-                .is_some_and(|stops| stops.iter().any(|stop| stop.until_ms >= held.at_ms));
-            crashed || stopped
-        };
-        held.nodes().all(is_lost)
+    /// Whether a node has lost in that time what it held.
+    fn has_crashed(&self, node: NodeIndex, times_ms: &RangeInclusive<u64>) -> bool {
+        self.lost_ms.get(&node).is_some_and(|times| times.iter().any(|at_ms| times_ms.contains(at_ms)))
     }
 
-    /// Why what a session held at a moment may be lost by now, if there is a reason. `held`: who has held it last beside its owner.
+    /// Whether a message has lost its owner while others held it: each holding is of an owner that followed the one before.
+    pub(super) fn is_orphan(&self, holdings: &[Holding]) -> bool {
+        let until_ms = |next: usize| holdings.get(next).map_or(u64::MAX, |next| next.at_ms);
+        holdings.iter().enumerate().any(|(index, held)| {
+            let lost = self.lost_ms.get(&held.owner).into_iter().flatten();
+            lost.copied().any(|at_ms| (held.at_ms..until_ms(index + 1)).contains(&at_ms))
+        })
+    }
+
+    /// The same, or whether it has stopped in good order.
+    fn has_gone(&self, node: NodeIndex, times_ms: &RangeInclusive<u64>) -> bool {
+        let stops = self.stops.get(&node);
+        let stopped = stops.is_some_and(|stops| stops.iter().any(|stop| times_ms.contains(&stop.until_ms)));
+        stopped || self.has_crashed(node, times_ms)
+    }
+
+    /// Why what a session held at a moment may be lost by now, if there is a reason. `holdings`: who has held it, one after the other.
+    ///
+    /// What other nodes hold as well is to come while its client stays at a node and no way is cut: what happens later is no reason.
     pub(super) fn excuse(
+        &self,
+        now_ms: u64,
+        client: ClientIndex,
+        since: Since,
+        holdings: &[Holding],
+    ) -> Option<&'static str> {
+        let first_ms = holdings.first().map_or(u64::MAX, |first| first.at_ms).max(since.at_ms);
+        for stay in self.stays.of(client, (first_ms, now_ms), STAYS_MS) {
+            let until_ms = stay.from_ms + STAYS_MS;
+            let before: Vec<_> = holdings.iter().filter(|held| held.at_ms <= stay.from_ms).collect();
+            let nodes = before.iter().flat_map(|held| held.nodes()).chain([stay.node]).collect();
+            let is_quiet = self.apart.total_ms(&nodes, (stay.from_ms, until_ms)) == 0;
+            if is_quiet && self.excuse_until(until_ms, client, since, before.last().copied()).is_none() {
+                return None;
+            }
+        }
+        self.excuse_until(now_ms, client, since, holdings.last())
+    }
+
+    /// The same of what has happened until then. `held`: who has held it last beside its owner.
+    fn excuse_until(
         &self,
         now_ms: u64,
         client: ClientIndex,
         since: Since,
         held: Option<&Holding>,
     ) -> Option<&'static str> {
-        let later = |times: Option<&Vec<u64>>| times.into_iter().flatten().any(|at_ms| *at_ms >= since.at_ms);
+        let later = |times: Option<&Vec<u64>>| {
+            times.into_iter().flatten().any(|at_ms| (since.at_ms..=now_ms + ENDS_WITHIN_MS).contains(at_ms))
+        };
         if later(self.ended_ms.get(&client)) {
             return Some("the session was ended");
         }
         let keep_ms = u64::from(self.settings.keep_s(client)) * 1_000;
         // Whoever has claimed it a while ago may hold it still, and nobody knows of that.
-        let claims = self.claims.get(&client).into_iter().flatten();
+        let claims = self.claims.get(&client).into_iter().flatten().filter(|(at_ms, _)| *at_ms <= now_ms);
         let (earlier, recent): (Vec<_>, Vec<_>) =
             claims.copied().partition(|(at_ms, _)| at_ms + keep_ms + APART_MS_MAX < since.at_ms);
         let claims: Vec<_> = earlier.last().into_iter().copied().chain(recent).collect();
-        let mut holders: BTreeSet<_> = claims.iter().map(|(_, node)| *node).chain([since.node]).collect();
-        if holders.iter().any(|node| later(self.lost_ms.get(node)))
-            && held.is_none_or(|held| self.are_lost(held))
-        {
+        let holders: BTreeSet<_> = claims.iter().map(|(_, node)| *node).chain([since.node]).collect();
+        let is_left = |held: &&Holding| held.nodes().any(|node| !self.has_gone(node, &(held.at_ms..=now_ms)));
+        let held = held.filter(is_left);
+        if held.is_none() && holders.iter().any(|node| self.has_crashed(*node, &(since.at_ms..=now_ms))) {
             return Some("all nodes that may have held it crashed");
         }
-        holders.extend(held.into_iter().flat_map(Holding::nodes));
+        // What others hold as well needs those alone that are left.
+        let holders: BTreeSet<_> = match held {
+            Some(held) => {
+                let all = holders.iter().copied().chain(held.nodes());
+                all.filter(|node| !self.has_gone(*node, &(held.at_ms..=now_ms))).collect()
+            }
+            None => holders,
+        };
         // The time for which it is kept may have begun before.
         let from_ms = since.at_ms.saturating_sub(keep_ms);
         let away_ms = self.absences.longest_ms(now_ms, client, from_ms);
@@ -192,11 +236,14 @@ impl Past {
         if away_ms + apart_ms + handed_ms + EXPIRES_WITHIN_MS >= keep_ms {
             return Some("it was not kept for so long");
         }
+        if held.is_some() {
+            return None;
+        }
         let stops = holders
             .iter()
             .flat_map(|node| self.stops.get(node).into_iter().flatten().map(move |at| (*node, at)));
         for (node, Stop { from_ms, until_ms, others }) in
-            stops.filter(|(_, stop)| stop.until_ms >= since.at_ms)
+            stops.filter(|(_, stop)| (since.at_ms..=now_ms).contains(&stop.until_ms))
         {
             // At its end it does not reach anybody.
             let stopping_ms = (*from_ms, until_ms.saturating_sub(1));
@@ -219,6 +266,9 @@ impl Past {
 
 /// How long it may take until a session has ended, in milliseconds. Source: a request that is on its way, and a close.
 const ENDS_WITHIN_MS: u64 = 3_000;
+/// How long a client stays at a node that reaches whoever holds something for it, until it has all of that, in milliseconds. Guess: who
+/// is dead is suspected by then, and who has not answered is asked again.
+const STAYS_MS: u64 = 10_000;
 /// How much sooner than the client knows it is over, in milliseconds. Guess: what is late on its way.
 const EXPIRES_WITHIN_MS: u64 = 1_000;
 /// How long nodes that reach each other again may take until one hands over to the other, in milliseconds. Guess: a link that is
