@@ -26,6 +26,7 @@ use crate::quorum::{Boot, Config, News};
 use crate::session::{Registry, Store};
 use crate::vital::Vitals;
 
+mod ageing;
 mod choice;
 mod due;
 mod frame;
@@ -39,6 +40,7 @@ mod streams;
 mod takeover;
 mod takeovers;
 
+use ageing::Ageing;
 use due::Due;
 use group::{GROUPS, OwnGroup, group_of};
 pub(crate) use holding::Amount;
@@ -93,7 +95,8 @@ pub(crate) struct Copies {
 impl Copies {
     /// No copies yet.
     pub(crate) fn new(parts: CopiesParts) -> Arc<Self> {
-        let groups = std::array::from_fn(|_| Mutex::new(OwnGroup::new(parts.me.clone())));
+        let groups =
+            std::array::from_fn(|_| Mutex::new(OwnGroup::new(parts.me.clone(), Ageing::new(parts.keep_max))));
         let asks_for_proof = parts.takeover == Takeover::RejectNewer;
         let holding = Holding::new(parts.me.clone(), asks_for_proof, parts.keep_max);
         Arc::new(Self {

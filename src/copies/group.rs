@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::copies::ageing::Ageing;
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::limits;
@@ -19,6 +20,7 @@ pub(super) struct OwnGroup {
     following: BTreeMap<Key, Following>,
     /// Sessions of which something is held and that are not here any more, each with its last claim, and since when.
     gone: BTreeMap<Key, (Stamp, Instant)>,
+    ageing: Ageing,
 }
 
 /// Whose groups may hold more of a session.
@@ -31,8 +33,8 @@ struct Following {
 
 impl OwnGroup {
     /// The group of the boot `me`, without members.
-    pub(super) fn new(me: Boot) -> Self {
-        Self { owner: GroupOwner::new(me), following: BTreeMap::new(), gone: BTreeMap::new() }
+    pub(super) fn new(me: Boot, ageing: Ageing) -> Self {
+        Self { owner: GroupOwner::new(me), following: BTreeMap::new(), gone: BTreeMap::new(), ageing }
     }
 
     /// A message of a session is to be held. Its members are told first what it follows, if they were not.
@@ -73,12 +75,17 @@ impl OwnGroup {
             return Ok(Vec::new());
         }
         let told = self.following.remove(&key).and_then(|of| of.told);
-        if complete && told.is_some() { self.owner.follow(key, claim, Vec::new()) } else { Ok(Vec::new()) }
+        // Also where others have taken it over from here before: that does not matter any more.
+        let is_news = told.is_some() || self.owner.taken_by(key).is_some();
+        if complete && is_news { self.owner.follow(key, claim, Vec::new()) } else { Ok(Vec::new()) }
     }
 
     /// Forgets what is held of sessions that are elsewhere, or nowhere, for longer than they are kept: whoever has taken them over has
     /// it released before.
     pub(super) fn tidy(&mut self, now: Instant, is_here: impl Fn(Key) -> bool) -> Effects {
+        if self.ageing.is_due(now) {
+            self.owner.age();
+        }
         let gone: BTreeMap<_, _> = self.owner.keys().filter(|(key, _)| !is_here(*key)).collect();
         self.gone.retain(|key, (claim, _)| gone.get(key) == Some(claim));
         for (key, claim) in gone {

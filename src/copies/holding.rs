@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::copies::ageing::Ageing;
 use crate::copies::frame::LogAnswer;
 use crate::copies::group::group_of;
 use crate::id::NodeName;
@@ -35,6 +36,7 @@ struct Group {
     member: GroupMember<Copied>,
     /// Since when its owner is gone.
     gone: Option<Instant>,
+    ageing: Ageing,
 }
 
 impl Holding {
@@ -48,7 +50,7 @@ impl Holding {
         let mut groups = self.lock();
         let new = || {
             let member = GroupMember::new(self.me.clone(), owner.clone(), self.asks_for_proof);
-            Group { member, gone: None }
+            Group { member, gone: None, ageing: Ageing::new(self.keep_max) }
         };
         let Group { member, .. } = groups.entry((owner.clone(), group)).or_insert_with(new);
         match frame {
@@ -94,6 +96,9 @@ impl Holding {
             let since = if is_there(owner) { None } else { Some(group.gone.unwrap_or(now)) };
             group.gone = since;
             let gone = since.map(|since| now.saturating_duration_since(since));
+            if group.ageing.is_due(now) {
+                group.member.age();
+            }
             if let Some(gone) = gone {
                 let kept = |copied: &Copied| Duration::from_secs(copied.keep.into()) + limits::DROPPED_WITHIN;
                 group.member.expire(|copied| gone > kept(copied));

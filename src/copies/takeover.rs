@@ -68,8 +68,10 @@ impl Copies {
         let me = self.parts.me.clone();
         let has_members = self.has_members(key);
         let held = self.claim_anew(session, &mut owners);
+        // Who is known to have followed knows more than those to whom this node was the last.
         let was_taken = self.group(group_of(key)).owner.taken_by(key).is_some();
-        let is_former = has_members && (owners.contains(&me) || was_taken || !held.is_empty());
+        let is_last = owners.contains(&me) || !held.is_empty() || owners.is_empty() && was_taken;
+        let is_former = has_members && is_last;
         // Where nobody holds what this node accepts, or it has never owned the session, nobody can have taken anything over from it.
         owners.retain(|owner| *owner != me);
         if owners.is_empty() && !is_former {
@@ -96,6 +98,8 @@ impl Copies {
             progress,
             over: false,
         };
+        // Before anything is written for it.
+        taking.follow(false);
         tokio::spawn(self.parts.vitals.contained(Task::Takeover, taking.run(inbox)));
         watched
     }
@@ -143,7 +147,6 @@ impl Taking {
         let mut next = began + pause;
         let mut gives_up = Some(began + self.copies.parts.resume_timeout);
         let owners: Vec<_> = self.takeover.owners().cloned().collect();
-        self.follow(false);
         owners.iter().for_each(|owner| self.locate(owner));
         while !self.over && self.session.strong_count() > 0 {
             let now = Instant::now();

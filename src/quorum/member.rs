@@ -23,6 +23,8 @@ pub struct GroupMember<M> {
     place: u64,
     given: u64,
     keys: BTreeMap<Key, Kept<M>>,
+    /// The places of what was refused last, by session.
+    refused: BTreeMap<Key, u64>,
 }
 
 /// What is held of a session.
@@ -35,16 +37,16 @@ struct Kept<M> {
     /// Whose groups may hold more, as the owner says of that claim.
     follows: Option<(Stamp, Vec<Boot>)>,
     entries: BTreeMap<Position, (Stamp, M)>,
-    /// The place of what was refused last.
-    refused: Option<u64>,
     /// It was kept for too long, and what was held is gone.
     expired: bool,
+    /// Nothing has happened to it since [`GroupMember::age`] was called last.
+    aged: bool,
 }
 
 impl<M> Default for Kept<M> {
     fn default() -> Self {
         let (taken_by, entries) = Default::default();
-        Self { fence: None, taken_by, follows: None, entries, refused: None, expired: false }
+        Self { fence: None, taken_by, follows: None, entries, expired: false, aged: false }
     }
 }
 
@@ -52,8 +54,8 @@ impl<M: Clone> GroupMember<M> {
     /// The boot `me` knows nothing of the group of `owner`.
     #[must_use]
     pub fn new(me: Boot, owner: Boot, asks_for_proof: bool) -> Self {
-        let (configs, keys) = Default::default();
-        Self { me, owner, asks_for_proof, configs, opened: None, place: 0, given: 0, keys }
+        let (configs, keys, refused) = Default::default();
+        Self { me, owner, asks_for_proof, configs, opened: None, place: 0, given: 0, keys, refused }
     }
 
     /// All that is held is here. Returns `None` where a later configuration is known: the frame was late.
@@ -68,7 +70,7 @@ impl<M: Clone> GroupMember<M> {
                 held.fences.into_iter().for_each(|(key, fence)| self.fence(key, fence));
                 held.follows
                     .into_iter()
-                    .for_each(|(key, claim, owners)| self.carry(key, claim).follow(claim, owners));
+                    .for_each(|(key, claim, owners)| self.carry(key, claim).follow(claim, owners, None));
                 for Entry { key, claim, at, message } in held.entries {
                     self.carry(key, claim).entries.insert(at, (claim, message));
                 }
@@ -103,8 +105,9 @@ impl<M: Clone> GroupMember<M> {
                 }
             }
             Op::Follow { key, claim, owners } => {
+                let own = Fence { stamp: claim, by: self.owner.clone() };
                 if let Some(kept) = self.written(key, claim) {
-                    kept.follow(claim, owners);
+                    kept.follow(claim, owners, Some(&own));
                 }
             }
             Op::Trim { key, upto } => {
@@ -190,6 +193,16 @@ impl<M: Clone> GroupMember<M> {
         }
     }
 
+    /// Forgets the sessions of which nothing is held, and nothing has happened since the call before. That call was so long ago that no
+    /// client can be away for longer: nobody asks any more who has taken them over.
+    pub fn age(&mut self) {
+        let is_over = |kept: &Kept<M>| kept.aged && kept.entries.is_empty() && kept.follows.is_none();
+        self.keys.retain(|_, kept| !is_over(kept));
+        self.keys.values_mut().for_each(|kept| kept.aged = true);
+        let Self { keys, refused, .. } = self;
+        refused.retain(|key, _| keys.contains_key(key));
+    }
+
     /// All messages that are held.
     pub fn messages(&self) -> impl Iterator<Item = &M> {
         self.keys.values().flat_map(|kept| kept.entries.values().map(|(_, message)| message))
@@ -233,10 +246,9 @@ impl<M: Clone> GroupMember<M> {
         let own = Fence { stamp: claim, by: self.owner.clone() };
         let kept = self.keys.entry(key).or_default();
         if kept.is_taken_from(&own) {
-            kept.refused = Some(self.given);
+            self.refused.insert(key, self.given);
         }
-        kept.fence = kept.fence.take().max(Some(own));
-        kept.expired = false;
+        kept.stands_for(own);
         kept
     }
 
@@ -245,11 +257,10 @@ impl<M: Clone> GroupMember<M> {
         let own = Fence { stamp: claim, by: self.owner.clone() };
         let kept = self.keys.entry(key).or_default();
         if kept.is_taken_from(&own) {
-            kept.refused = Some(self.place);
+            self.refused.insert(key, self.place);
             return None;
         }
-        kept.fence = kept.fence.take().max(Some(own));
-        kept.expired = false;
+        kept.stands_for(own);
         Some(kept)
     }
 
@@ -259,6 +270,7 @@ impl<M: Clone> GroupMember<M> {
             kept.taken_by.insert(fence.clone());
         }
         kept.fence = kept.fence.take().max(Some(fence));
+        kept.aged = false;
     }
 
     fn drop_session(&mut self, key: Key, claim: Stamp) {
@@ -280,13 +292,14 @@ impl<M: Clone> GroupMember<M> {
         for kept in self.keys.values_mut() {
             kept.entries.clear();
             kept.follows = None;
-            kept.refused = None;
         }
+        self.refused.clear();
     }
 
     fn acked(&self) -> Acked {
-        let refused = self.keys.iter().filter_map(|(key, kept)| {
-            Some(Refusal { key: *key, fence: kept.taken_by.last()?.clone(), place: kept.refused? })
+        let refused = self.refused.iter().filter_map(|(key, place)| {
+            let fence = self.keys.get(key)?.taken_by.last()?.clone();
+            Some(Refusal { key: *key, fence, place: *place })
         });
         Acked { place: self.place, refused: refused.collect() }
     }
@@ -300,8 +313,19 @@ impl<M: Clone> GroupMember<M> {
 }
 
 impl<M> Kept<M> {
-    fn follow(&mut self, claim: Stamp, owners: Vec<Boot>) {
+    /// A claim follows these. Without any it has all that lower ones could have, who has made them does not matter any more.
+    fn follow(&mut self, claim: Stamp, owners: Vec<Boot>, own: Option<&Fence>) {
+        if let Some(own) = own.filter(|_| owners.is_empty()) {
+            self.taken_by.retain(|taken| taken > own);
+        }
         self.follows = Some((claim, owners)).filter(|(_, owners)| !owners.is_empty());
+    }
+
+    /// Something is held for that claim of the owner.
+    fn stands_for(&mut self, own: Fence) {
+        self.fence = self.fence.take().max(Some(own));
+        self.expired = false;
+        self.aged = false;
     }
 
     /// Whether a greater claim than that one of the owner has taken the session over. A later one of the owner itself has not.

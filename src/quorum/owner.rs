@@ -24,6 +24,8 @@ use crate::quorum::frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Re
 use crate::quorum::group::{Boot, Config, Fence};
 use crate::quorum::progress::{Change, Stream, Written};
 
+mod look;
+
 /// The owner's side of a group.
 #[derive(Debug, Clone)]
 pub struct GroupOwner<M> {
@@ -51,6 +53,8 @@ pub struct GroupOwner<M> {
     fences: BTreeMap<Key, BTreeSet<Fence>>,
     /// The claims that have all that lower ones could have.
     settled: BTreeMap<Key, Fence>,
+    /// Of these sessions no claim of others was heard since [`GroupOwner::age`] was called last.
+    aged: BTreeSet<Key>,
     /// The place of the last message that is stored, or of the last fence: what a change must not lose.
     firm: u64,
 }
@@ -61,7 +65,7 @@ impl<M: Clone> GroupOwner<M> {
     pub fn new(me: Boot) -> Self {
         let config = Config { epoch: 0, members: Vec::new() };
         let (log, held, follows, unstored) = Default::default();
-        let (streams, over, fences, settled) = Default::default();
+        let (streams, over, fences, settled, aged) = Default::default();
         Self {
             me,
             config,
@@ -76,69 +80,9 @@ impl<M: Clone> GroupOwner<M> {
             over,
             fences,
             settled,
+            aged,
             firm: 0,
         }
-    }
-
-    /// The configuration that is in effect.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The configuration that is to be in effect in the end.
-    #[must_use]
-    pub fn latest(&self) -> &Config {
-        self.change.as_ref().map_or(&self.config, |change| &change.config)
-    }
-
-    /// Whether members are being changed.
-    #[must_use]
-    pub fn is_changing(&self) -> bool {
-        self.change.is_some()
-    }
-
-    /// What is held, and not stored.
-    pub fn unstored(&self) -> impl Iterator<Item = (Key, Position)> {
-        self.unstored.values().filter_map(|written| Some((written.key, written.at?)))
-    }
-
-    /// The greatest claim that is known to have taken a session over.
-    #[must_use]
-    pub fn taken_by(&self, key: Key) -> Option<&Fence> {
-        self.fences.get(&key).and_then(BTreeSet::last).max(self.settled.get(&key))
-    }
-
-    /// The sessions of which something is held, each with the last claim that it is held by.
-    pub fn keys(&self) -> impl Iterator<Item = (Key, Stamp)> {
-        let last = |held: &BTreeMap<Position, (Stamp, M)>| held.values().map(|(claim, _)| *claim).max();
-        self.held.iter().filter_map(move |(key, held)| Some((*key, last(held)?)))
-    }
-
-    /// What is held of a session.
-    pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
-        self.held.get(&key).into_iter().flatten().map(move |held| Entry::at(key, held))
-    }
-
-    /// The members that have the log up to that place.
-    pub fn having(&self, place: u64) -> impl Iterator<Item = &Boot> {
-        self.config.members.iter().filter(move |member| self.has(member, place))
-    }
-
-    /// The members that have all that is stored.
-    pub fn having_all(&self) -> impl Iterator<Item = &Boot> {
-        self.having(self.firm)
-    }
-
-    /// All that is held of all sessions, and stored.
-    pub fn stored(&self) -> impl Iterator<Item = Entry<M>> {
-        let all = self.held.keys().flat_map(|key| self.held(*key));
-        all.filter(|entry| self.has_stored(entry.key, entry.at))
-    }
-
-    /// Whose groups hold more of a session, as it was said last: a claim that follows has to ask them as well.
-    pub fn follows(&self, key: Key) -> impl Iterator<Item = &Boot> {
-        self.follows.get(&key).into_iter().flat_map(|(_, owners)| owners)
     }
 
     /// A message of a session is to be held.
@@ -148,14 +92,6 @@ impl<M: Clone> GroupOwner<M> {
     pub fn append(&mut self, entry: Entry<M>) -> Result<Vec<OwnerEffect<M>>, Deposed> {
         let again = self.has_stored(entry.key, entry.at);
         self.hold(entry, again)
-    }
-
-    /// Whether members have had a message that is held, for this claim or an earlier one.
-    fn has_stored(&self, key: Key, at: Position) -> bool {
-        let is_held = self.held.get(&key).is_some_and(|held| held.contains_key(&at));
-        let mut unstored =
-            self.unstored.values().filter(|written| written.key == key && written.at == Some(at));
-        is_held && unstored.all(|written| written.again)
     }
 
     fn hold(&mut self, entry: Entry<M>, again: bool) -> Result<Vec<OwnerEffect<M>>, Deposed> {
@@ -193,6 +129,14 @@ impl<M: Clone> GroupOwner<M> {
         self.stands(key, claim)?;
         if owners.is_empty() {
             self.follows.remove(&key);
+            // It has all that those could have.
+            let own = Fence { stamp: claim, by: self.me.clone() };
+            if let Some(all) = self.fences.get_mut(&key) {
+                all.retain(|taken| *taken > own);
+                if all.is_empty() {
+                    self.fences.remove(&key);
+                }
+            }
         } else {
             self.follows.insert(key, (claim, owners.clone()));
         }
@@ -212,6 +156,16 @@ impl<M: Clone> GroupOwner<M> {
         effects
     }
 
+    /// Forgets the claims of others of which nothing was heard since the call before. That call was so long ago that no client can be
+    /// away for longer: nobody asks any more who has taken its session over.
+    pub fn age(&mut self) {
+        for key in std::mem::take(&mut self.aged) {
+            self.fences.remove(&key);
+            self.settled.remove(&key);
+        }
+        self.aged = self.fences.keys().chain(self.settled.keys()).copied().collect();
+    }
+
     /// Of a segment nothing is needed any more up to that number.
     pub fn trim(&mut self, key: Key, upto: Position) -> Vec<OwnerEffect<M>> {
         self.leave(key, |at, _| at.segment != upto.segment || at.number > upto.number);
@@ -229,6 +183,7 @@ impl<M: Clone> GroupOwner<M> {
     pub fn release(&mut self, release: Release) -> Vec<OwnerEffect<M>> {
         let Release { key, ref fence, ref held, complete } = release;
         let me = self.me.clone();
+        self.aged.remove(&key);
         let mut effects = Vec::new();
         self.fence(key, fence.clone(), &mut effects);
         self.leave(key, |at, of| !(fence.is_above(of, &me) && held.contains(&at)));
@@ -355,21 +310,6 @@ impl<M: Clone> GroupOwner<M> {
         effects.push(OwnerEffect::Announce { config: self.config.clone(), orphaned });
     }
 
-    /// Whether a boot was opened, and has the log up to that place.
-    fn has(&self, boot: &Boot, place: u64) -> bool {
-        self.streams.get(boot).is_some_and(|stream| stream.opened.is_some() && stream.acked >= place)
-    }
-
-    /// Whether a boot has refused something since it was given all.
-    fn lacks(&self, boot: &Boot) -> bool {
-        self.streams.get(boot).is_some_and(|stream| stream.lacks)
-    }
-
-    /// The one that is in effect, and the one that is to follow.
-    fn configs(&self) -> impl Iterator<Item = &Config> {
-        [&self.config].into_iter().chain(self.change.as_ref().map(|change| &change.config))
-    }
-
     /// Tells what is stored by now.
     fn settle(&mut self, effects: &mut Vec<OwnerEffect<M>>) {
         let is_stored = |place: u64| self.config.is_stored(|member| self.has(member, place));
@@ -448,6 +388,7 @@ impl<M: Clone> GroupOwner<M> {
         self.unstored.retain(|_, written| !is_lost(written));
         self.leave(key, |at, _| !lost.contains(&at));
         self.fences.entry(key).or_default().insert(fence.clone());
+        self.aged.remove(&key);
         effects.extend(self.tell(Op::Fence { key, fence: fence.clone() }));
         self.firm = self.place;
         if !lost.is_empty() {

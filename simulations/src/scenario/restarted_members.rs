@@ -15,7 +15,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     meets: &[
         "fault: crash",
         "kept: a message comes whose owner has crashed, from who held it",
-        "kept: welcomed as partial",
+        "kept: welcomed as complete",
     ],
 };
 

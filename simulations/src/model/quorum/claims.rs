@@ -165,7 +165,9 @@ impl World {
         let Claim { takeover, after, .. } = &self.claims[number];
         self.history.after.insert(takeover.fence().clone(), after.clone());
         self.complete(number);
-        if self.claims[number].follows.as_ref().is_some_and(|owners| !owners.is_empty()) {
+        let was_taken =
+            self.nodes[self.claims[number].node].owner.taken_by(self.claims[number].key).is_some();
+        if was_taken || self.claims[number].follows.as_ref().is_some_and(|owners| !owners.is_empty()) {
             self.claims[number].follows = Some(Vec::new());
             self.writes(number, |node, key, claim| node.owner.follow(key, claim, Vec::new()));
         }

@@ -1,0 +1,96 @@
+//! What a group's owner holds, and how far its members have come.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::Stamp;
+use crate::key::Key;
+use crate::position::Position;
+use crate::quorum::frame::Entry;
+use crate::quorum::group::{Boot, Config, Fence};
+use crate::quorum::owner::GroupOwner;
+
+impl<M: Clone> GroupOwner<M> {
+    /// The configuration that is in effect.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The configuration that is to be in effect in the end.
+    #[must_use]
+    pub fn latest(&self) -> &Config {
+        self.change.as_ref().map_or(&self.config, |change| &change.config)
+    }
+
+    /// Whether members are being changed.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.change.is_some()
+    }
+
+    /// What is held, and not stored.
+    pub fn unstored(&self) -> impl Iterator<Item = (Key, Position)> {
+        self.unstored.values().filter_map(|written| Some((written.key, written.at?)))
+    }
+
+    /// The greatest claim that is known to have taken a session over.
+    #[must_use]
+    pub fn taken_by(&self, key: Key) -> Option<&Fence> {
+        self.fences.get(&key).and_then(BTreeSet::last).max(self.settled.get(&key))
+    }
+
+    /// The sessions of which something is held, each with the last claim that it is held by.
+    pub fn keys(&self) -> impl Iterator<Item = (Key, Stamp)> {
+        let last = |held: &BTreeMap<Position, (Stamp, M)>| held.values().map(|(claim, _)| *claim).max();
+        self.held.iter().filter_map(move |(key, held)| Some((*key, last(held)?)))
+    }
+
+    /// What is held of a session.
+    pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
+        self.held.get(&key).into_iter().flatten().map(move |held| Entry::at(key, held))
+    }
+
+    /// The members that have the log up to that place.
+    pub fn having(&self, place: u64) -> impl Iterator<Item = &Boot> {
+        self.config.members.iter().filter(move |member| self.has(member, place))
+    }
+
+    /// The members that have all that is stored.
+    pub fn having_all(&self) -> impl Iterator<Item = &Boot> {
+        self.having(self.firm)
+    }
+
+    /// All that is held of all sessions, and stored.
+    pub fn stored(&self) -> impl Iterator<Item = Entry<M>> {
+        let all = self.held.keys().flat_map(|key| self.held(*key));
+        all.filter(|entry| self.has_stored(entry.key, entry.at))
+    }
+
+    /// Whose groups hold more of a session, as it was said last: a claim that follows has to ask them as well.
+    pub fn follows(&self, key: Key) -> impl Iterator<Item = &Boot> {
+        self.follows.get(&key).into_iter().flat_map(|(_, owners)| owners)
+    }
+
+    /// Whether members have had a message that is held, for this claim or an earlier one.
+    pub(super) fn has_stored(&self, key: Key, at: Position) -> bool {
+        let is_held = self.held.get(&key).is_some_and(|held| held.contains_key(&at));
+        let mut unstored =
+            self.unstored.values().filter(|written| written.key == key && written.at == Some(at));
+        is_held && unstored.all(|written| written.again)
+    }
+
+    /// Whether a boot was opened, and has the log up to that place.
+    pub(super) fn has(&self, boot: &Boot, place: u64) -> bool {
+        self.streams.get(boot).is_some_and(|stream| stream.opened.is_some() && stream.acked >= place)
+    }
+
+    /// Whether a boot has refused something since it was given all.
+    pub(super) fn lacks(&self, boot: &Boot) -> bool {
+        self.streams.get(boot).is_some_and(|stream| stream.lacks)
+    }
+
+    /// The one that is in effect, and the one that is to follow.
+    pub(super) fn configs(&self) -> impl Iterator<Item = &Config> {
+        [&self.config].into_iter().chain(self.change.as_ref().map(|change| &change.config))
+    }
+}
