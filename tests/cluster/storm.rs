@@ -4,6 +4,7 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `PUSHMESH_STORM` | clients and rounds, as `300x20` | `40x2` |
+//! | `PUSHMESH_KILLS` | the same where nodes are killed, one every five seconds, as `100x36` | `30x3` |
 //! | `PUSHMESH_STORM_NODE` | half of the clients are those of `clients/typescript`, run by this Node.js | all are of this file |
 
 mod client;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::harness::{Launch, Node, alone, eventually, unique};
+use crate::harness::{Launch, Node, alone, eventually, same, unique};
 use client::StormClient;
 use lanes::{Lane, Pushed};
 use typescript::Receivers;
@@ -29,6 +30,17 @@ pub(crate) struct Storm {
     nodes: Vec<SocketAddr>,
     /// Nobody pushes or breaks anything any more.
     over: AtomicBool,
+    /// How nodes end.
+    ends: Ends,
+}
+
+/// How the nodes of a storm end, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// They stop in good order. Nothing is lost that was answered as there or as held, and all of it comes in order.
+    Stop,
+    /// They are killed. Nothing is lost that was answered as stored, and it may come late.
+    Killed,
 }
 
 /// What a client has seen.
@@ -39,12 +51,14 @@ pub(crate) struct Seen {
     /// What should not have happened.
     complaints: Vec<String>,
     resumed: usize,
+    /// So often it was told that something may be missing.
+    partial: usize,
 }
 
 #[tokio::test]
 async fn through_broken_connections_takeovers_and_restarts_each_message_arrives_once_and_in_order() {
     let _alone = alone().await;
-    let (clients, rounds) = size();
+    let (clients, rounds) = size("PUSHMESH_STORM", (40, 2));
     let cluster = unique();
     let mut nodes: Vec<Node> = Vec::new();
     for name in ["n1", "n2", "n3"] {
@@ -54,7 +68,7 @@ async fn through_broken_connections_takeovers_and_restarts_each_message_arrives_
         node.ready().await;
     }
     let addresses: Vec<_> = nodes.iter().map(|node| node.addr).collect();
-    let storm = Arc::new(Storm { nodes: addresses, over: AtomicBool::new(false) });
+    let storm = Arc::new(Storm { nodes: addresses, over: AtomicBool::new(false), ends: Ends::Stop });
     let node = std::env::var_os("PUSHMESH_STORM_NODE");
     let own = if node.is_some() { clients / 2 } else { clients };
     let mut receivers = node.map(|node| Receivers::start(&node, &storm.nodes, own..clients));
@@ -92,21 +106,79 @@ async fn through_broken_connections_takeovers_and_restarts_each_message_arrives_
     if let Some(receivers) = &mut receivers {
         seen.extend(receivers.finish(&pushed).await);
     }
-    judge(&pushed, &seen);
+    judge(&pushed, &seen, Ends::Stop);
+}
+
+#[tokio::test]
+async fn through_killed_nodes_each_message_that_was_stored_arrives_once() {
+    let _alone = alone().await;
+    let (clients, rounds) = size("PUSHMESH_KILLS", (30, 3));
+    let cluster = unique();
+    let mut nodes: Vec<Node> = Vec::new();
+    for name in ["n1", "n2", "n3", "n4", "n5"] {
+        let launch = Launch::dev(&cluster, name).flags(COPIED.iter().copied());
+        nodes.push(launch.peers(&nodes).start().await);
+    }
+    for node in &nodes {
+        node.ready().await;
+        eventually("copies have their members", async || {
+            same(node.metric("pushmesh_copies_groups_short").await, Some(0.0)).map(|_| ())
+        })
+        .await;
+    }
+    let addresses: Vec<_> = nodes.iter().map(|node| node.addr).collect();
+    let storm = Arc::new(Storm { nodes: addresses, over: AtomicBool::new(false), ends: Ends::Killed });
+    let running: Vec<_> =
+        (0..clients).map(|user| tokio::spawn(StormClient::run(user, Arc::clone(&storm)))).collect();
+    eventually("all clients are there", async || {
+        let sessions = nodes[0].stats().await["sessions"].as_u64().unwrap_or(0) as usize;
+        if sessions == clients { Ok(()) } else { Err(sessions) }
+    })
+    .await;
+    let mut pushers = JoinSet::new();
+    for pusher in 0..PUSHERS {
+        let lanes = Lane::all(clients, storm.nodes.len()).filter(|lane| lane.index % PUSHERS == pusher);
+        pushers.spawn(lanes::push(lanes.collect(), Arc::clone(&storm)));
+    }
+    for round in 0..rounds {
+        sleep(BETWEEN_KILLS).await;
+        let index = (round * 3 + round / 5) % nodes.len();
+        nodes[index].process.kill();
+        nodes[index].process.end().await;
+        let others = nodes.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, node)| node);
+        let launch = Launch::dev(&cluster, &nodes[index].name).flags(COPIED.iter().copied());
+        let launch = launch.listen(&storm.nodes[index].to_string());
+        nodes[index] = launch.peers(others).start().await;
+    }
+    sleep(BETWEEN_KILLS).await;
+    storm.over.store(true, Ordering::SeqCst);
+    let pushed: Vec<Pushed> = pushers.join_all().await.into_iter().flatten().collect();
+    let mut seen = Vec::new();
+    for client in running {
+        seen.push(client.await.expect("a client does not panic"));
+    }
+    judge(&pushed, &seen, Ends::Killed);
 }
 
 /// Holds what was answered against what arrived.
-fn judge(pushed: &[Pushed], seen: &[Seen]) {
+fn judge(pushed: &[Pushed], seen: &[Seen], ends: Ends) {
     let resumed: usize = seen.iter().map(|seen| seen.resumed).sum();
     let messages: u64 = pushed.iter().map(|lane| lane.last).sum();
-    eprintln!("{messages} messages, {resumed} resumptions, {} clients", seen.len());
+    let partial: usize = seen.iter().map(|seen| seen.partial).sum();
+    eprintln!(
+        "{messages} messages, {resumed} resumptions, {partial} of them partial, {} clients",
+        seen.len()
+    );
     assert!(resumed > seen.len(), "the connections have broken");
     for (user, seen) in seen.iter().enumerate() {
         assert!(seen.complaints.is_empty(), "client {user}: {:?}", seen.complaints);
     }
     for Pushed { lane, last } in pushed {
         let of_lane = seen[lane.user].messages.iter().filter(|(index, _)| *index == lane.index);
-        let numbers: Vec<_> = of_lane.map(|(_, number)| *number).collect();
+        let mut numbers: Vec<_> = of_lane.map(|(_, number)| *number).collect();
+        if ends == Ends::Killed {
+            numbers.sort_unstable();
+        }
         let wrong = (1..=*last).zip(&numbers).find(|(expected, number)| expected != *number);
         assert_eq!(
             wrong,
@@ -121,16 +193,22 @@ fn judge(pushed: &[Pushed], seen: &[Seen]) {
 }
 
 /// How many clients there are, and how often a node is restarted.
-fn size() -> (usize, usize) {
-    let Ok(text) = std::env::var("PUSHMESH_STORM") else { return (40, 2) };
+fn size(variable: &str, default: (usize, usize)) -> (usize, usize) {
+    let Ok(text) = std::env::var(variable) else { return default };
     let size = text
         .split_once('x')
         .and_then(|(clients, rounds)| Some((clients.parse().ok()?, rounds.parse().ok()?)));
-    size.unwrap_or_else(|| panic!("PUSHMESH_STORM is clients and rounds, such as 300x20, and not {text}"))
+    size.unwrap_or_else(|| panic!("{variable} is clients and rounds, such as 300x20, and not {text}"))
 }
 
 /// Pushes under way at once.
 const PUSHERS: usize = 16;
+
+/// Two other nodes hold what a node accepts.
+const COPIED: &[&str] = &["--copies", "2"];
+
+/// Time from one killed node to the next. Source: the design.
+const BETWEEN_KILLS: Duration = Duration::from_secs(5);
 
 /// How long the nodes are left alone between two restarts.
 const CALM: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::Storm;
+use super::{Ends, Storm};
 use crate::harness::Http;
 
 /// One user by way of one node.
@@ -41,19 +41,20 @@ pub(super) async fn push(lanes: Vec<Lane>, storm: Arc<Storm>) -> Vec<Pushed> {
     while !storm.over.load(Ordering::SeqCst) {
         for Pushed { lane, last } in &mut pushed {
             let number = *last + 1;
-            push_one(&nodes[lane.node], *lane, number).await;
+            push_one(&nodes[lane.node], *lane, number, storm.ends).await;
             *last = number;
         }
     }
     pushed
 }
 
-async fn push_one(node: &Http, lane: Lane, number: u64) {
-    let path = format!(
-        "/v1/users/u{}/push{}",
-        lane.user,
-        if number.is_multiple_of(10) { "?wait=acked" } else { "" }
-    );
+async fn push_one(node: &Http, lane: Lane, number: u64, ends: Ends) {
+    let wait = match ends {
+        Ends::Killed => "?wait=stored",
+        Ends::Stop if number.is_multiple_of(10) => "?wait=acked",
+        Ends::Stop => "",
+    };
+    let path = format!("/v1/users/u{}/push{wait}", lane.user);
     let id = format!("{}-{number}", lane.index);
     let patience = Instant::now() + PATIENCE;
     loop {
@@ -61,7 +62,12 @@ async fn push_one(node: &Http, lane: Lane, number: u64) {
         let answer = node.try_call("POST", &path, &headers, id.clone()).await;
         let outcome = answer.as_ref().map(|answer| answer.json["sessions"][0]["outcome"].clone());
         let outcome = outcome.as_ref().ok().and_then(Value::as_str).unwrap_or_default();
-        if matches!(outcome, "acked" | "delivered" | "queued") {
+        // A killed node answers nothing, and what is not stored is an error.
+        let is_taken = answer.as_ref().is_ok_and(|answer| answer.status == 200);
+        if is_taken
+            && matches!(outcome, "acked" | "delivered" | "queued" | "buffered")
+            && (ends == Ends::Killed || outcome != "buffered")
+        {
             return;
         }
         assert!(Instant::now() < patience, "{id} was not taken: {answer:?}");

@@ -66,6 +66,7 @@ fn seen(answer: &Value) -> Seen {
         messages: list("messages").iter().filter_map(message).collect(),
         complaints: list("complaints").iter().map(Value::to_string).collect(),
         resumed: answer["resumed"].as_u64().unwrap_or(0) as usize,
+        partial: 0,
     }
 }
 
