@@ -71,6 +71,21 @@ pub struct Position {
     pub number: u64,
 }
 
+impl Position {
+    /// Where other nodes hold the attributes of a session in that version: no message stands there.
+    pub(crate) fn of_attributes(version: Stamp) -> Self {
+        Self { segment: ATTRIBUTES, number: version.raw() }
+    }
+
+    /// The version of the attributes that stand there. `None`: a message does.
+    pub(crate) fn attributes_version(self) -> Option<Stamp> {
+        (self.segment == ATTRIBUTES).then(|| Stamp::from_raw(self.number))
+    }
+}
+
+/// No claim has this stamp.
+const ATTRIBUTES: Segment = Segment { stamp: Stamp::ZERO, writer: Writer(0) };
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.segment, self.number)

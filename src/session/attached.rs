@@ -1,8 +1,8 @@
 //! What is attached to a session: the login of its client, and the attributes that the application keeps with it.
 //!
-//! Attributes go with the session to its next owner, together with the stamp of the session in which they were changed
-//! last. The greater stamp counts: what was changed here stands against whatever an earlier owner hands over late, and a
-//! repetition changes nothing. The login is that of the connection's own token, and is not handed over.
+//! Attributes go with the session to its next owner, together with their version: the stamp of the session in which they were changed
+//! last, and one more for each further change there. The greater one counts: what was changed here stands against whatever an earlier
+//! owner hands over late, and a repetition changes nothing. The login is that of the connection's own token, and is not handed over.
 
 use crate::attributes::{Attributes, Change, Changed};
 use crate::id::{LoginId, Stamp};
@@ -10,7 +10,7 @@ use crate::id::{LoginId, Stamp};
 /// Attributes on their way to the next owner of their session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HandedAttributes {
-    /// The stamp of the session in which they were changed last.
+    /// Their version: the stamp of the session in which they were changed last, or above.
     pub(crate) changed: Stamp,
     /// The attributes, without a login.
     pub(crate) attributes: Attributes,
@@ -58,7 +58,8 @@ impl Attached {
             return Changed::Reserved;
         }
         let Ok(attributes) = changed else { return Changed::TooLarge };
-        self.held = Some(HandedAttributes { changed: own, attributes });
+        let above = self.held.as_ref().map(|held| Stamp::from_raw(held.changed.raw().saturating_add(1)));
+        self.held = Some(HandedAttributes { changed: own.max(above.unwrap_or(own)), attributes });
         Changed::Are(self.shown())
     }
 

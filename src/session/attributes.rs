@@ -7,6 +7,7 @@ use crate::id::LoginId;
 use crate::push::Outcome;
 use crate::session::Session;
 use crate::session::attached::Attached;
+use crate::session::state::State;
 
 impl Session {
     /// The same session, which is of that login.
@@ -32,11 +33,23 @@ impl Session {
     /// # Errors
     /// The session is over: what a push would learn.
     pub(crate) fn change_attributes(&self, change: &Change) -> Result<Changed, Outcome> {
-        let mut state = self.lock();
-        if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
-            return Err(if reason.moves() { reason.outcome() } else { Outcome::NoSession });
+        let (changed, copied) = {
+            let mut state = self.lock();
+            if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
+                return Err(if reason.moves() { reason.outcome() } else { Outcome::NoSession });
+            }
+            let changed = self.change_in(&mut state, change);
+            let is_new = *change != Change::Read && matches!(changed, Changed::Are(_));
+            (changed, if is_new { state.copy_attributes(self.key) } else { None })
+        };
+        if let Some((copying, before)) = copied {
+            copying.trim(self.key, before);
         }
-        Ok(match (change, state.attached()) {
+        Ok(changed)
+    }
+
+    fn change_in(&self, state: &mut State, change: &Change) -> Changed {
+        match (change, state.attached()) {
             // A look costs no memory.
             (Change::Read, None) => Changed::Are(Attributes::default()),
             (change, Some(attached)) => attached.change(change, self.stamp),
@@ -48,7 +61,7 @@ impl Session {
                 }
                 changed
             }
-        })
+        }
     }
 
     /// Earlier owners have handed over what they had, or are late.

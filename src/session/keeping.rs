@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::attributes::Attributes;
 use crate::id::{NodeName, Stamp};
 use crate::limits;
 use crate::metrics::label::{Dropped, ResumedAs};
 use crate::position::{Position, Segment};
 use crate::push::Outcome;
-use crate::session::{AckAhead, CloseReason, Copied, Earlier, Resumed, Session, Tail, TailPart, answer_all};
+use crate::session::{
+    AckAhead, CloseReason, Copied, Earlier, HandedAttributes, Resumed, Session, Tail, TailPart, answer_all,
+};
 
 /// What the first frame of a session says that is kept for its client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,12 +117,19 @@ impl Session {
     }
 
     /// Takes what others have held for earlier owners of the session.
-    pub(crate) fn adopt_copied(&self, messages: Vec<(Position, Copied)>) {
-        {
+    pub(crate) fn adopt_copied(&self, held: Vec<(Position, Copied)>) {
+        let copied = {
             let mut state = self.lock();
+            let (attributes, messages): (Vec<_>, Vec<_>) =
+                held.into_iter().partition(|(at, _)| at.attributes_version().is_some());
+            attributes.iter().filter_map(attributes_of).for_each(|handed| state.adopt_attributes(&handed));
             let Some(log) = state.kept() else { return };
             log.adopt_copied(messages);
             log.copy_all(self.key);
+            if attributes.is_empty() { None } else { state.copy_attributes(self.key) }
+        };
+        if let Some((copying, before)) = copied {
+            copying.trim(self.key, before);
         }
         self.wake.notify_one();
     }
@@ -131,9 +141,16 @@ impl Session {
         }
     }
 
-    /// Whether the client is owed a message.
+    /// Whether the client is owed a message, or the session has attributes in that version.
     pub(crate) fn holds(&self, at: Position) -> bool {
-        self.lock().kept().is_some_and(|log| log.holds(at))
+        let mut state = self.lock();
+        match at.attributes_version() {
+            Some(version) => {
+                let handed = state.attached().and_then(|attached| attached.handed());
+                handed.is_some_and(|handed| handed.changed == version)
+            }
+            None => state.kept().is_some_and(|log| log.holds(at)),
+        }
     }
 
     /// Nothing is missing of these segments that others were to hold.
@@ -171,7 +188,7 @@ impl Session {
     /// Takes a part of what an earlier owner hands over.
     pub(crate) fn adopt(&self, part: &TailPart) -> Outcome {
         let mut settled = Vec::new();
-        let (outcome, copies, copying) = {
+        let (outcome, copies, copying, attributes) = {
             let mut state = self.lock();
             if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
                 return reason.outcome();
@@ -183,12 +200,17 @@ impl Session {
             for known in &part.recent {
                 state.outbox().know(known.clone());
             }
+            let mut attributes = None;
             if let Some(handed) = part.attributes.as_ref().filter(|_| outcome == Outcome::Delivered) {
                 state.adopt_attributes(handed);
+                attributes = state.copy_attributes(self.key);
             }
             let copies = state.begin_copying(self.key, false);
-            (outcome, copies, state.kept().and_then(|log| log.store().copying()))
+            (outcome, copies, state.kept().and_then(|log| log.store().copying()), attributes)
         };
+        if let Some((copying, before)) = attributes {
+            copying.trim(self.key, before);
+        }
         if let Some(copying) = copying {
             settled.into_iter().for_each(|upto| copying.trim(self.key, upto));
         }
@@ -272,6 +294,13 @@ impl Session {
             _ => None,
         }
     }
+}
+
+/// The attributes that others have held for an earlier owner.
+fn attributes_of((at, copied): &(Position, Copied)) -> Option<HandedAttributes> {
+    let text = std::str::from_utf8(copied.message.payload.bytes()).ok()?;
+    let attributes = Attributes::parse(text).ok()?;
+    Some(HandedAttributes { changed: at.attributes_version()?, attributes })
 }
 
 /// Where what a session owes is: with it and its connection, with it alone, on its way to the next owner, there.

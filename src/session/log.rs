@@ -52,6 +52,8 @@ pub(crate) struct Log {
     writer: Writer,
     /// How long the client may be away, in seconds.
     keep: u32,
+    /// Others are to hold the attributes of the session.
+    attributes_copied: bool,
     /// The earlier segments of which nothing is missing.
     inherited: Inherited,
     /// Boxed: most sessions take nothing over from other nodes.
@@ -121,7 +123,9 @@ impl Log {
         let may_take = store.is_copying() && !returns.after.is_empty();
         let taken_over =
             may_take.then(|| Box::new(TakenOver { named: returns.after.clone(), ..TakenOver::default() }));
-        let mut log = Self { stamp, writer, keep, inherited, taken_over, last: 0, unacked: None, store };
+        let (attributes_copied, last, unacked) = (false, 0, None);
+        let mut log =
+            Self { stamp, writer, keep, attributes_copied, inherited, taken_over, last, unacked, store };
         Unacked::of(&mut log.unacked, 0).resumption = Some(Box::new(Resumption::new(returns)));
         log
     }
@@ -354,7 +358,8 @@ impl Log {
     /// Nothing of it is delivered any more, for that reason.
     /// Returns who is to be told that others need not hold it either.
     pub(super) fn drop_all(&mut self, why: Dropped) -> Option<Arc<dyn Copying>> {
-        let is_copied = self.unacked.as_ref().is_some_and(|unacked| unacked.runs().any(Run::is_copied));
+        let is_copied = self.attributes_copied
+            || self.unacked.as_ref().is_some_and(|unacked| unacked.runs().any(Run::is_copied));
         self.store.dropped(why, self.len());
         self.release();
         self.store.copying().filter(|_| is_copied)

@@ -12,11 +12,12 @@ use tokio::time::Instant;
 
 use crate::key::Key;
 use crate::metrics::label::Dropped;
-use crate::position::Segment;
+use crate::position::{Position, Segment};
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 use crate::session::attached::{Attached, HandedAttributes};
 use crate::session::close::CloseReason;
+use crate::session::copied::Copying;
 use crate::session::direct::{Direct, DirectWriter, Taken};
 use crate::session::log::{Answers, Log, NoRoom, Stage, Standing};
 use crate::session::outbox::{self, Outbox, OutboxLimits, Outgoing, What};
@@ -327,6 +328,13 @@ impl State {
     /// Takes the attributes that an earlier owner hands over.
     pub(super) fn adopt_attributes(&mut self, handed: &HandedAttributes) {
         self.attached.get_or_insert_default().adopt(handed);
+    }
+
+    /// Other nodes are to hold the attributes of a session that is kept. Returns who holds earlier ones, and up to where those need not
+    /// be held any more.
+    pub(super) fn copy_attributes(&mut self, key: Key) -> Option<(Arc<dyn Copying>, Position)> {
+        let handed = self.attached.as_ref()?.handed()?;
+        self.kept.as_mut()?.copy_attributes(key, &handed)
     }
 
     /// Attaches this to the session, in place of what was.

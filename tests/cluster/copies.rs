@@ -109,3 +109,45 @@ async fn a_push_that_waits_for_copies_survives_its_owner_and_says_so() {
     assert_eq!(second.resumed(), "complete");
     assert_eq!(second.next(1).await, ["older 2 b"]);
 }
+
+#[tokio::test]
+async fn the_attributes_of_a_session_outlive_its_owner() {
+    let path = "/v1/users/u/devices/d/attributes";
+    let cluster = cluster(3, "2").await;
+    let put = async |node: &Node, attributes: &str| {
+        let json = [("content-type", "application/json")];
+        let answer = node.http.call("PUT", path, &json, attributes.to_owned()).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, attributes));
+    };
+    let are = async |node: &Node, attributes: &str| {
+        let answer = node.get(path).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, attributes), "{answer:?}");
+    };
+    let first = Kept::open(cluster.node(0)).await;
+    cluster.shows("u", &[("d", "n1")]).await;
+    put(cluster.node(1), r#"{"cart":1}"#).await;
+    put(cluster.node(1), r#"{"cart":2}"#).await;
+    held(&cluster, 2.0).await;
+    cluster.node(0).process.kill();
+    let second = first.known.back(cluster.node(1), 0).await;
+    assert_eq!(second.resumed(), "complete");
+    are(cluster.node(1), r#"{"cart":2}"#).await;
+    // They go on with the session, and end with it.
+    put(cluster.node(2), r#"{"cart":3}"#).await;
+    let mut third = second.known.back(cluster.node(2), 0).await;
+    are(cluster.node(2), r#"{"cart":3}"#).await;
+    let survivors = [cluster.node(1), cluster.node(2)];
+    let copies = async |copies: f64| {
+        eventually("copies at those that are left", async || {
+            let mut all = 0.0;
+            for node in survivors {
+                all += node.metric("pushmesh_copies_held").await.unwrap_or(0.0);
+            }
+            same(all, copies).map(|_| ())
+        })
+        .await;
+    };
+    copies(1.0).await;
+    third.say(json!({ "type": "bye" })).await;
+    copies(0.0).await;
+}

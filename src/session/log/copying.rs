@@ -7,14 +7,20 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::id::{MessageId, Stamp};
 use crate::key::Key;
 use crate::position::{Position, Segment};
+use crate::push::{Message, Payload};
+use crate::session::attached::HandedAttributes;
 use crate::session::copied::{Copied, Copying};
 use crate::session::log::Log;
 use crate::session::log::run::Run;
 use crate::session::log::unacked::Unacked;
 use crate::session::notice::Notice;
 use crate::session::tail::{TailEntry, TailRun};
+
+/// The id of what is held for the attributes of a session: nobody pushes it.
+const ATTRIBUTES: &str = "attributes";
 
 impl Log {
     /// Whatever is owed to the client of that session is copied now.
@@ -44,6 +50,23 @@ impl Log {
             self.copy_upto(key, due, &*copying);
         }
         self.begin_copying(key)
+    }
+
+    /// Others are to hold these attributes. Returns who holds earlier ones, and up to where those need not be held any more.
+    pub(in crate::session) fn copy_attributes(
+        &mut self,
+        key: Key,
+        handed: &HandedAttributes,
+    ) -> Option<(Arc<dyn Copying>, Position)> {
+        let copying = self.store.copying().filter(|copying| copying.is_made())?;
+        let payload = Payload::text(handed.attributes.as_json());
+        let id = MessageId::new(ATTRIBUTES).expect("a short word is a valid id");
+        let message = Arc::new(Message::new(id, false, payload));
+        let copied = Copied { message, expires: None, keep: self.keep, room: None };
+        copying.append(key, self.stamp, Position::of_attributes(handed.changed), copied);
+        self.attributes_copied = true;
+        let before = Stamp::from_raw(handed.changed.raw().saturating_sub(1));
+        Some((copying, Position::of_attributes(before)))
     }
 
     /// Takes what others have held for earlier owners, each segment from where it begins there.
