@@ -22,7 +22,7 @@ mod patience;
 
 use client::Client;
 use cluster::Cluster;
-use kept::KeptClient;
+use kept::{Away, KeptClient};
 use patience::PATIENCE;
 
 #[derive(Debug, clap::Args)]
@@ -167,9 +167,11 @@ impl Story {
 
     async fn kill_and_return(&mut self, victim: usize, carol: &mut Client) -> anyhow::Result<()> {
         let name = self.cluster.name(victim);
-        self.title(&format!("{name} is killed, without a goodbye"))?;
+        self.title(&format!("{name} is killed, without a goodbye, while a client of it is away"))?;
+        let away = self.left_at(victim).await?;
         let killed = Instant::now();
         self.cluster.kill(victim);
+        self.outlives(away, killed).await?;
         let first = self.cluster.push(0, "carol", "are you there?").await?;
         let outcome = first.report.best();
         ensure!(outcome != Outcome::Delivered, "a push to a dead node was called delivered");
@@ -207,6 +209,43 @@ impl Story {
         self.push(0, &mut moved).await?;
         *carol = moved;
         Ok(())
+    }
+
+    /// A client that was at a node, is away, and has messages waiting for it there.
+    async fn left_at(&mut self, node: usize) -> anyhow::Result<Away> {
+        let erin = KeptClient::connect(self.cluster.node(node)?.http_addr(), "erin").await?;
+        self.cluster.visible("erin", node).await?;
+        let away = erin.lose(0);
+        self.cluster.parked("erin").await?;
+        for number in 1..=KILLED_PUSHES {
+            let pushed = self.cluster.push(0, "erin", &killed_text(number)).await?;
+            let outcome = pushed.report.best();
+            ensure!(outcome == Outcome::Queued, "a push to a client that is away: {}", outcome.as_str());
+        }
+        let name = self.cluster.name(node);
+        print_line(format!(
+            "  erin was at {name} and is away; {KILLED_PUSHES} pushes are queued, and held by other nodes too"
+        ))?;
+        Ok(away)
+    }
+
+    /// What was queued at the node that was killed comes at another one.
+    async fn outlives(&mut self, away: Away, killed: Instant) -> anyhow::Result<()> {
+        let mut erin = away.back(self.cluster.node(0)?.http_addr()).await?;
+        ensure!(erin.resumed == "complete", "erin was told {}", erin.resumed);
+        for number in 1..=KILLED_PUSHES {
+            ensure!(
+                erin.next().await? == (u64::from(number), killed_text(number)),
+                "erin received something else for message {number}"
+            );
+            self.delivered += 1;
+        }
+        print_line(format!(
+            "  erin comes back, to {}: resumed {}, all {KILLED_PUSHES} arrive, {} ms after the kill",
+            self.cluster.name(0),
+            erin.resumed,
+            killed.elapsed().as_millis()
+        ))
     }
 
     /// Pushes through a node, waits until the client has it, and prints the route and both times.
@@ -251,6 +290,13 @@ impl Story {
         ))
     }
 }
+
+fn killed_text(number: u32) -> String {
+    format!("message {number} of {KILLED_PUSHES}")
+}
+
+/// Pushes to the client whose node is killed.
+const KILLED_PUSHES: u32 = 3;
 
 /// Pushes to the client that is away.
 const AWAY_PUSHES: u32 = 10;

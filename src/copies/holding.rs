@@ -107,6 +107,11 @@ impl Holding {
         });
     }
 
+    /// Whether this boot is a member of a group whose owner is there.
+    pub(super) fn serves(&self, is_there: impl Fn(&Boot) -> bool) -> bool {
+        self.lock().iter().any(|((owner, _), group)| group.member.is_member() && is_there(owner))
+    }
+
     /// How much is held for each node.
     pub(super) fn amounts(&self) -> BTreeMap<NodeName, Amount> {
         let mut amounts = BTreeMap::<_, Amount>::new();

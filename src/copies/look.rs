@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::copies::Copies;
@@ -44,15 +44,7 @@ impl Copies {
             entry(boot).is_some_and(|of| of.incarnation == boot.incarnation && of.state != MemberState::Dead)
         };
         self.holding.tidy(now, is_there);
-        let candidates: Vec<_> = self
-            .peers
-            .well(now)
-            .into_iter()
-            .filter_map(|boot| {
-                let entry = entry(&boot).filter(|entry| entry.incarnation == boot.incarnation)?;
-                may_hold(entry).then(|| Candidate { near: self.is_near(entry), boot })
-            })
-            .collect();
+        let candidates = self.candidates(now);
         let mut short = 0;
         for group in 0..GROUPS {
             self.act_in(group, |of| of.tidy(now, |key| self.parts.registry.get(key).is_some()));
@@ -82,6 +74,41 @@ impl Copies {
         self.configs().retain(|(owner, _), _| *owner == self.parts.me || entry(owner).is_some());
     }
 
+    /// Who may be a member of this node's groups.
+    fn candidates(&self, now: Instant) -> Vec<Candidate> {
+        let members = self.parts.roster.members();
+        let candidate = |boot: Boot| {
+            let entry = members.get(&boot.name).filter(|entry| entry.incarnation == boot.incarnation)?;
+            may_hold(entry).then(|| Candidate { near: self.is_near(entry), boot })
+        };
+        self.peers.well(now).into_iter().filter_map(candidate).collect()
+    }
+
+    /// Whether others hold what this node is going to accept, as many as there are.
+    pub(crate) fn have_members(&self) -> bool {
+        let there = self.candidates(Instant::now()).len().min(self.parts.wants);
+        (0..GROUPS).all(|group| self.group(group).owner.config().members.len() >= there)
+    }
+
+    /// Waits until no other node counts on what this one holds for it any more: it stops, and is replaced where there is somebody else.
+    /// Cancel-safe.
+    pub(crate) async fn until_replaced(&self) {
+        loop {
+            let members = self.parts.roster.members();
+            let others =
+                members.iter().filter(|(name, entry)| **name != self.parts.me.name && may_hold(entry));
+            let is_there = |boot: &Boot| {
+                members
+                    .get(&boot.name)
+                    .is_some_and(|entry| entry.incarnation == boot.incarnation && may_hold(entry))
+            };
+            if others.count() < REPLACEABLE_FROM || !self.holding.serves(is_there) {
+                return;
+            }
+            sleep(limits::OVERLAY_TICK / 4).await;
+        }
+    }
+
     /// Whether a boot is over: a later one of its node is known, or it is not listed any more: it has left, or has been dead for so
     /// long that nobody waits for it.
     pub(super) fn is_over(&self, boot: &Boot) -> bool {
@@ -103,6 +130,9 @@ impl Copies {
         zone.is_some() && zone == self.parts.zone.as_ref()
     }
 }
+
+/// An owner finds somebody else only where there are so many others: itself, and one more.
+const REPLACEABLE_FROM: usize = 2;
 
 /// Whether a member may hold something for others: it is well, and does not stop.
 fn may_hold(entry: &RosterEntry) -> bool {

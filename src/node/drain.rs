@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::gateway::Phase;
 use crate::id::Stamp;
@@ -59,7 +59,8 @@ pub(super) async fn run(
     shared.router.stop_adopting();
     within(steps.tell, shared.advertise()).await;
     info!(node = %shared.config.name, "draining");
-    within(steps.sessions, close_sessions(shared, steps.sessions)).await;
+    let replaced = within(steps.sessions, replaced(shared));
+    tokio::join!(within(steps.sessions, close_sessions(shared, steps.sessions)), replaced);
     end_parked(&shared.registry);
     shared.vitals.stop();
     shared.stop_http.cancel();
@@ -80,6 +81,13 @@ pub(super) async fn run(
 /// Does a step, which may take too long or panic: the next one follows all the same.
 async fn within(bound: Duration, step: impl Future<Output = ()>) {
     let _ = timeout(bound, AssertUnwindSafe(step).catch_unwind()).await;
+}
+
+/// Waits until other nodes hold what this one has held for theirs.
+async fn replaced(shared: &Shared) {
+    let started = Instant::now();
+    shared.copies.until_replaced().await;
+    debug!(waited = ?started.elapsed(), "no other node counts on the copies of this one any more");
 }
 
 /// Closes all sessions with 1012, and waits until their connections are gone or `budget` is used up. What is queued for them is

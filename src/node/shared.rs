@@ -193,11 +193,16 @@ impl Shared {
         }
     }
 
-    /// A node that cannot go on takes no clients any more. And one that no peer links with, because its settings are not
+    /// A node that cannot go on takes no clients any more. Nor does one whose copies nobody holds yet, until the join timeout. And one that no peer links with, because its settings are not
     /// theirs, is not alone: it would take clients that the cluster does not find. Nodes that it is linked with already are
     /// the greater number, or will be told.
     pub(super) fn may_be_ready(&self, ready: &Ready) -> bool {
-        self.vitals.fault().is_none() && (*ready != Ready::Alone || self.links.disagreeing().is_empty())
+        // What a node accepts whose copies nobody holds is lost with it.
+        let is_held = *ready != Ready::Complete
+            || self.copies.have_members()
+            || self.liveness.now() >= self.config.timers.join_timeout;
+        let is_agreed = *ready != Ready::Alone || self.links.disagreeing().is_empty();
+        self.vitals.fault().is_none() && is_held && is_agreed
     }
 
     fn become_ready(&self, ready: &Ready) {

@@ -203,6 +203,12 @@ impl<M: Clone> GroupMember<M> {
         refused.retain(|key, _| keys.contains_key(key));
     }
 
+    /// Whether it is a member, as far as it knows.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        self.complete().is_some()
+    }
+
     /// All messages that are held.
     pub fn messages(&self) -> impl Iterator<Item = &M> {
         self.keys.values().flat_map(|kept| kept.entries.values().map(|(_, message)| message))

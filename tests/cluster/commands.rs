@@ -348,7 +348,7 @@ async fn a_demo_of_two_nodes_delivers_everything_too() {
     let _alone = crate::harness::alone().await;
     let demo = pushmesh(&["demo", "--exit", "--port", "0", "--nodes", "2"]).await;
     assert_eq!(demo.code, 0, "{demo:?}");
-    assert!(demo.stdout.contains("All 21 pushes were delivered"), "{}", demo.stdout);
+    assert!(demo.stdout.contains("All 24 pushes were delivered"), "{}", demo.stdout);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::patience::PATIENCE;
 use crate::config::Config;
 use crate::id::{Incarnation, NodeName, UserId};
+use crate::limits;
 use crate::node::Node;
 use crate::push::{Payload, PushReport, Target};
 use crate::wire::Wire;
@@ -89,6 +90,7 @@ impl Cluster {
     async fn start(&self, name: &str, http: SocketAddr) -> anyhow::Result<Running> {
         let mut config = Config::dev(NodeName::new(name)?);
         config.listen = http;
+        config.limits.copies = limits::COPIES_MAX;
         config.peers = self.running().iter().map(|node| node.mesh_addr().to_string()).collect();
         let runtime = Background::start()?;
         let starting = async move {
