@@ -219,8 +219,8 @@ impl Taking {
         if self.over || self.takeover.is_complete() {
             return;
         }
-        let owners =
-            self.takeover.owners().filter(|owner| **owner != self.copies.parts.me).cloned().collect();
+        // With the own group, where that is not sealed yet: whoever follows nobody has all.
+        let owners = self.takeover.owners().cloned().collect();
         let (key, stamp) = (self.key, self.takeover.fence().stamp);
         self.copies.act_for(key, |of| of.follow(key, stamp, owners, now));
     }

@@ -189,8 +189,8 @@ impl World {
         if claim.over || claim.takeover.is_complete() {
             return;
         }
-        let own = &claim.takeover.fence().by;
-        let owners: Vec<_> = claim.takeover.owners().filter(|owner| *owner != own).cloned().collect();
+        // With its own group, where that is not sealed yet: whoever follows nobody has all.
+        let owners: Vec<_> = claim.takeover.owners().cloned().collect();
         if claim.follows.as_ref() != Some(&owners) {
             claim.follows = Some(owners.clone());
             self.history.after.insert(claim.takeover.fence().clone(), claim.after.clone());
