@@ -106,8 +106,10 @@ impl<M: Clone> GroupMember<M> {
             }
             Op::Follow { key, claim, owners } => {
                 let own = Fence { stamp: claim, by: self.owner.clone() };
+                // Its owner may not know yet for whom something was refused.
+                let is_known = !self.refused.contains_key(&key);
                 if let Some(kept) = self.written(key, claim) {
-                    kept.follow(claim, owners, Some(&own));
+                    kept.follow(claim, owners, Some(&own).filter(|_| is_known));
                 }
             }
             Op::Trim { key, upto } => {

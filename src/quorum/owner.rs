@@ -418,6 +418,34 @@ impl<M: Clone> GroupOwner<M> {
         }
     }
 
+    /// What is held of a session.
+    pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
+        self.held.get(&key).into_iter().flatten().map(move |held| Entry::at(key, held))
+    }
+
+    /// Whether members have had a message that is held, for this claim or an earlier one.
+    fn has_stored(&self, key: Key, at: Position) -> bool {
+        let is_held = self.held.get(&key).is_some_and(|held| held.contains_key(&at));
+        let mut unstored =
+            self.unstored.values().filter(|written| written.key == key && written.at == Some(at));
+        is_held && unstored.all(|written| written.again)
+    }
+
+    /// Whether a boot was opened, and has the log up to that place.
+    fn has(&self, boot: &Boot, place: u64) -> bool {
+        self.streams.get(boot).is_some_and(|stream| stream.opened.is_some() && stream.acked >= place)
+    }
+
+    /// Whether a boot has refused something since it was given all.
+    fn lacks(&self, boot: &Boot) -> bool {
+        self.streams.get(boot).is_some_and(|stream| stream.lacks)
+    }
+
+    /// The one that is in effect, and the one that is to follow.
+    fn configs(&self) -> impl Iterator<Item = &Config> {
+        [&self.config].into_iter().chain(self.change.as_ref().map(|change| &change.config))
+    }
+
     /// Boots that are in no configuration any more get nothing more.
     fn forget_strangers(&mut self) {
         let members: BTreeSet<_> = self.configs().flat_map(|config| config.members.iter().cloned()).collect();

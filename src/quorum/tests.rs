@@ -7,6 +7,7 @@ use crate::id::{Incarnation, NodeName, Stamp};
 use crate::key::{DeviceHash, Key, UserHash};
 use crate::position::{Position, Segment};
 
+mod forgetting;
 mod takeover;
 
 fn boot(name: &str) -> Boot {

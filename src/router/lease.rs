@@ -103,23 +103,17 @@ impl Router {
         let mut opening = Opening::new(parts.me.clone(), parts.replica.takeover(), key.device, resumed);
         let mut effects = opening.begin(parts.replica.lookup(key).as_ref());
         let named = claimant.kept.as_ref().map(|kept| kept.returning.segments());
-        let mut taking = None::<TakingOver>;
-        let (mut claimed_by, mut lease) = (Some((claimant, permit)), None::<Lease>);
-        let (mut sealed, mut asked) = (false, BTreeMap::new());
-        let mut said = Said::new(parts.copies.me(), token);
+        let (mut taking, mut lease) = (None::<TakingOver>, None::<Lease>);
+        let mut claimed_by = Some((claimant, permit));
+        let (mut sealed, mut asked, mut said) = (false, BTreeMap::new(), Said::new(parts.copies.me(), token));
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
-        let now_ms = parts.clock.now_ms();
-        let mut earlier = Earlier { gone: writer == Some(None), now_ms, ..Earlier::default() };
+        let gone = writer == Some(None);
+        let mut earlier = Earlier { gone, now_ms: parts.clock.now_ms(), ..Earlier::default() };
         loop {
             let mut claimed = None;
             for effect in effects {
                 match effect {
-                    Effect::Start(timer) => {
-                        deadline = Instant::now() + timer.after(parts.push_timeout);
-                        if timer == Timer::Takeover {
-                            deadline = *until.get_or_insert(deadline);
-                        }
-                    }
+                    Effect::Start(timer) => deadline = self.ends(timer, until),
                     Effect::Ask(ask) => {
                         let stamp = lease.as_ref().map(|lease| lease.session.stamp());
                         let asker = Asker { names: names.clone(), stamp, resumed };
@@ -193,6 +187,12 @@ impl Router {
                 }
             };
         }
+    }
+
+    /// When that time is over. `until`: when earlier owners are not waited for any more, once that is said.
+    fn ends(&self, timer: Timer, until: &mut Option<Instant>) -> Instant {
+        let ends = Instant::now() + timer.after(self.parts.push_timeout);
+        if timer == Timer::Takeover { *until.get_or_insert(ends) } else { ends }
     }
 
     /// The boot of a node that is listed.

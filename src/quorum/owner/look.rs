@@ -45,11 +45,6 @@ impl<M: Clone> GroupOwner<M> {
         self.held.iter().filter_map(move |(key, held)| Some((*key, last(held)?)))
     }
 
-    /// What is held of a session.
-    pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
-        self.held.get(&key).into_iter().flatten().map(move |held| Entry::at(key, held))
-    }
-
     /// The members that have the log up to that place.
     pub fn having(&self, place: u64) -> impl Iterator<Item = &Boot> {
         self.config.members.iter().filter(move |member| self.has(member, place))
@@ -69,28 +64,5 @@ impl<M: Clone> GroupOwner<M> {
     /// Whose groups hold more of a session, as it was said last: a claim that follows has to ask them as well.
     pub fn follows(&self, key: Key) -> impl Iterator<Item = &Boot> {
         self.follows.get(&key).into_iter().flat_map(|(_, owners)| owners)
-    }
-
-    /// Whether members have had a message that is held, for this claim or an earlier one.
-    pub(super) fn has_stored(&self, key: Key, at: Position) -> bool {
-        let is_held = self.held.get(&key).is_some_and(|held| held.contains_key(&at));
-        let mut unstored =
-            self.unstored.values().filter(|written| written.key == key && written.at == Some(at));
-        is_held && unstored.all(|written| written.again)
-    }
-
-    /// Whether a boot was opened, and has the log up to that place.
-    pub(super) fn has(&self, boot: &Boot, place: u64) -> bool {
-        self.streams.get(boot).is_some_and(|stream| stream.opened.is_some() && stream.acked >= place)
-    }
-
-    /// Whether a boot has refused something since it was given all.
-    pub(super) fn lacks(&self, boot: &Boot) -> bool {
-        self.streams.get(boot).is_some_and(|stream| stream.lacks)
-    }
-
-    /// The one that is in effect, and the one that is to follow.
-    pub(super) fn configs(&self) -> impl Iterator<Item = &Config> {
-        [&self.config].into_iter().chain(self.change.as_ref().map(|change| &change.config))
     }
 }
