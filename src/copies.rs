@@ -29,6 +29,7 @@ use crate::vital::Vitals;
 mod ageing;
 mod choice;
 mod due;
+mod explained;
 mod frame;
 mod group;
 mod holding;
@@ -42,6 +43,7 @@ mod takeovers;
 
 use ageing::Ageing;
 use due::Due;
+pub(crate) use explained::{CopiesOf, HeldSession};
 use group::{GROUPS, OwnGroup, group_of};
 pub(crate) use holding::Amount;
 use holding::Holding;

@@ -44,6 +44,7 @@ mod tests;
 
 pub use effect::{Deposed, News, OwnerEffect};
 pub use frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, Seal, SealAnswer, ToMember};
+pub(crate) use group::Looked;
 pub use group::{Boot, Config, Fence};
 pub use member::GroupMember;
 pub use owner::GroupOwner;

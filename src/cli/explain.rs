@@ -13,7 +13,7 @@ use super::output::{print_line, tell};
 use super::push::Address;
 use super::server::encode;
 use super::table::{Table, age};
-use crate::gateway::schema::{Explanation, Route, Row};
+use crate::gateway::schema::{CopiedSession, Copies, Explanation, Fence, Route, Row};
 use crate::id::{DeviceId, UserId};
 use crate::wire::{Clock, SystemClock};
 
@@ -90,6 +90,10 @@ fn describe(explanation: &Explanation, now_ms: u64) -> Vec<String> {
     } else {
         lines.extend(route(&explanation.route));
     }
+    if !explanation.copies.is_empty() {
+        lines.push(String::new());
+        lines.extend(copies(&explanation.copies));
+    }
     lines
 }
 
@@ -131,6 +135,28 @@ fn route(steps: &[Route]) -> Vec<String> {
             format!("{}{over}{relays}", step.way),
             step.why.clone(),
         ]);
+    }
+    table.take_lines()
+}
+
+fn copies(all: &[Copies]) -> Vec<String> {
+    let mut table =
+        Table::new(&["OWNER", "GROUP", "EPOCH", "COPIES AT", "DEVICE", "HELD HERE", "LAST", "FENCE"]);
+    for of in all {
+        let members: Vec<_> = of.members.iter().map(ToString::to_string).collect();
+        let head = [of.node.to_string(), of.group.to_string(), of.epoch.to_string(), members.join(" ")];
+        let fence = |fence: &Fence| format!("{} of {}", fence.stamp, fence.node);
+        let line = |session: &CopiedSession| {
+            let last = session.last.clone().unwrap_or_default();
+            let fence = session.fence.as_ref().map(fence).unwrap_or_default();
+            [format!("#{}", session.device_hash), session.messages.to_string(), last, fence]
+        };
+        let sessions: Vec<_> = of.sessions.iter().map(line).collect();
+        let none = || vec![[String::new(), "0".to_owned(), String::new(), String::new()]];
+        for [device, messages, last, fence] in if sessions.is_empty() { none() } else { sessions } {
+            let [owner, group, epoch, members] = head.clone();
+            table.row([owner, group, epoch, members, device, messages, last, fence]);
+        }
     }
     table.take_lines()
 }

@@ -11,7 +11,7 @@ use crate::copies::frame::LogAnswer;
 use crate::copies::group::group_of;
 use crate::id::NodeName;
 use crate::limits;
-use crate::quorum::{Boot, Config, GroupMember, Release, Seal, SealAnswer, ToMember};
+use crate::quorum::{Boot, Config, GroupMember, Looked, Release, Seal, SealAnswer, ToMember};
 use crate::session::Copied;
 
 /// What this node holds for others.
@@ -110,6 +110,11 @@ impl Holding {
     /// Whether this boot is a member of a group whose owner is there.
     pub(super) fn serves(&self, is_there: impl Fn(&Boot) -> bool) -> bool {
         self.lock().iter().any(|((owner, _), group)| group.member.is_member() && is_there(owner))
+    }
+
+    /// The sessions of which this boot holds or knows something, as a member of that group.
+    pub(super) fn looked_at(&self, owner: &Boot, group: u8) -> Vec<Looked> {
+        self.lock().get(&(owner.clone(), group)).map(|of| of.member.looked_at()).unwrap_or_default()
     }
 
     /// How much is held for each node.

@@ -18,7 +18,7 @@ mod push;
 
 pub use envelope::{ClientEnvelope, Envelope, Missing};
 pub use error::{ErrorBody, ErrorCode, Refused};
-pub use explanation::{Copy, Explanation, Owner, Route, Row, Way};
+pub use explanation::{CopiedSession, Copies, Copy, Explanation, Fence, Owner, Route, Row, Way};
 pub use members::{Forgotten, NodeStatus, Nodes, Ready, ReadyPhase};
 pub use presence::{
     DisconnectAnswer, Disconnected, DisconnectedSession, NodeSessions, Presence, Session, SessionPage, Stats,

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Incarnation, NodeName, Stamp};
+use crate::key::Key;
 use crate::limits;
-use crate::position::{Segment, Writer};
+use crate::position::{Position, Segment, Writer};
 
 /// A boot of a node: what it held is gone with it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,6 +57,10 @@ impl Config {
         self.members.iter().filter(|member| at(member)).count()
     }
 }
+
+/// A session of which something is held or known, for whoever looks: how many messages, where the last one stands, and the claim below
+/// which nothing is taken.
+pub(crate) type Looked = (Key, usize, Option<Position>, Option<Fence>);
 
 /// Below which claims of a session nothing is taken any more: those that are less than this one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

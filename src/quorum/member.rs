@@ -6,7 +6,7 @@ use crate::id::Stamp;
 use crate::key::Key;
 use crate::position::Position;
 use crate::quorum::frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, Seal, SealAnswer};
-use crate::quorum::group::{Boot, Config, Fence};
+use crate::quorum::group::{Boot, Config, Fence, Looked};
 
 /// What a boot holds as a member of a group.
 #[derive(Debug, Clone)]
@@ -209,6 +209,15 @@ impl<M: Clone> GroupMember<M> {
     #[must_use]
     pub fn is_member(&self) -> bool {
         self.complete().is_some()
+    }
+
+    /// All sessions of which something is held or known.
+    #[must_use]
+    pub(crate) fn looked_at(&self) -> Vec<Looked> {
+        let of = |(key, kept): (&Key, &Kept<M>)| {
+            (*key, kept.entries.len(), kept.entries.keys().next_back().copied(), kept.fence.clone())
+        };
+        self.keys.iter().map(of).collect()
     }
 
     /// All messages that are held.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Kept, Node, eventually, push, same, try_push};
+use crate::harness::{Cluster, Kept, Node, eventually, push, pushmesh, same, try_push};
 
 /// Nodes each of which has so many others hold copies.
 async fn cluster(nodes: usize, copies: &str) -> Cluster {
@@ -150,4 +150,31 @@ async fn the_attributes_of_a_session_outlive_its_owner() {
     copies(1.0).await;
     third.say(json!({ "type": "bye" })).await;
     copies(0.0).await;
+}
+
+#[tokio::test]
+async fn explain_shows_who_holds_copies_and_what() {
+    let cluster = cluster(3, "2").await;
+    let first = Kept::open(cluster.node(0)).await;
+    cluster.shows("u", &[("d", "n1")]).await;
+    let _away = first.leave(&cluster).await;
+    for data in ["a", "b"] {
+        assert_eq!(push(cluster.node(1), data).await, "queued");
+    }
+    held(&cluster, 4.0).await;
+    for node in cluster.nodes() {
+        let answer = node.get("/v1/explain/users/u").await.json;
+        let copies = &answer["copies"][0];
+        let members = json!(["n2", "n3"]);
+        let mut shown = copies["members"].as_array().cloned().unwrap_or_default();
+        shown.sort_by_key(Value::to_string);
+        assert_eq!((&copies["node"], json!(shown)), (&json!("n1"), members), "{answer}");
+        let session = &copies["sessions"][0];
+        assert_eq!(session["messages"], 2, "{answer}");
+        assert!(session["last"].as_str().is_some_and(|last| last.ends_with(".2")), "{answer}");
+        assert_eq!(session["device_hash"], answer["rows"][0]["device_hash"]);
+    }
+    let url = format!("http://{}", cluster.node(1).addr);
+    let shown = pushmesh(&["explain", "--url", &url, "user/u"]).await;
+    assert!(shown.code == 0 && shown.stdout.contains("COPIES AT"), "{shown:?}");
 }

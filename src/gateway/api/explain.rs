@@ -5,6 +5,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 
 use super::contact::Contacts;
+use crate::copies::{CopiesOf, HeldSession};
 use crate::directory::{Known, Standing};
 use crate::gateway::caller::Caller;
 use crate::gateway::parts::Gateway;
@@ -23,6 +24,10 @@ pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
     let contacts = Contacts::now(gateway);
     let route = known.iter().filter(|row| row.wins).map(|row| route(gateway, row, &names)).collect();
     let rows = known.iter().map(|row| entry(gateway, row, &known, &names, &contacts)).collect();
+    let copies = gateway.router.copies_of(hash);
+    let is_shown =
+        |of: &CopiesOf| !of.sessions.is_empty() || known.iter().any(|row| row.holder.owner == of.owner.name);
+    let copies = copies.into_iter().filter(is_shown).map(copies_of).collect();
     let answer = Explanation {
         user,
         hash: hash.to_string(),
@@ -33,9 +38,24 @@ pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
         joining: gateway.roster.knowledge() == Knowledge::Joining,
         rows,
         route,
+        copies,
         silent: contacts.silent(names.silent),
     };
     Json(answer).into_response()
+}
+
+fn copies_of(copies: CopiesOf) -> schema::Copies {
+    let CopiesOf { owner, group, epoch, members, sessions } = copies;
+    let session = |held: HeldSession| schema::CopiedSession {
+        device_hash: held.device.to_string(),
+        messages: held.messages as u64,
+        last: held.last.map(|at| at.to_string()),
+        fence: held
+            .fence
+            .map(|fence| schema::Fence { stamp: fence.stamp.raw().to_string(), node: fence.by.name }),
+    };
+    let sessions = sessions.into_iter().map(session).collect();
+    schema::Copies { node: owner.name, incarnation: owner.incarnation.0, group, epoch, members, sessions }
 }
 
 fn entry(gateway: &Gateway, row: &Known, all: &[Known], names: &Names, contacts: &Contacts) -> Row {

@@ -31,6 +31,10 @@ pub struct Explanation {
     pub rows: Vec<Row>,
     /// What a push to the user would do now, for each device.
     pub route: Vec<Route>,
+    /// Which nodes hold copies of what the sessions of the user owe their clients, for each owner whose row is here or of whose
+    /// sessions this node holds something.
+    #[serde(default)]
+    pub copies: Vec<Copies>,
     /// The nodes that did not answer: members that are suspect or dead, owners that did not answer in time, and while this
     /// node joins, those whose sessions it has yet to copy.
     pub silent: BTreeSet<String>,
@@ -66,6 +70,50 @@ pub struct Row {
     /// Null when this node knows no such member.
     #[cfg_attr(test, schema(required))]
     pub member: Option<Owner>,
+}
+
+/// The group that the sessions of a user are in at one owner, and what this node holds of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Copies {
+    /// The owner.
+    pub node: NodeName,
+    /// Its boot.
+    pub incarnation: u64,
+    /// Which of its 16 groups.
+    pub group: u8,
+    /// Grows with each change of the members.
+    pub epoch: u32,
+    /// The nodes that hold copies.
+    pub members: Vec<NodeName>,
+    /// What this node holds or knows, as the owner or as a member.
+    pub sessions: Vec<CopiedSession>,
+}
+
+/// What is held of one session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct CopiedSession {
+    /// The device as the directory keeps it: 16 hexadecimal digits.
+    pub device_hash: String,
+    /// How many messages, and attributes.
+    pub messages: u64,
+    /// The position of the last one. Null when there is none.
+    #[cfg_attr(test, schema(required))]
+    pub last: Option<String>,
+    /// The claim below which nothing is taken for the session. Null when there is none.
+    #[cfg_attr(test, schema(required))]
+    pub fence: Option<Fence>,
+}
+
+/// A claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Fence {
+    /// Its stamp. Text, because it has 64 bits.
+    pub stamp: String,
+    /// The node that made it.
+    pub node: NodeName,
 }
 
 /// Where the copy of a section stands here.

@@ -6,7 +6,7 @@ use crate::id::Stamp;
 use crate::key::Key;
 use crate::position::Position;
 use crate::quorum::frame::Entry;
-use crate::quorum::group::{Boot, Config, Fence};
+use crate::quorum::group::{Boot, Config, Fence, Looked};
 use crate::quorum::owner::GroupOwner;
 
 impl<M: Clone> GroupOwner<M> {
@@ -31,6 +31,19 @@ impl<M: Clone> GroupOwner<M> {
     /// What is held, and not stored.
     pub fn unstored(&self) -> impl Iterator<Item = (Key, Position)> {
         self.unstored.values().filter_map(|written| Some((written.key, written.at?)))
+    }
+
+    /// All sessions of which something is held or known.
+    #[must_use]
+    pub(crate) fn looked_at(&self) -> Vec<Looked> {
+        let keys: BTreeSet<_> =
+            self.held.keys().chain(self.fences.keys()).chain(self.settled.keys()).copied().collect();
+        let of = |key: Key| {
+            let held = self.held.get(&key);
+            let last = held.and_then(|held| held.keys().next_back().copied());
+            (key, held.map_or(0, BTreeMap::len), last, self.taken_by(key).cloned())
+        };
+        keys.into_iter().map(of).collect()
     }
 
     /// The greatest claim that is known to have taken a session over.
