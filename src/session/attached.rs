@@ -140,7 +140,7 @@ mod tests {
             assert_eq!(attached.change(&change, own()), Changed::Reserved);
         }
         assert_eq!(attached.change(&Change::Read, own()), are(r#"{"a":2,"sid":"s1"}"#));
-        assert_eq!(attached.handed(), Some(handed(7, r#"{"a":2}"#)), "the next connection has its own");
+        assert_eq!(attached.handed(), Some(handed(9, r#"{"a":2}"#)), "the next connection has its own");
         assert_eq!(Attached::default().change(&replace(r#"{"sid":"s1"}"#), own()), Changed::Reserved);
     }
 

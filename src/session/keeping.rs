@@ -235,7 +235,11 @@ impl Session {
 
     /// Nothing of what is kept is delivered any more, for that reason.
     pub(crate) fn forget(&self, why: Dropped) {
-        let copying = self.lock().kept().and_then(|log| log.drop_all(why));
+        let copying = {
+            let mut state = self.lock();
+            let has_attributes = state.attached().is_some_and(|attached| attached.handed().is_some());
+            state.kept().and_then(|log| log.drop_all(why, has_attributes))
+        };
         if let Some(copying) = copying {
             copying.end(self.key, self.stamp);
         }

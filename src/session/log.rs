@@ -52,8 +52,6 @@ pub(crate) struct Log {
     writer: Writer,
     /// How long the client may be away, in seconds.
     keep: u32,
-    /// Others are to hold the attributes of the session.
-    attributes_copied: bool,
     /// The earlier segments of which nothing is missing.
     inherited: Inherited,
     /// Boxed: most sessions take nothing over from other nodes.
@@ -123,9 +121,8 @@ impl Log {
         let may_take = store.is_copying() && !returns.after.is_empty();
         let taken_over =
             may_take.then(|| Box::new(TakenOver { named: returns.after.clone(), ..TakenOver::default() }));
-        let (attributes_copied, last, unacked) = (false, 0, None);
-        let mut log =
-            Self { stamp, writer, keep, attributes_copied, inherited, taken_over, last, unacked, store };
+        let (last, unacked) = (0, None);
+        let mut log = Self { stamp, writer, keep, inherited, taken_over, last, unacked, store };
         Unacked::of(&mut log.unacked, 0).resumption = Some(Box::new(Resumption::new(returns)));
         log
     }
@@ -355,14 +352,13 @@ impl Log {
         true
     }
 
-    /// Nothing of it is delivered any more, for that reason.
+    /// Nothing of it is delivered any more, for that reason. `has_attributes`: others may hold such too.
     /// Returns who is to be told that others need not hold it either.
-    pub(super) fn drop_all(&mut self, why: Dropped) -> Option<Arc<dyn Copying>> {
-        let is_copied = self.attributes_copied
-            || self.unacked.as_ref().is_some_and(|unacked| unacked.runs().any(Run::is_copied));
+    pub(super) fn drop_all(&mut self, why: Dropped, has_attributes: bool) -> Option<Arc<dyn Copying>> {
+        let is_copied = self.unacked.as_ref().is_some_and(|unacked| unacked.runs().any(Run::is_copied));
         self.store.dropped(why, self.len());
         self.release();
-        self.store.copying().filter(|_| is_copied)
+        self.store.copying().filter(|_| is_copied || has_attributes)
     }
 
     /// Nothing of it is owed any more.

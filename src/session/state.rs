@@ -282,7 +282,7 @@ impl State {
         self.direct.close();
         self.away = false;
         if let Some(mut log) = self.kept.take() {
-            log.drop_all(Dropped::Ended);
+            log.drop_all(Dropped::Ended, false);
         }
         let (_, dropped) = self.outbox.close(CloseReason::Failed);
         self.outbox.set_closing(CloseReason::Failed);

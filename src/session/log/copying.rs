@@ -64,7 +64,6 @@ impl Log {
         let message = Arc::new(Message::new(id, false, payload));
         let copied = Copied { message, expires: None, keep: self.keep, room: None };
         copying.append(key, self.stamp, Position::of_attributes(handed.changed), copied);
-        self.attributes_copied = true;
         let before = Stamp::from_raw(handed.changed.raw().saturating_sub(1));
         Some((copying, Position::of_attributes(before)))
     }
