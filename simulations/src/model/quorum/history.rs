@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use pushmesh::id::Stamp;
 use pushmesh::internals::Key;
 use pushmesh::internals::quorum::{Boot, Config, Entry, Fence, Position};
 
@@ -33,8 +34,8 @@ pub(super) struct History {
     pub(super) complete: Vec<(Key, Fence, Duration, BTreeSet<Place>)>,
     /// Fences of members, as they were last seen, by member, owner and session.
     pub(super) fences: BTreeMap<(Boot, Boot, Key), Fence>,
-    /// What members held when they were looked at last, by member and owner.
-    pub(super) held: BTreeMap<(Boot, Boot), BTreeSet<Place>>,
+    /// What members held when they were looked at last, by member and owner, each with the claim that it was held by.
+    pub(super) held: BTreeMap<(Boot, Boot), BTreeMap<Place, Stamp>>,
     /// An owner went on without those that might have known of takeovers.
     pub(super) orphaned: bool,
 }
@@ -55,6 +56,13 @@ impl History {
             open.extend(new.cloned().collect::<Vec<_>>());
         }
         all
+    }
+
+    /// Whether that owner has called it stored for that claim or an earlier one. A copy that is held by an earlier claim than any of those was
+    /// never counted: the owner lets it go, and writes it again.
+    pub(super) fn counts(&self, place: &Place, owner: &Boot, claim: Stamp) -> bool {
+        let of = self.stored.get(place).into_iter().flatten();
+        of.filter(|by| by.by == *owner).any(|by| by.stamp <= claim)
     }
 
     /// Whether another owner has stored it.

@@ -1,6 +1,6 @@
 //! What must be true of what has happened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::id::Stamp;
 use pushmesh::internals::Key;
@@ -47,7 +47,7 @@ impl World {
     fn holds(&self, boot: &Boot, owner: &Boot, place: &Place) -> bool {
         let held = self.history.held.get(&(boot.clone(), owner.clone()));
         let is_up = self.nodes.iter().any(|node| node.up && node.boot == *boot);
-        held.is_some_and(|held| held.contains(place)) || !is_up || !self.history.is_due(place)
+        held.is_some_and(|held| held.contains_key(place)) || !is_up || !self.history.is_due(place)
     }
 
     /// Members have changed.
@@ -140,7 +140,7 @@ impl World {
         let Some(member) = self.nodes[node].members.get(owner) else { return };
         let keys: Vec<_> = (0..KEYS).map(key).collect();
         let entries: Vec<_> = keys.iter().flat_map(|key| member.held(*key)).collect();
-        let held: BTreeSet<_> = entries.iter().map(place_of).collect();
+        let held: BTreeMap<_, _> = entries.iter().map(|entry| (place_of(entry), entry.claim)).collect();
         let id = (boot.clone(), owner.clone());
         let before = self.history.held.remove(&id).unwrap_or_default();
         let mut wrong = None;
@@ -154,7 +154,7 @@ impl World {
                 seen.as_ref().is_some_and(|seen| seen.by != *owner && seen.is_above(claim, owner))
             };
             let mut new =
-                entries.iter().filter(|entry| entry.key == key && !before.contains(&place_of(entry)));
+                entries.iter().filter(|entry| entry.key == key && !before.contains_key(&place_of(entry)));
             if let Some(new) = new.find(|entry| is_below(entry.claim)).filter(|_| !carried) {
                 let what = format!("{boot:?}: {new:?} below {seen:?}");
                 wrong = Some(("nothing is taken below a fence", what));
@@ -164,8 +164,9 @@ impl World {
             }
         }
         let needed = |place: &&Place| self.history.is_due(place) && !self.history.is_elsewhere(place, owner);
-        let gone =
-            before.difference(&held).filter(needed).find(|place| self.history.stored.contains_key(place));
+        let counted = |(place, claim): &(&Place, &Stamp)| self.history.counts(place, owner, **claim);
+        let forgotten = before.iter().filter(|(place, _)| !held.contains_key(place)).filter(counted);
+        let gone = forgotten.map(|(place, _)| place).find(needed);
         let stays = self.history.announced.get(owner).is_some_and(|config| config.has(&boot));
         if let Some(gone) = gone.filter(|_| stays && !self.history.orphaned) {
             let what = format!("{boot:?} has forgotten {gone:?} of {owner:?}");
@@ -200,7 +201,7 @@ impl World {
         let owners =
             up.flat_map(|node| (0..KEYS).flat_map(|number| node.owner.held(key(number))).collect::<Vec<_>>());
         let members = self.history.held.iter().filter(|((member, owner), _)| counts(member, owner));
-        let members = members.flat_map(|(_, held)| held).copied();
+        let members = members.flat_map(|(_, held)| held.keys()).copied();
         members.chain(owners.map(|entry| place_of(&entry))).collect()
     }
 
