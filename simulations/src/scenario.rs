@@ -55,11 +55,11 @@ pub(crate) const ALL: &[Scenario] = &[
     flapping_between_three::SCENARIO,
     two_drains::SCENARIO,
     drains_together::SCENARIO,
-    deaf_owner::SCENARIO,
-    hanging_member::SCENARIO,
-    restarted_members::SCENARIO,
-    killed_twice::SCENARIO,
     killed_owner::SCENARIO,
+    killed_twice::SCENARIO,
+    restarted_members::SCENARIO,
+    hanging_member::SCENARIO,
+    deaf_owner::SCENARIO,
 ];
 
 /// Finds a scenario.

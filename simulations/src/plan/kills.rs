@@ -25,7 +25,7 @@ impl Plan {
             if rng.random_bool(0.2) {
                 // With it another one, that may have held copies.
                 let other = rng.random_range(0..self.nodes);
-                self.add(begin + rng.random_range(0..3_000), Step::Crash { node: other });
+                self.add(rng.random_range(begin..end), Step::Crash { node: other });
                 self.add(end, Step::Restart { node: other, identity: Identity::Same });
             }
             self.add(end, Step::Restart { node, identity: Identity::Same });

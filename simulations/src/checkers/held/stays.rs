@@ -29,12 +29,24 @@ impl Stays {
                 self.open.insert(*connection, (*client, stay));
             }
             Event::Stalled { connection, .. } | Event::Ended { connection, .. } => {
-                if let Some((client, stay)) = self.open.remove(connection) {
-                    self.over.entry(client).or_default().push(Stay { until_ms: now_ms, ..stay });
-                }
+                self.end(now_ms, |open, _| open == *connection);
+            }
+            // The client learns it later.
+            Event::Crashed { node } | Event::Failed { node, .. } | Event::Stopping { node } => {
+                self.end(now_ms, |_, stay| stay.node == *node);
             }
             _ => {}
         }
+    }
+
+    fn end(&mut self, now_ms: u64, is_over: impl Fn(ConnectionId, &Stay) -> bool) {
+        self.open.retain(|open, (client, stay)| {
+            let ends = is_over(*open, stay);
+            if ends {
+                self.over.entry(*client).or_default().push(Stay { until_ms: now_ms, ..*stay });
+            }
+            !ends
+        });
     }
 
     /// All of a client that began after that, and lasted for so long by now.
