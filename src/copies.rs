@@ -43,7 +43,7 @@ mod takeovers;
 
 use ageing::Ageing;
 use due::Due;
-pub(crate) use explained::{CopiesOf, HeldSession};
+pub(crate) use explained::CopiesOf;
 use group::{GROUPS, OwnGroup, group_of};
 pub(crate) use holding::Amount;
 use holding::Holding;

@@ -81,6 +81,11 @@ impl Position {
     pub(crate) fn attributes_version(self) -> Option<Stamp> {
         (self.segment == ATTRIBUTES).then(|| Stamp::from_raw(self.number))
     }
+
+    /// Up to where nothing is needed any more once this is held: the attributes of earlier versions. `None`: a message stands here.
+    pub(crate) fn replaces(self) -> Option<Self> {
+        self.attributes_version().map(|_| Self { number: self.number.saturating_sub(1), ..self })
+    }
 }
 
 /// No claim has this stamp.

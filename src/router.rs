@@ -22,10 +22,10 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::copies::{Copies, CopiesOf};
+use crate::copies::Copies;
 use crate::directory::Owned;
 use crate::id::{DeviceId, Incarnation, LoginId, MessageId, NodeName, SessionKey, UserId};
-use crate::key::{Key, UserHash};
+use crate::key::Key;
 use crate::limits;
 use crate::membership::member::MemberState;
 use crate::membership::roster::Roster;
@@ -138,11 +138,6 @@ impl Router {
     /// Nobody waits any more for what a peer was asked: it may be gone.
     pub(crate) fn give_up(&self, peer: &NodeName) {
         self.requester.give_up(peer);
-    }
-
-    /// What is known here of the copies of a user's sessions.
-    pub(crate) fn copies_of(&self, user: UserHash) -> Vec<CopiesOf> {
-        self.parts.copies.of_user(user)
     }
 
     /// The route that a request to `owner` would take now.

@@ -140,24 +140,14 @@ impl Story {
         print_line(format!("  dave connects to {} with ?keep=60, and loses it", self.cluster.name(from)))?;
         let away = dave.lose(0);
         self.cluster.parked("dave").await?;
-        let texts: Vec<_> =
-            (1..=AWAY_PUSHES).map(|number| format!("message {number} of {AWAY_PUSHES}")).collect();
+        let texts = numbered(AWAY_PUSHES);
         for (text, via) in texts.iter().zip((0..self.cluster.len()).cycle()) {
-            let pushed = self.cluster.push(via, "dave", text).await?;
-            let outcome = pushed.report.best();
-            ensure!(outcome == Outcome::Queued, "a push to a client that is away: {}", outcome.as_str());
+            self.queue(via, "dave", text).await?;
             sleep(AWAY_FOR / AWAY_PUSHES).await;
         }
         print_line(format!("  {AWAY_PUSHES} pushes through all nodes: each is queued"))?;
         let mut dave = away.back(self.cluster.node(to)?.http_addr()).await?;
-        ensure!(dave.resumed == "complete", "dave was told {}", dave.resumed);
-        for (number, text) in (1..).zip(texts) {
-            ensure!(
-                dave.next().await? == (number, text),
-                "dave received something else for message {number}"
-            );
-            self.delivered += 1;
-        }
+        self.arrive("dave", &mut dave, texts).await?;
         print_line(format!(
             "  dave comes back, to {}: resumed {}, all {AWAY_PUSHES} arrive once and in their order",
             self.cluster.name(to),
@@ -217,10 +207,8 @@ impl Story {
         self.cluster.visible("erin", node).await?;
         let away = erin.lose(0);
         self.cluster.parked("erin").await?;
-        for number in 1..=KILLED_PUSHES {
-            let pushed = self.cluster.push(0, "erin", &killed_text(number)).await?;
-            let outcome = pushed.report.best();
-            ensure!(outcome == Outcome::Queued, "a push to a client that is away: {}", outcome.as_str());
+        for text in numbered(KILLED_PUSHES) {
+            self.queue(0, "erin", &text).await?;
         }
         let name = self.cluster.name(node);
         print_line(format!(
@@ -232,20 +220,38 @@ impl Story {
     /// What was queued at the node that was killed comes at another one.
     async fn outlives(&mut self, away: Away, killed: Instant) -> anyhow::Result<()> {
         let mut erin = away.back(self.cluster.node(0)?.http_addr()).await?;
-        ensure!(erin.resumed == "complete", "erin was told {}", erin.resumed);
-        for number in 1..=KILLED_PUSHES {
-            ensure!(
-                erin.next().await? == (u64::from(number), killed_text(number)),
-                "erin received something else for message {number}"
-            );
-            self.delivered += 1;
-        }
+        self.arrive("erin", &mut erin, numbered(KILLED_PUSHES)).await?;
         print_line(format!(
             "  erin comes back, to {}: resumed {}, all {KILLED_PUSHES} arrive, {} ms after the kill",
             self.cluster.name(0),
             erin.resumed,
             killed.elapsed().as_millis()
         ))
+    }
+
+    /// Pushes to a client that is away.
+    async fn queue(&self, via: usize, user: &str, text: &str) -> anyhow::Result<()> {
+        let outcome = self.cluster.push(via, user, text).await?.report.best();
+        ensure!(outcome == Outcome::Queued, "a push to a client that is away: {}", outcome.as_str());
+        Ok(())
+    }
+
+    /// All of these arrive at a client that is back, in their order, and it was told so.
+    async fn arrive(
+        &mut self,
+        user: &str,
+        client: &mut KeptClient,
+        texts: Vec<String>,
+    ) -> anyhow::Result<()> {
+        ensure!(client.resumed == "complete", "{user} was told {}", client.resumed);
+        for (number, text) in (1..).zip(texts) {
+            ensure!(
+                client.next().await? == (number, text),
+                "{user} received something else for message {number}"
+            );
+            self.delivered += 1;
+        }
+        Ok(())
     }
 
     /// Pushes through a node, waits until the client has it, and prints the route and both times.
@@ -291,8 +297,8 @@ impl Story {
     }
 }
 
-fn killed_text(number: u32) -> String {
-    format!("message {number} of {KILLED_PUSHES}")
+fn numbered(pushes: u32) -> Vec<String> {
+    (1..=pushes).map(|number| format!("message {number} of {pushes}")).collect()
 }
 
 /// Pushes to the client whose node is killed.

@@ -4,8 +4,7 @@ use crate::copies::Copies;
 use crate::copies::group::group_of;
 use crate::id::NodeName;
 use crate::key::{DeviceHash, Key, UserHash};
-use crate::position::Position;
-use crate::quorum::{Boot, Fence};
+use crate::quorum::{Boot, Looked};
 
 /// The group that a user's sessions are in at one owner.
 #[derive(Debug)]
@@ -19,42 +18,26 @@ pub(crate) struct CopiesOf {
     /// The members.
     pub(crate) members: Vec<NodeName>,
     /// What this node holds of it: as the owner, or as a member.
-    pub(crate) sessions: Vec<HeldSession>,
-}
-
-/// What is held of one session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HeldSession {
-    pub(crate) device: DeviceHash,
-    pub(crate) messages: usize,
-    /// Where the last of them stands.
-    pub(crate) last: Option<Position>,
-    /// The claim below which nothing is taken for it.
-    pub(crate) fence: Option<Fence>,
+    pub(crate) sessions: Vec<Looked>,
 }
 
 impl Copies {
     /// The groups of all owners, as far as their members are known, that a user's sessions are in.
     pub(crate) fn of_user(&self, user: UserHash) -> Vec<CopiesOf> {
         let group = group_of(Key { user, device: DeviceHash(0) });
-        let configs: Vec<_> =
-            self.configs().iter().map(|(of, config)| (of.clone(), config.clone())).collect();
-        let in_group = configs.into_iter().filter(|((_, of), _)| *of == group);
-        let copies = in_group.map(|((owner, group), config)| {
+        let configs: Vec<_> = {
+            let configs = self.configs();
+            let in_group = configs.iter().filter(|((_, of), _)| *of == group);
+            in_group.map(|((owner, _), config)| (owner.clone(), config.clone())).collect()
+        };
+        let copies = configs.into_iter().map(|(owner, config)| {
             let members = config.members.into_iter().map(|boot| boot.name).collect();
             let sessions = if owner == self.parts.me {
-                self.group(group).owner.looked_at()
+                self.group(group).owner.looked_at(user)
             } else {
-                self.holding.looked_at(&owner, group)
+                self.holding.looked_at(&owner, group, user)
             };
-            let of_user = sessions.into_iter().filter(|(key, ..)| key.user == user);
-            let held = of_user.map(|(key, messages, last, fence)| HeldSession {
-                device: key.device,
-                messages,
-                last,
-                fence,
-            });
-            CopiesOf { owner, group, epoch: config.epoch, members, sessions: held.collect() }
+            CopiesOf { owner, group, epoch: config.epoch, members, sessions }
         });
         copies.collect()
     }

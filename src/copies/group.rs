@@ -9,6 +9,7 @@ use crate::copies::ageing::Ageing;
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::limits;
+use crate::position::Position;
 use crate::quorum::{Boot, Deposed, Entry, GroupOwner, OwnerEffect};
 use crate::session::Copied;
 
@@ -46,6 +47,13 @@ impl OwnGroup {
         }
         effects.extend(self.owner.append(entry)?);
         Ok(effects)
+    }
+
+    /// Of a segment nothing is needed any more up to that number, if anything of it is held.
+    pub(super) fn trim(&mut self, key: Key, upto: Position) -> Effects {
+        let is_meant = |at: Position| at.segment == upto.segment && at.number <= upto.number;
+        let is_held = self.owner.held(key).any(|entry| is_meant(entry.at));
+        if is_held { self.owner.trim(key, upto) } else { Vec::new() }
     }
 
     /// The groups of these may hold more of a session. Its members are told so `now`, or if they were before.

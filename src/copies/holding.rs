@@ -10,6 +10,7 @@ use crate::copies::ageing::Ageing;
 use crate::copies::frame::LogAnswer;
 use crate::copies::group::group_of;
 use crate::id::NodeName;
+use crate::key::UserHash;
 use crate::limits;
 use crate::quorum::{Boot, Config, GroupMember, Looked, Release, Seal, SealAnswer, ToMember};
 use crate::session::Copied;
@@ -112,9 +113,9 @@ impl Holding {
         self.lock().iter().any(|((owner, _), group)| group.member.is_member() && is_there(owner))
     }
 
-    /// The sessions of which this boot holds or knows something, as a member of that group.
-    pub(super) fn looked_at(&self, owner: &Boot, group: u8) -> Vec<Looked> {
-        self.lock().get(&(owner.clone(), group)).map(|of| of.member.looked_at()).unwrap_or_default()
+    /// The sessions of a user of which this boot holds or knows something, as a member of that group.
+    pub(super) fn looked_at(&self, owner: &Boot, group: u8, user: UserHash) -> Vec<Looked> {
+        self.lock().get(&(owner.clone(), group)).map(|of| of.member.looked_at(user)).unwrap_or_default()
     }
 
     /// How much is held for each node.

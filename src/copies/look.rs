@@ -1,5 +1,6 @@
 //! Who the members of this node's groups are to be, looked at again and again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::copies::Copies;
 use crate::copies::choice::{Candidate, choose};
 use crate::copies::group::GROUPS;
+use crate::id::NodeName;
 use crate::limits;
 use crate::membership::member::{Advert, AdvertState, MemberState};
 use crate::membership::roster::RosterEntry;
@@ -40,9 +42,8 @@ impl Copies {
     pub(super) fn look(&self, now: Instant) {
         let members = self.parts.roster.members();
         let entry = |boot: &Boot| members.get(&boot.name);
-        let is_there = |boot: &Boot| {
-            entry(boot).is_some_and(|of| of.incarnation == boot.incarnation && of.state != MemberState::Dead)
-        };
+        let is_there =
+            |boot: &Boot| listed(&members, boot).is_some_and(|entry| entry.state != MemberState::Dead);
         self.holding.tidy(now, is_there);
         let candidates = self.candidates(now);
         let mut short = 0;
@@ -78,8 +79,8 @@ impl Copies {
     fn candidates(&self, now: Instant) -> Vec<Candidate> {
         let members = self.parts.roster.members();
         let candidate = |boot: Boot| {
-            let entry = members.get(&boot.name).filter(|entry| entry.incarnation == boot.incarnation)?;
-            may_hold(entry).then(|| Candidate { near: self.is_near(entry), boot })
+            let entry = listed(&members, &boot).filter(|entry| may_hold(entry))?;
+            Some(Candidate { near: self.is_near(entry), boot })
         };
         self.peers.well(now).into_iter().filter_map(candidate).collect()
     }
@@ -97,11 +98,7 @@ impl Copies {
             let members = self.parts.roster.members();
             let others =
                 members.iter().filter(|(name, entry)| **name != self.parts.me.name && may_hold(entry));
-            let is_there = |boot: &Boot| {
-                members
-                    .get(&boot.name)
-                    .is_some_and(|entry| entry.incarnation == boot.incarnation && may_hold(entry))
-            };
+            let is_there = |boot: &Boot| listed(&members, boot).is_some_and(may_hold);
             if others.count() < REPLACEABLE_FROM || !self.holding.serves(is_there) {
                 return;
             }
@@ -133,6 +130,11 @@ impl Copies {
 
 /// An owner finds somebody else only where there are so many others: itself, and one more.
 const REPLACEABLE_FROM: usize = 2;
+
+/// A boot as it is listed.
+fn listed<'a>(members: &'a BTreeMap<NodeName, RosterEntry>, boot: &Boot) -> Option<&'a RosterEntry> {
+    members.get(&boot.name).filter(|entry| entry.incarnation == boot.incarnation)
+}
 
 /// Whether a member may hold something for others: it is well, and does not stop.
 fn may_hold(entry: &RosterEntry) -> bool {

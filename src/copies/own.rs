@@ -43,15 +43,21 @@ impl Copies {
         key: Key,
         work: impl FnOnce(&mut OwnGroup) -> Result<Vec<OwnerEffect<Copied>>, Deposed>,
     ) {
+        self.work_for(key, work).into_iter().for_each(|news| self.tell(news));
+    }
+
+    /// The same. Returns what is to be told.
+    fn work_for(
+        &self,
+        key: Key,
+        work: impl FnOnce(&mut OwnGroup) -> Result<Vec<OwnerEffect<Copied>>, Deposed>,
+    ) -> Vec<News> {
         let group = group_of(key);
-        let news = {
-            let mut of = self.group(group);
-            match work(&mut of) {
-                Ok(effects) => self.carry_out(group, &of.owner, effects),
-                Err(Deposed(fence)) => vec![News::Deposed { key, fence }],
-            }
-        };
-        news.into_iter().for_each(|news| self.tell(news));
+        let mut of = self.group(group);
+        match work(&mut of) {
+            Ok(effects) => self.carry_out(group, &of.owner, effects),
+            Err(Deposed(fence)) => vec![News::Deposed { key, fence }],
+        }
     }
 
     /// Does what a group says, in its order: while it is locked. Returns what is to be told when it is not.
@@ -233,14 +239,15 @@ impl Copying for Copies {
     }
 
     fn append(&self, key: Key, claim: Stamp, at: Position, message: Copied) {
-        let group = group_of(key);
-        let news = {
-            let mut of = self.group(group);
-            match of.append(Entry { key, claim, at, message }) {
-                Ok(effects) => self.carry_out(group, &of.owner, effects),
-                Err(Deposed(fence)) => vec![News::Deposed { key, fence }],
-            }
-        };
+        let replaces = at.replaces();
+        let news = self.work_for(key, |of| {
+            let mut effects = of.append(Entry { key, claim, at, message })?;
+            effects.extend(replaces.into_iter().flat_map(|upto| of.trim(key, upto)));
+            Ok(effects)
+        });
+        if let Some(upto) = replaces {
+            self.takeovers.tell(key, None, Event::Trimmed(upto));
+        }
         // The session is locked.
         if !news.is_empty() {
             self.untold.lock().expect(NOT_POISONED).extend(news);
@@ -249,11 +256,7 @@ impl Copying for Copies {
     }
 
     fn trim(&self, key: Key, upto: Position) {
-        let is_held = |at: &Position| at.segment == upto.segment && at.number <= upto.number;
-        self.act(group_of(key), |owner| {
-            let is_held = owner.held(key).any(|entry| is_held(&entry.at));
-            if is_held { owner.trim(key, upto) } else { Vec::new() }
-        });
+        self.act_in(group_of(key), |of| of.trim(key, upto));
         self.takeovers.tell(key, None, Event::Trimmed(upto));
     }
 

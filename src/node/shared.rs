@@ -193,9 +193,9 @@ impl Shared {
         }
     }
 
-    /// A node that cannot go on takes no clients any more. Nor does one whose copies nobody holds yet, until the join timeout. And one that no peer links with, because its settings are not
-    /// theirs, is not alone: it would take clients that the cluster does not find. Nodes that it is linked with already are
-    /// the greater number, or will be told.
+    /// A node that cannot go on takes no clients any more. Nor does one whose copies nobody holds yet, until the join timeout. And
+    /// one that no peer links with, because its settings are not theirs, is not alone: it would take clients that the cluster does
+    /// not find. Nodes that it is linked with already are the greater number, or will be told.
     pub(super) fn may_be_ready(&self, ready: &Ready) -> bool {
         // What a node accepts whose copies nobody holds is lost with it.
         let is_held = *ready != Ready::Complete

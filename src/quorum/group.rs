@@ -58,9 +58,18 @@ impl Config {
     }
 }
 
-/// A session of which something is held or known, for whoever looks: how many messages, where the last one stands, and the claim below
-/// which nothing is taken.
-pub(crate) type Looked = (Key, usize, Option<Position>, Option<Fence>);
+/// A session of which something is held or known, for whoever looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Looked {
+    /// The session.
+    pub(crate) key: Key,
+    /// How many messages are held.
+    pub(crate) messages: usize,
+    /// Where the last of them stands.
+    pub(crate) last: Option<Position>,
+    /// The claim below which nothing is taken for it.
+    pub(crate) fence: Option<Fence>,
+}
 
 /// Below which claims of a session nothing is taken any more: those that are less than this one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

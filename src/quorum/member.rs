@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::Stamp;
-use crate::key::Key;
+use crate::key::{Key, UserHash};
 use crate::position::Position;
 use crate::quorum::frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, Seal, SealAnswer};
 use crate::quorum::group::{Boot, Config, Fence, Looked};
@@ -211,13 +211,17 @@ impl<M: Clone> GroupMember<M> {
         self.complete().is_some()
     }
 
-    /// All sessions of which something is held or known.
+    /// The sessions of a user of which something is held or known.
     #[must_use]
-    pub(crate) fn looked_at(&self) -> Vec<Looked> {
-        let of = |(key, kept): (&Key, &Kept<M>)| {
-            (*key, kept.entries.len(), kept.entries.keys().next_back().copied(), kept.fence.clone())
-        };
-        self.keys.iter().map(of).collect()
+    pub(crate) fn looked_at(&self, user: UserHash) -> Vec<Looked> {
+        let of_user = self.keys.iter().filter(|(key, _)| key.user == user);
+        let looked = of_user.map(|(key, kept)| Looked {
+            key: *key,
+            messages: kept.entries.len(),
+            last: kept.entries.keys().next_back().copied(),
+            fence: kept.fence.clone(),
+        });
+        looked.collect()
     }
 
     /// All messages that are held.

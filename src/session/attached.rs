@@ -58,9 +58,14 @@ impl Attached {
             return Changed::Reserved;
         }
         let Ok(attributes) = changed else { return Changed::TooLarge };
-        let above = self.held.as_ref().map(|held| Stamp::from_raw(held.changed.raw().saturating_add(1)));
+        let above = self.version().map(|before| Stamp::from_raw(before.raw().saturating_add(1)));
         self.held = Some(HandedAttributes { changed: own.max(above.unwrap_or(own)), attributes });
         Changed::Are(self.shown())
+    }
+
+    /// The version of the attributes, if anybody has set any.
+    pub(super) fn version(&self) -> Option<Stamp> {
+        self.held.as_ref().map(|held| held.changed)
     }
 
     /// What goes to the next owner.

@@ -33,17 +33,13 @@ impl Session {
     /// # Errors
     /// The session is over: what a push would learn.
     pub(crate) fn change_attributes(&self, change: &Change) -> Result<Changed, Outcome> {
-        let (changed, copied) = {
-            let mut state = self.lock();
-            if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
-                return Err(if reason.moves() { reason.outcome() } else { Outcome::NoSession });
-            }
-            let changed = self.change_in(&mut state, change);
-            let is_new = *change != Change::Read && matches!(changed, Changed::Are(_));
-            (changed, if is_new { state.copy_attributes(self.key) } else { None })
-        };
-        if let Some((copying, before)) = copied {
-            copying.trim(self.key, before);
+        let mut state = self.lock();
+        if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
+            return Err(if reason.moves() { reason.outcome() } else { Outcome::NoSession });
+        }
+        let changed = self.change_in(&mut state, change);
+        if *change != Change::Read && matches!(changed, Changed::Are(_)) {
+            state.copy_attributes(self.key);
         }
         Ok(changed)
     }

@@ -38,7 +38,7 @@ pub(crate) trait Copying: Send + Sync + 'static {
     /// Whether there are nodes that hold what is copied of that session.
     fn is_possible(&self, key: Key) -> bool;
 
-    /// Others are to hold a message of the session that was claimed with that stamp.
+    /// Others are to hold a message of the session that was claimed with that stamp, in place of what it [replaces](Position::replaces).
     fn append(&self, key: Key, claim: Stamp, at: Position, message: Copied);
 
     /// The client has everything of that segment up to there.

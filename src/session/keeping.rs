@@ -118,7 +118,7 @@ impl Session {
 
     /// Takes what others have held for earlier owners of the session.
     pub(crate) fn adopt_copied(&self, held: Vec<(Position, Copied)>) {
-        let copied = {
+        {
             let mut state = self.lock();
             let (attributes, messages): (Vec<_>, Vec<_>) =
                 held.into_iter().partition(|(at, _)| at.attributes_version().is_some());
@@ -126,10 +126,9 @@ impl Session {
             let Some(log) = state.kept() else { return };
             log.adopt_copied(messages);
             log.copy_all(self.key);
-            if attributes.is_empty() { None } else { state.copy_attributes(self.key) }
-        };
-        if let Some((copying, before)) = copied {
-            copying.trim(self.key, before);
+            if !attributes.is_empty() {
+                state.copy_attributes(self.key);
+            }
         }
         self.wake.notify_one();
     }
@@ -145,10 +144,7 @@ impl Session {
     pub(crate) fn holds(&self, at: Position) -> bool {
         let mut state = self.lock();
         match at.attributes_version() {
-            Some(version) => {
-                let handed = state.attached().and_then(|attached| attached.handed());
-                handed.is_some_and(|handed| handed.changed == version)
-            }
+            Some(version) => state.attached().and_then(|attached| attached.version()) == Some(version),
             None => state.kept().is_some_and(|log| log.holds(at)),
         }
     }
@@ -188,7 +184,7 @@ impl Session {
     /// Takes a part of what an earlier owner hands over.
     pub(crate) fn adopt(&self, part: &TailPart) -> Outcome {
         let mut settled = Vec::new();
-        let (outcome, copies, copying, attributes) = {
+        let (outcome, copies, copying) = {
             let mut state = self.lock();
             if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
                 return reason.outcome();
@@ -200,17 +196,13 @@ impl Session {
             for known in &part.recent {
                 state.outbox().know(known.clone());
             }
-            let mut attributes = None;
             if let Some(handed) = part.attributes.as_ref().filter(|_| outcome == Outcome::Delivered) {
                 state.adopt_attributes(handed);
-                attributes = state.copy_attributes(self.key);
+                state.copy_attributes(self.key);
             }
             let copies = state.begin_copying(self.key, false);
-            (outcome, copies, state.kept().and_then(|log| log.store().copying()), attributes)
+            (outcome, copies, state.kept().and_then(|log| log.store().copying()))
         };
-        if let Some((copying, before)) = attributes {
-            copying.trim(self.key, before);
-        }
         if let Some(copying) = copying {
             settled.into_iter().for_each(|upto| copying.trim(self.key, upto));
         }
@@ -237,7 +229,7 @@ impl Session {
     pub(crate) fn forget(&self, why: Dropped) {
         let copying = {
             let mut state = self.lock();
-            let has_attributes = state.attached().is_some_and(|attached| attached.handed().is_some());
+            let has_attributes = state.attached().is_some_and(|attached| attached.version().is_some());
             state.kept().and_then(|log| log.drop_all(why, has_attributes))
         };
         if let Some(copying) = copying {

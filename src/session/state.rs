@@ -12,12 +12,11 @@ use tokio::time::Instant;
 
 use crate::key::Key;
 use crate::metrics::label::Dropped;
-use crate::position::{Position, Segment};
+use crate::position::Segment;
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 use crate::session::attached::{Attached, HandedAttributes};
 use crate::session::close::CloseReason;
-use crate::session::copied::Copying;
 use crate::session::direct::{Direct, DirectWriter, Taken};
 use crate::session::log::{Answers, Log, NoRoom, Stage, Standing};
 use crate::session::outbox::{self, Outbox, OutboxLimits, Outgoing, What};
@@ -224,7 +223,7 @@ impl State {
     /// Whoever waits for a message that waits itself.
     pub(super) fn detach_replies(&mut self) -> Answers {
         match &mut self.kept {
-            Some(log) => log.detach_waiting(Standing::There),
+            Some(log) => log.detach_waiting(|_| Outcome::Buffered),
             None => {
                 let buffered = |reply| (reply, Outcome::Buffered);
                 self.outbox.detach_replies().into_iter().map(buffered).collect()
@@ -252,10 +251,8 @@ impl State {
         let standing = log.standing(key, is_held);
         // Of a session that stays here whoever waits learns it when others hold the message.
         let waits_on = reason.flushes() || parks && standing == Standing::AwayAndCopied;
-        let mut answers = if waits_on { Vec::new() } else { log.detach_waiting(standing) };
-        if !is_held {
-            answers.iter_mut().for_each(|(_, outcome)| *outcome = reason.outcome());
-        }
+        let unwritten = |is_stored| if is_held { standing.unwritten(is_stored) } else { reason.outcome() };
+        let answers = if waits_on { Vec::new() } else { log.detach_waiting(unwritten) };
         self.outbox.set_closing(reason);
         (true, answers)
     }
@@ -268,11 +265,9 @@ impl State {
             let abandoned = self.outbox.clear().into_iter();
             return (begun, abandoned.map(|outgoing| (outgoing.reply, Outcome::NoSession)).collect());
         };
-        let mut answers = log.detach_all(log.standing(key, held), self.away);
-        if !held {
-            let unwritten = answers.iter_mut().filter(|(_, outcome)| *outcome != Outcome::Delivered);
-            unwritten.for_each(|(_, outcome)| *outcome = Outcome::NoSession);
-        }
+        let standing = log.standing(key, held);
+        let unwritten = |is_stored| if held { standing.unwritten(is_stored) } else { Outcome::NoSession };
+        let answers = log.detach_all(self.away && standing == Standing::AwayAndCopied, unwritten);
         log.rewind(now);
         (begun, answers)
     }
@@ -298,8 +293,7 @@ impl State {
     pub(super) fn held_as(&mut self, key: Key) -> Option<Outcome> {
         let held = self.is_held();
         let log = self.kept.as_ref().filter(|_| held)?;
-        let is_copied = log.standing(key, true) == Standing::AwayAndCopied;
-        Some(if is_copied { Outcome::Buffered } else { Outcome::Queued })
+        Some(log.standing(key, true).unwritten(false))
     }
 
     /// Whether the connection ends, or has ended, and the session does not.
@@ -330,11 +324,12 @@ impl State {
         self.attached.get_or_insert_default().adopt(handed);
     }
 
-    /// Other nodes are to hold the attributes of a session that is kept. Returns who holds earlier ones, and up to where those need not
-    /// be held any more.
-    pub(super) fn copy_attributes(&mut self, key: Key) -> Option<(Arc<dyn Copying>, Position)> {
-        let handed = self.attached.as_ref()?.handed()?;
-        self.kept.as_mut()?.copy_attributes(key, &handed)
+    /// Other nodes are to hold the attributes of a session that is kept.
+    pub(super) fn copy_attributes(&self, key: Key) {
+        let handed = self.attached.as_ref().and_then(|attached| attached.handed());
+        if let Some((log, handed)) = self.kept.as_ref().zip(handed) {
+            log.copy_attributes(key, &handed);
+        }
     }
 
     /// Attaches this to the session, in place of what was.

@@ -11,12 +11,13 @@ mod client;
 mod lanes;
 mod typescript;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use crate::harness::{Launch, Node, alone, eventually, same, unique};
@@ -43,6 +44,14 @@ pub(crate) enum Ends {
     Killed,
 }
 
+impl Ends {
+    /// What the nodes are started with. Where they are killed, two others hold what each accepts.
+    fn flags(self) -> impl Iterator<Item = &'static str> {
+        let flags: &[_] = if self == Ends::Killed { &["--copies", "2"] } else { &[] };
+        flags.iter().copied()
+    }
+}
+
 /// What a client has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
@@ -59,105 +68,106 @@ pub(crate) struct Seen {
 async fn through_broken_connections_takeovers_and_restarts_each_message_arrives_once_and_in_order() {
     let _alone = alone().await;
     let (clients, rounds) = size("PUSHMESH_STORM", (40, 2));
-    let cluster = unique();
-    let mut nodes: Vec<Node> = Vec::new();
-    for name in ["n1", "n2", "n3"] {
-        nodes.push(Launch::dev(&cluster, name).peers(&nodes).start().await);
-    }
-    for node in &nodes {
-        node.ready().await;
-    }
-    let addresses: Vec<_> = nodes.iter().map(|node| node.addr).collect();
-    let storm = Arc::new(Storm { nodes: addresses, over: AtomicBool::new(false), ends: Ends::Stop });
-    let node = std::env::var_os("PUSHMESH_STORM_NODE");
-    let own = if node.is_some() { clients / 2 } else { clients };
-    let mut receivers = node.map(|node| Receivers::start(&node, &storm.nodes, own..clients));
-    let running: Vec<_> =
-        (0..own).map(|user| tokio::spawn(StormClient::run(user, Arc::clone(&storm)))).collect();
-    eventually("all clients are there", async || {
-        let sessions = nodes[0].stats().await["sessions"].as_u64().unwrap_or(0) as usize;
-        if sessions == clients { Ok(()) } else { Err(sessions) }
-    })
-    .await;
-    let mut pushers = JoinSet::new();
-    for pusher in 0..PUSHERS {
-        let lanes = Lane::all(clients, storm.nodes.len()).filter(|lane| lane.index % PUSHERS == pusher);
-        pushers.spawn(lanes::push(lanes.collect(), Arc::clone(&storm)));
-    }
+    let mut course = Course::begin(3, clients, Ends::Stop, std::env::var_os("PUSHMESH_STORM_NODE")).await;
     for round in 0..rounds {
-        let index = round % nodes.len();
+        let index = round % course.nodes.len();
         sleep(CALM).await;
-        nodes[index].process.signal("TERM");
-        assert!(nodes[index].process.end().await.success(), "{} stops in good order", nodes[index].name);
-        let said = nodes[index].process.stderr();
+        let node = &course.nodes[index];
+        node.process.signal("TERM");
+        assert!(node.process.end().await.success(), "{} stops in good order", node.name);
+        let said = node.process.stderr();
         assert!(!said.contains("no other node keeps"), "{said}");
-        let others = nodes.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, node)| node);
-        let launch = Launch::dev(&cluster, &nodes[index].name).listen(&storm.nodes[index].to_string());
-        nodes[index] = launch.peers(others).start().await;
-        nodes[index].ready().await;
+        course.start_again(index).await;
+        course.nodes[index].ready().await;
     }
     sleep(CALM).await;
-    storm.over.store(true, Ordering::SeqCst);
-    let pushed: Vec<Pushed> = pushers.join_all().await.into_iter().flatten().collect();
-    let mut seen = Vec::new();
-    for client in running {
-        seen.push(client.await.expect("a client does not panic"));
-    }
-    if let Some(receivers) = &mut receivers {
-        seen.extend(receivers.finish(&pushed).await);
-    }
-    judge(&pushed, &seen, Ends::Stop);
+    course.finish().await;
 }
 
 #[tokio::test]
 async fn through_killed_nodes_each_message_that_was_stored_arrives_once() {
     let _alone = alone().await;
     let (clients, rounds) = size("PUSHMESH_KILLS", (30, 3));
-    let cluster = unique();
-    let mut nodes: Vec<Node> = Vec::new();
-    for name in ["n1", "n2", "n3", "n4", "n5"] {
-        let launch = Launch::dev(&cluster, name).flags(COPIED.iter().copied());
-        nodes.push(launch.peers(&nodes).start().await);
-    }
-    for node in &nodes {
-        node.ready().await;
-        eventually("copies have their members", async || {
-            same(node.metric("pushmesh_copies_groups_short").await, Some(0.0)).map(|_| ())
-        })
-        .await;
-    }
-    let addresses: Vec<_> = nodes.iter().map(|node| node.addr).collect();
-    let storm = Arc::new(Storm { nodes: addresses, over: AtomicBool::new(false), ends: Ends::Killed });
-    let running: Vec<_> =
-        (0..clients).map(|user| tokio::spawn(StormClient::run(user, Arc::clone(&storm)))).collect();
-    eventually("all clients are there", async || {
-        let sessions = nodes[0].stats().await["sessions"].as_u64().unwrap_or(0) as usize;
-        if sessions == clients { Ok(()) } else { Err(sessions) }
-    })
-    .await;
-    let mut pushers = JoinSet::new();
-    for pusher in 0..PUSHERS {
-        let lanes = Lane::all(clients, storm.nodes.len()).filter(|lane| lane.index % PUSHERS == pusher);
-        pushers.spawn(lanes::push(lanes.collect(), Arc::clone(&storm)));
-    }
+    let mut course = Course::begin(5, clients, Ends::Killed, None).await;
     for round in 0..rounds {
         sleep(BETWEEN_KILLS).await;
-        let index = (round * 3 + round / 5) % nodes.len();
-        nodes[index].process.kill();
-        nodes[index].process.end().await;
-        let others = nodes.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, node)| node);
-        let launch = Launch::dev(&cluster, &nodes[index].name).flags(COPIED.iter().copied());
-        let launch = launch.listen(&storm.nodes[index].to_string());
-        nodes[index] = launch.peers(others).start().await;
+        let index = (round * 3 + round / 5) % course.nodes.len();
+        course.nodes[index].process.kill();
+        course.nodes[index].process.end().await;
+        course.start_again(index).await;
     }
     sleep(BETWEEN_KILLS).await;
-    storm.over.store(true, Ordering::SeqCst);
-    let pushed: Vec<Pushed> = pushers.join_all().await.into_iter().flatten().collect();
-    let mut seen = Vec::new();
-    for client in running {
-        seen.push(client.await.expect("a client does not panic"));
+    course.finish().await;
+}
+
+/// A storm and all who take part in it.
+struct Course {
+    cluster: String,
+    nodes: Vec<Node>,
+    storm: Arc<Storm>,
+    clients: Vec<JoinHandle<Seen>>,
+    /// The clients of `clients/typescript`.
+    receivers: Option<Receivers>,
+    pushers: JoinSet<Vec<Pushed>>,
+}
+
+impl Course {
+    /// All nodes are ready, all clients are connected, and messages flow. `typescript`: Node.js, which runs half of the clients.
+    async fn begin(count: usize, clients: usize, ends: Ends, typescript: Option<OsString>) -> Self {
+        let cluster = unique();
+        let mut nodes: Vec<Node> = Vec::new();
+        for number in 1..=count {
+            let launch = Launch::dev(&cluster, &format!("n{number}")).flags(ends.flags());
+            nodes.push(launch.peers(&nodes).start().await);
+        }
+        for node in &nodes {
+            node.ready().await;
+            if ends == Ends::Killed {
+                eventually("copies have their members", async || {
+                    same(node.metric("pushmesh_copies_groups_short").await, Some(0.0)).map(|_| ())
+                })
+                .await;
+            }
+        }
+        let addresses: Vec<_> = nodes.iter().map(|node| node.addr).collect();
+        let storm = Arc::new(Storm { nodes: addresses, over: AtomicBool::new(false), ends });
+        let own = if typescript.is_some() { clients / 2 } else { clients };
+        let receivers = typescript.map(|node| Receivers::start(&node, &storm.nodes, own..clients));
+        let running = (0..own).map(|user| tokio::spawn(StormClient::run(user, Arc::clone(&storm)))).collect();
+        eventually("all clients are there", async || {
+            let sessions = nodes[0].stats().await["sessions"].as_u64().unwrap_or(0) as usize;
+            if sessions == clients { Ok(()) } else { Err(sessions) }
+        })
+        .await;
+        let mut pushers = JoinSet::new();
+        for pusher in 0..PUSHERS {
+            let lanes = Lane::all(clients, storm.nodes.len()).filter(|lane| lane.index % PUSHERS == pusher);
+            pushers.spawn(lanes::push(lanes.collect(), Arc::clone(&storm)));
+        }
+        Self { cluster, nodes, storm, clients: running, receivers, pushers }
     }
-    judge(&pushed, &seen, Ends::Killed);
+
+    /// A node whose process is over is started again, where it was.
+    async fn start_again(&mut self, index: usize) {
+        let launch = Launch::dev(&self.cluster, &self.nodes[index].name).flags(self.storm.ends.flags());
+        let launch = launch.listen(&self.storm.nodes[index].to_string());
+        let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != index);
+        self.nodes[index] = launch.peers(others.map(|(_, node)| node)).start().await;
+    }
+
+    /// Nobody pushes or breaks anything any more: all that was answered has to arrive.
+    async fn finish(mut self) {
+        self.storm.over.store(true, Ordering::SeqCst);
+        let pushed: Vec<Pushed> = self.pushers.join_all().await.into_iter().flatten().collect();
+        let mut seen = Vec::new();
+        for client in self.clients {
+            seen.push(client.await.expect("a client does not panic"));
+        }
+        if let Some(receivers) = &mut self.receivers {
+            seen.extend(receivers.finish(&pushed).await);
+        }
+        judge(&pushed, &seen, self.storm.ends);
+    }
 }
 
 /// Holds what was answered against what arrived.
@@ -203,9 +213,6 @@ fn size(variable: &str, default: (usize, usize)) -> (usize, usize) {
 
 /// Pushes under way at once.
 const PUSHERS: usize = 16;
-
-/// Two other nodes hold what a node accepts.
-const COPIED: &[&str] = &["--copies", "2"];
 
 /// Time from one killed node to the next. Source: the design.
 const BETWEEN_KILLS: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@
 //! that: before the cut has healed, and after it.
 
 use crate::plan::{Plan, Step};
-use crate::scenario::keeping::{copied, pushes, stored};
+use crate::scenario::keeping::{away, copied, pushes, stored};
 use crate::scenario::script::{Scenario, Script, between, connect_all};
 
 /// Its place in the list.
@@ -31,11 +31,10 @@ fn plan() -> Plan {
             let script = (0..CLIENTS).fold(script, |script, client| {
                 let moment = 30 * client as u64;
                 let script = script.at(begin + moment, Step::Connect { client, node: first });
-                let script = script.at(begin + 1_500 + moment, Step::Leave { client, politely: false });
+                let script = away(script, begin + 1_500 + moment, client, begin + 5_000 + moment, next);
                 // One before the cut, one on each side of it.
                 let script = stored(script, begin + 1_700 + moment, first, client, 2);
                 let script = pushes(script, begin + 3_500 + moment, first, client, 2);
-                let script = script.at(begin + 5_000 + moment, Step::Connect { client, node: next });
                 let script = stored(script, begin + 6_500 + moment, others[1], client, 2);
                 let back = if client % 2 == 0 { begin + 8_000 } else { heals + 3_000 };
                 script.at(back + moment, Step::Connect { client, node: first })

@@ -4,7 +4,7 @@
 //! and the owner loses its power meanwhile.
 
 use crate::plan::{Plan, Step};
-use crate::scenario::keeping::{copied, crashes, stored};
+use crate::scenario::keeping::{away, copied, crashes, stored};
 use crate::scenario::script::{Scenario, Script, connect_all};
 
 /// Its place in the list.
@@ -27,11 +27,10 @@ fn plan() -> Plan {
             let (owner, hangs, next) = (nodes(round), nodes(round + 1), nodes(round + 2));
             let script = (0..CLIENTS).fold(script, |script, client| {
                 let script = script.at(begin, Step::Connect { client, node: owner });
-                let script = script.at(begin + 1_500, Step::Leave { client, politely: false });
+                let script = away(script, begin + 1_500, client, begin + 4_500 + 100 * client as u64, next);
                 // Before it hangs, and while it does.
                 let script = stored(script, begin + 1_800 + 10 * client as u64, next, client, 2);
-                let script = stored(script, begin + 2_500 + 10 * client as u64, next, client, 2);
-                script.at(begin + 4_500 + 100 * client as u64, Step::Connect { client, node: next })
+                stored(script, begin + 2_500 + 10 * client as u64, next, client, 2)
             });
             let script = script.at(begin + 2_000, Step::Pause { node: hangs });
             let resumes = begin + [3_000, 5_000, 9_000][round as usize % 3];

@@ -25,14 +25,12 @@ pub(super) fn pushes(
     client: ClientIndex,
     pushes: u64,
 ) -> Script {
-    script.rounds(pushes, |script, push| {
-        script.at(from_ms + push, Step::Push { node, aim: Aim::Client(client) })
-    })
+    each_ms(script, from_ms, pushes, |_| Step::Push { node, aim: Aim::Client(client) })
 }
 
 /// A node stops in good order, and is started again as the same one.
 pub(super) fn restarts(script: Script, stops_ms: u64, node: NodeIndex, starts_ms: u64) -> Script {
-    script.at(stops_ms, Step::Stop { node }).at(starts_ms, Step::Restart { node, identity: Identity::Same })
+    starts(script.at(stops_ms, Step::Stop { node }), starts_ms, node)
 }
 
 /// A client is away from then on, and back at a node after a while.
@@ -62,13 +60,19 @@ pub(super) fn stored(
     pushes: u64,
 ) -> Script {
     let terms = Terms { ttl_s: None, wait: Wait::Stored };
-    script.rounds(pushes, |script, push| {
-        let ask = Ask::Push(Aim::Client(client), terms);
-        script.at(from_ms + push, Step::Call { backend: push as usize, node, ask })
-    })
+    let ask = || Ask::Push(Aim::Client(client), terms);
+    each_ms(script, from_ms, pushes, |push| Step::Call { backend: push as usize, node, ask: ask() })
+}
+
+fn each_ms(script: Script, from_ms: u64, steps: u64, step: impl Fn(u64) -> Step) -> Script {
+    script.rounds(steps, |script, number| script.at(from_ms + number, step(number)))
 }
 
 /// A node loses its power, and is started again as the same one.
 pub(super) fn crashes(script: Script, at_ms: u64, node: NodeIndex, starts_ms: u64) -> Script {
-    script.at(at_ms, Step::Crash { node }).at(starts_ms, Step::Restart { node, identity: Identity::Same })
+    starts(script.at(at_ms, Step::Crash { node }), starts_ms, node)
+}
+
+fn starts(script: Script, at_ms: u64, node: NodeIndex) -> Script {
+    script.at(at_ms, Step::Restart { node, identity: Identity::Same })
 }

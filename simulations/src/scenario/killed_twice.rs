@@ -4,7 +4,7 @@
 //! milliseconds, or once it says that all is there.
 
 use crate::plan::{Plan, Step};
-use crate::scenario::keeping::{copied, crashes, stored};
+use crate::scenario::keeping::{away, copied, crashes, stored};
 use crate::scenario::script::{Scenario, Script, connect_all};
 
 /// Its place in the list.
@@ -28,9 +28,8 @@ fn plan() -> Plan {
             let second = crash + [310, 340, 380, 430, 500, 700, 1_500][round as usize % 7];
             let script = (0..CLIENTS).fold(script, |script, client| {
                 let script = script.at(begin, Step::Connect { client, node: at(0) });
-                let script = script.at(begin + 1_500, Step::Leave { client, politely: false });
+                let script = away(script, begin + 1_500, client, crash + 300, at(1));
                 let script = stored(script, begin + 2_000 + 10 * client as u64, at(2), client, 4);
-                let script = script.at(crash + 300, Step::Connect { client, node: at(1) });
                 script.at(second + 800 + 30 * client as u64, Step::Connect { client, node: at(3) })
             });
             let script = crashes(script, crash, at(0), begin + 25_000);

@@ -4,7 +4,7 @@
 //! right after that, or after a while.
 
 use crate::plan::{Plan, Step};
-use crate::scenario::keeping::{copied, crashes, stored};
+use crate::scenario::keeping::{away, copied, crashes, stored};
 use crate::scenario::script::{Scenario, Script, connect_all};
 
 /// Its place in the list.
@@ -28,10 +28,9 @@ fn plan() -> Plan {
             let crash = begin + 6_000 + [100, 1_000, 3_000, 9_000][round as usize % 4];
             let script = (0..CLIENTS).fold(script, |script, client| {
                 let script = script.at(begin, Step::Connect { client, node: owner });
-                let script = script.at(begin + 1_500, Step::Leave { client, politely: false });
-                let script = stored(script, begin + 1_600 + 10 * client as u64, owner, client, 3);
-                let back = crash + [50, 4_000][client % 2];
-                script.at(back, Step::Connect { client, node: [ones, others][(client / 2) % 2] })
+                let (back, next) = (crash + [50, 4_000][client % 2], [ones, others][(client / 2) % 2]);
+                let script = away(script, begin + 1_500, client, back, next);
+                stored(script, begin + 1_600 + 10 * client as u64, owner, client, 3)
             });
             let script = crashes(script, begin + 3_000, ones, begin + 3_500);
             let script = crashes(script, begin + 5_000, others, begin + 5_500);

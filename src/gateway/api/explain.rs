@@ -5,13 +5,14 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 
 use super::contact::Contacts;
-use crate::copies::{CopiesOf, HeldSession};
+use crate::copies::CopiesOf;
 use crate::directory::{Known, Standing};
 use crate::gateway::caller::Caller;
 use crate::gateway::parts::Gateway;
 use crate::gateway::schema::{self, Explanation, Row};
 use crate::gateway::url::UserPath;
 use crate::push::Knowledge;
+use crate::quorum::Looked;
 use crate::router::{Names, NamesAnswer, Route};
 
 /// `GET /v1/explain/users/{user}`
@@ -24,7 +25,7 @@ pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
     let contacts = Contacts::now(gateway);
     let route = known.iter().filter(|row| row.wins).map(|row| route(gateway, row, &names)).collect();
     let rows = known.iter().map(|row| entry(gateway, row, &known, &names, &contacts)).collect();
-    let copies = gateway.router.copies_of(hash);
+    let copies = gateway.router.copies().of_user(hash);
     let is_shown =
         |of: &CopiesOf| !of.sessions.is_empty() || known.iter().any(|row| row.holder.owner == of.owner.name);
     let copies = copies.into_iter().filter(is_shown).map(copies_of).collect();
@@ -46,8 +47,8 @@ pub(super) async fn user(caller: Caller, UserPath(user): UserPath) -> Response {
 
 fn copies_of(copies: CopiesOf) -> schema::Copies {
     let CopiesOf { owner, group, epoch, members, sessions } = copies;
-    let session = |held: HeldSession| schema::CopiedSession {
-        device_hash: held.device.to_string(),
+    let session = |held: Looked| schema::CopiedSession {
+        device_hash: held.key.device.to_string(),
         messages: held.messages as u64,
         last: held.last.map(|at| at.to_string()),
         fence: held

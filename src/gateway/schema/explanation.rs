@@ -34,6 +34,7 @@ pub struct Explanation {
     /// Which nodes hold copies of what the sessions of the user owe their clients, for each owner whose row is here or of whose
     /// sessions this node holds something.
     #[serde(default)]
+    #[cfg_attr(test, schema(required))]
     pub copies: Vec<Copies>,
     /// The nodes that did not answer: members that are suspect or dead, owners that did not answer in time, and while this
     /// node joins, those whose sessions it has yet to copy.

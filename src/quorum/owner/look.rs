@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::Stamp;
-use crate::key::Key;
+use crate::key::{Key, UserHash};
 use crate::position::Position;
 use crate::quorum::frame::Entry;
 use crate::quorum::group::{Boot, Config, Fence, Looked};
@@ -33,15 +33,15 @@ impl<M: Clone> GroupOwner<M> {
         self.unstored.values().filter_map(|written| Some((written.key, written.at?)))
     }
 
-    /// All sessions of which something is held or known.
+    /// The sessions of a user of which something is held or known.
     #[must_use]
-    pub(crate) fn looked_at(&self) -> Vec<Looked> {
-        let keys: BTreeSet<_> =
-            self.held.keys().chain(self.fences.keys()).chain(self.settled.keys()).copied().collect();
+    pub(crate) fn looked_at(&self, user: UserHash) -> Vec<Looked> {
+        let keys = self.held.keys().chain(self.fences.keys()).chain(self.settled.keys());
+        let keys: BTreeSet<_> = keys.filter(|key| key.user == user).copied().collect();
         let of = |key: Key| {
             let held = self.held.get(&key);
             let last = held.and_then(|held| held.keys().next_back().copied());
-            (key, held.map_or(0, BTreeMap::len), last, self.taken_by(key).cloned())
+            Looked { key, messages: held.map_or(0, BTreeMap::len), last, fence: self.taken_by(key).cloned() }
         };
         keys.into_iter().map(of).collect()
     }

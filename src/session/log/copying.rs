@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::id::{MessageId, Stamp};
+use crate::id::MessageId;
 use crate::key::Key;
 use crate::position::{Position, Segment};
 use crate::push::{Message, Payload};
@@ -52,20 +52,14 @@ impl Log {
         self.begin_copying(key)
     }
 
-    /// Others are to hold these attributes. Returns who holds earlier ones, and up to where those need not be held any more.
-    pub(in crate::session) fn copy_attributes(
-        &mut self,
-        key: Key,
-        handed: &HandedAttributes,
-    ) -> Option<(Arc<dyn Copying>, Position)> {
-        let copying = self.store.copying().filter(|copying| copying.is_made())?;
+    /// Others are to hold these attributes, in place of earlier ones.
+    pub(in crate::session) fn copy_attributes(&self, key: Key, handed: &HandedAttributes) {
+        let Some(copying) = self.store.copying().filter(|copying| copying.is_made()) else { return };
         let payload = Payload::text(handed.attributes.as_json());
         let id = MessageId::new(ATTRIBUTES).expect("a short word is a valid id");
         let message = Arc::new(Message::new(id, false, payload));
         let copied = Copied { message, expires: None, keep: self.keep, room: None };
         copying.append(key, self.stamp, Position::of_attributes(handed.changed), copied);
-        let before = Stamp::from_raw(handed.changed.raw().saturating_sub(1));
-        Some((copying, Position::of_attributes(before)))
     }
 
     /// Takes what others have held for earlier owners, each segment from where it begins there.

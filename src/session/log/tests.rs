@@ -218,7 +218,7 @@ fn those_who_wait_learn_how_far_their_message_came() {
     let (overdue, next) = log.overdue(later, Standing::There);
     assert_eq!(next, None);
     overdue.into_iter().for_each(|(reply, outcome)| reply.answer(outcome));
-    log.detach_all(Standing::Away, true).into_iter().for_each(|(reply, outcome)| reply.answer(outcome));
+    log.detach_all(false, |_| Outcome::Queued).into_iter().for_each(|(reply, outcome)| reply.answer(outcome));
     let one = |outcome| Answer::Outcomes(vec![outcome]);
     let expected = [
         ("a", Outcome::Acked),

@@ -35,6 +35,11 @@ impl Standing {
             Standing::AwayAndCopied => is_stored,
         }
     }
+
+    /// How it is called then.
+    pub(in crate::session) fn unwritten(self, is_stored: bool) -> Outcome {
+        if self.queues(is_stored) { Outcome::Queued } else { Outcome::Buffered }
+    }
 }
 
 impl Log {
@@ -79,23 +84,26 @@ impl Log {
         }
     }
 
-    /// Whoever waits for a message that waits itself, with how far that has come.
-    pub(in crate::session) fn detach_waiting(&mut self, standing: Standing) -> Answers {
+    /// Whoever waits for a message that waits itself, with what it is called. `unwritten` is told whether others hold it.
+    pub(in crate::session) fn detach_waiting(&mut self, unwritten: impl Fn(bool) -> Outcome) -> Answers {
         let Some(unacked) = &mut self.unacked else { return Vec::new() };
         let waiting = unacked.runs_mut().flat_map(|run| {
             let taken = run.taken;
             run.entries_mut().skip(taken)
         });
-        answer(waiting, standing, |_| true)
+        answer(waiting, unwritten, |_| true)
     }
 
-    /// The connection is over: whoever waits learns how far their messages have come. `stays`: the session is kept here, and others may
-    /// be about to hold them.
-    pub(in crate::session) fn detach_all(&mut self, standing: Standing, stays: bool) -> Answers {
+    /// The connection is over: whoever waits learns how far their messages have come. `waits_on`: others are about to hold what is not
+    /// written, and who waits for copies waits for that.
+    pub(in crate::session) fn detach_all(
+        &mut self,
+        waits_on: bool,
+        unwritten: impl Fn(bool) -> Outcome,
+    ) -> Answers {
         let Some(unacked) = &mut self.unacked else { return Vec::new() };
-        let waits_on = stays && standing == Standing::AwayAndCopied;
         let is_over = |entry: &Entry| !(waits_on && entry.waits_for_copies());
-        answer(unacked.runs_mut().flat_map(Run::entries_mut), standing, is_over)
+        answer(unacked.runs_mut().flat_map(Run::entries_mut), unwritten, is_over)
     }
 
     /// Whether somebody may wait who is not looked after yet. From now on that is the caller's.
@@ -112,7 +120,8 @@ impl Log {
     ) -> (Answers, Option<Instant>) {
         let Some(unacked) = &mut self.unacked else { return (Vec::new(), None) };
         let is_due = |entry: &Entry| entry.waits.as_ref().is_some_and(|waits| waits.until <= now);
-        let answers = answer(unacked.runs_mut().flat_map(Run::entries_mut), standing, is_due);
+        let unwritten = |is_stored| standing.unwritten(is_stored);
+        let answers = answer(unacked.runs_mut().flat_map(Run::entries_mut), unwritten, is_due);
         let next = unacked.entries().filter_map(|entry| Some(entry.waits.as_ref()?.until)).min();
         unacked.timed = next.is_some();
         (answers, next)
@@ -136,13 +145,13 @@ impl Log {
 /// Takes the replies of those entries for which that holds, each with what to answer.
 fn answer<'a>(
     entries: impl Iterator<Item = (bool, &'a mut Entry)>,
-    standing: Standing,
+    unwritten: impl Fn(bool) -> Outcome,
     is_answered: impl Fn(&Entry) -> bool,
 ) -> Answers {
     let waiting = entries.filter(|(_, entry)| is_answered(entry));
     let answers = waiting.filter_map(|(is_stored, entry)| {
         let reply = entry.waits.take()?.reply;
-        Some((reply, entry.outcome(standing.queues(is_stored))))
+        Some((reply, if entry.written { Outcome::Delivered } else { unwritten(is_stored) }))
     });
     answers.collect()
 }

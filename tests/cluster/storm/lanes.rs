@@ -62,12 +62,12 @@ async fn push_one(node: &Http, lane: Lane, number: u64, ends: Ends) {
         let answer = node.try_call("POST", &path, &headers, id.clone()).await;
         let outcome = answer.as_ref().map(|answer| answer.json["sessions"][0]["outcome"].clone());
         let outcome = outcome.as_ref().ok().and_then(Value::as_str).unwrap_or_default();
-        // A killed node answers nothing, and what is not stored is an error.
-        let is_taken = answer.as_ref().is_ok_and(|answer| answer.status == 200);
-        if is_taken
-            && matches!(outcome, "acked" | "delivered" | "queued" | "buffered")
-            && (ends == Ends::Killed || outcome != "buffered")
-        {
+        let is_taken = match ends {
+            Ends::Stop => matches!(outcome, "acked" | "delivered" | "queued"),
+            // What is not stored is an error, whatever became of it.
+            Ends::Killed => answer.as_ref().is_ok_and(|answer| answer.status == 200),
+        };
+        if is_taken {
             return;
         }
         assert!(Instant::now() < patience, "{id} was not taken: {answer:?}");
