@@ -26,6 +26,7 @@ use crate::quorum::{Boot, Config, News};
 use crate::session::{Registry, Store};
 use crate::vital::Vitals;
 
+mod absent;
 mod ageing;
 mod choice;
 mod due;
@@ -41,6 +42,7 @@ mod streams;
 mod takeover;
 mod takeovers;
 
+pub(crate) use absent::Absent;
 use ageing::Ageing;
 use due::Due;
 pub(crate) use explained::CopiesOf;

@@ -112,6 +112,8 @@ metrics! {
         "Groups of this node's sessions, of 16, that fewer other nodes hold copies for than --copies says.";
     copies_orphaned: counter("pushmesh_copies_orphaned_total"),
         "Times that all nodes that held copies for a group of this node had restarted, so that others hold them now.";
+    copies_kept_on: counter("pushmesh_copies_kept_on_total"),
+        "Sessions of clients that are away which this node keeps on, because their owners are gone.";
     copies_refused: counter("pushmesh_copies_refused_total"),
         "Times that this node had no room for what another node wanted it to hold.";
     handovers: counters("pushmesh_handovers_total", "result", HandedOver),

@@ -6,6 +6,7 @@
 //! a position is the segment, a point and the number.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -82,14 +83,31 @@ impl Position {
         (self.segment == ATTRIBUTES).then(|| Stamp::from_raw(self.number))
     }
 
-    /// Up to where nothing is needed any more once this is held: the attributes of earlier versions. `None`: a message stands here.
+    /// Where other nodes hold that the client of the session is away that was claimed with that stamp: no message stands there.
+    pub(crate) fn of_absence(claim: Stamp) -> Self {
+        Self { segment: ABSENCE, number: claim.raw() }
+    }
+
+    /// All positions where it may be held that a client is away.
+    pub(crate) fn absences() -> RangeInclusive<Self> {
+        Self::of_absence(Stamp::ZERO)..=Self { segment: ABSENCE, number: u64::MAX }
+    }
+
+    /// Whether a message stands there.
+    pub(crate) fn is_message(self) -> bool {
+        self.segment.stamp != NO_CLAIM
+    }
+
+    /// Up to where nothing is needed any more once this is held: what was said earlier of the same. `None`: a message stands here.
     pub(crate) fn replaces(self) -> Option<Self> {
-        self.attributes_version().map(|_| Self { number: self.number.saturating_sub(1), ..self })
+        (!self.is_message()).then(|| Self { number: self.number.saturating_sub(1), ..self })
     }
 }
 
-/// No claim has this stamp.
-const ATTRIBUTES: Segment = Segment { stamp: Stamp::ZERO, writer: Writer(0) };
+/// No claim has this stamp: what stands in such segments is held beside the messages of a session.
+const NO_CLAIM: Stamp = Stamp::ZERO;
+const ATTRIBUTES: Segment = Segment { stamp: NO_CLAIM, writer: Writer(0) };
+const ABSENCE: Segment = Segment { stamp: NO_CLAIM, writer: Writer(1) };
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,6 +176,21 @@ mod tests {
     fn the_texts_of_segments_have_the_order_of_their_stamps() {
         let texts = [segment(9, 7), segment(10, 1), segment(0x100, 0)].map(|segment| segment.to_string());
         assert!(texts.is_sorted());
+    }
+
+    #[test]
+    fn what_is_held_beside_messages_replaces_what_was_said_before_of_the_same() {
+        let claim = Stamp::from_raw(7);
+        let (attributes, absence) = (Position::of_attributes(claim), Position::of_absence(claim));
+        assert_eq!((attributes.attributes_version(), absence.attributes_version()), (Some(claim), None));
+        let is_absence = |at| Position::absences().contains(&at);
+        assert!(is_absence(absence) && !is_absence(attributes));
+        for at in [attributes, absence] {
+            assert!(!at.is_message());
+            assert_eq!(at.replaces(), Some(Position { number: 6, ..at }));
+        }
+        let message = Position { segment: segment(1, 0), number: 7 };
+        assert!(message.is_message() && message.replaces().is_none() && !is_absence(message));
     }
 
     #[test]

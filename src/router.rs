@@ -40,6 +40,7 @@ use crate::session::{OutboxLimits, Registry, Store};
 use crate::vital::Vitals;
 use crate::wire::Clock;
 
+mod absent;
 mod adopt;
 mod attributes;
 mod decisions;

@@ -24,6 +24,7 @@ use crate::key::Key;
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 
+mod absence;
 mod attached;
 mod attributes;
 mod close;
@@ -41,6 +42,7 @@ mod state;
 mod store;
 mod tail;
 
+pub(crate) use absence::Absence;
 pub(crate) use attached::HandedAttributes;
 pub(crate) use close::CloseReason;
 pub(crate) use copied::{Copied, Copying};

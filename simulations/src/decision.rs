@@ -49,6 +49,22 @@ pub(crate) enum Decision {
     Stored(Stored),
     /// It has tried to hand over what a session owes its client.
     HandedOver(HandedOver),
+    /// It is about to take over the session of a client that is away, whose owner is gone.
+    KeepsOn {
+        /// Whose.
+        client: ClientIndex,
+        /// With which stamp that owner has claimed it.
+        stamp: u64,
+        /// Which one.
+        owner: NodeName,
+    },
+    /// It has tried to.
+    KeptOn {
+        /// Whose.
+        client: ClientIndex,
+        /// Whether it is there now.
+        kept: bool,
+    },
     /// It has taken over what other nodes have held of a segment: what the owner of that has accepted beside is numbered anew.
     Sealed {
         /// Of whose session.
@@ -163,6 +179,14 @@ impl Fields {
             }),
             "a segment is sealed" => {
                 Decision::Sealed { client: self.client()?, segment: Segment::new(self.0.get("segment")?)? }
+            }
+            "a session is to be kept on" => Decision::KeepsOn {
+                client: self.client()?,
+                stamp: self.number("stamp")?,
+                owner: self.name("owner")?,
+            },
+            "a session is kept on" => {
+                Decision::KeptOn { client: self.client()?, kept: self.0.get("outcome")? == "delivered" }
             }
             "other nodes hold a message" => Decision::Stored(Stored {
                 client: self.client()?,

@@ -3,6 +3,7 @@
 //! All checkers watch them as any run. A scenario also says which cases it must meet, so that it fails
 //! when it does not bring its situation about any more.
 
+mod absent_client;
 mod both_lose;
 mod clock_set_back;
 mod deaf_owner;
@@ -60,6 +61,7 @@ pub(crate) const ALL: &[Scenario] = &[
     restarted_members::SCENARIO,
     hanging_member::SCENARIO,
     deaf_owner::SCENARIO,
+    absent_client::SCENARIO,
 ];
 
 /// Finds a scenario.

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::copies::absent::Absent;
 use crate::copies::ageing::Ageing;
 use crate::copies::frame::LogAnswer;
 use crate::copies::group::group_of;
 use crate::id::NodeName;
 use crate::key::UserHash;
 use crate::limits;
+use crate::position::Position;
 use crate::quorum::{Boot, Config, GroupMember, Looked, Release, Seal, SealAnswer, ToMember};
 use crate::session::Copied;
 
@@ -106,6 +108,25 @@ impl Holding {
             }
             gone.is_none_or(|gone| gone < self.keep_max + limits::DROPPED_WITHIN)
         });
+    }
+
+    /// The clients that are away of owners that are gone, where this boot is the one that keeps their sessions on: the first member
+    /// for which `may_keep` holds.
+    pub(super) fn absent(
+        &self,
+        is_there: impl Fn(&Boot) -> bool,
+        may_keep: impl Fn(&Boot) -> bool,
+    ) -> Vec<Absent> {
+        let mut absent = Vec::new();
+        for ((owner, _), Group { member, .. }) in
+            self.lock().iter().filter(|((owner, _), _)| !is_there(owner))
+        {
+            if member.members().iter().find(|boot| may_keep(boot)) == Some(&self.me) {
+                let left = member.left(Position::absences());
+                absent.extend(left.filter_map(|entry| Absent::of(owner, entry)));
+            }
+        }
+        absent
     }
 
     /// Whether this boot is a member of a group whose owner is there.

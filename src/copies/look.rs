@@ -132,12 +132,15 @@ impl Copies {
 const REPLACEABLE_FROM: usize = 2;
 
 /// A boot as it is listed.
-fn listed<'a>(members: &'a BTreeMap<NodeName, RosterEntry>, boot: &Boot) -> Option<&'a RosterEntry> {
+pub(super) fn listed<'a>(
+    members: &'a BTreeMap<NodeName, RosterEntry>,
+    boot: &Boot,
+) -> Option<&'a RosterEntry> {
     members.get(&boot.name).filter(|entry| entry.incarnation == boot.incarnation)
 }
 
 /// Whether a member may hold something for others: it is well, and does not stop.
-fn may_hold(entry: &RosterEntry) -> bool {
+pub(super) fn may_hold(entry: &RosterEntry) -> bool {
     let stops = |advert: &Advert| matches!(advert.state, AdvertState::Draining | AdvertState::Left);
     entry.state == MemberState::Alive && !entry.advert.as_ref().is_some_and(stops)
 }

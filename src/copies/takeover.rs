@@ -83,7 +83,7 @@ impl Copies {
         }
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (progress, watched) = watch::channel(Progress::default());
-        let is_taken = held.iter().any(|at| at.attributes_version().is_none() && session.holds(*at));
+        let is_taken = held.iter().any(|at| at.is_message() && session.holds(*at));
         progress.send_modify(|progress| progress.taken = is_taken);
         let mut takeover = Takeover::new(key, Fence { stamp, by: me }, shown, owners);
         held.into_iter().filter(|at| session.holds(*at)).for_each(|at| takeover.has(at));
@@ -264,7 +264,7 @@ impl Taking {
                     let at: Vec<_> = entries.iter().map(|entry| entry.at).collect();
                     let messages = entries.into_iter().map(|entry| (entry.at, entry.message)).collect();
                     session.adopt_copied(messages);
-                    let messages = at.iter().any(|at| at.attributes_version().is_none());
+                    let messages = at.iter().any(|at| at.is_message());
                     self.progress.send_modify(|progress| progress.taken |= messages);
                     for at in at.into_iter().filter(|at| !session.holds(*at)) {
                         let effects = self.takeover.trimmed(at);

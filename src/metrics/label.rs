@@ -98,6 +98,7 @@ labels! {
         Parked = "parked",
         HandOver = "hand-over",
         Groups = "groups",
+        Absent = "absent",
         Takeover = "takeover",
     }
     /// Why a session ended: [`CloseReason`](crate::session::CloseReason).

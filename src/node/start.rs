@@ -165,6 +165,8 @@ where
     );
     let (copies, stop) = (Arc::clone(&shared.copies), shared.stop.clone());
     tasks.spawn(vitals.vital(Task::Groups, copies.run(stop)));
+    let (router, stop) = (Arc::clone(&shared.router), shared.stop.clone());
+    tasks.spawn(vitals.vital(Task::Absent, router.keep_absent(stop)));
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
     Ok(Node { shared, http, mesh, handle, tasks, http_face: Some(http_face) })

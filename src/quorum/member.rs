@@ -1,6 +1,7 @@
 //! What a boot holds as a member of a group.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use crate::id::Stamp;
 use crate::key::{Key, UserHash};
@@ -217,22 +218,38 @@ impl<M: Clone> GroupMember<M> {
         let of_user = self.keys.iter().filter(|(key, _)| key.user == user);
         let looked = of_user.map(|(key, kept)| Looked {
             key: *key,
-            messages: kept.entries.len(),
-            last: kept.entries.keys().next_back().copied(),
+            messages: kept.entries.keys().filter(|at| at.is_message()).count(),
+            last: kept.entries.keys().next_back().copied().filter(|at| at.is_message()),
             fence: kept.fence.clone(),
         });
         looked.collect()
     }
 
-    /// All messages that are held.
+    /// All that is held but which clients are away.
     pub fn messages(&self) -> impl Iterator<Item = &M> {
-        self.keys.values().flat_map(|kept| kept.entries.values().map(|(_, message)| message))
+        let held = self.keys.values().flat_map(|kept| &kept.entries);
+        held.filter(|(at, _)| !Position::absences().contains(at)).map(|(_, (_, message))| message)
     }
 
     /// What is held of a session.
     pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
         let entries = self.keys.get(&key).into_iter().flat_map(|kept| &kept.entries);
         entries.map(move |held| Entry::at(key, held))
+    }
+
+    /// What is held at such positions of sessions that nobody has taken over.
+    pub(crate) fn left(&self, within: RangeInclusive<Position>) -> impl Iterator<Item = Entry<M>> {
+        let own = |stamp| Fence { stamp, by: self.owner.clone() };
+        self.keys.iter().flat_map(move |(key, kept)| {
+            let held = kept.entries.range(within.clone()).map(|held| Entry::at(*key, held));
+            held.filter(move |entry| !kept.is_taken_from(&own(entry.claim)))
+        })
+    }
+
+    /// The members of the last configuration that it was told of.
+    pub(crate) fn members(&self) -> &[Boot] {
+        let last = self.told().max_by_key(|config| config.epoch);
+        last.map_or(&[], |config| &config.members)
     }
 
     /// The sessions of which something is held.

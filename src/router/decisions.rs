@@ -55,6 +55,16 @@ pub(super) fn claimed(me: &NodeName, session: &Session) {
     debug!(target: TARGET, node = %me, key = %session.names(), stamp, resumed, "a session is claimed");
 }
 
+/// The node `me` is about to take over the session of a client that is away, which that owner has claimed, and is gone.
+pub(super) fn keeps_on(me: &NodeName, names: &SessionKey, owner: &NodeName, stamp: Stamp) {
+    debug!(target: TARGET, node = %me, key = %names, %owner, stamp = stamp.raw(), "a session is to be kept on");
+}
+
+/// The node `me` has tried to.
+pub(super) fn kept_on(me: &NodeName, names: &SessionKey, outcome: &Outcome) {
+    debug!(target: TARGET, node = %me, key = %names, outcome = outcome.as_str(), "a session is kept on");
+}
+
 /// The node `me` asks an owner.
 pub(super) fn asked(me: &NodeName, asker: &Asker, Ask { owner, question, .. }: &Ask) {
     let Asker { names, stamp, resumed } = asker;

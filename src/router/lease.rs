@@ -355,6 +355,7 @@ impl End {
         match (self.registry.park(), session.keep()) {
             (Some(_place), Some(kept)) => {
                 self.replica.parked(session.key(), session.stamp());
+                session.copy_absence();
                 session.parked(Duration::from_secs(kept.seconds.into())).await;
             }
             _ => {

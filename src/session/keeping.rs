@@ -13,7 +13,8 @@ use crate::metrics::label::{Dropped, ResumedAs};
 use crate::position::{Position, Segment};
 use crate::push::Outcome;
 use crate::session::{
-    AckAhead, CloseReason, Copied, Earlier, HandedAttributes, Resumed, Session, Tail, TailPart, answer_all,
+    Absence, AckAhead, CloseReason, Copied, Earlier, HandedAttributes, Resumed, Session, Tail, TailPart,
+    answer_all,
 };
 
 /// What the first frame of a session says that is kept for its client.
@@ -120,9 +121,9 @@ impl Session {
     pub(crate) fn adopt_copied(&self, held: Vec<(Position, Copied)>) {
         {
             let mut state = self.lock();
-            let (attributes, messages): (Vec<_>, Vec<_>) =
-                held.into_iter().partition(|(at, _)| at.attributes_version().is_some());
-            attributes.iter().filter_map(attributes_of).for_each(|handed| state.adopt_attributes(&handed));
+            let (messages, beside): (Vec<_>, Vec<_>) = held.into_iter().partition(|(at, _)| at.is_message());
+            let attributes: Vec<_> = beside.iter().filter_map(attributes_of).collect();
+            attributes.iter().for_each(|handed| state.adopt_attributes(handed));
             let Some(log) = state.kept() else { return };
             log.adopt_copied(messages);
             log.copy_all(self.key);
@@ -230,7 +231,8 @@ impl Session {
         let copying = {
             let mut state = self.lock();
             let has_attributes = state.attached().is_some_and(|attached| attached.version().is_some());
-            state.kept().and_then(|log| log.drop_all(why, has_attributes))
+            let was_away = self.handing.load(Ordering::SeqCst) != CONNECTED;
+            state.kept().and_then(|log| log.drop_all(why, has_attributes || was_away))
         };
         if let Some(copying) = copying {
             copying.end(self.key, self.stamp);
@@ -269,6 +271,16 @@ impl Session {
     pub(crate) fn begin_parking(&self) {
         self.handing.compare_exchange(CONNECTED, AT_HOME, Ordering::SeqCst, Ordering::SeqCst).ok();
         self.opened(); // Also where the client left before.
+    }
+
+    /// Other nodes are to hold that the client is away, if it is.
+    pub(crate) fn copy_absence(&self) {
+        let mut state = self.lock();
+        let login = state.attached().and_then(|attached| attached.login().cloned());
+        let is_away = state.is_away();
+        if let Some(log) = state.kept().filter(|_| is_away) {
+            log.copy_absence(self.key, &Absence { names: self.names.clone(), login });
+        }
     }
 
     /// Waits until the connection of the session is gone and it is kept, or it is over. Cancel-safe.

@@ -352,13 +352,13 @@ impl Log {
         true
     }
 
-    /// Nothing of it is delivered any more, for that reason. `has_attributes`: others may hold such too.
+    /// Nothing of it is delivered any more, for that reason. `has_more`: others may hold more of the session than messages.
     /// Returns who is to be told that others need not hold it either.
-    pub(super) fn drop_all(&mut self, why: Dropped, has_attributes: bool) -> Option<Arc<dyn Copying>> {
+    pub(super) fn drop_all(&mut self, why: Dropped, has_more: bool) -> Option<Arc<dyn Copying>> {
         let is_copied = self.unacked.as_ref().is_some_and(|unacked| unacked.runs().any(Run::is_copied));
         self.store.dropped(why, self.len());
         self.release();
-        self.store.copying().filter(|_| is_copied || has_attributes)
+        self.store.copying().filter(|_| is_copied || has_more)
     }
 
     /// Nothing of it is owed any more.

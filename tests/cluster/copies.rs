@@ -153,6 +153,35 @@ async fn the_attributes_of_a_session_outlive_its_owner() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_away_is_reached_though_its_owner_is_gone() {
+    let cluster = cluster(3, "2").await;
+    let first = Kept::open(cluster.node(0)).await;
+    cluster.shows("u", &[("d", "n1")]).await;
+    let first = first.leave(&cluster).await;
+    assert_eq!(push(cluster.node(1), "a").await, "queued");
+    cluster.node(0).process.kill();
+    let survivors = [cluster.node(1), cluster.node(2)];
+    for node in survivors {
+        eventually(&format!("another node keeps the session, as {} sees it", node.name), async || {
+            let user = node.get("/v1/users/u").await.json;
+            let session = &user["sessions"][0];
+            let is_kept = user["state"] == "parked" && session["device"] == "d" && session["node"] != "n1";
+            if is_kept { Ok(()) } else { Err(user) }
+        })
+        .await;
+        assert_eq!(push(node, &node.name).await, "queued");
+    }
+    let mut second = first.back(cluster.node(2), 0).await;
+    assert_eq!(second.resumed(), "complete");
+    assert_eq!(second.next(3).await, ["older 1 a", "older 1 n2", "older 2 n3"]);
+    let mut kept_on = 0.0;
+    for node in survivors {
+        kept_on += node.metric("pushmesh_copies_kept_on_total").await.unwrap_or(0.0);
+    }
+    assert_eq!(kept_on, 1.0);
+}
+
+#[tokio::test]
 async fn explain_shows_who_holds_copies_and_what() {
     let cluster = cluster(3, "2").await;
     let first = Kept::open(cluster.node(0)).await;

@@ -25,6 +25,8 @@ pub(super) struct Questions {
     shown: BTreeSet<(ClientIndex, NodeIndex, u64)>,
     /// Nodes that have stopped: they may have left the sessions that they kept to others, which are told the stamps.
     left: BTreeSet<NodeIndex>,
+    /// Sessions of owners that are gone, which nodes keep on.
+    kept_on: BTreeSet<(ClientIndex, NodeName, u64)>,
 }
 
 /// A question on its way.
@@ -47,7 +49,8 @@ impl Put {
 impl Questions {
     /// Nobody has asked anything.
     pub(super) fn new(policy: Policy) -> Self {
-        Self { policy, open: Vec::new(), given: Vec::new(), shown: BTreeSet::new(), left: BTreeSet::new() }
+        let (shown, left, kept_on) = Default::default();
+        Self { policy, open: Vec::new(), given: Vec::new(), shown, left, kept_on }
     }
 
     /// A client has shown a node the token of its session with that stamp.
@@ -55,12 +58,17 @@ impl Questions {
         self.shown.insert((client, node, token));
     }
 
+    /// A node was left the stamp of a session by its owner, which is gone.
+    pub(super) fn keeps_on(&mut self, client: ClientIndex, node: &NodeName, stamp: u64) {
+        self.kept_on.insert((client, node.clone(), stamp));
+    }
+
     /// A node stops.
     pub(super) fn left(&mut self, node: NodeIndex) {
         self.left.insert(node);
     }
 
-    /// Whether a node was shown that token by that client, or told its stamp by the owner, which stops. Nothing needs to be
+    /// Whether a node was shown that token by that client, or told its stamp by the owner, which stops or is gone. Nothing needs to be
     /// proven without one.
     pub(super) fn is_shown(
         &self,
@@ -72,7 +80,9 @@ impl Questions {
         token.is_none_or(|token| {
             let mut left = claims.of(client).iter().filter(|claim| self.left.contains(&claim.node));
             let shown = |node| self.shown.contains(&(client, node, token));
-            node_of(node.as_str()).is_some_and(shown) || left.any(|claim| claim.stamp == token)
+            node_of(node.as_str()).is_some_and(shown)
+                || left.any(|claim| claim.stamp == token)
+                || self.kept_on.contains(&(client, node.clone(), token))
         })
     }
 

@@ -48,7 +48,7 @@ use crate::checkers::reach::REACHED_MS;
 use crate::decision::{Asked, Decision, Ended, Why};
 use crate::event::{End, Event};
 use crate::host::Boot;
-use crate::id::{ClientIndex, ConnectionId, NodeIndex, user_of};
+use crate::id::{ClientIndex, ConnectionId, NodeIndex, node_of, user_of};
 use crate::network::FAIR_DELAY_MAX;
 use crate::plan::LATENCY_MS_MAX;
 use crate::settings::Settings;
@@ -135,13 +135,22 @@ impl Takeover {
     fn judge(&mut self, now_ms: u64) -> Result<(), String> {
         let decided = std::mem::take(&mut self.decided);
         for (by, decision) in &decided {
-            if let Decision::Claimed { client, stamp, resumed } = decision {
-                self.claims.claimed(now_ms, by, *client, *stamp, *resumed);
-                if !self.questions.is_shown(&self.claims, *client, by, *resumed) {
-                    return Err(format!(
-                        "{by} believes client {client} a token that it was not shown: {resumed:?}"
-                    ));
+            match decision {
+                Decision::Claimed { client, stamp, resumed } => {
+                    self.claims.claimed(now_ms, by, *client, *stamp, *resumed);
+                    if !self.questions.is_shown(&self.claims, *client, by, *resumed) {
+                        return Err(format!(
+                            "{by} believes client {client} a token that it was not shown: {resumed:?}"
+                        ));
+                    }
                 }
+                Decision::KeepsOn { client, stamp, owner } => {
+                    self.left_behind(now_ms, by, (*client, owner, *stamp)).map_err(|why| {
+                        format!("{by} keeps the session {stamp} of client {client} at {owner} on: {why}")
+                    })?;
+                    self.questions.keeps_on(*client, by, *stamp);
+                }
+                _ => {}
             }
         }
         self.told.clear();
@@ -151,6 +160,8 @@ impl Takeover {
                 Decision::Claimed { .. }
                 | Decision::HandedOver(_)
                 | Decision::Sealed { .. }
+                | Decision::KeepsOn { .. }
+                | Decision::KeptOn { .. }
                 | Decision::Stored(_) => {}
                 Decision::Asked(asked) => self.questions.asked(&self.claims, &by, &asked)?,
                 Decision::Heard { asked, answer } => self.heard(now_ms, by, &asked, &answer)?,
@@ -177,6 +188,27 @@ impl Takeover {
                     self.ended.insert(session, ended.winner_stamp);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the owner of a session may be gone for a node that keeps it on.
+    fn left_behind(
+        &self,
+        now_ms: u64,
+        keeper: &NodeName,
+        (client, owner, stamp): (ClientIndex, &NodeName, u64),
+    ) -> Result<(), &'static str> {
+        let claim = self.claims.find(client, owner, stamp).ok_or("its owner has made no such claim")?;
+        if !claim.parked {
+            return Err("its client was never away");
+        }
+        let keeper = node_of(keeper.as_str()).ok_or("there is no such node")?;
+        let then_ms = now_ms.saturating_sub(GONE_FOR_MS);
+        let is_reached = self.paths.since(claim.node, keeper).is_some_and(|since_ms| since_ms <= then_ms);
+        let was_well = self.disturbed.is_well_since(claim.node, claim.made_ms.min(then_ms));
+        if is_reached && was_well && self.disturbed.is_well_since(keeper, then_ms) {
+            return Err("its owner is there");
         }
         Ok(())
     }
@@ -452,6 +484,9 @@ const LINKED_MS: u64 = REACHED_MS
 /// fair path is slow and loses the acknowledgement that they wait for.
 const HEARD_MS: u64 =
     limits::COALESCE_MAX.as_millis() as u64 + 2 * FAIR_DELAY_MAX.as_millis() as u64 + LATENCY_MS_MAX;
+/// For how long a node is not called gone any more that is reached, in milliseconds. Arithmetic: as long as it takes until each shows
+/// what the other claims.
+const GONE_FOR_MS: u64 = LINKED_MS;
 /// Time between two looks at all claims and connections, in milliseconds.
 const LOOK_EVERY_MS: u64 = 100;
 

@@ -25,12 +25,21 @@ impl KeepingCases {
                 let stops = node_of(by.as_str()).is_some_and(|node| self.stopping.contains(&node));
                 return tail(handed, stops);
             }
+            Event::Decided { decision: Decision::KeptOn { kept, .. }, .. } => {
+                return Some(if *kept {
+                    KEPT_ON
+                } else {
+                    "kept: a session is elsewhere or over whose owner is gone"
+                });
+            }
             Event::Kept { what, .. } => return told(what),
             _ => {}
         }
         None
     }
 }
+
+const KEPT_ON: &str = "kept: a session is kept on whose owner is gone";
 
 fn tail(handed: &HandedOver, stops: bool) -> Option<&'static str> {
     match (handed.messages, handed.taken, handed.relayed, stops) {

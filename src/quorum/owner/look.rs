@@ -39,9 +39,9 @@ impl<M: Clone> GroupOwner<M> {
         let keys = self.held.keys().chain(self.fences.keys()).chain(self.settled.keys());
         let keys: BTreeSet<_> = keys.filter(|key| key.user == user).copied().collect();
         let of = |key: Key| {
-            let held = self.held.get(&key);
-            let last = held.and_then(|held| held.keys().next_back().copied());
-            Looked { key, messages: held.map_or(0, BTreeMap::len), last, fence: self.taken_by(key).cloned() }
+            let held = self.held.get(&key).into_iter().flat_map(BTreeMap::keys).filter(|at| at.is_message());
+            let last = held.clone().next_back().copied();
+            Looked { key, messages: held.count(), last, fence: self.taken_by(key).cloned() }
         };
         keys.into_iter().map(of).collect()
     }

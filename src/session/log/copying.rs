@@ -11,6 +11,7 @@ use crate::id::MessageId;
 use crate::key::Key;
 use crate::position::{Position, Segment};
 use crate::push::{Message, Payload};
+use crate::session::absence::Absence;
 use crate::session::attached::HandedAttributes;
 use crate::session::copied::{Copied, Copying};
 use crate::session::log::Log;
@@ -18,9 +19,6 @@ use crate::session::log::run::Run;
 use crate::session::log::unacked::Unacked;
 use crate::session::notice::Notice;
 use crate::session::tail::{TailEntry, TailRun};
-
-/// The id of what is held for the attributes of a session: nobody pushes it.
-const ATTRIBUTES: &str = "attributes";
 
 impl Log {
     /// Whatever is owed to the client of that session is copied now.
@@ -54,12 +52,21 @@ impl Log {
 
     /// Others are to hold these attributes, in place of earlier ones.
     pub(in crate::session) fn copy_attributes(&self, key: Key, handed: &HandedAttributes) {
+        let at = Position::of_attributes(handed.changed);
+        self.copy_beside(key, at, "attributes", || handed.attributes.as_json().to_owned());
+    }
+
+    /// Others are to hold that the client is away.
+    pub(in crate::session) fn copy_absence(&self, key: Key, absence: &Absence) {
+        self.copy_beside(key, Position::of_absence(self.stamp), "absence", || absence.to_json());
+    }
+
+    /// Others are to hold a text beside the messages. Its id is for whoever reads logs: nobody pushes it.
+    fn copy_beside(&self, key: Key, at: Position, id: &str, text: impl FnOnce() -> String) {
         let Some(copying) = self.store.copying().filter(|copying| copying.is_made()) else { return };
-        let payload = Payload::text(handed.attributes.as_json());
-        let id = MessageId::new(ATTRIBUTES).expect("a short word is a valid id");
-        let message = Arc::new(Message::new(id, false, payload));
-        let copied = Copied { message, expires: None, keep: self.keep, room: None };
-        copying.append(key, self.stamp, Position::of_attributes(handed.changed), copied);
+        let id = MessageId::new(id).expect("a short word is a valid id");
+        let message = Arc::new(Message::new(id, false, Payload::text(text())));
+        copying.append(key, self.stamp, at, Copied { message, expires: None, keep: self.keep, room: None });
     }
 
     /// Takes what others have held for earlier owners, each segment from where it begins there.

@@ -1,0 +1,50 @@
+//! Clients that are away, and whose owners are gone: this node keeps their sessions on.
+//!
+//! Of the members of a group the first that is well does so. Where nodes do not agree who that is two may: their claims are just
+//! above that of the owner, one of them is above the other, and none stands against a claim that the client makes itself.
+
+use crate::copies::Copies;
+use crate::copies::look::{listed, may_hold};
+use crate::id::Stamp;
+use crate::key::Key;
+use crate::membership::member::MemberState;
+use crate::quorum::{Boot, Entry};
+use crate::session::{Absence, Copied};
+
+/// A client that is away, and whose owner is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Absent {
+    /// The session.
+    pub(crate) key: Key,
+    /// Who it is.
+    pub(crate) absence: Absence,
+    /// Who has owned it.
+    pub(crate) owner: Boot,
+    /// With which stamp.
+    pub(crate) stamp: Stamp,
+    /// How long it may be away, in seconds.
+    pub(crate) seconds: u32,
+}
+
+impl Absent {
+    /// What an owner has left there.
+    pub(super) fn of(owner: &Boot, entry: Entry<Copied>) -> Option<Self> {
+        let Entry { key, claim, message, .. } = entry;
+        let absence = Absence::of(&message)?;
+        Some(Self { key, absence, owner: owner.clone(), stamp: claim, seconds: message.keep })
+    }
+}
+
+impl Copies {
+    /// The clients whose sessions this node is to keep on. A node that hears nobody keeps none: nobody would find them here.
+    pub(crate) fn absent(&self) -> Vec<Absent> {
+        if self.parts.roster.isolated() {
+            return Vec::new();
+        }
+        let members = self.parts.roster.members();
+        let is_there =
+            |boot: &Boot| listed(&members, boot).is_some_and(|entry| entry.state != MemberState::Dead);
+        let may_keep = |boot: &Boot| *boot == self.parts.me || listed(&members, boot).is_some_and(may_hold);
+        self.holding.absent(is_there, may_keep)
+    }
+}
