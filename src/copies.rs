@@ -22,13 +22,14 @@ use crate::id::{NodeName, Stamp};
 use crate::key::Key;
 use crate::membership::roster::Roster;
 use crate::metrics::Metrics;
-use crate::quorum::{Boot, Config, News};
+use crate::quorum::{Boot, News};
 use crate::session::{Registry, Store};
 use crate::vital::Vitals;
 
 mod absent;
 mod ageing;
 mod choice;
+mod configs;
 mod due;
 mod explained;
 mod frame;
@@ -44,6 +45,7 @@ mod takeovers;
 
 pub(crate) use absent::Absent;
 use ageing::Ageing;
+use configs::Configs;
 use due::Due;
 pub(crate) use explained::CopiesOf;
 use group::{GROUPS, OwnGroup, group_of};
@@ -85,8 +87,7 @@ pub(crate) struct Copies {
     groups: [Mutex<OwnGroup>; GROUPS as usize],
     holding: Holding,
     peers: Peers,
-    /// The members of groups, of this node and of others, as they were announced.
-    configs: Mutex<BTreeMap<(Boot, u8), Config>>,
+    configs: Configs,
     /// What sessions are to be told, and could not be at once.
     untold: Mutex<Vec<News>>,
     due: Due,
@@ -104,11 +105,11 @@ impl Copies {
         let asks_for_proof = parts.takeover == Takeover::RejectNewer;
         let holding = Holding::new(parts.me.clone(), asks_for_proof, parts.keep_max);
         Arc::new(Self {
-            parts,
             groups,
             holding,
             peers: Peers::default(),
-            configs: Mutex::default(),
+            configs: Configs::new(parts.keep_max),
+            parts,
             untold: Mutex::default(),
             due: Due::default(),
             takeovers: Takeovers::default(),
@@ -151,10 +152,6 @@ impl Copies {
 
     fn group(&self, group: u8) -> MutexGuard<'_, OwnGroup> {
         self.groups[usize::from(group)].lock().expect(NOT_POISONED)
-    }
-
-    fn configs(&self) -> MutexGuard<'_, BTreeMap<(Boot, u8), Config>> {
-        self.configs.lock().expect(NOT_POISONED)
     }
 }
 

@@ -46,6 +46,7 @@ scenarios! {
     members_that_have_forgotten_everything_do_not_count: "restarted-members";
     a_member_that_hangs_holds_up_nothing_for_ever: "hanging-member";
     what_both_sides_of_a_cut_accept_arrives: "deaf-owner";
+    a_client_that_is_away_is_reached_though_its_owner_is_gone: "absent-client";
 }
 
 #[test]

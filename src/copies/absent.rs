@@ -3,11 +3,8 @@
 //! Of the members of a group the first that is well does so. Where nodes do not agree who that is two may: their claims are just
 //! above that of the owner, one of them is above the other, and none stands against a claim that the client makes itself.
 
-use crate::copies::Copies;
-use crate::copies::look::{listed, may_hold};
 use crate::id::Stamp;
 use crate::key::Key;
-use crate::membership::member::MemberState;
 use crate::quorum::{Boot, Entry};
 use crate::session::{Absence, Copied};
 
@@ -32,19 +29,5 @@ impl Absent {
         let Entry { key, claim, message, .. } = entry;
         let absence = Absence::of(&message)?;
         Some(Self { key, absence, owner: owner.clone(), stamp: claim, seconds: message.keep })
-    }
-}
-
-impl Copies {
-    /// The clients whose sessions this node is to keep on. A node that hears nobody keeps none: nobody would find them here.
-    pub(crate) fn absent(&self) -> Vec<Absent> {
-        if self.parts.roster.isolated() {
-            return Vec::new();
-        }
-        let members = self.parts.roster.members();
-        let is_there =
-            |boot: &Boot| listed(&members, boot).is_some_and(|entry| entry.state != MemberState::Dead);
-        let may_keep = |boot: &Boot| *boot == self.parts.me || listed(&members, boot).is_some_and(may_hold);
-        self.holding.absent(is_there, may_keep)
     }
 }

@@ -25,12 +25,7 @@ impl Copies {
     /// The groups of all owners, as far as their members are known, that a user's sessions are in.
     pub(crate) fn of_user(&self, user: UserHash) -> Vec<CopiesOf> {
         let group = group_of(Key { user, device: DeviceHash(0) });
-        let configs: Vec<_> = {
-            let configs = self.configs();
-            let in_group = configs.iter().filter(|((_, of), _)| *of == group);
-            in_group.map(|((owner, _), config)| (owner.clone(), config.clone())).collect()
-        };
-        let copies = configs.into_iter().map(|(owner, config)| {
+        let copies = self.configs.of_all(group).into_iter().map(|(owner, config)| {
             let members = config.members.into_iter().map(|boot| boot.name).collect();
             let sessions = if owner == self.parts.me {
                 self.group(group).owner.looked_at(user)

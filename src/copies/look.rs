@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::copies::Copies;
+use crate::copies::absent::Absent;
 use crate::copies::choice::{Candidate, choose};
 use crate::copies::group::GROUPS;
 use crate::id::NodeName;
@@ -41,9 +42,7 @@ impl Copies {
     /// Replaces members that are lost, and forgets what is held for nobody.
     pub(super) fn look(&self, now: Instant) {
         let members = self.parts.roster.members();
-        let entry = |boot: &Boot| members.get(&boot.name);
-        let is_there =
-            |boot: &Boot| listed(&members, boot).is_some_and(|entry| entry.state != MemberState::Dead);
+        let is_there = |boot: &Boot| is_there(&members, boot);
         self.holding.tidy(now, is_there);
         let candidates = self.candidates(now);
         let mut short = 0;
@@ -71,8 +70,7 @@ impl Copies {
             short += u32::from(is_short);
         }
         self.parts.metrics.copies_groups_short.set(f64::from(short));
-        // Of boots that are over the members know for as long as they hold something.
-        self.configs().retain(|(owner, _), _| *owner == self.parts.me || entry(owner).is_some());
+        self.configs.tidy(now, |boot| *boot == self.parts.me || is_there(boot));
     }
 
     /// Who may be a member of this node's groups.
@@ -106,6 +104,17 @@ impl Copies {
         }
     }
 
+    /// The clients whose sessions this node is to keep on. A node that hears nobody keeps none: nobody would find them here.
+    pub(crate) fn absent(&self) -> Vec<Absent> {
+        if self.parts.roster.isolated() {
+            return Vec::new();
+        }
+        let members = self.parts.roster.members();
+        let is_there = |boot: &Boot| is_there(&members, boot);
+        let may_keep = |boot: &Boot| *boot == self.parts.me || listed(&members, boot).is_some_and(may_hold);
+        self.holding.absent(is_there, may_keep)
+    }
+
     /// Whether a boot is over: a later one of its node is known, or it is not listed any more: it has left, or has been dead for so
     /// long that nobody waits for it.
     pub(super) fn is_over(&self, boot: &Boot) -> bool {
@@ -118,8 +127,8 @@ impl Copies {
         let members = self.parts.roster.members();
         let listed =
             members.iter().map(|(name, of)| Boot { name: name.clone(), incarnation: of.incarnation });
-        let announced: Vec<_> = self.configs().keys().map(|(owner, _)| owner.clone()).collect();
-        listed.chain(announced).chain([self.parts.me.clone()]).find(|boot| boot.numbers(segment))
+        let mut known = listed.chain([self.parts.me.clone()]);
+        known.find(|boot| boot.numbers(segment)).or_else(|| self.configs.owner(|boot| boot.numbers(segment)))
     }
 
     fn is_near(&self, entry: &RosterEntry) -> bool {
@@ -132,15 +141,17 @@ impl Copies {
 const REPLACEABLE_FROM: usize = 2;
 
 /// A boot as it is listed.
-pub(super) fn listed<'a>(
-    members: &'a BTreeMap<NodeName, RosterEntry>,
-    boot: &Boot,
-) -> Option<&'a RosterEntry> {
+fn listed<'a>(members: &'a BTreeMap<NodeName, RosterEntry>, boot: &Boot) -> Option<&'a RosterEntry> {
     members.get(&boot.name).filter(|entry| entry.incarnation == boot.incarnation)
 }
 
+/// Whether a boot is listed, and not dead.
+fn is_there(members: &BTreeMap<NodeName, RosterEntry>, boot: &Boot) -> bool {
+    listed(members, boot).is_some_and(|entry| entry.state != MemberState::Dead)
+}
+
 /// Whether a member may hold something for others: it is well, and does not stop.
-pub(super) fn may_hold(entry: &RosterEntry) -> bool {
+fn may_hold(entry: &RosterEntry) -> bool {
     let stops = |advert: &Advert| matches!(advert.state, AdvertState::Draining | AdvertState::Left);
     entry.state == MemberState::Alive && !entry.advert.as_ref().is_some_and(stops)
 }

@@ -90,7 +90,7 @@ impl Copies {
                         debug!(group, epoch, ?members, "other nodes hold copies");
                     }
                     self.say_all(owner);
-                    self.configs().insert((self.parts.me.clone(), group), config.clone());
+                    self.configs.learn(&self.parts.me, group, &config);
                     self.takeovers.announce(&self.parts.me, group, &config);
                     self.peers.send_all(&LogFrame::Announced { group, config });
                 }
@@ -167,22 +167,17 @@ impl Copies {
     pub(super) fn connected(&self, to: &Boot) {
         for group in 0..GROUPS {
             self.act(group, |owner| owner.reconnected(to));
-            let config = self.configs().get(&(self.parts.me.clone(), group)).cloned();
-            if let Some(config) = config {
+            if let Some(config) = self.configs.get(&self.parts.me, group) {
                 self.peers.send(to, LogFrame::Announced { group, config });
             }
         }
     }
 
     /// The members of a group of another boot.
-    pub(super) fn announced(&self, owner: &Boot, group: u8, config: Config) {
-        let mut configs = self.configs();
-        let known = configs.get(&(owner.clone(), group)).map_or(0, |config| config.epoch);
-        if known < config.epoch {
-            configs.insert((owner.clone(), group), config.clone());
-            drop(configs);
-            self.holding.announced(owner, group, &config);
-            self.takeovers.announce(owner, group, &config);
+    pub(super) fn announced(&self, owner: &Boot, group: u8, config: &Config) {
+        if self.configs.learn(owner, group, config) {
+            self.holding.announced(owner, group, config);
+            self.takeovers.announce(owner, group, config);
         }
     }
 

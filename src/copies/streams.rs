@@ -182,7 +182,7 @@ impl Copies {
                 let answer = self.holding.seal(&owner, seal);
                 return Ok(Ok(LogAnswer::sealed(&owner, key, claim, answer)));
             }
-            LogFrame::Announced { group, config } => self.announced(from, group, config),
+            LogFrame::Announced { group, config } => self.announced(from, group, &config),
             LogFrame::Release { owner, release } => self.released(&owner, release),
         }
         Ok(Ok(Vec::new()))

@@ -227,7 +227,7 @@ impl Taking {
 
     fn locate(&mut self, owner: &Boot) {
         let group = group_of(self.key);
-        let config = self.copies.configs().get(&(owner.clone(), group)).cloned();
+        let config = self.copies.configs.get(owner, group);
         match config {
             Some(config) => {
                 let effects = self.takeover.announced(owner, &config);

@@ -1,0 +1,118 @@
+//! Who the members of all groups are, as their owners have announced it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::limits;
+use crate::quorum::{Boot, Config};
+
+/// The configurations of all groups that are known. That of an owner which is gone is known for as long as a client of it may come back.
+pub(super) struct Configs {
+    known: Mutex<BTreeMap<(Boot, u8), Known>>,
+    keep_max: Duration,
+}
+
+struct Known {
+    config: Config,
+    /// Since when its owner is gone.
+    gone: Option<Instant>,
+}
+
+impl Configs {
+    /// None are known yet. No session is kept for longer.
+    pub(super) fn new(keep_max: Duration) -> Self {
+        Self { known: Mutex::default(), keep_max }
+    }
+
+    /// A configuration is in effect. Returns whether that is news.
+    pub(super) fn learn(&self, owner: &Boot, group: u8, config: &Config) -> bool {
+        let mut known = self.lock();
+        let key = (owner.clone(), group);
+        let is_news = known.get(&key).is_none_or(|before| before.config.epoch < config.epoch);
+        if is_news {
+            known.insert(key, Known { config: config.clone(), gone: None });
+        }
+        is_news
+    }
+
+    /// The configuration of a group, if it is known.
+    pub(super) fn get(&self, owner: &Boot, group: u8) -> Option<Config> {
+        self.lock().get(&(owner.clone(), group)).map(|known| known.config.clone())
+    }
+
+    /// Those of one group of each owner.
+    pub(super) fn of_all(&self, group: u8) -> Vec<(Boot, Config)> {
+        let known = self.lock();
+        let of_group = known.iter().filter(|((_, of), _)| *of == group);
+        of_group.map(|((owner, _), known)| (owner.clone(), known.config.clone())).collect()
+    }
+
+    /// The owner for which that holds.
+    pub(super) fn owner(&self, is_meant: impl Fn(&Boot) -> bool) -> Option<Boot> {
+        self.lock().keys().map(|(owner, _)| owner).find(|owner| is_meant(owner)).cloned()
+    }
+
+    /// Forgets those of owners that are gone for longer than any session is kept.
+    pub(super) fn tidy(&self, now: Instant, is_there: impl Fn(&Boot) -> bool) {
+        let kept = self.keep_max + limits::DROPPED_WITHIN;
+        self.lock().retain(|(owner, _), known| {
+            known.gone = if is_there(owner) { None } else { Some(known.gone.unwrap_or(now)) };
+            known.gone.is_none_or(|since| now.saturating_duration_since(since) < kept)
+        });
+    }
+
+    /// Whether a panic has left it half changed.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.known.is_poisoned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Boot, u8), Known>> {
+        self.known.lock().expect("no panic happens under this lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Incarnation, NodeName};
+
+    fn boot(incarnation: u64) -> Boot {
+        Boot { name: NodeName::new("a").unwrap(), incarnation: Incarnation(incarnation) }
+    }
+
+    fn config(epoch: u32) -> Config {
+        Config { epoch, members: Vec::new() }
+    }
+
+    #[test]
+    fn the_last_configuration_of_each_group_is_known() {
+        let configs = Configs::new(Duration::ZERO);
+        assert!(configs.learn(&boot(1), 3, &config(2)));
+        assert!(!configs.learn(&boot(1), 3, &config(2)) && !configs.learn(&boot(1), 3, &config(1)));
+        assert!(configs.learn(&boot(2), 3, &config(1)), "a later boot begins anew");
+        assert_eq!(configs.get(&boot(1), 3), Some(config(2)));
+        assert_eq!(configs.get(&boot(1), 4), None);
+        assert_eq!(configs.of_all(3), [(boot(1), config(2)), (boot(2), config(1))]);
+        assert_eq!(configs.owner(|owner| *owner == boot(2)), Some(boot(2)));
+    }
+
+    #[test]
+    fn that_of_an_owner_that_is_gone_is_forgotten_once_no_client_of_it_can_come_back() {
+        let (begin, keep) = (Instant::now(), Duration::from_secs(60));
+        let configs = Configs::new(keep);
+        configs.learn(&boot(1), 3, &config(1));
+        let is_known = |after: Duration, is_there: bool| {
+            configs.tidy(begin + after, |_| is_there);
+            configs.get(&boot(1), 3).is_some()
+        };
+        let second = Duration::from_secs(1);
+        let kept = keep + limits::DROPPED_WITHIN;
+        assert!(is_known(Duration::ZERO, false) && is_known(kept - second, false));
+        assert!(is_known(kept, true), "it is back");
+        assert!(is_known(kept + second, false) && is_known(2 * kept, false));
+        assert!(!is_known(2 * kept + second, false));
+    }
+}
