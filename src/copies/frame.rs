@@ -271,3 +271,6 @@ pub(super) fn nothing<M>() -> Held<M> {
 
 /// Sessions that one frame says something of beside messages. Arithmetic: with all that it may say of one they take half of a header.
 const LISTED_MAX: usize = 1_024;
+
+#[cfg(test)]
+mod tests;
