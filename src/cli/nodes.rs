@@ -36,14 +36,16 @@ pub(crate) async fn run(args: NodesArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The node that answered is marked with a star.
+/// The node that answered is marked with a star. It alone says how many of its groups are short of copies.
 fn table(nodes: Vec<NodeStatus>, now_ms: u64) -> Vec<String> {
-    let mut table = Table::new(&["NODE", "STATE", ">SESSIONS", ">RTT", ">SINCE", "HTTP", "MESH", "ZONE"]);
+    let columns = ["NODE", "STATE", ">SESSIONS", ">SHORT", ">RTT", ">SINCE", "HTTP", "MESH", "ZONE"];
+    let mut table = Table::new(&columns);
     for node in nodes {
         table.row([
             if node.own { format!("{}*", node.name) } else { node.name },
             if node.degraded { format!("{} (degraded)", node.state) } else { node.state },
             thousands(node.sessions),
+            node.groups_short.map(|groups| groups.to_string()).unwrap_or_default(),
             node.rtt_us.map(milliseconds).unwrap_or_default(),
             age(node.since_ms, now_ms),
             node.http,
@@ -66,18 +68,18 @@ mod tests {
     fn nodes_are_a_table_that_passes_over_what_it_does_not_know() {
         let answer = r#"{"nodes":[
             {"name":"n1","state":"alive","incarnation":1,"mesh":"127.0.0.1:7400","http":"127.0.0.1:8080","zone":null,
-             "degraded":false,"sessions":1200,"rtt_us":null,"self":true,"since_ms":1000,"heard_ms":9,"later":[1]},
+             "degraded":false,"groups_short":16,"sessions":1200,"rtt_us":null,"self":true,"since_ms":1000,"heard_ms":9,"later":[1]},
             {"name":"n2","state":"suspect","incarnation":2,"mesh":"127.0.0.1:7401","http":"127.0.0.1:8081","zone":"a",
-             "degraded":false,"sessions":3,"rtt_us":1234,"self":false,"since_ms":2000,"heard_ms":9},
+             "degraded":false,"groups_short":null,"sessions":3,"rtt_us":1234,"self":false,"since_ms":2000,"heard_ms":9},
             {"name":"n3","state":"sleepy","incarnation":3,"mesh":"127.0.0.1:7402","http":"127.0.0.1:8082","zone":null,
              "degraded":true,"sessions":0,"rtt_us":null,"self":false,"since_ms":62000,"heard_ms":9}]}"#;
         let nodes: Nodes = serde_json::from_str(answer).unwrap();
         let lines = table(nodes.nodes, 62_000);
         let expected = [
-            "NODE  STATE              SESSIONS      RTT  SINCE  HTTP            MESH            ZONE",
-            "n1*   alive                 1,200           1m 1s  127.0.0.1:8080  127.0.0.1:7400",
-            "n2    suspect                   3  1.23 ms  1m 0s  127.0.0.1:8081  127.0.0.1:7401  a",
-            "n3    sleepy (degraded)         0              0s  127.0.0.1:8082  127.0.0.1:7402",
+            "NODE  STATE              SESSIONS  SHORT      RTT  SINCE  HTTP            MESH            ZONE",
+            "n1*   alive                 1,200     16           1m 1s  127.0.0.1:8080  127.0.0.1:7400",
+            "n2    suspect                   3         1.23 ms  1m 0s  127.0.0.1:8081  127.0.0.1:7401  a",
+            "n3    sleepy (degraded)         0                     0s  127.0.0.1:8082  127.0.0.1:7402",
         ];
         assert_eq!(lines, expected);
     }

@@ -61,16 +61,23 @@ impl Copies {
             if let Some(members) = choose(&self.parts.me, group, &latest, &candidates, self.parts.wants) {
                 self.act(group, |owner| owner.change(members));
             }
-            let is_short = {
-                let of = self.group(group);
-                let owner = &of.owner;
-                let there = owner.config().members.iter().filter(|boot| is_there(boot)).count();
-                there < self.parts.wants || owner.is_changing()
-            };
-            short += u32::from(is_short);
+            short += u32::from(self.is_short(group, &members));
         }
         self.parts.metrics.copies_groups_short.set(f64::from(short));
         self.configs.tidy(now, |boot| *boot == self.parts.me || is_there(boot));
+    }
+
+    /// Groups of this node that fewer other nodes hold copies for now than they are to. `None`: it makes no copies.
+    pub(crate) fn groups_short(&self) -> Option<u32> {
+        let members = self.parts.roster.members();
+        self.are_made().then(|| (0..GROUPS).map(|group| u32::from(self.is_short(group, &members))).sum())
+    }
+
+    /// Whether fewer members of a group are there than it is to have, or others are about to be.
+    fn is_short(&self, group: u8, members: &BTreeMap<NodeName, RosterEntry>) -> bool {
+        let of = self.group(group);
+        let there = of.owner.config().members.iter().filter(|boot| is_there(members, boot)).count();
+        there < self.parts.wants || of.owner.is_changing()
     }
 
     /// Who may be a member of this node's groups.

@@ -291,6 +291,7 @@ impl Shared {
             since_ms: self.started_ms,
             heard_ms: now_ms,
             degraded: self.roster.degraded(),
+            groups_short: self.copies.groups_short(),
             own: true,
         };
         let members = self.roster.members();
@@ -312,6 +313,7 @@ impl Shared {
                 since_ms: self.started_ms + as_ms(entry.since),
                 heard_ms: silent.map_or(lost_ms, |silent| now_ms.saturating_sub(as_ms(silent))),
                 degraded: advert.is_some_and(|advert| advert.degraded),
+                groups_short: None,
                 own: false,
             }
         });

@@ -182,6 +182,24 @@ async fn a_client_that_is_away_is_reached_though_its_owner_is_gone() {
 }
 
 #[tokio::test]
+async fn a_node_says_how_many_of_its_groups_are_short_of_copies() {
+    let short = async |node: &Node, of: &str| node.sees(of).await["groups_short"].clone();
+    let cluster = cluster(2, "1").await;
+    let [first, second] = [cluster.node(0), cluster.node(1)];
+    assert_eq!((short(first, "n1").await, short(first, "n2").await), (json!(0), Value::Null));
+    second.process.kill();
+    eventually("all groups are short of copies", async || {
+        same(short(first, "n1").await, json!(16)).map(|_| ())
+    })
+    .await;
+    let url = format!("http://{}", first.addr);
+    let shown = pushmesh(&["nodes", "--url", &url]).await.stdout;
+    assert!(shown.contains("SHORT") && shown.contains(" 16 "), "{shown}");
+    let without = Cluster::start(1).await;
+    assert_eq!(short(without.node(0), "n1").await, Value::Null, "it makes no copies");
+}
+
+#[tokio::test]
 async fn explain_shows_who_holds_copies_and_what() {
     let cluster = cluster(3, "2").await;
     let first = Kept::open(cluster.node(0)).await;

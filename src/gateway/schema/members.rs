@@ -43,6 +43,10 @@ pub struct NodeStatus {
     pub heard_ms: u64,
     /// Whether it says of itself that it is cut off from most of its peers, or starved.
     pub degraded: bool,
+    /// Of 16 groups of its sessions, those that fewer other nodes hold copies for than `--copies` says. Null of a node that makes
+    /// no copies, and of every other node than the one that answers: nodes do not tell each other.
+    #[cfg_attr(test, schema(required))]
+    pub groups_short: Option<u32>,
     /// Whether it is the node that answers.
     #[serde(rename = "self")]
     pub own: bool,
