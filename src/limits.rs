@@ -145,6 +145,14 @@ pub const DROPPED_WITHIN: Duration = Duration::from_secs(15);
 /// Positions that a client names when it comes back. Source: more segments are unread only where a session moved that often
 /// without a word to its client.
 pub const POSITIONS_MAX: usize = 4;
+/// The greatest number of a message in its segment. Source: the numbers of JSON are exact up to there; no session comes near it.
+pub const NUMBER_MAX: u64 = 1 << 53;
+/// Earlier segments of which a session owes messages; there is no room for those of more. Guess: far more than owners that a session has
+/// while its client acknowledges nothing.
+pub const SEGMENTS_OWED_MAX: usize = 1 << 10;
+/// Messages of a session from earlier owners, and places of such that never came, where a place is added; there is no room for more
+/// places. Arithmetic: 4 MiB a session. Guess: far more than an owner accepts by default.
+pub const PLACES_OWED_MAX: usize = 1 << 16;
 /// Earlier segments of a session that its owner knows to have in full, the latest. A client that names an older one is told that
 /// something may be missing. Costs at most 12 bytes each, where a session has moved. Guess: a client forgets a segment that it is
 /// told the end of, and names four.

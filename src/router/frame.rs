@@ -251,16 +251,19 @@ impl Action {
         }
     }
 
-    /// Checks that as many bytes follow the header as it says.
+    /// Checks that as many bytes follow the header as it says, and that it says no more than any node does.
     ///
     /// # Errors
-    /// [`CodecError::Oversize`].
+    /// [`CodecError::Oversize`] and [`CodecError::Header`].
     pub(crate) fn check(&self, payload_bytes: usize) -> Result<(), CodecError> {
         let Some(part) = self.part() else { return Ok(()) };
         bounded_list("segments", part.segments(), limits::HAND_OVER_MESSAGES_MAX)?;
         bounded_list("inherited segments", part.inherited(), limits::SEGMENTS_INHERITED_MAX)?;
         bounded_list("messages", part.len(), limits::HAND_OVER_MESSAGES_MAX)?;
         bounded_list("ids", part.ids(), limits::IDEMPOTENCY_WINDOW)?;
+        if part.last() > limits::NUMBER_MAX {
+            return Err(CodecError::Header(format!("a message has the number {}", part.last())));
+        }
         bounded_list("payloads", part.payload_bytes(), payload_bytes)?;
         bounded_list("bytes of payloads", payload_bytes, part.payload_bytes())
     }

@@ -103,6 +103,12 @@ impl HandedPart {
         self.recent.len()
     }
 
+    /// The greatest number that any of them has, or the client has acknowledged.
+    pub(super) fn last(&self) -> u64 {
+        let last = |run: &HandedRun| run.acked.saturating_add(run.entries.len() as u64);
+        self.runs.iter().map(last).max().unwrap_or_default()
+    }
+
     /// Messages, and places without one.
     pub(super) fn len(&self) -> usize {
         self.runs.iter().map(|run| run.entries.len()).sum()

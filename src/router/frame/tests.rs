@@ -82,6 +82,18 @@ fn what_is_handed_over_arrives_as_it_was() {
 }
 
 #[test]
+fn a_hand_over_with_a_number_that_no_node_gives_is_refused() {
+    for (acked, is_refused) in
+        [(limits::NUMBER_MAX - 2, false), (limits::NUMBER_MAX - 1, true), (u64::MAX, true)]
+    {
+        let mut part = tail_part();
+        part.runs[0].acked = acked;
+        let (header, payload) = HandedPart::of(&part);
+        assert_eq!(Action::HandOver(header).check(payload.len()).is_err(), is_refused, "{acked}");
+    }
+}
+
+#[test]
 fn golden_requests_still_decode() {
     golden(&push_request(), b"hello", include_str!("golden/push.hex").trim());
     let all = Request { seq: 1, relay_to: None, recipients: Recipients::All, action: Action::Disconnect };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::limits;
 use crate::metrics::label::Origin;
 use crate::position::{Position, Segment};
 use crate::push::Outcome;
@@ -107,14 +108,19 @@ impl Log {
         Some(true)
     }
 
-    /// Returns whether there was room for all of it.
+    /// Numbers are at most [`limits::NUMBER_MAX`]. Returns whether there was room for all of it.
     pub(super) fn adopt_run(&mut self, run: &TailRun, now: Instant) -> bool {
         if let Some(fits) = self.adopt_late(run, now) {
             return fits;
         }
+        let mut places = self.places() as u64;
         let unacked = Unacked::of(&mut self.unacked, self.last);
-        if self.inherited.has(run.segment) && unacked.older(run.segment).is_none() {
+        let is_new = unacked.older(run.segment).is_none();
+        if self.inherited.has(run.segment) && is_new {
             return true; // It was here, and the client has it.
+        }
+        if is_new && unacked.older.len() >= limits::SEGMENTS_OWED_MAX {
+            return false;
         }
         let resumption = unacked.resumption.as_ref();
         let has = resumption.and_then(|resumption| resumption.returning.has(run.segment));
@@ -133,6 +139,11 @@ impl Log {
                 continue;
             }
             // What others have held has holes where a message was never copied, because its time was over.
+            let holes = number - 1 - older.run.last();
+            places += holes;
+            if holes > 0 && places > limits::PLACES_OWED_MAX as u64 {
+                return false;
+            }
             while older.run.last() + 1 < number {
                 let message = Err(Hole::Expired);
                 older.run.push(Entry { message, expires: None, written: false, waits: None });

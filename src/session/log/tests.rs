@@ -16,6 +16,7 @@ use crate::session::store::StoreBounds;
 use crate::session::tail::{Tail, TailEntry, TailPart, TailRun};
 
 mod crossing;
+mod foreign;
 mod laws;
 
 const OUTBOX: OutboxLimits = OutboxLimits { messages_max: 2, bytes_max: 100 };

@@ -210,7 +210,7 @@ impl Older {
             Err(at) => {
                 // A client that says nothing of the segment has nothing of it, or has forgotten it.
                 let has = has.unwrap_or(0);
-                let gone_from = (has < run.acked).then_some(has + 1);
+                let gone_from = (has < run.acked).then(|| has + 1);
                 let (segment, run) = (run.segment, Run::after(run.acked));
                 older.insert(at, Self { segment, run, gone_from, whole: false, closed: false });
                 at
@@ -223,7 +223,7 @@ impl Older {
     pub(super) fn go_on_after(&mut self, acked: u64, has: Option<u64>) {
         if self.run.entries.is_empty() && acked > self.run.acked {
             let told = self.run.acked.max(has.unwrap_or(0));
-            self.gone_from = self.gone_from.or((told < acked).then_some(told + 1));
+            self.gone_from = self.gone_from.or((told < acked).then(|| told + 1));
             self.run.acked = acked;
         }
     }
