@@ -138,6 +138,14 @@ pub const OWNER_ANSWERS_WITHIN: Duration = Duration::from_millis(50);
 pub const OUTCLAIMED_SHOWN_WITHIN: Duration = RELEASE_LINGER;
 /// Sessions of which such a claim is remembered. They cost at most 4 MiB. Source: the design, which allows as many fences.
 pub const OUTCLAIMED_MAX: usize = 1 << 16;
+/// Boots whose groups a session follows; a takeover that is told of more is given up. Guess: far more than own a session before one of
+/// them has all of it.
+pub const OWNERS_FOLLOWED_MAX: usize = 64;
+/// Configurations of one group that may be in effect, as far as whoever takes a session over is told. With more it is never complete. Guess:
+/// far more changes than are given up before one takes effect.
+pub const CONFIGS_KNOWN_MAX: usize = 64;
+/// Positions that a member is told at once that it need not hold any more. Arithmetic: a fortieth of a frame's header.
+pub const RELEASED_MAX: usize = 1 << 10;
 /// For how long a member that has no room is not asked again. Guess: some of what it holds is acknowledged by then.
 pub const MEMBER_FULL_FOR: Duration = Duration::from_secs(10);
 /// How long after the end of its keep a node may still hold what a session owes. Source: the design, which promises it.

@@ -12,13 +12,15 @@ use tokio::time::Instant;
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::limits;
-use crate::mesh::codec::encode;
+use crate::mesh::codec::{CodecError, bounded_list, encode};
 use crate::mesh::stream::{Priority, StreamKind};
 use crate::push::MessageHeader;
 use crate::quorum::{
-    Accepted, Acked, Boot, Config, Entry, Held, Opened, Release, Seal, SealAnswer, ToMember,
+    Accepted, Acked, Boot, Config, Entry, Held, Opened, Refusal, Release, Seal, SealAnswer, ToMember,
 };
 use crate::session::{Copied, Store};
+
+mod check;
 
 /// Bidirectional: the logs of the accepting side's groups for the one that has opened it, and its acknowledgements.
 pub(super) const LOG: StreamKind = StreamKind {
@@ -148,6 +150,8 @@ pub(super) struct Received<'a> {
     at: usize,
     now: Instant,
     store: &'a Store,
+    /// Bytes of payloads, as the headers say.
+    announced: usize,
     /// Whether there was no room for a message.
     full: bool,
 }
@@ -155,23 +159,43 @@ pub(super) struct Received<'a> {
 impl<'a> Received<'a> {
     /// From a frame with this payload. What the messages take up is taken from there.
     pub(super) fn new(payload: &'a Bytes, store: &'a Store) -> Self {
-        Self { payload, at: 0, now: Instant::now(), store, full: false }
+        Self { payload, at: 0, now: Instant::now(), store, announced: 0, full: false }
     }
 
     /// The message of that header.
     pub(super) fn message(&mut self, header: Header) -> Copied {
         let Header { message, keep } = header;
+        self.announced = self.announced.saturating_add(message.payload_bytes());
         let (message, left) = message.read(self.payload, &mut self.at);
         let room = self.store.room(message.payload.bytes.len());
         self.full |= room.is_none();
-        let expires = left.map(|left| self.now + left);
+        let expires = left.and_then(|left| self.now.checked_add(left));
         Copied { message: Arc::new(message), expires, keep, room }
+    }
+
+    /// Checks, once all messages are read, that as many bytes follow their headers as these say.
+    ///
+    /// # Errors
+    /// [`CodecError::Oversize`].
+    pub(super) fn check(&self) -> Result<(), CodecError> {
+        bounded_list("payloads", self.announced, self.payload.len())?;
+        bounded_list("bytes of payloads", self.payload.len(), self.announced)
     }
 
     /// Whether there was no room for all of them.
     pub(super) fn is_full(&self) -> bool {
         self.full
     }
+}
+
+/// Leaves as many as a frame lists, those of the greatest places, and returns the others.
+fn all_but_last(refused: &mut Vec<Refusal>) -> Vec<Refusal> {
+    if refused.len() <= LISTED_MAX {
+        return Vec::new();
+    }
+    refused.sort_by_key(|refusal| refusal.place);
+    let last = refused.split_off(refused.len() - LISTED_MAX);
+    std::mem::replace(refused, last)
 }
 
 /// Splits messages into what fits a frame each; the last part stays.
@@ -203,7 +227,7 @@ impl LogFrame<Copied> {
                 let entries = before.into_iter().chain([last]);
                 let entries = entries.map(|entries| Held { entries, ..nothing() });
                 let follows =
-                    follows.chunks(LISTED_MAX).map(|some| Held { follows: some.to_vec(), ..nothing() });
+                    follows.chunks(FOLLOWS_MAX).map(|some| Held { follows: some.to_vec(), ..nothing() });
                 let fences =
                     fences.chunks(LISTED_MAX).map(|some| Held { fences: some.to_vec(), ..nothing() });
                 let held = nothing();
@@ -245,6 +269,32 @@ impl LogAnswer<Copied> {
 }
 
 impl<M> LogAnswer<M> {
+    /// The frames that it travels in. What a member has refused last comes last: with the place up to which it has the rest.
+    pub(super) fn split(self) -> Vec<Self> {
+        let before = |group, refused: Vec<Refusal>| {
+            let acked =
+                |some: &[Refusal]| LogAnswer::Acked(group, Acked { place: 0, refused: some.to_vec() });
+            refused.chunks(LISTED_MAX).map(acked).collect::<Vec<_>>()
+        };
+        let (mut frames, last) = match self {
+            LogAnswer::Opened(group, mut opened) => {
+                (before(group, all_but_last(&mut opened.acked.refused)), LogAnswer::Opened(group, opened))
+            }
+            LogAnswer::Acked(group, mut acked) => {
+                (before(group, all_but_last(&mut acked.refused)), LogAnswer::Acked(group, acked))
+            }
+            LogAnswer::Accepted(group, Accepted { epoch, mut fences }) => {
+                let rest = fences.split_off(fences.len().min(LISTED_MAX));
+                let refusal = |(key, fence)| Refusal { key, fence, place: 0 };
+                let rest = rest.into_iter().map(refusal).collect();
+                (before(group, rest), LogAnswer::Accepted(group, Accepted { epoch, fences }))
+            }
+            other => (Vec::new(), other),
+        };
+        frames.push(last);
+        frames
+    }
+
     /// The same with its messages in another form.
     pub(super) fn map<N>(self, mut form: impl FnMut(M) -> N) -> LogAnswer<N> {
         match self {
@@ -269,8 +319,11 @@ pub(super) fn nothing<M>() -> Held<M> {
     Held { entries: Vec::new(), follows: Vec::new(), fences: Vec::new() }
 }
 
-/// Sessions that one frame says something of beside messages. Arithmetic: with all that it may say of one they take half of a header.
+/// Sessions that one frame says something of beside messages. Arithmetic: a session with a fence takes at most 120 bytes, all of them an
+/// eighth of a header.
 const LISTED_MAX: usize = 1_024;
+/// Sessions of which one frame says whom they follow. Arithmetic: with as many owners each as may be they list as many as [`LISTED_MAX`].
+const FOLLOWS_MAX: usize = LISTED_MAX / limits::OWNERS_FOLLOWED_MAX;
 
 #[cfg(test)]
 mod tests;

@@ -191,11 +191,13 @@ impl Copies {
     }
 
     /// Tells a boot that a session is held elsewhere: as a member of the group of that owner, or as the owner.
-    pub(super) fn release(&self, to: &Boot, owner: Boot, release: Release) {
-        if *to == self.parts.me {
-            self.released(&owner, release);
-        } else {
-            self.peers.send(to, LogFrame::Release { owner, release });
+    pub(super) fn release(&self, to: &Boot, owner: &Boot, release: Release) {
+        for release in release.parts() {
+            if *to == self.parts.me {
+                self.released(owner, release);
+            } else {
+                self.peers.send(to, LogFrame::Release { owner: owner.clone(), release });
+            }
         }
     }
 

@@ -16,7 +16,6 @@ use tracing::{debug, warn};
 
 use crate::copies::Copies;
 use crate::copies::frame::{Full, Header, LOG, LogAnswer, LogFrame, Received, Sent, nothing};
-use crate::copies::group::GROUPS;
 use crate::copies::peers::Outbox;
 use crate::key::Key;
 use crate::mesh::Link;
@@ -46,13 +45,13 @@ impl Copies {
         loop {
             tokio::select! {
                 frames = open.outbox.take() => match frames {
-                    Some(frames) => write(&mut stream, frames).await?,
+                    Some(frames) => write_all(&mut stream, sent(frames)).await?,
                     None => return Ok(()),
                 },
                 answer = reader.next::<LogAnswer<Header>>() => {
                     let Some((answer, payload)) = answer? else { return Ok(()) };
                     open.outbox.answered();
-                    if let Some(answer) = self.whole(answer, &payload, &mut parts) {
+                    if let Some(answer) = self.whole(answer, &payload, &mut parts)? {
                         self.answered(to, answer);
                     }
                 }
@@ -62,16 +61,21 @@ impl Copies {
 
     /// An answer, with the parts that have come before it. `None`: it is a part itself, or there is no room for it here: whoever has
     /// asked asks again.
+    ///
+    /// # Errors
+    /// No node says that.
     fn whole(
         &self,
         answer: LogAnswer<Header>,
         payload: &Bytes,
         parts: &mut BTreeMap<(Boot, Key), Vec<Entry<Copied>>>,
-    ) -> Option<LogAnswer<Copied>> {
+    ) -> Result<Option<LogAnswer<Copied>>, CodecError> {
+        answer.check()?;
         let mut received = Received::new(payload, &self.parts.store);
         let answer = answer.map(|header| received.message(header));
+        received.check()?;
         let is_full = received.is_full();
-        match answer {
+        Ok(match answer {
             LogAnswer::Part { owner, key, entries } => {
                 parts.entry((owner, key)).or_default().extend(entries);
                 None
@@ -89,7 +93,7 @@ impl Copies {
                 is_whole.then_some(LogAnswer::Sealed { owner, key, claim, answer })
             }
             answer => Some(answer),
-        }
+        })
     }
 
     /// Reads the logs of a peer's groups until the stream breaks.
@@ -131,13 +135,7 @@ impl Copies {
             if others.is_empty() {
                 others.push(LogAnswer::Read);
             }
-            let mut chunks = Vec::new();
-            for answer in others {
-                let mut sent = Sent::now();
-                let answer = answer.map(|copied: Copied| sent.header(&copied));
-                sent.follow(&answer, &mut chunks);
-            }
-            write_all(answers, chunks).await?;
+            write_all(answers, answered(others)).await?;
         }
         Ok(())
     }
@@ -149,20 +147,14 @@ impl Copies {
         payload: &Bytes,
         parts: &mut BTreeMap<u8, Held<Copied>>,
     ) -> Result<Result<Vec<LogAnswer<Copied>>, Full>, Breach> {
+        frame.check(from)?;
         let mut received = Received::new(payload, &self.parts.store);
         let frame = frame.map(|header| received.message(header));
+        received.check()?;
         if received.is_full() {
             return Ok(Err(Full));
         }
         match frame {
-            LogFrame::Part { group, .. }
-            | LogFrame::ToMember { group, .. }
-            | LogFrame::Announced { group, .. }
-                if group >= GROUPS =>
-            {
-                let what = format!("a frame of a log names group {group}, of {GROUPS}");
-                return Err(CodecError::Header(what).into());
-            }
             LogFrame::Part { group, mut held } => {
                 let all = parts.entry(group).or_insert_with(nothing);
                 all.entries.append(&mut held.entries);
@@ -205,15 +197,26 @@ impl Drop for OpenStream<'_> {
     }
 }
 
-/// Writes the frames, and the payloads behind each, in as few chunks as that takes.
-async fn write(stream: &mut SendStream, frames: VecDeque<LogFrame<Copied>>) -> Result<(), CodecError> {
+/// Frames as they travel, with the payloads behind each, in as few chunks as that takes.
+fn sent(frames: VecDeque<LogFrame<Copied>>) -> Vec<Bytes> {
     let mut chunks = Vec::new();
     for frame in frames.into_iter().flat_map(LogFrame::split) {
         let mut sent = Sent::now();
         let frame = frame.map(|copied| sent.header(&copied));
         sent.follow(&frame, &mut chunks);
     }
-    write_all(stream, chunks).await
+    chunks
+}
+
+/// The same of answers.
+fn answered(answers: Vec<LogAnswer<Copied>>) -> Vec<Bytes> {
+    let mut chunks = Vec::new();
+    for answer in answers.into_iter().flat_map(LogAnswer::split) {
+        let mut sent = Sent::now();
+        let answer = answer.map(|copied: Copied| sent.header(&copied));
+        sent.follow(&answer, &mut chunks);
+    }
+    chunks
 }
 
 async fn write_all(stream: &mut SendStream, mut chunks: Vec<Bytes>) -> Result<(), CodecError> {

@@ -81,6 +81,12 @@ impl Copies {
         if is_former {
             owners.push(me.clone());
         }
+        owners.sort_unstable();
+        owners.dedup();
+        if owners.len() > limits::OWNERS_FOLLOWED_MAX {
+            session.taken_over();
+            return watch::channel(Progress::default()).1; // Its client is told that something may be missing.
+        }
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (progress, watched) = watch::channel(Progress::default());
         let is_taken = held.iter().any(|at| at.is_message() && session.holds(*at));
@@ -182,7 +188,12 @@ impl Taking {
         let effects = match event {
             Event::Answered { group, from, answer } => {
                 self.say_answered(&group, &from, &answer);
-                self.takeover.answered(&group, &from, answer)
+                let effects = self.takeover.answered(&group, &from, answer);
+                if self.takeover.owners().count() > limits::OWNERS_FOLLOWED_MAX {
+                    self.give_up();
+                    return;
+                }
+                effects
             }
             Event::Announced { group, config } => self.takeover.announced(&group, &config),
             Event::Stored(at) => self.takeover.stored(at),
@@ -200,6 +211,14 @@ impl Taking {
             }
         };
         self.carry_out(effects);
+    }
+
+    /// It would have to ask the groups of more owners than its own members can be told of.
+    fn give_up(&mut self) {
+        self.over = true;
+        if let Some(session) = self.session.upgrade() {
+            session.give_up_resuming();
+        }
     }
 
     fn ask_again(&mut self) {
@@ -276,7 +295,7 @@ impl Taking {
                     self.progress.send_modify(|progress| progress.known = true);
                     self.over = true;
                 }
-                TakeoverEffect::Release { to, group, release } => self.copies.release(&to, group, release),
+                TakeoverEffect::Release { to, group, release } => self.copies.release(&to, &group, release),
                 TakeoverEffect::Exhausted => {
                     if let Some(session) = self.session.upgrade() {
                         session.give_up_resuming();

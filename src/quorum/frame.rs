@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Stamp;
 use crate::key::Key;
+use crate::limits;
 use crate::position::Position;
 use crate::quorum::group::{Boot, Config, Fence};
 
@@ -190,4 +191,24 @@ pub struct Release {
     pub held: BTreeSet<Position>,
     /// It has all that lower claims could have: they need not be asked any more.
     pub complete: bool,
+}
+
+impl Release {
+    /// The same in parts of at most [`limits::RELEASED_MAX`] positions. The last one says whether it is complete.
+    pub(crate) fn parts(self) -> Vec<Self> {
+        let Self { key, fence, held, complete } = self;
+        let held: Vec<_> = held.into_iter().collect();
+        let part = |held: &[Position]| {
+            let held = held.iter().copied().collect();
+            Self { key, fence: fence.clone(), held, complete: false }
+        };
+        let mut parts: Vec<_> = held.chunks(limits::RELEASED_MAX).map(part).collect();
+        if parts.is_empty() {
+            parts.push(part(&[]));
+        }
+        if let Some(last) = parts.last_mut() {
+            last.complete = complete;
+        }
+        parts
+    }
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::id::Stamp;
 use crate::key::{Key, UserHash};
+use crate::limits;
 use crate::position::Position;
 use crate::quorum::frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, Seal, SealAnswer};
 use crate::quorum::group::{Boot, Config, Fence, Looked};
@@ -88,10 +89,11 @@ impl<M: Clone> GroupMember<M> {
 
     /// Does the next operation. Returns `None` where it is not the next one, or the boot is no member: then nothing was done.
     pub fn logged(&mut self, place: u64, op: Op<M>) -> Option<Acked> {
-        if place > self.place + 1 || self.complete().is_none() {
+        let next = self.place.checked_add(1)?;
+        if place > next || self.complete().is_none() {
             return None;
         }
-        if place == self.place + 1 {
+        if place == next {
             self.place = place;
             self.apply(op);
         }
@@ -169,6 +171,9 @@ impl<M: Clone> GroupMember<M> {
             return SealAnswer::Refused(None);
         }
         let beyond = kept.map(|kept| kept.beyond(&fence)).unwrap_or_default();
+        if beyond.len() > limits::OWNERS_FOLLOWED_MAX {
+            return SealAnswer::Unknown; // A part of them would look like all.
+        }
         self.fence(key, fence);
         SealAnswer::Tail { epoch, configs, entries: self.held(key).collect(), beyond }
     }

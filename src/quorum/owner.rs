@@ -393,7 +393,7 @@ impl<M: Clone> GroupOwner<M> {
         self.firm = self.place;
         if !lost.is_empty() {
             let release = Release { key, fence: fence.clone(), held: lost, complete: false };
-            effects.extend(self.tell(Op::Release(release)));
+            effects.extend(release.parts().into_iter().flat_map(|part| self.tell(Op::Release(part))));
         }
         if is_deposed {
             effects.push(OwnerEffect::Tell(News::Deposed { key, fence }));

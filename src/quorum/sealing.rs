@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::limits;
 use crate::quorum::group::{Boot, Config};
 
 /// How far a claim has sealed a session in the group of one owner: of all configurations that may be in effect so many members have to
@@ -10,6 +11,8 @@ use crate::quorum::group::{Boot, Config};
 pub(super) struct Sealing {
     /// Those that may be in effect, as far as is known, in their order.
     configs: Vec<Config>,
+    /// There were more than it remembers.
+    lacks: bool,
     /// Boots that have sealed, with the latest epoch of which they were members.
     sealed: BTreeMap<Boot, u32>,
 }
@@ -27,7 +30,7 @@ impl Sealing {
     /// Whether nothing is missed that its owner has stored, and it stores nothing more.
     pub(super) fn is_sealed(&self) -> bool {
         let is_sealed = |config: &Config| config.is_sealed(|member| self.has_sealed(config, member));
-        !self.configs.is_empty() && self.configs.iter().all(is_sealed)
+        !self.lacks && !self.configs.is_empty() && self.configs.iter().all(is_sealed)
     }
 
     /// Whether nobody is left to ask: who has not sealed is over, and so is the owner.
@@ -45,6 +48,8 @@ impl Sealing {
         let all = std::mem::take(&mut self.configs).into_iter().chain(configs);
         let all: BTreeMap<_, _> = all.map(|config| (config.epoch, config)).collect();
         self.configs = all.into_values().filter(|config| config.epoch >= in_effect).collect();
+        self.lacks |= self.configs.len() > limits::CONFIGS_KNOWN_MAX;
+        self.configs.truncate(limits::CONFIGS_KNOWN_MAX);
         !self.configs.iter().map(|config| config.epoch).eq(before)
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::*;
 use crate::id::{Incarnation, NodeName, Stamp};
 use crate::key::{DeviceHash, Key, UserHash};
+use crate::limits;
 use crate::position::{Position, Segment};
 
 mod forgetting;
@@ -418,6 +419,33 @@ fn a_member_that_has_not_heard_of_a_change_accepts_the_next_one() {
     group.deaf.clear();
     group.change(&["n", "o"]);
     assert_eq!(group.announced, [1, 2, 3]);
+}
+
+#[test]
+fn a_member_whose_log_ends_with_the_greatest_place_takes_nothing_more() {
+    let mut member = opened("m", "a", nothing());
+    member.open(config(2, &["m"]), u64::MAX, nothing()).unwrap();
+    assert_eq!(member.logged(u64::MAX, Op::Append(entry(1))), None);
+    assert_eq!(member.held(key()).count(), 0);
+}
+
+#[test]
+fn what_is_released_is_said_in_parts_of_which_the_last_is_complete() {
+    let most = limits::RELEASED_MAX as u64;
+    let of = |count: u64, complete| Release {
+        key: key(),
+        fence: fence(7, "c"),
+        held: (1..=count).map(at).collect(),
+        complete,
+    };
+    for few in [of(0, true), of(most, false)] {
+        assert_eq!(few.clone().parts(), [few]);
+    }
+    let parts = of(most + 2, true).parts();
+    let sizes: Vec<_> = parts.iter().map(|part| (part.held.len(), part.complete)).collect();
+    assert_eq!(sizes, [(limits::RELEASED_MAX, false), (2, true)]);
+    let held: BTreeSet<_> = parts.into_iter().flat_map(|part| part.held).collect();
+    assert_eq!(held, of(most + 2, true).held);
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::*;
-use crate::copies::group::group_of;
+use crate::copies::group::{GROUPS, group_of};
 use crate::id::{DeviceId, Incarnation, MessageId, NodeName, SessionKey, UserId};
-use crate::key::KeyHasher;
+use crate::key::{KeyHasher, UserHash};
 use crate::mesh::codec::Decoder;
 use crate::mesh::codec::tests::golden;
 use crate::metrics::Metrics;
@@ -225,6 +225,99 @@ fn are_all<T: Serialize + DeserializeOwned>(name: &str, golden: &[T]) {
 }
 
 #[test]
+fn what_no_node_says_of_logs_is_refused() {
+    let now = Instant::now();
+    assert!(frames(now).into_iter().all(|(frame, _)| frame.check(&n3()).is_ok()));
+    assert!(answers(now).into_iter().all(|(answer, _)| answer.check().is_ok()));
+    let numbered = |number| entry(at(number), copied("m-1", Payload::text("hello"), None));
+    let many = config(4, &[n1(), n2(), n3()]);
+    let configs = vec![config(4, &[n2()]); 5];
+    let owners = vec![n1(); limits::OWNERS_FOLLOWED_MAX + 1];
+    let held = (1..=limits::RELEASED_MAX as u64 + 1).map(at).collect();
+    let to_member = |frame| LogFrame::ToMember { group: group(), frame };
+    let logged = |op| to_member(ToMember::Logged { place: 1, op });
+    let follow = Op::Follow { key: key(), claim: stamp(), owners: owners.clone() };
+    let seal = Seal { key: key(), fence: Fence { by: n1(), ..fence() }, shown: None };
+    let follows = vec![(key(), stamp(), Vec::new()); LISTED_MAX + 1];
+    let bad = [
+        LogFrame::Part { group: GROUPS, held: nothing() },
+        LogFrame::Part { group: group(), held: Held { follows, ..nothing() } },
+        LogFrame::Announced { group: group(), config: many },
+        to_member(ToMember::Propose { configs: configs.clone() }),
+        logged(Op::Append(numbered(0))),
+        logged(Op::Append(numbered(limits::NUMBER_MAX + 1))),
+        logged(follow),
+        logged(Op::Release(Release { held, ..release() })),
+        LogFrame::Release { owner: n1(), release: Release { fence: seal.fence.clone(), ..release() } },
+        LogFrame::Seal { owner: n1(), seal },
+    ];
+    for frame in bad {
+        assert!(frame.check(&n3()).is_err(), "{frame:?}");
+    }
+    let sealed = |answer| LogAnswer::Sealed { owner: n3(), key: key(), claim: stamp(), answer };
+    let refused = vec![Refusal { key: key(), fence: fence(), place: 1 }; LISTED_MAX + 1];
+    let bad = [
+        LogAnswer::Acked(GROUPS, acked()),
+        LogAnswer::Acked(group(), Acked { place: 1, refused }),
+        LogAnswer::Part { owner: n3(), key: key(), entries: vec![numbered(0)] },
+        sealed(SealAnswer::Newer(configs)),
+        sealed(SealAnswer::Tail { epoch: 4, configs: Vec::new(), entries: Vec::new(), beyond: owners }),
+    ];
+    for answer in bad {
+        assert!(answer.check().is_err(), "{answer:?}");
+    }
+}
+
+#[test]
+fn what_a_member_has_refused_is_said_in_frames_of_which_the_last_has_its_place() {
+    let refusal = |place: usize| {
+        let key = Key { user: UserHash { high: place as u64, low: 0 }, ..key() };
+        Refusal { key, fence: fence(), place: place as u64 }
+    };
+    let count = 2 * LISTED_MAX + 1;
+    let refused: Vec<_> = (1..=count).rev().map(refusal).collect();
+    let acked = Acked { place: 9_999, refused: refused.clone() };
+    let fences: Vec<_> = refused.into_iter().map(|Refusal { key, fence, .. }| (key, fence)).collect();
+    let opened = Opened { epoch: 4, place: 1, acked: acked.clone() };
+    let all = [
+        LogAnswer::<Copied>::Opened(3, opened),
+        LogAnswer::Acked(3, acked),
+        LogAnswer::Accepted(3, Accepted { epoch: 4, fences }),
+    ];
+    for whole in all {
+        let mut frames = whole.clone().split();
+        assert!(frames.iter().all(|frame| frame.check().is_ok()));
+        let last = frames.pop().unwrap();
+        let (mut said, places) = match (last, whole) {
+            (LogAnswer::Opened(3, last), LogAnswer::Opened(3, whole)) => {
+                assert_eq!((last.epoch, last.place, last.acked.place), (whole.epoch, whole.place, 9_999));
+                let last = last.acked.refused;
+                assert!(last.iter().any(|refusal| refusal.place == count as u64));
+                (last, true)
+            }
+            (LogAnswer::Acked(3, last), LogAnswer::Acked(3, whole)) => {
+                assert_eq!(last.place, whole.place);
+                assert!(last.refused.iter().any(|refusal| refusal.place == count as u64));
+                (last.refused, true)
+            }
+            (LogAnswer::Accepted(3, Accepted { epoch: 4, fences }), LogAnswer::Accepted(..)) => {
+                (fences.into_iter().map(|(key, fence)| Refusal { key, fence, place: 0 }).collect(), false)
+            }
+            other => panic!("{other:?}"),
+        };
+        for frame in frames {
+            let LogAnswer::Acked(3, Acked { place: 0, refused }) = frame else { panic!("{frame:?}") };
+            said.extend(refused);
+        }
+        said.sort_by_key(|refusal| refusal.key.user.high);
+        let place = |at: usize| if places { at } else { 0 };
+        let expected: Vec<_> =
+            (1..=count).map(|at| Refusal { place: place(at) as u64, ..refusal(at) }).collect();
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
 fn messages_arrive_with_what_belongs_to_them_and_take_room() {
     let now = Instant::now();
     let bounds = StoreBounds { messages_max: 1, bytes_max: 1, node_bytes_max: 600 };
@@ -239,7 +332,13 @@ fn messages_arrive_with_what_belongs_to_them_and_take_room() {
         assert_eq!((&arrived.message, arrived.expires, arrived.keep), (&message, expires, keep));
         assert!(arrived.has_room());
     }
-    assert!(!received.is_full());
+    assert!(!received.is_full() && received.check().is_ok());
+    let longer = Bytes::from([&payload[..], b"!"].concat());
+    for wrong in [payload.slice(1..), longer] {
+        let mut received = Received::new(&wrong, &store);
+        headers.iter().for_each(|header| drop(received.message(header.clone())));
+        assert!(received.check().is_err(), "other bytes than its headers say");
+    }
     let mut received = Received::new(&payload, &store);
     assert!(!received.message(headers[0].clone()).has_room() && received.is_full(), "they are still held");
     drop(arrived);

@@ -144,3 +144,34 @@ fn a_claim_that_is_refused_is_over() {
     assert_eq!(refused, [TakeoverEffect::Refused(above)]);
     assert_eq!((takeover.ask(), takeover.offered(&boot("a"), &boot("m"))), (Vec::new(), Vec::new()));
 }
+
+#[test]
+fn a_member_that_knows_of_too_many_owners_says_that_it_knows_nothing() {
+    let owners = |count: usize| (0..count).map(|at| boot(&format!("o{at}"))).collect();
+    let follows = |count| Held { follows: vec![(key(), stamp(5), owners(count))], ..nothing() };
+    let most = limits::OWNERS_FOLLOWED_MAX;
+    let answer = opened("m", "a", follows(most)).seal(seal(7));
+    assert!(matches!(answer, SealAnswer::Tail { beyond, .. } if beyond.len() == most));
+    let mut member = opened("m", "a", follows(most + 1));
+    assert_eq!(member.seal(seal(7)), SealAnswer::Unknown);
+    assert_eq!(member.fence_of(key()), Some(&fence(5, "a")), "it is not sealed");
+}
+
+#[test]
+fn a_claim_that_is_told_of_too_many_changes_is_not_complete() {
+    let mut takeover = takeover(&["a"]);
+    let _ = takeover.announced(&boot("a"), &config(1, &["m"]));
+    let newer = |epochs: std::ops::RangeInclusive<u32>| {
+        SealAnswer::Newer(epochs.map(|epoch| config(epoch, &["m"])).collect())
+    };
+    let sealed =
+        |epoch| SealAnswer::Tail { epoch, configs: Vec::new(), entries: Vec::new(), beyond: Vec::new() };
+    let most = limits::CONFIGS_KNOWN_MAX as u32;
+    let mut all = takeover.clone();
+    let _ = all.answered(&boot("a"), &boot("m"), newer(1..=most));
+    let _ = all.answered(&boot("a"), &boot("m"), sealed(most));
+    assert!(all.is_complete());
+    let _ = takeover.answered(&boot("a"), &boot("m"), newer(1..=most + 1));
+    let _ = takeover.answered(&boot("a"), &boot("m"), sealed(most + 1));
+    assert!(!takeover.is_complete());
+}
