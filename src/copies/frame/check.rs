@@ -86,7 +86,7 @@ fn are_entries<M>(entries: &[Entry<M>]) -> Result<(), CodecError> {
 }
 
 fn is_position(at: Position) -> Result<(), CodecError> {
-    if at.attributes_version().is_some() || (1..=limits::NUMBER_MAX).contains(&at.number) {
+    if !at.is_message() || (1..=limits::NUMBER_MAX).contains(&at.number) {
         return Ok(());
     }
     Err(CodecError::Header(format!("a message has the number {}", at.number)))
