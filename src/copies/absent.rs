@@ -21,13 +21,15 @@ pub(crate) struct Absent {
     pub(crate) stamp: Stamp,
     /// How long it may be away, in seconds.
     pub(crate) seconds: u32,
+    /// Whether this node is the one to keep it on, unless it is elsewhere.
+    pub(crate) is_mine: bool,
 }
 
 impl Absent {
     /// What an owner has left there.
-    pub(super) fn of(owner: &Boot, entry: Entry<Copied>) -> Option<Self> {
+    pub(super) fn of(owner: &Boot, entry: Entry<Copied>, is_mine: bool) -> Option<Self> {
         let Entry { key, claim, message, .. } = entry;
         let absence = Absence::of(&message)?;
-        Some(Self { key, absence, owner: owner.clone(), stamp: claim, seconds: message.keep })
+        Some(Self { key, absence, owner: owner.clone(), stamp: claim, seconds: message.keep, is_mine })
     }
 }

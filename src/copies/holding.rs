@@ -110,23 +110,27 @@ impl Holding {
         });
     }
 
-    /// The clients that are away of owners that are gone, where this boot is the one that keeps their sessions on: the first member
-    /// for which `may_keep` holds.
+    /// The clients that are away of owners that are gone. The first member for which `may_keep` holds keeps their sessions on.
     pub(super) fn absent(
         &self,
         is_there: impl Fn(&Boot) -> bool,
         may_keep: impl Fn(&Boot) -> bool,
     ) -> Vec<Absent> {
-        let mut absent = Vec::new();
-        for ((owner, _), Group { member, .. }) in
-            self.lock().iter().filter(|((owner, _), _)| !is_there(owner))
-        {
-            if member.members().iter().find(|boot| may_keep(boot)) == Some(&self.me) {
-                let left = member.left(Position::absences());
-                absent.extend(left.filter_map(|entry| Absent::of(owner, entry)));
-            }
+        let groups = self.lock();
+        let gone = groups.iter().filter(|((owner, _), _)| !is_there(owner));
+        let absent = gone.flat_map(|((owner, _), Group { member, .. })| {
+            let is_mine = member.members().iter().find(|boot| may_keep(boot)) == Some(&self.me);
+            let left = member.left(Position::absences());
+            left.filter_map(move |entry| Absent::of(owner, entry, is_mine))
+        });
+        absent.collect()
+    }
+
+    /// A client that was away is elsewhere.
+    pub(super) fn is_back(&self, Absent { key, owner, stamp, .. }: &Absent) {
+        if let Some(of) = self.lock().get_mut(&(owner.clone(), group_of(*key))) {
+            of.member.drop_entry(*key, Position::of_absence(*stamp));
         }
-        absent
     }
 
     /// Whether this boot is a member of a group whose owner is there.

@@ -111,15 +111,20 @@ impl Copies {
         }
     }
 
-    /// The clients whose sessions this node is to keep on. A node that hears nobody keeps none: nobody would find them here.
+    /// The clients that are away of owners that are gone, as this node holds it. One that hears nobody is to keep none of their sessions on:
+    /// nobody would find them here.
     pub(crate) fn absent(&self) -> Vec<Absent> {
         if self.parts.roster.isolated() {
             return Vec::new();
         }
         let members = self.parts.roster.members();
-        let is_there = |boot: &Boot| is_there(&members, boot);
         let may_keep = |boot: &Boot| *boot == self.parts.me || listed(&members, boot).is_some_and(may_hold);
-        self.holding.absent(is_there, may_keep)
+        self.holding.absent(|boot| is_there(&members, boot), may_keep)
+    }
+
+    /// A client that was away is elsewhere, or was since: its session is not to be kept on any more.
+    pub(crate) fn is_back(&self, absent: &Absent) {
+        self.holding.is_back(absent);
     }
 
     /// Whether a boot is over: a later one of its node is known, or it is not listed any more: it has left, or has been dead for so

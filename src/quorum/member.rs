@@ -251,6 +251,11 @@ impl<M: Clone> GroupMember<M> {
         })
     }
 
+    /// Holds something no more that nobody needs, of an owner that is gone.
+    pub(crate) fn drop_entry(&mut self, key: Key, at: Position) {
+        self.leave(key, |of, _| of != at);
+    }
+
     /// The members of the last configuration that it was told of.
     pub(crate) fn members(&self) -> &[Boot] {
         let last = self.told().max_by_key(|config| config.epoch);

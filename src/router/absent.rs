@@ -20,19 +20,22 @@ impl Router {
         let keeping = async {
             loop {
                 sleep(limits::OVERLAY_TICK).await;
-                let absent = self.parts.copies.absent().into_iter().filter(|absent| self.may_keep(absent));
-                let absent: Vec<_> = absent.collect();
+                let mut absent = self.parts.copies.absent();
+                absent.retain(|absent| self.may_keep(absent));
                 stream::iter(absent).for_each_concurrent(AT_ONCE, |absent| self.keep_on(absent)).await;
             }
         };
         stop.run_until_cancelled(keeping).await;
     }
 
-    /// Whether it is not kept already, here or elsewhere, and is what it says.
+    /// Whether this node is to keep it on. Whoever is seen to be elsewhere is not away from its former owner any more.
     fn may_keep(&self, absent: &Absent) -> bool {
         let known = self.parts.replica.lookup(absent.key).map(|owned| owned.stamp);
-        let is_newer = known.is_some_and(|stamp| stamp > absent.stamp);
-        !is_newer && self.parts.replica.hasher().key(&absent.absence.names) == absent.key
+        if known.is_some_and(|stamp| stamp > absent.stamp) {
+            self.parts.copies.is_back(absent);
+            return false;
+        }
+        absent.is_mine && self.parts.replica.hasher().key(&absent.absence.names) == absent.key
     }
 
     async fn keep_on(self: &Arc<Self>, absent: Absent) {

@@ -374,6 +374,7 @@ impl End {
         let ending = reason.clone().and_then(Ending::closing);
         match &reason {
             Some(CloseReason::Superseded { .. }) => {
+                self.session.trim_absence();
                 if let Some(router) = self.router.upgrade() {
                     router.hand_over(&self.session);
                 }

@@ -283,6 +283,15 @@ impl Session {
         }
     }
 
+    /// Other nodes need not hold that any more: the session goes on elsewhere.
+    pub(crate) fn trim_absence(&self) {
+        let was_away = self.handing.load(Ordering::SeqCst) != CONNECTED;
+        let copying = self.lock().kept().filter(|_| was_away).and_then(|log| log.store().copying());
+        if let Some(copying) = copying.filter(|copying| copying.is_made()) {
+            copying.trim(self.key, Position::of_absence(self.stamp));
+        }
+    }
+
     /// Waits until the connection of the session is gone and it is kept, or it is over. Cancel-safe.
     pub(crate) async fn until_parked(&self) {
         self.until(|| self.handing.load(Ordering::SeqCst) != CONNECTED || self.over().is_some()).await;

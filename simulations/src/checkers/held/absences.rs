@@ -24,11 +24,14 @@ impl Absences {
         match event {
             Event::Opened { connection, client, .. } => {
                 // The session is that of the later connection; one before it may learn only much later that it is over.
+                let before: Vec<_> =
+                    self.open.iter().filter(|(_, of)| *of == client).map(|(before, _)| *before).collect();
                 self.open.retain(|_, of| of != client);
                 self.open.insert(*connection, *client);
-                if let Some(since_ms) = self.away_ms.remove(client) {
-                    self.over.entry(*client).or_default().push((since_ms, now_ms));
-                }
+                // The node may have parked the session while the connection before was not read.
+                let stalled = before.iter().filter_map(|before| self.stalled_ms.get(before).copied());
+                let away = stalled.chain(self.away_ms.remove(client)).map(|since_ms| (since_ms, now_ms));
+                self.over.entry(*client).or_default().extend(away);
             }
             Event::Stalled { connection, .. } => _ = self.stalled_ms.entry(*connection).or_insert(now_ms),
             Event::Resumed { connection } => {
@@ -74,6 +77,18 @@ mod tests {
             absences.event(at_ms, &Event::Ended { connection, end: End::Dropped });
         }
         absences.longest_ms(now_ms, 0, 0)
+    }
+
+    #[test]
+    fn a_client_is_away_while_a_connection_is_not_read_that_another_one_follows() {
+        let mut absences = Absences::default();
+        absences.event(10, &Event::Opened { connection: 1, client: 0, node: 0 });
+        absences.event(20, &Event::Stalled { connection: 1, for_ms: 90 });
+        absences.event(80, &Event::Opened { connection: 2, client: 0, node: 0 });
+        assert_eq!(absences.longest_ms(200, 0, 0), 60);
+        absences.event(110, &Event::Resumed { connection: 1 });
+        absences.event(111, &Event::Ended { connection: 1, end: End::Dropped });
+        assert_eq!(absences.longest_ms(200, 0, 0), 60, "it is another one by now");
     }
 
     #[test]
