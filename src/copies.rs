@@ -38,6 +38,7 @@ mod holding;
 mod look;
 mod outclaimed;
 mod own;
+mod parts;
 mod peers;
 mod streams;
 mod takeover;

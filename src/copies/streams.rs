@@ -16,15 +16,15 @@ use tracing::{debug, warn};
 
 use crate::copies::Copies;
 use crate::copies::frame::{Full, Header, LOG, LogAnswer, LogFrame, Received, Sent, nothing};
+use crate::copies::parts::Parts;
 use crate::copies::peers::Outbox;
-use crate::key::Key;
 use crate::mesh::Link;
 use crate::mesh::carried::{Carried, LinkTask, StreamHandler};
 use crate::mesh::codec::{CodecError, FrameReader, write_frame};
 use crate::mesh::conduct::Breach;
 use crate::mesh::frame::Features;
 use crate::mesh::stream::{Inbound, StreamKind};
-use crate::quorum::{Boot, Entry, Held, SealAnswer, ToMember};
+use crate::quorum::{Boot, Held, SealAnswer, ToMember};
 use crate::session::Copied;
 
 impl Copies {
@@ -38,7 +38,7 @@ impl Copies {
     async fn write_logs(&self, link: &Link, to: &Boot) -> Result<(), CodecError> {
         let (mut stream, reader) = LOG.ask(link.connection(), link.version()).await?;
         let mut reader = reader.with_payloads(LOG.payload_bytes_max);
-        let mut parts = BTreeMap::new();
+        let mut parts = Parts::default();
         let open = OpenStream { copies: self, to, outbox: self.peers.open(to) };
         self.connected(to);
         self.changed.notify_one();
@@ -68,16 +68,15 @@ impl Copies {
         &self,
         answer: LogAnswer<Header>,
         payload: &Bytes,
-        parts: &mut BTreeMap<(Boot, Key), Vec<Entry<Copied>>>,
+        parts: &mut Parts,
     ) -> Result<Option<LogAnswer<Copied>>, CodecError> {
         answer.check()?;
         let mut received = Received::new(payload, &self.parts.store);
         let answer = answer.map(|header| received.message(header));
         received.check()?;
-        let is_full = received.is_full();
         Ok(match answer {
             LogAnswer::Part { owner, key, entries } => {
-                parts.entry((owner, key)).or_default().extend(entries);
+                parts.add(owner, key, entries);
                 None
             }
             LogAnswer::Sealed {
@@ -86,11 +85,9 @@ impl Copies {
                 claim,
                 answer: SealAnswer::Tail { epoch, configs, entries, beyond },
             } => {
-                let mut all = parts.remove(&(owner.clone(), key)).unwrap_or_default();
-                all.extend(entries);
-                let is_whole = !is_full && all.iter().all(|entry| entry.message.has_room());
-                let answer = SealAnswer::Tail { epoch, configs, entries: all, beyond };
-                is_whole.then_some(LogAnswer::Sealed { owner, key, claim, answer })
+                let entries = parts.end(&owner, key, entries);
+                let tail = |entries| SealAnswer::Tail { epoch, configs, entries, beyond };
+                entries.map(tail).map(|answer| LogAnswer::Sealed { owner, key, claim, answer })
             }
             answer => Some(answer),
         })
