@@ -37,6 +37,8 @@ mod figure;
 mod figures;
 #[path = "cluster/goal.rs"]
 mod goal;
+#[path = "cluster/jetstream.rs"]
+mod jetstream;
 #[path = "cluster/load.rs"]
 mod load;
 #[path = "cluster/machine.rs"]
@@ -81,12 +83,12 @@ use system::System;
 /// Measures everything and prints it.
 async fn compare(mut options: Options) -> Result<(), Failure> {
     options.check()?;
-    for (system, version, hint) in
-        [(System::Redis, Redis::version(), Redis::HINT), (System::Nats, Nats::version(), Nats::HINT)]
+    for (program, version, hint) in
+        [(&[System::Redis][..], Redis::version(), Redis::HINT), (&OF_NATS, Nats::version(), Nats::HINT)]
     {
-        if options.systems.contains(&system) && version.is_none() {
+        if version.is_none() && options.systems.iter().any(|system| program.contains(system)) {
             eprintln!("{hint}");
-            options.systems.retain(|held| *held != system);
+            options.systems.retain(|system| !program.contains(system));
         }
     }
     let mut samples = Samples::default();
@@ -111,6 +113,9 @@ async fn compare(mut options: Options) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// Those that need `nats-server`.
+const OF_NATS: [System; 3] = [System::Nats, System::Jetstream, System::JetstreamCore];
 
 fn main() -> ExitCode {
     let options = Options::parse();

@@ -15,7 +15,8 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use crate::dial::dial;
 use crate::envelope::{Acks, Dialect, Envelope};
-use crate::message::{Stamp, Way, now_us};
+use crate::jetstream;
+use crate::message::{Stamp, Way, elapsed_us};
 use crate::nats_protocol::{self, Operation, PONG, Parser};
 use crate::server::Failure;
 use crate::system::System;
@@ -62,8 +63,13 @@ impl Client {
     /// It is not let in.
     pub(crate) async fn connect(self, system: System, addr: SocketAddr) -> Result<(), Failure> {
         let mut socket = open(addr, self.user, self.dialect).await?;
-        if system == System::Nats {
-            nats_protocol::subscribe(&mut socket, self.user).await?;
+        match system {
+            System::Pushmesh | System::Redis => {}
+            System::Nats => nats_protocol::subscribe(&mut socket, &format!("u{}", self.user)).await?,
+            System::Jetstream => jetstream::consume(&mut socket, self.user).await?,
+            System::JetstreamCore => {
+                nats_protocol::subscribe(&mut socket, &jetstream::subject(self.user)).await?;
+            }
         }
         tokio::spawn(async move {
             self.receive(socket).await;
@@ -140,7 +146,7 @@ impl Client {
             self.faults.disordered.fetch_add(1, Ordering::Relaxed);
         }
         *next = stamp.number + 1;
-        let latency_us = u32::try_from(now_us().saturating_sub(stamp.sent_us)).unwrap_or(u32::MAX);
+        let latency_us = elapsed_us(stamp.sent_us);
         // The bench is over when nobody takes it.
         self.arrivals.send(Arrival { user: self.user, stamp, latency_us }).await.is_ok()
     }

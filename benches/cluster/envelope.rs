@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-/// What a client of pushmesh asks for.
+/// What a client of pushmesh asks for, and whoever pushes to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// Payloads as they are.
@@ -15,6 +15,8 @@ pub(crate) enum Dialect {
     Envelopes,
     /// Envelopes, and that its session is kept.
     Kept,
+    /// The same, and whoever pushes waits until another node has the message.
+    Stored,
 }
 
 /// An envelope, as far as the bench reads it.
@@ -47,8 +49,13 @@ impl Dialect {
     pub(crate) fn query(self) -> &'static str {
         match self {
             Self::Plain | Self::Envelopes => "",
-            Self::Kept => "&keep=60",
+            Self::Kept | Self::Stored => "&keep=60",
         }
+    }
+
+    /// What is added to the address of a push.
+    pub(crate) fn push_query(self) -> &'static str {
+        if self == Self::Stored { "?wait=stored" } else { "" }
     }
 
     /// The subprotocol.

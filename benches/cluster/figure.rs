@@ -54,6 +54,18 @@ pub(crate) enum Figure {
     EnvelopeBatchCpu,
     /// The same to clients whose sessions are kept, and who acknowledge.
     KeptBatchCpu,
+    /// Time until the publisher is told that its push is stored, in microseconds, at the fixed rate: the median.
+    StoredP50,
+    /// Of 99 %.
+    StoredP99,
+    /// CPU time for each of them, in microseconds.
+    StoredCpu,
+    /// Time until such a push has arrived at its user, in microseconds: the median.
+    StoredArrivedP50,
+    /// How many of a hundred were stored because the user had acknowledged them before another server had them.
+    StoredAcknowledged,
+    /// Threads of a server, as the kernel counts them.
+    StoredThreads,
     /// Time from the kill of a node until all its users are reached again, in milliseconds.
     StormReached,
     /// Pushes at the fixed rate that did not arrive meanwhile.
@@ -62,7 +74,7 @@ pub(crate) enum Figure {
 
 impl Figure {
     /// All, in the order of the table.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::ClosedCpu,
         Self::ClosedRate,
         Self::ManyCpu,
@@ -85,9 +97,24 @@ impl Figure {
         Self::KeptCpu,
         Self::EnvelopeBatchCpu,
         Self::KeptBatchCpu,
+        Self::StoredP50,
+        Self::StoredP99,
+        Self::StoredCpu,
+        Self::StoredArrivedP50,
+        Self::StoredAcknowledged,
+        Self::StoredThreads,
         Self::StormReached,
         Self::StormLost,
     ];
+
+    /// Whether it is of pushes that are stored, which other systems take part in than in the rest.
+    pub(crate) fn is_of_stored(self) -> bool {
+        use Figure::{StoredAcknowledged, StoredArrivedP50, StoredCpu, StoredP50, StoredP99, StoredThreads};
+        matches!(
+            self,
+            StoredP50 | StoredP99 | StoredCpu | StoredArrivedP50 | StoredAcknowledged | StoredThreads
+        )
+    }
 
     /// For people, with its unit.
     pub(crate) fn title(self) -> &'static str {
@@ -114,6 +141,12 @@ impl Figure {
             Self::KeptCpu => "server CPU per push, us, kept and acknowledged",
             Self::EnvelopeBatchCpu => "server CPU per push, us, NDJSON, pushmesh.v1",
             Self::KeptBatchCpu => "server CPU per push, us, NDJSON, kept and acknowledged",
+            Self::StoredP50 => "told that it is stored, p50, us, fixed rate",
+            Self::StoredP99 => "told that it is stored, p99, us, fixed rate",
+            Self::StoredCpu => "server CPU per stored push, us",
+            Self::StoredArrivedP50 => "at the client, p50, us",
+            Self::StoredAcknowledged => "told by the client's acknowledgement, %",
+            Self::StoredThreads => "threads of a server, as the kernel counts",
             Self::StormReached => "node killed: all reached again, ms",
             Self::StormLost => "node killed: pushes lost meanwhile",
         }

@@ -65,10 +65,10 @@ impl Goal {
 use Bound::{AtLeast, AtMost};
 use Figure::{
     BatchCpu, BroadcastCpu, ClosedCpu, ClosedRate, EnvelopeBatchCpu, EnvelopeCpu, IdleBytes, IdleTlsBytes,
-    KeptBatchCpu, KeptCpu, PacedCpu, PacedP50, PacedP99,
+    KeptBatchCpu, KeptCpu, PacedCpu, PacedP50, PacedP99, StoredCpu, StoredP50, StoredP99,
 };
 use Measured::{Beside, Ours, Within};
-use System::{Nats, Redis};
+use System::{Jetstream, Nats, Redis};
 
 /// The goals. Most are ratios, pushmesh divided by another system.
 pub(crate) const GOALS: &[Goal] = &[
@@ -109,6 +109,9 @@ pub(crate) const GOALS: &[Goal] = &[
         AtMost(1.35),
         Within((KeptBatchCpu, 3), (EnvelopeBatchCpu, 3)),
     ),
+    Goal::new("told that it is stored, p50, to JetStream", AtMost(1.0), Beside(Jetstream, StoredP50, 3)),
+    Goal::new("told that it is stored, p99, to JetStream", AtMost(1.0), Beside(Jetstream, StoredP99, 3)),
+    Goal::new("server CPU per stored push, to JetStream", AtMost(1.0), Beside(Jetstream, StoredCpu, 3)),
     Goal::new("resident bytes per idle client, ws, 3 nodes", AtMost(4_608.0), Ours(IdleBytes)),
     Goal::new("resident bytes per idle client, wss, 3 nodes", AtMost(10_240.0), Ours(IdleTlsBytes)),
 ];

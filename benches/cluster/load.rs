@@ -14,8 +14,8 @@ use crate::client::{Arrival, Client, Faults};
 use crate::envelope::Dialect;
 use crate::message::{Stamp, Way, now_us};
 use crate::server::Failure;
-use crate::system::Cluster;
-use crate::worker::{Pace, Worker};
+use crate::system::{Cluster, System};
+use crate::worker::{Answers, Pace, Worker};
 
 /// The load.
 pub(crate) struct Load {
@@ -25,6 +25,8 @@ pub(crate) struct Load {
     faults: Arc<Faults>,
     dialect: Dialect,
     users: usize,
+    /// Subscriptions of backends, which their servers count as those of users.
+    inboxes: usize,
     broadcasts: u64,
 }
 
@@ -63,12 +65,14 @@ impl Load {
             faults: Arc::default(),
             dialect,
             users: 0,
+            inboxes: if cluster.system == System::JetstreamCore { workers * cluster.nodes.len() } else { 0 },
             broadcasts: 0,
         };
         for number in 0..workers {
             let (sender, receiver) = channel(ARRIVALS_MAX);
             load.arrivals.push(sender);
-            load.workers.push(Worker::connect(cluster, (number..users).step_by(workers), receiver).await?);
+            let users = (number..users).step_by(workers);
+            load.workers.push(Worker::connect(cluster, users, receiver, dialect).await?);
         }
         load.join(cluster, users).await?;
         Ok(load)
@@ -88,7 +92,12 @@ impl Load {
         let connected: Vec<_> = futures_util::stream::iter(connects).buffer_unordered(64).collect().await;
         connected.into_iter().collect::<Result<Vec<_>, _>>()?;
         self.users = users;
-        visible(cluster, users).await
+        // A consumer misses nothing that comes before all servers know of it, and has subscriptions of its own.
+        if cluster.system == System::Jetstream {
+            Ok(())
+        } else {
+            visible(cluster, users + self.inboxes).await
+        }
     }
 
     /// Every worker pushes one message after the other for so long.
@@ -157,6 +166,17 @@ impl Load {
             latencies.extend(arrived.await?);
         }
         Ok(latencies)
+    }
+
+    /// How the single pushes of all workers were answered since this was asked last.
+    pub(crate) fn take_answers(&mut self) -> Answers {
+        let mut all = Answers::default();
+        for Answers { after_us, acknowledged } in self.workers.iter_mut().map(Worker::take_answers) {
+            all.after_us.extend(after_us);
+            all.acknowledged += acknowledged;
+        }
+        all.after_us.sort_unstable();
+        all
     }
 
     /// Lets every worker do its job in a task of its own, and gathers what they measured.

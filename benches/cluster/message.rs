@@ -50,3 +50,8 @@ pub(crate) fn now_us() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX)
 }
+
+/// Microseconds since then.
+pub(crate) fn elapsed_us(since_us: u64) -> u32 {
+    u32::try_from(now_us().saturating_sub(since_us)).unwrap_or(u32::MAX)
+}

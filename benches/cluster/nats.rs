@@ -1,8 +1,8 @@
 //! A cluster of `nats-server` processes of the bench's own: users subscribe over WebSocket, backends publish over its TCP
-//! protocol, without receipts. No account, no TLS, no JetStream.
+//! protocol. No account, no TLS; with [JetStream](crate::jetstream) if that is asked for.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -22,7 +22,6 @@ pub(crate) struct Nats {
     pub(crate) ws: SocketAddr,
     /// Where backends connect.
     pub(crate) tcp: SocketAddr,
-    route: SocketAddr,
     monitor: SocketAddr,
     /// Its subscriptions of its own, before any user came.
     own: usize,
@@ -34,7 +33,6 @@ pub(crate) struct Nats {
 struct Ports {
     nats: Vec<String>,
     monitoring: Vec<String>,
-    cluster: Vec<String>,
     websocket: Vec<String>,
 }
 
@@ -50,20 +48,38 @@ impl Nats {
         Some(text.split_whitespace().find_map(|word| word.strip_prefix('v'))?.to_owned())
     }
 
-    /// Starts one that joins those `others`, and blocks until it listens.
+    /// Addresses for the routes between so many servers: all have to know them before they start, for JetStream counts its cluster by them.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub(crate) fn routes(servers: usize) -> Result<Vec<SocketAddr>, Failure> {
+        let bound: Result<Vec<_>, _> = (0..servers).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect();
+        Ok(bound?.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?)
+    }
+
+    /// Starts the one with that number of those on these routes, and blocks until it listens.
     ///
     /// # Errors
     /// It does not start.
-    pub(crate) fn start(number: usize, others: &[&Self], threads: Option<usize>) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        number: usize,
+        routes: &[SocketAddr],
+        has_jetstream: bool,
+        threads: Option<usize>,
+    ) -> Result<Self, Failure> {
         let files = tempfile::tempdir()?;
         let path = files.path().display();
-        let routes: Vec<_> = others.iter().map(|other| format!("\"nats-route://{}\"", other.route)).collect();
-        let config = format!(
+        let (own, urls) = (routes[number], routes.iter().map(|route| format!("\"nats-route://{route}\"")));
+        let mut config = format!(
             "server_name: n{number}\nlisten: \"127.0.0.1:-1\"\nhttp: \"127.0.0.1:-1\"\nports_file_dir: \"{path}\"\n\
              ping_interval: \"30m\"\nwebsocket {{ listen: \"127.0.0.1:-1\", no_tls: true }}\n\
-             cluster {{ name: bench, listen: \"127.0.0.1:-1\", routes: [{}] }}\n",
-            routes.join(", ")
+             cluster {{ name: bench, listen: \"{own}\", routes: [{}] }}\n",
+            urls.collect::<Vec<_>>().join(", ")
         );
+        if has_jetstream {
+            // The directory is for what the servers agree on; messages are in memory.
+            config += &format!("jetstream {{ store_dir: \"{path}\" }}\n");
+        }
         let file = files.path().join("nats.conf");
         std::fs::write(&file, config)?;
         let mut command = Command::new(PROGRAM);
@@ -81,7 +97,6 @@ impl Nats {
             process,
             ws: first(&ports.websocket)?,
             tcp: first(&ports.nats)?,
-            route: first(&ports.cluster)?,
             monitor: first(&ports.monitoring)?,
             own: 0,
             _files: files,
@@ -106,11 +121,40 @@ impl Nats {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.own = self.subscriptions().await?;
         Ok(())
     }
 
-    /// How many users' subscriptions it knows of, its own and those of the others.
+    /// Waits until JetStream has a leader, as this server knows: before that nobody answers.
+    ///
+    /// # Errors
+    /// It does not get one.
+    pub(crate) async fn is_led(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + JOINED_WITHIN;
+        while self.ask("/jsz").await?["meta_cluster"]["leader"].as_str().is_none_or(str::is_empty) {
+            if Instant::now() > deadline {
+                return Err("JetStream has no leader in time".into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// No user is there yet: its subscriptions are its own, once they do not change any more.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
+        let mut unchanged = 0;
+        while unchanged < 3 {
+            let own = self.subscriptions().await?;
+            unchanged = if own == self.own { unchanged + 1 } else { 0 };
+            self.own = own;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// How many subscriptions of users and backends it knows of, its own and those of the others.
     ///
     /// # Errors
     /// It has ended.
@@ -157,4 +201,4 @@ fn ports(files: &Path, pid: u32) -> Result<Ports, Failure> {
 
 const PROGRAM: &str = "nats-server";
 /// Guess: far above what it takes on a slow machine.
-const JOINED_WITHIN: Duration = Duration::from_secs(10);
+const JOINED_WITHIN: Duration = Duration::from_secs(30);

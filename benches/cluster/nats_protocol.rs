@@ -1,12 +1,15 @@
 //! The protocol of NATS as its clients speak it, as far as the bench needs it: one subject for each user.
 //!
-//! Operations are lines that end with CR LF; `MSG` and `PUB` are followed by a payload of the length that they name.
+//! Operations are lines that end with CR LF; `MSG` and `PUB` are followed by a payload of the length that they name. Who asks
+//! something names a subject of its own for the answer, its inbox.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -65,6 +68,10 @@ impl Parser {
 pub(crate) struct Publisher {
     stream: TcpStream,
     request: Vec<u8>,
+    answers: Parser,
+    buffer: Vec<u8>,
+    /// Where answers to requests arrive.
+    inbox: Option<String>,
 }
 
 impl Publisher {
@@ -75,44 +82,117 @@ impl Publisher {
     pub(crate) async fn connect(addr: SocketAddr) -> Result<Self, Failure> {
         let mut stream = dial(addr).await?;
         stream.write_all(format!("{CONNECT}{PING}").as_bytes()).await?;
-        let (mut parser, mut buffer) = (Parser::default(), Vec::new());
-        loop {
-            match parser.next() {
-                Some(Operation::Pong) => return Ok(Self { stream, request: Vec::new() }),
-                Some(Operation::Refused(why)) => return Err(format!("nats-server says {why}").into()),
-                Some(_) => {}
-                None => {
-                    buffer.clear();
-                    if stream.read_buf(&mut buffer).await? == 0 {
-                        return Err(format!("{addr} closed the connection").into());
-                    }
-                    parser.push(&buffer);
-                }
-            }
-        }
+        let (request, answers, buffer) = Default::default();
+        let mut publisher = Self { stream, request, answers, buffer, inbox: None };
+        while publisher.next().await? != Operation::Pong {}
+        Ok(publisher)
     }
 
-    /// Publishes to a user. Nobody says whether it arrives.
+    /// The same, for [requests](Self::request).
+    ///
+    /// # Errors
+    /// Likewise.
+    pub(crate) async fn asking(addr: SocketAddr) -> Result<Self, Failure> {
+        let mut publisher = Self::connect(addr).await?;
+        // The ports of a connection are those of no other one.
+        let inbox = format!("_INBOX.{}.{}", publisher.stream.local_addr()?.port(), addr.port());
+        publisher.stream.write_all(format!("SUB {inbox} 1\r\n").as_bytes()).await?;
+        publisher.inbox = Some(inbox);
+        Ok(publisher)
+    }
+
+    /// Publishes to a subject. Nobody says whether it arrives.
     ///
     /// # Errors
     /// The connection broke.
-    pub(crate) async fn publish(&mut self, user: usize, payload: &str) -> Result<(), Failure> {
+    pub(crate) async fn publish(&mut self, subject: &str, payload: &str) -> Result<(), Failure> {
+        self.send(&format!("PUB {subject} {}\r\n", payload.len()), payload).await
+    }
+
+    /// Publishes to a subject, and returns the answer; of a connection that is [asking](Self::asking).
+    ///
+    /// # Errors
+    /// The connection broke, or there is no answer.
+    pub(crate) async fn request(&mut self, subject: &str, payload: &str) -> Result<String, Failure> {
+        let inbox = self.inbox.as_deref().ok_or("this connection has no inbox")?;
+        let head = format!("PUB {subject} {inbox} {}\r\n", payload.len());
+        self.send(&head, payload).await?;
+        let answer = async {
+            loop {
+                if let Operation::Message(answer) = self.next().await? {
+                    return Ok(answer);
+                }
+            }
+        };
+        timeout(ANSWERS_WITHIN, answer).await.map_err(|_| format!("nobody answers to {subject}"))?
+    }
+
+    async fn send(&mut self, head: &str, payload: &str) -> Result<(), Failure> {
         self.request.clear();
-        let head = format!("PUB u{user} {}\r\n", payload.len());
         for part in [head.as_bytes(), payload.as_bytes(), b"\r\n"] {
             self.request.extend_from_slice(part);
         }
         Ok(self.stream.write_all(&self.request).await?)
     }
+
+    /// What the server says next, but for its pings.
+    async fn next(&mut self) -> Result<Operation, Failure> {
+        loop {
+            match self.answers.next() {
+                Some(Operation::Refused(why)) => return Err(format!("nats-server says {why}").into()),
+                Some(Operation::Ping) => self.stream.write_all(PONG.as_bytes()).await?,
+                Some(operation) => return Ok(operation),
+                None => {
+                    self.buffer.clear();
+                    if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                        return Err("nats-server closed a connection".into());
+                    }
+                    self.answers.push(&self.buffer);
+                }
+            }
+        }
+    }
 }
 
-/// Subscribes to what is published to a user.
+/// Subscribes to a subject.
 ///
 /// # Errors
 /// The connection broke.
-pub(crate) async fn subscribe(socket: &mut WebSocketStream<TcpStream>, user: usize) -> Result<(), Failure> {
-    let hello = format!("{CONNECT}SUB u{user} 1\r\n");
+pub(crate) async fn subscribe(socket: &mut WebSocketStream<TcpStream>, subject: &str) -> Result<(), Failure> {
+    let hello = format!("{CONNECT}SUB {subject} 1\r\n");
     Ok(socket.send(Message::binary(hello.into_bytes())).await?)
+}
+
+/// Asks something after [`subscribe`], and returns the answer. Nothing else may arrive meanwhile.
+///
+/// # Errors
+/// The connection broke, or there is no answer.
+pub(crate) async fn ask(
+    socket: &mut WebSocketStream<TcpStream>,
+    inbox: &str,
+    subject: &str,
+    payload: &str,
+) -> Result<String, Failure> {
+    let len = payload.len();
+    let asked = format!("SUB {inbox} 2\r\nUNSUB 2 1\r\nPUB {subject} {inbox} {len}\r\n{payload}\r\n");
+    socket.send(Message::binary(asked.into_bytes())).await?;
+    let mut parser = Parser::default();
+    let answer = async {
+        while let Some(message) = socket.next().await {
+            if let Message::Binary(bytes) = message? {
+                parser.push(&bytes);
+            }
+            while let Some(operation) = parser.next() {
+                match operation {
+                    Operation::Message(answer) => return Ok(answer),
+                    Operation::Refused(why) => return Err(format!("nats-server says {why}").into()),
+                    _ => {}
+                }
+            }
+        }
+        Err("nats-server closed a connection".into())
+    };
+    timeout(ANSWERS_WITHIN, answer).await.map_err(|_| format!("nobody answers to {subject}"))?
 }
 
 /// The answer to a [ping](Operation::Ping).
@@ -120,3 +200,5 @@ pub(crate) const PONG: &str = "PONG\r\n";
 const PING: &str = "PING\r\n";
 /// Without acknowledgements of each operation, and without headers in messages.
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":false,\"lang\":\"rust\",\"version\":\"0\",\"protocol\":1}\r\n";
+/// Guess: far above what it takes on a slow machine.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::jetstream::REPLICAS;
 use crate::server::Failure;
 use crate::system::{Setup, System};
 
@@ -24,6 +25,8 @@ pub(crate) enum Part {
     Broadcast,
     /// Pushes to clients whose sessions are kept, and to such whose are not.
     Kept,
+    /// Pushes at a fixed rate whose publisher waits until they are stored, beside JetStream.
+    Stored,
     /// A node that is killed, and all its users at once at the others.
     Storm,
     /// Memory of clients over TLS.
@@ -72,11 +75,16 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "closed,paced,many,payload,batch,broadcast,kept,storm,tls"
+        default_value = "closed,paced,many,payload,batch,broadcast,kept,stored,storm,tls"
     )]
     pub(crate) parts: Vec<Part>,
     /// Which systems
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "pushmesh,redis,nats")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "pushmesh,redis,nats,jetstream,jetstream-core"
+    )]
     pub(crate) systems: Vec<System>,
     /// Where cluster.txt, cluster.json and cluster.svg are written
     #[arg(long, value_name = "DIRECTORY")]
@@ -109,6 +117,9 @@ impl Options {
             }
             _ if self.has(Part::Storm) && self.nodes[0] == 1 => {
                 "--parts: a storm needs two nodes at least, and takes the first of --nodes"
+            }
+            _ if self.has(Part::Stored) && self.nodes[0] < REPLICAS => {
+                "--parts: messages are stored by three servers, and the part takes the first of --nodes"
             }
             _ => return Ok(()),
         };

@@ -10,32 +10,20 @@ use crate::machine::Machine;
 use crate::options::Options;
 use crate::system::System;
 
-/// A table for each number of nodes, and one of the goals.
+/// Tables for each number of nodes, and one of the goals.
 pub(crate) fn table(options: &Options, machine: &Machine, samples: &Samples) -> String {
     let mut text = format!("{machine}\n");
-    let others: Vec<_> = OTHERS.into_iter().filter(|(system, _)| options.systems.contains(system)).collect();
     for nodes in &options.nodes {
-        let mut heads = vec![String::new(), "pushmesh".to_owned()];
-        for (_, name) in &others {
-            heads.extend([*name, "ratio", "least and greatest"].map(str::to_owned));
-        }
-        let mut rows = vec![heads];
-        for figure in Figure::ALL {
-            let told = |system| samples.median(figure, *nodes, system).map(number);
-            let mut row = vec![figure.title().to_owned(), told(System::Pushmesh).unwrap_or_default()];
-            for (system, _) in &others {
-                let ratio = samples.ratio(figure, *nodes, *system);
-                row.extend([
-                    told(*system).unwrap_or_default(),
-                    ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)),
-                    ratio.map_or_else(String::new, |ratio| format!("{:.2} to {:.2}", ratio.min, ratio.max)),
-                ]);
-            }
-            if row.iter().skip(1).any(|cell| !cell.is_empty()) {
-                rows.push(row);
+        for (title, is_of_stored, others) in
+            [("", false, &OTHERS), (", pushes that are stored", true, &STORING)]
+        {
+            let figures = Figure::ALL.into_iter().filter(|figure| figure.is_of_stored() == is_of_stored);
+            let others = others.iter().filter(|(system, _)| options.systems.contains(system));
+            let rows = beside(samples, *nodes, figures, &others.collect::<Vec<_>>());
+            if rows.len() > 1 {
+                let _ = write!(text, "\n{nodes} nodes{title}\n{}", aligned(&rows));
             }
         }
-        let _ = write!(text, "\n{nodes} nodes\n{}", aligned(&rows));
     }
     let mut rows = vec![["goal", "at", "measured", ""].map(str::to_owned).to_vec()];
     for goal in goals(options) {
@@ -51,6 +39,36 @@ pub(crate) fn table(options: &Options, machine: &Machine, samples: &Samples) -> 
     text
 }
 
+/// Figures of pushmesh beside those of others.
+fn beside(
+    samples: &Samples,
+    nodes: usize,
+    figures: impl Iterator<Item = Figure>,
+    others: &[&(System, &str)],
+) -> Vec<Vec<String>> {
+    let mut heads = vec![String::new(), "pushmesh".to_owned()];
+    for (_, name) in others {
+        heads.extend([*name, "ratio", "least and greatest"].map(str::to_owned));
+    }
+    let mut rows = vec![heads];
+    for figure in figures {
+        let told = |system| samples.median(figure, nodes, system).map(number);
+        let mut row = vec![figure.title().to_owned(), told(System::Pushmesh).unwrap_or_default()];
+        for (system, _) in others {
+            let ratio = samples.ratio(figure, nodes, *system);
+            row.extend([
+                told(*system).unwrap_or_default(),
+                ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)),
+                ratio.map_or_else(String::new, |ratio| format!("{:.2} to {:.2}", ratio.min, ratio.max)),
+            ]);
+        }
+        if row.iter().skip(1).any(|cell| !cell.is_empty()) {
+            rows.push(row);
+        }
+    }
+    rows
+}
+
 /// The goals for the number of threads that the servers had.
 fn goals(options: &Options) -> impl Iterator<Item = &'static Goal> {
     let threads = options.threads;
@@ -59,6 +77,10 @@ fn goals(options: &Options) -> impl Iterator<Item = &'static Goal> {
 
 /// With what pushmesh is compared.
 const OTHERS: [(System, &str); 2] = [(System::Redis, "redis fan-out"), (System::Nats, "NATS")];
+
+/// With what it is compared where pushes are stored.
+const STORING: [(System, &str); 2] =
+    [(System::Jetstream, "JetStream"), (System::JetstreamCore, "JetStream, subscriptions")];
 
 /// Every value of every round.
 pub(crate) fn json(options: &Options, machine: &Machine, samples: &Samples) -> Value {

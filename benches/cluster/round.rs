@@ -9,7 +9,7 @@ use crate::load::{Load, Used, used};
 use crate::options::{Options, Part};
 use crate::server::Failure;
 use crate::storm;
-use crate::system::{Cluster, System};
+use crate::system::{Cluster, Setup, System};
 use crate::tls;
 
 /// Measures a system on so many nodes.
@@ -23,6 +23,13 @@ pub(crate) async fn run(
     samples: &mut Samples,
 ) -> Result<(), Failure> {
     let mut add = |figure, value| samples.add(figure, nodes, system, value);
+    if nodes == options.nodes[0] && options.has(Part::Stored) && has_stored(system) {
+        stored(options, system, nodes, &mut add).await?;
+    }
+    // It is there for that part alone.
+    if system.is_jetstream() {
+        return Ok(());
+    }
     let cluster = Cluster::start(system, options.setup(nodes)).await?;
     let empty = cluster.resident_bytes()?;
     let mut load = Load::connect(&cluster, options.clients, options.workers, Dialect::Plain).await?;
@@ -127,6 +134,36 @@ async fn kept(options: &Options, nodes: usize, add: &mut impl FnMut(Figure, f64)
         load.check()?;
     }
     Ok(())
+}
+
+/// Pushes whose publishers wait until another server has them, each for a user that another server has.
+async fn stored(
+    options: &Options,
+    system: System,
+    nodes: usize,
+    add: &mut impl FnMut(Figure, f64),
+) -> Result<(), Failure> {
+    let flags = ["--copies", "2"].map(str::to_owned);
+    let cluster = Cluster::start(system, Setup { flags: &flags, ..options.setup(nodes) }).await?;
+    // The others have one.
+    let dialect = if system == System::Pushmesh { Dialect::Stored } else { Dialect::Plain };
+    let mut load = Load::connect(&cluster, options.clients, options.workers, dialect).await?;
+    load.paced(options.rate, WARM_UP, options.bytes).await?;
+    load.take_answers();
+    let used = used(&cluster, load.paced(options.rate, options.seconds, options.bytes)).await?;
+    let answers = load.take_answers();
+    add(Figure::StoredP50, f64::from(percentile(&answers.after_us, 0.5)));
+    add(Figure::StoredP99, f64::from(percentile(&answers.after_us, 0.99)));
+    add(Figure::StoredCpu, used.cpu_us / used.messages());
+    add(Figure::StoredArrivedP50, latency(&used, 0.5));
+    add(Figure::StoredAcknowledged, answers.acknowledged as f64 * 100.0 / used.messages());
+    add(Figure::StoredThreads, cluster.threads()? as f64 / nodes as f64);
+    load.check()
+}
+
+/// Whether publishers of that system are told that a push is stored.
+fn has_stored(system: System) -> bool {
+    system == System::Pushmesh || system.is_jetstream()
 }
 
 fn latency(used: &Used, share: f64) -> f64 {

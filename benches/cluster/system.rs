@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 
 use crate::api::Api;
+use crate::jetstream;
 use crate::nats::Nats;
 use crate::process::{Process, cpu_us};
 use crate::redis::Redis;
@@ -23,6 +24,19 @@ pub(crate) enum System {
     Redis,
     /// A cluster of `nats-server`; see [`Nats`].
     Nats,
+    /// The same with a stream and an ordered consumer for each user; see [`jetstream`].
+    Jetstream,
+    /// The same with a stream, and users that subscribe past it.
+    #[serde(rename = "jetstream-core")]
+    #[value(name = "jetstream-core")]
+    JetstreamCore,
+}
+
+impl System {
+    /// Whether it has no publisher wait but for those whose message is stored.
+    pub(crate) fn is_jetstream(self) -> bool {
+        matches!(self, Self::Jetstream | Self::JetstreamCore)
+    }
 }
 
 /// How the servers of a system are started.
@@ -70,7 +84,7 @@ impl Cluster {
         match system {
             System::Pushmesh => cluster.start_pushmesh(setup)?,
             System::Redis => cluster.start_fanout(setup)?,
-            System::Nats => cluster.start_nats(setup).await?,
+            System::Nats | System::Jetstream | System::JetstreamCore => cluster.start_nats(setup).await?,
         }
         Ok(cluster)
     }
@@ -112,16 +126,23 @@ impl Cluster {
     }
 
     async fn start_nats(&mut self, setup: Setup<'_>) -> Result<(), Failure> {
+        let (routes, has_jetstream) = (Nats::routes(setup.nodes)?, self.system.is_jetstream());
         for number in 0..setup.nodes {
-            let others: Vec<_> = self.nodes.iter().filter_map(|node| node.nats()).collect();
-            let server = Nats::start(number, &others, setup.threads)?;
+            let server = Nats::start(number, &routes, has_jetstream, setup.threads)?;
             let (http, backends) = (server.ws, server.tcp);
             self.nodes.push(Node { http, backends, process: Running::Nats(server) });
         }
         for node in &mut self.nodes {
-            if let Running::Nats(server) = &mut node.process {
-                server.joined(setup.nodes - 1).await?;
+            node.nats_mut().ok_or("it was started above")?.joined(setup.nodes - 1).await?;
+        }
+        if has_jetstream {
+            for node in &self.nodes {
+                node.nats().ok_or("it was started above")?.is_led().await?;
             }
+            jetstream::create(self.nodes[0].backends, setup.nodes).await?;
+        }
+        for node in &mut self.nodes {
+            node.nats_mut().ok_or("it was started above")?.settle().await?;
         }
         Ok(())
     }
@@ -143,11 +164,19 @@ impl Cluster {
         self.nodes.iter().map(|node| resident_bytes(node.pid())).sum()
     }
 
+    /// Threads of its servers, as the kernel counts them.
+    ///
+    /// # Errors
+    /// One has ended.
+    pub(crate) fn threads(&self) -> Result<u64, Failure> {
+        self.nodes.iter().map(|node| threads(node.pid())).sum()
+    }
+
     /// How many sessions its servers have to tell, all together, when `sessions` are connected.
     pub(crate) fn told(&self, sessions: usize) -> usize {
         match self.system {
-            System::Pushmesh | System::Nats => sessions * self.nodes.len(), // Each knows all.
             System::Redis => sessions,
+            _ => sessions * self.nodes.len(), // Each knows all.
         }
     }
 }
@@ -182,6 +211,13 @@ impl Node {
         }
     }
 
+    fn nats_mut(&mut self) -> Option<&mut Nats> {
+        match &mut self.process {
+            Running::Nats(server) => Some(server),
+            Running::Pushmesh(_) | Running::Fanout(_) => None,
+        }
+    }
+
     fn pid(&self) -> u32 {
         match &self.process {
             Running::Pushmesh(server) => server.pid(),
@@ -195,4 +231,11 @@ fn resident_bytes(pid: u32) -> Result<u64, Failure> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
     let pages: u64 = statm.split_whitespace().nth(1).ok_or("an odd /proc/PID/statm")?.parse()?;
     Ok(pages * 4_096)
+}
+
+fn threads(pid: u32) -> Result<u64, Failure> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("Threads:")).ok_or("an odd /proc/PID/status")?;
+    Ok(line.trim().parse()?)
 }

@@ -6,9 +6,10 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::api::Api;
-use crate::backend::{Backend, is_delivered};
+use crate::backend::{Backend, Told, is_delivered};
 use crate::client::Arrival;
-use crate::message::{Stamp, Way, now_us};
+use crate::envelope::Dialect;
+use crate::message::{Stamp, Way, elapsed_us, now_us};
 use crate::server::Failure;
 use crate::system::Cluster;
 
@@ -26,6 +27,16 @@ pub(crate) struct Worker {
     targets: Vec<Target>,
     turn: usize,
     arrivals: Receiver<Arrival>,
+    answers: Answers,
+}
+
+/// How single pushes were answered.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// How long each took, in microseconds.
+    pub(crate) after_us: Vec<u32>,
+    /// How many were answered because the client had acknowledged the message.
+    pub(crate) acknowledged: usize,
 }
 
 /// When a worker at a fixed rate pushes: at `start`, and then at every `interval` until `end`.
@@ -49,13 +60,14 @@ impl Worker {
         cluster: &Cluster,
         users: impl Iterator<Item = usize>,
         arrivals: Receiver<Arrival>,
+        dialect: Dialect,
     ) -> Result<Self, Failure> {
         let mut backends = Vec::new();
         for node in &cluster.nodes {
-            backends.push(Backend::connect(cluster.system, node).await?);
+            backends.push(Backend::connect(cluster.system, node, dialect).await?);
         }
         let targets = users.map(|user| Target { user, next: 0 }).collect();
-        Ok(Self { backends, targets, turn: 0, arrivals })
+        Ok(Self { backends, targets, turn: 0, arrivals, answers: Answers::default() })
     }
 
     /// Pushes one after the other until then: the next one when the former one was answered and has
@@ -140,6 +152,11 @@ impl Worker {
         Ok(latencies)
     }
 
+    /// How single pushes were answered since this was asked last.
+    pub(crate) fn take_answers(&mut self) -> Answers {
+        std::mem::take(&mut self.answers)
+    }
+
     /// How many servers there are.
     pub(crate) fn nodes(&self) -> usize {
         self.backends.len()
@@ -162,7 +179,9 @@ impl Worker {
         // Through each of the servers in turn that do not have the user's session.
         let via = (user + 1 + turn % (nodes.max(2) - 1)) % nodes;
         let payload = Stamp { way: Way::Push, number, sent_us }.payload(bytes);
-        self.backends[via].push(user, &payload).await?;
+        let told = self.backends[via].push(user, &payload).await?;
+        self.answers.after_us.push(elapsed_us(sent_us));
+        self.answers.acknowledged += usize::from(told == Told::Acknowledged);
         let arrival = self.arrival().await?;
         if arrival.user != user || arrival.stamp.number != number {
             return Err(format!("instead of push {number} to user {user} came {arrival:?}").into());
