@@ -67,6 +67,8 @@ mod storm;
 mod system;
 #[path = "cluster/tls.rs"]
 mod tls;
+#[path = "cluster/tuned.rs"]
+mod tuned;
 #[path = "support/upgrade.rs"]
 mod upgrade;
 #[path = "cluster/worker.rs"]
@@ -79,6 +81,7 @@ use options::Options;
 use redis::Redis;
 use server::Failure;
 use system::System;
+use tuned::Tuned;
 
 /// Measures everything and prints it.
 async fn compare(mut options: Options) -> Result<(), Failure> {
@@ -117,14 +120,21 @@ async fn compare(mut options: Options) -> Result<(), Failure> {
 /// Those that need `nats-server`.
 const OF_NATS: [System; 3] = [System::Nats, System::Jetstream, System::JetstreamCore];
 
-fn main() -> ExitCode {
+/// Does what the command line says.
+fn run() -> Result<(), Failure> {
+    if std::env::args().nth(1).as_deref() == Some(Tuned::COMMAND) {
+        return Tuned::parse_from(std::env::args().skip(1)).serve();
+    }
     let options = Options::parse();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts on a machine that builds");
-    let result = match options.fanout {
+    let runtime = tokio::runtime::Runtime::new()?;
+    match options.fanout {
         Some(redis) => runtime.block_on(fanout::serve(redis)),
         None => runtime.block_on(compare(options)),
-    };
-    match result {
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

@@ -80,6 +80,8 @@ pub(crate) struct CopiesParts {
     pub(crate) vitals: Vitals,
     /// How long a client that came back waits for what it missed.
     pub(crate) resume_timeout: Duration,
+    /// How long a client has to acknowledge what is not copied then.
+    pub(crate) copied_after: Duration,
 }
 
 /// The copies of a node's messages at others, and those of others here.
@@ -105,6 +107,7 @@ impl Copies {
             std::array::from_fn(|_| Mutex::new(OwnGroup::new(parts.me.clone(), Ageing::new(parts.keep_max))));
         let asks_for_proof = parts.takeover == Takeover::RejectNewer;
         let holding = Holding::new(parts.me.clone(), asks_for_proof, parts.keep_max);
+        let due = Due::new(parts.copied_after);
         Arc::new(Self {
             groups,
             holding,
@@ -112,7 +115,7 @@ impl Copies {
             configs: Configs::new(parts.keep_max),
             parts,
             untold: Mutex::default(),
-            due: Due::default(),
+            due,
             takeovers: Takeovers::default(),
             outclaimed: Outclaimed::default(),
             changed: Notify::new(),

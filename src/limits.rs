@@ -123,8 +123,9 @@ pub const COPIES_MAX: usize = 2;
 /// Members of a group that have to have a message so that it counts as stored. Source: the design. More than half of the members
 /// would let two claims each seal enough of them by themselves.
 pub const STORED_AT: usize = 1;
-/// What the client of a session has not acknowledged within that is copied to members of its group. Guess, to be measured: a client
-/// acknowledges after 10 ms or 16 messages.
+/// What the client of a session has not acknowledged within that is copied to members of its group, default of
+/// [`Tuning::copied_after`](crate::config::Tuning::copied_after). Guess: a client acknowledges after 10 ms or 16 messages. The bench
+/// `cluster` has a table of what other times cost.
 pub const COPIED_AFTER: Duration = Duration::from_millis(20);
 /// Frames that wait for a member; one that takes so little is replaced. Guess: seconds of everything that a node can accept. They cost
 /// at most some 200 bytes each beside the messages, 13 MiB a member.

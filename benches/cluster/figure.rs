@@ -54,6 +54,10 @@ pub(crate) enum Figure {
     EnvelopeBatchCpu,
     /// The same to clients whose sessions are kept, and who acknowledge.
     KeptBatchCpu,
+    /// CPU time for each push in closed loop to clients whose sessions are kept, copied so, in microseconds.
+    CopyingClosedCpu(Copying),
+    /// The same at the fixed rate.
+    CopyingPacedCpu(Copying),
     /// Time until the publisher is told that its push is stored, in microseconds, at the fixed rate: the median.
     StoredP50,
     /// Of 99 %.
@@ -72,8 +76,18 @@ pub(crate) enum Figure {
     StormLost,
 }
 
+/// What nodes copy in the part `copies`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Copying {
+    /// Nothing.
+    Off,
+    /// To two nodes, what the client has not acknowledged within so many milliseconds.
+    After(u64),
+}
+
 impl Figure {
-    /// All, in the order of the table.
+    /// All of the tables that have a row for each, in their order.
     pub(crate) const ALL: [Self; 30] = [
         Self::ClosedCpu,
         Self::ClosedRate,
@@ -141,6 +155,8 @@ impl Figure {
             Self::KeptCpu => "server CPU per push, us, kept and acknowledged",
             Self::EnvelopeBatchCpu => "server CPU per push, us, NDJSON, pushmesh.v1",
             Self::KeptBatchCpu => "server CPU per push, us, NDJSON, kept and acknowledged",
+            Self::CopyingClosedCpu(_) => "server CPU per push, us, closed loop, kept, by what is copied",
+            Self::CopyingPacedCpu(_) => "server CPU per push, us, fixed rate, kept, by what is copied",
             Self::StoredP50 => "told that it is stored, p50, us, fixed rate",
             Self::StoredP99 => "told that it is stored, p99, us, fixed rate",
             Self::StoredCpu => "server CPU per stored push, us",
@@ -186,14 +202,13 @@ impl Samples {
 
     /// Pushmesh divided by another system, round by round: what the machine did meanwhile, it did to both.
     pub(crate) fn ratio(&self, figure: Figure, nodes: usize, to: System) -> Option<Spread> {
-        let ours = self.values(figure, nodes, System::Pushmesh).iter();
-        let pairs = ours.zip(self.values(figure, nodes, to));
-        Spread::of(
-            &pairs
-                .filter(|(_, theirs)| **theirs > 0.0)
-                .map(|(ours, theirs)| ours / theirs)
-                .collect::<Vec<_>>(),
-        )
+        by_round(self.values(figure, nodes, System::Pushmesh), self.values(figure, nodes, to))
+    }
+
+    /// One figure of pushmesh divided by another one, round by round.
+    pub(crate) fn within(&self, figure: Figure, to: Figure, nodes: usize) -> Option<Spread> {
+        let [one, other] = [figure, to].map(|figure| self.values(figure, nodes, System::Pushmesh));
+        by_round(one, other)
     }
 
     /// All of them.
@@ -211,4 +226,10 @@ impl Spread {
         let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
         Some(Self { median: f64::midpoint(low, high), min, max })
     }
+}
+
+/// The values of some, each divided by that of the same round.
+fn by_round(ours: &[f64], theirs: &[f64]) -> Option<Spread> {
+    let pairs = ours.iter().zip(theirs).filter(|(_, theirs)| **theirs > 0.0);
+    Spread::of(&pairs.map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>())
 }

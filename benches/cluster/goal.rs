@@ -1,6 +1,6 @@
 //! What the figures should be.
 
-use crate::figure::{Figure, Samples};
+use crate::figure::{Copying, Figure, Samples};
 use crate::system::System;
 
 /// A goal.
@@ -32,6 +32,8 @@ enum Measured {
     Ours(Figure),
     /// One figure of pushmesh divided by another one, each on so many nodes.
     Within((Figure, usize), (Figure, usize)),
+    /// One figure of pushmesh on three nodes divided by another one of the same round.
+    Alternating(Figure, Figure),
 }
 
 impl Goal {
@@ -49,6 +51,7 @@ impl Goal {
         match self.measured {
             Measured::Beside(system, figure, nodes) => Some(samples.ratio(figure, nodes, system)?.median),
             Measured::Ours(figure) => ours(figure, 3),
+            Measured::Alternating(one, other) => Some(samples.within(one, other, 3)?.median),
             Measured::Within(one, other) => Some(ours(one.0, one.1)? / ours(other.0, other.1)?),
         }
     }
@@ -64,10 +67,11 @@ impl Goal {
 
 use Bound::{AtLeast, AtMost};
 use Figure::{
-    BatchCpu, BroadcastCpu, ClosedCpu, ClosedRate, EnvelopeBatchCpu, EnvelopeCpu, IdleBytes, IdleTlsBytes,
-    KeptBatchCpu, KeptCpu, PacedCpu, PacedP50, PacedP99, StoredCpu, StoredP50, StoredP99,
+    BatchCpu, BroadcastCpu, ClosedCpu, ClosedRate, CopyingClosedCpu, CopyingPacedCpu, EnvelopeBatchCpu,
+    EnvelopeCpu, IdleBytes, IdleTlsBytes, KeptBatchCpu, KeptCpu, PacedCpu, PacedP50, PacedP99, StoredCpu,
+    StoredP50, StoredP99,
 };
-use Measured::{Beside, Ours, Within};
+use Measured::{Alternating, Beside, Ours, Within};
 use System::{Jetstream, Nats, Redis};
 
 /// The goals. Most are ratios, pushmesh divided by another system.
@@ -108,6 +112,16 @@ pub(crate) const GOALS: &[Goal] = &[
         "server CPU per push, NDJSON, kept to not kept, pushmesh",
         AtMost(1.35),
         Within((KeptBatchCpu, 3), (EnvelopeBatchCpu, 3)),
+    ),
+    Goal::new(
+        "server CPU per push, closed loop, copies after 20 ms to none",
+        AtMost(1.05),
+        Alternating(CopyingClosedCpu(Copying::After(20)), CopyingClosedCpu(Copying::Off)),
+    ),
+    Goal::new(
+        "server CPU per push, fixed rate, copies after 20 ms to none",
+        AtMost(1.05),
+        Alternating(CopyingPacedCpu(Copying::After(20)), CopyingPacedCpu(Copying::Off)),
     ),
     Goal::new("told that it is stored, p50, to JetStream", AtMost(1.0), Beside(Jetstream, StoredP50, 3)),
     Goal::new("told that it is stored, p99, to JetStream", AtMost(1.0), Beside(Jetstream, StoredP99, 3)),

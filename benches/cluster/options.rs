@@ -25,6 +25,8 @@ pub(crate) enum Part {
     Broadcast,
     /// Pushes to clients whose sessions are kept, and to such whose are not.
     Kept,
+    /// Pushes to clients whose sessions are kept, without copies, and with copies of what is not acknowledged in time.
+    Copies,
     /// Pushes at a fixed rate whose publisher waits until they are stored, beside JetStream.
     Stored,
     /// A node that is killed, and all its users at once at the others.
@@ -70,12 +72,15 @@ pub(crate) struct Options {
     /// Pushes of a request of many
     #[arg(long, default_value_t = 100)]
     pub(crate) lines: usize,
+    /// Milliseconds that a client has to acknowledge what is not copied then, each a row in the part with copies
+    #[arg(long, value_delimiter = ',', default_value = "0,5,20,50")]
+    pub(crate) copied_after: Vec<u64>,
     /// Which parts
     #[arg(
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "closed,paced,many,payload,batch,broadcast,kept,stored,storm,tls"
+        default_value = "closed,paced,many,payload,batch,broadcast,kept,copies,stored,storm,tls"
     )]
     pub(crate) parts: Vec<Part>,
     /// Which systems
@@ -128,7 +133,7 @@ impl Options {
 
     /// How a cluster of so many servers is started.
     pub(crate) fn setup(&self, nodes: usize) -> Setup<'static> {
-        Setup { nodes, threads: self.threads, flags: &[] }
+        Setup { nodes, threads: self.threads, flags: &[], copied_after: None }
     }
 
     /// Whether a part is to be run.

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::figure::{Figure, Samples, Spread};
+use crate::figure::{Copying, Figure, Samples, Spread};
 use crate::goal::{Bound, GOALS, Goal};
 use crate::machine::Machine;
 use crate::options::Options;
+use crate::round::copyings;
 use crate::system::System;
 
 /// Tables for each number of nodes, and one of the goals.
@@ -23,6 +24,14 @@ pub(crate) fn table(options: &Options, machine: &Machine, samples: &Samples) -> 
             if rows.len() > 1 {
                 let _ = write!(text, "\n{nodes} nodes{title}\n{}", aligned(&rows));
             }
+        }
+        let rows = copying(options, samples, *nodes);
+        if rows.len() > 1 {
+            let _ = write!(
+                text,
+                "\n{nodes} nodes, server CPU per push to kept clients, us, by when it is copied\n{}",
+                aligned(&rows)
+            );
         }
     }
     let mut rows = vec![["goal", "at", "measured", ""].map(str::to_owned).to_vec()];
@@ -65,6 +74,29 @@ fn beside(
         if row.iter().skip(1).any(|cell| !cell.is_empty()) {
             rows.push(row);
         }
+    }
+    rows
+}
+
+/// What pushes cost by what is copied, each beside what they cost without copies.
+fn copying(options: &Options, samples: &Samples, nodes: usize) -> Vec<Vec<String>> {
+    let heads =
+        ["", "closed loop", "ratio", "least and greatest", "fixed rate", "ratio", "least and greatest"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    for copying in copyings(options) {
+        let mut row = vec![match copying {
+            Copying::Off => "no copies".to_owned(),
+            Copying::After(after) => format!("two, of what is not acknowledged in {after} ms"),
+        }];
+        for of in [Figure::CopyingClosedCpu, Figure::CopyingPacedCpu] {
+            let Some(value) = samples.median(of(copying), nodes, System::Pushmesh) else { return rows };
+            let ratio = samples.within(of(copying), of(Copying::Off), nodes);
+            row.push(number(value));
+            row.extend(ratio.map_or_else(Default::default, |Spread { median, min, max }| {
+                [format!("{median:.2}"), format!("{min:.2} to {max:.2}")]
+            }));
+        }
+        rows.push(row);
     }
     rows
 }

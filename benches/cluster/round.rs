@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::envelope::Dialect;
-use crate::figure::{Figure, Samples};
+use crate::figure::{Copying, Figure, Samples};
 use crate::figures::percentile;
 use crate::load::{Load, Used, used};
 use crate::options::{Options, Part};
@@ -64,6 +64,11 @@ pub(crate) async fn run(
     // The others have no such sessions.
     if nodes == options.nodes[0] && options.has(Part::Kept) && system == System::Pushmesh {
         kept(options, nodes, &mut add).await?;
+    }
+    if nodes == options.nodes[0] && options.has(Part::Copies) && system == System::Pushmesh {
+        for copying in copyings(options) {
+            copied(options, nodes, copying, &mut add).await?;
+        }
     }
     // The users of a NATS cluster subscribe to one subject each, and do not come back by themselves.
     if nodes == options.nodes[0] && options.has(Part::Storm) && system != System::Nats {
@@ -134,6 +139,35 @@ async fn kept(options: &Options, nodes: usize, add: &mut impl FnMut(Figure, f64)
         load.check()?;
     }
     Ok(())
+}
+
+/// What is measured in the part with copies.
+pub(crate) fn copyings(options: &Options) -> impl Iterator<Item = Copying> {
+    [Copying::Off].into_iter().chain(options.copied_after.iter().copied().map(Copying::After))
+}
+
+/// Pushes with receipts to clients whose sessions are kept and who acknowledge in time, on a cluster that copies so.
+async fn copied(
+    options: &Options,
+    nodes: usize,
+    copying: Copying,
+    add: &mut impl FnMut(Figure, f64),
+) -> Result<(), Failure> {
+    // Without copies the time has no effect: so all nodes are the same program.
+    let (copies, after) = match copying {
+        Copying::Off => (0, 0),
+        Copying::After(after) => (nodes.saturating_sub(1).min(2), after),
+    };
+    let flags = ["--copies".to_owned(), copies.to_string()];
+    let setup = Setup { flags: &flags, copied_after: Some(after), ..options.setup(nodes) };
+    let cluster = Cluster::start(System::Pushmesh, setup).await?;
+    let mut load = Load::connect(&cluster, options.clients, options.workers, Dialect::Kept).await?;
+    load.closed(WARM_UP, options.bytes).await?;
+    let closed = used(&cluster, load.closed(options.seconds, options.bytes)).await?;
+    add(Figure::CopyingClosedCpu(copying), closed.cpu_us / closed.messages());
+    let paced = used(&cluster, load.paced(options.rate, options.seconds, options.bytes)).await?;
+    add(Figure::CopyingPacedCpu(copying), paced.cpu_us / paced.messages());
+    load.check()
 }
 
 /// Pushes whose publishers wait until another server has them, each for a user that another server has.

@@ -13,6 +13,7 @@ use crate::nats::Nats;
 use crate::process::{Process, cpu_us};
 use crate::redis::Redis;
 use crate::server::{Failure, Server};
+use crate::tuned::Tuned;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -48,6 +49,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) threads: Option<usize>,
     /// More flags for nodes of pushmesh.
     pub(crate) flags: &'a [String],
+    /// Milliseconds after which nodes of pushmesh copy what is not acknowledged, if they are to be [`Tuned`] so.
+    pub(crate) copied_after: Option<u64>,
 }
 
 /// A server of a cluster.
@@ -90,14 +93,21 @@ impl Cluster {
     }
 
     fn start_pushmesh(&mut self, setup: Setup<'_>) -> Result<(), Failure> {
-        let Setup { nodes, threads, flags } = setup;
+        let Setup { nodes, threads, flags, copied_after } = setup;
         let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster");
         fs::create_dir_all(&logs)?;
         let mut peers = Vec::new();
         for number in 0..nodes {
             let name = format!("n{number}");
             let log = Stdio::from(File::create(logs.join(format!("{name}.log")))?);
-            let mut server = Server::start(&name, &peers, flags, threads, log)?;
+            let mut server = match copied_after {
+                None => Server::start(&name, &peers, flags, threads, log)?,
+                Some(after) => {
+                    let mut command = Command::new(std::env::current_exe()?);
+                    command.args([Tuned::COMMAND, "--copied-after", &after.to_string()]);
+                    Server::start_by(&mut command, &name, &peers, flags, threads, log)?
+                }
+            };
             server.ready()?;
             peers.push(server.mesh);
             let http = server.http;

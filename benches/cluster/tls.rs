@@ -29,7 +29,8 @@ pub(crate) async fn idle_bytes(clients: usize, nodes: usize, threads: Option<usi
     let cert = file("cert.pem", certified.cert.pem())?;
     let key = file("key.pem", certified.signing_key.serialize_pem())?;
     let flags = ["--tls-cert".to_owned(), cert, "--tls-key".to_owned(), key];
-    let cluster = Cluster::start(System::Pushmesh, Setup { nodes, threads, flags: &flags }).await?;
+    let cluster =
+        Cluster::start(System::Pushmesh, Setup { nodes, threads, flags: &flags, copied_after: None }).await?;
     let empty = cluster.resident_bytes()?;
 
     let mut roots = RootCertStore::empty();

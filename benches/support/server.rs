@@ -34,7 +34,22 @@ impl Server {
         log: Stdio,
     ) -> Result<Self, Failure> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pushmesh"));
-        command.args(["node", "--dev", "--name", name, "--cluster", "bench"]);
+        Self::start_by(command.arg("node"), name, peers, flags, threads, log)
+    }
+
+    /// The same of another program that takes the same flags and says the same.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub(crate) fn start_by(
+        command: &mut Command,
+        name: &str,
+        peers: &[SocketAddr],
+        flags: &[String],
+        threads: Option<usize>,
+        log: Stdio,
+    ) -> Result<Self, Failure> {
+        command.args(["--dev", "--name", name, "--cluster", "bench"]);
         command.args(["--listen", "127.0.0.1:0", "--mesh-listen", "127.0.0.1:0"]);
         for peer in peers {
             command.args(["--peer", &peer.to_string()]);

@@ -247,7 +247,8 @@ fn check_tuning(tuning: &Tuning) -> Checked {
     number("tuning.delta_changes", tuning.delta_changes, tuning.change_ring.min(FRAME_ENTRIES_MAX))?;
     number("tuning.snapshot_chunk_entries", tuning.snapshot_chunk_entries, FRAME_ENTRIES_MAX)?;
     number("tuning.diffs", tuning.diffs, limits::DIFFS_MAX)?;
-    time("tuning.purge_after", tuning.purge_after, MILLISECOND, limits::FENCE_KEPT)
+    time("tuning.purge_after", tuning.purge_after, MILLISECOND, limits::FENCE_KEPT)?;
+    time("tuning.copied_after", tuning.copied_after, Duration::ZERO, limits::BUFFERED_AFTER)
 }
 
 /// An address that others are told has to be one that they can use.
@@ -331,7 +332,7 @@ mod tests {
         type Change = fn(&mut Config);
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         assert_eq!(limits::TIMER_MAX, year);
-        let cases: [(Change, &str); 36] = [
+        let cases: [(Change, &str); 37] = [
             (|c| c.peers = vec!["10.0.0.2".into()], "peers: \"10.0.0.2\" is not the mesh address of a node"),
             (|c| c.zone = Some(String::new()), "zone: \"\" is no zone: give 1 to 128 bytes"),
             (|c| c.zone = Some("a\nb".into()), "zone: \"a\\nb\" is no zone"),
@@ -372,6 +373,7 @@ mod tests {
             (|c| c.auth.max_token_lifetime = Duration::ZERO, "auth.max_token_lifetime: 0ms is too short"),
             (|c| c.tuning.change_ring = 0, "tuning.change_ring: 0 would"),
             (|c| c.tuning.delta_changes = 65_537, "tuning.delta_changes: 65537 is above"),
+            (|c| c.tuning.copied_after = Duration::from_secs(2), "tuning.copied_after: 2s is above"),
             (
                 |c| c.tuning.snapshot_chunk_entries = 1 << 20,
                 "tuning.snapshot_chunk_entries: 1048576 is above",

@@ -1,11 +1,11 @@
 //! Bounds that no flag and no file sets: the product has one value for each, and a simulation draws
-//! smaller ones to meet sooner what is rare otherwise.
+//! smaller ones to meet sooner what is rare otherwise, and a bench shows what they cost.
 
 use std::time::Duration;
 
 use crate::limits;
 
-/// Bounds of replication and membership that only a simulation changes.
+/// Bounds of replication, membership and copies that only simulations and benches change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
     /// Changes that the owner of a section remembers.
@@ -20,6 +20,8 @@ pub struct Tuning {
     pub diffs: usize,
     /// How long a dead member and its section are kept.
     pub purge_after: Duration,
+    /// How long the client of a kept session has to acknowledge a message before other nodes are to hold it. Zero: they are at once.
+    pub copied_after: Duration,
 }
 
 impl Default for Tuning {
@@ -31,6 +33,7 @@ impl Default for Tuning {
             snapshot_chunk_entries: limits::SNAPSHOT_CHUNK_ENTRIES,
             diffs: limits::DIFFS_MAX,
             purge_after: limits::PURGE_AFTER,
+            copied_after: limits::COPIED_AFTER,
         }
     }
 }

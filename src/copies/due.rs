@@ -4,25 +4,30 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::id::Stamp;
 use crate::key::Key;
-use crate::limits;
 
 /// Sessions that are to be looked at.
-#[derive(Default)]
 pub(super) struct Due {
+    after: Duration,
     sessions: Mutex<VecDeque<(Instant, Key, Stamp)>>,
     wake: Notify,
 }
 
 impl Due {
-    /// A session is to be looked at after [`COPIED_AFTER`](limits::COPIED_AFTER).
+    /// None yet. Each is to be looked at so long after it was added.
+    pub(super) fn new(after: Duration) -> Self {
+        Self { after, sessions: Mutex::default(), wake: Notify::new() }
+    }
+
+    /// A session is to be looked at.
     pub(super) fn add(&self, key: Key, claim: Stamp) {
-        let at = Instant::now() + limits::COPIED_AFTER;
+        let at = Instant::now() + self.after;
         let was_empty = {
             let mut sessions = self.sessions.lock().expect(NOT_POISONED);
             sessions.push_back((at, key, claim));

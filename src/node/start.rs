@@ -331,6 +331,7 @@ impl Parts {
             metrics: Arc::clone(&self.metrics),
             vitals: self.vitals.clone(),
             resume_timeout: config.timers.resume_timeout,
+            copied_after: config.tuning.copied_after,
         });
         let copying: Arc<dyn Copying> = copies.clone();
         self.store.copy_by(Arc::downgrade(&copying));
