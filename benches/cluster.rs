@@ -51,12 +51,16 @@ mod nats;
 mod nats_protocol;
 #[path = "cluster/options.rs"]
 mod options;
+#[path = "cluster/prober.rs"]
+mod prober;
 #[path = "support/process.rs"]
 mod process;
 #[path = "cluster/redis.rs"]
 mod redis;
 #[path = "cluster/report.rs"]
 mod report;
+#[path = "cluster/resuming.rs"]
+mod resuming;
 #[path = "cluster/round.rs"]
 mod round;
 #[path = "support/server.rs"]

@@ -116,6 +116,7 @@ pub(crate) fn is_delivered(answer: &[u8]) -> bool {
     has(answer, b"\"delivered\":1")
 }
 
-fn has(answer: &[u8], text: &[u8]) -> bool {
+/// Whether an answer has that text in it.
+pub(crate) fn has(answer: &[u8], text: &[u8]) -> bool {
     answer.windows(text.len()).any(|window| window == text)
 }

@@ -94,11 +94,11 @@ impl Client {
             let Some(Ok(message)) = message else { return };
             let goes_on = match message {
                 Message::Text(text) if self.dialect != Dialect::Plain => match serde_json::from_str(&text) {
-                    Ok(Envelope::Message { n, data }) => {
+                    Ok(Envelope::Message { n, data, .. }) => {
                         n.into_iter().for_each(|n| acks.came(n));
                         self.arrived(&mut next, &data).await
                     }
-                    Ok(Envelope::Other) => true,
+                    Ok(_) => true,
                     Err(_) => false,
                 },
                 Message::Text(text) => self.arrived(&mut next, &text).await,
@@ -168,10 +168,23 @@ pub(crate) async fn open(
     user: usize,
     dialect: Dialect,
 ) -> Result<WebSocketStream<TcpStream>, Failure> {
-    let url = format!("ws://{addr}/v1/ws?user=u{user}&device=d{}", dialect.query());
-    let mut request = url.into_client_request()?;
+    open_on(dial(addr).await?, user, dialect, "").await
+}
+
+/// The same on a stream that is there. `more` is added to the address.
+///
+/// # Errors
+/// Likewise.
+pub(crate) async fn open_on(
+    stream: TcpStream,
+    user: usize,
+    dialect: Dialect,
+    more: &str,
+) -> Result<WebSocketStream<TcpStream>, Failure> {
+    let (addr, asks) = (stream.peer_addr()?, dialect.query());
+    let mut request = format!("ws://{addr}/v1/ws?user=u{user}&device=d{asks}{more}").into_client_request()?;
     if let Some(name) = dialect.subprotocol() {
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(name));
     }
-    upgrade(dial(addr).await?, request).await
+    upgrade(stream, request).await
 }

@@ -23,12 +23,46 @@ pub(crate) enum Dialect {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum Envelope {
+    /// The client is connected.
+    Welcome {
+        /// With what it comes back.
+        resume: String,
+        /// The segment that begins, if the session is kept.
+        segment: Option<String>,
+        /// The number before its first message.
+        n: Option<u64>,
+        /// What is known of what was missed.
+        resumed: Option<String>,
+    },
+    /// More is known of that.
+    Resumed {
+        /// What.
+        resumed: String,
+    },
     /// A message.
     Message {
+        /// Its id.
+        id: String,
         /// Its number, if the session is kept.
         n: Option<u64>,
+        /// Its segment, if that is not the welcome's.
+        segment: Option<String>,
         /// The payload.
         data: String,
+    },
+    /// Numbers that will never come.
+    Gap {
+        /// Of which segment.
+        segment: String,
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// All of an earlier segment is here.
+    Closed {
+        /// Which one.
+        segment: String,
     },
     /// Anything else.
     #[serde(other)]

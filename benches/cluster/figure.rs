@@ -74,6 +74,14 @@ pub(crate) enum Figure {
     StormReached,
     /// Pushes at the fixed rate that did not arrive meanwhile.
     StormLost,
+    /// The time of users whose sessions are kept, with copies, in milliseconds.
+    KeptStormReached,
+    /// That time without what it took until all of them had dialled.
+    KeptStormBeyond,
+    /// How many of a hundred of them were told that they have everything.
+    KeptStormComplete,
+    /// Pushes to such users that did not arrive. Each was answered with an error, or delivered just before the kill.
+    KeptStormLost,
 }
 
 /// What nodes copy in the part `copies`.
@@ -88,7 +96,7 @@ pub(crate) enum Copying {
 
 impl Figure {
     /// All of the tables that have a row for each, in their order.
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::ClosedCpu,
         Self::ClosedRate,
         Self::ManyCpu,
@@ -119,6 +127,10 @@ impl Figure {
         Self::StoredThreads,
         Self::StormReached,
         Self::StormLost,
+        Self::KeptStormReached,
+        Self::KeptStormBeyond,
+        Self::KeptStormComplete,
+        Self::KeptStormLost,
     ];
 
     /// Whether it is of pushes that are stored, which other systems take part in than in the rest.
@@ -165,6 +177,10 @@ impl Figure {
             Self::StoredThreads => "threads of a server, as the kernel counts",
             Self::StormReached => "node killed: all reached again, ms",
             Self::StormLost => "node killed: pushes lost meanwhile",
+            Self::KeptStormReached => "node killed, kept, copies: all reached again, ms",
+            Self::KeptStormBeyond => "the same, beyond what they need to dial, ms",
+            Self::KeptStormComplete => "the same, told that nothing is missing, %",
+            Self::KeptStormLost => "the same, pushes that did not arrive",
         }
     }
 }

@@ -68,8 +68,8 @@ impl Goal {
 use Bound::{AtLeast, AtMost};
 use Figure::{
     BatchCpu, BroadcastCpu, ClosedCpu, ClosedRate, CopyingClosedCpu, CopyingPacedCpu, EnvelopeBatchCpu,
-    EnvelopeCpu, IdleBytes, IdleTlsBytes, KeptBatchCpu, KeptCpu, PacedCpu, PacedP50, PacedP99, StoredCpu,
-    StoredP50, StoredP99,
+    EnvelopeCpu, IdleBytes, IdleTlsBytes, KeptBatchCpu, KeptCpu, KeptStormBeyond, PacedCpu, PacedP50,
+    PacedP99, StoredCpu, StoredP50, StoredP99,
 };
 use Measured::{Alternating, Beside, Ours, Within};
 use System::{Jetstream, Nats, Redis};
@@ -126,6 +126,11 @@ pub(crate) const GOALS: &[Goal] = &[
     Goal::new("told that it is stored, p50, to JetStream", AtMost(1.0), Beside(Jetstream, StoredP50, 3)),
     Goal::new("told that it is stored, p99, to JetStream", AtMost(1.0), Beside(Jetstream, StoredP99, 3)),
     Goal::new("server CPU per stored push, to JetStream", AtMost(1.0), Beside(Jetstream, StoredCpu, 3)),
+    Goal::new(
+        "node killed, kept, copies: all reached beyond dialling, ms",
+        AtMost(1_000.0),
+        Ours(KeptStormBeyond),
+    ),
     Goal::new("resident bytes per idle client, ws, 3 nodes", AtMost(4_608.0), Ours(IdleBytes)),
     Goal::new("resident bytes per idle client, wss, 3 nodes", AtMost(10_240.0), Ours(IdleTlsBytes)),
 ];

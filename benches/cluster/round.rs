@@ -72,9 +72,16 @@ pub(crate) async fn run(
     }
     // The users of a NATS cluster subscribe to one subject each, and do not come back by themselves.
     if nodes == options.nodes[0] && options.has(Part::Storm) && system != System::Nats {
-        let storm = storm::run(options, system, nodes).await?;
-        add(Figure::StormReached, storm.reached.as_secs_f64() * 1_000.0);
+        let storm = storm::run(options, system, nodes, Dialect::Plain).await?;
+        add(Figure::StormReached, milliseconds(storm.reached));
         add(Figure::StormLost, storm.lost as f64);
+    }
+    if nodes == options.nodes[0] && options.has(Part::Storm) && system == System::Pushmesh {
+        let storm = storm::run(options, system, nodes, Dialect::Kept).await?;
+        add(Figure::KeptStormReached, milliseconds(storm.reached));
+        add(Figure::KeptStormBeyond, milliseconds(storm.reached.saturating_sub(storm.dialled)));
+        add(Figure::KeptStormComplete, storm.complete);
+        add(Figure::KeptStormLost, storm.lost as f64);
     }
     if nodes == options.nodes[0] && options.has(Part::Tls) && system == System::Pushmesh {
         add(Figure::IdleTlsBytes, tls::idle_bytes(options.clients, nodes, options.threads).await?);
@@ -198,6 +205,10 @@ async fn stored(
 /// Whether publishers of that system are told that a push is stored.
 fn has_stored(system: System) -> bool {
     system == System::Pushmesh || system.is_jetstream()
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
 }
 
 fn latency(used: &Used, share: f64) -> f64 {

@@ -1,194 +1,225 @@
 //! A server is killed, and all its users are back at the others at once.
 //!
 //! Each of them is pushed to as soon as it is connected again, until a message has reached it. Meanwhile
-//! messages go to all users at a fixed rate, and those that never arrive are counted.
+//! messages go to all users at a fixed rate, and those that never arrive are counted. Users whose sessions are kept come back with
+//! what they know, and what was answered `queued` has to reach them; to them messages go before the kill as well.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use futures_util::stream::{FuturesUnordered, unfold};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::stream::unfold;
+use futures_util::{SinkExt, StreamExt, TryStreamExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Sender, channel};
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::api::Api;
 use crate::client;
+use crate::dial::dial;
 use crate::envelope::Dialect;
 use crate::load::visible;
-use crate::message::{Stamp, Way};
+use crate::message::Stamp;
 use crate::options::Options;
+use crate::prober::{Fate, Prober};
+use crate::resuming::{Resuming, Step};
 use crate::server::Failure;
-use crate::system::{Cluster, System};
+use crate::system::{Cluster, Setup, System};
 
 /// What came of it.
 pub(crate) struct Storm {
     /// Time from the kill until every user of the killed server had received a message.
     pub(crate) reached: Duration,
+    /// Time from the kill until every one of them had a TCP connection to another server.
+    pub(crate) dialled: Duration,
     /// Messages of the fixed rate that never arrived.
     pub(crate) lost: usize,
+    /// Users that came back and were told that they have everything, of a hundred.
+    pub(crate) complete: f64,
 }
 
-/// Runs one on a fresh cluster.
+/// Runs one on a fresh cluster, with users of that dialect.
 ///
 /// # Errors
-/// Somebody is not let in, or is never reached.
-pub(crate) async fn run(options: &Options, system: System, nodes: usize) -> Result<Storm, Failure> {
-    let mut cluster = Cluster::start(system, options.setup(nodes)).await?;
+/// Somebody is not let in, or is never reached; or a kept session is not what the protocol says.
+pub(crate) async fn run(
+    options: &Options,
+    system: System,
+    nodes: usize,
+    dialect: Dialect,
+) -> Result<Storm, Failure> {
+    let is_kept = dialect != Dialect::Plain;
+    let copies = (nodes - 1).min(2).to_string();
+    let flags = if is_kept { vec!["--copies".to_owned(), copies] } else { Vec::new() };
+    let mut cluster = Cluster::start(system, Setup { flags: &flags, ..options.setup(nodes) }).await?;
     let addrs: Vec<_> = cluster.nodes.iter().map(|node| node.http).collect();
     let victim = nodes - 1;
-    let backend = Arc::new(Backend::new(&addrs[..victim]));
+    let prober = Arc::new(Prober::new(&addrs[..victim]));
     let (back, returns) = channel(options.listeners);
+    let seen = Arc::new(Seen::default());
     // Ends when this returns.
     let mut users = JoinSet::new();
     for user in 0..options.listeners {
-        users.spawn(stay(addrs.clone(), user, Arc::clone(&backend), back.clone()));
+        let (addrs, back) = (addrs.clone(), back.clone());
+        let (prober, seen) = (Arc::clone(&prober), Arc::clone(&seen));
+        users.spawn(User { user, dialect, addrs, prober, back, seen }.stay());
     }
     visible(&cluster, options.listeners).await?;
 
-    cluster.nodes[victim].kill();
-    let killed = Instant::now();
     let affected = (victim..options.listeners).step_by(nodes).len();
     let returns = unfold(returns, async |mut returns| Some((returns.recv().await?, returns)));
     let returns = returns.take(affected).map(Ok);
-    let probes = returns.try_for_each_concurrent(PROBES_MAX, |user| backend.probe(user));
-    let steady = backend.steady(options, killed);
+    let probes = returns.try_for_each_concurrent(PROBES_MAX, |user| prober.probe(user));
     let (reached, sent) = tokio::join!(
         async {
+            if is_kept {
+                sleep(BEFORE).await;
+            }
+            cluster.nodes[victim].kill();
+            let killed = Instant::now();
             let probed = timeout(REACHED_WITHIN, probes).await;
-            backend.done.store(true, Ordering::Relaxed);
+            prober.done.store(true, Ordering::Relaxed);
             let probed = probed.map_err(|_| Failure::from("not all users were reached again"))?;
-            probed.map(|()| killed.elapsed())
+            let dialled = seen.dialled.lock().expect(NOT_POISONED).ok_or("nobody has come back")?;
+            probed.map(|()| (killed.elapsed(), dialled - killed))
         },
-        steady
+        prober.steady(options)
     );
-    let arrived = join_all(sent).await;
-    let lost = arrived.into_iter().filter(|arrived| !matches!(arrived, Ok(Ok(true)))).count();
-    Ok(Storm { reached: reached?, lost })
+    let (reached, dialled) = reached?;
+    let mut lost = 0;
+    for fate in join_all(sent).await {
+        match fate?? {
+            Fate::Arrived => {}
+            Fate::Lost => lost += 1,
+            Fate::Broken => return Err("what was answered queued has not arrived".into()),
+        }
+    }
+    if is_kept {
+        seen.decided(affected).await;
+    }
+    let violations = seen.violations.load(Ordering::Relaxed);
+    if violations > 0 {
+        return Err(format!("{violations} frames are against the protocol").into());
+    }
+    let complete = seen.complete.load(Ordering::Relaxed) as f64 * 100.0 / affected as f64;
+    Ok(Storm { reached, dialled, lost, complete })
 }
 
-/// A user that is connected for as long as this runs: at its own server, or else at the next one.
-async fn stay(addrs: Vec<SocketAddr>, user: usize, backend: Arc<Backend>, back: Sender<usize>) {
-    for turn in user.. {
-        let Ok(mut socket) = client::open(addrs[turn % addrs.len()], user, Dialect::Plain).await else {
+/// What users have seen, all together.
+#[derive(Default)]
+struct Seen {
+    /// When the last of those who come back had a connection.
+    dialled: Mutex<Option<Instant>>,
+    /// Those that were told that they have everything, and that they may have not.
+    complete: AtomicUsize,
+    partial: AtomicUsize,
+    violations: AtomicUsize,
+}
+
+impl Seen {
+    /// Waits until so many were told whether they have everything, or for too long.
+    async fn decided(&self, users: usize) {
+        let told = || self.complete.load(Ordering::Relaxed) + self.partial.load(Ordering::Relaxed);
+        let deadline = Instant::now() + DECIDED_WITHIN;
+        while told() < users && Instant::now() < deadline {
             sleep(AGAIN).await;
-            continue;
-        };
-        if turn > user {
-            let _ = back.send(user).await; // Nobody asks once all are back.
-        }
-        while let Some(Ok(message)) = socket.next().await {
-            if let Message::Text(text) = message
-                && let Some(stamp) = Stamp::parse(&text)
-            {
-                backend.arrived(stamp.number);
-            }
         }
     }
 }
 
-/// Who pushes to users through the servers that are left.
-struct Backend {
+/// A user that is connected for as long as this runs: at its own server, or else at one of the others, each in turn.
+struct User {
+    user: usize,
+    dialect: Dialect,
     addrs: Vec<SocketAddr>,
-    /// Connections that nobody uses, by server.
-    idle: Vec<Mutex<Vec<Api>>>,
-    next: AtomicUsize,
-    /// Who waits for a message to arrive, by its number.
-    waiting: Mutex<HashMap<u64, oneshot::Sender<()>>>,
-    /// Set when all are reached.
-    done: AtomicBool,
+    prober: Arc<Prober>,
+    /// Who is told that it is back.
+    back: Sender<usize>,
+    seen: Arc<Seen>,
 }
 
-impl Backend {
-    fn new(addrs: &[SocketAddr]) -> Self {
-        Self {
-            addrs: addrs.to_vec(),
-            idle: addrs.iter().map(|_| Mutex::default()).collect(),
-            next: AtomicUsize::new(0),
-            waiting: Mutex::default(),
-            done: AtomicBool::new(false),
+impl User {
+    async fn stay(self) {
+        let mut known = Resuming::default();
+        for attempt in 0.. {
+            let Ok(socket) = self.open(attempt, &known).await else {
+                sleep(AGAIN).await;
+                continue;
+            };
+            if attempt > 0 {
+                let _ = self.back.send(self.user).await; // Nobody asks once all are back.
+            }
+            self.receive(socket, &mut known, attempt > 0).await;
         }
     }
 
-    /// Pushes to a user again and again until one message arrives, whatever became of those before it.
-    async fn probe(&self, user: usize) -> Result<(), Failure> {
-        let (mut due, mut pushes) = (interval(PROBE_EVERY), FuturesUnordered::new());
+    async fn open(&self, attempt: usize, known: &Resuming) -> Result<WebSocketStream<TcpStream>, Failure> {
+        let servers = self.addrs.len();
+        let (own, turn) = (self.user % servers, self.user / servers + attempt);
+        // The users of one server are spread over the others.
+        let at = if attempt == 0 { own } else { (own + 1 + turn % (servers - 1)) % servers };
+        let stream = dial(self.addrs[at]).await?;
+        if attempt > 0 {
+            *self.seen.dialled.lock().expect(NOT_POISONED) = Some(Instant::now());
+        }
+        client::open_on(stream, self.user, self.dialect, &known.query()).await
+    }
+
+    /// Receives until the connection ends.
+    async fn receive(&self, mut socket: WebSocketStream<TcpStream>, known: &mut Resuming, is_back: bool) {
         loop {
-            tokio::select! {
-                _ = due.tick() => pushes.push(self.push(user, LOST_AFTER)),
-                Some(arrived) = pushes.next() => if arrived? {
-                    return Ok(());
-                },
+            let due = known.acks.due;
+            let message = tokio::select! {
+                message = socket.next() => message,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    if socket.send(known.acks.take()).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            let Some(Ok(message)) = message else { return };
+            let Message::Text(text) = message else { continue };
+            if self.dialect == Dialect::Plain {
+                self.arrived(&text);
+                continue;
+            }
+            let (step, answer) = known.read(&text);
+            match step {
+                Step::Take(data) => self.arrived(&data),
+                Step::Resumed(Some(is_complete)) if is_back => {
+                    let seen = if is_complete { &self.seen.complete } else { &self.seen.partial };
+                    seen.fetch_add(1, Ordering::Relaxed);
+                }
+                Step::Resumed(_) | Step::Nothing => {}
+                Step::Violation => drop(self.seen.violations.fetch_add(1, Ordering::Relaxed)),
+            }
+            if let Some(answer) = answer
+                && socket.send(answer).await.is_err()
+            {
+                return;
             }
         }
     }
 
-    /// Pushes to all users at the fixed rate until all are reached and a second longer.
-    async fn steady(
-        self: &Arc<Self>,
-        options: &Options,
-        killed: Instant,
-    ) -> Vec<tokio::task::JoinHandle<Result<bool, Failure>>> {
-        let mut due = interval(Duration::from_secs(1) / options.rate);
-        due.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let (mut sent, mut end) = (Vec::new(), None);
-        for turn in 0.. {
-            due.tick().await;
-            let user = turn * STRIDE % options.listeners;
-            let backend = Arc::clone(self);
-            sent.push(tokio::spawn(async move { backend.push(user, LOST_AFTER).await }));
-            if self.done.load(Ordering::Relaxed) && end.is_none() {
-                end = Some(killed.elapsed() + Duration::from_secs(1));
-            }
-            if end.is_some_and(|end| killed.elapsed() > end) {
-                break;
-            }
-        }
-        sent
-    }
-
-    /// Pushes a message to a user, and says whether it arrived in that time.
-    async fn push(&self, user: usize, within: Duration) -> Result<bool, Failure> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let via = number % self.addrs.len();
-        let (sender, receiver) = oneshot::channel();
-        let stamp = Stamp { way: Way::Push, number: number as u64, sent_us: 0 };
-        self.waiting.lock().expect(NOT_POISONED).insert(stamp.number, sender);
-        let idle = self.idle[via].lock().expect(NOT_POISONED).pop();
-        let mut api = match idle {
-            Some(api) => api,
-            None => Api::connect(self.addrs[via]).await?,
-        };
-        let path = format!("/v1/users/u{user}/push");
-        let status = api.call("POST", &path, stamp.payload(BYTES).as_bytes()).await?.status;
-        self.idle[via].lock().expect(NOT_POISONED).push(api);
-        let arrived = matches!(status, 200 | 202) && timeout(within, receiver).await.is_ok();
-        self.waiting.lock().expect(NOT_POISONED).remove(&stamp.number);
-        Ok(arrived)
-    }
-
-    fn arrived(&self, number: u64) {
-        if let Some(waiting) = self.waiting.lock().expect(NOT_POISONED).remove(&number) {
-            let _ = waiting.send(()); // Whoever waited may have given up.
+    fn arrived(&self, text: &str) {
+        if let Some(stamp) = Stamp::parse(text) {
+            self.prober.arrived(stamp.number);
         }
     }
 }
 
-/// Between two attempts of a user to connect, and of a probe to reach it.
+/// How long messages go to users whose sessions are kept before the kill.
+const BEFORE: Duration = Duration::from_secs(1);
+/// Between two attempts of a user to connect.
 const AGAIN: Duration = Duration::from_millis(10);
-const PROBE_EVERY: Duration = Duration::from_millis(50);
 /// Users that are probed at a time; each push in progress has a connection of its own.
 const PROBES_MAX: usize = 128;
-/// A message that has not arrived by then is lost.
-const LOST_AFTER: Duration = Duration::from_secs(5);
+/// Longer than a client waits until it is told that something may be missing.
+const DECIDED_WITHIN: Duration = Duration::from_secs(4);
 const REACHED_WITHIN: Duration = Duration::from_secs(60);
-/// Users follow each other by this, so that the servers are mixed. A prime.
-const STRIDE: usize = 7_919;
-const BYTES: usize = 128;
 const NOT_POISONED: &str = "no panic happens under this lock";
