@@ -2,12 +2,13 @@
 //!
 //! `reach`, `crash` and `loss` start a cluster of real processes each. `structures`, `memory`,
 //! `digests`, `ready` and `idle` look inside one process, at the parts or at real nodes whose
-//! sessions are claims without sockets; `clients` at a real node with real sockets. A goal of speed that is missed is
-//! told and is no failure, because the machine decides it. What the directory must never do is one:
-//! call a node dead that lives, keep a session unroutable, show one that is gone for good.
+//! sessions are claims without sockets; `clients` at a real node with real sockets, and `copies` at a real
+//! node that holds messages for another one. A goal of speed that is missed is told and is no failure,
+//! because the machine decides it. What the directory must never do is one: call a node dead that lives,
+//! keep a session unroutable, show one that is gone for good.
 //!
 //! `cargo bench --bench directory -- reach crash loss --minutes 10`
-//! `cargo bench --bench directory -- memory clients structures digests ready idle`
+//! `cargo bench --bench directory -- memory clients copies structures digests ready idle`
 //!
 //! The nodes log to `target/tmp/directory/`, which is left to be read.
 
@@ -26,6 +27,8 @@ mod client;
 mod clients;
 #[path = "directory/cluster.rs"]
 mod cluster;
+#[path = "directory/copies.rs"]
+mod copies;
 #[path = "directory/crash.rs"]
 mod crash;
 #[path = "support/dial.rs"]
@@ -77,7 +80,7 @@ use options::{Options, Part, USAGE};
 use server::Failure;
 use table::Table;
 
-/// Counts what is allocated, for the parts `memory` and `clients`; two additions to a counter for the others.
+/// Counts what is allocated, for the parts `memory`, `clients` and `copies`; two additions to a counter for the others.
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
@@ -91,6 +94,7 @@ fn run(part: Part, options: &Options) -> Result<Vec<Table>, Failure> {
         Part::Structures => structures::run(options),
         Part::Memory => memory::run(),
         Part::Clients => clients::run(),
+        Part::Copies => copies::run(),
         Part::Digests => digests::run(),
         Part::Ready => ready::run(),
         Part::Idle => idle::run(),

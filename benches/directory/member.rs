@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pushmesh::id::ClusterName;
 use pushmesh::internals::Replica;
 use pushmesh::{Config, Node, Wire};
 use tokio::runtime::{Builder, Runtime};
@@ -33,6 +34,8 @@ impl Member {
         let runtime =
             Builder::new_multi_thread().worker_threads(WORKERS).thread_name(node).enable_all().build()?;
         let mut config = Config::dev(name(node));
+        // As the processes that a bench starts.
+        config.cluster = ClusterName::new("bench").expect("a literal that is valid");
         config.peers = peers.iter().map(|peer| peer.node.mesh_addr().to_string()).collect();
         let (node, meter) = runtime.block_on(async {
             let mut wire = Wire::bind(config.listen, config.mesh_listen).await?;

@@ -17,6 +17,8 @@ pub(crate) enum Part {
     Memory,
     /// What an idle client costs in memory.
     Clients,
+    /// What is held for another node costs in memory.
+    Copies,
     /// What comparing two directories costs.
     Digests,
     /// How soon a node that starts holds everything.
@@ -35,6 +37,7 @@ impl Part {
             "structures" => Self::Structures,
             "memory" => Self::Memory,
             "clients" => Self::Clients,
+            "copies" => Self::Copies,
             "digests" => Self::Digests,
             "ready" => Self::Ready,
             "idle" => Self::Idle,
@@ -115,13 +118,14 @@ impl Options {
 /// What `main` prints when it does not understand.
 pub(crate) const USAGE: &str = "\
 usage: directory [PART...] [--samples N] [--rate N] [--rounds N] [--minutes N] [--loss PERCENT] [--millions N] [--seed N]
-Parts: reach, crash, loss; memory, clients, structures, digests, ready, idle.
+Parts: reach, crash, loss; memory, clients, copies, structures, digests, ready, idle.
 Without names: all but loss, which takes its minutes.";
 
 /// Memory first: what others have freed would count as resident.
-const USUAL: [Part; 8] = [
+const USUAL: [Part; 9] = [
     Part::Memory,
     Part::Clients,
+    Part::Copies,
     Part::Structures,
     Part::Digests,
     Part::Ready,
