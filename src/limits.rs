@@ -115,8 +115,9 @@ pub const KEEP_CEILING: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a client that came back waits for what it missed before it is told that a part of it may be missing, default of
 /// `--resume-timeout`. Guess: as a push waits for its receipts.
 pub const RESUME_TIMEOUT: Duration = PUSH_TIMEOUT;
-/// Nodes that are to hold the messages of a group beside its owner, default of `--copies`.
-pub const COPIES: usize = 0;
+/// Nodes that are to hold the messages of a group beside its owner, default of `--copies`. Source: the design; sessions that are not
+/// kept cost nothing by it.
+pub const COPIES: usize = COPIES_MAX;
 /// Nodes that hold the messages of a group beside its owner, at most. Source: the design; one that is lost leaves one, while it is
 /// replaced. It costs at most as many times what an owner holds.
 pub const COPIES_MAX: usize = 2;

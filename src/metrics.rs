@@ -109,7 +109,7 @@ metrics! {
     copies_held_bytes: gauge("pushmesh_copies_held_bytes"),
         "Bytes of the payloads of those messages.";
     copies_groups_short: gauge("pushmesh_copies_groups_short"),
-        "Groups of this node's sessions, of 16, that fewer other nodes hold copies for than --copies says.";
+        "Groups of this node's sessions, of 16, that fewer other nodes hold copies for than --copies says, or than there are.";
     copies_orphaned: counter("pushmesh_copies_orphaned_total"),
         "Times that all nodes that held copies for a group of this node had restarted, so that others hold them now.";
     copies_kept_on: counter("pushmesh_copies_kept_on_total"),

@@ -77,7 +77,13 @@ impl Copies {
     fn is_short(&self, group: u8, members: &BTreeMap<NodeName, RosterEntry>) -> bool {
         let of = self.group(group);
         let there = of.owner.config().members.iter().filter(|boot| is_there(members, boot)).count();
-        there < self.parts.wants || of.owner.is_changing()
+        there < self.wanted(members) || of.owner.is_changing()
+    }
+
+    /// How many members a group is to have: where there are not that many other nodes, dead ones among them, all of those.
+    fn wanted(&self, members: &BTreeMap<NodeName, RosterEntry>) -> usize {
+        let others = members.keys().filter(|name| **name != self.parts.me.name);
+        self.parts.wants.min(others.count())
     }
 
     /// Who may be a member of this node's groups.

@@ -195,7 +195,7 @@ async fn a_node_says_how_many_of_its_groups_are_short_of_copies() {
     let url = format!("http://{}", first.addr);
     let shown = pushmesh(&["nodes", "--url", &url]).await.stdout;
     assert!(shown.contains("SHORT") && shown.contains(" 16 "), "{shown}");
-    let without = Cluster::start(1).await;
+    let without = Cluster::start_with(1, &["--copies", "0"]).await;
     assert_eq!(short(without.node(0), "n1").await, Value::Null, "it makes no copies");
 }
 

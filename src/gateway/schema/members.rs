@@ -43,7 +43,7 @@ pub struct NodeStatus {
     pub heard_ms: u64,
     /// Whether it says of itself that it is cut off from most of its peers, or starved.
     pub degraded: bool,
-    /// Of 16 groups of its sessions, those that fewer other nodes hold copies for than `--copies` says. Null of a node that makes
+    /// Of 16 groups of its sessions, those that fewer other nodes hold copies for than `--copies` says, or than there are. Null of a node that makes
     /// no copies, and of every other node than the one that answers: nodes do not tell each other.
     #[cfg_attr(test, schema(required))]
     pub groups_short: Option<u32>,
