@@ -156,7 +156,7 @@ async fn attributes_end_with_their_session() {
 
 #[tokio::test]
 async fn what_was_changed_at_the_next_owner_stands_against_what_comes_late() {
-    let cluster = Cluster::start_gated(2, &[]).await;
+    let cluster = Cluster::start_gated(2, &["--copies", "0"]).await;
     let (mut first, welcome) = open(cluster.node(0), None).await;
     cluster.shows("u", &[("d", "n1")]).await;
     are(&put(cluster.node(0), r#"{"from":"n1"}"#).await, r#"{"from":"n1"}"#);

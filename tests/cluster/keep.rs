@@ -154,7 +154,7 @@ async fn a_session_ends_with_a_word_of_its_client_or_of_a_backend_and_when_its_t
 
 #[tokio::test]
 async fn what_two_nodes_could_not_hand_over_comes_when_they_reach_each_other() {
-    let cluster = Cluster::start_gated(2, &[]).await;
+    let cluster = Cluster::start_gated(2, &["--copies", "0"]).await;
     let mut first = Kept::open(cluster.node(0)).await;
     cluster.shows("u", &[("d", "n1")]).await;
     assert_eq!(push(cluster.node(0), "a").await, "delivered");
