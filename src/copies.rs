@@ -33,6 +33,7 @@ mod configs;
 mod due;
 mod explained;
 mod frame;
+pub(crate) mod fuzz;
 mod group;
 mod holding;
 mod look;

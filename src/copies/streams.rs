@@ -64,7 +64,7 @@ impl Copies {
     ///
     /// # Errors
     /// No node says that.
-    fn whole(
+    pub(super) fn whole(
         &self,
         answer: LogAnswer<Header>,
         payload: &Bytes,
@@ -137,7 +137,7 @@ impl Copies {
         Ok(())
     }
 
-    fn read(
+    pub(super) fn read(
         &self,
         from: &Boot,
         frame: LogFrame<Header>,
@@ -195,7 +195,7 @@ impl Drop for OpenStream<'_> {
 }
 
 /// Frames as they travel, with the payloads behind each, in as few chunks as that takes.
-fn sent(frames: VecDeque<LogFrame<Copied>>) -> Vec<Bytes> {
+pub(super) fn sent(frames: VecDeque<LogFrame<Copied>>) -> Vec<Bytes> {
     let mut chunks = Vec::new();
     for frame in frames.into_iter().flat_map(LogFrame::split) {
         let mut sent = Sent::now();
@@ -206,7 +206,7 @@ fn sent(frames: VecDeque<LogFrame<Copied>>) -> Vec<Bytes> {
 }
 
 /// The same of answers.
-fn answered(answers: Vec<LogAnswer<Copied>>) -> Vec<Bytes> {
+pub(super) fn answered(answers: Vec<LogAnswer<Copied>>) -> Vec<Bytes> {
     let mut chunks = Vec::new();
     for answer in answers.into_iter().flat_map(LogAnswer::split) {
         let mut sent = Sent::now();

@@ -76,6 +76,11 @@ impl Takeovers {
         }
     }
 
+    /// Whether that of a session has not ended.
+    pub(super) fn is_under_way(&self, key: Key) -> bool {
+        self.lock().contains_key(&key)
+    }
+
     /// Tells one something, if it is not over. `claim`: only that of this claim.
     pub(super) fn tell(&self, key: Key, claim: Option<Stamp>, event: Event) {
         let takeovers = self.lock();
