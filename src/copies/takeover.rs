@@ -178,6 +178,12 @@ impl Taking {
         }
         let stamp = self.takeover.fence().stamp;
         self.copies.takeovers.end(self.key, stamp);
+        // What was told before that is heard: of the client that was told meanwhile nobody else knows.
+        while let Ok(event) = inbox.try_recv() {
+            if let Event::Opened(earlier) = event {
+                self.opened(earlier);
+            }
+        }
         if let Some(session) = self.session.upgrade() {
             session.taken_over();
         }
@@ -199,10 +205,7 @@ impl Taking {
             Event::Stored(at) => self.takeover.stored(at),
             Event::Trimmed(upto) => self.takeover.trimmed(upto),
             Event::Opened(earlier) => {
-                self.earlier = earlier;
-                if self.takeover.is_complete() {
-                    self.seal();
-                }
+                self.opened(earlier);
                 Vec::new()
             }
             Event::Followed => {
@@ -218,6 +221,14 @@ impl Taking {
         self.over = true;
         if let Some(session) = self.session.upgrade() {
             session.give_up_resuming();
+        }
+    }
+
+    /// The client was told of the session. Where it is complete already, that comes after.
+    fn opened(&mut self, earlier: Earlier) {
+        self.earlier = earlier;
+        if self.takeover.is_complete() {
+            self.seal();
         }
     }
 
@@ -369,3 +380,6 @@ const EVENTS_MAX: usize = 4_096;
 const ASKED_AGAIN_MIN: Duration = Duration::from_millis(25);
 /// Longest pause so. Source: the design.
 const ASKED_AGAIN_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -63,11 +63,13 @@ impl TakingOver {
         let silent = self.former.iter().filter(|(owner, _)| !(said.by.contains(owner) || said.over));
         let silent = silent.map(|(_, segment)| *segment).collect();
         let segments = copies::Earlier { all, silent };
+        if !self.progress.borrow().complete {
+            router.parts.copies.opened(session, segments.clone());
+        }
+        // It may be so since, and over: then nobody has heard that.
         let Progress { taken, complete, .. } = *self.progress.borrow();
         if complete {
             router.parts.copies.seal(session, segments.sealed(taken));
-        } else {
-            router.parts.copies.opened(session, segments);
         }
         earlier.sealing = !complete;
         earlier.own = self.own;
