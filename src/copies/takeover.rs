@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::copies::Copies;
 use crate::copies::frame::LogFrame;
@@ -50,6 +50,8 @@ struct Taking {
     session: Weak<Session>,
     key: Key,
     takeover: Takeover<Copied>,
+    /// What is here, and has no room at the session yet.
+    full: Vec<(Position, Copied)>,
     earlier: Earlier,
     events: mpsc::Sender<Event>,
     progress: watch::Sender<Progress>,
@@ -67,7 +69,7 @@ impl Copies {
         let (key, stamp) = (session.key(), session.stamp());
         let me = self.parts.me.clone();
         let has_members = self.has_members(key);
-        let held = self.claim_anew(session, &mut owners);
+        let (held, full) = self.claim_anew(session, &mut owners);
         // Who is known to have followed knows more than those to whom this node was the last.
         let was_taken = self.group(group_of(key)).owner.taken_by(key).is_some();
         let is_last = owners.contains(&me) || !held.is_empty() || owners.is_empty() && was_taken;
@@ -92,13 +94,15 @@ impl Copies {
         let is_taken = held.iter().any(|at| at.is_message() && session.holds(*at));
         progress.send_modify(|progress| progress.taken = is_taken);
         let mut takeover = Takeover::new(key, Fence { stamp, by: me }, shown, owners);
-        held.into_iter().filter(|at| session.holds(*at)).for_each(|at| takeover.has(at));
+        let is_full = |at: &Position| full.iter().any(|(of, _)| of == at);
+        held.into_iter().filter(|at| session.holds(*at) || is_full(at)).for_each(|at| takeover.has(at));
         self.takeovers.begin(key, stamp, events.clone());
         let taking = Taking {
             copies: Arc::clone(self),
             session: Arc::downgrade(session),
             key,
             takeover,
+            full,
             earlier: Earlier::default(),
             events,
             progress,
@@ -110,9 +114,13 @@ impl Copies {
         watched
     }
 
-    /// What the own group holds of an earlier claim of this boot is held for this one. Returns where that stands, and adds the owners
-    /// that the earlier claim has followed.
-    fn claim_anew(&self, session: &Session, owners: &mut Vec<Boot>) -> Vec<Position> {
+    /// What the own group holds of an earlier claim of this boot is held for this one. Returns where that stands, and that for which the
+    /// session has no room, and adds the owners that the earlier claim has followed.
+    fn claim_anew(
+        &self,
+        session: &Session,
+        owners: &mut Vec<Boot>,
+    ) -> (Vec<Position>, Vec<(Position, Copied)>) {
         let (key, stamp) = (session.key(), session.stamp());
         let mut held = Vec::new();
         self.act_for(key, |of| {
@@ -121,12 +129,11 @@ impl Copies {
             if held.is_empty() { Ok(Vec::new()) } else { of.owner.claim(key, stamp) }
         });
         let at: Vec<_> = held.iter().map(|(at, _)| *at).collect();
-        if !held.is_empty() {
-            session.adopt_copied(held);
-        }
+        let full = if held.is_empty() { Vec::new() } else { session.adopt_copied(held) };
         // The client has the others.
-        at.iter().filter(|at| !session.holds(**at)).for_each(|at| self.trim(key, *at));
-        at
+        let is_had = |at: &&Position| !(session.holds(**at) || full.iter().any(|(of, _)| of == *at));
+        at.iter().filter(is_had).for_each(|at| self.trim(key, *at));
+        (at, full)
     }
 
     /// Nothing is missing of these segments that others were to hold.
@@ -227,12 +234,47 @@ impl Taking {
     /// The client was told of the session. Where it is complete already, that comes after.
     fn opened(&mut self, earlier: Earlier) {
         self.earlier = earlier;
-        if self.takeover.is_complete() {
+        if self.is_complete() {
             self.seal();
         }
     }
 
+    /// The session takes what is there. What it has no room for waits for that, and those who hold it hold it on.
+    fn adopt(&mut self, entries: Vec<(Position, Copied)>) {
+        let Some(session) = self.session.upgrade() else { return };
+        let at: Vec<_> = entries.iter().map(|(at, _)| *at).collect();
+        let full = session.adopt_copied(entries);
+        let is_taken = at.iter().any(|at| at.is_message());
+        self.progress.send_modify(|progress| progress.taken |= is_taken);
+        let is_had = |at: &Position| !(session.holds(*at) || full.iter().any(|(of, _)| of == at));
+        let had: Vec<_> = at.into_iter().filter(is_had).collect();
+        self.full.extend(full);
+        for at in had {
+            let effects = self.takeover.trimmed(at);
+            self.carry_out(effects);
+        }
+    }
+
+    /// There may be room by now for what has waited for it.
+    fn adopt_again(&mut self) {
+        if self.full.is_empty() {
+            return;
+        }
+        let full = std::mem::take(&mut self.full);
+        self.adopt(full);
+        if self.is_complete() {
+            self.complete();
+            self.over |= self.takeover.is_settled();
+        }
+    }
+
+    /// Whether nothing is missed, and the session has it.
+    fn is_complete(&self) -> bool {
+        self.takeover.is_complete() && self.full.is_empty()
+    }
+
     fn ask_again(&mut self) {
+        self.adopt_again();
         let over: Vec<_> =
             self.takeover.asked().into_iter().filter(|boot| self.copies.is_over(boot)).collect();
         for boot in over {
@@ -290,21 +332,22 @@ impl Taking {
                 TakeoverEffect::Ask { to, group, seal } => self.ask(to, group, seal),
                 TakeoverEffect::Locate(owner) => self.locate(&owner),
                 TakeoverEffect::Taken(entries) => {
-                    let Some(session) = self.session.upgrade() else { continue };
-                    let at: Vec<_> = entries.iter().map(|entry| entry.at).collect();
-                    let messages = entries.into_iter().map(|entry| (entry.at, entry.message)).collect();
-                    session.adopt_copied(messages);
-                    let messages = at.iter().any(|at| at.is_message());
-                    self.progress.send_modify(|progress| progress.taken |= messages);
-                    for at in at.into_iter().filter(|at| !session.holds(*at)) {
-                        let effects = self.takeover.trimmed(at);
-                        self.carry_out(effects);
+                    let had_room = self.full.is_empty();
+                    self.adopt(entries.into_iter().map(|entry| (entry.at, entry.message)).collect());
+                    if had_room && !self.full.is_empty() {
+                        let (key, messages) = (&self.key, self.full.len());
+                        warn!(
+                            ?key,
+                            messages,
+                            "there is no room for what others hold for a client that is back: raise --kept-bytes-total"
+                        );
                     }
                 }
-                TakeoverEffect::Complete => self.complete(),
+                TakeoverEffect::Complete if self.full.is_empty() => self.complete(),
+                TakeoverEffect::Complete => {}
                 TakeoverEffect::Settled => {
                     self.progress.send_modify(|progress| progress.known = true);
-                    self.over = true;
+                    self.over = self.full.is_empty();
                 }
                 TakeoverEffect::Release { to, group, release } => self.copies.release(&to, &group, release),
                 TakeoverEffect::Exhausted => {

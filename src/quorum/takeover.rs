@@ -144,6 +144,12 @@ impl<M: Clone> Takeover<M> {
         matches!(self.phase, Phase::Complete | Phase::Settled)
     }
 
+    /// Whether it is complete, and stored at members of the own group.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.phase == Phase::Settled
+    }
+
     /// The owners whose groups it takes the session over from.
     pub fn owners(&self) -> impl Iterator<Item = &Boot> {
         self.groups.keys()

@@ -117,21 +117,23 @@ impl Session {
         self.lock().kept().is_some_and(|log| log.copy_due(self.key))
     }
 
-    /// Takes what others have held for earlier owners of the session.
-    pub(crate) fn adopt_copied(&self, held: Vec<(Position, Copied)>) {
-        {
+    /// Takes what others have held for earlier owners of the session. Returns that for which there is no room.
+    pub(crate) fn adopt_copied(&self, held: Vec<(Position, Copied)>) -> Vec<(Position, Copied)> {
+        let full = {
             let mut state = self.lock();
             let (messages, beside): (Vec<_>, Vec<_>) = held.into_iter().partition(|(at, _)| at.is_message());
             let attributes: Vec<_> = beside.iter().filter_map(attributes_of).collect();
             attributes.iter().for_each(|handed| state.adopt_attributes(handed));
-            let Some(log) = state.kept() else { return };
-            log.adopt_copied(messages);
+            let Some(log) = state.kept() else { return Vec::new() };
+            let full = log.adopt_copied(messages);
             log.copy_all(self.key);
             if !attributes.is_empty() {
                 state.copy_attributes(self.key);
             }
-        }
+            full
+        };
         self.wake.notify_one();
+        full
     }
 
     /// Nothing more is taken over from other nodes.

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::config::Takeover as Policy;
 use crate::copies::frame::LogAnswer;
 use crate::copies::group::group_of;
 use crate::copies::takeovers::Earlier;
-use crate::copies::{Copies, CopiesParts, Former};
-use crate::id::{DeviceId, Incarnation, NodeName, SessionKey, Stamp, UserId};
+use crate::copies::{Copies, CopiesParts, Former, Progress};
+use crate::id::{DeviceId, Incarnation, MessageId, NodeName, SessionKey, Stamp, UserId};
 use crate::key::KeyHasher;
 use crate::limits;
 use crate::membership::roster::Roster;
 use crate::metrics::Metrics;
 use crate::metrics::label::ResumedAs;
 use crate::position::{Position, Segment, Writer};
-use crate::quorum::{Boot, Config, SealAnswer};
-use crate::session::{self, Log, OutboxLimits, Registry, Returning, Session, Store, StoreBounds};
+use crate::push::{Message, Payload};
+use crate::quorum::{Boot, Config, Entry, SealAnswer};
+use crate::session::{self, Copied, Log, OutboxLimits, Registry, Returning, Session, Store, StoreBounds};
 use crate::vital::Vitals;
 
 fn boot(name: &str) -> Boot {
@@ -40,14 +43,19 @@ fn copies_of(me: &Boot, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Arc<Copie
     })
 }
 
-// In a storm of clients the last answer and the welcome came at once, and a third of them were told `partial`.
-#[tokio::test]
-async fn a_client_that_is_told_while_the_last_answer_waits_learns_that_nothing_is_missing() {
+/// A takeover of the session of a user, whose former owner `o` had one member, `b`.
+struct Taken {
+    copies: Arc<Copies>,
+    session: Arc<Session>,
+    before: Segment,
+    member: Boot,
+    owner: Boot,
+    progress: watch::Receiver<Progress>,
+}
+
+fn take_over(store: Arc<Store>, metrics: &Arc<Metrics>) -> Taken {
     let (me, owner, member) = (boot("a"), boot("o"), boot("b"));
-    let metrics = Arc::new(Metrics::new());
-    let bounds = StoreBounds { messages_max: 9, bytes_max: 99, node_bytes_max: 9_999 };
-    let store = Arc::new(Store::new(bounds, Arc::clone(&metrics)));
-    let copies = copies_of(&me, &store, &metrics);
+    let copies = copies_of(&me, &store, metrics);
     let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
     let key = KeyHasher::new(&[0; 32]).key(&names);
     let before = Segment::of(&owner.name, owner.incarnation, Stamp::from_raw(1));
@@ -56,19 +64,57 @@ async fn a_client_that_is_told_while_the_last_answer_waits_learns_that_nothing_i
     let log = Log::new((stamp, writer), 60, Returning { token: Some(before), after }, store);
     let outbox = OutboxLimits { messages_max: 9, bytes_max: 99 };
     let session = Arc::new(Session::new(names, key, stamp, None, outbox, Some(log)));
+    copies.announced(&owner, group_of(key), &Config { epoch: 1, members: vec![member.clone()] });
+    let former = Former { owners: vec![owner.clone()], shown: Some(before.stamp) };
+    let progress = copies.take_over(&session, former);
+    Taken { copies, session, before, member, owner, progress }
+}
 
-    let config = Config { epoch: 1, members: vec![member.clone()] };
-    copies.announced(&owner, group_of(key), &config);
-    let mut progress =
-        copies.take_over(&session, Former { owners: vec![owner.clone()], shown: Some(before.stamp) });
-    let (configs, entries, beyond) = Default::default();
-    let answer = SealAnswer::Tail { epoch: 1, configs, entries, beyond };
-    copies.answered(&member, LogAnswer::Sealed { owner, key, claim: stamp, answer });
-    copies.opened(&session, Earlier { all: vec![before], silent: vec![before] });
+impl Taken {
+    /// The member says what it holds.
+    fn answer(&self, entries: Vec<Entry<Copied>>) {
+        let (owner, key, claim) = (self.owner.clone(), self.session.key(), self.session.stamp());
+        let (configs, beyond) = Default::default();
+        let answer = SealAnswer::Tail { epoch: 1, configs, entries, beyond };
+        self.copies.answered(&self.member, LogAnswer::Sealed { owner, key, claim, answer });
+    }
+}
+
+fn store(node_bytes_max: usize, metrics: &Arc<Metrics>) -> Arc<Store> {
+    let bounds = StoreBounds { messages_max: 9, bytes_max: 99, node_bytes_max };
+    Arc::new(Store::new(bounds, Arc::clone(metrics)))
+}
+
+// In a storm of clients the last answer and the welcome came at once, and a third of them were told `partial`.
+#[tokio::test]
+async fn a_client_that_is_told_while_the_last_answer_waits_learns_that_nothing_is_missing() {
+    let metrics = Arc::new(Metrics::new());
+    let mut taken = take_over(store(9_999, &metrics), &metrics);
+    taken.answer(Vec::new());
+    let Taken { copies, session, before, progress, .. } = &mut taken;
+    copies.opened(session, Earlier { all: vec![*before], silent: vec![*before] });
     let told = session.open(&session::Earlier { sealing: true, ..session::Earlier::default() });
     assert_eq!(told, Some(ResumedAs::Pending));
     // It is over when nobody tells of its progress any more.
     while progress.changed().await.is_ok() {}
     assert!(progress.borrow().complete);
     assert_eq!(session.welcome().map(|welcome| welcome.resumed.state), Some(ResumedAs::Complete));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_room_is_taken_once_it_has_and_nobody_is_told_before_that_nothing_is_missing() {
+    let metrics = Arc::new(Metrics::new());
+    let store = store(2 * limits::KEPT_MESSAGE_OVERHEAD + 1_000, &metrics);
+    let mut taken = take_over(Arc::clone(&store), &metrics);
+    let others = store.room(800).expect("nothing is held yet");
+    let at = Position { segment: taken.before, number: 1 };
+    let message = Arc::new(Message::new(MessageId::new("m").unwrap(), false, Payload::text("x".repeat(400))));
+    let message = Copied { message, expires: None, keep: 60, room: None };
+    taken.answer(vec![Entry { key: taken.session.key(), claim: taken.before.stamp, at, message }]);
+    let Taken { session, progress, .. } = &mut taken;
+    progress.wait_for(|progress| progress.taken).await.unwrap();
+    assert!(!progress.borrow().complete && !session.holds(at));
+    drop(others);
+    progress.wait_for(|progress| progress.complete).await.unwrap();
+    assert!(session.holds(at));
 }

@@ -69,14 +69,19 @@ impl Log {
         copying.append(key, self.stamp, at, Copied { message, expires: None, keep: self.keep, room: None });
     }
 
-    /// Takes what others have held for earlier owners, each segment from where it begins there.
-    pub(in crate::session) fn adopt_copied(&mut self, mut messages: Vec<(Position, Copied)>) {
+    /// Takes what others have held for earlier owners, each segment from where it begins there. Returns that for which there is no room.
+    pub(in crate::session) fn adopt_copied(
+        &mut self,
+        mut messages: Vec<(Position, Copied)>,
+    ) -> Vec<(Position, Copied)> {
         messages.sort_by_key(|(at, _)| *at);
         let (own, now) = (self.segment(), Instant::now());
         let mut runs = Vec::<TailRun>::new();
-        for (Position { segment, number }, Copied { message, expires, .. }) in messages {
-            let left = expires.map(|at| at.saturating_duration_since(now));
-            let entry = TailEntry { message: Ok(message), left };
+        for (Position { segment, number }, copied) in &mut messages {
+            let (segment, number) = (*segment, *number);
+            copied.room = None; // It takes up room of this session from now on.
+            let left = copied.expires.map(|at| at.saturating_duration_since(now));
+            let entry = TailEntry { message: Ok(Arc::clone(&copied.message)), left };
             let goes_on = |run: &&mut TailRun| {
                 run.segment == segment && run.acked + run.entries.len() as u64 + 1 == number
             };
@@ -85,10 +90,18 @@ impl Log {
                 None => runs.push(TailRun { segment, acked: number - 1, entries: vec![entry] }),
             }
         }
+        let mut full = Vec::new();
         for run in runs.iter().filter(|run| run.segment != own) {
-            self.adopt_run(run, now);
+            if !self.adopt_run(run, now) {
+                full.push((run.segment, run.acked + 1..=run.acked + run.entries.len() as u64));
+            }
         }
+        let is_full = |at: Position| {
+            full.iter().any(|(segment, numbers)| at.segment == *segment && numbers.contains(&at.number))
+        };
+        messages.retain(|(at, _)| is_full(*at) && !self.holds(*at));
         self.tidy();
+        messages
     }
 
     /// Nothing more is taken over from other nodes.

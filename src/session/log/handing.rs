@@ -138,14 +138,16 @@ impl Log {
                 older.skip(number);
                 continue;
             }
-            // What others have held has holes where a message was never copied, because its time was over.
+            // What others have held has holes where a message was not copied, or is not needed any more: the client has acknowledged it.
+            // Of what is above its own position that cannot be: then the time of the message was over.
+            let hole = if has.is_some() { Hole::Expired } else { Hole::Acknowledged };
             let holes = number - 1 - older.run.last();
             places += holes;
             if holes > 0 && places > limits::PLACES_OWED_MAX as u64 {
                 return false;
             }
             while older.run.last() + 1 < number {
-                let message = Err(Hole::Expired);
+                let message = Err(hole);
                 older.run.push(Entry { message, expires: None, written: false, waits: None });
             }
             let TailEntry { message, left } = entry;
