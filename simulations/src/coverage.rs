@@ -260,6 +260,7 @@ const REQUIRED: &[&str] = &[
     "fault: wall clock set",
     "kept: a message comes again",
     "kept: a message comes whose owner has crashed, from who held it",
+    "kept: a session is kept on whose owner is gone",
     "kept: a segment is closed",
     "kept: a tail goes to the next owner",
     "kept: partial, after waiting",
