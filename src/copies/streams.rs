@@ -241,6 +241,10 @@ impl LinkTask for Logs {
         false
     }
 
+    fn is_waited_for(&self) -> bool {
+        true
+    }
+
     async fn run(&self, link: &Arc<Link>) -> Result<(), Breach> {
         if !link.features().has(Features::COPIES) {
             return Ok(());

@@ -42,6 +42,11 @@ pub(crate) trait LinkTask: Send + Sync + 'static {
     /// Whether it goes on for as long as the link: its early end is a fault then, and ends the link.
     fn lasts(&self) -> bool;
 
+    /// Whether pushes wait for it: it is on the thread of the links then, which another one would have to wake for each.
+    fn is_waited_for(&self) -> bool {
+        false
+    }
+
     /// Does it on this link.
     ///
     /// # Errors

@@ -69,8 +69,9 @@ impl Running {
         tasks.spawn_on(self.contained(true, async move { running.accept_streams().await }), here);
         for task in self.carried.tasks() {
             let (task, link) = (Arc::clone(task), Arc::clone(&self.link));
-            let work = self.contained(task.lasts(), async move { task.run(&link).await });
-            tasks.spawn_on(work, self.threads.control());
+            let (lasts, is_waited_for) = (task.lasts(), task.is_waited_for());
+            let work = self.contained(lasts, async move { task.run(&link).await });
+            tasks.spawn_on(work, if is_waited_for { here } else { self.threads.control() });
         }
         tasks
     }
