@@ -128,6 +128,9 @@ pub const STORED_AT: usize = 1;
 /// [`Tuning::copied_after`](crate::config::Tuning::copied_after). Guess: a client acknowledges after 10 ms or 16 messages. The bench
 /// `cluster` has a table of what other times cost.
 pub const COPIED_AFTER: Duration = Duration::from_millis(20);
+/// How long a member may hold what a client has acknowledged: it is told with what follows, which saves a datagram and its answer.
+/// Guess: far below what anybody counts, and many messages of a busy node.
+pub const TRIMMED_WITHIN: Duration = Duration::from_millis(50);
 /// Frames that wait for a member; one that takes so little is replaced. Guess: seconds of everything that a node can accept. They cost
 /// at most some 200 bytes each beside the messages, 13 MiB a member.
 pub const LOG_FRAMES_MAX: usize = 1 << 16;

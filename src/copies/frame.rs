@@ -16,7 +16,7 @@ use crate::mesh::codec::{CodecError, bounded_list, encode};
 use crate::mesh::stream::{Priority, StreamKind};
 use crate::push::MessageHeader;
 use crate::quorum::{
-    Accepted, Acked, Boot, Config, Entry, Held, Opened, Refusal, Release, Seal, SealAnswer, ToMember,
+    Accepted, Acked, Boot, Config, Entry, Held, Op, Opened, Refusal, Release, Seal, SealAnswer, ToMember,
 };
 use crate::session::{Copied, Store};
 
@@ -240,6 +240,11 @@ impl LogFrame<Copied> {
 }
 
 impl<M> LogFrame<M> {
+    /// Whether nobody waits for it: what a client has acknowledged is held for a while longer.
+    pub(super) fn may_wait(&self) -> bool {
+        matches!(self, LogFrame::ToMember { frame: ToMember::Logged { op: Op::Trim { .. }, .. }, .. })
+    }
+
     /// The same with its messages in another form.
     pub(super) fn map<N>(self, form: impl FnMut(M) -> N) -> LogFrame<N> {
         match self {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::copies::frame::LogFrame;
 use crate::limits;
@@ -29,6 +29,8 @@ pub(super) struct Outbox {
 #[derive(Default)]
 struct Waiting {
     frames: VecDeque<LogFrame<Copied>>,
+    /// When they are to be sent at the latest.
+    due: Option<Instant>,
     /// Nothing more is sent on the stream.
     over: bool,
     /// When the first frame was sent that the peer has not answered.
@@ -91,7 +93,7 @@ impl Peers {
 
 impl Outbox {
     fn push(&self, frame: LogFrame<Copied>) {
-        {
+        let wakes = {
             let mut waiting = self.lock();
             if waiting.over {
                 return;
@@ -100,27 +102,43 @@ impl Outbox {
             if waiting.frames.len() >= limits::LOG_FRAMES_MAX {
                 waiting.over = true;
                 waiting.frames.clear();
+                true
             } else {
+                let now = Instant::now();
+                let due = if frame.may_wait() { now + limits::TRIMMED_WITHIN } else { now };
+                let is_sooner = waiting.due.is_none_or(|before| due < before);
+                if is_sooner {
+                    waiting.due = Some(due);
+                }
                 waiting.frames.push_back(frame);
+                is_sooner
             }
+        };
+        if wakes {
+            self.wake.notify_one();
         }
-        self.wake.notify_one();
     }
 
     /// All that waits, once something does; `None`: the stream is over. Cancel-safe.
     pub(super) async fn take(&self) -> Option<VecDeque<LogFrame<Copied>>> {
         loop {
-            {
+            let due = {
                 let mut waiting = self.lock();
                 if waiting.over {
                     return None;
                 }
-                if !waiting.frames.is_empty() {
-                    waiting.unanswered.get_or_insert_with(Instant::now);
+                let now = Instant::now();
+                if waiting.due.is_some_and(|due| due <= now) {
+                    waiting.due = None;
+                    waiting.unanswered.get_or_insert(now);
                     return Some(std::mem::take(&mut waiting.frames));
                 }
+                waiting.due
+            };
+            match due {
+                None => self.wake.notified().await,
+                Some(due) => drop(timeout_at(due, self.wake.notified()).await),
             }
-            self.wake.notified().await;
         }
     }
 
@@ -155,8 +173,10 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::id::{Incarnation, NodeName};
-    use crate::quorum::Config;
+    use crate::id::{Incarnation, NodeName, Stamp};
+    use crate::key::{DeviceHash, Key, UserHash};
+    use crate::position::{Position, Segment, Writer};
+    use crate::quorum::{Config, Op, ToMember};
 
     fn boot() -> Boot {
         Boot { name: NodeName::new("b").unwrap(), incarnation: Incarnation(1) }
@@ -201,6 +221,29 @@ mod tests {
         assert_eq!((peers.well(Instant::now()), peers.well(later)), (vec![boot()], vec![]));
         outbox.answered();
         assert_eq!(peers.well(later), [boot()]);
+    }
+
+    fn trim(number: u64) -> LogFrame<Copied> {
+        let key = Key { user: UserHash { high: 1, low: 1 }, device: DeviceHash(1) };
+        let segment = Segment { stamp: Stamp::from_raw(1), writer: Writer::from_raw(1) };
+        let op = Op::Trim { key, upto: Position { segment, number } };
+        LogFrame::ToMember { group: 0, frame: ToMember::Logged { place: number, op } }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_acknowledged_goes_with_what_follows_or_after_a_while() {
+        let peers = Peers::default();
+        let outbox = peers.open(&boot());
+        peers.send(&boot(), trim(1));
+        assert!(outbox.take().now_or_never().is_none(), "it waits for more");
+        peers.send(&boot(), frame(1));
+        peers.send(&boot(), trim(2));
+        let taken = outbox.take().now_or_never().flatten().map(|frames| frames.len());
+        assert_eq!(taken, Some(3), "in their order");
+        peers.send(&boot(), trim(3));
+        let began = Instant::now();
+        assert_eq!(outbox.take().await.map(|frames| frames.len()), Some(1));
+        assert_eq!(began.elapsed(), limits::TRIMMED_WITHIN);
     }
 
     #[tokio::test]
