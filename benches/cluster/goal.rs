@@ -114,14 +114,14 @@ pub(crate) const GOALS: &[Goal] = &[
         Within((KeptBatchCpu, 3), (EnvelopeBatchCpu, 3)),
     ),
     Goal::new(
-        "server CPU per push, closed loop, copies after 20 ms to none",
+        "server CPU per push, closed loop, copies after 50 ms to none",
         AtMost(1.05),
-        Alternating(CopyingClosedCpu(Copying::After(20)), CopyingClosedCpu(Copying::Off)),
+        Alternating(CopyingClosedCpu(Copying::After(50)), CopyingClosedCpu(Copying::Off)),
     ),
     Goal::new(
-        "server CPU per push, fixed rate, copies after 20 ms to none",
+        "server CPU per push, fixed rate, copies after 50 ms to none",
         AtMost(1.05),
-        Alternating(CopyingPacedCpu(Copying::After(20)), CopyingPacedCpu(Copying::Off)),
+        Alternating(CopyingPacedCpu(Copying::After(50)), CopyingPacedCpu(Copying::Off)),
     ),
     Goal::new("told that it is stored, p50, to JetStream", AtMost(1.0), Beside(Jetstream, StoredP50, 3)),
     Goal::new("told that it is stored, p99, to JetStream", AtMost(1.0), Beside(Jetstream, StoredP99, 3)),
