@@ -217,7 +217,7 @@ pub struct RawConfig {
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_KEPT_BYTES_TOTAL", value_name = "N",
           help_heading = LIMITS))]
     pub kept_bytes_total: Option<usize>,
-    /// Other nodes that hold what a session holds, so that it is not lost with this one: 0, 1 or 2 [default: 0]
+    /// Other nodes that hold what a session holds, so that it is not lost with this one: 0, 1 or 2 [default: 2]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_COPIES", value_name = "N", help_heading = LIMITS))]
     pub copies: Option<usize>,
 
