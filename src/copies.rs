@@ -34,6 +34,7 @@ mod due;
 mod explained;
 mod frame;
 pub(crate) mod fuzz;
+mod gone;
 mod group;
 mod holding;
 mod look;

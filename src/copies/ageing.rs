@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::limits;
+use crate::copies::gone::forgotten_after;
 
 /// What is forgotten in rounds, after one at least and two at most.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ pub(super) struct Ageing {
 impl Ageing {
     /// No session is kept for longer.
     pub(super) fn new(keep_max: Duration) -> Self {
-        Self { round: keep_max + limits::DROPPED_WITHIN, next: None }
+        Self { round: forgotten_after(keep_max), next: None }
     }
 
     /// Whether a round is over.
@@ -39,7 +39,7 @@ mod tests {
         let (begin, keep) = (Instant::now(), Duration::from_secs(60));
         let mut ageing = Ageing::new(keep);
         let mut due = |after: Duration| ageing.is_due(begin + after);
-        let round = keep + limits::DROPPED_WITHIN;
+        let round = forgotten_after(keep);
         assert!(!due(Duration::ZERO) && !due(round - Duration::from_millis(1)) && due(round));
         assert!(!due(round + Duration::from_millis(1)) && due(2 * round));
     }

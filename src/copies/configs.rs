@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::limits;
+use crate::copies::gone::{Gone, forgotten_after};
 use crate::quorum::{Boot, Config};
 
 /// The configurations of all groups that are known. That of an owner which is gone is known for as long as a client of it may come back.
@@ -17,8 +17,8 @@ pub(super) struct Configs {
 
 struct Known {
     config: Config,
-    /// Since when its owner is gone.
-    gone: Option<Instant>,
+    /// Its owner.
+    gone: Gone,
 }
 
 impl Configs {
@@ -33,7 +33,7 @@ impl Configs {
         let key = (owner.clone(), group);
         let is_news = known.get(&key).is_none_or(|before| before.config.epoch < config.epoch);
         if is_news {
-            known.insert(key, Known { config: config.clone(), gone: None });
+            known.insert(key, Known { config: config.clone(), gone: Gone::default() });
         }
         is_news
     }
@@ -57,11 +57,9 @@ impl Configs {
 
     /// Forgets those of owners that are gone for longer than any session is kept.
     pub(super) fn tidy(&self, now: Instant, is_there: impl Fn(&Boot) -> bool) {
-        let kept = self.keep_max + limits::DROPPED_WITHIN;
-        self.lock().retain(|(owner, _), known| {
-            known.gone = if is_there(owner) { None } else { Some(known.gone.unwrap_or(now)) };
-            known.gone.is_none_or(|since| now.saturating_duration_since(since) < kept)
-        });
+        let kept = forgotten_after(self.keep_max);
+        self.lock()
+            .retain(|(owner, _), known| known.gone.look(now, is_there(owner)).is_none_or(|gone| gone < kept));
     }
 
     /// Whether a panic has left it half changed.
@@ -109,7 +107,7 @@ mod tests {
             configs.get(&boot(1), 3).is_some()
         };
         let second = Duration::from_secs(1);
-        let kept = keep + limits::DROPPED_WITHIN;
+        let kept = forgotten_after(keep);
         assert!(is_known(Duration::ZERO, false) && is_known(kept - second, false));
         assert!(is_known(kept, true), "it is back");
         assert!(is_known(kept + second, false) && is_known(2 * kept, false));

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::copies::ageing::Ageing;
+use crate::copies::gone::forgotten_after;
 use crate::id::Stamp;
 use crate::key::Key;
-use crate::limits;
 use crate::position::Position;
 use crate::quorum::{Boot, Deposed, Entry, GroupOwner, OwnerEffect};
 use crate::session::Copied;
@@ -101,7 +101,7 @@ impl OwnGroup {
         }
         let kept = |key: Key| {
             let kept = self.owner.held(key).map(|entry| entry.message.keep).max().unwrap_or_default();
-            Duration::from_secs(kept.into()) + limits::DROPPED_WITHIN
+            forgotten_after(Duration::from_secs(kept.into()))
         };
         let is_over = |(key, (_, since)): &(&Key, &(Stamp, Instant))| {
             now.saturating_duration_since(*since) > kept(**key)

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use crate::copies::absent::Absent;
 use crate::copies::ageing::Ageing;
 use crate::copies::frame::LogAnswer;
+use crate::copies::gone::{Gone, forgotten_after};
 use crate::copies::group::group_of;
 use crate::id::NodeName;
 use crate::key::UserHash;
-use crate::limits;
 use crate::position::Position;
 use crate::quorum::{Boot, Config, GroupMember, Looked, Release, Seal, SealAnswer, ToMember};
 use crate::session::Copied;
@@ -37,8 +37,8 @@ pub(crate) struct Amount {
 
 struct Group {
     member: GroupMember<Copied>,
-    /// Since when its owner is gone.
-    gone: Option<Instant>,
+    /// Its owner.
+    gone: Gone,
     ageing: Ageing,
 }
 
@@ -53,7 +53,7 @@ impl Holding {
         let mut groups = self.lock();
         let new = || {
             let member = GroupMember::new(self.me.clone(), owner.clone(), self.asks_for_proof);
-            Group { member, gone: None, ageing: Ageing::new(self.keep_max) }
+            Group { member, gone: Gone::default(), ageing: Ageing::new(self.keep_max) }
         };
         let Group { member, .. } = groups.entry((owner.clone(), group)).or_insert_with(new);
         match frame {
@@ -96,17 +96,15 @@ impl Holding {
     /// whose own time is over is held: whoever takes it over tells the client.
     pub(super) fn tidy(&self, now: Instant, is_there: impl Fn(&Boot) -> bool) {
         self.lock().retain(|(owner, _), group| {
-            let since = if is_there(owner) { None } else { Some(group.gone.unwrap_or(now)) };
-            group.gone = since;
-            let gone = since.map(|since| now.saturating_duration_since(since));
+            let gone = group.gone.look(now, is_there(owner));
             if group.ageing.is_due(now) {
                 group.member.age();
             }
             if let Some(gone) = gone {
-                let kept = |copied: &Copied| Duration::from_secs(copied.keep.into()) + limits::DROPPED_WITHIN;
-                group.member.expire(|copied| gone > kept(copied));
+                let kept = |copied: &Copied| Duration::from_secs(copied.keep.into());
+                group.member.expire(|copied| gone > forgotten_after(kept(copied)));
             }
-            gone.is_none_or(|gone| gone < self.keep_max + limits::DROPPED_WITHIN)
+            gone.is_none_or(|gone| gone < forgotten_after(self.keep_max))
         });
     }
 

@@ -26,9 +26,11 @@ impl Copies {
                 () = stop.cancelled() => return,
                 () = self.changed.notified() => {}
                 () = sleep_until(look) => {}
-                (key, claim) = self.due.next() => {
-                    if self.session(key, claim).is_some_and(|session| session.copy_due()) {
-                        self.due.add(key, claim);
+                sessions = self.due.next() => {
+                    for (key, claim) in sessions {
+                        if self.session(key, claim).is_some_and(|session| session.copy_due()) {
+                            self.due.add(key, claim);
+                        }
                     }
                     continue;
                 }

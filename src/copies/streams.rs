@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use quinn::SendStream;
+use serde::Serialize;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -196,22 +197,27 @@ impl Drop for OpenStream<'_> {
 
 /// Frames as they travel, with the payloads behind each, in as few chunks as that takes.
 pub(super) fn sent(frames: VecDeque<LogFrame<Copied>>) -> Vec<Bytes> {
-    let mut chunks = Vec::new();
-    for frame in frames.into_iter().flat_map(LogFrame::split) {
-        let mut sent = Sent::now();
-        let frame = frame.map(|copied| sent.header(&copied));
-        sent.follow(&frame, &mut chunks);
-    }
-    chunks
+    chunks(frames.into_iter().flat_map(LogFrame::split), |frame, sent| {
+        frame.map(|copied| sent.header(&copied))
+    })
 }
 
 /// The same of answers.
 pub(super) fn answered(answers: Vec<LogAnswer<Copied>>) -> Vec<Bytes> {
+    chunks(answers.into_iter().flat_map(LogAnswer::split), |answer, sent| {
+        answer.map(|copied: Copied| sent.header(&copied))
+    })
+}
+
+fn chunks<F, H: Serialize>(
+    frames: impl Iterator<Item = F>,
+    headers: impl Fn(F, &mut Sent) -> H,
+) -> Vec<Bytes> {
     let mut chunks = Vec::new();
-    for answer in answers.into_iter().flat_map(LogAnswer::split) {
+    for frame in frames {
         let mut sent = Sent::now();
-        let answer = answer.map(|copied: Copied| sent.header(&copied));
-        sent.follow(&answer, &mut chunks);
+        let frame = headers(frame, &mut sent);
+        sent.follow(&frame, &mut chunks);
     }
     chunks
 }

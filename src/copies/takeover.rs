@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use crate::copies::Copies;
 use crate::copies::frame::LogFrame;
+use crate::copies::gone::forgotten_after;
 use crate::copies::group::group_of;
 use crate::copies::takeovers::{Earlier, Event};
 use crate::id::Stamp;
@@ -94,8 +95,7 @@ impl Copies {
         let is_taken = held.iter().any(|at| at.is_message() && session.holds(*at));
         progress.send_modify(|progress| progress.taken = is_taken);
         let mut takeover = Takeover::new(key, Fence { stamp, by: me }, shown, owners);
-        let is_full = |at: &Position| full.iter().any(|(of, _)| of == at);
-        held.into_iter().filter(|at| session.holds(*at) || is_full(at)).for_each(|at| takeover.has(at));
+        held.into_iter().filter(|at| has(session, &full, *at)).for_each(|at| takeover.has(at));
         self.takeovers.begin(key, stamp, events.clone());
         let taking = Taking {
             copies: Arc::clone(self),
@@ -131,8 +131,7 @@ impl Copies {
         let at: Vec<_> = held.iter().map(|(at, _)| *at).collect();
         let full = if held.is_empty() { Vec::new() } else { session.adopt_copied(held) };
         // The client has the others.
-        let is_had = |at: &&Position| !(session.holds(**at) || full.iter().any(|(of, _)| of == *at));
-        at.iter().filter(is_had).for_each(|at| self.trim(key, *at));
+        at.iter().filter(|at| !has(session, &full, **at)).for_each(|at| self.trim(key, *at));
         (at, full)
     }
 
@@ -177,7 +176,7 @@ impl Taking {
                     self.ask_again();
                     pause = (2 * pause).min(ASKED_AGAIN_MAX);
                     next = Instant::now() + pause;
-                    if now.saturating_duration_since(began) > self.copies.parts.keep_max + limits::DROPPED_WITHIN {
+                    if now.saturating_duration_since(began) > forgotten_after(self.copies.parts.keep_max) {
                         break;
                     }
                 }
@@ -246,8 +245,8 @@ impl Taking {
         let full = session.adopt_copied(entries);
         let is_taken = at.iter().any(|at| at.is_message());
         self.progress.send_modify(|progress| progress.taken |= is_taken);
-        let is_had = |at: &Position| !(session.holds(*at) || full.iter().any(|(of, _)| of == at));
-        let had: Vec<_> = at.into_iter().filter(is_had).collect();
+        // The client has those.
+        let had: Vec<_> = at.into_iter().filter(|at| !has(&session, &full, *at)).collect();
         self.full.extend(full);
         for at in had {
             let effects = self.takeover.trimmed(at);
@@ -343,8 +342,11 @@ impl Taking {
                         );
                     }
                 }
-                TakeoverEffect::Complete if self.full.is_empty() => self.complete(),
-                TakeoverEffect::Complete => {}
+                TakeoverEffect::Complete => {
+                    if self.full.is_empty() {
+                        self.complete();
+                    }
+                }
                 TakeoverEffect::Settled => {
                     self.progress.send_modify(|progress| progress.known = true);
                     self.over = self.full.is_empty();
@@ -415,6 +417,11 @@ impl Taking {
         let (key, stamp) = (self.key, self.takeover.fence().stamp);
         self.copies.act_for(key, |of| of.follow_no_more(key, stamp, true));
     }
+}
+
+/// Whether an entry is here: the session owes it to its client, or has no room for it yet.
+fn has(session: &Session, full: &[(Position, Copied)], at: Position) -> bool {
+    session.holds(at) || full.iter().any(|(of, _)| *of == at)
 }
 
 /// Events that wait for a takeover. Arithmetic: more than a session holds messages, with the defaults.
