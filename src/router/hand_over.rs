@@ -107,13 +107,18 @@ impl Router {
                 let operation = Operation::HandOver(Arc::new(part));
                 let deadline = Instant::now() + self.parts.push_timeout;
                 outcome = self.requester.perform_at(&owner, session.names(), &operation, deadline).await;
-                if outcome != Outcome::Delivered {
+                if !matches!(outcome, Outcome::Delivered | Outcome::Buffered) {
                     break;
                 }
             }
             decisions::handed_over(&self.parts.me, session, messages, (&owner, relayed), &outcome);
             match outcome {
                 Outcome::Delivered => return End::Taken(owner),
+                // It is not kept there, and so nobody takes over what others hold of it.
+                Outcome::Buffered => {
+                    session.drop_copies();
+                    return End::Taken(owner);
+                }
                 // Who names this very session knows of no other one.
                 Outcome::Moved { stamp, .. } if stamp == session.stamp() => return End::Nobody,
                 Outcome::Moved { owner: next, .. } if next != owner => owner = next,

@@ -184,7 +184,8 @@ impl Session {
         }
     }
 
-    /// Takes a part of what an earlier owner hands over.
+    /// Takes a part of what an earlier owner hands over. [`Outcome::Delivered`]: it is kept here; [`Outcome::Buffered`]: it waits to be
+    /// written, and no more.
     pub(crate) fn adopt(&self, part: &TailPart) -> Outcome {
         let mut settled = Vec::new();
         let (outcome, copies, copying) = {
@@ -199,7 +200,8 @@ impl Session {
             for known in &part.recent {
                 state.outbox().know(known.clone());
             }
-            if let Some(handed) = part.attributes.as_ref().filter(|_| outcome == Outcome::Delivered) {
+            let is_taken = matches!(outcome, Outcome::Delivered | Outcome::Buffered);
+            if let Some(handed) = part.attributes.as_ref().filter(|_| is_taken) {
                 state.adopt_attributes(handed);
                 state.copy_attributes(self.key);
             }
@@ -236,6 +238,14 @@ impl Session {
             let was_away = self.handing.load(Ordering::SeqCst) != CONNECTED;
             state.kept().and_then(|log| log.drop_all(why, has_attributes || was_away))
         };
+        if let Some(copying) = copying {
+            copying.end(self.key, self.stamp);
+        }
+    }
+
+    /// The next owner has it, and does not keep it: nobody else is to hold it any more.
+    pub(crate) fn drop_copies(&self) {
+        let copying = self.lock().kept().and_then(|log| log.store().copying());
         if let Some(copying) = copying {
             copying.end(self.key, self.stamp);
         }

@@ -189,7 +189,7 @@ impl State {
                 *last = number;
             }
         }
-        Outcome::Delivered
+        Outcome::Buffered
     }
 
     /// What is to be done next, and what to answer.

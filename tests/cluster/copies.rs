@@ -62,6 +62,25 @@ async fn what_a_connected_client_does_not_acknowledge_is_copied_and_no_more_once
 }
 
 #[tokio::test]
+async fn what_a_session_that_is_not_kept_has_taken_is_held_by_nobody_any_more() {
+    let cluster = cluster(3, "2").await;
+    for at in [0, 1] {
+        let first = Kept::open(cluster.node(0)).await.leave(&cluster).await;
+        assert_eq!(push(cluster.node(2), "a").await, "queued");
+        held(&cluster, 2.0).await;
+        let mut plain = cluster.node(at).connect("u", Some("d")).await;
+        assert_eq!(plain.next_text().await, "a");
+        held(&cluster, 0.0).await;
+        plain.close().await;
+        eventually("nobody is there", async || {
+            same(cluster.node(2).stats().await["sessions"].clone(), json!(0)).map(|_| ())
+        })
+        .await;
+        drop(first);
+    }
+}
+
+#[tokio::test]
 async fn a_killed_owner_loses_nothing_that_was_queued() {
     let cluster = cluster(3, "2").await;
     let first = Kept::open(cluster.node(0)).await;

@@ -113,7 +113,7 @@ async fn a_change_waits_until_earlier_owners_have_handed_over_or_are_late() {
     let mut answer = fixture.ask(&session, &merge(r#"{"b":2}"#));
     tokio::task::yield_now().await;
     assert!((&mut answer).now_or_never().is_none(), "what it is merged into is on its way");
-    assert_eq!(session.adopt(&handed(r#"{"a":1}"#)), Outcome::Delivered);
+    assert_eq!(session.adopt(&handed(r#"{"a":1}"#)), Outcome::Buffered);
     session.open(&Earlier::default());
     assert_eq!(answer.await, are(r#"{"a":1,"b":2}"#));
     assert_eq!(fixture.ask(&session, &merge(r#"{"a":null}"#)).now_or_never(), Some(are(r#"{"b":2}"#)));
@@ -121,7 +121,7 @@ async fn a_change_waits_until_earlier_owners_have_handed_over_or_are_late() {
     // One that nobody opens: the wait has a bound.
     let session = fixture.session("tablet", None);
     assert_eq!(fixture.ask(&session, &merge(r#"{"b":2}"#)).await, are(r#"{"b":2}"#));
-    assert_eq!(session.adopt(&handed(r#"{"a":1}"#)), Outcome::Delivered);
+    assert_eq!(session.adopt(&handed(r#"{"a":1}"#)), Outcome::Buffered);
     assert_eq!(session.attributes(), Some(attributes(r#"{"b":2}"#)), "it is late");
 }
 
