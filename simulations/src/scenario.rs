@@ -19,12 +19,14 @@ mod half_read_tail;
 mod hanging_member;
 mod idle_client;
 mod keeping;
+mod killed_at_once;
 mod killed_owner;
 mod killed_twice;
 mod old_incarnation;
 mod pushed_through_takeover;
 mod replaced_node;
 mod restarted_members;
+mod rolling_upgrade;
 mod script;
 mod stale_full_state;
 mod takes_over_itself;
@@ -57,11 +59,13 @@ pub(crate) const ALL: &[Scenario] = &[
     two_drains::SCENARIO,
     drains_together::SCENARIO,
     killed_owner::SCENARIO,
+    killed_at_once::SCENARIO,
     killed_twice::SCENARIO,
     restarted_members::SCENARIO,
     hanging_member::SCENARIO,
     deaf_owner::SCENARIO,
     absent_client::SCENARIO,
+    rolling_upgrade::SCENARIO,
 ];
 
 /// Finds a scenario.

@@ -42,11 +42,13 @@ scenarios! {
     what_a_client_missed_outlives_the_nodes_that_held_it: "two-drains";
     nodes_that_stop_together_do_not_leave_their_sessions_to_each_other: "drains-together";
     what_others_hold_outlives_its_owner: "killed-owner";
+    what_is_called_stored_outlives_a_kill_in_the_next_millisecond: "killed-at-once";
     what_others_hold_outlives_an_owner_that_fails_half_way: "killed-twice";
     members_that_have_forgotten_everything_do_not_count: "restarted-members";
     a_member_that_hangs_holds_up_nothing_for_ever: "hanging-member";
     what_both_sides_of_a_cut_accept_arrives: "deaf-owner";
     a_client_that_is_away_is_reached_though_its_owner_is_gone: "absent-client";
+    nothing_is_kept_with_nodes_that_are_older_and_all_is_once_they_are_gone: "rolling-upgrade";
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! its client, unless its time to live or that of the session was over, or a node that may have held it is lost: of what other
 //! nodes hold as well, all that held it last. And nobody is told that there was no session, unless it is over in one of these ways.
 //!
-//! What a client was told to be complete is judged from then on: what was lost before is no excuse for it.
+//! What a client was told to be complete is judged from then on: what was lost before is no excuse for it. Where others hold copies, that goes
+//! for what was copied, and for what was called `queued` or `acked`: `complete` says nothing of the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -235,8 +236,13 @@ impl Checker for Held {
             if made.expires || self.arrived.contains(&(*client, *push)) {
                 continue;
             }
-            let since = self.since(*client, *push, Since { at_ms: made.made_ms, node: *node });
             let held = self.copied.of(*client, *push);
+            let accepted = Since { at_ms: made.made_ms, node: *node };
+            // What was written and not copied yet goes with its owner, and nobody else can know that it was there.
+            let may_go = self.settings.is_copied(*client)
+                && held.is_empty()
+                && matches!(outcome, Outcome::Delivered | Outcome::Buffered);
+            let since = if may_go { accepted } else { self.since(*client, *push, accepted) };
             if self.past.excuse(self.now_ms, *client, since, held).is_none() {
                 let place = self.places.get(&(*client, *push));
                 return Err(format!(

@@ -60,6 +60,7 @@ impl World {
             key,
             begun: self.now,
             resumes: token.is_some(),
+            finds_all: token.is_some() || after.is_subset(&self.history.told),
             after,
             takeover: Takeover::new(key, fence, shown, owners.clone()),
             number: 0,
@@ -228,6 +229,7 @@ impl World {
         let Claim { key, ref takeover, over, .. } = self.claims[number];
         if !over && self.tokens.get(&key).is_none_or(|token| token < takeover.fence()) {
             self.tokens.insert(key, takeover.fence().clone());
+            self.history.told.insert(takeover.fence().clone());
         }
     }
 

@@ -28,6 +28,10 @@ pub(super) struct History {
     pub(super) stored: BTreeMap<Place, BTreeSet<Fence>>,
     /// Messages that nobody needs any more.
     pub(super) forgotten: BTreeSet<Place>,
+    /// Claims whose clients were told of them.
+    pub(super) told: BTreeSet<Fence>,
+    /// Messages that a client has passed over that showed nothing, while the session before was not known to its members.
+    pub(super) passed: BTreeSet<Place>,
     /// Messages all of whose holders have crashed.
     pub(super) lost: BTreeSet<Place>,
     /// Takeovers that are complete, with when they were and what they brought.
@@ -43,7 +47,7 @@ pub(super) struct History {
 impl History {
     /// Whether a message has to be found by whoever takes its session over completely.
     pub(super) fn is_due(&self, place: &Place) -> bool {
-        !self.forgotten.contains(place) && !self.lost.contains(place)
+        ![&self.forgotten, &self.lost, &self.passed].iter().any(|past| past.contains(place))
     }
 
     /// All claims that one has come after, as each of them knew.

@@ -71,8 +71,8 @@ impl World {
     /// A takeover is complete.
     pub(super) fn complete(&mut self, claim: usize) {
         let claim = &self.claims[claim];
-        let (key, fence, begun, resumes) =
-            (claim.key, claim.takeover.fence().clone(), claim.begun, claim.resumes);
+        let (key, fence, begun) = (claim.key, claim.takeover.fence().clone(), claim.begun);
+        let (resumes, finds_all) = (claim.resumes, claim.finds_all);
         let mut brought = claim.brought.clone();
         // What it had itself it has.
         brought.extend(self.nodes[claim.node].owner.held(key).map(|entry| place_of(&entry)));
@@ -81,29 +81,35 @@ impl World {
             let is_before = claims.first().is_some_and(|first| *first < fence && earlier.contains(first));
             place.0 == key && is_before && self.history.is_due(place)
         };
-        let mut due = self.history.stored.iter().filter(|(place, claims)| is_due(place, claims));
-        let missed =
-            due.find(|(place, _)| !brought.contains(*place)).map(|(place, claims)| (*place, claims.clone()));
+        let due = self.history.stored.iter().filter(|(place, claims)| is_due(place, claims));
+        let mut missed: Vec<_> = due
+            .filter(|(place, _)| !brought.contains(*place))
+            .map(|(place, claims)| (*place, claims.clone()))
+            .collect();
+        if !finds_all {
+            let passed = missed.drain(..).map(|(place, _)| place);
+            self.history.passed.extend(passed);
+        }
         let lower = self.history.complete.iter().find(|(of, before, at, _)| {
             let meets = || !self.history.before(before).is_disjoint(&earlier);
             *of == key && *before > fence && *at < begun && meets()
         });
-        let wrong = match (missed, lower) {
-            _ if self.history.orphaned || !resumes => None,
+        let wrong = match (missed.first(), lower) {
+            _ if self.history.orphaned => None,
             (Some((missed, by)), _) => {
                 let what = format!("{fence:?} is complete, and has not got {missed:?} of {by:?}");
                 Some(("whoever is complete has all that was stored", what))
             }
-            (None, Some((_, before, ..))) => {
+            (None, Some((_, before, ..))) if resumes => {
                 let what = format!("{fence:?} is complete after {before:?}");
                 Some(("a claim that is complete stands against lower ones", what))
             }
-            (None, None) => None,
+            (None, _) => None,
         };
         if let Some((checker, what)) = wrong {
             self.fail(checker, what);
         }
-        self.count(if self.history.orphaned || !resumes {
+        self.count(if self.history.orphaned || !finds_all {
             "quorum: complete"
         } else {
             "quorum: checked, complete"

@@ -139,6 +139,8 @@ pub(super) struct Claim {
     pub(super) begun: Duration,
     /// Its client has shown the token of an earlier session.
     pub(super) resumes: bool,
+    /// Or the clients of all sessions that its node knew of had been told of them, so that their members knew what they follow.
+    pub(super) finds_all: bool,
     /// The claims that its node knew of when it was made.
     pub(super) after: BTreeSet<Fence>,
     pub(super) takeover: Takeover<u64>,
