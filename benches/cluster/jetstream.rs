@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 
 use crate::nats_protocol::{Publisher, ask, subscribe};
@@ -33,7 +33,14 @@ pub(crate) async fn create(server: SocketAddr, servers: usize) -> Result<(), Fai
     let mut subject = format!("$JS.API.STREAM.CREATE.{STREAM}");
     let mut payload = config.to_string();
     loop {
-        let told: Value = serde_json::from_str(&publisher.request(&subject, &payload).await?)?;
+        // Whoever is asked while the leader changes says nothing.
+        let told: Value = match timeout(ASKED_AGAIN_AFTER, publisher.request(&subject, &payload)).await {
+            Ok(told) => serde_json::from_str(&told?)?,
+            Err(_) => {
+                publisher = Publisher::asking(server).await?;
+                json!({ "error": "nobody answers" })
+            }
+        };
         let replicas = told["cluster"]["replicas"].as_array().map(Vec::as_slice).unwrap_or_default();
         let current = replicas.iter().filter(|replica| replica["current"] == true).count();
         if told["error"].is_null() {
@@ -95,3 +102,5 @@ const CONSUMERS_MAX: usize = 1_000_000;
 const KEPT: Duration = Duration::from_secs(60);
 /// Guess: far above what the elections take on a slow machine.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Guess: far above what an answer takes.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(2);

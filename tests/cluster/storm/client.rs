@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::{Ends, Seen, Storm};
+use super::{Seen, Storm};
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -89,7 +89,7 @@ impl StormClient {
         match (resumed.as_str(), &self.resume) {
             ("none", None) => {}
             ("complete" | "pending", Some(_)) => self.seen.resumed += 1,
-            ("partial", Some(_)) if self.storm.ends == Ends::Killed => {
+            ("partial", Some(_)) if self.storm.ends.are_kills() => {
                 self.seen.resumed += 1;
                 self.seen.partial += 1;
             }
@@ -163,7 +163,7 @@ impl StormClient {
             }
             Some("closed") => drop(self.positions.remove(&segment)),
             Some("resumed") if frame["resumed"] == "complete" => {}
-            Some("resumed") if self.storm.ends == Ends::Killed => self.seen.partial += 1,
+            Some("resumed") if self.storm.ends.are_kills() => self.seen.partial += 1,
             _ => self.seen.complaints.push(frame.to_string()),
         }
     }

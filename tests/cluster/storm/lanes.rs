@@ -1,5 +1,6 @@
 //! The pushers: each lane is one user by way of one node, and its messages are numbered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,11 +20,14 @@ pub(crate) struct Lane {
     pub(crate) node: usize,
 }
 
-/// A lane, with the number of the last message that was taken.
+/// A lane, with what was taken of its messages.
 #[derive(Debug)]
 pub(crate) struct Pushed {
     pub(crate) lane: Lane,
+    /// The number of the last one.
     pub(crate) last: u64,
+    /// Those that a kill may lose.
+    pub(crate) unsure: BTreeSet<u64>,
 }
 
 impl Lane {
@@ -37,22 +41,27 @@ impl Lane {
 pub(super) async fn push(lanes: Vec<Lane>, storm: Arc<Storm>) -> Vec<Pushed> {
     let node = |addr| Http::new(format!("http://{addr}"), None, RootCertStore::empty());
     let nodes: Vec<_> = storm.nodes.iter().map(node).collect();
-    let mut pushed: Vec<_> = lanes.into_iter().map(|lane| Pushed { lane, last: 0 }).collect();
+    let mut pushed: Vec<_> =
+        lanes.into_iter().map(|lane| Pushed { lane, last: 0, unsure: BTreeSet::new() }).collect();
     while !storm.over.load(Ordering::SeqCst) {
-        for Pushed { lane, last } in &mut pushed {
+        for Pushed { lane, last, unsure } in &mut pushed {
             let number = *last + 1;
-            push_one(&nodes[lane.node], *lane, number, storm.ends).await;
+            let outcome = push_one(&nodes[lane.node], *lane, number, storm.ends).await;
+            if storm.ends == Ends::KilledUnstored && outcome == "delivered" {
+                unsure.insert(number);
+            }
             *last = number;
         }
     }
     pushed
 }
 
-async fn push_one(node: &Http, lane: Lane, number: u64, ends: Ends) {
+/// Pushes a message until it is taken. Returns what became of it.
+async fn push_one(node: &Http, lane: Lane, number: u64, ends: Ends) -> String {
     let wait = match ends {
         Ends::Killed => "?wait=stored",
-        Ends::Stop if number.is_multiple_of(10) => "?wait=acked",
-        Ends::Stop => "",
+        Ends::Stop | Ends::KilledUnstored if number.is_multiple_of(10) => "?wait=acked",
+        Ends::Stop | Ends::KilledUnstored => "",
     };
     let path = format!("/v1/users/u{}/push{wait}", lane.user);
     let id = format!("{}-{number}", lane.index);
@@ -63,12 +72,12 @@ async fn push_one(node: &Http, lane: Lane, number: u64, ends: Ends) {
         let outcome = answer.as_ref().map(|answer| answer.json["sessions"][0]["outcome"].clone());
         let outcome = outcome.as_ref().ok().and_then(Value::as_str).unwrap_or_default();
         let is_taken = match ends {
-            Ends::Stop => matches!(outcome, "acked" | "delivered" | "queued"),
+            Ends::Stop | Ends::KilledUnstored => matches!(outcome, "acked" | "delivered" | "queued"),
             // What is not stored is an error, whatever became of it.
             Ends::Killed => answer.as_ref().is_ok_and(|answer| answer.status == 200),
         };
         if is_taken {
-            return;
+            return outcome.to_owned();
         }
         assert!(Instant::now() < patience, "{id} was not taken: {answer:?}");
         sleep(AGAIN).await;
