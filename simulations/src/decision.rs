@@ -7,7 +7,7 @@ use pushmesh::id::Stamp;
 use pushmesh::internals::{Answer, DeviceHash, Question, Rival};
 
 use crate::id::{ClientIndex, client_of, user_named};
-use crate::position::Segment;
+use crate::position::{Position, Segment};
 
 /// A decision of a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +111,8 @@ pub(crate) struct Ended {
 pub(crate) struct Stored {
     /// Whose session.
     pub(crate) client: ClientIndex,
+    /// Where it stands.
+    pub(crate) at: Position,
     /// The id of the message.
     pub(crate) id: String,
     /// Which nodes have said that they hold it.
@@ -190,6 +192,7 @@ impl Fields {
             }
             "other nodes hold a message" => Decision::Stored(Stored {
                 client: self.client()?,
+                at: Position::new(self.0.get("at")?)?,
                 id: self.0.get("id")?.clone(),
                 members: self
                     .0

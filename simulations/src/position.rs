@@ -45,6 +45,14 @@ pub(crate) struct Position {
     pub(crate) n: u64,
 }
 
+impl Position {
+    /// The position of that name. `None`: the text is none.
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        let (segment, n) = text.split_once('.')?;
+        Some(Self { segment: Segment::new(segment)?, n: n.parse().ok()? })
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.segment.0, self.n)

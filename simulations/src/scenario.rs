@@ -22,6 +22,7 @@ mod keeping;
 mod killed_at_once;
 mod killed_owner;
 mod killed_twice;
+mod lost_with_all;
 mod old_incarnation;
 mod pushed_through_takeover;
 mod replaced_node;
@@ -62,6 +63,7 @@ pub(crate) const ALL: &[Scenario] = &[
     killed_at_once::SCENARIO,
     killed_twice::SCENARIO,
     restarted_members::SCENARIO,
+    lost_with_all::SCENARIO,
     hanging_member::SCENARIO,
     deaf_owner::SCENARIO,
     absent_client::SCENARIO,

@@ -45,6 +45,7 @@ scenarios! {
     what_is_called_stored_outlives_a_kill_in_the_next_millisecond: "killed-at-once";
     what_others_hold_outlives_an_owner_that_fails_half_way: "killed-twice";
     members_that_have_forgotten_everything_do_not_count: "restarted-members";
+    what_is_lost_with_all_who_held_it_is_not_called_complete: "lost-with-all";
     a_member_that_hangs_holds_up_nothing_for_ever: "hanging-member";
     what_both_sides_of_a_cut_accept_arrives: "deaf-owner";
     a_client_that_is_away_is_reached_though_its_owner_is_gone: "absent-client";

@@ -6,6 +6,7 @@ use crate::ask::message_id;
 use crate::decision::{Decision, Stored};
 use crate::event::Event;
 use crate::id::{ClientIndex, NodeIndex, PushId, node_of};
+use crate::position::Position;
 
 /// What is held.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub(super) struct Holding {
     pub(super) members: BTreeSet<NodeIndex>,
     /// The owner.
     pub(super) owner: NodeIndex,
+    /// Where it stands.
+    pub(super) at: Position,
 }
 
 impl Holding {
@@ -38,9 +41,10 @@ impl Copied {
     pub(super) fn event(&mut self, at_ms: u64, event: &Event) {
         match event {
             Event::Named { push, id } => _ = self.ids.insert(*push, id.clone()),
-            Event::Decided { by, decision: Decision::Stored(Stored { client, id, members }) } => {
+            Event::Decided { by, decision: Decision::Stored(Stored { client, at, id, members }) } => {
                 let members = members.iter().filter_map(|name| node_of(name.as_str())).collect();
-                let holding = node_of(by.as_str()).map(|owner| Holding { at_ms, members, owner });
+                let holding =
+                    node_of(by.as_str()).map(|owner| Holding { at_ms, members, owner, at: at.clone() });
                 self.held.entry((*client, id.clone())).or_default().extend(holding);
             }
             _ => {}

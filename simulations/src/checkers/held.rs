@@ -119,7 +119,7 @@ impl Held {
             Kept::Received { at, .. } => self.moves(client, &at.segment, at.n),
             Kept::Gap { segment, to, .. } => self.moves(client, segment, *to),
             Kept::Welcomed { resumed, .. } => {
-                let before = self.welcomed.insert(client, Since { at_ms: now_ms, node });
+                let before = self.welcomed.insert(client, Since { at_ms: now_ms, node, is_told: false });
                 let named = self.connections.get(&connection).and_then(|at| at.named.clone());
                 if *resumed == Resumed::Complete {
                     self.complete(now_ms, node, client, named);
@@ -163,13 +163,16 @@ impl Held {
 
     /// Since when a message has to be held without an excuse, and by whom.
     fn since(&self, client: ClientIndex, push: PushId, accepted: Since) -> Since {
-        let Some((place, known_ms)) = self.places.get(&(client, push)) else { return accepted };
+        let written = self.places.get(&(client, push)).map(|(place, known_ms)| (place, *known_ms));
+        let held = self.copied.of(client, push).first().map(|held| (&held.at, held.at_ms));
+        let places: Vec<_> = written.into_iter().chain(held).collect();
         let covers = |complete: &&Complete| {
-            let names = |at: &Position| at.segment == place.segment && at.n < place.n;
-            complete.at_ms > *known_ms && complete.named.iter().any(names)
+            let names = |place: &Position, at: &Position| at.segment == place.segment && at.n < place.n;
+            let is_named = |place: &Position| complete.named.iter().any(|at| names(place, at));
+            places.iter().any(|(place, known_ms)| complete.at_ms > *known_ms && is_named(place))
         };
         let told = self.complete.get(&client).into_iter().flatten().rfind(covers);
-        told.map_or(accepted, |told| Since { at_ms: told.at_ms, node: told.node })
+        told.map_or(accepted, |told| Since { at_ms: told.at_ms, node: told.node, is_told: true })
     }
 }
 
@@ -237,7 +240,7 @@ impl Checker for Held {
                 continue;
             }
             let held = self.copied.of(*client, *push);
-            let accepted = Since { at_ms: made.made_ms, node: *node };
+            let accepted = Since { at_ms: made.made_ms, node: *node, is_told: false };
             // What was written and not copied yet goes with its owner, and nobody else can know that it was there.
             let may_go = self.settings.is_copied(*client)
                 && held.is_empty()

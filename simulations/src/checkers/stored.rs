@@ -60,13 +60,15 @@ mod tests {
     use super::*;
     use crate::answer::Answer;
     use crate::decision;
+    use crate::position::Position;
     use pushmesh::{NodeName, Outcome};
 
     #[test]
     fn what_is_called_stored_before_so_many_hold_it_is_found() {
         let held = |client, id: &str, members: &[&str]| {
             let members = members.iter().map(|name| NodeName::new(*name).unwrap()).collect();
-            let stored = decision::Stored { client, id: id.to_owned(), members };
+            let at = Position::new("00000000000000070000000a.1").unwrap();
+            let stored = decision::Stored { client, at, id: id.to_owned(), members };
             let by = NodeName::new("n1").unwrap();
             Event::Decided { by, decision: decision::Decision::Stored(stored) }
         };

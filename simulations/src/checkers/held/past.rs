@@ -56,6 +56,8 @@ pub(super) struct Since {
     pub(super) at_ms: u64,
     /// Which node.
     pub(super) node: NodeIndex,
+    /// The client was told then that it has everything, or has it in what comes next.
+    pub(super) is_told: bool,
 }
 
 impl Past {
@@ -182,7 +184,8 @@ impl Past {
         holdings: &[Holding],
     ) -> Option<&'static str> {
         let first_ms = holdings.first().map_or(u64::MAX, |first| first.at_ms).max(since.at_ms);
-        for stay in self.stays.of(client, (first_ms, now_ms), STAYS_MS) {
+        let from_ms = if since.is_told { since.at_ms } else { 0 };
+        for stay in self.stays.of(client, (first_ms, now_ms), STAYS_MS, from_ms) {
             let until_ms = stay.from_ms + STAYS_MS;
             let before: Vec<_> = holdings.iter().filter(|held| held.at_ms <= stay.from_ms).collect();
             let nodes = before.iter().flat_map(|held| held.nodes()).chain([stay.node]).collect();

@@ -49,17 +49,19 @@ impl Stays {
         });
     }
 
-    /// All of a client that began after that, and lasted for so long by now.
+    /// All of a client that began after that, and lasted for so long by now. What of a stay is before `from_ms` does not count.
     pub(super) fn of(
         &self,
         client: ClientIndex,
         (after_ms, now_ms): (u64, u64),
         lasted_ms: u64,
+        from_ms: u64,
     ) -> impl Iterator<Item = Stay> {
         let open = self.open.values().filter(move |(of, _)| *of == client).map(|(_, stay)| stay);
         let all = self.over.get(&client).into_iter().flatten().chain(open).copied();
-        all.filter(move |stay| {
-            stay.from_ms > after_ms && stay.until_ms.min(now_ms) >= stay.from_ms + lasted_ms
+        let late = all.map(move |stay| Stay { from_ms: stay.from_ms.max(from_ms), ..stay });
+        late.filter(move |stay| {
+            stay.from_ms >= after_ms && stay.until_ms.min(now_ms) >= stay.from_ms + lasted_ms
         })
     }
 }

@@ -138,7 +138,7 @@ fn a_node_that_crashed_may_have_held_it_if_it_answered_or_claimed_it() {
 fn what_others_hold_is_lost_only_with_all_of_them() {
     let held = |by: &str, members: &[&str]| {
         let members = members.iter().map(|name| NodeName::new(*name).unwrap()).collect();
-        let stored = decision::Stored { client: 0, id: "p5".to_owned(), members };
+        let stored = decision::Stored { client: 0, at: at(7, 1), id: "p5".to_owned(), members };
         Event::Decided { by: NodeName::new(by).unwrap(), decision: Decision::Stored(stored) }
     };
     let crashes = |course: Course, nodes: &[NodeIndex]| {
@@ -167,6 +167,19 @@ fn what_was_complete_is_judged_from_then_on() {
     };
     assert!(course(Resumed::Complete).is_err());
     assert_eq!(course(Resumed::Partial), Ok(()));
+    // Nobody has written it, and all who held it are lost.
+    let lost = |resumed| {
+        let stored = |by: &str| {
+            let members = vec![NodeName::new("n2").unwrap()];
+            let stored = decision::Stored { client: 0, at: at(7, 1), id: "p5".to_owned(), members };
+            Event::Decided { by: NodeName::new(by).unwrap(), decision: Decision::Stored(stored) }
+        };
+        let course = Course::new().at(1_100, stored("n1")).ends(1_200, 0);
+        let course = course.at(1_500, Event::Crashed { node: 0 }).at(1_500, Event::Crashed { node: 1 });
+        course.back(1_600, 1, 2, &[at(7, 0)]).welcomed(1_600, 1, resumed).over()
+    };
+    assert!(lost(Resumed::Complete).is_err());
+    assert_eq!(lost(Resumed::Partial), Ok(()));
 }
 
 #[test]
