@@ -282,6 +282,7 @@ impl World {
         claims.insert(fence);
         let all = self.history.stored.iter().filter(|((of, _), by)| *of == key && !by.is_disjoint(&claims));
         self.history.forgotten.extend(all.map(|(place, _)| *place));
+        self.history.ended.extend(claims);
         self.history.forgotten.extend(self.nodes[node].owner.held(key).map(|entry| place_of(&entry)));
         self.claims[number].over = true;
         self.nodes[node].sessions.remove(&key);

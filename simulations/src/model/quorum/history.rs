@@ -32,6 +32,8 @@ pub(super) struct History {
     pub(super) told: BTreeSet<Fence>,
     /// Messages that a client has passed over that showed nothing, while the session before was not known to its members.
     pub(super) passed: BTreeSet<Place>,
+    /// Claims whose session has ended, and those before them: who has not heard of it may store something for them still.
+    pub(super) ended: BTreeSet<Fence>,
     /// Messages all of whose holders have crashed.
     pub(super) lost: BTreeSet<Place>,
     /// Takeovers that are complete, with when they were and what they brought.
@@ -47,7 +49,8 @@ pub(super) struct History {
 impl History {
     /// Whether a message has to be found by whoever takes its session over completely.
     pub(super) fn is_due(&self, place: &Place) -> bool {
-        ![&self.forgotten, &self.lost, &self.passed].iter().any(|past| past.contains(place))
+        let is_past = [&self.forgotten, &self.lost, &self.passed].iter().any(|past| past.contains(place));
+        !is_past && self.stored.get(place).is_none_or(|by| !by.is_subset(&self.ended))
     }
 
     /// All claims that one has come after, as each of them knew.
