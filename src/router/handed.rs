@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::MessageId;
-use crate::position::Segment;
+use crate::position::{Position, Segment};
 use crate::push::MessageHeader;
 use crate::session::{Hole, Known, TailEntry, TailPart, TailRun};
 
@@ -53,7 +53,10 @@ impl HandedPart {
             acked: *acked,
             entries: entries.iter().map(&mut entry).collect(),
         };
-        let runs = part.runs.iter().map(&mut run).collect();
+        let runs = part.runs.iter().map(&mut run);
+        // A run without entries says where a segment ends that others held.
+        let end = |at: &Position| HandedRun { segment: at.segment, acked: at.number, entries: Vec::new() };
+        let runs = runs.chain(part.sealed.iter().map(end)).collect();
         let recent = part.recent.iter().map(|known| (known.id.clone(), known.fingerprint)).collect();
         let inherited = part.inherited.clone();
         (Self { of: part.of, index: part.index, inherited, runs, recent, done: part.done }, payload.into())
@@ -75,12 +78,16 @@ impl HandedPart {
             acked,
             entries: entries.into_iter().map(&mut entry).collect(),
         };
-        let runs = self.runs.into_iter().map(&mut run).collect();
+        let runs: Vec<_> = self.runs.into_iter().map(&mut run).collect();
+        let (runs, ends): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| !run.entries.is_empty());
+        let sealed =
+            ends.into_iter().map(|run| Position { segment: run.segment, number: run.acked }).collect();
         let known = |(id, fingerprint)| Known { id, fingerprint };
         TailPart {
             of: self.of,
             index: self.index,
             inherited: self.inherited,
+            sealed,
             runs,
             recent: self.recent.into_iter().map(known).collect(),
             attributes: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::MessageId;
-use crate::position::Segment;
+use crate::position::{Position, Segment};
 use crate::push::Message;
 use crate::session::attached::HandedAttributes;
 
@@ -16,6 +16,9 @@ pub(crate) struct Tail {
     pub(crate) of: Segment,
     /// The segments before it of which nothing is missing here.
     pub(crate) inherited: Vec<Segment>,
+    /// Those of them that others held for an owner which has not said itself what it owes: where what they held ends. What that owner still
+    /// hands over of them comes late.
+    pub(crate) sealed: Vec<Position>,
     /// The segments that have such messages, in their order.
     pub(crate) runs: Vec<TailRun>,
     /// The messages with an id of their caller's that the client has, the oldest first.
@@ -88,6 +91,8 @@ pub(crate) struct TailPart {
     pub(crate) index: u32,
     /// See [`Tail::inherited`]; only in the last part.
     pub(crate) inherited: Vec<Segment>,
+    /// See [`Tail::sealed`]; only in the last part.
+    pub(crate) sealed: Vec<Position>,
     /// Some of the messages: what follows the part before.
     pub(crate) runs: Vec<TailRun>,
     /// See [`Tail::recent`]; only in the last part.
@@ -106,7 +111,7 @@ impl Tail {
 
     /// The same in parts that fit a frame each: of so many messages and bytes at most, or of one message.
     pub(crate) fn parts(self, messages_max: usize, bytes_max: usize) -> Vec<TailPart> {
-        let Self { of, inherited, runs, recent, attributes } = self;
+        let Self { of, inherited, sealed, runs, recent, attributes } = self;
         let (mut parts, mut open, mut messages, mut bytes) = (Vec::new(), Vec::<TailRun>::new(), 0, 0);
         for TailRun { segment, acked, entries } in runs {
             for (before, entry) in (acked..).zip(entries) {
@@ -127,12 +132,13 @@ impl Tail {
             of,
             index: 0,
             inherited: Vec::new(),
+            sealed: Vec::new(),
             runs,
             recent: Vec::new(),
             attributes: None,
             done: false,
         };
-        let end = TailPart { of, index: 0, inherited, runs: open, recent, attributes, done: true };
+        let end = TailPart { of, index: 0, inherited, sealed, runs: open, recent, attributes, done: true };
         let mut parts: Vec<_> = parts.into_iter().map(part).chain([end]).collect();
         for (index, part) in (0..).zip(&mut parts) {
             part.index = index;

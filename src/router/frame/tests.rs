@@ -9,7 +9,7 @@ use crate::id::{DeviceId, UserId};
 use crate::key::{Key, KeyHasher};
 use crate::mesh::codec::Decoder;
 use crate::mesh::codec::tests::golden;
-use crate::position::{Segment, Writer};
+use crate::position::{Position, Segment, Writer};
 use crate::push::{Message, Payload, Terms, Wait};
 use crate::router::operation::Operation;
 use crate::section::Packed;
@@ -63,6 +63,7 @@ fn tail_part() -> TailPart {
         of: segment,
         index: 2,
         inherited: vec![Segment { stamp: stamp(), writer: Writer::from_raw(0x1c2d_3e4f) }],
+        sealed: Vec::new(),
         runs: vec![TailRun { segment, acked: 7, entries }],
         recent: vec![Known { id: id("m-0"), fingerprint }],
         attributes: None,
@@ -78,6 +79,11 @@ fn what_is_handed_over_arrives_as_it_was() {
     for wrong in [payload.len() - 1, payload.len() + 1] {
         assert!(Action::HandOver(header.clone()).check(wrong).is_err(), "{wrong}");
     }
+    assert_eq!(header.read(&payload), part);
+    let sealed = vec![Position { segment: part.inherited[0], number: 9 }];
+    let part = TailPart { sealed, ..part };
+    let (header, payload) = HandedPart::of(&part);
+    assert!(Action::HandOver(header.clone()).check(payload.len()).is_ok());
     assert_eq!(header.read(&payload), part);
 }
 

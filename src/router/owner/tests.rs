@@ -99,6 +99,7 @@ fn handed(text: &str) -> TailPart {
         of: Segment { stamp: changed, writer: Writer::from_raw(1) },
         index: 0,
         inherited: Vec::new(),
+        sealed: Vec::new(),
         runs: Vec::new(),
         recent: Vec::new(),
         attributes: Some(HandedAttributes { changed, attributes: attributes(text) }),

@@ -35,7 +35,8 @@ impl Log {
         });
         let (mut runs, inherited) = (runs.map(run).collect::<Vec<_>>(), self.inherited.segments().to_vec());
         runs.sort_by_key(|run| run.segment); // What was taken over may be of a later claim than this one.
-        Tail { of: own, inherited, runs, recent: Vec::new(), attributes: None }
+        let sealed = self.sealed_at();
+        Tail { of: own, inherited, sealed, runs, recent: Vec::new(), attributes: None }
     }
 
     /// A part of what an earlier owner hands over; a repetition changes nothing. Returns what to answer. `settled`: up to where others need
@@ -63,9 +64,11 @@ impl Log {
             let whole: Vec<_> =
                 part.inherited.iter().copied().chain([part.of]).filter(|of| *of != own).collect();
             for segment in whole.iter().filter(|segment| !begun.segments.contains(segment)) {
-                settled.extend(self.settle_elsewhere(*segment, u64::MAX));
+                let sealed = part.sealed.iter().find(|at| at.segment == *segment);
+                settled.extend(self.settle_elsewhere(*segment, sealed.map_or(u64::MAX, |at| at.number)));
             }
             self.inherit(whole);
+            self.inherit_sealed(&part.sealed);
         } else {
             Unacked::of(&mut self.unacked, self.last).go_on(begun);
         }
@@ -90,6 +93,28 @@ impl Log {
         let resumption = unacked.resumption.as_mut();
         if let Some(told) = resumption.and_then(|resumption| resumption.more(&self.inherited)) {
             unacked.notices.push(Notice::Resumed(told));
+        }
+    }
+
+    /// Where what others held of earlier segments ends, of those of which nothing is missing.
+    fn sealed_at(&self) -> Vec<Position> {
+        let sealed = self.taken_over.iter().flat_map(|taken_over| &taken_over.sealed);
+        let sealed = sealed.filter(|(segment, _)| self.inherited.has(**segment));
+        let older = |segment| self.unacked.as_ref().and_then(|unacked| unacked.older(segment));
+        let last = |segment: Segment| older(segment).map(|older| older.run.last()).unwrap_or_default();
+        sealed
+            .map(|(segment, upto)| Position { segment: *segment, number: last(*segment).max(*upto) })
+            .collect()
+    }
+
+    /// The same as the session before this one knows it.
+    fn inherit_sealed(&mut self, sealed: &[Position]) {
+        for Position { segment, number } in sealed.iter().filter(|at| self.inherited.has(at.segment)) {
+            let upto = self.taken_over.get_or_insert_default().sealed.entry(*segment).or_default();
+            *upto = *number.max(upto);
+        }
+        if let Some(taken_over) = &mut self.taken_over {
+            taken_over.sealed.retain(|segment, _| self.inherited.has(*segment));
         }
     }
 

@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::position::Position;
 use crate::push::{Payload, Terms, Wait};
 use crate::receipt::{Answer, replying};
+use crate::session::copied::Copied;
 use crate::session::store::StoreBounds;
 use crate::session::tail::{Tail, TailEntry, TailPart, TailRun};
 
@@ -378,6 +379,30 @@ fn a_client_that_came_back_too_early_is_told_when_the_rest_comes() {
 }
 
 #[test]
+fn what_comes_late_of_a_segment_that_an_earlier_session_has_sealed_is_numbered_anew_in_the_next_one() {
+    let (store, now) = (store(StoreBounds { messages_max: 9, ..BOUNDS }), Instant::now());
+    let (mut cut_off, mut sealing, mut next) = (log(4, &store), log(5, &store), log(6, &store));
+    accept(&mut cut_off, "a", now).unwrap();
+    let held = Copied { message: message("a", Terms::default()), expires: None, keep: 60, room: None };
+    assert!(sealing.adopt_copied(vec![(at(4, 1), held)]).is_empty());
+    sealing.sealed(&[segment(4)]);
+    assert_eq!(written(&mut sealing, now), ["4:1 a"]);
+    sealing.acknowledge(Some(segment(4)), 1).unwrap();
+    hand_over(&mut sealing, &mut next, now);
+    accept(&mut cut_off, "b", now).unwrap();
+    for _ in 0..2 {
+        hand_over(&mut cut_off, &mut next, now);
+    }
+    assert_eq!(written(&mut next, now), ["1 b"], "once, and what was there before does not come again");
+    // Also once it was numbered, and at the session after that.
+    let mut last = log(7, &store);
+    hand_over(&mut next, &mut last, now);
+    accept(&mut cut_off, "c", now).unwrap();
+    hand_over(&mut cut_off, &mut last, now);
+    assert_eq!(written(&mut last, now), ["6:1 b", "1 c"]);
+}
+
+#[test]
 fn a_tail_travels_in_parts_that_follow_each_other() {
     let entry = |id: &str, bytes| TailEntry {
         message: Ok(Arc::new(Message::new(
@@ -392,6 +417,7 @@ fn a_tail_travels_in_parts_that_follow_each_other() {
     let tail = Tail {
         of: segment(7),
         inherited: vec![segment(4)],
+        sealed: vec![at(4, 9)],
         runs: vec![run.clone(), TailRun { segment: segment(6), ..run }],
         recent: Vec::new(),
         attributes: None,
@@ -412,6 +438,8 @@ fn a_tail_travels_in_parts_that_follow_each_other() {
         (vec![(6, 6, 1)], true),
     ];
     assert_eq!(shape, expected);
+    let sealed: Vec<_> = parts.iter().map(|part| part.sealed.len()).collect();
+    assert_eq!(sealed, [0, 0, 0, 0, 1]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ fn part(runs: impl IntoIterator<Item = (u64, u64)>) -> TailPart {
         of: segment(1),
         index: 0,
         inherited: Vec::new(),
+        sealed: Vec::new(),
         runs: runs.into_iter().map(run).collect(),
         recent: Vec::new(),
         attributes: None,
