@@ -172,6 +172,8 @@ impl Held {
             places.iter().any(|(place, known_ms)| complete.at_ms > *known_ms && is_named(place))
         };
         let told = self.complete.get(&client).into_iter().flatten().rfind(covers);
+        // What was over before that is told as missing, or has been.
+        let told = told.filter(|told| !self.past.was_away(client, (accepted.at_ms, told.at_ms)));
         told.map_or(accepted, |told| Since { at_ms: told.at_ms, node: told.node, is_told: true })
     }
 }

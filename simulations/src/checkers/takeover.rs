@@ -200,7 +200,10 @@ impl Takeover {
         (client, owner, stamp): (ClientIndex, &NodeName, u64),
     ) -> Result<(), &'static str> {
         let claim = self.claims.find(client, owner, stamp).ok_or("its owner has made no such claim")?;
-        if !claim.parked {
+        // Whoever was not let in before its node was gone is away still.
+        let let_in = |at: &Connection| at.opened_ms.is_some_and(|opened_ms| opened_ms >= claim.made_ms);
+        let mut its_own = self.connections.values().filter(|at| at.client == client && at.node == claim.node);
+        if !claim.parked && its_own.any(let_in) {
             return Err("its client was never away");
         }
         let keeper = node_of(keeper.as_str()).ok_or("there is no such node")?;

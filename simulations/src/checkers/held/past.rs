@@ -173,6 +173,13 @@ impl Past {
         stopped || self.has_crashed(node, times_ms)
     }
 
+    /// Whether the client of a session may have been away for longer than it is kept, in that time.
+    pub(super) fn was_away(&self, client: ClientIndex, (from_ms, until_ms): (u64, u64)) -> bool {
+        let keep_ms = u64::from(self.settings.keep_s(client)) * 1_000;
+        let away_ms = self.absences.longest_ms(until_ms, client, from_ms.saturating_sub(keep_ms));
+        away_ms + EXPIRES_WITHIN_MS >= keep_ms
+    }
+
     /// Why what a session held at a moment may be lost by now, if there is a reason. `holdings`: who has held it, one after the other.
     ///
     /// What other nodes hold as well is to come while its client stays at a node and no way is cut: what happens later is no reason.
@@ -220,6 +227,8 @@ impl Past {
         let holders: BTreeSet<_> = claims.iter().map(|(_, node)| *node).chain([since.node]).collect();
         let is_left = |held: &&Holding| held.nodes().any(|node| !self.has_gone(node, &(held.at_ms..=now_ms)));
         let held = held.filter(is_left);
+        // Whoever has accepted it keeps it until it hears that the client is elsewhere.
+        let owners = holders.clone();
         if held.is_none() && holders.iter().any(|node| self.has_crashed(*node, &(since.at_ms..=now_ms))) {
             return Some("all nodes that may have held it crashed");
         }
@@ -234,7 +243,8 @@ impl Past {
         // The time for which it is kept may have begun before.
         let from_ms = since.at_ms.saturating_sub(keep_ms);
         let away_ms = self.absences.longest_ms(now_ms, client, from_ms);
-        let apart_ms = self.apart.total_ms(&holders, (from_ms.saturating_sub(HANDED_WITHIN_MS), now_ms));
+        let times_ms = (from_ms.saturating_sub(HANDED_WITHIN_MS), now_ms);
+        let apart_ms = self.apart.total_ms(&holders, times_ms).max(self.apart.total_ms(&owners, times_ms));
         let handed_ms = if apart_ms > 0 { HANDED_WITHIN_MS } else { 0 };
         if away_ms + apart_ms + handed_ms + EXPIRES_WITHIN_MS >= keep_ms {
             return Some("it was not kept for so long");
