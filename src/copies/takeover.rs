@@ -51,8 +51,9 @@ struct Taking {
     session: Weak<Session>,
     key: Key,
     takeover: Takeover<Copied>,
-    /// What is here, and has no room at the session yet.
+    /// What is here, and has no room at the session yet, or is above what may still come.
     full: Vec<(Position, Copied)>,
+    has_room: bool,
     earlier: Earlier,
     events: mpsc::Sender<Event>,
     progress: watch::Sender<Progress>,
@@ -70,13 +71,17 @@ impl Copies {
         let (key, stamp) = (session.key(), session.stamp());
         let me = self.parts.me.clone();
         let has_members = self.has_members(key);
-        let (held, full) = self.claim_anew(session, &mut owners);
+        let held = self.claim_anew(session, &mut owners);
         // Who is known to have followed knows more than those to whom this node was the last.
         let was_taken = self.group(group_of(key)).owner.taken_by(key).is_some();
         let is_last = owners.contains(&me) || !held.is_empty() || owners.is_empty() && was_taken;
         let is_former = has_members && is_last;
         // Where nobody holds what this node accepts, or it has never owned the session, nobody can have taken anything over from it.
         owners.retain(|owner| *owner != me);
+        let follows = (!owners.is_empty() || is_former) && owners.len() < limits::OWNERS_FOLLOWED_MAX;
+        // Whoever has followed may have what is missing below it.
+        let may_lack = follows && (was_taken || !owners.is_empty());
+        let (held, full) = self.take_held(session, held, may_lack);
         if owners.is_empty() && !is_former {
             session.taken_over();
             return watch::channel(Progress { complete: true, known: true, ..Progress::default() }).1;
@@ -103,6 +108,7 @@ impl Copies {
             key,
             takeover,
             full,
+            has_room: true,
             earlier: Earlier::default(),
             events,
             progress,
@@ -114,23 +120,39 @@ impl Copies {
         watched
     }
 
-    /// What the own group holds of an earlier claim of this boot is held for this one. Returns where that stands, and that for which the
-    /// session has no room, and adds the owners that the earlier claim has followed.
-    fn claim_anew(
-        &self,
-        session: &Session,
-        owners: &mut Vec<Boot>,
-    ) -> (Vec<Position>, Vec<(Position, Copied)>) {
+    /// What the own group holds of an earlier claim of this boot is held for this one. Returns that, and adds the owners that the earlier
+    /// claim has followed.
+    fn claim_anew(&self, session: &Session, owners: &mut Vec<Boot>) -> Vec<(Position, Copied)> {
         let (key, stamp) = (session.key(), session.stamp());
         let mut held = Vec::new();
         self.act_for(key, |of| {
+            // That a client was away is of the session before: a member that hears no more than the claim is not to keep this one on.
+            let before = Position::of_absence(Stamp::from_raw(stamp.raw().saturating_sub(1)));
+            let mut effects = of.trim(key, before);
             held.extend(of.owner.held(key).map(|entry| (entry.at, entry.message)));
             owners.extend(of.owner.follows(key).cloned());
-            if held.is_empty() { Ok(Vec::new()) } else { of.owner.claim(key, stamp) }
+            if !held.is_empty() {
+                effects.extend(of.owner.claim(key, stamp)?);
+            }
+            Ok(effects)
         });
+        held
+    }
+
+    /// The session takes what its own group holds; its messages later, where others may have some that stand below them: what is not
+    /// there when they are taken is told to be missing. Returns where all of it stands, and what is not taken yet.
+    fn take_held(
+        &self,
+        session: &Session,
+        mut held: Vec<(Position, Copied)>,
+        may_lack: bool,
+    ) -> (Vec<Position>, Vec<(Position, Copied)>) {
         let at: Vec<_> = held.iter().map(|(at, _)| *at).collect();
-        let full = if held.is_empty() { Vec::new() } else { session.adopt_copied(held) };
+        let waits = held.extract_if(.., |(at, _)| may_lack && at.is_message()).collect::<Vec<_>>();
+        let mut full = if held.is_empty() { Vec::new() } else { session.adopt_copied(held) };
+        full.extend(waits);
         // The client has the others.
+        let key = session.key();
         at.iter().filter(|at| !has(session, &full, **at)).for_each(|at| self.trim(key, *at));
         (at, full)
     }
@@ -166,6 +188,7 @@ impl Taking {
                 gives_up = None;
                 let effects = self.takeover.give_up();
                 self.carry_out(effects);
+                self.adopt_again();
             }
             tokio::select! {
                 event = inbox.recv() => match event {
@@ -249,6 +272,8 @@ impl Taking {
         let had: Vec<_> = at.into_iter().filter(|at| !has(&session, &full, *at)).collect();
         self.full.extend(full);
         for at in had {
+            // The own group may hold it as well.
+            self.copies.act_in(group_of(self.key), |of| of.trim(self.key, at));
             let effects = self.takeover.trimmed(at);
             self.carry_out(effects);
         }
@@ -256,7 +281,7 @@ impl Taking {
 
     /// There may be room by now for what has waited for it.
     fn adopt_again(&mut self) {
-        if self.full.is_empty() {
+        if self.full.is_empty() || self.takeover.waits() {
             return;
         }
         let full = std::mem::take(&mut self.full);
@@ -331,9 +356,11 @@ impl Taking {
                 TakeoverEffect::Ask { to, group, seal } => self.ask(to, group, seal),
                 TakeoverEffect::Locate(owner) => self.locate(&owner),
                 TakeoverEffect::Taken(entries) => {
-                    let had_room = self.full.is_empty();
-                    self.adopt(entries.into_iter().map(|entry| (entry.at, entry.message)).collect());
-                    if had_room && !self.full.is_empty() {
+                    let mut all = std::mem::take(&mut self.full);
+                    all.extend(entries.into_iter().map(|entry| (entry.at, entry.message)));
+                    self.adopt(all);
+                    let had_room = std::mem::replace(&mut self.has_room, self.full.is_empty());
+                    if had_room && !self.has_room {
                         let (key, messages) = (&self.key, self.full.len());
                         warn!(
                             ?key,
@@ -342,17 +369,15 @@ impl Taking {
                         );
                     }
                 }
-                TakeoverEffect::Complete => {
-                    if self.full.is_empty() {
-                        self.complete();
-                    }
-                }
+                TakeoverEffect::Complete if self.full.is_empty() => self.complete(),
+                TakeoverEffect::Complete => self.adopt_again(),
                 TakeoverEffect::Settled => {
                     self.progress.send_modify(|progress| progress.known = true);
                     self.over = self.full.is_empty();
                 }
                 TakeoverEffect::Release { to, group, release } => self.copies.release(&to, &group, release),
                 TakeoverEffect::Exhausted => {
+                    self.adopt_again();
                     if let Some(session) = self.session.upgrade() {
                         session.give_up_resuming();
                     }

@@ -138,6 +138,12 @@ impl<M: Clone> Takeover<M> {
         self.groups.keys().chain(members).cloned().collect()
     }
 
+    /// Whether it waits for more before it takes what there is.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.phase == Phase::Waits
+    }
+
     /// Whether nothing is missed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
