@@ -41,4 +41,4 @@ fn plan() -> Plan {
 
 const NODES: usize = 5;
 const CLIENTS: usize = 12;
-const ROUNDS: u64 = 6;
+const ROUNDS: u64 = 3;
