@@ -168,8 +168,7 @@ impl Session {
 
     /// What the client has not acknowledged is copied once it had time to.
     fn copy_later(&self) {
-        let copying = self.lock().kept().and_then(|log| log.store().copying());
-        if let Some(copying) = copying {
+        if let Some(copying) = self.copying() {
             copying.look_later(self.key, self.stamp);
         }
     }

@@ -49,7 +49,7 @@ scenarios! {
     a_member_that_hangs_holds_up_nothing_for_ever: "hanging-member";
     what_both_sides_of_a_cut_accept_arrives: "deaf-owner";
     a_client_that_is_away_is_reached_though_its_owner_is_gone: "absent-client";
-    nothing_is_kept_with_nodes_that_are_older_and_all_is_once_they_are_gone: "rolling-upgrade";
+    what_is_kept_once_the_last_older_node_is_gone_outlives_its_owner: "rolling-upgrade";
 }
 
 #[test]

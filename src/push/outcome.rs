@@ -74,6 +74,11 @@ impl Reached {
 }
 
 impl Outcome {
+    /// Whether the next owner of a session has taken what was handed over to it: it is kept there, or waits to be written.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        matches!(self, Outcome::Delivered | Outcome::Buffered)
+    }
+
     /// The word for this outcome in the API and in metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {

@@ -107,7 +107,7 @@ impl Router {
                 let operation = Operation::HandOver(Arc::new(part));
                 let deadline = Instant::now() + self.parts.push_timeout;
                 outcome = self.requester.perform_at(&owner, session.names(), &operation, deadline).await;
-                if !matches!(outcome, Outcome::Delivered | Outcome::Buffered) {
+                if !outcome.is_handed_over() {
                     break;
                 }
             }

@@ -310,8 +310,17 @@ fn displace(displaced: &mut Vec<(DeviceHash, Owned)>, device: DeviceHash, owned:
 fn succeed(next: &Session, before: &Session) -> bool {
     let Some(tail) = before.tail() else { return true };
     let parts = tail.parts(usize::MAX, usize::MAX);
-    let all = parts.iter().all(|part| next.adopt(part) == Outcome::Delivered);
+    let mut is_kept = true;
+    let all = parts.iter().all(|part| {
+        let outcome = next.adopt(part);
+        is_kept &= outcome != Outcome::Buffered;
+        outcome.is_handed_over()
+    });
     if all && before.begin_hand_over() {
+        // It is not kept, and so nobody takes over what others hold of it.
+        if !is_kept {
+            before.drop_copies();
+        }
         before.handed_over();
     }
     all

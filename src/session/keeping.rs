@@ -13,8 +13,8 @@ use crate::metrics::label::{Dropped, ResumedAs};
 use crate::position::{Position, Segment};
 use crate::push::Outcome;
 use crate::session::{
-    Absence, AckAhead, CloseReason, Copied, Earlier, HandedAttributes, Resumed, Session, Tail, TailPart,
-    answer_all,
+    Absence, AckAhead, CloseReason, Copied, Copying, Earlier, HandedAttributes, Resumed, Session, Tail,
+    TailPart, answer_all,
 };
 
 /// What the first frame of a session says that is kept for its client.
@@ -200,8 +200,7 @@ impl Session {
             for known in &part.recent {
                 state.outbox().know(known.clone());
             }
-            let is_taken = matches!(outcome, Outcome::Delivered | Outcome::Buffered);
-            if let Some(handed) = part.attributes.as_ref().filter(|_| is_taken) {
+            if let Some(handed) = part.attributes.as_ref().filter(|_| outcome.is_handed_over()) {
                 state.adopt_attributes(handed);
                 state.copy_attributes(self.key);
             }
@@ -245,10 +244,14 @@ impl Session {
 
     /// The next owner has it, and does not keep it: nobody else is to hold it any more.
     pub(crate) fn drop_copies(&self) {
-        let copying = self.lock().kept().and_then(|log| log.store().copying());
-        if let Some(copying) = copying {
+        if let Some(copying) = self.copying() {
             copying.end(self.key, self.stamp);
         }
+    }
+
+    /// Where others are told what they hold of it, if it is kept.
+    pub(super) fn copying(&self) -> Option<Arc<dyn Copying>> {
+        self.lock().kept().and_then(|log| log.store().copying())
     }
 
     /// Whether this call is the first to hand over what is owed.
