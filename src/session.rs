@@ -166,6 +166,11 @@ impl Session {
         waits
     }
 
+    /// Where others are told what they hold of it, if it is kept.
+    fn copying(&self) -> Option<Arc<dyn Copying>> {
+        self.lock().kept().and_then(|log| log.store().copying())
+    }
+
     /// What the client has not acknowledged is copied once it had time to.
     fn copy_later(&self) {
         if let Some(copying) = self.copying() {

@@ -13,8 +13,8 @@ use crate::metrics::label::{Dropped, ResumedAs};
 use crate::position::{Position, Segment};
 use crate::push::Outcome;
 use crate::session::{
-    Absence, AckAhead, CloseReason, Copied, Copying, Earlier, HandedAttributes, Resumed, Session, Tail,
-    TailPart, answer_all,
+    Absence, AckAhead, CloseReason, Copied, Earlier, HandedAttributes, Resumed, Session, Tail, TailPart,
+    answer_all,
 };
 
 /// What the first frame of a session says that is kept for its client.
@@ -247,11 +247,6 @@ impl Session {
         if let Some(copying) = self.copying() {
             copying.end(self.key, self.stamp);
         }
-    }
-
-    /// Where others are told what they hold of it, if it is kept.
-    pub(super) fn copying(&self) -> Option<Arc<dyn Copying>> {
-        self.lock().kept().and_then(|log| log.store().copying())
     }
 
     /// Whether this call is the first to hand over what is owed.
