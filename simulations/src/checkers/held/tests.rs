@@ -85,6 +85,14 @@ fn claimed(node: NodeIndex, stamp: u64) -> Event {
     Event::Decided { by, decision: Decision::Claimed { client: 0, stamp, resumed: None } }
 }
 
+/// The owner hears that others hold the message of the push.
+fn stored(by: &str, members: &[&str]) -> Event {
+    let name = |name: &str| NodeName::new(name).unwrap();
+    let members = members.iter().map(|member| name(member)).collect();
+    let stored = decision::Stored { client: 0, at: at(7, 1), id: "p5".to_owned(), members };
+    Event::Decided { by: name(by), decision: Decision::Stored(stored) }
+}
+
 fn got(connection: ConnectionId) -> Event {
     Event::Got { connection, text: "m5".to_owned() }
 }
@@ -136,18 +144,13 @@ fn a_node_that_crashed_may_have_held_it_if_it_answered_or_claimed_it() {
 
 #[test]
 fn what_others_hold_is_lost_only_with_all_of_them() {
-    let held = |by: &str, members: &[&str]| {
-        let members = members.iter().map(|name| NodeName::new(*name).unwrap()).collect();
-        let stored = decision::Stored { client: 0, at: at(7, 1), id: "p5".to_owned(), members };
-        Event::Decided { by: NodeName::new(by).unwrap(), decision: Decision::Stored(stored) }
-    };
     let crashes = |course: Course, nodes: &[NodeIndex]| {
         nodes.iter().fold(course, |course, node| course.at(2_000, Event::Crashed { node: *node }))
     };
-    let course = || Course::new().at(1_500, held("n1", &["n2", "n3"]));
+    let course = || Course::new().at(1_500, stored("n1", &["n2", "n3"]));
     assert!(crashes(course(), &[0, 1]).over().unwrap_err().contains("others have held"));
     assert_eq!(crashes(course(), &[0, 1, 2]).over(), Ok(()));
-    let next = || course().ends(1_600, 0).back(1_700, 1, 2, &[]).at(1_800, held("n3", &["n2"]));
+    let next = || course().ends(1_600, 0).back(1_700, 1, 2, &[]).at(1_800, stored("n3", &["n2"]));
     assert!(crashes(next(), &[0, 1]).over().is_err(), "the next owner has it");
     assert_eq!(crashes(next(), &[2, 1]).over(), Ok(()), "the former owner is no holder any more");
     let stopped = course().at(1_900, Event::Stopping { node: 1 }).at(1_950, Event::Stopped { node: 1 });
@@ -169,12 +172,7 @@ fn what_was_complete_is_judged_from_then_on() {
     assert_eq!(course(Resumed::Partial), Ok(()));
     // Nobody has written it, and all who held it are lost.
     let lost = |resumed| {
-        let stored = |by: &str| {
-            let members = vec![NodeName::new("n2").unwrap()];
-            let stored = decision::Stored { client: 0, at: at(7, 1), id: "p5".to_owned(), members };
-            Event::Decided { by: NodeName::new(by).unwrap(), decision: Decision::Stored(stored) }
-        };
-        let course = Course::new().at(1_100, stored("n1")).ends(1_200, 0);
+        let course = Course::new().at(1_100, stored("n1", &["n2"])).ends(1_200, 0);
         let course = course.at(1_500, Event::Crashed { node: 0 }).at(1_500, Event::Crashed { node: 1 });
         course.back(1_600, 1, 2, &[at(7, 0)]).welcomed(1_600, 1, resumed).over()
     };
