@@ -182,7 +182,8 @@ impl Taking {
         let mut gives_up = Some(began + self.copies.parts.resume_timeout);
         let owners: Vec<_> = self.takeover.owners().cloned().collect();
         owners.iter().for_each(|owner| self.locate(owner));
-        while !self.over && self.session.strong_count() > 0 {
+        // What is here already is the session's, however the takeover ends.
+        while !(self.over && self.full.is_empty()) && self.session.strong_count() > 0 {
             let now = Instant::now();
             if gives_up.is_some_and(|at| now >= at) {
                 gives_up = None;
@@ -220,6 +221,9 @@ impl Taking {
     }
 
     fn happened(&mut self, event: Event) {
+        if self.over && !matches!(event, Event::Opened(_)) {
+            return;
+        }
         let effects = match event {
             Event::Answered { group, from, answer } => {
                 self.say_answered(&group, &from, &answer);
@@ -248,6 +252,7 @@ impl Taking {
     /// It would have to ask the groups of more owners than its own members can be told of.
     fn give_up(&mut self) {
         self.over = true;
+        self.adopt_again();
         if let Some(session) = self.session.upgrade() {
             session.give_up_resuming();
         }
@@ -281,7 +286,7 @@ impl Taking {
 
     /// There may be room by now for what has waited for it.
     fn adopt_again(&mut self) {
-        if self.full.is_empty() || self.takeover.waits() {
+        if self.full.is_empty() || self.takeover.waits() && !self.over {
             return;
         }
         let full = std::mem::take(&mut self.full);
@@ -299,6 +304,9 @@ impl Taking {
 
     fn ask_again(&mut self) {
         self.adopt_again();
+        if self.over {
+            return;
+        }
         let over: Vec<_> =
             self.takeover.asked().into_iter().filter(|boot| self.copies.is_over(boot)).collect();
         for boot in over {
@@ -384,6 +392,7 @@ impl Taking {
                 }
                 TakeoverEffect::Refused(above) => {
                     self.over = true;
+                    self.adopt_again();
                     self.progress.send_modify(|progress| progress.outclaimed = above.is_some());
                     if let Some(fence) = above {
                         self.copies.outclaimed_by(self.key, fence);

@@ -167,7 +167,9 @@ impl<M: Clone> GroupMember<M> {
             return if configs.is_empty() { SealAnswer::Unknown } else { SealAnswer::Newer(configs) };
         };
         let latest = kept.and_then(Kept::latest);
-        if self.asks_for_proof && latest.is_some_and(|latest| shown.is_none_or(|shown| shown < latest)) {
+        // What a claim of the owner itself finds is its own, and may be written for that very claim.
+        let asks_for_proof = self.asks_for_proof && fence.by != self.owner;
+        if asks_for_proof && latest.is_some_and(|latest| shown.is_none_or(|shown| shown < latest)) {
             return SealAnswer::Refused(None);
         }
         let beyond = kept.map(|kept| kept.beyond(&fence)).unwrap_or_default();

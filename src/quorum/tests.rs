@@ -361,6 +361,8 @@ fn where_proof_is_asked_for_a_session_is_taken_over_with_its_own_token_only() {
         assert_eq!(member.seal(Seal { shown, ..seal(7) }), SealAnswer::Refused(None));
     }
     assert_eq!(member.fence_of(key()), Some(&fence(5, "a")));
+    let own = Seal { fence: fence(6, "a"), shown: None, ..seal(6) };
+    assert!(matches!(member.seal(own), SealAnswer::Tail { .. }), "it is what the owner has written itself");
     assert!(matches!(member.seal(seal(7)), SealAnswer::Tail { .. }));
 }
 

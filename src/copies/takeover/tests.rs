@@ -19,7 +19,9 @@ use crate::metrics::label::ResumedAs;
 use crate::position::{Position, Segment, Writer};
 use crate::push::{Message, Payload};
 use crate::quorum::{Boot, Config, Entry, SealAnswer};
-use crate::session::{self, Copied, Log, OutboxLimits, Registry, Returning, Session, Store, StoreBounds};
+use crate::session::{
+    self, Copied, Copying, Log, OutboxLimits, Registry, Returning, Session, Store, StoreBounds,
+};
 use crate::vital::Vitals;
 
 fn boot(name: &str) -> Boot {
@@ -54,6 +56,11 @@ struct Taken {
 }
 
 fn take_over(store: Arc<Store>, metrics: &Arc<Metrics>) -> Taken {
+    take_over_with(store, metrics, None)
+}
+
+/// The same, where the own group holds that message.
+fn take_over_with(store: Arc<Store>, metrics: &Arc<Metrics>, held: Option<Copied>) -> Taken {
     let (me, owner, member) = (boot("a"), boot("o"), boot("b"));
     let copies = copies_of(&me, &store, metrics);
     let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
@@ -65,6 +72,9 @@ fn take_over(store: Arc<Store>, metrics: &Arc<Metrics>) -> Taken {
     let outbox = OutboxLimits { messages_max: 9, bytes_max: 99 };
     let session = Arc::new(Session::new(names, key, stamp, None, outbox, Some(log)));
     copies.announced(&owner, group_of(key), &Config { epoch: 1, members: vec![member.clone()] });
+    if let Some(message) = held {
+        copies.append(key, before.stamp, Position { segment: before, number: 1 }, message);
+    }
     let former = Former { owners: vec![owner.clone()], shown: Some(before.stamp) };
     let progress = copies.take_over(&session, former);
     Taken { copies, session, before, member, owner, progress }
@@ -73,11 +83,20 @@ fn take_over(store: Arc<Store>, metrics: &Arc<Metrics>) -> Taken {
 impl Taken {
     /// The member says what it holds.
     fn answer(&self, entries: Vec<Entry<Copied>>) {
-        let (owner, key, claim) = (self.owner.clone(), self.session.key(), self.session.stamp());
         let (configs, beyond) = Default::default();
-        let answer = SealAnswer::Tail { epoch: 1, configs, entries, beyond };
+        self.say(SealAnswer::Tail { epoch: 1, configs, entries, beyond });
+    }
+
+    fn say(&self, answer: SealAnswer<Copied>) {
+        let (owner, key, claim) = (self.owner.clone(), self.session.key(), self.session.stamp());
         self.copies.answered(&self.member, LogAnswer::Sealed { owner, key, claim, answer });
     }
+}
+
+fn copied(bytes: usize) -> Copied {
+    let payload = Payload::text("x".repeat(bytes));
+    let message = Arc::new(Message::new(MessageId::new("m").unwrap(), false, payload));
+    Copied { message, expires: None, keep: 60, room: None }
 }
 
 fn store(node_bytes_max: usize, metrics: &Arc<Metrics>) -> Arc<Store> {
@@ -108,8 +127,7 @@ async fn what_has_no_room_is_taken_once_it_has_and_nobody_is_told_before_that_no
     let mut taken = take_over(Arc::clone(&store), &metrics);
     let others = store.room(800).expect("nothing is held yet");
     let at = Position { segment: taken.before, number: 1 };
-    let message = Arc::new(Message::new(MessageId::new("m").unwrap(), false, Payload::text("x".repeat(400))));
-    let message = Copied { message, expires: None, keep: 60, room: None };
+    let message = copied(400);
     taken.answer(vec![Entry { key: taken.session.key(), claim: taken.before.stamp, at, message }]);
     let Taken { session, progress, .. } = &mut taken;
     progress.wait_for(|progress| progress.taken).await.unwrap();
@@ -117,4 +135,22 @@ async fn what_has_no_room_is_taken_once_it_has_and_nobody_is_told_before_that_no
     drop(others);
     progress.wait_for(|progress| progress.complete).await.unwrap();
     assert!(session.holds(at));
+}
+
+// The client had not shown enough for what another owner's members held, and what its own node held was never brought.
+#[tokio::test(start_paused = true)]
+async fn what_the_own_group_holds_is_taken_also_where_another_one_refuses() {
+    for room in [9_999, 0] {
+        let metrics = Arc::new(Metrics::new());
+        let store = store(room.max(limits::KEPT_MESSAGE_OVERHEAD + 100), &metrics);
+        let others = (room == 0).then(|| store.room(100).expect("nothing is held yet"));
+        let mut taken = take_over_with(Arc::clone(&store), &metrics, Some(copied(40)));
+        let at = Position { segment: taken.before, number: 1 };
+        assert!(!taken.session.holds(at), "others may have some that stand before it");
+        taken.say(SealAnswer::Refused(None));
+        drop(others);
+        let Taken { session, progress, .. } = &mut taken;
+        while progress.changed().await.is_ok() {}
+        assert!(session.holds(at) && !progress.borrow().complete);
+    }
 }
