@@ -51,6 +51,13 @@ impl Holding {
     /// An owner tells this boot something as a member of its group.
     pub(super) fn told(&self, owner: &Boot, group: u8, frame: ToMember<Copied>) -> Option<LogAnswer<Copied>> {
         let mut groups = self.lock();
+        // It is told that it is no member, and has never been one.
+        if let ToMember::Open { config, .. } = &frame
+            && !config.has(&self.me)
+            && !groups.contains_key(&(owner.clone(), group))
+        {
+            return None;
+        }
         let new = || {
             let member = GroupMember::new(self.me.clone(), owner.clone(), self.asks_for_proof);
             Group { member, gone: Gone::default(), ageing: Ageing::new(self.keep_max) }

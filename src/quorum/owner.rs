@@ -205,15 +205,18 @@ impl<M: Clone> GroupOwner<M> {
         let stays = |member: &&Boot| self.config.has(member) && self.has(member, 0) && !self.lacks(member);
         let new: Vec<_> = config.members.iter().filter(|member| !stays(member)).cloned().collect();
         self.change = Some(Change { config, proposed: false, accepted: BTreeSet::new() });
-        self.forget_strangers();
-        let mut effects = self.begin(new);
+        let strangers = self.forget_strangers();
+        let mut effects: Vec<_> = strangers.iter().filter_map(|to| self.leave_out(to)).collect();
+        effects.extend(self.begin(new));
         self.advance(&mut effects);
         effects
     }
 
     /// The link to a boot is there again: what it may not have got is sent once more.
     pub fn reconnected(&mut self, to: &Boot) -> Vec<OwnerEffect<M>> {
-        let Some(stream) = self.streams.get(to).copied() else { return Vec::new() };
+        let Some(stream) = self.streams.get(to).copied() else {
+            return self.leave_out(to).into_iter().collect();
+        };
         let mut effects: Vec<OwnerEffect<M>> = Vec::new();
         if stream.opened.is_some() {
             let missed = self.log.iter().filter(|(place, _)| *place > stream.acked);
@@ -306,6 +309,7 @@ impl<M: Clone> GroupOwner<M> {
         let orphaned = !is_accepted && !self.config.members.is_empty();
         self.config = config.clone();
         self.change = None;
+        // They are told with all others what is in effect.
         self.forget_strangers();
         effects.push(OwnerEffect::Announce { config: self.config.clone(), orphaned });
     }
@@ -349,6 +353,15 @@ impl<M: Clone> GroupOwner<M> {
         let stream = Stream { begun: self.place, ..Stream::default() };
         self.streams.extend(boots.iter().map(|boot| (boot.clone(), stream)));
         boots.iter().filter_map(|to| self.open(to)).collect()
+    }
+
+    /// Tells a boot that it is no member of the change that is to follow, nor of what is in effect. It was perhaps given something for a
+    /// change before that one, and holds that no more; of what is in effect all boots are told.
+    fn leave_out(&self, to: &Boot) -> Option<OwnerEffect<M>> {
+        let config = self.change.as_ref()?.config.clone();
+        let held = Held { entries: Vec::new(), follows: Vec::new(), fences: Vec::new() };
+        let frame = ToMember::Open { config, place: self.place, held };
+        Some(OwnerEffect::Send { to: to.clone(), frame })
     }
 
     /// Gives a boot all that is held.
@@ -446,11 +459,13 @@ impl<M: Clone> GroupOwner<M> {
         [&self.config].into_iter().chain(self.change.as_ref().map(|change| &change.config))
     }
 
-    /// Boots that are in no configuration any more get nothing more.
-    fn forget_strangers(&mut self) {
+    /// Boots that are in no configuration any more get nothing more. Returns those that got something before.
+    fn forget_strangers(&mut self) -> Vec<Boot> {
         let members: BTreeSet<_> = self.configs().flat_map(|config| config.members.iter().cloned()).collect();
+        let strangers = self.streams.keys().filter(|boot| !members.contains(boot)).cloned().collect();
         self.streams.retain(|boot, _| members.contains(boot));
         self.over.retain(|boot| members.contains(boot));
+        strangers
     }
 }
 

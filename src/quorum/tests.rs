@@ -261,6 +261,31 @@ fn a_change_takes_effect_once_a_new_member_has_all_that_is_stored() {
     assert_eq!(group.announced, [1, 2]);
 }
 
+// A group whose only member was gone for good went from one change to the next, and none came into effect: each boot that was asked held
+// what it had been given for ever.
+#[test]
+fn who_was_given_something_for_a_change_that_is_given_up_holds_it_no_more() {
+    let mut group = Group::new(&["m"]);
+    group.append(1).unwrap();
+    group.deaf = vec![boot("m")];
+    group.change(&["n"]);
+    group.append(2).unwrap();
+    assert_eq!(group.member("n").held(key()).count(), 2);
+    group.change(&["o"]);
+    assert_eq!(group.member("n").held(key()).count(), 0);
+    assert!(!group.member("n").is_member());
+    assert_eq!(group.member("o").held(key()).count(), 2);
+    // What it was told was lost: it is told again once there is a link.
+    let effects = group.owner.change(vec![boot("p")]);
+    drop(effects);
+    let effects = group.owner.reconnected(&boot("o"));
+    group.work(effects);
+    assert_eq!(group.member("o").held(key()).count(), 0);
+    // Who is in effect holds what it has until another one is.
+    assert_eq!(group.member("m").held(key()).count(), 1);
+    assert_eq!(group.announced, [1]);
+}
+
 #[test]
 fn a_change_that_got_stuck_is_given_up_for_the_next_one() {
     let mut group = Group::new(&["m", "n"]);
