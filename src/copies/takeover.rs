@@ -151,9 +151,8 @@ impl Copies {
         let waits = held.extract_if(.., |(at, _)| may_lack && at.is_message()).collect::<Vec<_>>();
         let mut full = if held.is_empty() { Vec::new() } else { session.adopt_copied(held) };
         full.extend(waits);
-        // The client has the others.
         let key = session.key();
-        at.iter().filter(|at| !has(session, &full, **at)).for_each(|at| self.trim(key, *at));
+        at.iter().filter(|at| is_had(session, &full, **at)).for_each(|at| self.trim(key, *at));
         (at, full)
     }
 
@@ -273,13 +272,20 @@ impl Taking {
         let full = session.adopt_copied(entries);
         let is_taken = at.iter().any(|at| at.is_message());
         self.progress.send_modify(|progress| progress.taken |= is_taken);
-        // The client has those.
-        let had: Vec<_> = at.into_iter().filter(|at| !has(&session, &full, *at)).collect();
+        let (had, over): (Vec<_>, Vec<_>) = at
+            .into_iter()
+            .filter(|at| !has(&session, &full, *at))
+            .partition(|at| is_had(&session, &full, *at));
         self.full.extend(full);
         for at in had {
             // The own group may hold it as well.
             self.copies.act_in(group_of(self.key), |of| of.trim(self.key, at));
             let effects = self.takeover.trimmed(at);
+            self.carry_out(effects);
+        }
+        // The time of these messages is over. What stands before them is needed, and they are not.
+        for at in over {
+            let effects = self.takeover.stored(at);
             self.carry_out(effects);
         }
     }
@@ -456,6 +462,11 @@ impl Taking {
 /// Whether an entry is here: the session owes it to its client, or has no room for it yet.
 fn has(session: &Session, full: &[(Position, Copied)], at: Position) -> bool {
     session.holds(at) || full.iter().any(|(of, _)| *of == at)
+}
+
+/// Whether the client has it: that, and all before it in its segment, nobody needs to hold any more.
+fn is_had(session: &Session, full: &[(Position, Copied)], at: Position) -> bool {
+    !session.owes(at) && !full.iter().any(|(of, _)| *of == at)
 }
 
 /// Events that wait for a takeover. Arithmetic: more than a session holds messages, with the defaults.

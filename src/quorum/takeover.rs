@@ -256,7 +256,7 @@ impl<M: Clone> Takeover<M> {
         self.settle()
     }
 
-    /// Members of the own group have this.
+    /// Members of the own group have this, or nobody needs it any more.
     #[must_use]
     pub fn stored(&mut self, at: Position) -> Vec<TakeoverEffect<M>> {
         if self.unstored.remove(&at) { self.release() } else { Vec::new() }

@@ -152,6 +152,11 @@ impl Session {
         }
     }
 
+    /// Whether the client is owed a message, or is to be told that its time is over; of what is no message, whether it is here.
+    pub(crate) fn owes(&self, at: Position) -> bool {
+        if at.is_message() { self.lock().kept().is_some_and(|log| log.owes(at)) } else { self.holds(at) }
+    }
+
     /// Nothing is missing of these segments that others were to hold.
     pub(crate) fn sealed(&self, segments: &[Segment]) {
         if self.lock().kept().is_some_and(|log| log.sealed(segments)) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::config::Takeover as Policy;
 use crate::copies::frame::LogAnswer;
@@ -56,11 +57,16 @@ struct Taken {
 }
 
 fn take_over(store: Arc<Store>, metrics: &Arc<Metrics>) -> Taken {
-    take_over_with(store, metrics, None)
+    take_over_with(store, metrics, [], true)
 }
 
-/// The same, where the own group holds that message.
-fn take_over_with(store: Arc<Store>, metrics: &Arc<Metrics>, held: Option<Copied>) -> Taken {
+/// The same, where the own group holds these messages, and there was another owner or not.
+fn take_over_with(
+    store: Arc<Store>,
+    metrics: &Arc<Metrics>,
+    held: impl IntoIterator<Item = Copied>,
+    others: bool,
+) -> Taken {
     let (me, owner, member) = (boot("a"), boot("o"), boot("b"));
     let copies = copies_of(&me, &store, metrics);
     let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
@@ -72,10 +78,11 @@ fn take_over_with(store: Arc<Store>, metrics: &Arc<Metrics>, held: Option<Copied
     let outbox = OutboxLimits { messages_max: 9, bytes_max: 99 };
     let session = Arc::new(Session::new(names, key, stamp, None, outbox, Some(log)));
     copies.announced(&owner, group_of(key), &Config { epoch: 1, members: vec![member.clone()] });
-    if let Some(message) = held {
-        copies.append(key, before.stamp, Position { segment: before, number: 1 }, message);
+    for (number, message) in (1..).zip(held) {
+        copies.append(key, before.stamp, Position { segment: before, number }, message);
     }
-    let former = Former { owners: vec![owner.clone()], shown: Some(before.stamp) };
+    let owners = if others { vec![owner.clone()] } else { Vec::new() };
+    let former = Former { owners, shown: Some(before.stamp) };
     let progress = copies.take_over(&session, former);
     Taken { copies, session, before, member, owner, progress }
 }
@@ -144,7 +151,7 @@ async fn what_the_own_group_holds_is_taken_also_where_another_one_refuses() {
         let metrics = Arc::new(Metrics::new());
         let store = store(room.max(limits::KEPT_MESSAGE_OVERHEAD + 100), &metrics);
         let others = (room == 0).then(|| store.room(100).expect("nothing is held yet"));
-        let mut taken = take_over_with(Arc::clone(&store), &metrics, Some(copied(40)));
+        let mut taken = take_over_with(Arc::clone(&store), &metrics, [copied(40)], true);
         let at = Position { segment: taken.before, number: 1 };
         assert!(!taken.session.holds(at), "others may have some that stand before it");
         taken.say(SealAnswer::Refused(None));
@@ -152,5 +159,26 @@ async fn what_the_own_group_holds_is_taken_also_where_another_one_refuses() {
         let Taken { session, progress, .. } = &mut taken;
         while progress.changed().await.is_ok() {}
         assert!(session.holds(at) && !progress.borrow().complete);
+    }
+}
+
+// A message in the middle whose time was over was taken for one that the client has, and so were all before it: others held them no more, and
+// with their owner they were lost.
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_time_is_over_says_nothing_of_those_before_it() {
+    for others in [true, false] {
+        let metrics = Arc::new(Metrics::new());
+        let over = Copied { expires: Some(Instant::now()), ..copied(1) };
+        let mut taken =
+            take_over_with(store(9_999, &metrics), &metrics, [copied(1), over, copied(1)], others);
+        if others {
+            taken.answer(Vec::new());
+        }
+        taken.progress.wait_for(|progress| progress.complete).await.unwrap();
+        let at = |number| Position { segment: taken.before, number };
+        assert!([1, 3].iter().all(|number| taken.session.holds(at(*number))));
+        let key = taken.session.key();
+        let held: Vec<_> = taken.copies.group(group_of(key)).owner.held(key).map(|entry| entry.at).collect();
+        assert!(held.contains(&at(1)) && held.contains(&at(3)), "others: {others}, {held:?}");
     }
 }

@@ -119,6 +119,13 @@ impl Log {
         run.and_then(|run| run.get_mut(at.number)).is_some_and(|entry| entry.message.is_ok())
     }
 
+    /// Whether the client is owed a message, or is to be told that its time is over: it has not acknowledged that.
+    pub(in crate::session) fn owes(&mut self, at: Position) -> bool {
+        let own = self.segment();
+        let run = self.unacked.as_mut().and_then(|unacked| unacked.run_mut(own, at.segment));
+        run.is_some_and(|run| run.get_mut(at.number).is_some())
+    }
+
     /// Nothing is missing of these segments that others were to hold. What their owners have accepted beside that is numbered anew when
     /// it comes. Returns whether the client is to be told something.
     pub(in crate::session) fn sealed(&mut self, segments: &[Segment]) -> bool {
