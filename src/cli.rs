@@ -26,6 +26,7 @@ mod nodes;
 mod output;
 mod progress;
 mod push;
+mod reload;
 mod server;
 mod sessions;
 mod stop;

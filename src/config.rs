@@ -209,7 +209,9 @@ pub struct TimersConfig {
     pub idle_timeout: Option<Duration>,
     /// How long a push waits for its receipts.
     pub push_timeout: Duration,
-    /// Bound of a graceful stop.
+    /// How long a node that is asked to stop serves on first, while `/readyz` says 503: balancers need that time to notice.
+    pub drain_delay: Duration,
+    /// Bound of a graceful stop, from then on.
     pub drain_timeout: Duration,
     /// How long a session is kept for a client that is away and asked for it, at most; whole seconds. Zero: none is.
     pub keep_max: Duration,
@@ -228,6 +230,7 @@ impl Default for TimersConfig {
             heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
             idle_timeout: None,
             push_timeout: limits::PUSH_TIMEOUT,
+            drain_delay: limits::DRAIN_DELAY,
             drain_timeout: limits::DRAIN_TIMEOUT,
             keep_max: limits::KEEP_MAX,
             resume_timeout: limits::RESUME_TIMEOUT,

@@ -10,6 +10,7 @@
 //! gateway parses, checks and reports; where a push goes is the router's business, who owns a
 //! session the directory's.
 
+mod access;
 mod api;
 mod app;
 mod auth;
@@ -35,10 +36,11 @@ mod serve;
 mod tls;
 mod url;
 
+pub(crate) use access::Access;
 pub(crate) use app::App;
 pub(crate) use front::Front;
 pub(crate) use parts::{ConnectionParts, Gateway};
 pub(crate) use phase::Phase;
 pub(crate) use schema::NodeStatus;
 pub(crate) use serve::{Shares, Terms, serve};
-pub(crate) use tls::{HttpTlsError, server_config};
+pub(crate) use tls::{Certificate, HttpTlsError, server_config};

@@ -15,7 +15,7 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits hash host json attributes key position push text_file wire ◄─ receipt config token metrics vital ◄─ section
+//! id limits hash host json attributes current key position push text_file wire ◄─ receipt config token metrics vital ◄─ section
 //!     ◄─ directory membership quorum session ◄─ events ownership ◄─ replica ◄─ mesh ◄─ replication copies ◄─ router ◄─ handle handler
 //!     ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
@@ -104,6 +104,7 @@ pub mod push;
 pub mod wire;
 
 mod copies;
+mod current;
 mod directory;
 mod events;
 mod gateway;

@@ -428,6 +428,14 @@ pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 // Life cycle.
 
+/// How often the files of keys and certificates are looked at. Guess: a key that was replaced is in effect some seconds later, and to read
+/// some small files so often costs nothing.
+pub const RELOAD_LOOK: Duration = Duration::from_secs(2);
+
+/// How long a node that is asked to stop serves on first, default of `--drain-delay`. Source: without a balancer nobody has to notice.
+pub const DRAIN_DELAY: Duration = Duration::ZERO;
+/// The longest `--drain-delay`. Guess: far above what any balancer takes to notice; a stop that takes longer is a mistake.
+pub const DRAIN_DELAY_MAX: Duration = Duration::from_secs(60 * 60);
 /// Bound of a graceful stop, default of `--drain-timeout`.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The shortest `--drain-timeout`. Guess: closing handshakes need some round trips.

@@ -18,7 +18,8 @@ pub(crate) mod label;
 
 use label::{
     ClientError, Closed, Credential, Direction, Dropped, HandedOver, Label, Lookup, Member, NotAccepted,
-    Offence, Origin, PulledFrom, Pushed, Refusal, Refused, RelayStep, ResumedAs, StatusClass, Task, Writer,
+    Offence, Origin, PulledFrom, Pushed, Refusal, Refused, RelayStep, Reloaded, ResumedAs, StatusClass, Task,
+    Writer,
 };
 
 /// Writes the struct of all metrics and its constructor from one table, so that a metric's name,
@@ -90,6 +91,8 @@ metrics! {
         "Lines of requests of many pushes that were refused before anything was sent.";
     accepts_failed: counters("pushmesh_accepts_failed_total", "reason", NotAccepted),
         "TCP connections that found no place: the node answered one request and closed them, or the operating system refused to accept them.";
+    reloads: counters("pushmesh_reloads_total", "result", Reloaded),
+        "Times that keys, origins and the certificate were read again, by whether the new ones are in effect.";
     auth_failures: counters("pushmesh_auth_failures_total", "kind", Credential),
         "Requests with missing or wrong credentials, by what was wrong.";
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   start:  identity ─► endpoint ─► front ─► probe seeds ─► incarnation ─► links ─► gossip ─► gateway ─► ready
-//!   stop:   not ready ─► draining ─► close sessions ─► finish requests ─► left ─► close links
+//!   stop:   not ready ─► drain delay ─► draining ─► close sessions ─► finish requests ─► left ─► close links
 //! ```
 
 use std::net::SocketAddr;
@@ -33,6 +33,7 @@ mod members;
 mod observer;
 mod owners;
 mod readiness;
+mod reload;
 mod returned;
 pub(crate) mod round;
 mod seeds;
@@ -46,6 +47,7 @@ mod tests;
 pub use awake::Awake;
 #[doc(hidden)]
 pub use observer::{Inside, Observer};
+pub use reload::ReloadError;
 #[doc(hidden)]
 pub use returned::Returned;
 use shared::Shared;
@@ -200,9 +202,13 @@ impl Node {
     }
 
     /// Stops the node gracefully: clients are told to come back elsewhere, spread over time, what
-    /// was accepted is delivered, peers learn that it left. Bounded by the drain timeout. A node that has
+    /// was accepted is delivered, peers learn that it left. Before that it serves on for the
+    /// [`drain_delay`](crate::config::TimersConfig::drain_delay); the rest is bounded by the drain timeout. A node that has
     /// [failed](Node::failed) tells the same, but waits for nothing that takes more than a second in all.
     pub async fn shutdown(mut self) {
+        if self.shared.vitals.fault().is_none() {
+            drain::delay(&self.shared).await;
+        }
         let has_failed = self.shared.vitals.fault().is_some();
         let drain_timeout = self.shared.config.timers.drain_timeout;
         let bound = if has_failed { limits::FAULT_DRAIN } else { drain_timeout };

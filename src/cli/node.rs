@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::log::{self, LogFormat};
 use super::output::{announce, tell};
+use super::reload::{Reload, Source};
 use super::stop::{self, Insist, StopSignals};
 use crate::config::{Config, RawConfig};
 use crate::limits::FAULT_DRAIN;
@@ -33,18 +34,17 @@ pub(crate) struct NodeArgs {
 /// Runs a node.
 pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     log::start("pushmesh=info,warn", args.log_format)?;
-    let raw = match &args.config {
-        Some(path) => RawConfig::from_toml(path)?.overlay(args.raw),
-        None => args.raw,
-    };
-    let config = raw.validate()?;
+    let source = Source { file: args.config, flags: args.raw };
+    let raw = source.read()?;
+    let config = raw.clone().validate()?;
     if config.auth.dev {
         warn_about_dev();
     }
     // Before anything else happens, so that a signal during the start is not lost.
     let mut stop = StopSignals::listen()?;
-    let drain_timeout = config.timers.drain_timeout;
-    let insist = stop::insist(drain_timeout)?;
+    let mut reload = Reload::new(source, raw, &config)?;
+    let stop_bound = config.timers.drain_delay + config.timers.drain_timeout;
+    let insist = stop::insist(stop_bound)?;
     survive_full_files()?;
     OpenFiles::raise();
     let mut started = tokio::select! {
@@ -68,10 +68,12 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
         };
         let fault = tokio::select! {
             fault = is_ready => fault,
-            () = stop.next() => return Ok(drain(node, stop, drain_timeout).await),
+            () = stop.next() => return Ok(drain(node, stop, stop_bound).await),
             fault = node.failed() => fault,
+            never = reload.run(&node) => match never {},
         };
         let Some(next) = node.again() else { return give_up(node, fault, &insist).await };
+        let next = reload.carry_on(next);
         started = tokio::select! {
             node = start_again(node, next) => node?,
             // It has no clients.

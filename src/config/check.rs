@@ -162,6 +162,7 @@ fn check_timers(timers: &TimersConfig) -> Checked {
     time("timers.heartbeat_interval", timers.heartbeat_interval, MILLISECOND, limits::TIMER_MAX)?;
     time("timers.heartbeat_timeout", timers.heartbeat_timeout, MILLISECOND, limits::TIMER_MAX)?;
     time("timers.push_timeout", timers.push_timeout, MILLISECOND, limits::TIMER_MAX)?;
+    time("timers.drain_delay", timers.drain_delay, Duration::ZERO, limits::DRAIN_DELAY_MAX)?;
     time("timers.drain_timeout", timers.drain_timeout, limits::DRAIN_TIMEOUT_MIN, limits::TIMER_MAX)?;
     time("timers.keep_max", timers.keep_max, Duration::ZERO, limits::KEEP_CEILING)?;
     time("timers.resume_timeout", timers.resume_timeout, MILLISECOND, limits::TIMER_MAX)?;
@@ -332,7 +333,7 @@ mod tests {
         type Change = fn(&mut Config);
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         assert_eq!(limits::TIMER_MAX, year);
-        let cases: [(Change, &str); 37] = [
+        let cases: [(Change, &str); 38] = [
             (|c| c.peers = vec!["10.0.0.2".into()], "peers: \"10.0.0.2\" is not the mesh address of a node"),
             (|c| c.zone = Some(String::new()), "zone: \"\" is no zone: give 1 to 128 bytes"),
             (|c| c.zone = Some("a\nb".into()), "zone: \"a\\nb\" is no zone"),
@@ -360,6 +361,7 @@ mod tests {
             (|c| c.timers.push_timeout = Duration::from_secs(1), "timers.push_timeout: 1s must exceed 1s"),
             (|c| c.timers.push_timeout = Duration::MAX, "timers.push_timeout: "),
             (|c| c.timers.drain_timeout = Duration::from_millis(999), "timers.drain_timeout: 999ms is too"),
+            (|c| c.timers.drain_delay = Duration::MAX, "timers.drain_delay: "),
             (|c| c.timers.drain_timeout = Duration::MAX, "timers.drain_timeout: "),
             (|c| c.timers.keep_alive = Duration::from_millis(999), "timers.keep_alive: 999ms is too short"),
             (|c| c.timers.keep_alive = Duration::MAX, "timers.keep_alive: "),

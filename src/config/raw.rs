@@ -29,6 +29,7 @@ mod error;
 mod files;
 #[cfg(feature = "cli")]
 mod heading;
+mod layers;
 mod parse;
 pub(in crate::config) mod validate;
 
@@ -241,7 +242,12 @@ pub struct RawConfig {
           value_parser = duration::parse, help_heading = TIMERS))]
     #[serde(deserialize_with = "parse::de_duration")]
     pub push_timeout: Option<Duration>,
-    /// Bound of a graceful stop [default: 10s]
+    /// How long a node that is asked to stop serves on first, with /readyz at 503, so that balancers notice [default: 0s]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_DRAIN_DELAY", value_name = "DURATION",
+          value_parser = duration::parse, help_heading = TIMERS))]
+    #[serde(deserialize_with = "parse::de_duration")]
+    pub drain_delay: Option<Duration>,
+    /// Bound of a graceful stop, from then on [default: 10s]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_DRAIN_TIMEOUT", value_name = "DURATION",
           value_parser = duration::parse, help_heading = TIMERS))]
     #[serde(deserialize_with = "parse::de_duration")]
@@ -282,42 +288,5 @@ impl RawConfig {
             line: error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count()),
             problem: error.message().to_owned(),
         })
-    }
-
-    /// Lays `over` on top: what it says wins, field by field. A list replaces a list.
-    #[must_use]
-    pub fn overlay(self, over: RawConfig) -> RawConfig {
-        // The struct literal makes the compiler ask for every field that is added.
-        macro_rules! layered {
-            ($($field:ident)*) => { RawConfig { $($field: over.$field.or_below(self.$field)),* } };
-        }
-        layered! {
-            cluster name listen threads dev data_dir zone http_advertise
-            mesh_listen mesh_advertise mesh_version peer allow_alone expect isolated_not_ready
-            cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key hash_key_file
-            api_key_file jwt_secret_file jwt_public_key_file origin max_token_lifetime tls_cert tls_key
-            max_connections max_sessions_per_user takeover wait_default max_payload_bytes max_client_message_bytes
-            outbox_messages outbox_bytes kept_messages kept_bytes kept_bytes_total copies
-            heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_timeout keep_max resume_timeout
-            keep_alive join_timeout
-        }
-    }
-}
-
-/// A field that may leave the word to the layer below.
-trait Layer {
-    /// This value where it says something, else the one below.
-    fn or_below(self, below: Self) -> Self;
-}
-
-impl<T> Layer for Option<T> {
-    fn or_below(self, below: Self) -> Self {
-        self.or(below)
-    }
-}
-
-impl<T> Layer for Vec<T> {
-    fn or_below(self, below: Self) -> Self {
-        if self.is_empty() { below } else { self }
     }
 }

@@ -125,7 +125,7 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
             "dev" | "allow-alone" | "isolated-not-ready" => "true",
             "expect" | "threads" | "copies" => "1",
             f if f.ends_with("listen") || f.ends_with("advertise") => "\"127.0.0.1:1\"",
-            f if ["timeout", "interval", "lifetime", "alive", "keep-max"]
+            f if ["timeout", "interval", "lifetime", "alive", "keep-max", "delay"]
                 .iter()
                 .any(|end| f.ends_with(end)) =>
             {

@@ -24,7 +24,7 @@ pub(super) struct Caller {
 impl Caller {
     /// Lets whoever sent these headers in.
     pub(super) fn enter(headers: &HeaderMap, face: &Face) -> Result<Self, ApiError> {
-        face.keys.admit(headers, &face.gateway.metrics)?;
+        face.gateway.access.get().keys.admit(headers, &face.gateway.metrics)?;
         Ok(Self { gateway: Arc::clone(&face.gateway), place: InFlight::enter(face)? })
     }
 }

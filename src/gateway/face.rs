@@ -1,17 +1,15 @@
-//! What all requests share: the parts of the node, the keys of backends, and room for requests.
+//! What all requests share: the parts of the node, and room for requests.
 
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::gateway::auth::ApiKeys;
 use crate::gateway::parts::Gateway;
 use crate::limits;
 
 /// The gateway with what its routes share.
 pub(super) struct Face {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) keys: ApiKeys,
     /// API requests that may be in progress.
     pub(super) requests: Arc<Semaphore>,
     /// WebSockets that may be opened only to tell the client to come back later.
@@ -22,7 +20,6 @@ impl Face {
     /// The face of a node with these parts.
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
         Self {
-            keys: ApiKeys::new(&gateway.config.auth),
             requests: Arc::new(Semaphore::new(limits::API_REQUESTS_MAX)),
             farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)),
             gateway,

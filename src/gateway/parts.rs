@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::current::Current;
+use crate::gateway::access::Access;
 use crate::gateway::phase::Phase;
 use crate::gateway::schema::NodeStatus;
 use crate::handle::NodeHandle;
@@ -16,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::router::Router;
 use crate::session::{HeartbeatTimers, Registry, Session};
-use crate::token::{ResumeKey, TokenVerifier};
+use crate::token::ResumeKey;
 use crate::vital::Vitals;
 use crate::wire::{Clock, Entropy, Threads};
 
@@ -29,7 +31,8 @@ pub(crate) struct Gateway {
     pub(crate) replica: Arc<Replica>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) tokens: TokenVerifier,
+    /// Whom it lets in.
+    pub(crate) access: Arc<Current<Access>>,
     /// What its connections share.
     pub(crate) connections: Arc<ConnectionParts>,
     pub(crate) entropy: Arc<Entropy>,

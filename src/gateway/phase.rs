@@ -3,7 +3,7 @@
 /// Where a node is in its life.
 ///
 /// ```text
-///   Joining ──► Ready ──► Draining ──► Stopped
+///   Joining ──► Ready ──► Leaving ──► Draining ──► Stopped
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -12,6 +12,8 @@ pub(crate) enum Phase {
     Joining,
     /// It serves.
     Ready,
+    /// It serves, and is about to drain: balancers are to send nobody new.
+    Leaving,
     /// It lets its clients go.
     Draining,
     /// It is about to end.
@@ -19,11 +21,17 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
+    /// Whether clients may connect.
+    pub(crate) fn serves(self) -> bool {
+        matches!(self, Phase::Ready | Phase::Leaving)
+    }
+
     /// The word for this phase in the API.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Phase::Joining => "joining",
             Phase::Ready => "ready",
+            Phase::Leaving => "leaving",
             Phase::Draining => "draining",
             Phase::Stopped => "stopped",
         }

@@ -1,15 +1,20 @@
 //! TLS of the HTTP face: from PEM to a server's configuration.
 //!
 //! TLS 1.3 only, with ring named explicitly, because a program that embeds a node may have another
-//! default. Clients are not asked for certificates: they have tokens.
+//! default. Clients are not asked for certificates: they have tokens. The certificate may be replaced while the node runs; connections
+//! that there are go on with the one that they were shown.
 
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::HttpTls;
+use crate::current::Current;
 
 /// Why https cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -30,11 +35,36 @@ pub(crate) enum HttpTlsError {
     Pair(rustls::Error),
 }
 
-/// The configuration of a server with that certificate.
-///
-/// # Errors
-/// [`HttpTlsError`] says which file to look at.
-pub(crate) fn server_config(tls: &HttpTls) -> Result<Arc<ServerConfig>, HttpTlsError> {
+/// The certificate that new connections are shown.
+#[derive(Debug)]
+pub(crate) struct Certificate(Current<CertifiedKey>);
+
+impl Certificate {
+    /// The one of a configuration.
+    ///
+    /// # Errors
+    /// [`HttpTlsError`] says which file to look at.
+    pub(crate) fn new(tls: &HttpTls) -> Result<Self, HttpTlsError> {
+        Ok(Self(Current::new(certified(tls)?)))
+    }
+
+    /// New connections are shown this one.
+    ///
+    /// # Errors
+    /// [`HttpTlsError`] says which file to look at; the one before stays.
+    pub(crate) fn replace(&self, tls: &HttpTls) -> Result<(), HttpTlsError> {
+        self.0.replace(certified(tls)?);
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.get())
+    }
+}
+
+fn certified(tls: &HttpTls) -> Result<CertifiedKey, HttpTlsError> {
     let chain = CertificateDer::pem_slice_iter(tls.cert_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(HttpTlsError::Certificate)?;
@@ -42,14 +72,22 @@ pub(crate) fn server_config(tls: &HttpTls) -> Result<Arc<ServerConfig>, HttpTlsE
         return Err(HttpTlsError::NoCertificate);
     }
     let key = PrivateKeyDer::from_pem_slice(tls.key_pem.expose().as_bytes()).map_err(HttpTlsError::Key)?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    CertifiedKey::from_der(chain, key, &provider()).map_err(HttpTlsError::Pair)
+}
+
+/// The configuration of a server with that certificate.
+pub(crate) fn server_config(certificate: &Arc<Certificate>) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("ring supports TLS 1.3")
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(HttpTlsError::Pair)?;
+        .with_cert_resolver(Arc::clone(certificate) as Arc<dyn ResolvesServerCert>);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Arc::new(config)
+}
+
+fn provider() -> CryptoProvider {
+    rustls::crypto::ring::default_provider()
 }
 
 #[cfg(test)]
@@ -64,13 +102,29 @@ mod tests {
 
     fn error(cert: &str, key: &str) -> String {
         let tls = HttpTls { cert_pem: cert.to_owned(), key_pem: Secret::new(key) };
-        server_config(&tls).err().map(|error| error.to_string()).unwrap_or_default()
+        Certificate::new(&tls).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
     fn a_certificate_with_its_key_is_served() {
         let (cert, key) = pair();
         assert_eq!(error(&cert, &key), "");
+    }
+
+    #[test]
+    fn one_that_is_of_no_use_does_not_replace_another() {
+        let served = |(cert, key): &(String, String)| HttpTls {
+            cert_pem: cert.clone(),
+            key_pem: Secret::new(key.clone()),
+        };
+        let (first, second) = (pair(), pair());
+        let certificate = Certificate::new(&served(&first)).unwrap();
+        let shown = || certificate.0.get().cert[0].clone();
+        let before = shown();
+        assert!(certificate.replace(&served(&(second.0.clone(), first.1.clone()))).is_err());
+        assert_eq!(shown(), before);
+        certificate.replace(&served(&second)).unwrap();
+        assert_ne!(shown(), before);
     }
 
     #[test]

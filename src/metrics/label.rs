@@ -68,6 +68,11 @@ labels! {
         Done = "done",
         Failed = "failed",
     }
+    /// Whether keys and certificates that were read again are in effect.
+    Reloaded {
+        Done = "done",
+        Failed = "failed",
+    }
     /// What a client was told when it came back: `resumed` in its welcome.
     ResumedAs {
         None = "none",

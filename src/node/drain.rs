@@ -48,6 +48,27 @@ impl Steps {
     }
 }
 
+/// Serves on for as long as balancers need to notice that the node is not ready any more. A node that nobody was sent to yet does not, nor
+/// one that fails meanwhile.
+pub(super) async fn delay(shared: &Shared) {
+    let delay = shared.config.timers.drain_delay;
+    let leaves = |phase: &mut Phase| {
+        let was_ready = *phase == Phase::Ready;
+        if was_ready {
+            *phase = Phase::Leaving;
+        }
+        was_ready
+    };
+    if delay.is_zero() || !shared.phase.send_if_modified(leaves) {
+        return;
+    }
+    info!(node = %shared.config.name, ?delay, "not ready any more; serving until the drain delay is over");
+    tokio::select! {
+        () = sleep(delay) => {}
+        _ = shared.vitals.failed() => {}
+    }
+}
+
 /// Stops a node. Its caller has a bound for all of it.
 pub(super) async fn run(
     shared: &Arc<Shared>,

@@ -13,7 +13,8 @@ use tracing::{info, warn};
 
 use crate::config::{Config, MeshVersion};
 use crate::copies::Copies;
-use crate::gateway::{ConnectionParts, Gateway, NodeStatus, Phase};
+use crate::current::Current;
+use crate::gateway::{Access, Certificate, ConnectionParts, Gateway, NodeStatus, Phase};
 use crate::handle::NodeHandle;
 use crate::handler::Handler;
 use crate::id::{Incarnation, NodeName};
@@ -32,13 +33,17 @@ use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::router::Router;
 use crate::session::{HeartbeatTimers, Registry};
-use crate::token::{ResumeKey, TokenVerifier};
+use crate::token::ResumeKey;
 use crate::vital::{Fault, Vitals};
 use crate::wire::{Clock, Entropy, Threads};
 
 /// The parts of a running node.
 pub(super) struct Shared {
     pub(super) config: Arc<Config>,
+    /// Whom the face lets in.
+    pub(super) access: Arc<Current<Access>>,
+    /// What https shows; `None`: it is http.
+    pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) threads: Threads,
     pub(super) incarnation: Incarnation,
     pub(super) clock: Arc<dyn Clock>,
@@ -78,7 +83,6 @@ impl Shared {
     /// The face of this node.
     pub(super) fn gateway(
         self: &Arc<Self>,
-        tokens: TokenVerifier,
         resume: ResumeKey,
         handler: Arc<dyn Handler>,
         handle: NodeHandle,
@@ -107,7 +111,7 @@ impl Shared {
             replica: Arc::clone(&self.replica),
             roster: Arc::clone(&self.roster),
             metrics: Arc::clone(&self.metrics),
-            tokens,
+            access: Arc::clone(&self.access),
             connections: Arc::new(connections),
             entropy: Arc::clone(&self.entropy),
             phase: self.phase.subscribe(),
@@ -253,7 +257,7 @@ impl Shared {
     ) -> Advert {
         let state = match phase {
             Phase::Joining => AdvertState::Joining,
-            Phase::Ready => AdvertState::Ready,
+            Phase::Ready | Phase::Leaving => AdvertState::Ready,
             Phase::Draining => AdvertState::Draining,
             Phase::Stopped => AdvertState::Left,
         };
@@ -275,7 +279,7 @@ impl Shared {
         let now_ms = self.clock.now_ms();
         let own_state = match *self.phase.borrow() {
             Phase::Joining => "joining",
-            Phase::Ready => "alive",
+            Phase::Ready | Phase::Leaving => "alive",
             Phase::Draining => "draining",
             Phase::Stopped => "left",
         };

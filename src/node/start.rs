@@ -13,7 +13,8 @@ use tracing::{info, warn};
 
 use crate::config::{Config, LimitsConfig};
 use crate::copies::{Copies, CopiesParts};
-use crate::gateway::{self, App, Front, Phase, Shares, Terms};
+use crate::current::Current;
+use crate::gateway::{self, Access, App, Certificate, Front, Phase, Shares, Terms};
 use crate::handler::{Handler, PushOnly};
 use crate::id::Incarnation;
 use crate::key::KeyHasher;
@@ -41,7 +42,7 @@ use crate::replica::Replica;
 use crate::replication::Replication;
 use crate::router::{Owner, Requests, Router, RouterParts};
 use crate::session::{Copying, OutboxLimits, Registry, Store, StoreBounds};
-use crate::token::{ResumeKey, TokenVerifier};
+use crate::token::ResumeKey;
 use crate::vital::Vitals;
 use crate::wire::{Clock, Entropy, OpenFiles, Resolver, Threads, Wire};
 
@@ -84,14 +85,14 @@ where
     config.check()?;
     let (http, mesh) = (wire.http_addr()?, wire.mesh_addr()?);
     config.check_mesh_address(mesh)?;
-    let tokens = TokenVerifier::new(&config.auth)?;
-    let tls = config.tls.as_ref().map(gateway::server_config).transpose()?;
+    let access = Arc::new(Current::new(Access::new(&config.auth)?));
+    let certificate = config.tls.as_ref().map(Certificate::new).transpose()?.map(Arc::new);
     let identity = Identity::from_config(&config)?;
     let resume = ResumeKey::new(&identity.shared_key("resume token"));
     let entropy = Arc::new(Entropy::new(wire.seed));
     let metrics = Arc::new(Metrics::new());
     let mesh_shown = config.mesh_advertise.unwrap_or(mesh);
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    let scheme = if certificate.is_some() { "https" } else { "http" };
     let http_shown = format!("{scheme}://{}", config.http_advertise.unwrap_or(http));
     let vitals = Vitals::new(Arc::clone(&metrics));
     let seeds = [entropy.seed(), entropy.seed()];
@@ -116,7 +117,7 @@ where
     let front = Front::new(Arc::clone(&entropy));
     let shares = shares(&config, &wire.files);
     let terms = Terms {
-        tls,
+        tls: certificate.as_ref().map(gateway::server_config),
         shares,
         vitals: vitals.clone(),
         keep_alive: config.timers.keep_alive,
@@ -134,6 +135,8 @@ where
     let store = Arc::new(Store::new(store_bounds(&config.limits), Arc::clone(&metrics)));
     let parts = Parts {
         config: Arc::new(config),
+        access,
+        certificate,
         store,
         threads,
         accepts_failed: wire.files.accepts_failed,
@@ -151,7 +154,7 @@ where
     };
     let (shared, seeds) = parts.connect().await?;
     let handle = shared.handle();
-    front.open(App::new(shared.gateway(tokens, resume, handler, handle.clone())));
+    front.open(App::new(shared.gateway(resume, handler, handle.clone())));
     started.all();
     open.disarm();
     tasks.spawn(vitals.vital(Task::Watch, Arc::clone(&shared).keep_watch()));
@@ -197,6 +200,8 @@ impl Drop for Started {
 /// What is known before the node speaks to anybody.
 struct Parts {
     config: Arc<Config>,
+    access: Arc<Current<Access>>,
+    certificate: Option<Arc<Certificate>>,
     /// What is kept for clients that are away.
     store: Arc<Store>,
     threads: Threads,
@@ -263,6 +268,8 @@ impl Parts {
             incarnation,
             started_ms: self.clock.now_ms(),
             config: self.config,
+            access: self.access,
+            certificate: self.certificate,
             threads: self.threads,
             clock: self.clock,
             entropy: self.entropy,

@@ -138,6 +138,46 @@ async fn a_second_signal_ends_a_stop_that_waits_for_a_client() {
 }
 
 #[tokio::test]
+async fn during_the_drain_delay_the_node_serves_all_and_only_its_readiness_says_no() {
+    let cluster = Cluster::start_with(2, &["--drain-delay", "1h"]).await;
+    let node = cluster.node(0);
+    let mut before = node.connect("u", Some("before")).await;
+    node.process.signal("TERM");
+    eventually("the readiness says that it leaves", async || {
+        let ready = node.get("/readyz").await;
+        same((ready.status, ready.json["phase"].clone()), (503, "leaving".into())).map(|_| ())
+    })
+    .await;
+    assert_eq!(node.get("/livez").await.status, 200);
+    let mut after = node.connect("u", Some("after")).await;
+    cluster.shows("u", &[("after", "n1"), ("before", "n1")]).await;
+    for (entry, text) in [(node, "here"), (cluster.node(1), "there")] {
+        assert_eq!(entry.push("u", text).await.json["delivered"], 2);
+        assert_eq!((before.next_text().await, after.next_text().await), (text.into(), text.into()));
+    }
+    assert_eq!(cluster.node(1).sees("n1").await["state"], "alive");
+    node.process.signal("TERM");
+    assert_eq!(node.process.end().await.code(), Some(143), "a second signal waits for nothing");
+}
+
+#[tokio::test]
+async fn after_the_drain_delay_the_node_drains_and_one_that_never_was_ready_does_not_wait() {
+    const DELAY: Duration = Duration::from_millis(700);
+    let node = Launch::dev(&unique(), "n1").flags(["--drain-delay", "700ms"]).start().await;
+    node.ready().await;
+    let mut client = node.connect("u", Some("d")).await;
+    let stopped = Instant::now();
+    node.process.signal("TERM");
+    assert_eq!(client.closed().await.0, 1012);
+    assert!(stopped.elapsed() >= DELAY, "the drain began after {:?}", stopped.elapsed());
+    assert_eq!(node.process.end().await.code(), Some(0));
+    let flags = ["--drain-delay", "1h", "--expect", "2"];
+    let node = Launch::dev(&unique(), "n1").flags(flags).start().await;
+    node.process.signal("TERM");
+    assert_eq!(node.process.end().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_client_that_answers_nothing_does_not_hold_up_the_stop_for_long() {
     let node = Launch::dev(&unique(), "n1").start().await;
     node.ready().await;

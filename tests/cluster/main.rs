@@ -36,6 +36,7 @@ mod policies;
 mod presence;
 mod push;
 mod relay;
+mod reload;
 mod resume;
 mod settings;
 mod slow;

@@ -33,6 +33,7 @@ impl RawConfig {
             heartbeat_timeout: self.heartbeat_timeout.unwrap_or(standard.heartbeat_timeout),
             idle_timeout: self.idle_timeout.filter(|timeout| !timeout.is_zero()),
             push_timeout: self.push_timeout.unwrap_or(standard.push_timeout),
+            drain_delay: self.drain_delay.unwrap_or(standard.drain_delay),
             drain_timeout: self.drain_timeout.unwrap_or(standard.drain_timeout),
             keep_max: self.keep_max.unwrap_or(standard.keep_max),
             resume_timeout: self.resume_timeout.unwrap_or(standard.resume_timeout),

@@ -104,13 +104,17 @@ fn content(flag: &'static str, path: &Path, problem: String) -> ConfigError {
     ConfigError::Content { flag, path: path.to_owned(), problem }
 }
 
-/// A warning and no refusal: orchestrators mount secrets with modes that the operator cannot change.
+/// A warning and no refusal. What a group may read counts where the file is this user's own: orchestrators give secrets of another user to
+/// the process by a group, and the operator cannot change that.
 #[cfg(unix)]
 fn warn_if_others_can_read(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     if let Ok(metadata) = std::fs::metadata(path) {
         let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
+        let others = if is_own { 0o077 } else { 0o007 };
+        if mode & others != 0 {
             tracing::warn!(
                 file = %path.display(),
                 mode = format_args!("{mode:03o}"),

@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use crate::gateway::clients::dialect::{self, Dialect};
 use crate::gateway::error::ApiError;
 use crate::gateway::parts::Gateway;
-use crate::gateway::phase::Phase;
 use crate::gateway::url;
 use crate::router::{Claimant, HeldByAnother, Lease};
 
@@ -77,5 +76,5 @@ pub(super) fn refuse(gateway: &Gateway, refusal: Refusal) -> Response {
 
 fn ready(gateway: &Gateway) -> Result<(), Refusal> {
     let phase = *gateway.phase.borrow();
-    if phase == Phase::Ready { Ok(()) } else { Err(Refusal::NotReady(phase)) }
+    if phase.serves() { Ok(()) } else { Err(Refusal::NotReady(phase)) }
 }

@@ -84,6 +84,8 @@ pub enum ReadyPhase {
     Ready,
     /// It is ready, and hears none of the others. With `--isolated-not-ready` that is 503.
     Isolated,
+    /// It is about to drain and serves until then, for as long as `--drain-delay` says.
+    Leaving,
     /// It lets its clients go.
     Draining,
     /// It is about to end.
@@ -95,6 +97,7 @@ impl From<Phase> for ReadyPhase {
         match phase {
             Phase::Joining => ReadyPhase::Joining,
             Phase::Ready => ReadyPhase::Ready,
+            Phase::Leaving => ReadyPhase::Leaving,
             Phase::Draining => ReadyPhase::Draining,
             Phase::Stopped => ReadyPhase::Stopped,
         }

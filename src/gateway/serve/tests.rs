@@ -387,7 +387,8 @@ const MUCH_BYTES: usize = 1 << 20;
 fn tls() -> (Arc<rustls::ServerConfig>, tokio_rustls::TlsConnector) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let files = HttpTls { cert_pem: made.cert.pem(), key_pem: Secret::new(made.signing_key.serialize_pem()) };
-    let server = crate::gateway::server_config(&files).unwrap();
+    let certificate = Arc::new(crate::gateway::Certificate::new(&files).unwrap());
+    let server = crate::gateway::server_config(&certificate);
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
     let client =

@@ -4,7 +4,8 @@
 
 use axum::http::{HeaderMap, header};
 
-use crate::config::{AuthConfig, MeshVersion, Origin};
+use crate::config::{MeshVersion, Origin};
+use crate::gateway::access::Access;
 use crate::gateway::auth::bearer;
 use crate::gateway::clients::admission::Refusal;
 use crate::gateway::error::BadRequest;
@@ -17,7 +18,7 @@ use crate::metrics::label::Credential;
 use crate::position::{Position, Segment};
 use crate::router::Keeping;
 use crate::session::Returning;
-use crate::token::{ClientToken, ResumeKey, Resumed, TokenVerifier};
+use crate::token::{ClientToken, ResumeKey, Resumed};
 
 /// What the URL of `/v1/ws` says. Other parameters are the application's and ignored.
 #[derive(Default)]
@@ -78,9 +79,9 @@ pub(super) fn client(
     // Nodes of before know nothing of sessions whose client is away.
     let keeps = keeps && gateway.config.mesh_version >= MeshVersion::V5 && gateway.roster.all_keep();
     let keep_max = if keeps { timers.keep_max.as_secs() } else { 0 };
+    let access = gateway.access.get();
     let verification = Verification {
-        auth: &gateway.config.auth,
-        tokens: &gateway.tokens,
+        access: &access,
         resume: &gateway.connections.resume,
         now_ms: gateway.connections.clock.now_ms(),
         metrics: &gateway.metrics,
@@ -91,8 +92,7 @@ pub(super) fn client(
 }
 
 struct Verification<'a> {
-    auth: &'a AuthConfig,
-    tokens: &'a TokenVerifier,
+    access: &'a Access,
     resume: &'a ResumeKey,
     now_ms: u64,
     metrics: &'a Metrics,
@@ -104,8 +104,8 @@ impl Verification<'_> {
     fn origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) }; // Not a browser.
         let sent = origin.to_str().ok().and_then(|sent| sent.parse::<Origin>().ok());
-        let listed = |sent: &Origin| self.auth.origins.iter().any(|listed| listed.allows(sent));
-        if self.auth.origins.is_empty() || sent.is_some_and(|sent| listed(&sent)) {
+        let listed = |sent: &Origin| self.access.origins.iter().any(|listed| listed.allows(sent));
+        if self.access.origins.is_empty() || sent.is_some_and(|sent| listed(&sent)) {
             return Ok(());
         }
         self.count(Credential::Origin);
@@ -163,7 +163,7 @@ impl Verification<'_> {
     }
 
     fn token(&self, token: &str, named: Option<&str>) -> Result<ClientToken, Refusal> {
-        let token = self.tokens.verify(token, self.now_ms).map_err(|error| {
+        let token = self.access.tokens.verify(token, self.now_ms).map_err(|error| {
             self.count(error.label());
             Refusal::Unauthorized(error.to_string().into())
         })?;
@@ -175,7 +175,7 @@ impl Verification<'_> {
 
     /// The user of a client without token.
     fn user(&self, named: Option<String>) -> Result<UserId, Refusal> {
-        let message = match (self.auth.dev, named) {
+        let message = match (self.access.dev, named) {
             (true, Some(user)) => return Ok(UserId::new(user)?),
             (true, None) => "say who connects: ?user=NAME (this node runs with --dev), or a token",
             (false, Some(_)) => {

@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, header};
 
 use super::*;
-use crate::config::Secret;
+use crate::config::{AuthConfig, Secret};
 use crate::gateway::error::ApiError;
 use crate::token::{Claims, sign_hs256};
 
@@ -12,8 +12,7 @@ fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
 }
 
 struct Case {
-    auth: AuthConfig,
-    tokens: TokenVerifier,
+    access: Access,
     resume: ResumeKey,
     metrics: Metrics,
 }
@@ -28,13 +27,13 @@ impl Case {
                 .to_vec(),
             ..AuthConfig::default()
         };
-        let tokens = TokenVerifier::new(&auth).unwrap();
-        Self { auth, tokens, resume: ResumeKey::new(&[7; 32]), metrics: Metrics::new() }
+        let access = Access::new(&auth).unwrap();
+        Self { access, resume: ResumeKey::new(&[7; 32]), metrics: Metrics::new() }
     }
 
     fn verification(&self) -> Verification<'_> {
-        let Self { auth, tokens, resume, metrics } = self;
-        Verification { auth, tokens, resume, now_ms: 1_000, metrics, keep_max: 300 }
+        let Self { access, resume, metrics } = self;
+        Verification { access, resume, now_ms: 1_000, metrics, keep_max: 300 }
     }
 
     fn connect(&self, headers: &HeaderMap, query: &[(&str, &str)]) -> Result<Client, &'static str> {

@@ -1,0 +1,176 @@
+//! Keys, origins and the certificate of a node that runs are read again: on SIGHUP, and when their files have changed.
+//!
+//! Files are looked at again and again instead of being watched by the kernel: orchestrators replace a directory behind a symbolic link,
+//! and a network file system tells nobody. A change is taken up once it was seen twice, so that a file that is being written is complete. What
+//! cannot be used changes nothing: it is logged and counted, and tried again when the files have changed once more.
+
+use std::convert::Infallible;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use ring::digest::{Digest, SHA256, digest};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::config::{AuthConfig, Config, HttpTls, RawConfig};
+use crate::limits;
+use crate::node::Node;
+use crate::text_file;
+
+/// Where the settings of a node come from.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    /// The file of `--config`.
+    pub(super) file: Option<PathBuf>,
+    /// Flags and environment, which stay what they are.
+    pub(super) flags: RawConfig,
+}
+
+impl Source {
+    /// What is said now.
+    pub(super) fn read(&self) -> anyhow::Result<RawConfig> {
+        Ok(match &self.file {
+            Some(path) => RawConfig::from_toml(path)?.overlay(self.flags.clone()),
+            None => self.flags.clone(),
+        })
+    }
+
+    /// Reads all again, and checks it.
+    fn read_again(&self) -> anyhow::Result<(RawConfig, Config)> {
+        check_regular(self.file.as_deref())?;
+        let raw = self.read()?;
+        check_regular(raw.reloaded_files())?;
+        let config = raw.clone().validate()?;
+        Ok((raw, config))
+    }
+
+    /// What the files hold now, in short.
+    fn look(&self, raw: &RawConfig) -> Seen {
+        let content = |path: &Path| is_regular(path).then(|| text_file::read(path).ok()).flatten();
+        let files = self.file.as_deref().into_iter().chain(raw.reloaded_files());
+        Seen(files.map(|path| content(path).map(|text| digest(&SHA256, text.as_bytes()))).collect())
+    }
+}
+
+/// What files held.
+#[derive(Debug, Clone)]
+struct Seen(Vec<Option<Digest>>);
+
+impl PartialEq for Seen {
+    fn eq(&self, other: &Self) -> bool {
+        let bytes = |digest: &Option<Digest>| digest.map(|digest| digest.as_ref().to_vec());
+        self.0.iter().map(bytes).eq(other.0.iter().map(bytes))
+    }
+}
+
+/// Reads again for a node.
+pub(super) struct Reload {
+    source: Source,
+    /// What is in effect.
+    raw: RawConfig,
+    auth: AuthConfig,
+    tls: Option<HttpTls>,
+    hangup: Signal,
+    /// What the files held when they were looked at last, and when they were read last.
+    seen: Seen,
+    tried: Seen,
+}
+
+impl Reload {
+    /// For a node that starts with what was read from there. From now on SIGHUP does not end the process.
+    ///
+    /// # Errors
+    /// The system does not let us listen for SIGHUP.
+    pub(super) fn new(source: Source, raw: RawConfig, config: &Config) -> anyhow::Result<Self> {
+        let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        let seen = source.look(&raw);
+        let (auth, tls) = (config.auth.clone(), config.tls.clone());
+        Ok(Self { source, raw, auth, tls, hangup, tried: seen.clone(), seen })
+    }
+
+    /// Reads again whenever there is a reason to.
+    pub(super) async fn run(&mut self, node: &Node) -> Infallible {
+        loop {
+            tokio::select! {
+                heard = self.hangup.recv() => {
+                    if heard.is_none() {
+                        std::future::pending::<()>().await;
+                    }
+                    info!("SIGHUP: reading keys, origins and the certificate again");
+                    self.tried = self.look().await;
+                    self.reload(node).await;
+                }
+                () = sleep(limits::RELOAD_LOOK) => {
+                    let now = self.look().await;
+                    let is_whole = now == self.seen;
+                    self.seen = now.clone();
+                    if is_whole && now != self.tried {
+                        info!("a file has changed: reading keys, origins and the certificate again");
+                        self.tried = now;
+                        self.reload(node).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next boot of the node has what this one had last.
+    pub(super) fn carry_on(&self, next: Config) -> Config {
+        let mut next = next;
+        next.auth = self.auth.clone();
+        next.tls = self.tls.clone();
+        next
+    }
+
+    async fn reload(&mut self, node: &Node) {
+        let source = self.source.clone();
+        let read = match spawn_blocking(move || source.read_again()).await {
+            Ok(read) => read,
+            Err(failed) => Err(failed.into()),
+        };
+        let (raw, config) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                node.reload_failed();
+                return warn!(%error, "what was read again cannot be used: all stays as it was");
+            }
+        };
+        let restart = raw.differs_beyond_reload(&self.raw);
+        if !restart.is_empty() {
+            warn!(settings = ?restart, "these settings have changed and need a restart: they stay as they were");
+        }
+        if let Err(error) = node.reload(&config.auth, config.tls.as_ref()) {
+            return warn!(%error, "what was read again cannot be used: all stays as it was");
+        }
+        // What needs a restart is told again when it changes again.
+        (self.raw, self.auth, self.tls) = (raw, config.auth, config.tls);
+        // It may name other files than before.
+        self.seen = self.look().await;
+        self.tried = self.seen.clone();
+    }
+
+    async fn look(&self) -> Seen {
+        let (source, raw) = (self.source.clone(), self.raw.clone());
+        match spawn_blocking(move || source.look(&raw)).await {
+            Ok(seen) => seen,
+            Err(_) => self.seen.clone(), // The process ends.
+        }
+    }
+}
+
+fn is_regular(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|of| of.is_file())
+}
+
+/// A pipe, as of a shell's `<(…)`, was read when the node started: there is nothing in it any more, and to read it might never end.
+fn check_regular<'a>(paths: impl IntoIterator<Item = &'a Path>) -> anyhow::Result<()> {
+    for path in paths {
+        if fs::metadata(path).is_ok_and(|of| !of.is_file()) {
+            bail!("{} is no regular file, and cannot be read again: restart the node", path.display());
+        }
+    }
+    Ok(())
+}
