@@ -48,10 +48,10 @@ pub struct RawConfig {
     /// Stable name of this node, unique in the cluster [default: the machine's host name]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_NAME", value_name = "NAME"))]
     pub name: Option<String>,
-    /// Where HTTP and WebSocket clients connect [default: 127.0.0.1:8080]
+    /// Where HTTP and WebSocket clients connect: an address, or `:8080` for every address of this machine [default: 127.0.0.1:8080]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_LISTEN", value_name = "ADDR",
-          value_parser = parse::addr))]
-    #[serde(deserialize_with = "parse::de_addr")]
+          value_parser = parse::listen))]
+    #[serde(deserialize_with = "parse::de_listen")]
     pub listen: Option<SocketAddr>,
     /// Threads that carry connections and pushes [default: the cores that the process may use]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_THREADS", value_name = "N"))]
@@ -76,8 +76,8 @@ pub struct RawConfig {
 
     /// The one UDP address of the mesh [default: 127.0.0.1:7400]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_LISTEN", value_name = "ADDR",
-          value_parser = parse::addr, help_heading = MESH))]
-    #[serde(deserialize_with = "parse::de_addr")]
+          value_parser = parse::listen, help_heading = MESH))]
+    #[serde(deserialize_with = "parse::de_listen")]
     pub mesh_listen: Option<SocketAddr>,
     /// The mesh address that peers are told, where it differs from --mesh-listen (NAT, containers)
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_ADVERTISE", value_name = "ADDR",

@@ -158,7 +158,26 @@ fn an_unknown_key_is_reported_with_file_line_and_key() {
     let message = from_toml("name = \"n1\"\n\nmesh-listne = \"x\"\n").unwrap_err().to_string();
     assert!(message.contains("node.toml, line 3: unknown field `mesh-listne`"), "{message}");
     let message = from_toml("name = \"n1\"\nlisten = \"8080\"\n").unwrap_err().to_string();
-    assert!(message.contains("line 2: an address is an IP address with a port"), "{message}");
+    assert!(message.contains("line 2: \"8080\" is no address to listen at"), "{message}");
+}
+
+#[test]
+fn who_listens_says_an_address_a_port_or_a_name_of_this_machine() {
+    let listen = |text: &str| from_flags(&["--listen", text]).map(|raw| raw.listen.unwrap().to_string());
+    for (text, addr) in [
+        ("10.0.0.1:80", "10.0.0.1:80"),
+        ("[::1]:80", "[::1]:80"),
+        (":8080", "0.0.0.0:8080"),
+        ("localhost:8080", "127.0.0.1:8080"),
+        ("[::]:0", "[::]:0"),
+    ] {
+        assert_eq!(listen(text).unwrap(), addr);
+    }
+    for wrong in ["", ":", "8080", "localhost", "localhost:", ":65536", "::1:80", "http://x:80", "a b:80"] {
+        assert!(listen(wrong).is_err(), "{wrong}");
+    }
+    let message = listen("nowhere.invalid:80").unwrap_err().to_string();
+    assert!(message.contains("\"nowhere.invalid\" has no address"), "{message}");
 }
 
 #[test]

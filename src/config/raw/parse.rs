@@ -3,7 +3,7 @@
 //! Each function exists once and is used by both, so that a flag and a key of the file accept the
 //! same texts and refuse the others in the same words.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +17,33 @@ use crate::push::Wait;
 pub(super) fn addr(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| "an address is an IP address with a port: 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+/// Reads where to listen: an address, a port alone for every address of this machine, or a name of this machine.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(addr) = text.parse() {
+        return Ok(addr);
+    }
+    let wrong = || {
+        format!("{text:?} is no address to listen at: 127.0.0.1:8080, [::1]:8080, localhost:8080 or :8080")
+    };
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse::<u16>().map_err(|_| wrong())?;
+    if host.is_empty() {
+        return Ok((Ipv4Addr::UNSPECIFIED, port).into());
+    }
+    if host.contains([':', '[', ']', '/', '@']) || host.chars().any(char::is_whitespace) {
+        return Err(wrong());
+    }
+    let found =
+        (host, port).to_socket_addrs().map_err(|error| format!("{host:?} has no address: {error}"))?;
+    // Who says `localhost` means what most clients try first.
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| format!("{host:?} has no address"))
+}
+
+/// [`listen`] for serde.
+pub(super) fn de_listen<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    listen(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
 }
 
 /// [`addr`] for serde.
