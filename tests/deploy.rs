@@ -91,17 +91,19 @@ fn all_files_mean_the_same_ports() {
 }
 
 #[test]
-fn whoever_stops_a_node_waits_for_longer_than_the_node_drains() {
+fn whoever_stops_a_node_waits_for_longer_than_the_node_takes_to_leave() {
     let (compose, unit, pods) = (file(COMPOSE), file(UNIT), file(PODS));
     // What the node takes after its drain timeout if it hangs. Source: docs/OPERATIONS.md, Stopping.
     let farewell = 1;
     let drain = number(&compose, &["PUSHMESH_DRAIN_TIMEOUT: "]);
-    assert!(number(&compose, &["stop_grace_period: "]) > drain + farewell, "{COMPOSE}");
+    let delay = number(&compose, &["PUSHMESH_DRAIN_DELAY: "]);
+    assert!(number(&compose, &["stop_grace_period: "]) > delay + drain + farewell, "{COMPOSE}");
     assert_eq!(number(&unit, &["--drain-timeout "]), drain, "{UNIT}");
-    assert!(number(&unit, &["TimeoutStopSec="]) > drain + farewell, "{UNIT}");
+    let delay = number(&unit, &["--drain-delay "]);
+    assert!(number(&unit, &["TimeoutStopSec="]) > delay + drain + farewell, "{UNIT}");
     assert_eq!(number(&pods, &["--drain-timeout="]), drain, "{PODS}");
-    let before = number(&pods, &["preStop:", "seconds: "]);
-    assert!(number(&pods, &["terminationGracePeriodSeconds: "]) > before + drain + farewell, "{PODS}");
+    let delay = number(&pods, &["--drain-delay="]);
+    assert!(number(&pods, &["terminationGracePeriodSeconds: "]) > delay + drain + farewell, "{PODS}");
 }
 
 #[test]
