@@ -138,8 +138,8 @@ const PODS: &str = "deploy/kubernetes/statefulset.yaml";
 const NGINX: &str = "deploy/nginx/pushmesh.conf";
 const HAPROXY: &str = "deploy/haproxy/haproxy.cfg";
 
-/// Flags of Docker, Cargo, systemctl and kubectl, and one of `pushmesh` that every program has.
-const FOREIGN: &str = "bin build chown file from from-file locked mount now release tag version";
+/// Flags of Docker, Cargo, systemctl, useradd and kubectl, and one of `pushmesh` that every program has.
+const FOREIGN: &str = "bin build chown file from from-file locked mount now release shell system tag version";
 
 /// Other numbers where ports stand: what compose publishes, where balancers listen for backends, the user in the image.
 const OTHERS: &[(&str, &str)] = &[
