@@ -139,7 +139,8 @@ const NGINX: &str = "deploy/nginx/pushmesh.conf";
 const HAPROXY: &str = "deploy/haproxy/haproxy.cfg";
 
 /// Flags of Docker, Cargo, systemctl, useradd and kubectl, and one of `pushmesh` that every program has.
-const FOREIGN: &str = "bin build chown file from from-file locked mount now release shell system tag version";
+const FOREIGN: &str =
+    "bin build chown dry-run file from from-file locked mount now release shell system tag version";
 
 /// Other numbers where ports stand: what compose publishes, where balancers listen for backends, the user in the image.
 const OTHERS: &[(&str, &str)] = &[
