@@ -201,6 +201,12 @@ impl Node {
         self.shared.nodes().iter().filter(alive).count()
     }
 
+    /// Serves on for the drain delay, as [`Node::shutdown`] does first; that waits no more then.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn leave(&self) {
+        drain::delay(&self.shared).await;
+    }
+
     /// Stops the node gracefully: clients are told to come back elsewhere, spread over time, what
     /// was accepted is delivered, peers learn that it left. Before that it serves on for the
     /// [`drain_delay`](crate::config::TimersConfig::drain_delay); the rest is bounded by the drain timeout. A node that has

@@ -68,7 +68,7 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
         };
         let fault = tokio::select! {
             fault = is_ready => fault,
-            () = stop.next() => return Ok(drain(node, stop, stop_bound).await),
+            () = stop.next() => return Ok(drain(node, stop, reload, stop_bound).await),
             fault = node.failed() => fault,
             never = reload.run(&node) => match never {},
         };
@@ -119,10 +119,17 @@ async fn start_again(over: Node, config: Config) -> anyhow::Result<Node> {
 }
 
 /// Stops gracefully; a second signal ends the process at once.
-async fn drain(node: Node, mut stop: StopSignals, bound: Duration) -> ExitCode {
+async fn drain(node: Node, mut stop: StopSignals, mut reload: Reload, bound: Duration) -> ExitCode {
     tell(format!("pushmesh: stopping within {} s; a second signal stops at once", bound.as_secs_f32()));
+    let stopped = async {
+        tokio::select! {
+            () = node.leave() => {}
+            never = reload.run(&node) => match never {},
+        }
+        node.shutdown().await;
+    };
     tokio::select! {
-        () = node.shutdown() => ExitCode::SUCCESS,
+        () = stopped => ExitCode::SUCCESS,
         () = stop.next() => {
             tell("pushmesh: second signal, stopping at once");
             // What other programs return for a process ended by SIGTERM.

@@ -89,6 +89,23 @@ async fn sighup_reads_the_file_of_settings_again_and_says_what_needs_a_restart()
     assert!(said.contains("need a restart") && said.contains("push_timeout"), "{said}");
 }
 
+#[tokio::test]
+async fn keys_change_also_during_the_drain_delay() {
+    let keys = Keys::generate().await;
+    let node = node(&keys, &["--drain-delay", "1h"]).await;
+    node.process.signal("TERM");
+    eventually("the node leaves", async || match node.get("/readyz").await.status {
+        503 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    keys.write("api.key", OTHER);
+    reloaded(&node, "done", 1.0).await;
+    assert_eq!(status_with(&node, OTHER).await, 200);
+    node.process.signal("TERM");
+    assert_eq!(node.process.end().await.code(), Some(143));
+}
+
 /// A certificate for `localhost`, written over the one before, and whoever trusts it.
 fn certificate(keys: &Keys) -> RootCertStore {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("one can be made");
