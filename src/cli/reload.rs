@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use ring::digest::{Digest, SHA256, digest};
+use ring::digest::{SHA256, digest};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -47,24 +47,18 @@ impl Source {
         Ok((raw, config))
     }
 
-    /// What the files hold now, in short.
+    /// What the files hold now.
     fn look(&self, raw: &RawConfig) -> Seen {
         let content = |path: &Path| is_regular(path).then(|| text_file::read(path).ok()).flatten();
+        let hash = |text: String| digest(&SHA256, text.as_bytes()).as_ref().to_vec();
         let files = self.file.as_deref().into_iter().chain(raw.reloaded_files());
-        Seen(files.map(|path| content(path).map(|text| digest(&SHA256, text.as_bytes()))).collect())
+        Seen(files.map(|path| content(path).map(hash)).collect())
     }
 }
 
-/// What files held.
-#[derive(Debug, Clone)]
-struct Seen(Vec<Option<Digest>>);
-
-impl PartialEq for Seen {
-    fn eq(&self, other: &Self) -> bool {
-        let bytes = |digest: &Option<Digest>| digest.map(|digest| digest.as_ref().to_vec());
-        self.0.iter().map(bytes).eq(other.0.iter().map(bytes))
-    }
-}
+/// What files held, in short: the hash of each, if it is a file that can be read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen(Vec<Option<Vec<u8>>>);
 
 /// Reads again for a node.
 pub(super) struct Reload {
@@ -119,10 +113,7 @@ impl Reload {
 
     /// The next boot of the node has what this one had last.
     pub(super) fn carry_on(&self, next: Config) -> Config {
-        let mut next = next;
-        next.auth = self.auth.clone();
-        next.tls = self.tls.clone();
-        next
+        Config { auth: self.auth.clone(), tls: self.tls.clone(), ..next }
     }
 
     async fn reload(&mut self, node: &Node) {

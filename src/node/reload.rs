@@ -51,6 +51,7 @@ impl Node {
     }
 
     /// Counts a reload whose files could not even be read.
+    #[cfg(feature = "cli")]
     pub(crate) fn reload_failed(&self) {
         self.shared.metrics.reloads.with(Reloaded::Failed).increment(1);
     }
