@@ -89,10 +89,7 @@ impl Reload {
     pub(super) async fn run(&mut self, node: &Node) -> Infallible {
         loop {
             tokio::select! {
-                heard = self.hangup.recv() => {
-                    if heard.is_none() {
-                        std::future::pending::<()>().await;
-                    }
+                _ = self.hangup.recv() => {
                     info!("SIGHUP: reading keys, origins and the certificate again");
                     self.tried = self.look().await;
                     self.reload(node).await;
@@ -117,30 +114,26 @@ impl Reload {
     }
 
     async fn reload(&mut self, node: &Node) {
+        if let Err(error) = self.try_reload(node).await {
+            warn!(%error, "what was read again cannot be used: all stays as it was");
+        }
+    }
+
+    async fn try_reload(&mut self, node: &Node) -> anyhow::Result<()> {
         let source = self.source.clone();
-        let read = match spawn_blocking(move || source.read_again()).await {
-            Ok(read) => read,
-            Err(failed) => Err(failed.into()),
-        };
-        let (raw, config) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                node.reload_failed();
-                return warn!(%error, "what was read again cannot be used: all stays as it was");
-            }
-        };
+        let read = spawn_blocking(move || source.read_again()).await.map_err(Into::into).flatten();
+        let (raw, config) = read.inspect_err(|_| node.reload_failed())?;
         let restart = raw.differs_beyond_reload(&self.raw);
         if !restart.is_empty() {
             warn!(settings = ?restart, "these settings have changed and need a restart: they stay as they were");
         }
-        if let Err(error) = node.reload(&config.auth, config.tls.as_ref()) {
-            return warn!(%error, "what was read again cannot be used: all stays as it was");
-        }
+        node.reload(&config.auth, config.tls.as_ref())?;
         // What needs a restart is told again when it changes again.
         (self.raw, self.auth, self.tls) = (raw, config.auth, config.tls);
         // It may name other files than before.
         self.seen = self.look().await;
         self.tried = self.seen.clone();
+        Ok(())
     }
 
     async fn look(&self) -> Seen {

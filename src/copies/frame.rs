@@ -225,12 +225,13 @@ impl LogFrame<Copied> {
                 let part = |held| LogFrame::Part { group, held };
                 let (before, last) = parts(entries);
                 let entries = before.into_iter().chain([last]);
-                let entries = entries.map(|entries| Held { entries, ..nothing() });
-                let follows =
-                    follows.chunks(FOLLOWS_MAX).map(|some| Held { follows: some.to_vec(), ..nothing() });
+                let entries = entries.map(|entries| Held { entries, ..Held::nothing() });
+                let follows = follows
+                    .chunks(FOLLOWS_MAX)
+                    .map(|some| Held { follows: some.to_vec(), ..Held::nothing() });
                 let fences =
-                    fences.chunks(LISTED_MAX).map(|some| Held { fences: some.to_vec(), ..nothing() });
-                let held = nothing();
+                    fences.chunks(LISTED_MAX).map(|some| Held { fences: some.to_vec(), ..Held::nothing() });
+                let held = Held::nothing();
                 let last = LogFrame::ToMember { group, frame: ToMember::Open { config, place, held } };
                 entries.chain(follows).chain(fences).map(part).chain([last]).collect()
             }
@@ -317,11 +318,6 @@ impl<M> LogAnswer<M> {
             }
         }
     }
-}
-
-/// Nothing is held.
-pub(super) fn nothing<M>() -> Held<M> {
-    Held { entries: Vec::new(), follows: Vec::new(), fences: Vec::new() }
 }
 
 /// Sessions that one frame says something of beside messages. Arithmetic: a session with a fence takes at most 120 bytes, all of them an

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::copies::Copies;
-use crate::copies::frame::{Full, Header, LOG, LogAnswer, LogFrame, Received, Sent, nothing};
+use crate::copies::frame::{Full, Header, LOG, LogAnswer, LogFrame, Received, Sent};
 use crate::copies::parts::Parts;
 use crate::copies::peers::Outbox;
 use crate::mesh::Link;
@@ -154,13 +154,13 @@ impl Copies {
         }
         match frame {
             LogFrame::Part { group, mut held } => {
-                let all = parts.entry(group).or_insert_with(nothing);
+                let all = parts.entry(group).or_insert_with(Held::nothing);
                 all.entries.append(&mut held.entries);
                 all.follows.append(&mut held.follows);
                 all.fences.append(&mut held.fences);
             }
             LogFrame::ToMember { group, frame: ToMember::Open { config, place, .. } } => {
-                let held = parts.remove(&group).unwrap_or_else(nothing);
+                let held = parts.remove(&group).unwrap_or_else(Held::nothing);
                 let opened = self.holding.told(from, group, ToMember::Open { config, place, held });
                 return Ok(Ok(opened.into_iter().collect()));
             }

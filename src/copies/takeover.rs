@@ -272,10 +272,8 @@ impl Taking {
         let full = session.adopt_copied(entries);
         let is_taken = at.iter().any(|at| at.is_message());
         self.progress.send_modify(|progress| progress.taken |= is_taken);
-        let (had, over): (Vec<_>, Vec<_>) = at
-            .into_iter()
-            .filter(|at| !has(&session, &full, *at))
-            .partition(|at| is_had(&session, &full, *at));
+        let (had, over): (Vec<_>, Vec<_>) =
+            at.into_iter().filter(|at| !has(&session, &full, *at)).partition(|at| !session.owes(*at));
         self.full.extend(full);
         for at in had {
             // The own group may hold it as well.

@@ -106,6 +106,14 @@ pub struct Held<M> {
     pub fences: Vec<(Key, Fence)>,
 }
 
+impl<M> Held<M> {
+    /// A group that holds nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { entries: Vec::new(), follows: Vec::new(), fences: Vec::new() }
+    }
+}
+
 /// Up to where a member has the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acked {

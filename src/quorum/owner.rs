@@ -359,8 +359,7 @@ impl<M: Clone> GroupOwner<M> {
     /// change before that one, and holds that no more; of what is in effect all boots are told.
     fn leave_out(&self, to: &Boot) -> Option<OwnerEffect<M>> {
         let config = self.change.as_ref()?.config.clone();
-        let held = Held { entries: Vec::new(), follows: Vec::new(), fences: Vec::new() };
-        let frame = ToMember::Open { config, place: self.place, held };
+        let frame = ToMember::Open { config, place: self.place, held: Held::nothing() };
         Some(OwnerEffect::Send { to: to.clone(), frame })
     }
 

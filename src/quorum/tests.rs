@@ -55,10 +55,6 @@ fn opened(name: &str, owner: &str, held: Held<u64>) -> GroupMember<u64> {
     member
 }
 
-fn nothing() -> Held<u64> {
-    Held { entries: Vec::new(), follows: Vec::new(), fences: Vec::new() }
-}
-
 fn tail(entries: Vec<Entry<u64>>, beyond: &[&str]) -> SealAnswer<u64> {
     SealAnswer::Tail {
         epoch: 1,
@@ -180,7 +176,7 @@ fn a_member_refuses_what_is_below_its_fence_and_a_later_claim_of_its_owner_stand
 
 #[test]
 fn what_a_claim_has_refused_is_said_also_after_the_owner_has_claimed_again() {
-    let mut member = opened("m", "a", nothing());
+    let mut member = opened("m", "a", Held::nothing());
     member.seal(seal(7));
     let op = |claim, number| Op::Append(entry_of(claim, number));
     let refusal = |fence, place| vec![Refusal { key: key(), fence, place }];
@@ -307,7 +303,7 @@ fn a_change_that_got_stuck_is_given_up_for_the_next_one() {
 
 #[test]
 fn a_member_points_to_those_who_have_taken_the_session_over_until_one_of_them_has_all_of_it() {
-    let mut member = opened("m", "a", nothing());
+    let mut member = opened("m", "a", Held::nothing());
     let beyond = |answer| match answer {
         SealAnswer::Tail { beyond, .. } => beyond,
         answer => panic!("{answer:?}"),
@@ -354,7 +350,7 @@ fn an_owner_that_hears_of_a_takeover_by_its_release_alone_stores_nothing_more() 
 
 #[test]
 fn a_member_holds_what_its_owner_has_written_again_since_the_claim_that_releases() {
-    let mut member = opened("m", "a", nothing());
+    let mut member = opened("m", "a", Held::nothing());
     for (place, entry) in [(1, entry(1)), (2, entry(2)), (3, entry_of(8, 1))] {
         member.logged(place, Op::Append(entry)).unwrap();
     }
@@ -381,7 +377,7 @@ fn whose_members_are_all_gone_goes_on_without_them_and_says_so() {
 fn where_proof_is_asked_for_a_session_is_taken_over_with_its_own_token_only() {
     let mut member = GroupMember::new(boot("m"), boot("a"), true);
     let config = config(1, &["m"]);
-    member.open(config, 0, Held { entries: vec![entry(1)], ..nothing() }).unwrap();
+    member.open(config, 0, Held { entries: vec![entry(1)], ..Held::nothing() }).unwrap();
     for shown in [None, Some(stamp(4))] {
         assert_eq!(member.seal(Seal { shown, ..seal(7) }), SealAnswer::Refused(None));
     }
@@ -450,8 +446,8 @@ fn a_member_that_has_not_heard_of_a_change_accepts_the_next_one() {
 
 #[test]
 fn a_member_whose_log_ends_with_the_greatest_place_takes_nothing_more() {
-    let mut member = opened("m", "a", nothing());
-    member.open(config(2, &["m"]), u64::MAX, nothing()).unwrap();
+    let mut member = opened("m", "a", Held::nothing());
+    member.open(config(2, &["m"]), u64::MAX, Held::nothing()).unwrap();
     assert_eq!(member.logged(u64::MAX, Op::Append(entry(1))), None);
     assert_eq!(member.held(key()).count(), 0);
 }

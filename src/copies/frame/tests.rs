@@ -113,7 +113,7 @@ fn frames(now: Instant) -> Vec<(LogFrame<Copied>, &'static str)> {
     vec![
         (LogFrame::Part { group: group(), held }, include_str!("golden/part.hex")),
         (
-            to_member(ToMember::Open { config: opened.clone(), place: 300, held: nothing() }),
+            to_member(ToMember::Open { config: opened.clone(), place: 300, held: Held::nothing() }),
             include_str!("golden/open.hex"),
         ),
         (logged(Op::Append(message())), include_str!("golden/append.hex")),
@@ -240,8 +240,8 @@ fn what_no_node_says_of_logs_is_refused() {
     let seal = Seal { key: key(), fence: Fence { by: n1(), ..fence() }, shown: None };
     let follows = vec![(key(), stamp(), Vec::new()); LISTED_MAX + 1];
     let bad = [
-        LogFrame::Part { group: GROUPS, held: nothing() },
-        LogFrame::Part { group: group(), held: Held { follows, ..nothing() } },
+        LogFrame::Part { group: GROUPS, held: Held::nothing() },
+        LogFrame::Part { group: group(), held: Held { follows, ..Held::nothing() } },
         LogFrame::Announced { group: group(), config: many },
         to_member(ToMember::Propose { configs: configs.clone() }),
         logged(Op::Append(numbered(0))),

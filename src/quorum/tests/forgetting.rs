@@ -35,7 +35,7 @@ fn once_its_owner_has_all_again_a_member_points_to_nobody_who_had_it_before() {
 
 #[test]
 fn whoever_has_taken_the_session_over_since_is_still_pointed_to() {
-    let mut member = opened("m", "a", nothing());
+    let mut member = opened("m", "a", Held::nothing());
     member.seal(seal(7));
     member.logged(1, Op::Follow { key: key(), claim: stamp(9), owners: vec![boot("c")] }).unwrap();
     member.seal(Seal { fence: fence(11, "d"), ..seal(11) });
@@ -46,7 +46,7 @@ fn whoever_has_taken_the_session_over_since_is_still_pointed_to() {
 
 #[test]
 fn what_was_refused_for_a_claim_is_said_for_as_long_as_its_owner_may_not_know() {
-    let mut member = opened("m", "a", nothing());
+    let mut member = opened("m", "a", Held::nothing());
     member.seal(seal(7));
     member.logged(1, Op::Append(entry(1))).unwrap();
     let acked = member.logged(2, Op::Follow { key: key(), claim: stamp(9), owners: Vec::new() }).unwrap();
@@ -55,7 +55,7 @@ fn what_was_refused_for_a_claim_is_said_for_as_long_as_its_owner_may_not_know() 
 
 #[test]
 fn a_session_of_which_nothing_is_held_and_nothing_is_heard_is_forgotten_in_the_second_round() {
-    let mut member = opened("m", "a", nothing());
+    let mut member = opened("m", "a", Held::nothing());
     member.seal(seal(7));
     member.logged(1, Op::Append(entry_of(9, 1))).unwrap();
     member.age();

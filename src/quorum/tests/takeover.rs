@@ -38,7 +38,7 @@ fn while_members_change_a_claim_seals_all_that_may_be_in_effect() {
     // One that is to be a member has accepted, and the one that has to has not.
     let changes = vec![config(1, &["m"]), config(2, &["n"])];
     let mut member = GroupMember::new(boot("n"), boot("a"), false);
-    member.open(config(2, &["n"]), 0, nothing()).unwrap();
+    member.open(config(2, &["n"]), 0, Held::nothing()).unwrap();
     member.propose(changes.clone()).unwrap();
     let mut takeover = takeover(&["a"]);
     assert_eq!(takeover.announced(&boot("a"), &config(0, &["n"])), [asks("n", "a")]);
@@ -47,7 +47,7 @@ fn while_members_change_a_claim_seals_all_that_may_be_in_effect() {
     let is_over = |effects: Vec<_>| effects.contains(&TakeoverEffect::Complete);
     let mut told = takeover.clone();
     assert!(is_over(told.announced(&boot("a"), &changes[1])));
-    let mut member = opened("m", "a", nothing());
+    let mut member = opened("m", "a", Held::nothing());
     assert!(is_over(takeover.answered(&boot("a"), &boot("m"), member.seal(seal(7)))));
 }
 
@@ -148,7 +148,7 @@ fn a_claim_that_is_refused_is_over() {
 #[test]
 fn a_member_that_knows_of_too_many_owners_says_that_it_knows_nothing() {
     let owners = |count: usize| (0..count).map(|at| boot(&format!("o{at}"))).collect();
-    let follows = |count| Held { follows: vec![(key(), stamp(5), owners(count))], ..nothing() };
+    let follows = |count| Held { follows: vec![(key(), stamp(5), owners(count))], ..Held::nothing() };
     let most = limits::OWNERS_FOLLOWED_MAX;
     let answer = opened("m", "a", follows(most)).seal(seal(7));
     assert!(matches!(answer, SealAnswer::Tail { beyond, .. } if beyond.len() == most));

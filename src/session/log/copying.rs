@@ -15,7 +15,7 @@ use crate::session::absence::Absence;
 use crate::session::attached::HandedAttributes;
 use crate::session::copied::{Copied, Copying};
 use crate::session::log::Log;
-use crate::session::log::run::Run;
+use crate::session::log::run::{Entry, Run};
 use crate::session::log::unacked::Unacked;
 use crate::session::notice::Notice;
 use crate::session::tail::{TailEntry, TailRun};
@@ -114,16 +114,18 @@ impl Log {
 
     /// Whether the client is owed a message.
     pub(in crate::session) fn holds(&mut self, at: Position) -> bool {
-        let own = self.segment();
-        let run = self.unacked.as_mut().and_then(|unacked| unacked.run_mut(own, at.segment));
-        run.and_then(|run| run.get_mut(at.number)).is_some_and(|entry| entry.message.is_ok())
+        self.entry(at).is_some_and(|entry| entry.message.is_ok())
     }
 
     /// Whether the client is owed a message, or is to be told that its time is over: it has not acknowledged that.
     pub(in crate::session) fn owes(&mut self, at: Position) -> bool {
+        self.entry(at).is_some()
+    }
+
+    /// What the client has not acknowledged at that position.
+    fn entry(&mut self, at: Position) -> Option<&mut Entry> {
         let own = self.segment();
-        let run = self.unacked.as_mut().and_then(|unacked| unacked.run_mut(own, at.segment));
-        run.is_some_and(|run| run.get_mut(at.number).is_some())
+        self.unacked.as_mut()?.run_mut(own, at.segment)?.get_mut(at.number)
     }
 
     /// Nothing is missing of these segments that others were to hold. What their owners have accepted beside that is numbered anew when
