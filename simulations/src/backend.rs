@@ -39,7 +39,7 @@ pub(crate) struct Call {
     /// The numbers of its pushes.
     pub(crate) pushes: Vec<PushId>,
     /// For each of its pushes the clients that the node looks for in the right place.
-    pub(crate) found: Vec<Vec<ClientIndex>>,
+    pub(crate) found: Vec<Vec<(ClientIndex, NodeIndex)>>,
 }
 
 /// All backends of a run.

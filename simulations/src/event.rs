@@ -195,8 +195,8 @@ pub(crate) enum Event {
         /// Whom it is for.
         aim: Aim,
         /// The clients that it is for, whose connection the node looks for in the right place, and to
-        /// whose node it has a link.
-        found: Vec<ClientIndex>,
+        /// whose node it has a link; with that node.
+        found: Vec<(ClientIndex, NodeIndex)>,
         /// How it was handed over.
         way: Way,
     },

@@ -266,20 +266,20 @@ impl Handler for Application {
 }
 
 /// The clients that are meant, whose connection is where that copy of the directory says, and to whose
-/// node there is a link: what goes over a third node is in no order with what does not.
+/// node there is a link: what goes over a third node is in no order with what does not. With that node: by now the client may have
+/// gone on to another one.
 pub(crate) fn found(
     replica: &Replica,
     observer: &Observer,
     aim: Aim,
     connected: &[(ClientIndex, NodeIndex)],
-) -> Vec<ClientIndex> {
+) -> Vec<(ClientIndex, NodeIndex)> {
     let sees = |client: ClientIndex, at: NodeIndex| {
         let owned = replica.lookup_named(&session_key(client));
         let way = |owner: &NodeName| owner == replica.me() || observer.is_linked(owner);
         owned.is_some_and(|owned| node_of(owned.owner.as_str()) == Some(at) && way(&owned.owner))
     };
-    let found = connected.iter().filter(|(client, at)| aim.includes(*client) && sees(*client, *at));
-    found.map(|(client, _)| *client).collect()
+    connected.iter().filter(|(client, at)| aim.includes(*client) && sees(*client, *at)).copied().collect()
 }
 
 fn answered(push: PushId, report: &PushReport) -> Event {

@@ -118,7 +118,7 @@ mod tests {
         let before = [
             (900, Event::Dialled { connection: 7, client: 0, node: 0, resumed: None }),
             (1_000, Event::Opened { connection: 7, client: 0, node: 0 }),
-            (pushed_ms, Event::Pushed { push: 1, node: 0, aim: Aim::Client(0), found: vec![0], way }),
+            (pushed_ms, Event::Pushed { push: 1, node: 0, aim: Aim::Client(0), found: vec![(0, 0)], way }),
             (pushed_ms + 900, Event::Answered { push: 1, sessions: vec![answer], delivered: 0 }),
         ];
         let after = after.iter().map(|event| (pushed_ms + 2_000, event));

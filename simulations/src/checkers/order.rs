@@ -48,7 +48,7 @@ struct Push {
     made: u64,
     node: NodeIndex,
     aim: Aim,
-    found: Vec<ClientIndex>,
+    found: Vec<(ClientIndex, NodeIndex)>,
     way: Way,
     /// When it was called delivered to a client.
     delivered: BTreeMap<ClientIndex, u64>,
@@ -56,6 +56,7 @@ struct Push {
 
 struct Connection {
     client: ClientIndex,
+    node: NodeIndex,
     /// Pushes up to this one were made before it was open.
     opened_after: PushId,
     /// The last push of each node or call, broadcasts apart.
@@ -100,10 +101,11 @@ impl Checker for Order {
                     self.given_up.insert(*push);
                 }
             }
-            Event::Opened { connection, client, .. } => {
+            Event::Opened { connection, client, node } => {
                 let (opened_after, last) = (self.newest, BTreeMap::new());
                 let opened = Connection {
                     client: *client,
+                    node: *node,
                     opened_after,
                     last,
                     made_last: None,
@@ -169,7 +171,8 @@ impl Order {
             Way::Line(call) => Some(call),
             Way::Http => return Ok(()),
         };
-        if id <= opened.opened_after || self.given_up.contains(&id) || !push.found.contains(&opened.client) {
+        let was_here = push.found.contains(&(opened.client, opened.node));
+        if id <= opened.opened_after || self.given_up.contains(&id) || !was_here {
             return Ok(());
         }
         let kind = (push.node, call, push.aim == Aim::All);
@@ -201,7 +204,7 @@ mod tests {
 
     const WAY: Way = Way::Embedded { sessions: None };
 
-    fn seen(found: &[ClientIndex], texts: &[&str]) -> Result<(), String> {
+    fn seen(found: &[(ClientIndex, NodeIndex)], texts: &[&str]) -> Result<(), String> {
         let mut checker = Order::default();
         checker.event(0, &Event::Opened { connection: 7, client: 0, node: 0 })?;
         for push in 1..=2 {
@@ -214,20 +217,22 @@ mod tests {
 
     #[test]
     fn pushes_that_overtake_each_other_are_found() {
-        assert_eq!(seen(&[0], &["m1", "m2"]), Ok(()));
-        assert!(seen(&[0], &["m2", "m1"]).is_err());
+        assert_eq!(seen(&[(0, 0)], &["m1", "m2"]), Ok(()));
+        assert!(seen(&[(0, 0)], &["m2", "m1"]).is_err());
     }
 
     #[test]
     fn pushes_that_follow_a_moving_session_may_fall_behind() {
         assert_eq!(seen(&[], &["m2", "m1"]), Ok(()));
+        // One that was looked for at an earlier node of the client, also when the next connection was open.
+        assert_eq!(seen(&[(0, 1)], &["m2", "m1"]), Ok(()));
     }
 
     #[test]
     fn a_push_that_was_given_up_may_fall_behind() {
         let mut checker = Order::default();
         let got = |text: &str| Event::Got { connection: 7, text: text.to_owned() };
-        let pushed = |push| Event::Pushed { push, node: 0, aim: Aim::All, found: vec![0], way: WAY };
+        let pushed = |push| Event::Pushed { push, node: 0, aim: Aim::All, found: vec![(0, 0)], way: WAY };
         let events = [
             (0, Event::Opened { connection: 7, client: 0, node: 0 }),
             (0, pushed(1)),
@@ -242,7 +247,7 @@ mod tests {
     fn crossed(ways: [Way; 2], answered_first: bool) -> Result<(), String> {
         let mut checker = Order::default();
         let pushed = |push: PushId, way| {
-            let (node, aim, found) = (push as NodeIndex, Aim::Client(0), vec![0]);
+            let (node, aim, found) = (push as NodeIndex, Aim::Client(0), vec![(0, 0)]);
             Event::Pushed { push, node: if ways[0] == ways[1] { 0 } else { node }, aim, found, way }
         };
         let answer =
@@ -263,7 +268,7 @@ mod tests {
             let mut checker = Order::default();
             let open = |connection| Event::Opened { connection, client: 0, node: 0 };
             let pushed =
-                |push| Event::Pushed { push, node: 0, aim: Aim::Client(0), found: vec![0], way: WAY };
+                |push| Event::Pushed { push, node: 0, aim: Aim::Client(0), found: vec![(0, 0)], way: WAY };
             let kept = |connection, what| Event::Kept { connection, what };
             let place = |n| Position { segment: segment(7), n };
             let flushed = Kept::Flushed { at: place(4), text: "m1".to_owned() };

@@ -72,7 +72,7 @@ fn at(stamp: u64, n: u64) -> Position {
 }
 
 fn pushed() -> Event {
-    Event::Pushed { push: 5, node: 0, aim: Aim::Client(0), found: vec![0], way: Way::Http }
+    Event::Pushed { push: 5, node: 0, aim: Aim::Client(0), found: vec![(0, 0)], way: Way::Http }
 }
 
 fn answered(outcome: Outcome) -> Event {
