@@ -15,6 +15,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use crate::push::{Outcome, Tally};
 
 pub(crate) mod label;
+mod process;
 
 use label::{
     ClientError, Closed, Credential, Direction, Dropped, HandedOver, Label, Lookup, Member, NotAccepted,
@@ -66,6 +67,14 @@ metrics! {
     broadcasts: counter("pushmesh_broadcasts_total"),
         "Broadcasts that this node's API answered.";
 
+    ready: gauge("pushmesh_ready"),
+        "1 while /readyz says 200.";
+    connections_max: gauge("pushmesh_connections_max"),
+        "WebSocket connections that this node takes at most: --max-connections, or what the limit of open files allows.";
+    kept_bytes_max: gauge("pushmesh_kept_bytes_max"),
+        "Bytes that this node holds at most for its kept sessions, and as many again for other nodes: --kept-bytes-total.";
+    tls_failed: counter("pushmesh_tls_handshakes_failed_total"),
+        "TLS handshakes of clients and backends that failed, or took too long.";
     connections: gauge("pushmesh_connections"),
         "WebSocket connections open at this node.";
     sessions_owned: gauge("pushmesh_sessions_owned"),
@@ -214,7 +223,7 @@ impl Metrics {
     /// All metrics in the text format of Prometheus.
     pub(crate) fn render(&self) -> String {
         self.log_lines_dropped.absolute(LOG_LINES_DROPPED.load(Ordering::Relaxed));
-        self.handle.render()
+        self.handle.render() + &process::render()
     }
 }
 
@@ -333,7 +342,8 @@ mod tests {
             let name = line.split(['{', ' ']).next().unwrap();
             let base = name.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count");
             assert!(text.contains(&format!("# HELP {base} ")), "{base} has no help text");
-            assert!(name.starts_with("pushmesh_"), "{name} has the prefix");
+            let is_ours = name.starts_with("pushmesh_") || name.starts_with("process_");
+            assert!(is_ours, "{name} has the prefix");
         }
         assert!(text.contains("pushmesh_pushes_total{outcome=\"delivered\"} 0"));
     }

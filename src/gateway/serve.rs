@@ -245,11 +245,12 @@ where
             () = self.stop.cancelled() => return,
         };
         match handshake {
-            Ok(Some(Ok(stream))) => self.http(stream, pace, slot).await,
+            Ok(Some(Ok(stream))) => return self.http(stream, pace, slot).await,
             Ok(Some(Err(error))) => debug!(%error, "a TLS handshake failed"),
             Ok(None) => debug!("a TLS handshake did not go on, and others wait"),
             Err(_) => debug!("a TLS handshake took too long"),
         }
+        self.vitals.metrics().tls_failed.increment(1);
     }
 
     /// Serves one request after the other, and closes so that the last answer arrives.

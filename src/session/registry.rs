@@ -56,6 +56,11 @@ impl Registry {
         Self { me, sessions_max, open, parked: Arc::default(), sessions }
     }
 
+    /// How many clients may be connected at a time; as many sessions may be kept beside.
+    pub(crate) fn connections_max(&self) -> usize {
+        self.sessions_max
+    }
+
     /// Reserves a place for one more connection.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use rustls::RootCertStore;
 
-use crate::harness::{Keys, Launch, Node, pushmesh, unique};
+use crate::harness::{Keys, Launch, Node, eventually, pushmesh, same, unique};
 
 /// A node in `--dev` with a certificate for `localhost` that `keys` keeps, and its authority's PEM.
 async fn node(keys: &Keys) -> (Node, String) {
@@ -44,6 +44,13 @@ async fn a_certificate_that_is_not_trusted_is_refused_and_so_is_plain_http() {
     let plain = crate::harness::Http::new(format!("http://{}", node.addr), None, RootCertStore::empty());
     assert!(plain.try_call("GET", "/livez", &[], "").await.is_err());
     assert_eq!(node.get("/livez").await.status, 200, "the node is not impressed");
+    eventually("both are counted", async || {
+        same(node.metric("pushmesh_tls_handshakes_failed_total").await, Some(2.0)).map(|_| ())
+    })
+    .await;
+    assert_eq!(node.metric("pushmesh_ready").await, Some(1.0));
+    assert_eq!(node.metric("pushmesh_build_info{version=\"0.1.0\"}").await, Some(1.0));
+    assert!(node.metric("process_resident_memory_bytes").await > Some(1e6));
 }
 
 #[tokio::test]

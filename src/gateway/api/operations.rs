@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::gateway::error::ApiError;
 use crate::gateway::face::Face;
+use crate::gateway::parts::Gateway;
 use crate::gateway::phase::Phase;
 use crate::gateway::schema::{Ready, ReadyPhase};
 use crate::limits;
@@ -32,13 +33,7 @@ pub(super) async fn live(State(face): State<Arc<Face>>) -> Result<&'static str, 
 
 /// `GET /readyz`: clients may be sent here.
 pub(super) async fn ready(State(face): State<Arc<Face>>) -> Result<Response, ApiError> {
-    let gateway = &face.gateway;
-    let (phase, isolated) = (*gateway.phase.borrow(), gateway.roster.isolated());
-    let (shown, ready) = match phase {
-        // A survivor has to go on serving, and nobody can tell it from a node that is cut off.
-        Phase::Ready if isolated => (ReadyPhase::Isolated, !gateway.config.isolated_not_ready),
-        _ => (ReadyPhase::from(phase), phase == Phase::Ready),
-    };
+    let (shown, ready) = readiness(&face.gateway);
     let answer = Ready { phase: shown.into() };
     if ready {
         return Ok(Json(answer).into_response());
@@ -46,10 +41,23 @@ pub(super) async fn ready(State(face): State<Arc<Face>>) -> Result<Response, Api
     Err(ApiError::not_ready(&answer.phase.to_string()).with_details(&answer))
 }
 
+/// Where the node is in its life, and whether clients may be sent here.
+fn readiness(gateway: &Gateway) -> (ReadyPhase, bool) {
+    let (phase, isolated) = (*gateway.phase.borrow(), gateway.roster.isolated());
+    match phase {
+        // A survivor has to go on serving, and nobody can tell it from a node that is cut off.
+        Phase::Ready if isolated => (ReadyPhase::Isolated, !gateway.config.isolated_not_ready),
+        _ => (ReadyPhase::from(phase), phase == Phase::Ready),
+    }
+}
+
 /// `GET /metrics`: the text format of Prometheus.
 pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Response {
     let gateway = &face.gateway;
     let metrics = &gateway.metrics;
+    metrics.ready.set(f64::from(u8::from(readiness(gateway).1)));
+    metrics.connections_max.set(gateway.registry.connections_max() as f64);
+    metrics.kept_bytes_max.set(gateway.config.limits.kept_bytes_total as f64);
     metrics.connections.set(gateway.registry.len() as f64);
     metrics.degraded.set(f64::from(u8::from(gateway.roster.degraded())));
     metrics.isolated.set(f64::from(u8::from(gateway.roster.isolated())));
