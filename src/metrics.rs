@@ -32,6 +32,7 @@ macro_rules! metrics {
             handle: PrometheusHandle,
             push_seconds: Histogram,
             push_samples: AtomicU64,
+            shows_process: bool,
             $(#[doc = $help] pub(crate) $field: metrics!(@type $kind $($values)?),)*
         }
 
@@ -50,6 +51,7 @@ macro_rules! metrics {
                         "Time from a push's arrival at this node's API to its answer.",
                     ),
                     push_samples: AtomicU64::new(0),
+                    shows_process: false,
                     $($field: registrar.$kind($name, $help $(, $label, PhantomData::<$values>)?),)*
                 }
             }
@@ -220,10 +222,19 @@ impl Metrics {
         }
     }
 
+    /// Shows also what the process takes from its machine, or not.
+    pub(crate) fn with_process(self, shows_process: bool) -> Self {
+        Self { shows_process, ..self }
+    }
+
     /// All metrics in the text format of Prometheus.
     pub(crate) fn render(&self) -> String {
         self.log_lines_dropped.absolute(LOG_LINES_DROPPED.load(Ordering::Relaxed));
-        self.handle.render() + &process::render()
+        let mut text = self.handle.render() + &process::build();
+        if self.shows_process {
+            text += &process::usage();
+        }
+        text
     }
 }
 

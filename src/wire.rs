@@ -41,6 +41,8 @@ pub struct Wire<L> {
     pub tcp: Vec<L>,
     /// How many of them the operating system allows.
     pub files: OpenFiles,
+    /// Whether `/metrics` shows what this process takes from its machine, which no simulation decides.
+    pub process_metrics: bool,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Finds the addresses of peers that are given by name.
@@ -86,6 +88,7 @@ impl Wire<TcpFace> {
             threads,
             tcp,
             files: OpenFiles::of_process(accepts_failed),
+            process_metrics: true,
             clock: Arc::new(SystemClock),
             resolver: Arc::new(SystemResolver),
             seed,

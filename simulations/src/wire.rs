@@ -33,6 +33,7 @@ pub(crate) async fn wire(world: &Arc<World>, host: &str) -> io::Result<Wire<Face
         threads: Threads::current(),
         tcp: vec![Face::bind(Arc::clone(world), ip).await?],
         files: OpenFiles::default(),
+        process_metrics: false,
         clock: Arc::new(HostClock { world: Arc::clone(world), host: host.to_owned() }),
         resolver: Arc::new(NoNames),
         seed,

@@ -1,12 +1,12 @@
 //! What the process takes from its machine, and which build it is, under the names that all exporters use.
 //!
-//! Read when somebody asks, from `/proc`; on other systems than Linux there is the build alone. Source: Prometheus, "Writing client libraries",
+//! Read when somebody asks, from `/proc`; on other systems than Linux nothing is. Source: Prometheus, "Writing client libraries",
 //! process metrics.
 
 use std::fmt::Write;
 
-/// The metrics of the process, in the text format of Prometheus.
-pub(super) fn render() -> String {
+/// The build, in the text format of Prometheus.
+pub(super) fn build() -> String {
     let mut text = String::new();
     let build = format!("pushmesh_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     sample(
@@ -17,6 +17,12 @@ pub(super) fn render() -> String {
         &build,
         1.0,
     );
+    text
+}
+
+/// What the process takes from its machine, in the same format.
+pub(super) fn usage() -> String {
+    let mut text = String::new();
     #[cfg(target_os = "linux")]
     for (name, kind, help, value) in linux::read().into_iter().flatten() {
         sample(&mut text, name, kind, help, name, value);
@@ -96,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_the_process_takes_is_shown_in_the_usual_units() {
-        let text = render();
+        let text = usage();
         assert!(text.contains("# TYPE process_cpu_seconds_total counter\n"));
         let resident = value(&text, "process_resident_memory_bytes");
         assert!(resident > 1e6 && resident < value(&text, "process_virtual_memory_bytes"), "{resident}");

@@ -90,7 +90,7 @@ where
     let identity = Identity::from_config(&config)?;
     let resume = ResumeKey::new(&identity.shared_key("resume token"));
     let entropy = Arc::new(Entropy::new(wire.seed));
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new().with_process(wire.process_metrics));
     let mesh_shown = config.mesh_advertise.unwrap_or(mesh);
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let http_shown = format!("{scheme}://{}", config.http_advertise.unwrap_or(http));

@@ -102,13 +102,17 @@ struct Fixture {
 async fn start(name: &str, peers: &[&Node]) -> Fixture {
     let mut config = Config::dev(NodeName::new(name).unwrap());
     config.peers = peers.iter().map(|peer| peer.mesh_addr().to_string()).collect();
-    let Wire { udp, runtime, threads, tcp, clock, resolver, seed, files } =
+    let Wire { udp, runtime, threads, tcp, clock, resolver, seed, files, process_metrics } =
         Wire::bind(config.listen, config.mesh_listen).await.unwrap();
     let (door, cable) = (Broken::default(), Broken::default());
     let tcp = tcp.into_iter().map(|tcp| Door(tcp, Arc::clone(&door))).collect();
     let udp = Arc::new(Cable(udp, Arc::clone(&cable)));
-    let node =
-        Node::start(config, Wire { udp, runtime, threads, tcp, clock, resolver, seed, files }).await.unwrap();
+    let node = Node::start(
+        config,
+        Wire { udp, runtime, threads, tcp, clock, resolver, seed, files, process_metrics },
+    )
+    .await
+    .unwrap();
     within("the node is ready", node.ready()).await;
     Fixture { node, door, cable }
 }
