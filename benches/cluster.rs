@@ -103,7 +103,7 @@ async fn compare(mut options: Options) -> Result<(), Failure> {
         for nodes in &options.nodes {
             for system in &options.systems {
                 eprintln!("round {round} of {}: {system:?}, {nodes} nodes", options.rounds);
-                let measured = round::run(&options, *system, *nodes, &mut samples).await;
+                let measured = round::run(&options, round, *system, *nodes, &mut samples).await;
                 measured.map_err(|error| format!("{system:?} on {nodes} nodes: {error}"))?;
             }
         }

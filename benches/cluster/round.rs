@@ -18,6 +18,7 @@ use crate::tls;
 /// A message was lost, doubled or out of order, or a process ended.
 pub(crate) async fn run(
     options: &Options,
+    round: usize,
     system: System,
     nodes: usize,
     samples: &mut Samples,
@@ -66,7 +67,11 @@ pub(crate) async fn run(
         kept(options, nodes, &mut add).await?;
     }
     if nodes == options.nodes[0] && options.has(Part::Copies) && system == System::Pushmesh {
-        for copying in copyings(options) {
+        let mut turns: Vec<_> = copyings(options).collect();
+        if round.is_multiple_of(2) {
+            turns.reverse(); // Nobody is always the first of a round.
+        }
+        for copying in turns {
             copied(options, nodes, copying, &mut add).await?;
         }
     }
