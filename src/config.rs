@@ -28,6 +28,7 @@ mod takeover;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod tests;
+mod tls_version;
 mod tuning;
 
 pub use again::Again;
@@ -36,6 +37,7 @@ pub use mesh_version::{MeshVersion, MeshVersionError};
 pub use origin::{Origin, OriginError};
 pub use raw::{ConfigError, RawConfig};
 pub use takeover::{Takeover, TakeoverError};
+pub use tls_version::{TlsVersion, TlsVersionError};
 pub use tuning::Tuning;
 
 /// Everything that a node needs to know. [`Config::check`] has the rules of its values. It is made by [`Config::new`],
@@ -58,6 +60,11 @@ pub struct Config {
     pub mesh_advertise: Option<SocketAddr>,
     /// The newest version of the mesh protocol that this node speaks. Default: the newest that it knows.
     pub mesh_version: MeshVersion,
+    /// Where backends call the API, if not where clients connect: see [`Wire::with_api`](crate::Wire::with_api).
+    pub api_listen: Option<SocketAddr>,
+    /// Where operators and their tools find metrics, if not where clients connect: see
+    /// [`Wire::with_admin`](crate::Wire::with_admin).
+    pub admin_listen: Option<SocketAddr>,
     /// The HTTP address shown to operators, where it differs from `listen`.
     pub http_advertise: Option<SocketAddr>,
     /// Mesh addresses of some other nodes: `host:port` with a DNS name or a literal address. All addresses
@@ -80,6 +87,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Certificate chain and key (PEM) for https and wss; plain http and ws without.
     pub tls: Option<HttpTls>,
+    /// The oldest version of TLS that clients and backends may speak. The mesh has TLS 1.3 in any case.
+    pub tls_min: TlsVersion,
     /// Bounds that the operator may choose.
     pub limits: LimitsConfig,
     /// Timers that the operator may choose.
@@ -274,6 +283,8 @@ impl Config {
             mesh_listen: MESH_LISTEN.into(),
             mesh_advertise: None,
             mesh_version: MeshVersion::default(),
+            api_listen: None,
+            admin_listen: None,
             http_advertise: None,
             peers: Vec::new(),
             allow_alone: false,
@@ -284,6 +295,7 @@ impl Config {
             mesh_identity,
             auth,
             tls: None,
+            tls_min: TlsVersion::default(),
             limits: LimitsConfig::default(),
             timers: TimersConfig::default(),
             takeover: Takeover::default(),

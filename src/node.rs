@@ -58,6 +58,8 @@ pub struct Node {
     shared: Arc<Shared>,
     http: SocketAddr,
     mesh: SocketAddr,
+    api: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
     handle: NodeHandle,
     tasks: TaskTracker,
     /// Ends when the last request and the last socket are gone.
@@ -81,6 +83,18 @@ impl Node {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where backends call the API, if that is not where clients connect.
+    #[must_use]
+    pub fn api_addr(&self) -> Option<SocketAddr> {
+        self.api
+    }
+
+    /// Where operators and their tools find metrics, if that is not where clients connect.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// Where peers connect: a value for their `peers`.
@@ -142,6 +156,11 @@ impl Node {
         // The system may have chosen the ports.
         config.listen.set_port(self.http.port());
         config.mesh_listen.set_port(self.mesh.port());
+        for (listen, addr) in [(&mut config.api_listen, self.api), (&mut config.admin_listen, self.admin)] {
+            if let Some((listen, addr)) = listen.as_mut().zip(addr) {
+                listen.set_port(addr.port());
+            }
+        }
         Some(config)
     }
 

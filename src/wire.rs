@@ -39,6 +39,10 @@ pub struct Wire<L> {
     pub threads: Threads,
     /// Accepts the TCP connections of clients and backends: one for each thread for pushes, all at one address.
     pub tcp: Vec<L>,
+    /// The same for the calls of backends, where they have an address of their own.
+    pub api: Vec<L>,
+    /// The same for operators and their tools.
+    pub admin: Vec<L>,
     /// How many of them the operating system allows.
     pub files: OpenFiles,
     /// Whether `/metrics` shows what this process takes from its machine, which no simulation decides.
@@ -66,7 +70,7 @@ impl Wire<TcpFace> {
     /// [`BindError`] names the address that could not be bound.
     pub async fn bind_on(http: SocketAddr, mesh: SocketAddr, threads: Threads) -> Result<Self, BindError> {
         let accepts_failed = Arc::default();
-        let tcp = TcpFace::bind(http, &threads, &accepts_failed).map_err(|source| BindError {
+        let tcp = TcpFace::bind(http, threads.push(), &accepts_failed).map_err(|source| BindError {
             what: "--listen",
             addr: http,
             source,
@@ -87,12 +91,38 @@ impl Wire<TcpFace> {
             runtime: Arc::new(TokioRuntime),
             threads,
             tcp,
+            api: Vec::new(),
+            admin: Vec::new(),
             files: OpenFiles::of_process(accepts_failed),
             process_metrics: true,
             clock: Arc::new(SystemClock),
             resolver: Arc::new(SystemResolver),
             seed,
         })
+    }
+}
+
+impl Wire<TcpFace> {
+    /// Backends call the API at this address, and no more at that of clients.
+    ///
+    /// # Errors
+    /// [`BindError`] names the address that could not be bound.
+    pub fn with_api(mut self, addr: SocketAddr) -> Result<Self, BindError> {
+        let api = TcpFace::bind(addr, self.threads.push(), &self.files.accepts_failed);
+        self.api = api.map_err(|source| BindError { what: "--api-listen", addr, source })?;
+        Ok(self)
+    }
+
+    /// Operators and their tools find metrics at this address, and no more at that of clients. It is served beside the threads
+    /// that carry pushes.
+    ///
+    /// # Errors
+    /// [`BindError`] names the address that could not be bound.
+    pub fn with_admin(mut self, addr: SocketAddr) -> Result<Self, BindError> {
+        let control = std::slice::from_ref(self.threads.control());
+        let admin = TcpFace::bind(addr, control, &self.files.accepts_failed);
+        self.admin = admin.map_err(|source| BindError { what: "--admin-listen", addr, source })?;
+        Ok(self)
     }
 }
 

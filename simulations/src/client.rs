@@ -100,8 +100,11 @@ impl Clients {
             let what = Kept::Shown { after: said.after.clone(), shows: manner.shows };
             self.world.tell(Event::Kept { connection, what });
         }
-        let query = query(keep_s, &said);
+        let mut query = query(keep_s, &said);
         let speaks = self.settings.speaks_envelopes(client);
+        if speaks {
+            query.push_str("&errors=status"); // So that a client that is not let in has never had a connection.
+        }
         let mut opening = std::pin::pin!(timeout(OPEN_TIMEOUT, open(dial, &query, speaks)));
         let opened = loop {
             tokio::select! {

@@ -32,6 +32,8 @@ pub(crate) async fn wire(world: &Arc<World>, host: &str) -> io::Result<Wire<Face
         runtime: Arc::new(VirtualRuntime::new(Arc::clone(world))),
         threads: Threads::current(),
         tcp: vec![Face::bind(Arc::clone(world), ip).await?],
+        api: Vec::new(),
+        admin: Vec::new(),
         files: OpenFiles::default(),
         process_metrics: false,
         clock: Arc::new(HostClock { world: Arc::clone(world), host: host.to_owned() }),

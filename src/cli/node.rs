@@ -1,5 +1,6 @@
 //! `pushmesh node`: runs one node until a signal or a fault ends it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::stop::{self, Insist, StopSignals};
 use crate::config::{Config, RawConfig};
 use crate::limits::FAULT_DRAIN;
 use crate::node::{Fault, Node};
-use crate::wire::{OpenFiles, Threads, Wire};
+use crate::wire::{BindError, OpenFiles, TcpFace, Threads, Wire};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct NodeArgs {
@@ -54,12 +55,15 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     };
     loop {
         let node = started;
+        let apart = |what: &str, addr: Option<SocketAddr>| addr.map(|addr| format!(" {what}={addr}"));
         announce(format!(
-            "pushmesh node {} listening http={} mesh={} incarnation={}",
+            "pushmesh node {} listening http={} mesh={}{}{} incarnation={}",
             node.name(),
             node.http_addr(),
             node.mesh_addr(),
-            node.incarnation()
+            apart("api", node.api_addr()).unwrap_or_default(),
+            apart("admin", node.admin_addr()).unwrap_or_default(),
+            node.incarnation(),
         ));
         let is_ready = async {
             node.ready().await;
@@ -90,8 +94,20 @@ async fn give_up(node: Node, fault: Fault, insist: &Insist) -> anyhow::Result<Ex
 }
 
 async fn start(config: Config) -> anyhow::Result<Node> {
-    let wire = Wire::bind_on(config.listen, config.mesh_listen, threads(&config)?).await?;
+    let wire = wire(&config, threads(&config)?).await?;
     Ok(Node::start(config, wire).await?)
+}
+
+/// The sockets of a node.
+async fn wire(config: &Config, threads: Threads) -> Result<Wire<TcpFace>, BindError> {
+    let mut wire = Wire::bind_on(config.listen, config.mesh_listen, threads).await?;
+    if let Some(addr) = config.api_listen {
+        wire = wire.with_api(addr)?;
+    }
+    if let Some(addr) = config.admin_listen {
+        wire = wire.with_admin(addr)?;
+    }
+    Ok(wire)
 }
 
 fn threads(config: &Config) -> anyhow::Result<Threads> {
@@ -105,7 +121,7 @@ async fn start_again(over: Node, config: Config) -> anyhow::Result<Node> {
     let until = Instant::now() + ADDRESSES_FREE_WITHIN;
     let threads = threads(&config)?;
     let wire = loop {
-        match Wire::bind_on(config.listen, config.mesh_listen, threads.clone()).await {
+        match wire(&config, threads.clone()).await {
             // The last tasks of the one before are about to let go of them.
             Err(_) if Instant::now() < until => sleep(ADDRESSES_LOOK).await,
             bound => {

@@ -73,6 +73,8 @@ impl Config {
     fn check_dev(&self) -> Checked {
         let addresses = [
             ("listen", Some(self.listen)),
+            ("api_listen", self.api_listen),
+            ("admin_listen", self.admin_listen),
             ("mesh_listen", Some(self.mesh_listen)),
             ("mesh_advertise", self.mesh_advertise),
         ];

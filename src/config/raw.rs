@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 #[cfg(feature = "cli")]
 use crate::config::duration;
-use crate::config::{MeshVersion, Takeover};
+use crate::config::{MeshVersion, Takeover, TlsVersion};
 use crate::push::Wait;
 
 mod bounds;
@@ -53,6 +53,16 @@ pub struct RawConfig {
           value_parser = parse::listen))]
     #[serde(deserialize_with = "parse::de_listen")]
     pub listen: Option<SocketAddr>,
+    /// Where backends call the API, if not at --listen, where it is not served then
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_API_LISTEN", value_name = "ADDR",
+          value_parser = parse::listen))]
+    #[serde(deserialize_with = "parse::de_listen")]
+    pub api_listen: Option<SocketAddr>,
+    /// Where metrics are served, if not at --listen, where they are not served then; plain http
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_ADMIN_LISTEN", value_name = "ADDR",
+          value_parser = parse::listen))]
+    #[serde(deserialize_with = "parse::de_listen")]
+    pub admin_listen: Option<SocketAddr>,
     /// Threads that carry connections and pushes [default: the cores that the process may use]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_THREADS", value_name = "N"))]
     pub threads: Option<usize>,
@@ -170,6 +180,11 @@ pub struct RawConfig {
           help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_path")]
     pub tls_key: Option<PathBuf>,
+    /// The oldest version of TLS for https and wss: 1.2 or 1.3 [default: 1.3]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_TLS_MIN", value_name = "VERSION",
+          help_heading = ACCESS))]
+    #[serde(deserialize_with = "parse::de_tls_version")]
+    pub tls_min: Option<TlsVersion>,
 
     /// WebSocket connections of this node [default: 100000]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MAX_CONNECTIONS", value_name = "N",

@@ -135,6 +135,7 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
             "takeover" => "\"reject-newer\"",
             "wait-default" => "\"stored\"",
             "mesh-version" => "4",
+            "tls-min" => "\"1.2\"",
             _ => "\"x\"",
         };
         let of_file = from_toml(&format!("{flag} = {value}\n")).unwrap_or_else(|e| panic!("--{flag}: {e}"));

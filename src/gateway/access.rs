@@ -1,5 +1,7 @@
 //! Whom the node lets in: what an operator may change while it runs.
 
+use axum::http::HeaderValue;
+
 use crate::config::{AuthConfig, Origin};
 use crate::gateway::auth::ApiKeys;
 use crate::token::{TokenKeyError, TokenVerifier};
@@ -28,5 +30,12 @@ impl Access {
             tokens: TokenVerifier::new(auth)?,
             origins: auth.origins.clone(),
         })
+    }
+
+    /// Whether a page of that origin may connect.
+    pub(super) fn allows(&self, origin: &HeaderValue) -> bool {
+        let sent = origin.to_str().ok().and_then(|sent| sent.parse::<Origin>().ok());
+        let listed = |sent: &Origin| self.origins.iter().any(|listed| listed.allows(sent));
+        self.origins.is_empty() || sent.is_some_and(|sent| listed(&sent))
     }
 }

@@ -12,10 +12,12 @@ use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::gateway::bounds::{check_head, check_place};
+use crate::gateway::cors::Page;
 use crate::gateway::face::Face;
 use crate::gateway::parts::Gateway;
 use crate::gateway::phase::Phase;
 use crate::gateway::schema::ErrorCode;
+use crate::gateway::surface::Surface;
 use crate::gateway::{api, fast_path, head, request_id, routes};
 use crate::metrics::label::StatusClass;
 
@@ -32,8 +34,9 @@ impl App {
         Self { routes: routes::all(Arc::clone(&face)), face }
     }
 
-    /// Gives a request its id, refuses a head that is too long or not understood, and counts and logs the answer.
-    pub(crate) async fn answer(self: Arc<Self>, request: Request) -> Response {
+    /// Gives a request its id, refuses a head that is too long or not understood, and what its port does not serve, and counts
+    /// and logs the answer.
+    pub(crate) async fn answer(self: Arc<Self>, request: Request, surface: Surface) -> Response {
         let gateway = &self.face.gateway;
         let id = request_id::choose(request.headers().get(&request_id::NAME), &gateway.entropy);
         // The path only: a query may hold a token.
@@ -43,9 +46,11 @@ impl App {
             method = %request.method(),
             path = request.uri().path()
         );
+        let page = Page::of(&request);
         async {
             let mut response = match check_head(&request)
                 .and_then(|()| head::check(&request))
+                .and_then(|()| surface.check(request.uri().path()))
                 .and_then(|()| check_place(&request))
             {
                 Ok(()) => match fast_path::target(&request) {
@@ -66,6 +71,9 @@ impl App {
             debug!(status = status.as_u16(), code, "answered");
             gateway.metrics.api_requests.with(class(status.as_u16())).increment(1);
             response.headers_mut().insert(request_id::NAME, id);
+            if let Some(page) = page {
+                page.may_read(&gateway.access.get(), &mut response);
+            }
             // A pool should not send its next request here, to meet a port that is closed.
             if *gateway.phase.borrow() >= Phase::Draining && status != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -41,9 +41,13 @@ impl ApiError {
     }
 
     /// The code.
-    #[cfg(test)]
     pub(super) fn code(&self) -> &'static str {
         self.code.as_str()
+    }
+
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.code.status()
     }
 
     /// Code and message, also for the lines of a stream.
@@ -98,6 +102,11 @@ impl ApiError {
     /// 404: no such route.
     pub(super) fn not_found() -> Self {
         Self::new(ErrorCode::NotFound, "no such route: GET /openapi.json lists them all")
+    }
+
+    /// 404: the route is on another port of this node.
+    pub(super) fn elsewhere(flag: &str) -> Self {
+        Self::new(ErrorCode::NotFound, format!("this port does not serve that route: use the one of {flag}"))
     }
 
     /// 404: nobody to deliver to.
@@ -361,7 +370,6 @@ const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 #[cfg(test)]
 mod tests {
-    use axum::http::StatusCode;
     use serde_json::json;
 
     use super::*;

@@ -12,7 +12,7 @@ pub(super) struct Face {
     pub(super) gateway: Arc<Gateway>,
     /// API requests that may be in progress.
     pub(super) requests: Arc<Semaphore>,
-    /// WebSockets that may be opened only to tell the client to come back later.
+    /// WebSockets that may be opened only to tell the client why it is not let in.
     pub(super) farewells: Arc<Semaphore>,
 }
 
@@ -27,5 +27,5 @@ impl Face {
     }
 }
 
-/// Guess: a reconnect storm is told to spread out, and costs at most this many sockets.
+/// Guess: a reconnect storm is told why, and costs at most this many sockets beside the sessions.
 const FAREWELLS_MAX: usize = 256;

@@ -14,6 +14,7 @@ use crate::gateway::error::ApiError;
 use crate::gateway::phase::Phase;
 use crate::gateway::request_id;
 use crate::gateway::schema::{Ready, ReadyPhase};
+use crate::gateway::surface::Surface;
 use crate::wire::Entropy;
 
 /// What answers requests.
@@ -35,10 +36,10 @@ impl Front {
         debug_assert!(opened.is_ok(), "a node has one face");
     }
 
-    /// Answers a request.
-    pub(crate) async fn answer(self: Arc<Self>, request: Request) -> Response {
+    /// Answers a request that came to a port of that kind.
+    pub(crate) async fn answer(self: Arc<Self>, request: Request, surface: Surface) -> Response {
         match self.app.get() {
-            Some(app) => Arc::clone(app).answer(request).await,
+            Some(app) => Arc::clone(app).answer(request, surface).await,
             None => self.early(&request),
         }
     }
@@ -72,7 +73,8 @@ mod tests {
     async fn ask(method: &str, path: &str) -> (u16, String, Value) {
         let front = Front::new(Arc::new(Entropy::new([1; 32])));
         let request = Request::builder().method(method).uri(path).header("x-request-id", "r1");
-        let response = front.answer(request.body(Body::empty()).unwrap()).await;
+        let surface = Surface::Clients { api_apart: false, admin_apart: false };
+        let response = front.answer(request.body(Body::empty()).unwrap(), surface).await;
         assert_eq!(response.headers()["x-request-id"], "r1");
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();

@@ -69,6 +69,7 @@ use refused::RefusedUpgrade;
 use stage::Stage;
 
 /// How connections are served.
+#[derive(Clone)]
 pub(crate) struct Terms {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) shares: Shares,

@@ -1,6 +1,6 @@
 //! TLS of the HTTP face: from PEM to a server's configuration.
 //!
-//! TLS 1.3 only, with ring named explicitly, because a program that embeds a node may have another
+//! TLS 1.3, and 1.2 where the operator asks for it, with ring named explicitly, because a program that embeds a node may have another
 //! default. Clients are not asked for certificates: they have tokens. The certificate may be replaced while the node runs; connections
 //! that there are go on with the one that they were shown.
 
@@ -10,10 +10,11 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::HttpTls;
+use crate::config::{HttpTls, TlsVersion};
 use crate::current::Current;
 
 /// Why https cannot be served.
@@ -75,11 +76,15 @@ fn certified(tls: &HttpTls) -> Result<CertifiedKey, HttpTlsError> {
     CertifiedKey::from_der(chain, key, &provider()).map_err(HttpTlsError::Pair)
 }
 
-/// The configuration of a server with that certificate.
-pub(crate) fn server_config(certificate: &Arc<Certificate>) -> Arc<ServerConfig> {
+/// The configuration of a server with that certificate, which speaks no version before `oldest`.
+pub(crate) fn server_config(certificate: &Arc<Certificate>, oldest: TlsVersion) -> Arc<ServerConfig> {
+    let versions: &[_] = match oldest {
+        TlsVersion::V1_2 => &[&TLS13, &TLS12],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("ring supports TLS 1.3")
+        .with_protocol_versions(versions)
+        .expect("ring supports both versions")
         .with_no_client_auth()
         .with_cert_resolver(Arc::clone(certificate) as Arc<dyn ResolvesServerCert>);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

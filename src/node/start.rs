@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicU64;
 
 use axum::serve::Listener;
 use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,7 +16,7 @@ use tracing::{info, warn};
 use crate::config::{Config, LimitsConfig};
 use crate::copies::{Copies, CopiesParts};
 use crate::current::Current;
-use crate::gateway::{self, Access, App, Certificate, Front, Phase, Shares, Terms};
+use crate::gateway::{self, Access, App, Certificate, Front, Phase, Shares, Surface, Terms};
 use crate::handler::{Handler, PushOnly};
 use crate::id::Incarnation;
 use crate::key::KeyHasher;
@@ -84,6 +86,8 @@ where
 {
     config.check()?;
     let (http, mesh) = (wire.http_addr()?, wire.mesh_addr()?);
+    let [api, admin] = [&wire.api, &wire.admin].map(|at| at.first().map(Listener::local_addr).transpose());
+    let (api, admin) = (api?, admin?);
     config.check_mesh_address(mesh)?;
     let access = Arc::new(Current::new(Access::new(&config.auth)?));
     let certificate = config.tls.as_ref().map(Certificate::new).transpose()?.map(Arc::new);
@@ -117,20 +121,32 @@ where
     let front = Front::new(Arc::clone(&entropy));
     let shares = shares(&config, &wire.files);
     let terms = Terms {
-        tls: certificate.as_ref().map(gateway::server_config),
+        tls: certificate.as_ref().map(|certificate| gateway::server_config(certificate, config.tls_min)),
         shares,
         vitals: vitals.clone(),
         keep_alive: config.timers.keep_alive,
         stop_timeout: http_stop_timeout(&config),
     };
+    let calls = Terms { shares: Shares::of_calls(limits::API_REQUESTS_MAX), ..terms.clone() };
+    let tools = Terms { tls: None, shares: Shares::of_calls(limits::ADMIN_CONNECTIONS), ..terms.clone() };
     let stop_http = CancellationToken::new();
     // Whoever gives up the start closes the port.
     let open = stop_http.clone().drop_guard();
-    let answering = Arc::clone(&front);
-    let answer = move |request| Arc::clone(&answering).answer(request);
-    let listeners = wire.tcp.into_iter().zip(threads.push().iter().cloned()).collect();
-    let http_face = gateway::serve(listeners, terms, answer, stop_http.clone());
-    let http_face = tasks.spawn(vitals.vital(Task::Http, http_face));
+    let on =
+        |listeners: Vec<L>, threads: &[Handle]| listeners.into_iter().zip(threads.iter().cloned()).collect();
+    let surface = Surface::Clients { api_apart: api.is_some(), admin_apart: admin.is_some() };
+    let control = std::slice::from_ref(threads.control());
+    let faces = [
+        (surface, on(wire.tcp, threads.push()), terms),
+        (Surface::Api, on(wire.api, threads.push()), calls),
+        (Surface::Admin, on(wire.admin, control), tools),
+    ];
+    let faces = faces.map(|(surface, listeners, terms)| {
+        let front = Arc::clone(&front);
+        let answer = move |request| Arc::clone(&front).answer(request, surface);
+        gateway::serve(listeners, terms, answer, stop_http.clone())
+    });
+    let http_face = tasks.spawn(vitals.vital(Task::Http, async { _ = join_all(faces).await }));
     let started = Started { vitals: vitals.clone(), links: Some(Arc::clone(&links)) };
     let store = Arc::new(Store::new(store_bounds(&config.limits), Arc::clone(&metrics)));
     let parts = Parts {
@@ -172,7 +188,7 @@ where
     tasks.spawn(vitals.vital(Task::Absent, router.keep_absent(stop)));
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
-    Ok(Node { shared, http, mesh, handle, tasks, http_face: Some(http_face) })
+    Ok(Node { shared, http, mesh, api, admin, handle, tasks, http_face: Some(http_face) })
 }
 
 /// What runs already while a node starts. Whoever gives up the start drops it, and that is no fault.

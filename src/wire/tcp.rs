@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::{Seldom, Threads};
+use super::Seldom;
 
 /// Accepts TCP connections and sends small frames at once.
 pub struct TcpFace {
@@ -47,27 +47,27 @@ impl Listener for TcpFace {
 }
 
 impl TcpFace {
-    /// Listens at `addr` on each of the threads for pushes.
+    /// Listens at `addr` on each of these threads.
     ///
     /// # Errors
     /// Those of the sockets. Whoever listens there already is in the way, also if it would share the address.
     pub(super) fn bind(
         addr: SocketAddr,
-        threads: &Threads,
+        threads: &[Handle],
         failed: &Arc<AtomicU64>,
     ) -> io::Result<Vec<Self>> {
-        let (push, told) = (threads.push(), Arc::default());
+        let told = Arc::default();
         let face = |addr, shared, thread: &Handle| {
             let listener = listen(addr, shared, thread)?;
             Ok(Self { listener, failed: Arc::clone(failed), told: Arc::clone(&told) })
         };
-        let addr = match push {
+        let addr = match threads {
             [only] => return Ok(vec![face(addr, false, only)?]),
             // Sockets that share an address let others join them: another node, started by mistake, would take a part
             // of the clients. So the address has to be free first.
-            push => listen(addr, false, &push[0])?.local_addr()?,
+            several => listen(addr, false, &several[0])?.local_addr()?,
         };
-        push.iter().map(|thread| face(addr, true, thread)).collect()
+        threads.iter().map(|thread| face(addr, true, thread)).collect()
     }
 
     /// Nothing can be accepted now: mostly there is no file to be had. Says so, and waits for a moment.
@@ -117,11 +117,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::wire::Threads;
 
     const ANY: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
     fn bind(addr: SocketAddr, threads: &Threads) -> io::Result<Vec<TcpFace>> {
-        TcpFace::bind(addr, threads, &Arc::default())
+        TcpFace::bind(addr, threads.push(), &Arc::default())
     }
 
     #[tokio::test]

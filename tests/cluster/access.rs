@@ -173,6 +173,11 @@ async fn a_browser_connects_from_the_listed_origins_only() {
         assert_eq!(answer.error(), (403, "forbidden"), "{origin}");
     }
     let _listed = node.dial().user("u").header("origin", "https://app.example").open().await;
+    for (origin, reads) in [("https://app.example", true), ("https://evil.example", false)] {
+        let answer = node.http.call("GET", "/readyz", &[("origin", origin)], "").await;
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!((answer.status, allowed), (200, reads.then_some(origin)), "{origin}");
+    }
     let _with_port = node.dial().user("u").header("origin", "http://localhost:3000").open().await;
     let _one_label = node.dial().user("u").header("origin", "https://a.app.example").open().await;
     let _no_browser = node.dial().user("u").open().await;

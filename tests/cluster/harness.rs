@@ -14,7 +14,7 @@ mod process;
 mod raw;
 mod wait;
 
-pub(crate) use client::{Client, Message};
+pub(crate) use client::{Client, Dial, Message};
 pub(crate) use cluster::{Cluster, unique};
 pub(crate) use gate::Gate;
 pub(crate) use http::{Answer, Http};

@@ -1,11 +1,21 @@
 //! https and wss.
 
-use rustls::RootCertStore;
+use std::sync::Arc;
 
-use crate::harness::{Keys, Launch, Node, eventually, pushmesh, same, unique};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::harness::{Keys, Launch, Node, eventually, pushmesh, same, unique, within};
 
 /// A node in `--dev` with a certificate for `localhost` that `keys` keeps, and its authority's PEM.
 async fn node(keys: &Keys) -> (Node, String) {
+    node_with(keys, &[]).await
+}
+
+/// The same with more flags.
+async fn node_with(keys: &Keys, more: &[&str]) -> (Node, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]);
     let made = made.expect("a certificate can be made");
     let cert = keys.write("tls.pem", &made.cert.pem());
@@ -13,7 +23,8 @@ async fn node(keys: &Keys) -> (Node, String) {
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).expect("the certificate is one");
     let flags = ["--tls-cert", &cert, "--tls-key", &key];
-    let node = Launch::dev(&unique(), "n1").flags(flags).https(roots).start().await;
+    let launch = Launch::dev(&unique(), "n1").flags(flags).flags(more.iter().copied());
+    let node = launch.https(roots).start().await;
     node.ready().await;
     (node, cert)
 }
@@ -51,6 +62,29 @@ async fn a_certificate_that_is_not_trusted_is_refused_and_so_is_plain_http() {
     assert_eq!(node.metric("pushmesh_ready").await, Some(1.0));
     assert_eq!(node.metric("pushmesh_build_info{version=\"0.1.0\"}").await, Some(1.0));
     assert!(node.metric("process_resident_memory_bytes").await > Some(1e6));
+}
+
+#[tokio::test]
+async fn tls_1_2_is_spoken_where_the_operator_allows_it_and_nowhere_else() {
+    let keys = Keys::generate().await;
+    let old = |node: &Node| {
+        let roots = node.roots().expect("it has a certificate");
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .expect("ring supports TLS 1.2")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (TlsConnector::from(Arc::new(config)), node.addr)
+    };
+    for (flags, spoken) in [(&[][..], false), (&["--tls-min", "1.2"], true)] {
+        let (node, _) = node_with(&keys, flags).await;
+        let (connector, addr) = old(&node);
+        let tcp = TcpStream::connect(addr).await.expect("the node listens");
+        let name = ServerName::try_from("localhost").expect("a literal that is valid");
+        let shaken = within("a handshake", connector.connect(name, tcp)).await;
+        assert_eq!(shaken.is_ok(), spoken, "{flags:?}: {:?}", shaken.err());
+        assert_eq!(node.get("/livez").await.status, 200, "newer ones are spoken in any case");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! What is gone stays gone: once a client's last connection is over and no node holds a row of it, none
-//! holds one again before the client comes back.
+//! holds one again before the client comes back, or a node keeps its session on whose owner is gone.
 //!
 //! A node that is behind in an owner's section may still pass the position at which the claim was there:
 //! it had not dropped the claim, it had not heard of it. So a row counts only in a copy that is as new as
@@ -13,6 +13,7 @@ use pushmesh::NodeName;
 use pushmesh::internals::{Known, Position, Standing};
 
 use crate::checkers::checker::Checker;
+use crate::decision::Decision;
 use crate::event::Event;
 use crate::host::{Boot, session_key, user_id};
 use crate::id::{ClientIndex, ConnectionId, user_of};
@@ -54,6 +55,11 @@ impl Checker for Gone {
                     client.connections -= 1;
                     client.since_ms = now_ms;
                 }
+            }
+            Event::Decided { decision: Decision::KeepsOn { client, .. }, .. } => {
+                // The rows of a boot that is over go when the next one is known, and what others hold for its clients may be found later.
+                let client = self.clients.entry(*client).or_default();
+                (client.gone, client.since_ms) = (None, now_ms);
             }
             _ => {}
         }
@@ -130,6 +136,7 @@ const LET_IN_MS: u64 = 16_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::End;
 
     #[test]
     fn a_row_in_a_copy_that_is_as_new_is_found() {
@@ -138,5 +145,22 @@ mod tests {
         assert!(back(at(5), at(5)).is_err());
         assert_eq!(back(at(5), None), Ok(()), "a copy that is known to be wrong");
         assert_eq!(back(None, at(5)), Ok(()), "its owner did not run");
+    }
+
+    #[test]
+    fn the_session_of_a_client_that_is_away_may_be_claimed_anew_when_its_owner_is_gone() {
+        let (mut gone, owner) = (Gone::default(), NodeName::new("n2").unwrap());
+        let dialled = Event::Dialled { connection: 1, client: 3, node: 1, resumed: None };
+        gone.event(0, &dialled).unwrap();
+        gone.event(5, &Event::Ended { connection: 1, end: End::Dropped }).unwrap();
+        let after = LET_IN_MS + LOOK_EVERY_MS;
+        gone.tick(after, &[]).unwrap();
+        let is_gone = |gone: &Gone| gone.clients[&3].gone.is_some();
+        assert!(is_gone(&gone), "nobody holds a row");
+        let decision = Decision::KeepsOn { client: 3, stamp: 7, owner: owner.clone() };
+        gone.event(after, &Event::Decided { by: owner, decision }).unwrap();
+        assert!(!is_gone(&gone));
+        gone.tick(2 * after, &[]).unwrap();
+        assert!(is_gone(&gone), "from then on it is watched again");
     }
 }

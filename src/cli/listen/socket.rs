@@ -188,6 +188,9 @@ fn path(args: &ListenArgs, before: &Before) -> String {
             query.push(format!("after={}", encode(&after)));
         }
     }
+    if args.envelopes() {
+        query.push("errors=status".to_owned()); // With its message whole.
+    }
     match query.is_empty() {
         true => "/v1/ws".to_owned(),
         false => format!("/v1/ws?{}", query.join("&")),

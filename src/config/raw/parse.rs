@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use crate::config::{MeshVersion, Takeover, duration};
+use crate::config::{MeshVersion, Takeover, TlsVersion, duration};
 use crate::push::Wait;
 
 /// Reads an IP address with a port.
@@ -79,6 +79,11 @@ pub(super) fn de_mesh_version<'de, D: Deserializer<'de>>(from: D) -> Result<Opti
         Version::Text(text) => text,
     };
     text.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// [`TlsVersion`] for serde.
+pub(super) fn de_tls_version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TlsVersion>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// A path for serde. The folder or file without a name is none.

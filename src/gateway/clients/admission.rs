@@ -7,7 +7,7 @@
 //! A transport asks [`admit`] with what the client said, and gets all that it needs to serve the client, or
 //! what to tell it. The key is claimed before the client is told that it is connected: a push that
 //! follows the client's own knowledge finds it. Whether a request is one of a transport at all is that
-//! transport's business, and so is how the client is told.
+//! transport's business. How the client learns that it is not let in is in `telling.rs`.
 
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
@@ -22,8 +22,10 @@ use crate::router::{Claimant, HeldByAnother, Lease};
 pub(in crate::gateway) mod credentials;
 mod refusal;
 mod takeover;
+mod telling;
 
 pub(super) use refusal::Refusal;
+pub(super) use telling::Telling;
 
 /// What a client says that wants to be let in.
 pub(super) struct Asking<'a> {
@@ -57,7 +59,7 @@ pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admit
     let dialect = dialect::offered(asking.offers);
     let client = credentials::client(gateway, asking.headers, url::params(asking.uri)?, dialect.keeps())?;
     takeover::admit(gateway, &client.key, client.resumed)?;
-    let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full { dialect }) };
+    let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full) };
     let asked = Instant::now();
     let claimant = Claimant { resumed: client.resumed, kept: client.kept, login: client.login, away: false };
     let opened = gateway.router.open(client.key, claimant, Some(permit)).await;

@@ -36,6 +36,11 @@ impl Shares {
         Self { websockets: websockets.min(max.saturating_sub(api + spare)), api, spare }
     }
 
+    /// The shares of a port that has no WebSockets, where so many connections may stay.
+    pub(crate) fn of_calls(connections: usize) -> Self {
+        Self { websockets: 0, api: connections, spare: SPARE_CONNECTIONS }
+    }
+
     /// All of them.
     pub(crate) fn all(self) -> usize {
         self.websockets.saturating_add(self.api + self.spare)

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::*;
-use crate::config::{HttpTls, Secret};
+use crate::config::{HttpTls, Secret, TlsVersion};
 use crate::metrics::Metrics;
 
 mod crowd;
@@ -388,7 +388,7 @@ fn tls() -> (Arc<rustls::ServerConfig>, tokio_rustls::TlsConnector) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let files = HttpTls { cert_pem: made.cert.pem(), key_pem: Secret::new(made.signing_key.serialize_pem()) };
     let certificate = Arc::new(crate::gateway::Certificate::new(&files).unwrap());
-    let server = crate::gateway::server_config(&certificate);
+    let server = crate::gateway::server_config(&certificate, TlsVersion::default());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
     let client =

@@ -102,14 +102,26 @@ struct Fixture {
 async fn start(name: &str, peers: &[&Node]) -> Fixture {
     let mut config = Config::dev(NodeName::new(name).unwrap());
     config.peers = peers.iter().map(|peer| peer.mesh_addr().to_string()).collect();
-    let Wire { udp, runtime, threads, tcp, clock, resolver, seed, files, process_metrics } =
+    let Wire { udp, runtime, threads, tcp, api: _, admin: _, clock, resolver, seed, files, process_metrics } =
         Wire::bind(config.listen, config.mesh_listen).await.unwrap();
     let (door, cable) = (Broken::default(), Broken::default());
     let tcp = tcp.into_iter().map(|tcp| Door(tcp, Arc::clone(&door))).collect();
     let udp = Arc::new(Cable(udp, Arc::clone(&cable)));
     let node = Node::start(
         config,
-        Wire { udp, runtime, threads, tcp, clock, resolver, seed, files, process_metrics },
+        Wire {
+            udp,
+            runtime,
+            threads,
+            tcp,
+            api: Vec::new(),
+            admin: Vec::new(),
+            clock,
+            resolver,
+            seed,
+            files,
+            process_metrics,
+        },
     )
     .await
     .unwrap();

@@ -111,8 +111,13 @@ impl<'a> Dial<'a> {
         RawClient::new(socket.into_inner())
     }
 
-    /// Asks for a WebSocket that the server has to refuse.
+    /// Asks for a WebSocket that the server has to refuse, by the status of its answer.
     pub(crate) async fn refused(self) -> Answer {
+        self.query("errors", "status").refused_as_it_asks().await
+    }
+
+    /// The same, whatever it asks for.
+    pub(crate) async fn refused_as_it_asks(self) -> Answer {
         let mut headers = vec![
             ("connection", "Upgrade"),
             ("upgrade", "websocket"),

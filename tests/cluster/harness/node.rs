@@ -38,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
     /// Where peers reach it.
     pub(crate) mesh: SocketAddr,
+    /// Where backends and operators reach it, if they have a port of their own.
+    pub(crate) apart: [Option<SocketAddr>; 2],
     pub(crate) incarnation: u64,
     pub(crate) process: Process,
     pub(crate) http: Http,
@@ -130,11 +132,11 @@ impl Launch {
             Some(stdout) => next_line(stdout, &process).await,
             None => log_line(&process, "node started ").await.replace("http://", ""),
         };
-        let field = |name: &str| {
-            let fields = line.split(' ').filter_map(|field| field.split_once('='));
-            let value = fields.clone().find(|(field, _)| *field == name).map(|(_, value)| value.to_owned());
-            value.unwrap_or_else(|| panic!("{line:?} has {name}"))
+        let given = |name: &str| {
+            let mut fields = line.split(' ').filter_map(|field| field.split_once('='));
+            fields.find(|(field, _)| *field == name).map(|(_, value)| value.to_owned())
         };
+        let field = |name: &str| given(name).unwrap_or_else(|| panic!("{line:?} has {name}"));
         let (addr, mesh, incarnation) = (field("http"), field("mesh"), field("incarnation"));
         let addr: SocketAddr = addr.parse().expect("http is an address");
         let base = match self.roots {
@@ -148,6 +150,8 @@ impl Launch {
         Node {
             name: self.name,
             addr,
+            apart: ["api", "admin"]
+                .map(|name| given(name).map(|addr| addr.parse().expect("it is an address"))),
             mesh: gate.as_ref().map_or(mesh, |gate| gate.addr),
             incarnation: incarnation.parse().expect("an incarnation is a number"),
             process,
@@ -193,6 +197,11 @@ impl Node {
         let (listens, incarnation) = line.rsplit_once("incarnation=").expect("it names the incarnation");
         assert!(listens.starts_with(&format!("pushmesh node {} listening http=", self.name)), "{line}");
         incarnation.parse().expect("an incarnation is a number")
+    }
+
+    /// The authorities that vouch for it, if it speaks TLS.
+    pub(crate) fn roots(&self) -> Option<RootCertStore> {
+        self.roots.clone()
     }
 
     /// GET.

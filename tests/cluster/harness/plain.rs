@@ -1,5 +1,6 @@
 //! A caller of the HTTP face that writes its requests byte by byte.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +25,7 @@ pub(crate) struct Plain {
 impl Plain {
     /// Connects.
     pub(crate) async fn open(node: &Node) -> Self {
-        let tcp = within("a connection", TcpStream::connect(node.addr)).await.expect("the node listens");
-        tcp.set_nodelay(true).expect("TCP has this option");
+        let tcp = dialled(node.addr).await;
         let stream: Box<dyn Io> = match node.roots.clone() {
             None => Box::new(tcp),
             Some(roots) => {
@@ -35,6 +35,11 @@ impl Plain {
             }
         };
         Self { stream, rest: Vec::new() }
+    }
+
+    /// Connects to another port of a node, without TLS.
+    pub(crate) async fn at(addr: SocketAddr) -> Self {
+        Self { stream: Box::new(dialled(addr).await), rest: Vec::new() }
     }
 
     /// Sends bytes as they are.
@@ -106,4 +111,10 @@ impl Plain {
         let ended = within("the end", self.stream.read_to_end(&mut bytes)).await;
         (String::from_utf8_lossy(&bytes).into_owned(), ended.is_ok())
     }
+}
+
+async fn dialled(addr: SocketAddr) -> TcpStream {
+    let tcp = within("a connection", TcpStream::connect(addr)).await.expect("the node listens");
+    tcp.set_nodelay(true).expect("TCP has this option");
+    tcp
 }

@@ -4,10 +4,10 @@
 
 use axum::http::{HeaderMap, header};
 
-use crate::config::{MeshVersion, Origin};
+use crate::config::MeshVersion;
 use crate::gateway::access::Access;
 use crate::gateway::auth::bearer;
-use crate::gateway::clients::admission::Refusal;
+use crate::gateway::clients::admission::{Refusal, Telling};
 use crate::gateway::error::BadRequest;
 use crate::gateway::parts::Gateway;
 use crate::gateway::url::{FromQuery, Query};
@@ -35,6 +35,8 @@ pub(in crate::gateway) struct ConnectParams {
     keep: Option<String>,
     /// The positions up to which the client has everything. As text, likewise.
     after: Option<String>,
+    /// How the client is told that it may not connect. As text.
+    errors: Option<String>,
 }
 
 impl FromQuery for ConnectParams {
@@ -48,6 +50,7 @@ impl FromQuery for ConnectParams {
             resume: query.take("resume")?,
             keep: query.take("keep")?,
             after: query.take("after")?,
+            errors: query.take("errors")?,
         })
     }
 }
@@ -103,9 +106,7 @@ struct Verification<'a> {
 impl Verification<'_> {
     fn origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) }; // Not a browser.
-        let sent = origin.to_str().ok().and_then(|sent| sent.parse::<Origin>().ok());
-        let listed = |sent: &Origin| self.access.origins.iter().any(|listed| listed.allows(sent));
-        if self.access.origins.is_empty() || sent.is_some_and(|sent| listed(&sent)) {
+        if self.access.allows(origin) {
             return Ok(());
         }
         self.count(Credential::Origin);
@@ -118,6 +119,7 @@ impl Verification<'_> {
         params: ConnectParams,
         random_device: impl FnOnce() -> DeviceId,
     ) -> Result<Client, Refusal> {
+        params.errors.as_deref().map(Telling::parse).transpose()?;
         let chosen = params.device.map(DeviceId::new).transpose()?;
         let keep = if self.keep_max > 0 { keep(params.keep.as_deref())? } else { 0 };
         let (user, bound, expires_unix_ms, keep_max, login) =

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::gateway::clients::dialect::Dialect;
 use crate::gateway::error::{ApiError, BadRequest};
 use crate::gateway::phase::Phase;
 use crate::id::IdError;
@@ -30,16 +29,13 @@ pub(in crate::gateway::clients) enum Refusal {
     /// The node does not take clients now.
     NotReady(Phase),
     /// The node has as many connections as it may have.
-    Full {
-        /// What the client speaks, if it is told so in its own words.
-        dialect: &'static dyn Dialect,
-    },
+    Full,
 }
 
 impl Refusal {
-    /// As the metric calls it: by the code of the answer. A client that is told in its own words that the node is full is
+    /// As the metric calls it: by the code of the answer. A client that is told by a close code that the node is full is
     /// counted as [`Refused::Full`] instead.
-    pub(super) fn label(&self) -> Refused {
+    pub(in crate::gateway::clients) fn label(&self) -> Refused {
         match self {
             Refusal::BadRequest(_) => Refused::BadRequest,
             Refusal::UpgradeRequired(_) => Refused::UpgradeRequired,
@@ -49,7 +45,7 @@ impl Refusal {
             Refusal::SessionExists => Refused::SessionExists,
             Refusal::TooManySessions { .. } => Refused::TooManySessions,
             Refusal::NotReady(_) => Refused::NotReady,
-            Refusal::Full { .. } => Refused::Overloaded,
+            Refusal::Full => Refused::Overloaded,
         }
     }
 }
@@ -65,7 +61,7 @@ impl From<Refusal> for ApiError {
             Refusal::SessionExists => ApiError::session_exists(),
             Refusal::TooManySessions { sessions_max } => ApiError::too_many_sessions(sessions_max),
             Refusal::NotReady(phase) => ApiError::not_ready(phase.as_str()),
-            Refusal::Full { .. } => {
+            Refusal::Full => {
                 ApiError::overloaded("this node has as many connections as it may have: use another node")
             }
         }
@@ -87,7 +83,6 @@ impl From<IdError> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::clients::dialect;
     use crate::metrics::label::Label as _;
 
     #[test]
@@ -101,7 +96,7 @@ mod tests {
             Refusal::SessionExists,
             Refusal::TooManySessions { sessions_max: 1 },
             Refusal::NotReady(Phase::Draining),
-            Refusal::Full { dialect: dialect::offered(|_: &str| false) },
+            Refusal::Full,
         ];
         for refusal in refusals {
             let label = refusal.label().as_str();

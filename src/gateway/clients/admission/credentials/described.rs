@@ -18,6 +18,8 @@ impl Described for ConnectParams {
         let keep = "With `pushmesh.v1`: for how many seconds the session is kept while the client is away, at most as many as the \
                     nodes and the token allow.";
         let after = "With `keep` and `resume`: the positions up to which the client has everything, with commas between.";
+        let errors = "How the client is told that it may not connect: `close` completes the handshake and closes with 4000 plus the \
+                      status, which a browser can read; `status` answers it. Default: `close` with `pushmesh.v1`, else `status`.";
         let (position, more) = ("[0-9a-f]{24}\\.[0-9]+", POSITIONS_MAX - 1);
         let bytes_max = RESUME_TOKEN_BYTES_MAX;
         let resume_token = json!({
@@ -36,6 +38,7 @@ impl Described for ConnectParams {
                 after,
                 json!({ "type": "string", "pattern": format!("^{position}(,{position}){{0,{more}}}$") }),
             ),
+            Parameter::query("errors", errors, json!({ "type": "string", "enum": ["close", "status"] })),
         ]
     }
 }

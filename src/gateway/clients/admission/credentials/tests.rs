@@ -45,6 +45,7 @@ impl Case {
             resume: find("resume"),
             keep: find("keep"),
             after: find("after"),
+            errors: find("errors"),
         };
         let random = || DeviceId::new("random").unwrap();
         self.verification().client(headers, params, random).map_err(|refusal| ApiError::from(refusal).code())

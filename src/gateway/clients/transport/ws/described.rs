@@ -42,4 +42,6 @@ const TEXT: &str = "Without subprotocol each frame is a payload as pushed. With 
     sends `welcome`, `message`, `pong` and `error`, the client `message`, `ack` and `ping`. Close codes: 1000 bye or idle, \
     1002 protocol error, 1007 text that is not UTF-8, 1008 policy, 1009 message too big, 1011 internal error, 1012 \
     restarting, 1013 try later, 4001 superseded, 4002 kicked, 4003 token expired, 4004 slow consumer. With 1012 and 1013 \
-    the reason is `{\"retry_ms\":n}`.";
+    the reason is `{\"retry_ms\":n}`. A client that may not connect is told so by the status, or, with `pushmesh.v1` or \
+    `?errors=close`, by a close code after the handshake: 4400, 4401, 4403, 4409 or 4429, whose reason begins with the code of \
+    the error, or 1013.";
