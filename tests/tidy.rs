@@ -136,7 +136,9 @@ fn protocol_names_every_route_every_error_and_every_close_code() {
 
 #[test]
 fn documents_name_no_file_that_is_gone() {
-    for document in ["README.md", "docs/ARCHITECTURE.md", "docs/PROTOCOL.md", "docs/OPERATIONS.md"] {
+    let documents =
+        ["README.md", "docs/ARCHITECTURE.md", "docs/OPERATIONS.md", "docs/PROTOCOL.md", "docs/TUTORIAL.md"];
+    for document in documents {
         report(documents::missing_files(document, &text(document), |path| root().join(path).exists()));
     }
 }
