@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::id::{ClusterName, NodeName};
 use crate::limits;
 use crate::push::Wait;
@@ -23,6 +25,7 @@ pub(crate) mod duration;
 pub(crate) mod environment;
 mod mesh_version;
 mod origin;
+mod rate;
 mod raw;
 mod takeover;
 #[cfg(test)]
@@ -35,6 +38,8 @@ pub use again::Again;
 pub use check::{InvalidConfig, Problem};
 pub use mesh_version::{MeshVersion, MeshVersionError};
 pub use origin::{Origin, OriginError};
+pub(crate) use rate::Bucket;
+pub use rate::{Rate, RateError};
 pub use raw::{ConfigError, RawConfig};
 pub use takeover::{Takeover, TakeoverError};
 pub use tls_version::{TlsVersion, TlsVersionError};
@@ -65,6 +70,10 @@ pub struct Config {
     /// Where operators and their tools find metrics, if not where clients connect: see
     /// [`Wire::with_admin`](crate::Wire::with_admin).
     pub admin_listen: Option<SocketAddr>,
+    /// The addresses of balancers that say truly whose requests they pass on, in `X-Forwarded-For`.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections from those to `listen` begin with a header of the PROXY protocol, version 2.
+    pub proxy_protocol: bool,
     /// The HTTP address shown to operators, where it differs from `listen`.
     pub http_advertise: Option<SocketAddr>,
     /// Mesh addresses of some other nodes: `host:port` with a DNS name or a literal address. All addresses
@@ -188,6 +197,13 @@ pub struct LimitsConfig {
     /// Other nodes that hold what a session holds, so that it is not lost with this one; at most
     /// [`COPIES_MAX`](limits::COPIES_MAX).
     pub copies: usize,
+    /// How often clients may connect from one address to this node; of IPv6 from one network of 64 bits. Default: as often as they
+    /// like.
+    pub connects_per_address: Option<Rate>,
+    /// How often clients of one user may connect to this node. Default: as often as they like.
+    pub connects_per_user: Option<Rate>,
+    /// How often a client may say something on one connection. Default: as often as it likes.
+    pub messages_per_connection: Option<Rate>,
 }
 
 impl Default for LimitsConfig {
@@ -203,6 +219,9 @@ impl Default for LimitsConfig {
             kept_bytes: limits::KEPT_BYTES_MAX,
             kept_bytes_total: limits::KEPT_NODE_BYTES_MAX,
             copies: limits::COPIES,
+            connects_per_address: None,
+            connects_per_user: None,
+            messages_per_connection: None,
         }
     }
 }
@@ -285,6 +304,8 @@ impl Config {
             mesh_version: MeshVersion::default(),
             api_listen: None,
             admin_listen: None,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             http_advertise: None,
             peers: Vec::new(),
             allow_alone: false,
@@ -335,6 +356,9 @@ impl Config {
             kept_bytes: 1,
             kept_bytes_total: limits::KEPT_MESSAGE_OVERHEAD + 1,
             copies: 0,
+            connects_per_address: None,
+            connects_per_user: None,
+            messages_per_connection: None,
         };
         config
     }

@@ -11,6 +11,7 @@
 //! session the directory's.
 
 mod access;
+mod address;
 mod api;
 mod app;
 mod auth;
@@ -18,6 +19,7 @@ mod body;
 mod bounds;
 mod caller;
 mod clients;
+mod connects;
 mod cors;
 mod data;
 mod error;
@@ -40,10 +42,11 @@ mod url;
 
 pub(crate) use access::Access;
 pub(crate) use app::App;
+pub(crate) use connects::Connects;
 pub(crate) use front::Front;
 pub(crate) use parts::{ConnectionParts, Gateway};
 pub(crate) use phase::Phase;
 pub(crate) use schema::NodeStatus;
-pub(crate) use serve::{Shares, Terms, serve};
+pub(crate) use serve::{Proxied, Shares, Terms, serve};
 pub(crate) use surface::Surface;
 pub(crate) use tls::{Certificate, HttpTlsError, server_config};

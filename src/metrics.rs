@@ -77,6 +77,8 @@ metrics! {
         "Bytes that this node holds at most for its kept sessions, and as many again for other nodes: --kept-bytes-total.";
     tls_failed: counter("pushmesh_tls_handshakes_failed_total"),
         "TLS handshakes of clients and backends that failed, or took too long.";
+    proxy_headers_refused: counter("pushmesh_proxy_headers_refused_total"),
+        "Connections of trusted proxies that did not begin with a good header of the PROXY protocol.";
     connections: gauge("pushmesh_connections"),
         "WebSocket connections open at this node.";
     sessions_owned: gauge("pushmesh_sessions_owned"),

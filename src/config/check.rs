@@ -62,6 +62,11 @@ impl Config {
         self.check_join()?;
         self.check_peers()?;
         check_zone(self.zone.as_deref())?;
+        if self.proxy_protocol && self.trusted_proxies.is_empty() {
+            let rule =
+                "has nobody to believe: say with --trusted-proxy from which addresses such connections come";
+            return Err(InvalidConfig::new("proxy_protocol", true, rule));
+        }
         check_auth(&self.auth)?;
         check_tuning(&self.tuning)?;
         check_advertised("mesh_advertise", self.mesh_advertise)?;

@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 #[cfg(feature = "cli")]
 use crate::config::duration;
-use crate::config::{MeshVersion, Takeover, TlsVersion};
+use crate::config::{MeshVersion, Rate, Takeover, TlsVersion};
 use crate::push::Wait;
 
 mod bounds;
@@ -78,6 +78,18 @@ pub struct RawConfig {
     /// Failure domain of this node, shown to operators
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_ZONE", value_name = "NAME"))]
     pub zone: Option<String>,
+    /// Address or network (10.0.0.0/8) of balancers whose X-Forwarded-For is believed; repeat it or separate by commas
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, env = "PUSHMESH_TRUSTED_PROXY", value_name = "NETWORK", value_delimiter = ',')
+    )]
+    #[serde(deserialize_with = "parse::de_list")]
+    pub trusted_proxy: Vec<String>,
+    /// Connections from them to --listen begin with a header of the PROXY protocol, version 2 [default: off]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_PROXY_PROTOCOL", value_name = "BOOL",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true, value_parser = BoolishValueParser::new()))]
+    pub proxy_protocol: Option<bool>,
     /// The HTTP address shown to operators, where it differs from --listen
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_HTTP_ADVERTISE", value_name = "ADDR",
           value_parser = parse::addr))]
@@ -236,6 +248,18 @@ pub struct RawConfig {
     /// Other nodes that hold what a session holds, so that it is not lost with this one: 0, 1 or 2 [default: 2]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_COPIES", value_name = "N", help_heading = LIMITS))]
     pub copies: Option<usize>,
+    /// How often clients may connect from one address to this node, such as 100/10s [default: no limit]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_CONNECTS_PER_ADDRESS", value_name = "RATE", help_heading = LIMITS))]
+    #[serde(deserialize_with = "parse::de_rate")]
+    pub connects_per_address: Option<Rate>,
+    /// How often clients of one user may connect to this node, such as 20/10s [default: no limit]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_CONNECTS_PER_USER", value_name = "RATE", help_heading = LIMITS))]
+    #[serde(deserialize_with = "parse::de_rate")]
+    pub connects_per_user: Option<Rate>,
+    /// How often a client may say something on one connection, such as 100/10s [default: no limit]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESSAGES_PER_CONNECTION", value_name = "RATE", help_heading = LIMITS))]
+    #[serde(deserialize_with = "parse::de_rate")]
+    pub messages_per_connection: Option<Rate>,
 
     /// How often a silent client is pinged [default: 25s]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_HEARTBEAT_INTERVAL", value_name = "DURATION",

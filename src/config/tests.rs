@@ -122,7 +122,8 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
         let variable = format!("PUSHMESH_{}", flag.replace('-', "_").to_uppercase());
         assert_eq!(argument.get_env().and_then(|env| env.to_str()), Some(variable.as_str()), "--{flag}");
         let value = match flag {
-            "dev" | "allow-alone" | "isolated-not-ready" => "true",
+            "dev" | "allow-alone" | "isolated-not-ready" | "proxy-protocol" => "true",
+            f if f.contains("s-per-") && !f.starts_with("max-") => "\"20/10s\"",
             "expect" | "threads" | "copies" => "1",
             f if f.ends_with("listen") || f.ends_with("advertise") => "\"127.0.0.1:1\"",
             f if ["timeout", "interval", "lifetime", "alive", "keep-max", "delay"]

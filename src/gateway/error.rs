@@ -5,6 +5,7 @@
 //! beside `error`. The list of codes stands in docs/PROTOCOL.md.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -22,12 +23,19 @@ pub(super) struct ApiError {
     code: ErrorCode,
     message: Cow<'static, str>,
     headers: Vec<(HeaderName, &'static str)>,
+    retry_after_s: Option<u64>,
     details: Map<String, Value>,
 }
 
 impl ApiError {
     fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), headers: headers(code), details: Map::new() }
+        Self {
+            code,
+            message: message.into(),
+            headers: headers(code),
+            retry_after_s: None,
+            details: Map::new(),
+        }
     }
 
     /// Adds the fields of an answer beside `error`.
@@ -225,6 +233,15 @@ impl ApiError {
         )
     }
 
+    /// 429: clients connect more often than they may.
+    pub(super) fn too_many_requests(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let message = format!(
+            "clients connect too often from this address, or for this user: try again in {seconds} s"
+        );
+        Self { retry_after_s: Some(seconds), ..Self::new(ErrorCode::TooManyRequests, message) }
+    }
+
     /// 431: the headers are too long.
     pub(super) fn headers_too_large(bytes_max: usize) -> Self {
         Self::new(
@@ -338,6 +355,9 @@ impl IntoResponse for ApiError {
         for (name, value) in self.headers {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         response.extensions_mut().insert(self.code); // For metrics.
         response
     }
@@ -411,6 +431,7 @@ mod tests {
             (ApiError::unsupported_encoding(), 415, "unsupported_encoding"),
             (ApiError::upgrade_required("x"), 426, "upgrade_required"),
             (ApiError::too_many_sessions(1), 429, "too_many_sessions"),
+            (ApiError::too_many_requests(Duration::from_millis(1_200)), 429, "too_many_requests"),
             (ApiError::headers_too_large(1), 431, "headers_too_large"),
             (ApiError::unsupported_transfer_encoding(), 501, "unsupported_transfer_encoding"),
             (ApiError::interrupted(), 502, "interrupted"),
@@ -424,7 +445,8 @@ mod tests {
             assert_eq!(found.as_u16(), status, "{code}");
             assert_eq!(body["error"]["code"], code);
             assert!(!body["error"]["message"].as_str().unwrap().is_empty());
-            assert_eq!(headers.contains_key(header::RETRY_AFTER), status == 503, "{code}");
+            let waits = status == 503 || code == "too_many_requests";
+            assert_eq!(headers.contains_key(header::RETRY_AFTER), waits, "{code}");
             assert_eq!(headers.contains_key(header::WWW_AUTHENTICATE), status == 401, "{code}");
             assert_eq!(
                 headers.contains_key(header::ACCEPT_ENCODING),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Rate};
 use crate::current::Current;
 use crate::gateway::access::Access;
+use crate::gateway::connects::Connects;
 use crate::gateway::phase::Phase;
 use crate::gateway::schema::NodeStatus;
 use crate::handle::NodeHandle;
@@ -36,6 +37,8 @@ pub(crate) struct Gateway {
     /// What its connections share.
     pub(crate) connections: Arc<ConnectionParts>,
     pub(crate) entropy: Arc<Entropy>,
+    /// How often clients connect.
+    pub(crate) connects: Connects,
     /// Where the node is in its life.
     pub(crate) phase: watch::Receiver<Phase>,
     /// Whether the node works.
@@ -51,6 +54,8 @@ pub(crate) struct ConnectionParts {
     /// Signs what a client comes back with, if its dialect has that. The same on all nodes.
     pub(crate) resume: ResumeKey,
     pub(crate) timers: HeartbeatTimers,
+    /// How often a client may say something.
+    pub(crate) message_rate: Option<Rate>,
     pub(crate) handler: Arc<dyn Handler>,
     /// For the handler.
     pub(crate) handle: NodeHandle,

@@ -8,7 +8,7 @@
 //! request of before has ended: a probe learns of the drain and not of a closed port.
 //!
 //! ```text
-//!   socket ─► Paced: writes make progress ─► TLS ─► SharedStream ─► hyper ─► Arrival ─► answer
+//!   socket ─► Paced: writes make progress ─► Proxied: whose it is ─► TLS ─► SharedStream ─► hyper ─► Arrival ─► answer
 //!                     HeadTimer: idle, or a head within its time ──┘
 //!   at the end: a caller that is still sending is read for a while (linger), so that it gets its answer
 //! ```
@@ -38,8 +38,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{Instrument, Span, debug, debug_span, field, warn};
 
+use crate::gateway::address::Peer;
 use crate::gateway::clients::transport::ws::shared_stream::SharedStream;
 use crate::limits;
 use crate::metrics::label::{NotAccepted, Task};
@@ -52,6 +53,7 @@ mod head_timer;
 mod linger;
 mod pace;
 mod places;
+mod proxied;
 mod refused;
 mod room;
 mod share;
@@ -65,6 +67,7 @@ use pace::{Pace, Paced};
 pub(crate) use places::Shares;
 pub(super) use places::{ConnectionSlot, Crowded};
 use places::{Places, Seat};
+pub(crate) use proxied::Proxied;
 use refused::RefusedUpgrade;
 use stage::Stage;
 
@@ -72,6 +75,8 @@ use stage::Stage;
 #[derive(Clone)]
 pub(crate) struct Terms {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Who says first whose connections they pass on.
+    pub(crate) proxied: Proxied,
     pub(crate) shares: Shares,
     /// Counts connections that failed, and with their counts what could not be accepted.
     pub(crate) vitals: Vitals,
@@ -84,12 +89,15 @@ pub(crate) struct Terms {
 /// What the connections share, whichever thread they are on.
 struct Server<A> {
     tls: Option<TlsAcceptor>,
+    proxied: Proxied,
     handshakes: Handshakes,
     keep_alive: Duration,
     places: Arc<Places>,
     shares: Shares,
     /// Whether the log was told lately that all places are taken.
     told: Seldom,
+    /// Whether it was told lately of a balancer that does not say whose connections it passes on.
+    told_of_proxies: Seldom,
     answer: A,
     vitals: Vitals,
     stop_timeout: Duration,
@@ -113,11 +121,13 @@ pub(crate) async fn serve<L, A, F>(
 {
     let server = Arc::new(Server {
         tls: terms.tls.map(TlsAcceptor::from),
+        proxied: terms.proxied,
         handshakes: Handshakes::new(),
         keep_alive: terms.keep_alive,
         places: Arc::new(Places::new(terms.shares)),
         shares: terms.shares,
         told: Seldom::default(),
+        told_of_proxies: Seldom::default(),
         answer,
         vitals: terms.vitals,
         stop_timeout: terms.stop_timeout,
@@ -217,15 +227,15 @@ where
         let vitals = self.vitals.clone();
         let connection = async move {
             match seat {
-                Seat::Regular(slot) => server.connection(io, pace, Some(slot)).await,
+                Seat::Regular(slot) => server.connection(io, peer, pace, Some(slot)).await,
                 Seat::Spare(place) => tokio::select! {
                     // Nobody else gets in before it is gone.
-                    _ = timeout(SPARE_TIMEOUT, server.connection(io, pace, None)) => {}
+                    _ = timeout(SPARE_TIMEOUT, server.connection(io, peer, pace, None)) => {}
                     () = place.has_to_go() => debug!("it keeps the node waiting, and others wait"),
                 },
             }
         };
-        let connection = connection.instrument(debug_span!("connection", %peer));
+        let connection = connection.instrument(debug_span!("connection", %peer, client = field::Empty));
         // A panic closes the socket and frees the place, as both are the connection's own; the caller of a request
         // that was under way sees that its connection is closed without an answer.
         tokio::spawn(vitals.contained(Task::Connection, connection));
@@ -234,11 +244,26 @@ where
     async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self: Arc<Self>,
         io: I,
+        peer: SocketAddr,
         pace: Arc<Pace>,
         slot: Option<ConnectionSlot>,
     ) {
-        let io = Paced::new(io, Arc::clone(&pace));
-        let Some(acceptor) = &self.tls else { return self.http(io, pace, slot).await };
+        let mut io = Paced::new(io, Arc::clone(&pace));
+        let client = match self.proxied.client(&mut io, peer).await {
+            Ok(client) => client,
+            Err(error) => {
+                self.vitals.metrics().proxy_headers_refused.increment(1);
+                if self.told_of_proxies.due() {
+                    warn!(%error, "a connection of a balancer is closed: it has to send the header of the PROXY protocol");
+                }
+                return;
+            }
+        };
+        if client != peer {
+            Span::current().record("client", field::display(client));
+        }
+        let peer = Peer(client.ip());
+        let Some(acceptor) = &self.tls else { return self.http(io, peer, pace, slot).await };
         pace.set_stage(Stage::Hello);
         let handshake = self.handshakes.run(&pace, acceptor.accept(io));
         let handshake = tokio::select! {
@@ -246,7 +271,7 @@ where
             () = self.stop.cancelled() => return,
         };
         match handshake {
-            Ok(Some(Ok(stream))) => return self.http(stream, pace, slot).await,
+            Ok(Some(Ok(stream))) => return self.http(stream, peer, pace, slot).await,
             Ok(Some(Err(error))) => debug!(%error, "a TLS handshake failed"),
             Ok(None) => debug!("a TLS handshake did not go on, and others wait"),
             Err(_) => debug!("a TLS handshake took too long"),
@@ -258,6 +283,7 @@ where
     async fn http<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
         io: I,
+        peer: Peer,
         pace: Arc<Pace>,
         slot: Option<ConnectionSlot>,
     ) {
@@ -270,6 +296,7 @@ where
                 None => _ = request.extensions_mut().insert(Crowded),
                 Some(slot) if request.headers().contains_key(header::UPGRADE) => {
                     request.extensions_mut().insert(slot.clone());
+                    request.extensions_mut().insert(peer);
                     request.extensions_mut().insert(Arc::clone(&direct));
                 }
                 Some(_) => {}

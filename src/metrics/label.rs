@@ -133,6 +133,7 @@ labels! {
         Unauthorized = "unauthorized",
         Forbidden = "forbidden",
         TooManySessions = "too_many_sessions",
+        TooManyRequests = "too_many_requests",
         Overloaded = "overloaded",
         UpgradeRequired = "upgrade_required",
         BadRequest = "bad_request",
@@ -147,6 +148,7 @@ labels! {
         InvalidUtf8 = "invalid_utf8",
         ProtocolError = "protocol_error",
         AckAhead = "ack_ahead",
+        TooManyMessages = "too_many_messages",
     }
     /// Why a TCP connection got no place: none was free, or the operating system refused.
     NotAccepted {

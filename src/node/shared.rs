@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::config::{Config, MeshVersion};
 use crate::copies::Copies;
 use crate::current::Current;
-use crate::gateway::{Access, Certificate, ConnectionParts, Gateway, NodeStatus, Phase};
+use crate::gateway::{Access, Certificate, ConnectionParts, Connects, Gateway, NodeStatus, Phase};
 use crate::handle::NodeHandle;
 use crate::handler::Handler;
 use crate::id::{Incarnation, NodeName};
@@ -91,6 +91,7 @@ impl Shared {
         let timers = &self.config.timers;
         let connections = ConnectionParts {
             resume,
+            message_rate: self.config.limits.messages_per_connection,
             timers: HeartbeatTimers {
                 interval: timers.heartbeat_interval,
                 timeout: timers.heartbeat_timeout,
@@ -114,6 +115,7 @@ impl Shared {
             access: Arc::clone(&self.access),
             connections: Arc::new(connections),
             entropy: Arc::clone(&self.entropy),
+            connects: Connects::new(&self.config.limits),
             phase: self.phase.subscribe(),
             vitals: self.vitals.clone(),
             nodes: Box::new(move || shared.nodes()),

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::config::{Config, LimitsConfig};
 use crate::copies::{Copies, CopiesParts};
 use crate::current::Current;
-use crate::gateway::{self, Access, App, Certificate, Front, Phase, Shares, Surface, Terms};
+use crate::gateway::{self, Access, App, Certificate, Front, Phase, Proxied, Shares, Surface, Terms};
 use crate::handler::{Handler, PushOnly};
 use crate::id::Incarnation;
 use crate::key::KeyHasher;
@@ -122,13 +122,18 @@ where
     let shares = shares(&config, &wire.files);
     let terms = Terms {
         tls: certificate.as_ref().map(|certificate| gateway::server_config(certificate, config.tls_min)),
+        proxied: Proxied(if config.proxy_protocol { config.trusted_proxies.clone() } else { Vec::new() }),
         shares,
         vitals: vitals.clone(),
         keep_alive: config.timers.keep_alive,
         stop_timeout: http_stop_timeout(&config),
     };
-    let calls = Terms { shares: Shares::of_calls(limits::API_REQUESTS_MAX), ..terms.clone() };
-    let tools = Terms { tls: None, shares: Shares::of_calls(limits::ADMIN_CONNECTIONS), ..terms.clone() };
+    let calls = Terms {
+        proxied: Proxied::default(),
+        shares: Shares::of_calls(limits::API_REQUESTS_MAX),
+        ..terms.clone()
+    };
+    let tools = Terms { tls: None, shares: Shares::of_calls(limits::ADMIN_CONNECTIONS), ..calls.clone() };
     let stop_http = CancellationToken::new();
     // Whoever gives up the start closes the port.
     let open = stop_http.clone().drop_guard();

@@ -22,6 +22,9 @@ impl RawConfig {
             kept_bytes: self.kept_bytes.unwrap_or(standard.kept_bytes),
             kept_bytes_total: self.kept_bytes_total.unwrap_or(standard.kept_bytes_total),
             copies: self.copies.unwrap_or(standard.copies),
+            connects_per_address: self.connects_per_address,
+            connects_per_user: self.connects_per_user,
+            messages_per_connection: self.messages_per_connection,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use crate::config::{MeshVersion, Takeover, TlsVersion, duration};
+use crate::config::{MeshVersion, Rate, Takeover, TlsVersion, duration};
 use crate::push::Wait;
 
 /// Reads an IP address with a port.
@@ -83,6 +83,11 @@ pub(super) fn de_mesh_version<'de, D: Deserializer<'de>>(from: D) -> Result<Opti
 
 /// [`TlsVersion`] for serde.
 pub(super) fn de_tls_version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TlsVersion>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// [`Rate`] for serde.
+pub(super) fn de_rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rate>, D::Error> {
     String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 

@@ -4,8 +4,9 @@
 //! thing at a time, and later problems are often its consequences.
 
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use rustix::system::uname;
 
 use super::{ConfigError, RawConfig, files};
@@ -77,6 +78,8 @@ impl RawConfig {
             mesh_advertise: self.mesh_advertise,
             api_listen: self.api_listen,
             admin_listen: self.admin_listen,
+            trusted_proxies: self.trusted_proxies()?,
+            proxy_protocol: self.proxy_protocol.unwrap_or(false),
             http_advertise: self.http_advertise,
             peers: self.peers()?,
             allow_alone: self.allow_alone.unwrap_or(false),
@@ -255,6 +258,19 @@ impl RawConfig {
         }
         let api_keys = files::api_keys("api-key-file", api_key_file)?;
         Ok(AuthConfig { dev, api_keys, jwt_secrets, jwt_public_keys_pem, origins, max_token_lifetime })
+    }
+
+    /// An address stands for itself alone.
+    fn trusted_proxies(&self) -> Result<Vec<IpNet>, ConfigError> {
+        let read = |text: &String| {
+            let text = text.trim();
+            let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| ConfigError::Value {
+                flag: "trusted-proxy",
+                problem: format!("{text:?} is neither an address nor a network such as 10.0.0.0/8"),
+            })
+        };
+        given("trusted-proxy", &self.trusted_proxy)?.map(read).collect()
     }
 
     fn http_tls(&self) -> Result<Option<HttpTls>, ConfigError> {

@@ -1,13 +1,15 @@
 //! Whether a client is let in, whatever it is connected by.
 //!
 //! ```text
-//!   ready? ─► origin, token, device ─► policy ─► node's limit ─► claim ─► still ready? ─► Admitted
+//!   ready? ─► rate ─► origin, token, device ─► rate ─► policy ─► node's limit ─► claim ─► still ready? ─► Admitted
 //! ```
 //!
 //! A transport asks [`admit`] with what the client said, and gets all that it needs to serve the client, or
 //! what to tell it. The key is claimed before the client is told that it is connected: a push that
 //! follows the client's own knowledge finds it. Whether a request is one of a transport at all is that
 //! transport's business. How the client learns that it is not let in is in `telling.rs`.
+
+use std::net::IpAddr;
 
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
@@ -35,6 +37,8 @@ pub(super) struct Asking<'a> {
     pub(super) headers: &'a HeaderMap,
     /// Whether the client speaks the dialect of that name.
     pub(super) offers: &'a (dyn Fn(&str) -> bool + Sync),
+    /// Where it is, if that is known.
+    pub(super) address: Option<IpAddr>,
 }
 
 /// A client that is let in.
@@ -56,8 +60,11 @@ pub(super) struct Admitted {
 /// What to tell the client, which has no session.
 pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admitted, Refusal> {
     ready(gateway)?;
+    let often = |wait| Refusal::TooManyRequests { wait };
+    asking.address.map_or(Ok(()), |address| gateway.connects.from_address(address)).map_err(often)?;
     let dialect = dialect::offered(asking.offers);
     let client = credentials::client(gateway, asking.headers, url::params(asking.uri)?, dialect.keeps())?;
+    gateway.connects.of_user(&client.key.user).map_err(often)?;
     takeover::admit(gateway, &client.key, client.resumed)?;
     let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full) };
     let asked = Instant::now();

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::config::Bucket;
 use crate::gateway::clients::dialect::Dialect;
 use crate::gateway::clients::transport::Transport;
 use crate::gateway::parts::ConnectionParts;
@@ -83,6 +84,8 @@ pub(super) struct Connection<T> {
     stalled_bytes: usize,
     /// Messages in a row that were not understood.
     bad_messages: usize,
+    /// How many more the client may send.
+    messages: Bucket,
     /// The documented close code, whatever the dialect makes of it. Known once the connection has ended.
     code: u16,
     /// Whether the line stopped in the middle of a message, or failed.
@@ -112,6 +115,7 @@ impl<T: Transport> Connection<T> {
             timer: Box::pin(sleep_until(opened)),
             stalled_bytes: 0,
             bad_messages: 0,
+            messages: Bucket::default(),
             code: CloseReason::ClientGone.code(),
             broken: false,
             setup,

@@ -101,6 +101,8 @@ codes! {
     UpgradeRequired = UPGRADE_REQUIRED "upgrade_required",
     /// The user has all the sessions that it may have.
     TooManySessions = TOO_MANY_REQUESTS "too_many_sessions",
+    /// Clients connect more often than they may.
+    TooManyRequests = TOO_MANY_REQUESTS "too_many_requests",
     /// The headers are too long.
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large",
     /// The body comes in a way that is not understood.

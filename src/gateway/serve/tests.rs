@@ -59,6 +59,7 @@ fn start_with(tls: Option<Arc<rustls::ServerConfig>>, shares: Shares) -> Fixture
     let metrics = Arc::new(Metrics::new());
     let terms = Terms {
         tls,
+        proxied: Proxied::default(),
         shares,
         vitals: Vitals::new(Arc::clone(&metrics)),
         keep_alive: limits::KEEP_ALIVE,

@@ -1,6 +1,7 @@
 //! Why a client gets no session, whatever it is connected by. Each reason has its label in the metric and its answer.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::gateway::error::{ApiError, BadRequest};
 use crate::gateway::phase::Phase;
@@ -26,6 +27,11 @@ pub(in crate::gateway::clients) enum Refusal {
         /// So many.
         sessions_max: usize,
     },
+    /// Clients connect too often from its address, or for its user.
+    TooManyRequests {
+        /// When the next one may.
+        wait: Duration,
+    },
     /// The node does not take clients now.
     NotReady(Phase),
     /// The node has as many connections as it may have.
@@ -44,6 +50,7 @@ impl Refusal {
             Refusal::BadResume(_) => Refused::BadResume,
             Refusal::SessionExists => Refused::SessionExists,
             Refusal::TooManySessions { .. } => Refused::TooManySessions,
+            Refusal::TooManyRequests { .. } => Refused::TooManyRequests,
             Refusal::NotReady(_) => Refused::NotReady,
             Refusal::Full => Refused::Overloaded,
         }
@@ -60,6 +67,7 @@ impl From<Refusal> for ApiError {
             Refusal::BadResume(message) => ApiError::bad_resume(message),
             Refusal::SessionExists => ApiError::session_exists(),
             Refusal::TooManySessions { sessions_max } => ApiError::too_many_sessions(sessions_max),
+            Refusal::TooManyRequests { wait } => ApiError::too_many_requests(wait),
             Refusal::NotReady(phase) => ApiError::not_ready(phase.as_str()),
             Refusal::Full => {
                 ApiError::overloaded("this node has as many connections as it may have: use another node")
@@ -95,6 +103,7 @@ mod tests {
             Refusal::BadResume("x".to_owned()),
             Refusal::SessionExists,
             Refusal::TooManySessions { sessions_max: 1 },
+            Refusal::TooManyRequests { wait: Duration::from_secs(1) },
             Refusal::NotReady(Phase::Draining),
             Refusal::Full,
         ];

@@ -4,6 +4,8 @@
 //! closed at once with a code that says the same. Clients of a subprotocol are told so unless they ask for the status; others
 //! are told the status unless they ask for a close code with `?errors=close`.
 
+use std::time::Duration;
+
 use axum::http::Uri;
 
 use crate::gateway::clients::admission::Refusal;
@@ -49,10 +51,16 @@ impl Telling {
 
 impl Refusal {
     /// What the connection of a client is closed with that is not let in. Whoever may come back to this node, or to another
-    /// one, is told to wait for `retry_ms`.
+    /// one, is told to wait for `retry_ms`; one that connects too often also until it may.
     pub(in crate::gateway::clients) fn close(self, dialect: &dyn Dialect, retry_ms: u64) -> Close {
-        if matches!(self, Refusal::Full | Refusal::NotReady(_)) {
-            return dialect.close(&CloseReason::TryLater { retry_ms });
+        let wait = match self {
+            Refusal::Full | Refusal::NotReady(_) => Some(Duration::ZERO),
+            Refusal::TooManyRequests { wait } => Some(wait),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            return dialect.close(&CloseReason::TryLater { retry_ms: wait_ms.saturating_add(retry_ms) });
         }
         let error = ApiError::from(self);
         let body = error.body();
@@ -113,6 +121,8 @@ mod tests {
         assert_eq!((many.code, many.text.split(':').next()), (4_429, Some("too_many_sessions")));
         let later = Close { code: 1_013, text: "{\"retry_ms\":700}".to_owned() };
         assert_eq!(close(Refusal::Full), later);
+        let often = close(Refusal::TooManyRequests { wait: Duration::from_secs(2) });
+        assert_eq!((often.code, often.text), (1_013, "{\"retry_ms\":2700}".to_owned()));
         assert_eq!(close(Refusal::NotReady(Phase::Draining)), later);
     }
 }

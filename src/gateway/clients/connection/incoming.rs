@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Connection;
 use super::ending::Ending;
 use super::handling::call;
@@ -34,6 +36,13 @@ impl<T: Transport> Connection<T> {
     fn message(&mut self, payload: Payload) {
         self.heartbeat.message(self.opened.elapsed());
         self.setup.parts.metrics.client_messages.increment(1);
+        if let Some(rate) = self.setup.parts.message_rate
+            && rate.take(&mut self.messages, Instant::now()).is_err()
+        {
+            self.setup.parts.metrics.client_errors.with(ClientError::TooManyMessages).increment(1);
+            self.session.close(CloseReason::Policy("too many messages"));
+            return;
+        }
         match self.setup.dialect.heard(payload) {
             Heard::Message(payload) => self.handle(payload),
             Heard::Ack(acked) => {

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
+use tracing::{debug, field};
 
+use crate::gateway::address;
 use crate::gateway::clients::admission::{self, Asking, Refusal, Telling};
 use crate::gateway::clients::dialect;
 use crate::gateway::clients::run;
@@ -47,7 +49,10 @@ async fn accept(face: &Face, request: Request) -> Result<Response, Refusal> {
     let slot = parts.extensions.remove::<ConnectionSlot>();
     let direct = parts.extensions.remove::<Arc<dyn DirectStream>>();
     let offers = |subprotocol: &str| offers(&parts.headers, subprotocol);
-    let asking = Asking { uri: &parts.uri, headers: &parts.headers, offers: &offers };
+    let trusted = &gateway.config.trusted_proxies;
+    let address = parts.extensions.get().map(|peer| address::client(*peer, &parts.headers, trusted));
+    debug!(client = address.map(field::display), "a client asks to be let in");
+    let asking = Asking { uri: &parts.uri, headers: &parts.headers, offers: &offers, address };
     let admitted = match admission::admit(gateway, asking).await {
         Ok(admitted) => admitted,
         Err(refusal) => {

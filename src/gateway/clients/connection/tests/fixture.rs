@@ -144,6 +144,7 @@ pub(in crate::gateway::clients) fn serve<T: Transport + 'static>(transport: T, t
     let seconds = Duration::from_secs;
     let parts = ConnectionParts {
         resume: resume_key(),
+        message_rate: None,
         timers: HeartbeatTimers { interval: seconds(25), timeout: seconds(60), idle },
         handler: handler.clone(),
         handle: NodeHandle::new(NodeName::new("n1").unwrap(), 1, Weak::new()),

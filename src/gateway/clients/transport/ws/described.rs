@@ -34,6 +34,11 @@ pub(in crate::gateway) fn open() -> Call {
             "the user has as many as it may have. Not with --takeover one-per-user or max-per-user=N, where the oldest \
              makes room",
         )
+        .refuses(
+            ErrorCode::TooManyRequests,
+            "clients connect more often from this address, or for this user, than --connects-per-address and \
+             --connects-per-user allow; has Retry-After",
+        )
         .refuses(ErrorCode::Overloaded, "this node is full")
         .refuses(ErrorCode::NotReady, "this node is joining or draining")
 }

@@ -1,0 +1,65 @@
+//! How often clients may connect, and say something.
+
+use serde_json::Value;
+
+use crate::harness::{Launch, Message, Node, unique};
+
+async fn node(flags: &[&str]) -> Node {
+    let node = Launch::dev(&unique(), "n1").flags(flags.iter().copied()).start().await;
+    node.ready().await;
+    node
+}
+
+#[tokio::test]
+async fn a_user_whose_clients_connect_too_often_is_told_when_to_come_back() {
+    let node = node(&["--connects-per-user", "2/1h"]).await;
+    let _first = node.connect("u", None).await;
+    let _second = node.connect("u", None).await;
+    let refused = node.dial().user("u").refused().await;
+    assert_eq!(refused.error(), (429, "too_many_requests"));
+    let wait: u64 = refused.header("retry-after").and_then(|text| text.parse().ok()).expect("it says when");
+    assert!((1..=1_800).contains(&wait), "half an hour for each: {wait}");
+    let (code, reason) = node.dial().user("u").envelopes().open().await.closed().await;
+    let reason: Value = serde_json::from_str(&reason).expect("the reason is JSON");
+    assert!(code == 1013 && reason["retry_ms"].as_u64() > Some(1_000_000), "{code} {reason}");
+    let _other = node.connect("v", None).await;
+    assert_eq!(node.stats().await["sessions"], 3);
+    let counted = node.metric("pushmesh_connections_refused_total{reason=\"too_many_requests\"}").await;
+    assert_eq!(counted, Some(2.0));
+}
+
+#[tokio::test]
+async fn an_address_is_that_of_the_client_where_a_balancer_is_believed() {
+    let rate = ["--connects-per-address", "1/1h"];
+    let believing = node(&[&rate[..], &["--trusted-proxy", "127.0.0.0/8"]].concat()).await;
+    let from = |address: &str| believing.dial().user("u").header("x-forwarded-for", address);
+    let _one = from("203.0.113.5, 198.51.100.1").open().await;
+    let _other = from("198.51.100.2").open().await;
+    assert_eq!(from("198.51.100.1").refused().await.error(), (429, "too_many_requests"));
+    let wary = node(&rate).await;
+    let from = |address: &str| wary.dial().user("u").header("x-forwarded-for", address);
+    let _one = from("198.51.100.1").open().await;
+    assert_eq!(
+        from("198.51.100.2").refused().await.error(),
+        (429, "too_many_requests"),
+        "anybody can write that"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_says_too_much_is_closed_with_1008() {
+    let node = node(&["--messages-per-connection", "5/1h"]).await;
+    let mut client = node.connect("u", None).await;
+    for _ in 0..5 {
+        client.send(Message::text("x")).await;
+    }
+    assert_eq!(node.push("u", "still there").await.json["delivered"], 1);
+    assert_eq!(client.next_text().await, "still there");
+    client.send(Message::text("x")).await;
+    assert_eq!(client.closed().await, (1008, "too many messages".to_owned()));
+    let counted = node.metric("pushmesh_client_errors_total{code=\"too_many_messages\"}").await;
+    assert_eq!(counted, Some(1.0));
+    let mut again = node.connect("u", None).await;
+    again.send(Message::text("x")).await;
+    assert_eq!(node.push("u", "a connection of its own").await.json["delivered"], 1);
+}
