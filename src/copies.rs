@@ -42,6 +42,7 @@ mod outclaimed;
 mod own;
 mod parts;
 mod peers;
+mod stowed;
 mod streams;
 mod takeover;
 mod takeovers;

@@ -31,6 +31,7 @@
 //! All of it is pure: frames in, frames out. It is generic over what is held.
 
 mod effect;
+mod entries;
 mod frame;
 mod group;
 mod map;

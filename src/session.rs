@@ -45,7 +45,7 @@ mod tail;
 pub(crate) use absence::Absence;
 pub(crate) use attached::HandedAttributes;
 pub(crate) use close::CloseReason;
-pub(crate) use copied::{Copied, Copying};
+pub(crate) use copied::{Copied, Copying, Room};
 pub(crate) use direct::{DirectWriter, Taken};
 pub(crate) use heartbeat::{Heartbeat, HeartbeatTimers, Pulse};
 pub(crate) use keeping::Welcome;

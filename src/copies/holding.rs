@@ -11,6 +11,7 @@ use crate::copies::ageing::Ageing;
 use crate::copies::frame::LogAnswer;
 use crate::copies::gone::{Gone, forgotten_after};
 use crate::copies::group::group_of;
+use crate::copies::stowed::Stowed;
 use crate::id::NodeName;
 use crate::key::UserHash;
 use crate::position::Position;
@@ -24,6 +25,7 @@ pub(super) struct Holding {
     asks_for_proof: bool,
     /// For how long sessions are kept, at most.
     keep_max: Duration,
+    begin: Instant,
     groups: Mutex<BTreeMap<(Boot, u8), Group>>,
 }
 
@@ -36,7 +38,7 @@ pub(crate) struct Amount {
 }
 
 struct Group {
-    member: GroupMember<Copied>,
+    member: GroupMember<Stowed>,
     /// Its owner.
     gone: Gone,
     ageing: Ageing,
@@ -45,7 +47,7 @@ struct Group {
 impl Holding {
     /// The boot `me` holds nothing yet.
     pub(super) fn new(me: Boot, asks_for_proof: bool, keep_max: Duration) -> Self {
-        Self { me, asks_for_proof, keep_max, groups: Mutex::default() }
+        Self { me, asks_for_proof, keep_max, begin: Instant::now(), groups: Mutex::default() }
     }
 
     /// An owner tells this boot something as a member of its group.
@@ -63,7 +65,7 @@ impl Holding {
             Group { member, gone: Gone::default(), ageing: Ageing::new(self.keep_max) }
         };
         let Group { member, .. } = groups.entry((owner.clone(), group)).or_insert_with(new);
-        match frame {
+        match frame.map(|copied| Stowed::new(copied, self.begin)) {
             ToMember::Open { config, place, held } => {
                 member.open(config, place, held).map(|opened| LogAnswer::Opened(group, opened))
             }
@@ -88,7 +90,9 @@ impl Holding {
         let group = group_of(seal.key);
         let mut groups = self.lock();
         let member = groups.get_mut(&(owner.clone(), group));
-        member.map_or(SealAnswer::Unknown, |of| of.member.seal(seal))
+        let answer = member.map_or(SealAnswer::Unknown, |of| of.member.seal(seal));
+        drop(groups);
+        answer.map(|stowed| stowed.unstow(self.begin))
     }
 
     /// What a claim has taken over is held elsewhere.
@@ -108,8 +112,8 @@ impl Holding {
                 group.member.age();
             }
             if let Some(gone) = gone {
-                let kept = |copied: &Copied| Duration::from_secs(copied.keep.into());
-                group.member.expire(|copied| gone > forgotten_after(kept(copied)));
+                let kept = |held: &Stowed| Duration::from_secs(held.keep().into());
+                group.member.expire(|held| gone > forgotten_after(kept(held)));
             }
             gone.is_none_or(|gone| gone < forgotten_after(self.keep_max))
         });
@@ -126,7 +130,8 @@ impl Holding {
         let absent = gone.flat_map(|((owner, _), Group { member, .. })| {
             let is_mine = member.members().iter().find(|boot| may_keep(boot)) == Some(&self.me);
             let left = member.left(Position::absences());
-            left.filter_map(move |entry| Absent::of(owner, entry, is_mine))
+            let begin = self.begin;
+            left.filter_map(move |entry| Absent::of(owner, entry.map(|held| held.unstow(begin)), is_mine))
         });
         absent.collect()
     }
@@ -152,10 +157,10 @@ impl Holding {
     pub(super) fn amounts(&self) -> BTreeMap<NodeName, Amount> {
         let mut amounts = BTreeMap::<_, Amount>::new();
         for ((owner, _), group) in self.lock().iter() {
-            for copied in group.member.messages() {
+            for held in group.member.messages() {
                 let amount = amounts.entry(owner.name.clone()).or_default();
                 amount.messages += 1;
-                amount.bytes += copied.message.payload.bytes.len();
+                amount.bytes += held.payload_bytes();
             }
         }
         amounts

@@ -25,8 +25,8 @@ pub struct Entry<M> {
 
 impl<M: Clone> Entry<M> {
     /// The entry of a session that is held at that position, for that claim.
-    pub(super) fn at(key: Key, (at, (claim, message)): (&Position, &(Stamp, M))) -> Self {
-        Self { key, claim: *claim, at: *at, message: message.clone() }
+    pub(super) fn at(key: Key, (at, claim, message): (Position, Stamp, &M)) -> Self {
+        Self { key, claim, at, message: message.clone() }
     }
 }
 

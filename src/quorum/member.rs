@@ -7,6 +7,7 @@ use crate::id::Stamp;
 use crate::key::{Key, UserHash};
 use crate::limits;
 use crate::position::Position;
+use crate::quorum::entries::Entries;
 use crate::quorum::frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, Seal, SealAnswer};
 use crate::quorum::group::{Boot, Config, Fence, Looked};
 
@@ -34,21 +35,27 @@ pub struct GroupMember<M> {
 struct Kept<M> {
     /// Nothing is taken for claims below.
     fence: Option<Fence>,
-    /// The claims of others that have taken it over, unless one of them has all that lower ones could have.
-    taken_by: BTreeSet<Fence>,
-    /// Whose groups may hold more, as the owner says of that claim.
-    follows: Option<(Stamp, Vec<Boot>)>,
-    entries: BTreeMap<Position, (Stamp, M)>,
+    /// Most sessions have no others.
+    others: Option<Box<Others>>,
+    entries: Entries<M>,
     /// It was kept for too long, and what was held is gone.
     expired: bool,
     /// Nothing has happened to it since [`GroupMember::age`] was called last.
     aged: bool,
 }
 
+/// Other owners that something of a session may be at.
+#[derive(Debug, Clone, Default)]
+struct Others {
+    /// The claims that have taken it over, unless one of them has all that lower ones could have.
+    taken_by: BTreeSet<Fence>,
+    /// Whose groups may hold more, as the owner says of that claim.
+    follows: Option<(Stamp, Vec<Boot>)>,
+}
+
 impl<M> Default for Kept<M> {
     fn default() -> Self {
-        let (taken_by, entries) = Default::default();
-        Self { fence: None, taken_by, follows: None, entries, expired: false, aged: false }
+        Self { fence: None, others: None, entries: Entries::default(), expired: false, aged: false }
     }
 }
 
@@ -74,7 +81,7 @@ impl<M: Clone> GroupMember<M> {
                     .into_iter()
                     .for_each(|(key, claim, owners)| self.carry(key, claim).follow(claim, owners, None));
                 for Entry { key, claim, at, message } in held.entries {
-                    self.carry(key, claim).entries.insert(at, (claim, message));
+                    self.carry(key, claim).entries.insert(at, claim, message);
                 }
                 self.opened = Some(config);
             }
@@ -104,7 +111,7 @@ impl<M: Clone> GroupMember<M> {
         match op {
             Op::Append(Entry { key, claim, at, message }) => {
                 if let Some(kept) = self.written(key, claim) {
-                    kept.entries.insert(at, (claim, message));
+                    kept.entries.insert(at, claim, message);
                 }
             }
             Op::Follow { key, claim, owners } => {
@@ -185,19 +192,20 @@ impl<M: Clone> GroupMember<M> {
         let Release { key, fence, held, complete } = release;
         let owner = self.owner.clone();
         let Some(kept) = self.keys.get_mut(&key) else { return };
-        kept.entries.retain(|at, (claim, _)| !(fence.is_above(*claim, &owner) && held.contains(at)));
+        kept.entries.retain(|at, claim, _| !(fence.is_above(claim, &owner) && held.contains(&at)));
         if complete {
-            kept.taken_by.retain(|lower| *lower >= fence);
-            kept.follows.take_if(|(claim, _)| fence.is_above(*claim, &owner));
+            kept.change_others(|others| {
+                others.taken_by.retain(|lower| *lower >= fence);
+                others.follows.take_if(|(claim, _)| fence.is_above(*claim, &owner));
+            });
         }
     }
 
     /// Holds nothing any more of sessions with a message for which that holds: they were kept for too long. What they were owed is
     /// not known any more.
     pub fn expire(&mut self, is_over: impl Fn(&M) -> bool) {
-        for kept in
-            self.keys.values_mut().filter(|kept| kept.entries.values().any(|(_, message)| is_over(message)))
-        {
+        let is_over = |kept: &Kept<M>| kept.entries.iter().any(|(_, _, message)| is_over(message));
+        for kept in self.keys.values_mut().filter(|kept| is_over(kept)) {
             kept.entries.clear();
             kept.expired = true;
         }
@@ -206,7 +214,7 @@ impl<M: Clone> GroupMember<M> {
     /// Forgets the sessions of which nothing is held, and nothing has happened since the call before. That call was so long ago that no
     /// client can be away for longer: nobody asks any more who has taken them over.
     pub fn age(&mut self) {
-        let is_over = |kept: &Kept<M>| kept.aged && kept.entries.is_empty() && kept.follows.is_none();
+        let is_over = |kept: &Kept<M>| kept.aged && kept.entries.is_empty() && kept.follows().is_none();
         self.keys.retain(|_, kept| !is_over(kept));
         self.keys.values_mut().for_each(|kept| kept.aged = true);
         let Self { keys, refused, .. } = self;
@@ -225,8 +233,8 @@ impl<M: Clone> GroupMember<M> {
         let of_user = self.keys.iter().filter(|(key, _)| key.user == user);
         let looked = of_user.map(|(key, kept)| Looked {
             key: *key,
-            messages: kept.entries.keys().filter(|at| at.is_message()).count(),
-            last: kept.entries.keys().next_back().copied().filter(|at| at.is_message()),
+            messages: kept.entries.iter().filter(|(at, _, _)| at.is_message()).count(),
+            last: kept.entries.iter().next_back().map(|(at, _, _)| at).filter(|at| at.is_message()),
             fence: kept.fence.clone(),
         });
         looked.collect()
@@ -234,13 +242,13 @@ impl<M: Clone> GroupMember<M> {
 
     /// All that is held but which clients are away.
     pub fn messages(&self) -> impl Iterator<Item = &M> {
-        let held = self.keys.values().flat_map(|kept| &kept.entries);
-        held.filter(|(at, _)| !Position::absences().contains(at)).map(|(_, (_, message))| message)
+        let held = self.keys.values().flat_map(|kept| kept.entries.iter());
+        held.filter(|(at, _, _)| !Position::absences().contains(at)).map(|(_, _, message)| message)
     }
 
     /// What is held of a session.
     pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
-        let entries = self.keys.get(&key).into_iter().flat_map(|kept| &kept.entries);
+        let entries = self.keys.get(&key).into_iter().flat_map(|kept| kept.entries.iter());
         entries.map(move |held| Entry::at(key, held))
     }
 
@@ -317,7 +325,7 @@ impl<M: Clone> GroupMember<M> {
     fn fence(&mut self, key: Key, fence: Fence) {
         let kept = self.keys.entry(key).or_default();
         if fence.by != self.owner {
-            kept.taken_by.insert(fence.clone());
+            kept.change_others(|others| _ = others.taken_by.insert(fence.clone()));
         }
         kept.fence = kept.fence.take().max(Some(fence));
         kept.aged = false;
@@ -326,14 +334,14 @@ impl<M: Clone> GroupMember<M> {
     fn drop_session(&mut self, key: Key, claim: Stamp) {
         self.leave(key, |_, of| of > claim);
         if let Some(kept) = self.keys.get_mut(&key) {
-            kept.follows.take_if(|(of, _)| *of <= claim);
+            kept.change_others(|others| _ = others.follows.take_if(|(of, _)| *of <= claim));
         }
     }
 
     /// Holds no more of a session than these.
     fn leave(&mut self, key: Key, stays: impl Fn(Position, Stamp) -> bool) {
         if let Some(kept) = self.keys.get_mut(&key) {
-            kept.entries.retain(|at, (claim, _)| stays(*at, *claim));
+            kept.entries.retain(|at, claim, _| stays(at, claim));
         }
     }
 
@@ -341,14 +349,14 @@ impl<M: Clone> GroupMember<M> {
     fn forget(&mut self) {
         for kept in self.keys.values_mut() {
             kept.entries.clear();
-            kept.follows = None;
+            kept.change_others(|others| others.follows = None);
         }
         self.refused.clear();
     }
 
     fn acked(&self) -> Acked {
         let refused = self.refused.iter().filter_map(|(key, place)| {
-            let fence = self.keys.get(key)?.taken_by.last()?.clone();
+            let fence = self.keys.get(key)?.taken_by().next_back()?.clone();
             Some(Refusal { key: *key, fence, place: *place })
         });
         Acked { place: self.place, refused: refused.collect() }
@@ -356,19 +364,37 @@ impl<M: Clone> GroupMember<M> {
 
     /// The claims of others for which sessions were taken over.
     fn fences(&self) -> Vec<(Key, Fence)> {
-        let all =
-            self.keys.iter().flat_map(|(key, kept)| kept.taken_by.iter().map(|fence| (*key, fence.clone())));
+        let all = self.keys.iter().flat_map(|(key, kept)| kept.taken_by().map(|fence| (*key, fence.clone())));
         all.collect()
     }
 }
 
 impl<M> Kept<M> {
+    /// The claims of others that have taken it over.
+    fn taken_by(&self) -> impl DoubleEndedIterator<Item = &Fence> {
+        self.others.iter().flat_map(|others| &others.taken_by)
+    }
+
+    /// Whose groups may hold more, as the owner says of that claim.
+    fn follows(&self) -> Option<&(Stamp, Vec<Boot>)> {
+        self.others.as_ref()?.follows.as_ref()
+    }
+
+    /// Changes what is known of others. Where nothing is, it takes no memory.
+    fn change_others(&mut self, change: impl FnOnce(&mut Others)) {
+        let mut others = self.others.take().unwrap_or_default();
+        change(&mut others);
+        self.others = Some(others).filter(|others| !others.taken_by.is_empty() || others.follows.is_some());
+    }
+
     /// A claim follows these. Without any it has all that lower ones could have, who has made them does not matter any more.
     fn follow(&mut self, claim: Stamp, owners: Vec<Boot>, own: Option<&Fence>) {
-        if let Some(own) = own.filter(|_| owners.is_empty()) {
-            self.taken_by.retain(|taken| taken > own);
-        }
-        self.follows = Some((claim, owners)).filter(|(_, owners)| !owners.is_empty());
+        self.change_others(|others| {
+            if let Some(own) = own.filter(|_| owners.is_empty()) {
+                others.taken_by.retain(|taken| taken > own);
+            }
+            others.follows = Some((claim, owners)).filter(|(_, owners)| !owners.is_empty());
+        });
     }
 
     /// Something is held for that claim of the owner.
@@ -380,20 +406,20 @@ impl<M> Kept<M> {
 
     /// Whether a greater claim than that one of the owner has taken the session over. A later one of the owner itself has not.
     fn is_taken_from(&self, own: &Fence) -> bool {
-        self.taken_by.last().is_some_and(|taken| taken > own)
+        self.taken_by().next_back().is_some_and(|taken| taken > own)
     }
 
     /// The last claim that something was written for.
     fn latest(&self) -> Option<Stamp> {
-        let written = self.entries.values().map(|(claim, _)| *claim);
-        written.chain(self.follows.as_ref().map(|(claim, _)| *claim)).max()
+        let written = self.entries.iter().map(|(_, claim, _)| claim);
+        written.chain(self.follows().map(|(claim, _)| *claim)).max()
     }
 
     /// Whose groups may hold more, for a claim other than these.
     fn beyond(&self, fence: &Fence) -> Vec<Boot> {
-        let claims = self.taken_by.iter().filter(|claim| *claim != fence).map(|claim| claim.by.clone());
+        let claims = self.taken_by().filter(|claim| *claim != fence).map(|claim| claim.by.clone());
         let all: BTreeSet<_> =
-            self.follows.iter().flat_map(|(_, owners)| owners.clone()).chain(claims).collect();
+            self.follows().into_iter().flat_map(|(_, owners)| owners.clone()).chain(claims).collect();
         all.into_iter().collect()
     }
 }

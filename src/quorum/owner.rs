@@ -20,6 +20,7 @@ use crate::key::Key;
 use crate::limits;
 use crate::position::Position;
 use crate::quorum::effect::{Deposed, News, OwnerEffect};
+use crate::quorum::entries::Entries;
 use crate::quorum::frame::{Accepted, Acked, Entry, Held, Op, Opened, Refusal, Release, ToMember};
 use crate::quorum::group::{Boot, Config, Fence};
 use crate::quorum::progress::{Change, Stream, Written};
@@ -40,7 +41,7 @@ pub struct GroupOwner<M> {
     log: VecDeque<(u64, Op<M>)>,
     place: u64,
     /// What is held.
-    held: BTreeMap<Key, BTreeMap<Position, (Stamp, M)>>,
+    held: BTreeMap<Key, Entries<M>>,
     /// What sessions follow, with the claims.
     follows: BTreeMap<Key, (Stamp, Vec<Boot>)>,
     /// What is not stored yet, by its place.
@@ -97,7 +98,7 @@ impl<M: Clone> GroupOwner<M> {
     fn hold(&mut self, entry: Entry<M>, again: bool) -> Result<Vec<OwnerEffect<M>>, Deposed> {
         let Entry { key, claim, at, ref message } = entry;
         self.stands(key, claim)?;
-        self.held.entry(key).or_default().insert(at, (claim, message.clone()));
+        self.held.entry(key).or_default().insert(at, claim, message.clone());
         Ok(self.write(Written { key, claim, at: Some(at), again }, Op::Append(entry)))
     }
 
@@ -391,8 +392,8 @@ impl<M: Clone> GroupOwner<M> {
         }
         let me = self.me.clone();
         let is_below = |claim: Stamp| fence.is_above(claim, &me);
-        let mut held = self.held.get(&key).into_iter().flat_map(BTreeMap::values);
-        let is_deposed = held.any(|(claim, _)| is_below(*claim));
+        let is_deposed =
+            self.held.get(&key).is_some_and(|held| held.iter().any(|(_, claim, _)| is_below(claim)));
         // What was not stored by now never is: whoever has taken the session over has it from the owner, or not at all.
         let is_lost = |written: &Written| written.key == key && is_below(written.claim);
         let lost = self.unstored.values().filter(|written| is_lost(written) && !written.again);
@@ -414,7 +415,7 @@ impl<M: Clone> GroupOwner<M> {
 
     fn leave(&mut self, key: Key, stays: impl Fn(Position, Stamp) -> bool) {
         if let Some(held) = self.held.get_mut(&key) {
-            held.retain(|at, (claim, _)| stays(*at, *claim));
+            held.retain(|at, claim, _| stays(at, claim));
             if held.is_empty() {
                 self.held.remove(&key);
             }
@@ -432,12 +433,12 @@ impl<M: Clone> GroupOwner<M> {
 
     /// What is held of a session.
     pub fn held(&self, key: Key) -> impl Iterator<Item = Entry<M>> {
-        self.held.get(&key).into_iter().flatten().map(move |held| Entry::at(key, held))
+        self.held.get(&key).into_iter().flat_map(Entries::iter).map(move |held| Entry::at(key, held))
     }
 
     /// Whether members have had a message that is held, for this claim or an earlier one.
     fn has_stored(&self, key: Key, at: Position) -> bool {
-        let is_held = self.held.get(&key).is_some_and(|held| held.contains_key(&at));
+        let is_held = self.held.get(&key).is_some_and(|held| held.has(at));
         let mut unstored =
             self.unstored.values().filter(|written| written.key == key && written.at == Some(at));
         is_held && unstored.all(|written| written.again)

@@ -1,10 +1,11 @@
 //! What a group's owner holds, and how far its members have come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::id::Stamp;
 use crate::key::{Key, UserHash};
 use crate::position::Position;
+use crate::quorum::entries::Entries;
 use crate::quorum::frame::Entry;
 use crate::quorum::group::{Boot, Config, Fence, Looked};
 use crate::quorum::owner::GroupOwner;
@@ -39,9 +40,10 @@ impl<M: Clone> GroupOwner<M> {
         let keys = self.held.keys().chain(self.fences.keys()).chain(self.settled.keys());
         let keys: BTreeSet<_> = keys.filter(|key| key.user == user).copied().collect();
         let of = |key: Key| {
-            let held = self.held.get(&key).into_iter().flat_map(BTreeMap::keys).filter(|at| at.is_message());
-            let last = held.clone().next_back().copied();
-            Looked { key, messages: held.count(), last, fence: self.taken_by(key).cloned() }
+            let held = self.held.get(&key).into_iter().flat_map(Entries::iter).map(|(at, _, _)| at);
+            let held: Vec<_> = held.filter(|at| at.is_message()).collect();
+            let (messages, last) = (held.len(), held.last().copied());
+            Looked { key, messages, last, fence: self.taken_by(key).cloned() }
         };
         keys.into_iter().map(of).collect()
     }
@@ -54,7 +56,7 @@ impl<M: Clone> GroupOwner<M> {
 
     /// The sessions of which something is held, each with the last claim that it is held by.
     pub fn keys(&self) -> impl Iterator<Item = (Key, Stamp)> {
-        let last = |held: &BTreeMap<Position, (Stamp, M)>| held.values().map(|(claim, _)| *claim).max();
+        let last = |held: &Entries<M>| held.iter().map(|(_, claim, _)| claim).max();
         self.held.iter().filter_map(move |(key, held)| Some((*key, last(held)?)))
     }
 
