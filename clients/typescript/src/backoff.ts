@@ -23,6 +23,11 @@ export class Backoff {
     return Math.floor(this.#random() * (ceiling + 1));
   }
 
+  /** A pause as the first one, which does not make the next one longer. */
+  short(): number {
+    return Math.floor(this.#random() * (BASE_MS + 1));
+  }
+
   /** The next pause is a short one again. */
   reset(): void {
     this.#exponent = 0;

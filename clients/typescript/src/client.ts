@@ -2,16 +2,18 @@
 //
 //   connecting ── welcome ──▶ open ── the connection ends ──▶ waiting ── pause ──▶ connecting
 //        └───────── the attempt fails ───────────────────────────▲
-//   any ── close(), 4001 (superseded), 4002 (kicked) ──▶ closed
+//   any ── close(), or an end after which no attempt can succeed ──▶ closed
 
 import { address } from "./address.js";
 import { Backoff } from "./backoff.js";
 import { encodeBase64 } from "./base64.js";
 import type { Clock } from "./clock.js";
+import * as closing from "./closing.js";
+import type { Refusal } from "./closing.js";
 import { Connection } from "./connection.js";
 import type { End } from "./connection.js";
 import { Emitter } from "./events.js";
-import type { Events, Failure, Handler } from "./events.js";
+import type { Closed, Events, Failure, Handler } from "./events.js";
 import type { NodeFrame, WelcomeFrame } from "./frames.js";
 import type { Config } from "./options.js";
 import { Session } from "./session.js";
@@ -33,8 +35,12 @@ export class Client {
   #node: number;
   /** When the present connection was welcomed, in milliseconds. */
   #openedAt = 0;
+  /** Attempts in a row that were refused because of their token. */
+  #unauthorized = 0;
   #timer: unknown;
   #stored = true;
+  /** Whether nothing is to be stored any more. */
+  #silent = false;
 
   /** @internal Made by `connect`. `random` gives a number from 0 up to, and not including, 1. */
   constructor(config: Config, clock: Clock, random: () => number) {
@@ -90,11 +96,16 @@ export class Client {
    * over.
    */
   close(): void {
-    if (this.#state === "closed") return;
+    if (this.#state === "closed") {
+      // A client that stopped for want of a good token has left its state in the storage.
+      if (this.#unauthorized > 0) this.#forget();
+      return;
+    }
     this.#session.inbox.clear();
     if (this.#state === "open") this.#flush();
     this.#connection?.bye();
     this.#finish();
+    this.#forget();
     void this.#events.emit("closed", { code: 1000, reason: "bye" });
   }
 
@@ -162,6 +173,7 @@ export class Client {
   #welcomed(frame: WelcomeFrame): void {
     this.#state = "open";
     this.#openedAt = this.#clock.now();
+    this.#unauthorized = 0;
     const { user, device, node, session, keep, resumed, attributes } = frame;
     void this.#events.emit("open", {
       user,
@@ -181,42 +193,74 @@ export class Client {
     const now = this.#clock.now();
     const opened = this.#state === "open";
     if (opened) this.#session.away(now);
-    else this.#session.attemptFailed(refused);
-    if (code === SUPERSEDED || code === KICKED) {
-      this.#finish();
-      // Behind what was received before the end.
-      return this.#session.inbox.push({ run: () => this.#events.emit("closed", { code, reason }) });
-    }
+    else if (!closing.isRefusal(code)) this.#session.attemptFailed(refused);
     if (opened && now - this.#openedAt >= HEALTHY_MS) this.#backoff.reset();
-    if (!opened || code === RESTARTING || code === TRY_LATER) this.#node += 1;
-    this.#wait(code, reason, this.#pause(code, reason));
+    if (!opened || code === closing.RESTARTING || code === closing.TRY_LATER) this.#node += 1;
+    const refusal = closing.readRefusal(code, reason);
+    const pause = this.#pause(code, reason, refusal);
+    if (pause !== undefined) return this.#wait(code, reason, pause, refusal);
+    this.#finish();
+    // A session is not over for want of a good token: a later client may have one, and come back.
+    if (code !== closing.UNAUTHORIZED) this.#forget();
+    // Behind what was received before the end.
+    this.#session.inbox.push({ run: () => this.#tellEnd(refusal === undefined ? { code, reason } : { code, reason, refusal }) });
   }
 
-  /** Milliseconds until the next attempt. */
-  #pause(code: number, reason: string): number {
-    const told = code === RESTARTING || code === TRY_LATER ? retryMs(reason) : undefined;
-    if (told !== undefined) return told;
+  /** Milliseconds until the next attempt; `undefined` where no attempt can succeed. */
+  #pause(code: number, reason: string, refusal: Refusal | undefined): number | undefined {
+    switch (code) {
+      case closing.SUPERSEDED:
+      case closing.KICKED:
+      case closing.FORBIDDEN:
+        return undefined;
+      case closing.BAD_REQUEST:
+        // Not again without a resume token: then the URL of the application has one that is wrong.
+        return refusal?.code === "bad_resume" && this.#session.giveUp() ? this.#backoff.short() : undefined;
+      case closing.UNAUTHORIZED:
+        this.#unauthorized += 1;
+        // The token function is called for each attempt.
+        if (typeof this.#config.token === "function" && this.#unauthorized < UNAUTHORIZED_MAX) break;
+        return undefined;
+      case closing.RESTARTING:
+      case closing.TRY_LATER:
+      case closing.TOO_MANY: {
+        const told = closing.retryMs(reason);
+        if (told !== undefined) return told;
+      }
+    }
     const first = this.#backoff.fresh;
     const pause = this.#backoff.next();
-    return code === TOKEN_EXPIRED && first ? 0 : pause;
+    return code === closing.TOKEN_EXPIRED && first ? 0 : pause;
   }
 
-  #wait(code: number, reason: string, retryInMs: number): void {
+  #wait(code: number, reason: string, retryInMs: number, refusal?: Refusal): void {
     this.#state = "waiting";
     this.#timer = this.#clock.start(retryInMs, () => void this.#attempt());
-    void this.#events.emit("down", { code, reason, retryInMs });
+    void this.#events.emit("down", refusal === undefined ? { code, reason, retryInMs } : { code, reason, retryInMs, refusal });
   }
 
   #finish(): void {
     this.#state = "closed";
     this.#connection = undefined;
     this.#clock.stop(this.#timer);
+  }
+
+  /** Tells the end. From then on the storage may be that of the next client. */
+  #tellEnd(end: Closed): Promise<void> | undefined {
+    this.#flush();
+    this.#silent = true;
+    return this.#events.emit("closed", end);
+  }
+
+  /** Removes the stored state. */
+  #forget(): void {
+    this.#silent = true;
     this.#save(undefined);
   }
 
   /** Acknowledges what was handled. What is stored is never behind what is acknowledged. */
   #flush(): void {
-    if (this.#state === "closed") return;
+    if (this.#silent) return;
     this.#save(this.#session.state);
     if (this.#state !== "open") return;
     for (const ack of this.#session.acknowledge()) this.#connection?.send({ type: "ack", ...ack });
@@ -243,26 +287,12 @@ export class Client {
   }
 }
 
-/** The milliseconds in a reason `{"retry_ms":1234}`; `undefined` where it is none, or beyond any that nodes send. */
-function retryMs(reason: string): number | undefined {
-  try {
-    const ms: unknown = JSON.parse(reason)?.retry_ms;
-    return typeof ms === "number" && ms >= 0 && ms <= RETRY_MS_MAX ? ms : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** The subprotocol of docs/PROTOCOL.md, section 3.3. */
 const SUBPROTOCOL = "pushmesh.v1";
 /** Milliseconds that a connection has to be open for the next pause to be a short one again. Guess. */
 const HEALTHY_MS = 5_000;
-/** Nodes send at most 3,000 ms; a proxy's mistake must not keep a client away for a day. */
-const RETRY_MS_MAX = 60_000;
-
-// Close codes of docs/PROTOCOL.md, section 3.5.
-const RESTARTING = 1012;
-const TRY_LATER = 1013;
-const SUPERSEDED = 4001;
-const KICKED = 4002;
-const TOKEN_EXPIRED = 4003;
+/**
+ * Attempts in a row with refused tokens after which the client stops. The seven pauses between eight take 16 s on
+ * average and 32 s at most, while a node takes up a new key of the tokens within 4 s (docs/OPERATIONS.md). Guess.
+ */
+const UNAUTHORIZED_MAX = 8;

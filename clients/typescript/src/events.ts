@@ -1,6 +1,7 @@
 // What the client tells the application, and the emitter that carries it.
 
 import type { Attributes, Missing, Position, ResumeState } from "./frames.js";
+import type { Refusal } from "./closing.js";
 
 /** The session that this connection carries. */
 export interface Welcome {
@@ -22,10 +23,12 @@ export interface Welcome {
 
 /** There is no connection; the next attempt is scheduled. */
 export interface Down {
-  /** Close code of the connection; 1006 where it broke, or never opened. */
+  /** Close code of the connection; 1006 where it broke, or never opened; 4400 to 4599 where the attempt was refused. */
   readonly code: number;
   /** Reason text, of the node or of the client. May be empty. */
   readonly reason: string;
+  /** Why the attempt was refused; absent at other ends. */
+  readonly refusal?: Refusal;
   /** Milliseconds until the next attempt. */
   readonly retryInMs: number;
 }
@@ -97,12 +100,17 @@ export interface Failure {
   readonly cause?: unknown;
 }
 
-/** The session is over, and the client does not connect again. */
+/** The client does not connect again. The session is over, unless `code` is 4401. */
 export interface Closed {
-  /** 1000 after `close()`, 4001 (superseded) or 4002 (kicked). */
+  /**
+   * 1000 after `close()`, 4001 (superseded), 4002 (kicked), 4400 (the program is wrong), 4401 (no token that is taken
+   * can be had; the stored state stays, for a client with a good one) or 4403 (forbidden).
+   */
   readonly code: number;
   /** Reason text. */
   readonly reason: string;
+  /** Why the last attempt was refused; absent at other ends. */
+  readonly refusal?: Refusal;
 }
 
 /** The events by their names. */
@@ -121,7 +129,7 @@ export interface Events {
   violation: Violation;
   /** Something went wrong that the client lives with. Without a handler it goes to `console.error`. */
   error: Failure;
-  /** The session is over. */
+  /** The client does not connect again. */
   closed: Closed;
 }
 

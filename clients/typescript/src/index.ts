@@ -18,5 +18,6 @@ export type { Client, ClientState } from "./client.js";
 export type { Closed, Down, Events, Failure, Gap, Handler, Message, Resumed, Violation, Welcome } from "./events.js";
 export type { Attributes, Missing, Position, ResumeState } from "./frames.js";
 export type { Options, WebSocketConstructor, WebSocketLike } from "./options.js";
+export type { Refusal, RefusalCode } from "./closing.js";
 export { sessionStorageState } from "./storage.js";
 export type { State, StateStorage } from "./storage.js";

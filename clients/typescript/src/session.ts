@@ -28,6 +28,8 @@ export class Session {
   /** Attempts to come back that failed before they were open, in a row. */
   #failures = 0;
   #refused = false;
+  /** Whether there was a session before the next welcome, of an earlier connection or a stored one. */
+  #begun = false;
 
   /** `flush` saves the state and sends what `acknowledge` gives. */
   constructor(events: Emitter, clock: Clock, flush: () => void) {
@@ -46,14 +48,16 @@ export class Session {
   restore(state: State, now: number): void {
     this.#resume = state.resume;
     this.#keep = state.keep;
+    this.#begun = true;
     this.#awaySince = now;
     for (const { segment, n } of state.positions) this.#positions.begin(segment, n);
   }
 
   /**
    * What the next attempt comes back with. `undefined` before the first welcome, and where the resume token may be
-   * what keeps the client out: pages can not see why an attempt failed. Within `keep` of the last connection that is
-   * no reason to give the messages up, unless the refusal was seen, because a network that is away looks the same.
+   * what keeps the client out: a page cannot see why an attempt failed when a proxy or an earlier node refused it.
+   * Within `keep` of the last connection that is no reason to give the messages up, unless the refusal was seen,
+   * because a network that is away looks the same.
    */
   comeBack(now: number): Return | undefined {
     if (this.#resume === undefined) return undefined;
@@ -69,10 +73,17 @@ export class Session {
     return { resume: this.#resume, after };
   }
 
-  /** An attempt failed before it was open. `refused`: the node answered 400. */
+  /** An attempt failed before it was open, and no node said why. `refused`: the answer was 400. */
   attemptFailed(refused: boolean): void {
     this.#failures += 1;
     this.#refused = refused && this.#failures > 0;
+  }
+
+  /** No node of this cluster takes the resume token: gives it up. False where there is none. */
+  giveUp(): boolean {
+    if (this.#resume === undefined) return false;
+    this.#resume = undefined;
+    return true;
   }
 
   /** A connection that was open has ended. */
@@ -82,10 +93,11 @@ export class Session {
 
   /** A connection is open. Gives what is to be said about the messages that were sent meanwhile, on a return. */
   welcome(frame: WelcomeFrame): void {
-    const returning = this.#resume !== undefined;
+    const returning = this.#begun;
     const { segment, keep, n } = frame;
     const state = frame.resumed ?? "none";
     this.#failures = 0;
+    this.#begun = true;
     this.#resume = frame.resume;
     if (state === "none") this.#positions.clear();
     const kept = segment != null && !!keep;

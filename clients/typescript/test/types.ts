@@ -1,7 +1,7 @@
 // What an application sees of the types, checked by the compiler and never run.
 
 import { connect, sessionStorageState } from "../dist/index.js";
-import type { Attributes, Client, Message, Missing, State } from "../dist/index.js";
+import type { Attributes, Client, Message, Missing, Refusal, RefusalCode, State } from "../dist/index.js";
 
 const client: Client = connect({
   urls: ["wss://a.example", "/push"],
@@ -28,6 +28,14 @@ client.on("open", ({ attributes }) => {
   console.log(theme);
 });
 client.on("down", ({ code, reason, retryInMs }) => console.log(code, reason, retryInMs));
+client.on("closed", ({ code, reason, refusal }) => {
+  const why: Refusal | undefined = refusal;
+  const word: RefusalCode = why?.code ?? "unauthorized";
+  if (word === "forbidden") console.log(code, reason, why?.message);
+  // @ts-expect-error most ends are no refusal
+  console.log(refusal.code);
+});
+client.on("down", ({ refusal }) => console.log(refusal?.code === "session_exists", refusal?.code === "a later word"));
 const sent: boolean = client.send("text") || client.send(new Uint8Array(1));
 const state: "connecting" | "open" | "waiting" | "closed" = client.state;
 const stored: State = { resume: "R", keep: 120, positions: [{ segment: "s", n: 1 }] };

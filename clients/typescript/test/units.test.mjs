@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { address } from "../dist/address.js";
 import { Backoff } from "../dist/backoff.js";
 import { decodeBase64, encodeBase64 } from "../dist/base64.js";
+import { readRefusal } from "../dist/closing.js";
 import { parseFrame } from "../dist/frames.js";
 import { connect } from "../dist/index.js";
 import { checked } from "../dist/options.js";
@@ -21,6 +22,23 @@ test("pauses are drawn from zero up to a ceiling that doubles to 30 seconds", ()
   assert.equal(longest.next(), 250);
   const shortest = new Backoff(() => 0);
   assert.deepEqual([shortest.next(), shortest.next()], [0, 0]);
+});
+
+test("a short pause is drawn from the first range, and leaves the next one as it was", () => {
+  const longest = new Backoff(() => 1 - Number.EPSILON);
+  assert.equal(longest.short(), 250);
+  assert.equal(longest.fresh, true);
+  assert.deepEqual([longest.next(), longest.next(), longest.short(), longest.next()], [250, 500, 250, 1000]);
+});
+
+test("a refusal is read from codes that stand for a status, with a code and a message that may be cut", () => {
+  assert.deepEqual(readRefusal(4403, "forbidden: no: not here\n"), { code: "forbidden", message: "no: not here\n" });
+  assert.deepEqual(readRefusal(4400, "bad_request:"), { code: "bad_request", message: "" });
+  assert.deepEqual(readRefusal(4599, "later: x"), { code: "later", message: "x" });
+  for (const [code, reason] of [[4399, "forbidden: x"], [4600, "forbidden: x"], [1008, "forbidden: x"]]) {
+    assert.equal(readRefusal(code, reason), undefined);
+  }
+  for (const reason of ["", '{"retry_ms":100}', ": x", "no word", "Not: a word"]) assert.equal(readRefusal(4429, reason), undefined);
 });
 
 test("base64 of all bytes and of a megabyte comes back as it was", () => {
