@@ -1,4 +1,5 @@
-// The client in a page of a headless Chromium: its connection breaks, it comes back, and the page is loaded again.
+// The client in a page of a headless Chromium: its connection breaks, it comes back, and the page is loaded again. Then
+// what a page sees when it is refused.
 // Against a scripted node, or against a real one where PUSHMESH names the binary.
 //
 //   node test/browser.mjs                  CHROMIUM is the browser's path (/usr/bin/chromium)
@@ -11,6 +12,7 @@ import { connect as dial, createServer as createTcpServer } from "node:net";
 import { chromium } from "playwright-core";
 import { startNode } from "./mock.mjs";
 import { Node } from "./nodes.mjs";
+import { REFUSALS_PAGE, refusals } from "./refusals.mjs";
 import { eventually } from "./wait.mjs";
 
 const PAGE = `<!doctype html><meta charset="utf-8"><title>pushmesh-client</title>
@@ -22,11 +24,13 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>pushmesh-client</title
   for (const type in seen) client.on(type, (event) => void seen[type].push(event));
 </script>`;
 
-/** A web server on loopback with the page and the client. */
+const PAGES = { "/": PAGE, "/refused": REFUSALS_PAGE };
+
+/** A web server on loopback with the pages and the client. */
 async function servePages() {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, "http://page");
-    if (pathname === "/") return response.setHeader("Content-Type", "text/html").end(PAGE);
+    if (Object.hasOwn(PAGES, pathname)) return response.setHeader("Content-Type", "text/html").end(PAGES[pathname]);
     if (!/^\/dist\/[a-z0-9]+\.js$/.test(pathname)) return response.writeHead(404).end();
     const script = await readFile(new URL(`..${pathname}`, import.meta.url));
     response.setHeader("Content-Type", "text/javascript").end(script);
@@ -177,6 +181,10 @@ async function main() {
     assert.equal(await page.evaluate(() => sessionStorage.length), 0, "nothing is stored of a session that is over");
     await node.end();
     console.log("the page has every message once, over a broken connection and a reload");
+
+    await page.goto(`http://127.0.0.1:${pages.address().port}/refused`);
+    await refusals(page);
+    console.log("the page is told why it is refused");
   } finally {
     await browser.close();
   }
