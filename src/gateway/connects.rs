@@ -33,7 +33,7 @@ impl Connects {
     ///
     /// # Errors
     /// Too many did; after that time it may.
-    pub(super) fn from_address(&self, address: IpAddr) -> Result<(), Duration> {
+    pub(super) fn at_address(&self, address: IpAddr) -> Result<(), Duration> {
         self.addresses.as_ref().map_or(Ok(()), |buckets| buckets.take(network(address), Instant::now()))
     }
 
@@ -41,7 +41,7 @@ impl Connects {
     ///
     /// # Errors
     /// Too many did; after that time it may.
-    pub(super) fn of_user(&self, user: &UserId) -> Result<(), Duration> {
+    pub(super) fn for_user(&self, user: &UserId) -> Result<(), Duration> {
         self.users.as_ref().map_or(Ok(()), |buckets| buckets.take(user.clone(), Instant::now()))
     }
 }
@@ -105,7 +105,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_address_has_its_own_bucket_and_a_network_of_ipv6_has_one() {
         let connects = connects(Some("2/10s"), None);
-        let from = |text| connects.from_address(address(text));
+        let from = |text| connects.at_address(address(text));
         assert_eq!([from("192.0.2.1"), from("::ffff:192.0.2.1")], [Ok(()); 2]);
         assert_eq!(from("192.0.2.1"), Err(Duration::from_secs(5)));
         assert_eq!(from("192.0.2.2"), Ok(()));
@@ -115,7 +115,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(from("192.0.2.1"), Ok(()));
         let user = UserId::new("u").unwrap();
-        assert!((0..99).all(|_| connects.of_user(&user).is_ok()), "without a rate nobody is held back");
+        assert!((0..99).all(|_| connects.for_user(&user).is_ok()), "without a rate nobody is held back");
     }
 
     #[tokio::test(start_paused = true)]
@@ -123,18 +123,18 @@ mod tests {
         let connects = connects(None, Some("1/10s"));
         let user = |number: usize| UserId::new(format!("u{number}")).unwrap();
         for number in 0..BUCKETS_MAX {
-            assert_eq!(connects.of_user(&user(number)), Ok(()));
+            assert_eq!(connects.for_user(&user(number)), Ok(()));
         }
         let late = user(BUCKETS_MAX);
         assert_eq!(
-            [connects.of_user(&late), connects.of_user(&late)],
+            [connects.for_user(&late), connects.for_user(&late)],
             [Ok(()); 2],
             "there is no room for it"
         );
-        assert!(connects.of_user(&user(0)).is_err(), "the others are held back as before");
+        assert!(connects.for_user(&user(0)).is_err(), "the others are held back as before");
         tokio::time::advance(Duration::from_secs(11)).await;
-        assert_eq!(connects.of_user(&late), Ok(()));
-        assert!(connects.of_user(&late).is_err());
+        assert_eq!(connects.for_user(&late), Ok(()));
+        assert!(connects.for_user(&late).is_err());
         assert_eq!(connects.users.unwrap().buckets.lock().unwrap().len(), 1);
     }
 }

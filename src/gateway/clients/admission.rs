@@ -61,10 +61,10 @@ pub(super) struct Admitted {
 pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admitted, Refusal> {
     ready(gateway)?;
     let often = |wait| Refusal::TooManyRequests { wait };
-    asking.address.map_or(Ok(()), |address| gateway.connects.from_address(address)).map_err(often)?;
+    asking.address.map_or(Ok(()), |address| gateway.connects.at_address(address)).map_err(often)?;
     let dialect = dialect::offered(asking.offers);
     let client = credentials::client(gateway, asking.headers, url::params(asking.uri)?, dialect.keeps())?;
-    gateway.connects.of_user(&client.key.user).map_err(often)?;
+    gateway.connects.for_user(&client.key.user).map_err(often)?;
     takeover::admit(gateway, &client.key, client.resumed)?;
     let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full) };
     let asked = Instant::now();
