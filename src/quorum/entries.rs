@@ -132,8 +132,8 @@ impl<M> Entries<M> {
     }
 }
 
-/// The memory grows by one part of so many. Guess: a message moves four times on the average, and an eighth of the memory is empty.
-const GROWTH: usize = 4;
+/// The memory grows by one part of so many. Guess: a message moves eight times on the average, and a sixteenth of the memory is empty.
+const GROWTH: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!((entries.held.capacity(), entries.claims.capacity()), (1, 1));
         for number in 2..=1_000 {
             entries.insert(at(1, number), Stamp::from_raw(1), number);
-            assert!(entries.held.capacity() <= entries.held.len() * 5 / 4 + 1);
+            assert!(entries.held.capacity() <= entries.held.len() * 9 / 8 + 1);
         }
         entries.retain(|at, _, _| at.number > 990);
         assert!(entries.held.capacity() < 20, "{}", entries.held.capacity());
