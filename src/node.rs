@@ -28,6 +28,7 @@ pub use crate::vital::Fault;
 mod awake;
 mod company;
 mod drain;
+mod faces;
 mod liveness;
 mod members;
 mod observer;

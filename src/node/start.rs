@@ -6,8 +6,6 @@ use std::sync::atomic::AtomicU64;
 
 use axum::serve::Listener;
 use bytes::Bytes;
-use futures_util::future::join_all;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,7 +14,7 @@ use tracing::{info, warn};
 use crate::config::{Config, LimitsConfig};
 use crate::copies::{Copies, CopiesParts};
 use crate::current::Current;
-use crate::gateway::{self, Access, App, Certificate, Front, Phase, Proxied, Shares, Surface, Terms};
+use crate::gateway::{Access, App, Certificate, Front, Phase, Shares};
 use crate::handler::{Handler, PushOnly};
 use crate::id::Incarnation;
 use crate::key::KeyHasher;
@@ -31,12 +29,13 @@ use crate::mesh::identity::Identity;
 use crate::mesh::{GossipOut, LaneStreams, Links, LinksParts, ReceiptStreams, endpoint};
 use crate::metrics::Metrics;
 use crate::metrics::label::Task;
+use crate::node::faces::{self, Faces};
 use crate::node::liveness::Liveness;
 use crate::node::members::NodeMembers;
 use crate::node::owners::NodeOwners;
 use crate::node::readiness::JoinTerms;
 use crate::node::seeds::Seeds;
-use crate::node::shared::{Shared, http_stop_timeout};
+use crate::node::shared::Shared;
 use crate::node::{Node, StartError};
 use crate::position::Writer;
 use crate::quorum::Boot;
@@ -86,8 +85,8 @@ where
 {
     config.check()?;
     let (http, mesh) = (wire.http_addr()?, wire.mesh_addr()?);
-    let [api, admin] = [&wire.api, &wire.admin].map(|at| at.first().map(Listener::local_addr).transpose());
-    let (api, admin) = (api?, admin?);
+    let faces = Faces { clients: wire.tcp, api: wire.api, admin: wire.admin };
+    let [api, admin] = faces.apart()?;
     config.check_mesh_address(mesh)?;
     let access = Arc::new(Current::new(Access::new(&config.auth)?));
     let certificate = config.tls.as_ref().map(Certificate::new).transpose()?.map(Arc::new);
@@ -120,38 +119,12 @@ where
     tasks.spawn_on(vitals.vital(Task::Mesh, Arc::clone(&links).accept()), threads.links());
     let front = Front::new(Arc::clone(&entropy));
     let shares = shares(&config, &wire.files);
-    let terms = Terms {
-        tls: certificate.as_ref().map(|certificate| gateway::server_config(certificate, config.tls_min)),
-        proxied: Proxied(if config.proxy_protocol { config.trusted_proxies.clone() } else { Vec::new() }),
-        shares,
-        vitals: vitals.clone(),
-        keep_alive: config.timers.keep_alive,
-        stop_timeout: http_stop_timeout(&config),
-    };
-    let calls = Terms {
-        proxied: Proxied::default(),
-        shares: Shares::of_calls(limits::API_REQUESTS_MAX),
-        ..terms.clone()
-    };
-    let tools = Terms { tls: None, shares: Shares::of_calls(limits::ADMIN_CONNECTIONS), ..calls.clone() };
+    let terms = faces::terms(&config, certificate.as_ref(), shares, &vitals);
     let stop_http = CancellationToken::new();
     // Whoever gives up the start closes the port.
     let open = stop_http.clone().drop_guard();
-    let on =
-        |listeners: Vec<L>, threads: &[Handle]| listeners.into_iter().zip(threads.iter().cloned()).collect();
-    let surface = Surface::Clients { api_apart: api.is_some(), admin_apart: admin.is_some() };
-    let control = std::slice::from_ref(threads.control());
-    let faces = [
-        (surface, on(wire.tcp, threads.push()), terms),
-        (Surface::Api, on(wire.api, threads.push()), calls),
-        (Surface::Admin, on(wire.admin, control), tools),
-    ];
-    let faces = faces.map(|(surface, listeners, terms)| {
-        let front = Arc::clone(&front);
-        let answer = move |request| Arc::clone(&front).answer(request, surface);
-        gateway::serve(listeners, terms, answer, stop_http.clone())
-    });
-    let http_face = tasks.spawn(vitals.vital(Task::Http, async { _ = join_all(faces).await }));
+    let served = faces.serve(terms, &front, &threads, &stop_http);
+    let http_face = tasks.spawn(vitals.vital(Task::Http, served));
     let started = Started { vitals: vitals.clone(), links: Some(Arc::clone(&links)) };
     let store = Arc::new(Store::new(store_bounds(&config.limits), Arc::clone(&metrics)));
     let parts = Parts {

@@ -1,7 +1,6 @@
 //! What other nodes hold of the messages of a session, so that they are not lost with its own one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::Instant;
 
@@ -9,7 +8,7 @@ use crate::id::Stamp;
 use crate::key::Key;
 use crate::position::Position;
 use crate::push::Message;
-use crate::session::store::cost;
+use crate::session::room::Room;
 
 /// A message that other nodes hold for the owner of its session.
 #[derive(Debug, Clone)]
@@ -50,40 +49,4 @@ pub(crate) trait Copying: Send + Sync + 'static {
 
     /// Has the session that was claimed with that stamp look in a while at what its client has not acknowledged: that is copied then.
     fn look_later(&self, key: Key, claim: Stamp);
-}
-
-/// Room at a node for a message that it holds for another one, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Room {
-    /// What counts the bytes in use.
-    pub(super) used: Arc<AtomicUsize>,
-    pub(super) bytes: usize,
-}
-
-impl Room {
-    /// What a message with so many bytes of payload takes.
-    pub(crate) fn bytes(payload_bytes: usize) -> usize {
-        cost(payload_bytes)
-    }
-
-    /// Room for a message with so many bytes of payload, which is counted already.
-    pub(crate) fn counted(used: Arc<AtomicUsize>, payload_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { used, bytes: cost(payload_bytes) })
-    }
-
-    /// What counts it, for whoever gives it back. Somebody else's stays beside.
-    pub(crate) fn counter(room: Arc<Self>) -> Arc<AtomicUsize> {
-        let used = Arc::clone(&room.used);
-        match Arc::try_unwrap(room) {
-            Ok(mut own) => own.bytes = 0,
-            Err(shared) => _ = used.fetch_add(shared.bytes, Ordering::Relaxed),
-        }
-        used
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }

@@ -30,7 +30,8 @@ use crate::session::inherited::Inherited;
 use crate::session::notice::{Notice, Resumed};
 use crate::session::outbox::{OutboxLimits, Outgoing, Place, What};
 use crate::session::resumption::{Earlier, Resumption, Returning};
-use crate::session::store::{Store, cost};
+use crate::session::room::cost;
+use crate::session::store::Store;
 use crate::session::tail::{Hole, Known};
 
 mod copying;

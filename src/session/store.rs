@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::key::Key;
-use crate::limits;
 use crate::metrics::Metrics;
 use crate::metrics::label::{Dropped, Origin};
-use crate::session::copied::{Copying, Room};
+use crate::session::copied::Copying;
+use crate::session::room::{Room, cost};
 
 /// The bounds of what is kept, and how much of it is in use.
 pub(crate) struct Store {
@@ -100,9 +100,4 @@ pub(crate) struct StoreBounds {
     pub(crate) bytes_max: usize,
     /// Bytes of the node, for each origin.
     pub(crate) node_bytes_max: usize,
-}
-
-/// Bytes that a message costs the node while it is kept.
-pub(super) fn cost(payload_bytes: usize) -> usize {
-    payload_bytes + limits::KEPT_MESSAGE_OVERHEAD
 }

@@ -12,7 +12,7 @@ use crate::session::log::Log;
 use crate::session::log::run::{Entry, Run};
 use crate::session::log::unacked::{Older, Unacked};
 use crate::session::notice::Notice;
-use crate::session::store::cost;
+use crate::session::room::cost;
 use crate::session::tail::{Hole, Tail, TailEntry, TailPart, TailRun};
 
 impl Log {

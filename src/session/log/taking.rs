@@ -14,7 +14,8 @@ use crate::session::log::unacked::{Load, Older, Unacked};
 use crate::session::log::{Answers, Log};
 use crate::session::notice::Notice;
 use crate::session::outbox::{Outgoing, Place, What};
-use crate::session::store::{Store, cost};
+use crate::session::room::cost;
+use crate::session::store::Store;
 use crate::session::tail::Hole;
 
 /// What is taken at once.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::http::Uri;
 
-use crate::gateway::clients::admission::Refusal;
+use crate::gateway::clients::admission::refusal::Refusal;
 use crate::gateway::clients::dialect::{Close, Dialect};
 use crate::gateway::error::{ApiError, BadRequest};
 use crate::session::CloseReason;
