@@ -10,20 +10,18 @@
 //! the client is away, and `sid` names the login that the session is of, as in OpenID Connect Back-Channel Logout. Nothing
 //! is revoked here: a token is good until it expires, so issue short ones.
 //!
-//! What a token says is read in `read.rs`, and not by the library, which takes more than it should and
-//! less than it could. What a node signs for a client to come back with is in `resume.rs`. Client tokens are signed by
-//! the command `token` and by tests only, in `sign.rs`.
+//! What a token says is read in `read.rs`, who signed it is found out by the keys of `key.rs`. What a node signs for a
+//! client to come back with is in `resume.rs`. Client tokens are signed by the command `token` and by tests only, in
+//! `sign.rs`.
 
 use std::time::Duration;
-
-use jsonwebtoken::{Algorithm, DecodingKey};
 
 use crate::config::AuthConfig;
 use crate::id::{DeviceId, IdError, LoginId, UserId};
 
 mod error;
 pub(crate) mod fuzz;
-mod provider;
+mod key;
 mod read;
 mod resume;
 #[cfg(any(test, feature = "cli"))]
@@ -32,20 +30,21 @@ mod sign;
 mod tests;
 
 pub(crate) use error::TokenError;
+pub(crate) use key::is_ed25519_public_key;
+#[cfg(feature = "cli")]
+pub(crate) use read::unverified_user;
 #[cfg(test)]
 pub(crate) use resume::TOKEN_BYTES_MAX as RESUME_TOKEN_BYTES_MAX;
 pub(crate) use resume::{ResumeKey, Resumed};
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use sign::{Claims, sign_eddsa, sign_hs256};
 
+use key::Key;
 use read::{Claimed, Parts};
 
 /// The keys that client tokens are checked with.
 pub(crate) struct TokenVerifier {
-    /// For `alg` HS256.
-    hs256: Vec<DecodingKey>,
-    /// For `alg` EdDSA.
-    eddsa: Vec<DecodingKey>,
+    keys: Vec<Key>,
     /// How far ahead a token may expire.
     lifetime_max: Duration,
 }
@@ -56,14 +55,11 @@ impl TokenVerifier {
     /// # Errors
     /// A public key is not an Ed25519 key in PEM.
     pub(crate) fn new(auth: &AuthConfig) -> Result<Self, TokenKeyError> {
-        provider::install();
-        let hs256 = auth
-            .jwt_secrets
-            .iter()
-            .map(|secret| DecodingKey::from_secret(secret.expose().as_bytes()))
-            .collect();
-        let eddsa = auth.jwt_public_keys_pem.iter().map(|pem| public_key(pem)).collect::<Result<_, _>>()?;
-        Ok(Self { hs256, eddsa, lifetime_max: auth.max_token_lifetime })
+        let secrets = auth.jwt_secrets.iter().map(|secret| Ok(Key::secret(secret.expose().as_bytes())));
+        let public =
+            auth.jwt_public_keys_pem.iter().map(|pem| Key::ed25519(pem).ok_or(TokenKeyError::Public));
+        let keys = secrets.chain(public).collect::<Result<_, _>>()?;
+        Ok(Self { keys, lifetime_max: auth.max_token_lifetime })
     }
 
     /// What `token` says, if one of the keys signed it and it is good at `now_ms` (Unix
@@ -73,16 +69,11 @@ impl TokenVerifier {
     /// [`TokenError`] says which check failed. The claims are looked at only after the signature.
     pub(crate) fn verify(&self, token: &str, now_ms: u64) -> Result<ClientToken, TokenError> {
         let parts = Parts::of(token)?;
-        let keys = if parts.algorithm == Algorithm::HS256 { &self.hs256 } else { &self.eddsa };
-        for key in keys {
-            let (signature, signed) = (parts.signature, parts.signed.as_bytes());
-            match jsonwebtoken::crypto::verify(signature, signed, key, parts.algorithm) {
-                Ok(true) => return ClientToken::from_claims(parts.claims()?, now_ms, self.lifetime_max),
-                Ok(false) => {} // Another key may fit.
-                Err(_) => return Err(TokenError::Malformed),
-            }
+        let mut keys = self.keys.iter().filter(|key| key.algorithm() == parts.algorithm);
+        if !keys.any(|key| key.has_signed(parts.signed.as_bytes(), &parts.signature)) {
+            return Err(TokenError::Signature);
         }
-        Err(TokenError::Signature)
+        ClientToken::from_claims(parts.claims()?, now_ms, self.lifetime_max)
     }
 }
 
@@ -133,16 +124,5 @@ pub(crate) enum TokenKeyError {
     Public,
 }
 
-fn public_key(pem: &str) -> Result<DecodingKey, TokenKeyError> {
-    let key = DecodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| TokenKeyError::Public)?;
-    match key.try_get_as_bytes() {
-        Ok(bytes) if bytes.len() == ED25519_KEY_BYTES => Ok(key),
-        _ => Err(TokenKeyError::Public),
-    }
-}
-
 /// How far ahead of ours the issuer's clock may be for `nbf`. Guess: well above what NTP leaves.
 const CLOCK_SKEW_MS: u64 = 60_000;
-
-/// Bytes of an Ed25519 public key. Source: RFC 8032 section 5.1.5.
-const ED25519_KEY_BYTES: usize = 32;

@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jsonwebtoken::dangerous::insecure_decode_claims;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
@@ -24,7 +23,8 @@ use super::server::Server;
 use crate::config::Secret;
 use crate::gateway::schema::Envelope;
 use crate::id::{MessageId, UserId};
-use crate::json::{self, Object};
+use crate::json;
+use crate::token::unverified_user;
 
 mod args;
 mod before;
@@ -327,18 +327,11 @@ fn envelope(text: &str, form: Form) -> anyhow::Result<Heard> {
 
 /// A token speaks for its own user: asking for another one is a mistake that nobody would notice.
 fn check_user(user: Option<&UserId>, token: Option<&Secret>) -> anyhow::Result<()> {
-    #[derive(Deserialize)]
-    struct Sub {
-        sub: String,
-    }
     let (Some(user), Some(token)) = (user, token) else { return Ok(()) };
     // Not verified, which is the server's business; a token that is none is refused by it.
-    match insecure_decode_claims::<Object<Sub>>(token.expose()) {
-        Ok(Object(claims)) if claims.sub != user.as_str() => {
-            anyhow::bail!(
-                "the token is for user {}, not {user}: leave out --user or get another token",
-                claims.sub
-            )
+    match unverified_user(token.expose()) {
+        Some(sub) if sub != user.as_str() => {
+            anyhow::bail!("the token is for user {sub}, not {user}: leave out --user or get another token")
         }
         _ => Ok(()),
     }

@@ -8,13 +8,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::Algorithm;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::error::TokenError;
+use super::key::Algorithm;
 use crate::json;
 
 /// What `aud` has to name where a token has it.
@@ -27,22 +27,22 @@ pub(super) struct Parts<'a> {
     /// What its header says.
     pub(super) algorithm: Algorithm,
     claims: &'a str,
-    /// As it is in the token.
-    pub(super) signature: &'a str,
+    pub(super) signature: Vec<u8>,
 }
 
 impl<'a> Parts<'a> {
     /// Takes a token apart.
     ///
     /// # Errors
-    /// It is not three parts, or its header is not one that can be honoured.
+    /// It is not three parts in base64url, or its header is not one that can be honoured.
     pub(super) fn of(token: &'a str) -> Result<Self, TokenError> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
         if claims.contains('.') {
             return Err(TokenError::Malformed);
         }
-        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| TokenError::Malformed)?;
+        let signature = decode(signature)?;
+        let header = decode(header)?;
         let header: Header = json::object(&header).map_err(|_| TokenError::Malformed)?;
         if let Some(crit) = header.crit {
             return Err(TokenError::Header { problem: format!("crit {crit} is not understood") });
@@ -50,11 +50,7 @@ impl<'a> Parts<'a> {
         if header.b64.is_some_and(|b64| b64 != Value::Bool(true)) {
             return Err(TokenError::Header { problem: "b64 is not true".to_owned() });
         }
-        let algorithm = match header.alg.as_str() {
-            "HS256" => Algorithm::HS256,
-            "EdDSA" => Algorithm::EdDSA,
-            _ => return Err(TokenError::Algorithm),
-        };
+        let algorithm = Algorithm::named(&header.alg).ok_or(TokenError::Algorithm)?;
         Ok(Self { signed, algorithm, claims, signature })
     }
 
@@ -63,9 +59,25 @@ impl<'a> Parts<'a> {
     /// # Errors
     /// They are not an object, or a listed one is not what it has to be.
     pub(super) fn claims(&self) -> Result<Claimed, TokenError> {
-        let claims = URL_SAFE_NO_PAD.decode(self.claims).map_err(|_| TokenError::Malformed)?;
+        let claims = decode(self.claims)?;
         json::object(&claims).map_err(|error| TokenError::Claims { problem: error.to_string() })
     }
+}
+
+/// The user of a token that nobody has verified, if it says one. For whoever shows the token, not for whoever is shown it.
+#[cfg(feature = "cli")]
+pub(crate) fn unverified_user(token: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Sub {
+        sub: String,
+    }
+    let claims = decode(Parts::of(token).ok()?.claims).ok()?;
+    json::object::<Sub>(&claims).ok().map(|claims| claims.sub)
+}
+
+/// Base64url without padding, as RFC 7515 section 2 has it.
+fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed)
 }
 
 /// The fields of a header that mean something here.

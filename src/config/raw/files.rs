@@ -6,11 +6,12 @@
 use std::path::Path;
 
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::ConfigError;
 use crate::config::Secret;
 use crate::text_file;
+use crate::token::is_ed25519_public_key;
 
 /// The text of a file.
 pub(super) fn read(flag: &'static str, path: &Path) -> Result<String, ConfigError> {
@@ -90,10 +91,7 @@ pub(super) fn private_key(flag: &'static str, path: &Path) -> Result<Secret, Con
 /// A PEM Ed25519 public key.
 pub(super) fn ed25519_public_key(flag: &'static str, path: &Path) -> Result<String, ConfigError> {
     let text = read(flag, path)?;
-    let is_ed25519 = SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()).is_ok_and(|key| {
-        key.len() == ED25519_SPKI_PREFIX.len() + ED25519_KEY_BYTES && key.starts_with(&ED25519_SPKI_PREFIX)
-    });
-    if is_ed25519 {
+    if is_ed25519_public_key(&text) {
         return Ok(text);
     }
     let problem = "is not a PEM Ed25519 public key: `openssl pkey -in PRIVATE.pem -pubout` prints it";
@@ -132,10 +130,3 @@ const API_KEY_BYTES_MIN: usize = 16;
 
 /// Bytes of a secret for HS256. Source: RFC 7518 section 3.2, no shorter than the hash.
 pub(super) const JWT_SECRET_BYTES_MIN: usize = 32;
-
-/// Bytes of an Ed25519 public key. Source: RFC 8032 section 5.1.5.
-const ED25519_KEY_BYTES: usize = 32;
-
-/// What comes before the key in its SubjectPublicKeyInfo. Source: RFC 8410 section 4.
-const ED25519_SPKI_PREFIX: [u8; 12] =
-    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];

@@ -68,7 +68,7 @@ fn token(user: &str, device: Option<&str>, exp: u64) -> String {
         nbf: None,
         sid: None,
     };
-    sign_hs256(&Secret::new(SECRET), &claims).unwrap()
+    sign_hs256(&Secret::new(SECRET), &claims)
 }
 
 fn key(user: &str, device: &str) -> SessionKey {
@@ -134,7 +134,7 @@ fn the_login_is_that_of_the_token() {
     let case = Case::new(false);
     let sid = Some("s1".to_owned());
     let claims = Claims { sub: "42".to_owned(), device: None, exp: 10, iat: None, nbf: None, sid };
-    let token = sign_hs256(&Secret::new(SECRET), &claims).unwrap();
+    let token = sign_hs256(&Secret::new(SECRET), &claims);
     let resume = case.resume.sign(&key("42", "phone"), Stamp::from_raw(7), None);
     for query in [&[("token", token.as_str())][..], &[("token", &token), ("resume", &resume)]] {
         let login = case.connect(&HeaderMap::new(), query).unwrap().login;
