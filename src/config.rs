@@ -144,6 +144,12 @@ pub struct AuthConfig {
     pub jwt_secrets: Vec<Secret>,
     /// Public keys (PEM) for client tokens signed with EdDSA (Ed25519).
     pub jwt_public_keys_pem: Vec<String>,
+    /// Key sets of identity providers (RFC 7517), already read, for client tokens signed with RS256, ES256 or EdDSA.
+    pub jwks: Vec<String>,
+    /// What `iss` of client tokens has to be, whoever signed them. `None`: it is ignored.
+    pub jwt_issuer: Option<String>,
+    /// `aud` of client tokens has to name one of these, whoever signed them. Empty: a token that has `aud` names `pushmesh`.
+    pub jwt_audiences: Vec<String>,
     /// Where the pages come from whose browsers may connect, such as `https://app.example`; empty means
     /// anywhere.
     pub origins: Vec<Origin>,
@@ -158,6 +164,9 @@ impl Default for AuthConfig {
             api_keys: Vec::new(),
             jwt_secrets: Vec::new(),
             jwt_public_keys_pem: Vec::new(),
+            jwks: Vec::new(),
+            jwt_issuer: None,
+            jwt_audiences: Vec::new(),
             origins: Vec::new(),
             max_token_lifetime: limits::TOKEN_LIFETIME_MAX,
         }

@@ -73,6 +73,13 @@ pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60)
 /// The largest value that `--max-token-lifetime` accepts: a hundred years. Arithmetic: a time in
 /// milliseconds that is taken for one in seconds is five hundred times as far ahead.
 pub const TOKEN_LIFETIME_CEILING: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+/// Bytes of a key set. Guess: a hundred keys with their certificates.
+pub const KEY_SET_BYTES_MAX: usize = 1 << 20;
+/// Keys of a key set, those that are skipped included. Guess: many times what identity providers publish.
+pub const KEY_SET_KEYS_MAX: usize = 100;
+/// Keys of key sets that one token is tried with: what a client that nobody knows may cost. Guess: a `kid` names one or two, and a
+/// provider that writes none has some for an algorithm.
+pub const TOKEN_KEYS_TRIED_MAX: usize = 16;
 /// Entries of one page of `GET /v1/sessions`.
 pub const SESSIONS_PAGE_MAX: usize = 1_000;
 /// Entries of one page of `GET /v1/sessions` when the caller names no limit.

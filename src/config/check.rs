@@ -241,6 +241,17 @@ fn check_takeover(takeover: Takeover, limits: &LimitsConfig) -> Checked {
 }
 
 fn check_auth(auth: &AuthConfig) -> Checked {
+    for (field, texts) in
+        [("auth.jwt_issuer", auth.jwt_issuer.as_slice()), ("auth.jwt_audiences", &auth.jwt_audiences)]
+    {
+        if texts.iter().any(String::is_empty) {
+            return Err(InvalidConfig::new(
+                field,
+                "\"\"",
+                "is a text that no token has: give another, or leave it out",
+            ));
+        }
+    }
     time(
         "auth.max_token_lifetime",
         auth.max_token_lifetime,
@@ -340,7 +351,7 @@ mod tests {
         type Change = fn(&mut Config);
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         assert_eq!(limits::TIMER_MAX, year);
-        let cases: [(Change, &str); 38] = [
+        let cases: [(Change, &str); 40] = [
             (|c| c.peers = vec!["10.0.0.2".into()], "peers: \"10.0.0.2\" is not the mesh address of a node"),
             (|c| c.zone = Some(String::new()), "zone: \"\" is no zone: give 1 to 128 bytes"),
             (|c| c.zone = Some("a\nb".into()), "zone: \"a\\nb\" is no zone"),
@@ -380,6 +391,8 @@ mod tests {
             (|c| c.takeover = Takeover::MaxPerUser(0), "takeover: max-per-user=0 would allow nothing"),
             (|c| c.takeover = Takeover::MaxPerUser(101), "takeover: max-per-user=101 is more than"),
             (|c| c.auth.max_token_lifetime = Duration::ZERO, "auth.max_token_lifetime: 0ms is too short"),
+            (|c| c.auth.jwt_issuer = Some(String::new()), "auth.jwt_issuer: \"\" is a text that no token"),
+            (|c| c.auth.jwt_audiences = vec![String::new()], "auth.jwt_audiences: \"\" is a text that no"),
             (|c| c.tuning.change_ring = 0, "tuning.change_ring: 0 would"),
             (|c| c.tuning.delta_changes = 65_537, "tuning.delta_changes: 65537 is above"),
             (|c| c.tuning.copied_after = Duration::from_secs(2), "tuning.copied_after: 2s is above"),

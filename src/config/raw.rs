@@ -171,6 +171,21 @@ pub struct RawConfig {
           value_delimiter = ',', help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_list")]
     pub jwt_public_key_file: Vec<PathBuf>,
+    /// File with a JSON Web Key Set of an identity provider, for client tokens signed with RS256, ES256 or EdDSA; repeat it
+    /// for several
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JWKS_FILE", value_name = "FILE",
+          value_delimiter = ',', help_heading = ACCESS))]
+    #[serde(deserialize_with = "parse::de_list")]
+    pub jwks_file: Vec<PathBuf>,
+    /// What iss of every client token has to be [default: any]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JWT_ISSUER", value_name = "TEXT",
+          help_heading = ACCESS))]
+    pub jwt_issuer: Option<String>,
+    /// aud of every client token has to name this, or one of these; repeat it [default: pushmesh, where there is aud]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JWT_AUDIENCE", value_name = "TEXT",
+          value_delimiter = ',', help_heading = ACCESS))]
+    #[serde(deserialize_with = "parse::de_list")]
+    pub jwt_audience: Vec<String>,
     /// Origin that browsers may connect from, such as `https://app.example`, `https://*.app.example` (one label)
     /// or `null`; repeat it [default: any]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_ORIGIN", value_name = "ORIGIN",

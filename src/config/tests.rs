@@ -290,6 +290,7 @@ fn a_development_node_does_not_pretend_to_be_protected() {
     refused(RawConfig { cluster_key_file: path(), ..dev() }, "--dev and --cluster-key-file", advice);
     refused(RawConfig { api_key_file: path(), ..dev() }, "--dev and --api-key-file", advice);
     refused(RawConfig { jwt_secret_file: vec!["k".into()], ..dev() }, "--dev and --jwt-secret-file", advice);
+    refused(RawConfig { jwks_file: vec!["k".into()], ..dev() }, "--dev and --jwks-file", advice);
     let around = Surroundings { cluster_key: Some(Secret::new(KEY)), ..Surroundings::default() };
     assert!(dev().validate_in(&around).unwrap_err().to_string().contains("PUSHMESH_CLUSTER_KEY"));
 }

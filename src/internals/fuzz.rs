@@ -11,12 +11,13 @@ use crate::router::frame::Request;
 pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const FUZZ_TARGETS: [FuzzTarget; 11] = [
+pub const FUZZ_TARGETS: [FuzzTarget; 12] = [
     ("certificate", crate::mesh::fuzz::certificate),
     ("codec", codec),
     ("envelope", crate::gateway::fuzz::envelope),
     ("gossip", crate::mesh::fuzz::gossip),
     ("hello", crate::mesh::fuzz::hello),
+    ("jwks", crate::token::fuzz::jwks),
     ("log", crate::copies::fuzz::log),
     ("ndjson", crate::gateway::fuzz::ndjson),
     ("resume", crate::token::fuzz::resume),

@@ -163,7 +163,7 @@ labels! {
         ClientError = "4xx",
         ServerError = "5xx",
     }
-    /// What was wrong with a credential; the last seven are of [`TokenError`](crate::token::TokenError).
+    /// What was wrong with a credential; the last eight are of [`TokenError`](crate::token::TokenError).
     Credential {
         Resume = "resume",
         KeyMissing = "key_missing",
@@ -174,6 +174,7 @@ labels! {
         TokenAlgorithm = "token_algorithm",
         TokenHeader = "token_header",
         TokenSignature = "token_signature",
+        TokenKey = "token_key",
         TokenExpired = "token_expired",
         TokenLifetime = "token_lifetime",
         TokenClaims = "token_claims",

@@ -6,10 +6,10 @@ use crate::metrics::label::Credential;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
     /// It is not a JSON Web Token.
-    #[error("the token is malformed: it is not a JSON Web Token signed with HS256 or EdDSA")]
+    #[error("the token is malformed: it is not a JSON Web Token signed with RS256, ES256, EdDSA or HS256")]
     Malformed,
     /// Its algorithm is not one that is accepted.
-    #[error("the token's alg is not accepted: sign it with HS256 or EdDSA")]
+    #[error("the token's alg is not accepted: sign it with RS256, ES256, EdDSA or HS256")]
     Algorithm,
     /// Its header asks for what nobody here does.
     #[error("the token's header is not accepted: {problem}; leave it out")]
@@ -20,6 +20,9 @@ pub(crate) enum TokenError {
     /// No configured key of its algorithm made its signature.
     #[error("the token's signature matches no key of this cluster")]
     Signature,
+    /// There are key sets, and none of them has a key with its `kid` for its algorithm.
+    #[error("the token's key, by its kid and alg, is in no key set that this node knows")]
+    UnknownKey,
     /// Its time is over.
     #[error("the token expired {} s ago: get a new one", by_ms / 1_000)]
     Expired {
@@ -53,6 +56,7 @@ impl TokenError {
             TokenError::Algorithm => Credential::TokenAlgorithm,
             TokenError::Header { .. } => Credential::TokenHeader,
             TokenError::Signature => Credential::TokenSignature,
+            TokenError::UnknownKey => Credential::TokenKey,
             TokenError::Expired { .. } => Credential::TokenExpired,
             TokenError::Lifetime { .. } => Credential::TokenLifetime,
             TokenError::Claims { .. } => Credential::TokenClaims,

@@ -10,9 +10,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 
-use super::{ResumeKey, TokenVerifier};
+use super::key::Algorithm;
+use super::{KeySet, ResumeKey, TokenVerifier};
 use crate::config::{AuthConfig, Secret};
 use crate::id::{SessionKey, UserId};
+use crate::limits;
 
 /// A client's token: as it is, or, when the first byte is odd, signed by the cluster. Then it is a line
 /// with the header and, behind it, the claims.
@@ -34,6 +36,19 @@ pub(crate) fn resume(data: &[u8]) {
         assert_eq!(signed % 2, 1, "nobody else has the key");
         let key = SessionKey::new(user, resumed.device);
         assert_eq!(RESUME.sign(&key, resumed.stamp, resumed.writer), text, "a session has one token");
+    }
+}
+
+/// A key set, and a signature that its keys are asked about.
+pub(crate) fn jwks(data: &[u8]) {
+    let Ok(set) = KeySet::parse(data) else { return };
+    let algorithms = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
+    let keys = algorithms.map(|algorithm| set.matching(algorithm, None).collect::<Vec<_>>()).concat();
+    assert!((1..=limits::KEY_SET_KEYS_MAX).contains(&keys.len()), "a set has keys, and not too many");
+    assert_eq!(set.matching(Algorithm::Hs256, None).count(), 0, "no published key is a secret");
+    // Some are enough: each costs as much as a signature that is checked. A point of Ed25519 may be one that has signed anything.
+    for key in keys.iter().take(4) {
+        let _ = key.has_signed(b"text", &[0; 64]);
     }
 }
 

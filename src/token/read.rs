@@ -2,7 +2,8 @@
 //!
 //! A claim or a header field that is listed here has to have its type; any other is ignored, whatever its type. An
 //! array is no object, and a field that is listed is there once at most. A header that demands an extension (`crit`),
-//! or signs something else than the encoded claims (`b64`), makes a token that is not checked as its signer meant it.
+//! or signs something else than the encoded claims (`b64`), makes a token that is not checked as its signer meant it. Keys that
+//! a header brings or points to (`jwk`, `jku`, `x5c`, `x5u`) are ignored like all that is not listed: nobody vouches for them.
 //!
 //! Source: RFC 7515 sections 4.1.11 and 5.2; RFC 7519 sections 4.1 and 7.2; RFC 7797.
 
@@ -17,15 +18,14 @@ use super::error::TokenError;
 use super::key::Algorithm;
 use crate::json;
 
-/// What `aud` has to name where a token has it.
-pub(super) const AUDIENCE: &str = "pushmesh";
-
 /// The three parts of a token.
 pub(super) struct Parts<'a> {
     /// What is signed: header and claims as they are in the token.
     pub(super) signed: &'a str,
     /// What its header says.
     pub(super) algorithm: Algorithm,
+    /// What its header calls the key that signed it.
+    pub(super) kid: Option<String>,
     claims: &'a str,
     pub(super) signature: Vec<u8>,
 }
@@ -50,8 +50,13 @@ impl<'a> Parts<'a> {
         if header.b64.is_some_and(|b64| b64 != Value::Bool(true)) {
             return Err(TokenError::Header { problem: "b64 is not true".to_owned() });
         }
+        let kid = match header.kid {
+            None => None,
+            Some(Value::String(kid)) => Some(kid),
+            Some(_) => return Err(TokenError::Header { problem: "kid is not a text".to_owned() }),
+        };
         let algorithm = Algorithm::named(&header.alg).ok_or(TokenError::Algorithm)?;
-        Ok(Self { signed, algorithm, claims, signature })
+        Ok(Self { signed, algorithm, kid, claims, signature })
     }
 
     /// What the claims say. To be called once the signature is right.
@@ -85,6 +90,8 @@ fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
 struct Header {
     alg: String,
     #[serde(default, deserialize_with = "present")]
+    kid: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
     crit: Option<Value>,
     #[serde(default, deserialize_with = "present")]
     b64: Option<Value>,
@@ -111,9 +118,12 @@ pub(super) struct Claimed {
     /// The login that it was issued for.
     #[serde(default, deserialize_with = "sid")]
     pub(super) sid: Option<String>,
-    /// For whom it is; only checked.
-    #[serde(default, rename = "aud", deserialize_with = "aud")]
-    _aud: (),
+    /// For whom it is.
+    #[serde(default, deserialize_with = "aud")]
+    pub(super) aud: Option<Vec<String>>,
+    /// Who issued it. Of any type: it is looked at only where an issuer is asked for.
+    #[serde(default, deserialize_with = "present")]
+    pub(super) iss: Option<Value>,
 }
 
 /// A `null` is there, too.
@@ -164,18 +174,14 @@ fn keep<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     seconds.map(Some).ok_or_else(|| D::Error::custom("keep is not a number of whole seconds"))
 }
 
-/// One text or a list of texts, of which one is ours.
-fn aud<'de, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
-    let aud = value(from)?;
-    let listed = match &aud {
-        Value::Array(list) if list.iter().all(Value::is_string) => list.as_slice(),
-        Value::String(_) => std::slice::from_ref(&aud),
-        _ => return Err(D::Error::custom("aud is neither a text nor a list of texts")),
+/// One text or a list of texts.
+fn aud<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    let listed = match value(from)? {
+        Value::Array(list) => list,
+        one => vec![one],
     };
-    if listed.iter().any(|name| name == AUDIENCE) {
-        return Ok(());
-    }
-    Err(D::Error::custom(format_args!("aud is there and does not name {AUDIENCE}")))
+    let texts = listed.into_iter().map(|one| text::<D::Error>("aud", one)).collect::<Result<_, _>>();
+    texts.map(Some).map_err(|_| D::Error::custom("aud is neither a text nor a list of texts"))
 }
 
 fn text<E: Error>(claim: &str, value: Value) -> Result<String, E> {

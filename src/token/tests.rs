@@ -1,5 +1,7 @@
 //! The rules of client tokens, one sentence each. Keys are made on the spot.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{KeyPair, PKCS_ED25519};
@@ -8,6 +10,10 @@ use serde_json::json;
 use super::sign::SignError;
 use super::*;
 use crate::config::Secret;
+use crate::id::{DeviceId, UserId};
+
+mod company;
+pub(super) mod issuer;
 
 const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
 const NOW_S: u64 = 1_700_000_000;
@@ -139,7 +145,7 @@ fn a_token_without_signature_is_refused() {
 fn a_public_key_is_never_an_hmac_secret() {
     let (_, public) = pair();
     let claims = json!({"sub": "42", "exp": NOW_S + 60});
-    let Some(Key::EdDsa(key)) = Key::ed25519(&public) else { panic!("it is the PEM of such a key") };
+    let Some(Key::EdDsa(key)) = Key::ed25519_pem(&public) else { panic!("it is the PEM of such a key") };
     for secret in [public.as_bytes(), public.trim().as_bytes(), &key[..]] {
         let token = handmade(json!({"alg": "HS256"}), claims.clone(), secret);
         let both = verifier(&[SECRET], std::slice::from_ref(&public));
@@ -150,12 +156,13 @@ fn a_public_key_is_never_an_hmac_secret() {
 }
 
 #[test]
-fn other_algorithms_are_refused() {
+fn other_algorithms_and_those_without_a_key_are_refused() {
     for (alg, error) in [
         ("HS384", TokenError::Algorithm),
         ("HS512", TokenError::Algorithm),
-        ("RS256", TokenError::Algorithm),
-        ("ES256", TokenError::Algorithm),
+        ("RS256", TokenError::Signature),
+        ("ES256", TokenError::Signature),
+        ("PS256", TokenError::Algorithm),
         ("none", TokenError::Algorithm),
         ("hs256", TokenError::Algorithm),
     ] {
@@ -302,7 +309,7 @@ fn claims_and_header_are_objects_with_each_field_once() {
     let exp = NOW_S + 60;
     let good = format!(r#"{{"sub":"42","exp":{exp}}}"#);
     assert!(signed(header, &good).is_ok());
-    assert!(signed(r#" { "typ" : 7, "kid": ["x"], "alg" : "HS256", "zip": null } "#, &good).is_ok());
+    assert!(signed(r#" { "typ" : 7, "jku": ["x"], "alg" : "HS256", "zip": null } "#, &good).is_ok());
     let bad_claims = [
         format!(r#"["42",null,{exp},null]"#),
         format!(r#"["42",{exp}]"#),

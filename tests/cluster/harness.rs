@@ -11,6 +11,7 @@ mod keys;
 mod node;
 mod plain;
 mod process;
+mod provider;
 mod raw;
 mod wait;
 
@@ -23,5 +24,6 @@ pub(crate) use keys::{Keys, now_unix, sign_hs256};
 pub(crate) use node::{Launch, Node};
 pub(crate) use plain::Plain;
 pub(crate) use process::{Process, Streams, pushmesh};
+pub(crate) use provider::{ISSUER, ProviderKey, key_set};
 pub(crate) use raw::Frame;
 pub(crate) use wait::{SLACK, alone, eventually, same, the_next_millisecond, within};

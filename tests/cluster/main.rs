@@ -29,6 +29,7 @@ mod identity;
 mod isolation;
 mod joining;
 mod keep;
+mod logins;
 mod logs;
 mod lookups;
 mod mesh;

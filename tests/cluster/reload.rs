@@ -13,7 +13,7 @@ async fn node(keys: &Keys, flags: &[&str]) -> Node {
 }
 
 /// Waits until that many reloads have ended so, or more.
-async fn reloaded(node: &Node, result: &str, times: f64) {
+pub(crate) async fn reloaded(node: &Node, result: &str, times: f64) {
     let sample = format!("pushmesh_reloads_total{{result=\"{result}\"}}");
     eventually(&sample, async || match node.metric(&sample).await {
         Some(ended) if ended >= times => Ok(()),

@@ -4,6 +4,11 @@ use crate::source::{Source, body_or_end, closing, words};
 
 /// Files that must be pure. A name that ends with a slash stands for a whole folder.
 pub(crate) const PURE: &[&str] = &[
+    "src/token/key.rs",
+    "src/token/key_set.rs",
+    "src/token/key_set/",
+    "src/token/read.rs",
+    "src/token/rules.rs",
     "src/section.rs",
     "src/section/",
     "src/directory.rs",

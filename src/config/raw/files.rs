@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::ConfigError;
 use crate::config::Secret;
 use crate::text_file;
-use crate::token::is_ed25519_public_key;
+use crate::token::{KeySet, is_ed25519_public_key};
 
 /// The text of a file.
 pub(super) fn read(flag: &'static str, path: &Path) -> Result<String, ConfigError> {
@@ -96,6 +96,15 @@ pub(super) fn ed25519_public_key(flag: &'static str, path: &Path) -> Result<Stri
     }
     let problem = "is not a PEM Ed25519 public key: `openssl pkey -in PRIVATE.pem -pubout` prints it";
     Err(content(flag, path, problem.to_owned()))
+}
+
+/// A JSON Web Key Set with a key that checks tokens.
+pub(super) fn key_set(flag: &'static str, path: &Path) -> Result<String, ConfigError> {
+    let text = read(flag, path)?;
+    match KeySet::parse(text.as_bytes()) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(content(flag, path, error.to_string())),
+    }
 }
 
 fn content(flag: &'static str, path: &Path, problem: String) -> ConfigError {

@@ -126,6 +126,7 @@ impl RawConfig {
             ("--api-key-file", self.api_key_file.is_some()),
             ("--jwt-secret-file", !self.jwt_secret_file.is_empty()),
             ("--jwt-public-key-file", !self.jwt_public_key_file.is_empty()),
+            ("--jwks-file", !self.jwks_file.is_empty()),
         ];
         match keys.into_iter().find(|(_, given)| *given) {
             Some((second, _)) => Err(ConfigError::Conflict {
@@ -230,9 +231,16 @@ impl RawConfig {
 
     fn auth(&self, dev: bool) -> Result<AuthConfig, ConfigError> {
         let origins = given("origin", &self.origin)?.map(|text| origin(text)).collect::<Result<_, _>>()?;
-        let max_token_lifetime = self.max_token_lifetime.unwrap_or(limits::TOKEN_LIFETIME_MAX);
+        let auth = AuthConfig {
+            dev,
+            origins,
+            max_token_lifetime: self.max_token_lifetime.unwrap_or(limits::TOKEN_LIFETIME_MAX),
+            jwt_issuer: self.jwt_issuer.clone(),
+            jwt_audiences: given("jwt-audience", &self.jwt_audience)?.cloned().collect(),
+            ..AuthConfig::default()
+        };
         if dev {
-            return Ok(AuthConfig { dev, origins, max_token_lifetime, ..AuthConfig::default() });
+            return Ok(auth);
         }
         let Some(api_key_file) = &self.api_key_file else {
             return Err(ConfigError::Missing {
@@ -249,15 +257,20 @@ impl RawConfig {
         for path in given("jwt-public-key-file", &self.jwt_public_key_file)? {
             jwt_public_keys_pem.push(files::ed25519_public_key("jwt-public-key-file", path)?);
         }
-        if jwt_secrets.is_empty() && jwt_public_keys_pem.is_empty() {
+        let mut jwks = Vec::new();
+        for path in given("jwks-file", &self.jwks_file)? {
+            jwks.push(files::key_set("jwks-file", path)?);
+        }
+        if jwt_secrets.is_empty() && jwt_public_keys_pem.is_empty() && jwks.is_empty() {
             return Err(ConfigError::Missing {
                 flag: "jwt-secret-file",
-                advice: "clients connect with tokens that your backend signs: run `pushmesh keygen --kind jwt-secret \
-                         --out jwt.secret`, give --jwt-public-key-file, or use --dev for a try on this machine",
+                advice: "clients connect with tokens that your backend or your identity provider signs: run `pushmesh keygen \
+                         --kind jwt-secret --out jwt.secret`, give --jwt-public-key-file or --jwks-file, or use --dev for a \
+                         try on this machine",
             });
         }
         let api_keys = files::api_keys("api-key-file", api_key_file)?;
-        Ok(AuthConfig { dev, api_keys, jwt_secrets, jwt_public_keys_pem, origins, max_token_lifetime })
+        Ok(AuthConfig { api_keys, jwt_secrets, jwt_public_keys_pem, jwks, ..auth })
     }
 
     /// An address stands for itself alone.

@@ -142,3 +142,29 @@ fn a_missing_file_names_itself() {
     let message = RawConfig::from_toml(Path::new("/nowhere/node.toml")).unwrap_err().to_string();
     assert!(message.starts_with("--config: cannot read /nowhere/node.toml: "), "{message}");
 }
+
+#[test]
+fn the_keys_of_an_identity_provider_are_enough_and_are_checked_with_their_file() {
+    let files = Files::new();
+    let company = |keys: &str| RawConfig {
+        jwt_secret_file: vec![],
+        jwks_file: vec![files.write("jwks.json", keys)],
+        jwt_issuer: Some("https://id.example/".to_owned()),
+        jwt_audience: vec!["push".to_owned(), " ".to_owned()],
+        ..files.production()
+    };
+    let keys =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let auth = validate(company(keys)).unwrap().auth;
+    assert_eq!(auth.jwks, [keys]);
+    assert_eq!(
+        (auth.jwt_issuer.as_deref(), auth.jwt_audiences),
+        (Some("https://id.example/"), vec!["push".to_owned()])
+    );
+    refused(company("{}"), "--jwks-file: ", "jwks.json is not a JSON Web Key Set");
+    refused(company(&keys.replace("Ed25519", "X25519")), "--jwks-file: ", "has no key for tokens");
+    let raw = RawConfig { jwt_issuer: Some(String::new()), ..company(keys) };
+    refused(raw, "--jwt-issuer: \"\" is a text that no token has", "leave it out");
+    let raw = RawConfig { jwt_audience: vec![String::new()], ..company(keys) };
+    refused(raw, "--jwt-audience: ", "leave it out");
+}

@@ -174,7 +174,7 @@ fn security_schemes() -> Value {
             "scheme": "bearer",
             "bearerFormat": "JWT",
             "description":
-                "HS256 or EdDSA; `sub` is the user, `device` optional, `exp` required and honoured while connected.",
+                "HS256, RS256, ES256 or EdDSA; `sub` is the user, `device` optional, `exp` required and honoured while connected.",
         },
         "clientTokenInQuery": { "type": "apiKey", "in": "query", "name": "token" },
     })

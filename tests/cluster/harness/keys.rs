@@ -112,7 +112,8 @@ pub(crate) fn sign_hs256(secret: &str, claims: &Value) -> String {
     sign(&json!({ "alg": "HS256", "typ": "JWT" }), claims, |text| hmac::sign(&key, text).as_ref().to_vec())
 }
 
-fn sign(header: &Value, claims: &Value, signature: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
+/// The token with this header and these claims. Source: RFC 7515 section 7.1.
+pub(super) fn sign(header: &Value, claims: &Value, signature: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let header = URL_SAFE_NO_PAD.encode(header.to_string());
     let text = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
     let signature = URL_SAFE_NO_PAD.encode(signature(text.as_bytes()));
