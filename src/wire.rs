@@ -1,8 +1,8 @@
-//! The seam between a node and its world: sockets, clock, names and seed.
+//! The seam between a node and its world: sockets, clock, names, documents and seed.
 //!
 //! Production and simulation run the same [`Node`](crate::node::Node) and differ only in the
 //! [`Wire`] they hand to it. Every member is a trait of the library that uses it, but for the wall
-//! clock and the look-up of names. Monotonic time is tokio's, which a simulation virtualises by itself.
+//! clock, the look-up of names and the fetching of documents. Monotonic time is tokio's, which a simulation virtualises by itself.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,11 +18,13 @@ use tokio::net::lookup_host;
 
 use crate::id::DeviceId;
 
+mod fetch;
 mod files;
 mod tcp;
 mod threads;
 mod udp;
 
+pub use fetch::{Fetcher, SystemFetcher};
 pub use files::OpenFiles;
 pub(crate) use files::Seldom;
 pub use tcp::TcpFace;
@@ -51,6 +53,8 @@ pub struct Wire<L> {
     pub clock: Arc<dyn Clock>,
     /// Finds the addresses of peers that are given by name.
     pub resolver: Arc<dyn Resolver>,
+    /// Fetches the keys of an identity provider.
+    pub fetcher: Arc<dyn Fetcher>,
     /// Where every random choice of the node comes from.
     pub seed: [u8; 32],
 }
@@ -97,6 +101,7 @@ impl Wire<TcpFace> {
             process_metrics: true,
             clock: Arc::new(SystemClock),
             resolver: Arc::new(SystemResolver),
+            fetcher: Arc::new(SystemFetcher),
             seed,
         })
     }

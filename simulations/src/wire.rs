@@ -5,8 +5,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use axum::http::Uri;
 use axum::serve::Listener;
-use pushmesh::wire::{Clock, OpenFiles, Resolver, Threads};
+use bytes::Bytes;
+use pushmesh::wire::{Clock, Fetcher, OpenFiles, Resolver, Threads};
 use pushmesh::{Wire, async_trait};
 use rand::RngCore;
 use tokio::time::{Duration, sleep};
@@ -38,6 +40,7 @@ pub(crate) async fn wire(world: &Arc<World>, host: &str) -> io::Result<Wire<Face
         process_metrics: false,
         clock: Arc::new(HostClock { world: Arc::clone(world), host: host.to_owned() }),
         resolver: Arc::new(NoNames),
+        fetcher: Arc::new(NoDocuments),
         seed,
     })
 }
@@ -94,6 +97,16 @@ struct NoNames;
 impl Resolver for NoNames {
     async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
         Err(io::Error::other(format!("{name} is a name, and peers are given by address")))
+    }
+}
+
+/// Keys of an identity provider would come from outside of the simulation.
+struct NoDocuments;
+
+#[async_trait]
+impl Fetcher for NoDocuments {
+    async fn fetch(&self, url: &Uri, _: Option<&str>, _: usize) -> io::Result<Bytes> {
+        Err(io::Error::other(format!("{url} is outside of the simulation")))
     }
 }
 

@@ -102,7 +102,7 @@ struct Fixture {
 async fn start(name: &str, peers: &[&Node]) -> Fixture {
     let mut config = Config::dev(NodeName::new(name).unwrap());
     config.peers = peers.iter().map(|peer| peer.mesh_addr().to_string()).collect();
-    let Wire { udp, runtime, threads, tcp, api: _, admin: _, clock, resolver, seed, files, process_metrics } =
+    let Wire { udp, runtime, threads, tcp, clock, resolver, fetcher, seed, files, process_metrics, .. } =
         Wire::bind(config.listen, config.mesh_listen).await.unwrap();
     let (door, cable) = (Broken::default(), Broken::default());
     let tcp = tcp.into_iter().map(|tcp| Door(tcp, Arc::clone(&door))).collect();
@@ -118,6 +118,7 @@ async fn start(name: &str, peers: &[&Node]) -> Fixture {
             admin: Vec::new(),
             clock,
             resolver,
+            fetcher,
             seed,
             files,
             process_metrics,
