@@ -23,6 +23,7 @@ mod again;
 mod check;
 pub(crate) mod duration;
 pub(crate) mod environment;
+mod jwks_url;
 mod mesh_version;
 mod origin;
 mod rate;
@@ -36,6 +37,7 @@ mod tuning;
 
 pub use again::Again;
 pub use check::{InvalidConfig, Problem};
+pub use jwks_url::{JwksUrl, JwksUrlError};
 pub use mesh_version::{MeshVersion, MeshVersionError};
 pub use origin::{Origin, OriginError};
 pub(crate) use rate::Bucket;
@@ -146,6 +148,10 @@ pub struct AuthConfig {
     pub jwt_public_keys_pem: Vec<String>,
     /// Key sets of identity providers (RFC 7517), already read, for client tokens signed with RS256, ES256 or EdDSA.
     pub jwks: Vec<String>,
+    /// Where such a set is fetched again and again.
+    pub jwks_url: Option<JwksUrl>,
+    /// Certificates (PEM, already read) that vouch for that server. `None`: those that the machine trusts.
+    pub jwks_ca_pem: Option<String>,
     /// What `iss` of client tokens has to be, whoever signed them. `None`: it is ignored.
     pub jwt_issuer: Option<String>,
     /// `aud` of client tokens has to name one of these, whoever signed them. Empty: a token that has `aud` names `pushmesh`.
@@ -165,6 +171,8 @@ impl Default for AuthConfig {
             jwt_secrets: Vec::new(),
             jwt_public_keys_pem: Vec::new(),
             jwks: Vec::new(),
+            jwks_url: None,
+            jwks_ca_pem: None,
             jwt_issuer: None,
             jwt_audiences: Vec::new(),
             origins: Vec::new(),

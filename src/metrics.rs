@@ -18,9 +18,9 @@ pub(crate) mod label;
 mod process;
 
 use label::{
-    ClientError, Closed, Credential, Direction, Dropped, HandedOver, Label, Lookup, Member, NotAccepted,
-    Offence, Origin, PulledFrom, Pushed, Refusal, Refused, RelayStep, Reloaded, ResumedAs, StatusClass, Task,
-    Writer,
+    ClientError, Closed, Credential, Direction, Dropped, Fetched, HandedOver, Label, Lookup, Member,
+    NotAccepted, Offence, Origin, PulledFrom, Pushed, Refusal, Refused, RelayStep, Reloaded, ResumedAs,
+    StatusClass, Task, Writer,
 };
 
 /// Writes the struct of all metrics and its constructor from one table, so that a metric's name,
@@ -106,6 +106,10 @@ metrics! {
         "TCP connections that found no place: the node answered one request and closed them, or the operating system refused to accept them.";
     reloads: counters("pushmesh_reloads_total", "result", Reloaded),
         "Times that keys, origins and the certificate were read again, by whether the new ones are in effect.";
+    jwks_fetches: counters("pushmesh_jwks_fetches_total", "result", Fetched),
+        "Times that the keys of the identity provider were asked for at --jwks-url, by whether they came.";
+    jwks_keys: gauge("pushmesh_jwks_keys"),
+        "Keys of the identity provider at --jwks-url that this node knows.";
     auth_failures: counters("pushmesh_auth_failures_total", "kind", Credential),
         "Requests with missing or wrong credentials, by what was wrong.";
 

@@ -15,7 +15,10 @@
 //! among them (`key_set.rs`), and what it has to say stands in `rules.rs`. What a node signs for a client to come back with
 //! is in `resume.rs`. Client tokens are signed by the command `token` and by tests only, in `sign.rs`.
 
+use std::sync::Arc;
+
 use crate::config::AuthConfig;
+use crate::current::Current;
 use crate::limits;
 
 mod error;
@@ -51,6 +54,8 @@ pub(crate) struct TokenVerifier {
     /// Those that are given one by one. They have no names: each is tried.
     keys: Vec<Key>,
     sets: Vec<KeySet>,
+    /// One that changes by itself.
+    fetched: Option<Arc<Current<KeySet>>>,
     rules: Rules,
 }
 
@@ -67,7 +72,12 @@ impl TokenVerifier {
         let sets =
             auth.jwks.iter().map(|text| KeySet::parse(text.as_bytes())).collect::<Result<Vec<_>, _>>()?;
         sets.iter().for_each(KeySet::log_skipped);
-        Ok(Self { keys, sets, rules: Rules::of(auth) })
+        Ok(Self { keys, sets, fetched: None, rules: Rules::of(auth) })
+    }
+
+    /// The same with the keys of one more set, as they are when a token is checked.
+    pub(crate) fn with_fetched(self, keys: Arc<Current<KeySet>>) -> Self {
+        Self { fetched: Some(keys), ..self }
     }
 
     /// What `token` says, if one of the keys signed it and it is good at `now_ms` (Unix
@@ -79,9 +89,12 @@ impl TokenVerifier {
         let parts = Parts::of(token)?;
         let Parts { algorithm, kid, .. } = &parts;
         let unnamed = self.keys.iter().filter(|key| key.algorithm() == *algorithm);
-        let in_sets = self.sets.iter().flat_map(|set| set.matching(*algorithm, kid.as_deref()));
+        let fetched = self.fetched.as_ref().map(|keys| keys.get());
+        let sets = || self.sets.iter().chain(fetched.as_deref());
+        let in_sets = sets().flat_map(|set| set.matching(*algorithm, kid.as_deref()));
         let mut in_sets = in_sets.take(limits::TOKEN_KEYS_TRIED_MAX).peekable();
-        let is_unknown = *algorithm != Algorithm::Hs256 && !self.sets.is_empty() && in_sets.peek().is_none();
+        let is_public = *algorithm != Algorithm::Hs256;
+        let is_unknown = is_public && sets().next().is_some() && in_sets.peek().is_none();
         let has_signed = |key: &Key| key.has_signed(parts.signed.as_bytes(), &parts.signature);
         if !unnamed.chain(in_sets).any(has_signed) {
             return Err(if is_unknown { TokenError::UnknownKey } else { TokenError::Signature });

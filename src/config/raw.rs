@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 #[cfg(feature = "cli")]
 use crate::config::duration;
-use crate::config::{MeshVersion, Rate, Takeover, TlsVersion};
+use crate::config::{JwksUrl, MeshVersion, Rate, Takeover, TlsVersion};
 use crate::push::Wait;
 
 mod bounds;
@@ -177,6 +177,14 @@ pub struct RawConfig {
           value_delimiter = ',', help_heading = ACCESS))]
     #[serde(deserialize_with = "parse::de_list")]
     pub jwks_file: Vec<PathBuf>,
+    /// URL of such a set, which is fetched at the start and then again and again: https, or http on this machine
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JWKS_URL", value_name = "URL", help_heading = ACCESS))]
+    #[serde(deserialize_with = "parse::de_jwks_url")]
+    pub jwks_url: Option<JwksUrl>,
+    /// PEM certificates to trust for --jwks-url, instead of those of this machine
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JWKS_CA", value_name = "FILE", help_heading = ACCESS))]
+    #[serde(deserialize_with = "parse::de_path")]
+    pub jwks_ca: Option<PathBuf>,
     /// What iss of every client token has to be [default: any]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JWT_ISSUER", value_name = "TEXT",
           help_heading = ACCESS))]

@@ -137,6 +137,7 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
             "wait-default" => "\"stored\"",
             "mesh-version" => "4",
             "tls-min" => "\"1.2\"",
+            "jwks-url" => "\"https://id.example/keys\"",
             _ => "\"x\"",
         };
         let of_file = from_toml(&format!("{flag} = {value}\n")).unwrap_or_else(|e| panic!("--{flag}: {e}"));
@@ -291,6 +292,8 @@ fn a_development_node_does_not_pretend_to_be_protected() {
     refused(RawConfig { api_key_file: path(), ..dev() }, "--dev and --api-key-file", advice);
     refused(RawConfig { jwt_secret_file: vec!["k".into()], ..dev() }, "--dev and --jwt-secret-file", advice);
     refused(RawConfig { jwks_file: vec!["k".into()], ..dev() }, "--dev and --jwks-file", advice);
+    let url = "https://id.example/keys".parse().ok();
+    refused(RawConfig { jwks_url: url, ..dev() }, "--dev and --jwks-url", advice);
     let around = Surroundings { cluster_key: Some(Secret::new(KEY)), ..Surroundings::default() };
     assert!(dev().validate_in(&around).unwrap_err().to_string().contains("PUSHMESH_CLUSTER_KEY"));
 }

@@ -1,9 +1,12 @@
 //! Whom the node lets in: what an operator may change while it runs.
 
+use std::sync::Arc;
+
 use axum::http::HeaderValue;
 
 use crate::config::{AuthConfig, Origin};
 use crate::gateway::auth::ApiKeys;
+use crate::gateway::login_keys::LoginKeys;
 use crate::token::{TokenKeyError, TokenVerifier};
 
 /// Whom the node lets in.
@@ -19,15 +22,19 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// As a configuration says.
+    /// As a configuration says, with the keys that are fetched for it.
     ///
     /// # Errors
     /// A key for client tokens is of no use.
-    pub(crate) fn new(auth: &AuthConfig) -> Result<Self, TokenKeyError> {
+    pub(crate) fn new(auth: &AuthConfig, fetched: Option<&LoginKeys>) -> Result<Self, TokenKeyError> {
+        let tokens = TokenVerifier::new(auth)?;
         Ok(Self {
             dev: auth.dev,
             keys: ApiKeys::new(auth),
-            tokens: TokenVerifier::new(auth)?,
+            tokens: match fetched {
+                Some(fetched) => tokens.with_fetched(Arc::clone(fetched.keys())),
+                None => tokens,
+            },
             origins: auth.origins.clone(),
         })
     }

@@ -77,7 +77,7 @@ mod tests {
         let page = Page::of(&request.body(()).unwrap());
         let mut response = ().into_response();
         if let Some(page) = page {
-            page.may_read(&Access::new(&auth).unwrap(), &mut response);
+            page.may_read(&Access::new(&auth, None).unwrap(), &mut response);
         }
         let text =
             |(name, value): (&HeaderName, &HeaderValue)| format!("{name}: {}", value.to_str().unwrap());

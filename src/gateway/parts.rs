@@ -8,6 +8,7 @@ use crate::config::{Config, Rate};
 use crate::current::Current;
 use crate::gateway::access::Access;
 use crate::gateway::connects::Connects;
+use crate::gateway::login_keys::LoginKeys;
 use crate::gateway::phase::Phase;
 use crate::gateway::schema::NodeStatus;
 use crate::handle::NodeHandle;
@@ -34,6 +35,8 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// Whom it lets in.
     pub(crate) access: Arc<Current<Access>>,
+    /// The keys of an identity provider, where they are fetched.
+    pub(crate) login_keys: Option<Arc<LoginKeys>>,
     /// What its connections share.
     pub(crate) connections: Arc<ConnectionParts>,
     pub(crate) entropy: Arc<Entropy>,

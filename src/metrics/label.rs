@@ -73,6 +73,11 @@ labels! {
         Done = "done",
         Failed = "failed",
     }
+    /// Whether a fetch has brought the keys of an identity provider.
+    Fetched {
+        Done = "done",
+        Failed = "failed",
+    }
     /// What a client was told when it came back: `resumed` in its welcome.
     ResumedAs {
         None = "none",
@@ -80,7 +85,7 @@ labels! {
         Partial = "partial",
         Complete = "complete",
     }
-    /// What a task is for. Without the first six the node stops; of the others each ends what it was for.
+    /// What a task is for. Without the first seven the node stops; of the others each ends what it was for.
     Task {
         Http = "http",
         Mesh = "mesh",
@@ -88,6 +93,7 @@ labels! {
         Copies = "copies",
         Seeds = "seeds",
         FanOut = "fan-out",
+        LoginKeys = "login-keys",
         Quic = "quic",
         Handshake = "handshake",
         Dial = "dial",

@@ -39,7 +39,7 @@ impl From<HttpTlsError> for ReloadError {
 
 impl Node {
     /// Lets in whom `auth` says from now on, and shows new connections the certificate of `tls`: all of it, or nothing. Sessions and
-    /// requests that there are stay, whatever they have shown.
+    /// requests that there are stay, whatever they have shown. Keys are fetched again from the URL that the node was started with.
     ///
     /// # Errors
     /// [`ReloadError`]: what was in effect before stays so.
@@ -60,7 +60,7 @@ impl Node {
         if auth.dev != self.shared.config.auth.dev {
             return Err(ReloadError::Dev);
         }
-        let access = Access::new(auth)?;
+        let access = Access::new(auth, self.shared.login_keys.as_deref())?;
         match (&self.shared.certificate, tls) {
             (None, None) => {}
             (Some(certificate), Some(tls)) => certificate.replace(tls)?,
@@ -68,6 +68,9 @@ impl Node {
             (None, Some(_)) => return Err(ReloadError::Scheme("without")),
         }
         self.shared.access.replace(access);
+        if let Some(keys) = &self.shared.login_keys {
+            keys.fetch();
+        }
         info!(node = %self.name(), "API keys, token keys, origins and the certificate are as they are configured now");
         Ok(())
     }

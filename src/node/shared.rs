@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::config::{Config, MeshVersion};
 use crate::copies::Copies;
 use crate::current::Current;
-use crate::gateway::{Access, Certificate, ConnectionParts, Connects, Gateway, NodeStatus, Phase};
+use crate::gateway::{Access, Certificate, ConnectionParts, Connects, Gateway, LoginKeys, NodeStatus, Phase};
 use crate::handle::NodeHandle;
 use crate::handler::Handler;
 use crate::id::{Incarnation, NodeName};
@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) config: Arc<Config>,
     /// Whom the face lets in.
     pub(super) access: Arc<Current<Access>>,
+    /// The keys of an identity provider, where they are fetched.
+    pub(super) login_keys: Option<Arc<LoginKeys>>,
     /// What https shows; `None`: it is http.
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) threads: Threads,
@@ -113,6 +115,7 @@ impl Shared {
             roster: Arc::clone(&self.roster),
             metrics: Arc::clone(&self.metrics),
             access: Arc::clone(&self.access),
+            login_keys: self.login_keys.clone(),
             connections: Arc::new(connections),
             entropy: Arc::clone(&self.entropy),
             connects: Connects::new(&self.config.limits),

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::config::{Config, LimitsConfig};
 use crate::copies::{Copies, CopiesParts};
 use crate::current::Current;
-use crate::gateway::{Access, App, Certificate, Front, Phase, Shares};
+use crate::gateway::{Access, App, Certificate, Front, LoginKeys, Phase, Shares};
 use crate::handler::{Handler, PushOnly};
 use crate::id::Incarnation;
 use crate::key::KeyHasher;
@@ -88,12 +88,13 @@ where
     let faces = Faces { clients: wire.tcp, api: wire.api, admin: wire.admin };
     let [api, admin] = faces.apart()?;
     config.check_mesh_address(mesh)?;
-    let access = Arc::new(Current::new(Access::new(&config.auth)?));
+    let metrics = Arc::new(Metrics::new().with_process(wire.process_metrics));
+    let login_keys = LoginKeys::new(&config.auth, wire.fetcher, Arc::clone(&metrics));
+    let access = Arc::new(Current::new(Access::new(&config.auth, login_keys.as_deref())?));
     let certificate = config.tls.as_ref().map(Certificate::new).transpose()?.map(Arc::new);
     let identity = Identity::from_config(&config)?;
     let resume = ResumeKey::new(&identity.shared_key("resume token"));
     let entropy = Arc::new(Entropy::new(wire.seed));
-    let metrics = Arc::new(Metrics::new().with_process(wire.process_metrics));
     let mesh_shown = config.mesh_advertise.unwrap_or(mesh);
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let http_shown = format!("{scheme}://{}", config.http_advertise.unwrap_or(http));
@@ -130,6 +131,7 @@ where
     let parts = Parts {
         config: Arc::new(config),
         access,
+        login_keys,
         certificate,
         store,
         threads,
@@ -151,22 +153,25 @@ where
     front.open(App::new(shared.gateway(resume, handler, handle.clone())));
     started.all();
     open.disarm();
-    tasks.spawn(vitals.vital(Task::Watch, Arc::clone(&shared).keep_watch()));
-    tasks.spawn(vitals.vital(Task::Seeds, seeds.keep_looking(Arc::clone(&shared))));
-    let (entropy, stop) = (Arc::clone(&shared.entropy), shared.stop.clone());
-    tasks.spawn(
-        vitals.vital(
-            Task::Copies,
-            Arc::clone(&shared.replication).run(Arc::clone(&shared.links), entropy, stop),
-        ),
-    );
-    let (copies, stop) = (Arc::clone(&shared.copies), shared.stop.clone());
-    tasks.spawn(vitals.vital(Task::Groups, copies.run(stop)));
-    let (router, stop) = (Arc::clone(&shared.router), shared.stop.clone());
-    tasks.spawn(vitals.vital(Task::Absent, router.keep_absent(stop)));
+    spawn(&shared, seeds, &tasks);
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
     Ok(Node { shared, http, mesh, api, admin, handle, tasks, http_face: Some(http_face) })
+}
+
+/// Spawns what works until the node stops.
+fn spawn(shared: &Arc<Shared>, seeds: Seeds, tasks: &TaskTracker) {
+    let (vitals, stop) = (&shared.vitals, || shared.stop.clone());
+    tasks.spawn(vitals.vital(Task::Watch, Arc::clone(shared).keep_watch()));
+    tasks.spawn(vitals.vital(Task::Seeds, seeds.keep_looking(Arc::clone(shared))));
+    let (links, entropy) = (Arc::clone(&shared.links), Arc::clone(&shared.entropy));
+    let replication = Arc::clone(&shared.replication);
+    tasks.spawn(vitals.vital(Task::Copies, replication.run(links, entropy, stop())));
+    tasks.spawn(vitals.vital(Task::Groups, Arc::clone(&shared.copies).run(stop())));
+    tasks.spawn(vitals.vital(Task::Absent, Arc::clone(&shared.router).keep_absent(stop())));
+    if let Some(keys) = &shared.login_keys {
+        tasks.spawn(vitals.vital(Task::LoginKeys, Arc::clone(keys).run(stop())));
+    }
 }
 
 /// What runs already while a node starts. Whoever gives up the start drops it, and that is no fault.
@@ -195,6 +200,7 @@ impl Drop for Started {
 struct Parts {
     config: Arc<Config>,
     access: Arc<Current<Access>>,
+    login_keys: Option<Arc<LoginKeys>>,
     certificate: Option<Arc<Certificate>>,
     /// What is kept for clients that are away.
     store: Arc<Store>,
@@ -263,6 +269,7 @@ impl Parts {
             started_ms: self.clock.now_ms(),
             config: self.config,
             access: self.access,
+            login_keys: self.login_keys,
             certificate: self.certificate,
             threads: self.threads,
             clock: self.clock,

@@ -56,6 +56,11 @@ impl KeySet {
         Ok(Self { keys, skipped })
     }
 
+    /// How many keys check tokens.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Says in the log which keys are skipped, and why.
     pub(crate) fn log_skipped(&self) {
         for (place, why) in &self.skipped {

@@ -32,6 +32,7 @@ pub(crate) const PURE: &[&str] = &[
     "src/session/outbox.rs",
     "src/session/heartbeat.rs",
     "src/session/close.rs",
+    "src/gateway/login_keys/schedule.rs",
     "src/router/route.rs",
     "src/node/awake.rs",
     "src/node/readiness.rs",

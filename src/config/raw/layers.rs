@@ -12,8 +12,8 @@ macro_rules! all_fields {
             cluster name listen api_listen admin_listen trusted_proxy proxy_protocol threads dev data_dir zone http_advertise
             mesh_listen mesh_advertise mesh_version peer allow_alone expect isolated_not_ready
             cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key hash_key_file
-            api_key_file jwt_secret_file jwt_public_key_file jwks_file jwt_issuer jwt_audience origin max_token_lifetime
-            tls_cert tls_key tls_min
+            api_key_file jwt_secret_file jwt_public_key_file jwks_file jwks_url jwks_ca jwt_issuer jwt_audience origin
+            max_token_lifetime tls_cert tls_key tls_min
             max_connections max_sessions_per_user takeover wait_default max_payload_bytes max_client_message_bytes
             outbox_messages outbox_bytes kept_messages kept_bytes kept_bytes_total copies
             connects_per_address connects_per_user messages_per_connection

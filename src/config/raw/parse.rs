@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use crate::config::{MeshVersion, Rate, Takeover, TlsVersion, duration};
+use crate::config::{JwksUrl, MeshVersion, Rate, Takeover, TlsVersion, duration};
 use crate::push::Wait;
 
 /// Reads an IP address with a port.
@@ -54,6 +54,11 @@ pub(super) fn de_addr<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Socke
 /// [`duration::parse`] for serde.
 pub(super) fn de_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     duration::parse(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+/// [`JwksUrl`] for serde.
+pub(super) fn de_jwks_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JwksUrl>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// [`Takeover`] for serde.

@@ -127,6 +127,7 @@ impl RawConfig {
             ("--jwt-secret-file", !self.jwt_secret_file.is_empty()),
             ("--jwt-public-key-file", !self.jwt_public_key_file.is_empty()),
             ("--jwks-file", !self.jwks_file.is_empty()),
+            ("--jwks-url", self.jwks_url.is_some()),
         ];
         match keys.into_iter().find(|(_, given)| *given) {
             Some((second, _)) => Err(ConfigError::Conflict {
@@ -261,16 +262,28 @@ impl RawConfig {
         for path in given("jwks-file", &self.jwks_file)? {
             jwks.push(files::key_set("jwks-file", path)?);
         }
-        if jwt_secrets.is_empty() && jwt_public_keys_pem.is_empty() && jwks.is_empty() {
+        let has_keys = !jwt_secrets.is_empty() || !jwt_public_keys_pem.is_empty() || !jwks.is_empty();
+        if !has_keys && self.jwks_url.is_none() {
             return Err(ConfigError::Missing {
                 flag: "jwt-secret-file",
                 advice: "clients connect with tokens that your backend or your identity provider signs: run `pushmesh keygen \
-                         --kind jwt-secret --out jwt.secret`, give --jwt-public-key-file or --jwks-file, or use --dev for a \
+                         --kind jwt-secret --out jwt.secret`, give --jwt-public-key-file, --jwks-file or --jwks-url, or use --dev for a \
                          try on this machine",
             });
         }
         let api_keys = files::api_keys("api-key-file", api_key_file)?;
-        Ok(AuthConfig { api_keys, jwt_secrets, jwt_public_keys_pem, jwks, ..auth })
+        let (jwks_url, jwks_ca_pem) = (self.jwks_url.clone(), self.jwks_ca()?);
+        Ok(AuthConfig { api_keys, jwt_secrets, jwt_public_keys_pem, jwks, jwks_url, jwks_ca_pem, ..auth })
+    }
+
+    fn jwks_ca(&self) -> Result<Option<String>, ConfigError> {
+        match (&self.jwks_ca, &self.jwks_url) {
+            (Some(_), None) => Err(ConfigError::Missing {
+                flag: "jwks-url",
+                advice: "--jwks-ca says whom to trust there; give both, or leave both out",
+            }),
+            (path, _) => path.as_ref().map(|path| files::certificates("jwks-ca", path)).transpose(),
+        }
     }
 
     /// An address stands for itself alone.

@@ -168,3 +168,21 @@ fn the_keys_of_an_identity_provider_are_enough_and_are_checked_with_their_file()
     let raw = RawConfig { jwt_audience: vec![String::new()], ..company(keys) };
     refused(raw, "--jwt-audience: ", "leave it out");
 }
+
+#[test]
+fn keys_that_are_fetched_are_enough_and_come_by_https() {
+    let files = Files::new();
+    let fetched = || RawConfig {
+        jwt_secret_file: vec![],
+        jwks_url: from_flags(&["--jwks-url=https://id.example/keys"]).unwrap().jwks_url,
+        ..files.production()
+    };
+    let auth = validate(fetched()).unwrap().auth;
+    assert_eq!(auth.jwks_url.map(|url| url.to_string()).as_deref(), Some("https://id.example/keys"));
+    let ca = Some(files.write("ca.pem", "text"));
+    refused(RawConfig { jwks_ca: ca.clone(), ..fetched() }, "--jwks-ca: ", "holds no PEM certificate");
+    let raw = RawConfig { jwks_ca: ca, ..files.production() };
+    refused(raw, "--jwks-url is missing", "leave both out");
+    let message = from_flags(&["--jwks-url=http://id.example/keys"]).unwrap_err().to_string();
+    assert!(message.contains("--jwks-url") && message.contains("use https"), "{message}");
+}

@@ -63,7 +63,8 @@ pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admit
     let often = |wait| Refusal::TooManyRequests { wait };
     asking.address.map_or(Ok(()), |address| gateway.connects.at_address(address)).map_err(often)?;
     let dialect = dialect::offered(asking.offers);
-    let client = credentials::client(gateway, asking.headers, url::params(asking.uri)?, dialect.keeps())?;
+    let params = url::params(asking.uri)?;
+    let client = credentials::client(gateway, asking.headers, params, dialect.keeps()).await?;
     gateway.connects.for_user(&client.key.user).map_err(often)?;
     takeover::admit(gateway, &client.key, client.resumed)?;
     let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full) };

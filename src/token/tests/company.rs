@@ -1,12 +1,15 @@
 //! Tokens of identity providers: in the forms in which they publish their keys, and with all that makes a token a bad one.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::issuer::{Issuer, encode, set, with};
 use super::{NOW_MS, NOW_S, SECRET, handmade, problem};
 use crate::config::{AuthConfig, Secret};
+use crate::current::Current;
 use crate::limits;
-use crate::token::{ClientToken, TokenError, TokenVerifier};
+use crate::token::{ClientToken, KeySet, TokenError, TokenVerifier};
 
 fn auth(keys: &[Value]) -> AuthConfig {
     AuthConfig { jwks: vec![set(keys)], ..AuthConfig::default() }
@@ -218,6 +221,31 @@ fn a_token_of_another_issuer_or_for_another_audience_is_refused_whichever_key_si
         );
     }
     assert!(problem(both(&with(good, json!({ "aud": 5 })))).contains("aud"));
+}
+
+#[test]
+fn keys_that_are_fetched_count_from_when_they_are_there() {
+    let (issuer, other) = (Issuer::new(), Issuer::new());
+    let fetched = Arc::new(Current::new(KeySet::default()));
+    let auth = AuthConfig { jwt_secrets: vec![Secret::new(SECRET)], ..AuthConfig::default() };
+    let verifier = TokenVerifier::new(&auth).unwrap().with_fetched(Arc::clone(&fetched));
+    let named = |issuer: &Issuer, kid: &str| with(issuer.p256(), json!({ "kid": kid }));
+    let tokens =
+        [header("ES256", "a"), json!({ "alg": "ES256" })].map(|header| issuer.token(&header, &claims()));
+    for token in &tokens {
+        assert_eq!(verified(&verifier, token), Err(TokenError::UnknownKey));
+    }
+    let wrong = handmade(json!({ "alg": "HS256", "kid": "a" }), claims(), b"another secret");
+    assert_eq!(verified(&verifier, &wrong), Err(TokenError::Signature), "no fetch brings a secret");
+    fetched.replace(KeySet::parse(set(&[named(&issuer, "a")]).as_bytes()).unwrap());
+    for token in &tokens {
+        assert!(verified(&verifier, token).is_ok());
+    }
+    fetched.replace(KeySet::parse(set(&[named(&other, "b")]).as_bytes()).unwrap());
+    assert_eq!(
+        tokens.map(|token| verified(&verifier, &token)),
+        [Err(TokenError::UnknownKey), Err(TokenError::Signature)]
+    );
 }
 
 #[test]

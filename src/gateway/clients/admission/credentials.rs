@@ -10,6 +10,7 @@ use crate::gateway::auth::bearer;
 use crate::gateway::clients::admission::refusal::Refusal;
 use crate::gateway::clients::admission::telling::Telling;
 use crate::gateway::error::BadRequest;
+use crate::gateway::login_keys::LoginKeys;
 use crate::gateway::parts::Gateway;
 use crate::gateway::url::{FromQuery, Query};
 use crate::id::{DeviceId, LoginId, SessionKey, Stamp, UserId};
@@ -19,7 +20,7 @@ use crate::metrics::label::Credential;
 use crate::position::{Position, Segment};
 use crate::router::Keeping;
 use crate::session::Returning;
-use crate::token::{ClientToken, ResumeKey, Resumed};
+use crate::token::{ClientToken, ResumeKey, Resumed, TokenError};
 
 /// What the URL of `/v1/ws` says. Other parameters are the application's and ignored.
 #[derive(Default)]
@@ -73,7 +74,7 @@ pub(in crate::gateway) struct Client {
 
 /// Finds out who a client is, by its origin, its token, its resume token and its choice of device.
 /// `keeps`: whether sessions can be kept in the client's dialect.
-pub(super) fn client(
+pub(super) async fn client(
     gateway: &Gateway,
     headers: &HeaderMap,
     params: ConnectParams,
@@ -86,17 +87,19 @@ pub(super) fn client(
     let access = gateway.access.get();
     let verification = Verification {
         access: &access,
+        login_keys: gateway.login_keys.as_deref(),
         resume: &gateway.connections.resume,
         now_ms: gateway.connections.clock.now_ms(),
         metrics: &gateway.metrics,
         keep_max,
     };
     verification.origin(headers)?;
-    verification.client(headers, params, || gateway.entropy.device())
+    verification.client(headers, params, || gateway.entropy.device()).await
 }
 
 struct Verification<'a> {
     access: &'a Access,
+    login_keys: Option<&'a LoginKeys>,
     resume: &'a ResumeKey,
     now_ms: u64,
     metrics: &'a Metrics,
@@ -114,7 +117,7 @@ impl Verification<'_> {
         Err(Refusal::Forbidden("this origin may not connect: add it with --origin"))
     }
 
-    fn client(
+    async fn client(
         &self,
         headers: &HeaderMap,
         params: ConnectParams,
@@ -126,7 +129,7 @@ impl Verification<'_> {
         let (user, bound, expires_unix_ms, keep_max, login) =
             match params.token.as_deref().or_else(|| bearer(headers)) {
                 Some(token) => {
-                    let token = self.token(token, params.user.as_deref())?;
+                    let token = self.token(token, params.user.as_deref()).await?;
                     let ClientToken { user, device, expires_unix_ms, keep, login } = token;
                     (user, device, Some(expires_unix_ms), keep.unwrap_or(u64::MAX), login)
                 }
@@ -165,8 +168,13 @@ impl Verification<'_> {
         Ok(resumed)
     }
 
-    fn token(&self, token: &str, named: Option<&str>) -> Result<ClientToken, Refusal> {
-        let token = self.access.tokens.verify(token, self.now_ms).map_err(|error| {
+    async fn token(&self, token: &str, named: Option<&str>) -> Result<ClientToken, Refusal> {
+        let mut verified = self.access.tokens.verify(token, self.now_ms);
+        if let (Err(TokenError::UnknownKey), Some(keys)) = (&verified, self.login_keys) {
+            keys.renewed().await;
+            verified = self.access.tokens.verify(token, self.now_ms);
+        }
+        let token = verified.map_err(|error| {
             self.count(error.label());
             Refusal::Unauthorized(error.to_string().into())
         })?;

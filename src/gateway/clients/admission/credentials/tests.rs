@@ -1,6 +1,7 @@
 //! Which clients show what they need, which do not, and what those are told.
 
 use axum::http::{HeaderValue, header};
+use futures_util::FutureExt;
 
 use super::*;
 use crate::config::{AuthConfig, Secret};
@@ -27,13 +28,13 @@ impl Case {
                 .to_vec(),
             ..AuthConfig::default()
         };
-        let access = Access::new(&auth).unwrap();
+        let access = Access::new(&auth, None).unwrap();
         Self { access, resume: ResumeKey::new(&[7; 32]), metrics: Metrics::new() }
     }
 
     fn verification(&self) -> Verification<'_> {
         let Self { access, resume, metrics } = self;
-        Verification { access, resume, now_ms: 1_000, metrics, keep_max: 300 }
+        Verification { access, login_keys: None, resume, now_ms: 1_000, metrics, keep_max: 300 }
     }
 
     fn connect(&self, headers: &HeaderMap, query: &[(&str, &str)]) -> Result<Client, &'static str> {
@@ -48,7 +49,9 @@ impl Case {
             errors: find("errors"),
         };
         let random = || DeviceId::new("random").unwrap();
-        self.verification().client(headers, params, random).map_err(|refusal| ApiError::from(refusal).code())
+        let verification = self.verification();
+        let client = verification.client(headers, params, random).now_or_never();
+        client.expect("nothing is waited for").map_err(|refusal| ApiError::from(refusal).code())
     }
 
     /// Refused credentials of any kind.
