@@ -131,7 +131,7 @@ async fn a_second_signal_ends_a_stop_that_waits_for_a_client() {
     let refused = node.dial().user("v").refused().await;
     assert_eq!(refused.error(), (503, "not_ready"));
     assert_eq!(refused.header("retry-after"), Some("1"));
-    let (code, reason) = node.dial().user("v").envelopes().open().await.closed().await;
+    let (code, reason) = node.dial().user("v").query("errors", "close").open().await.closed().await;
     assert_eq!(
         (code, reason.contains("retry_ms")),
         (1013, true),

@@ -2,7 +2,8 @@
 //!
 //! A browser hides the status of a refused handshake from its page. So the handshake can be completed, and the connection
 //! closed at once with a code that says the same. Clients of a subprotocol are told so unless they ask for the status; others
-//! are told the status unless they ask for a close code with `?errors=close`.
+//! are told the status unless they ask for a close code with `?errors=close`. That a node takes no clients now is for balancers
+//! as well, which read a status.
 
 use std::time::Duration;
 
@@ -41,9 +42,14 @@ impl Telling {
         let mut pairs = uri.query().unwrap_or_default().split('&');
         let wish = pairs.find_map(|pair| Telling::parse(pair.strip_prefix("errors=")?).ok());
         let usual = || {
-            // A full node has always said so by closing.
-            let closes = dialect.subprotocol().is_some() || matches!(refusal, Refusal::Full);
-            if closes { Telling::Close } else { Telling::Status }
+            match refusal {
+                // A full node has always said so by closing.
+                Refusal::Full => Telling::Close,
+                // A balancer that reads it takes the client to another node.
+                Refusal::NotReady(_) => Telling::Status,
+                _ if dialect.subprotocol().is_some() => Telling::Close,
+                _ => Telling::Status,
+            }
         };
         wish.unwrap_or_else(usual)
     }
@@ -101,6 +107,9 @@ mod tests {
         }
         assert_eq!(told("", None, &Refusal::Full), Telling::Close);
         assert_eq!(told("errors=status", None, &Refusal::Full), Telling::Status);
+        let drains = Refusal::NotReady(Phase::Draining);
+        assert_eq!(told("", v1, &drains), Telling::Status);
+        assert_eq!(told("errors=close", None, &drains), Telling::Close);
     }
 
     #[test]
