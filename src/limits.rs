@@ -59,8 +59,6 @@ pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TLS_HANDSHAKES_MAX: usize = 1_024;
 /// API requests (not WebSockets) in progress at once; more are answered 503. Guess.
 pub const API_REQUESTS_MAX: usize = 4_096;
-/// Connections at the port for operators, if there is one; some more get one request each. Guess: a few scrapers and people.
-pub const ADMIN_CONNECTIONS: usize = 64;
 /// The longest while of a rate. Guess: a client that has to wait for longer is better refused for good.
 pub const RATE_WITHIN_MAX: Duration = Duration::from_secs(3_600);
 /// Bytes of one line of `POST /v1/push`: base64 of the largest payload and its envelope.

@@ -13,7 +13,7 @@ use super::log::{self, LogFormat};
 use super::output::{announce, tell};
 use super::reload::{Reload, Source};
 use super::stop::{self, Insist, StopSignals};
-use crate::config::{Config, RawConfig};
+use crate::config::{AuthConfig, Config, RawConfig};
 use crate::limits::FAULT_DRAIN;
 use crate::node::{Fault, Node};
 use crate::wire::{BindError, OpenFiles, TcpFace, Threads, Wire};
@@ -41,6 +41,7 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     if config.auth.dev {
         warn_about_dev();
     }
+    warn_about_logins(&config.auth);
     // Before anything else happens, so that a signal during the start is not lost.
     let mut stop = StopSignals::listen()?;
     let mut reload = Reload::new(source, raw, &config)?;
@@ -165,6 +166,17 @@ fn warn_about_dev() {
         "pushmesh: --dev: no tokens, no API keys, and a cluster key that everybody knows. \
          For trying it out on this machine only.",
     );
+}
+
+/// A provider signs for other applications with the same keys.
+fn warn_about_logins(auth: &AuthConfig) {
+    let has_provider = !auth.jwks.is_empty() || auth.jwks_url.is_some();
+    if has_provider && (auth.jwt_issuer.is_none() || auth.jwt_audiences.is_empty()) {
+        tell(
+            "pushmesh: the keys of an identity provider are given without --jwt-issuer and --jwt-audience both: tokens that it \
+             signs for other applications may connect as well.",
+        );
+    }
 }
 
 /// How long the addresses of a node that was shut down may stay in use. Guess: far longer than its tasks take to end.

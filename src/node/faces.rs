@@ -46,7 +46,7 @@ impl<L: Listener<Addr = SocketAddr>> Faces<L> {
             shares: Shares::of_calls(limits::API_REQUESTS_MAX),
             ..terms.clone()
         };
-        let tools = Terms { tls: None, shares: Shares::of_calls(limits::ADMIN_CONNECTIONS), ..calls.clone() };
+        let tools = Terms { tls: None, shares: Shares::of_calls(ADMIN_CONNECTIONS), ..calls.clone() };
         let on = |at: Vec<L>, threads: &[Handle]| at.into_iter().zip(threads.iter().cloned()).collect();
         let faces = [
             (surface, on(clients, threads.push()), terms),
@@ -80,3 +80,6 @@ pub(super) fn terms(
         stop_timeout: http_stop_timeout(config),
     }
 }
+
+/// Connections at the port for operators; some more get one request each. Guess: a few scrapers and people.
+const ADMIN_CONNECTIONS: usize = 64;
