@@ -55,7 +55,7 @@ pub(crate) use notice::{Notice, Resumed};
 pub(crate) use outbox::{OutboxLimits, Outgoing, Place, What};
 pub(crate) use registry::{Permit, Registry};
 pub(crate) use resumption::{Earlier, Returning};
-pub(crate) use room::Room;
+pub(crate) use room::{Room, cost};
 pub(crate) use state::Work;
 pub(crate) use store::{Store, StoreBounds};
 pub(crate) use tail::{Hole, Known, Tail, TailEntry, TailPart, TailRun};

@@ -52,6 +52,7 @@ impl Holding {
 
     /// An owner tells this boot something as a member of its group.
     pub(super) fn told(&self, owner: &Boot, group: u8, frame: ToMember<Copied>) -> Option<LogAnswer<Copied>> {
+        let frame = frame.map(|copied| Stowed::new(copied, self.begin));
         let mut groups = self.lock();
         // It is told that it is no member, and has never been one.
         if let ToMember::Open { config, .. } = &frame
@@ -65,7 +66,7 @@ impl Holding {
             Group { member, gone: Gone::default(), ageing: Ageing::new(self.keep_max) }
         };
         let Group { member, .. } = groups.entry((owner.clone(), group)).or_insert_with(new);
-        match frame.map(|copied| Stowed::new(copied, self.begin)) {
+        match frame {
             ToMember::Open { config, place, held } => {
                 member.open(config, place, held).map(|opened| LogAnswer::Opened(group, opened))
             }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::id::MessageId;
 use crate::push::{Message, Payload, PayloadKind};
-use crate::session::{Copied, Room};
+use crate::session::{Copied, Room, cost};
 
 /// A message that this node holds for another one.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Head<'a> {
     keep: u32,
     /// Since the process began to hold messages.
     expires: Option<Duration>,
-    id: &'a str,
+    id: &'a [u8],
     /// Where the payload begins.
     payload: usize,
 }
@@ -75,7 +75,7 @@ impl Stowed {
         let (room, payload_bytes) = (self.room.take(), self.payload_bytes());
         let bytes = Bytes::from(std::mem::take(&mut self.bytes));
         let Head { is_idempotent, kind, keep, expires, id, payload } = Head::of(&bytes);
-        let id = MessageId::new(id).expect("it was one");
+        let id = std::str::from_utf8(id).ok().and_then(|id| MessageId::new(id).ok()).expect(WRITTEN_HERE);
         let payload = Payload { kind, bytes: bytes.slice(payload..) };
         Copied {
             message: Arc::new(Message::new(id, is_idempotent, payload)),
@@ -105,7 +105,7 @@ impl<'a> Head<'a> {
             kind: if flags & BINARY == 0 { PayloadKind::Text } else { PayloadKind::Binary },
             keep: u32::from_be_bytes(*keep),
             expires: expires.map(|at| Duration::from_nanos(u64::from_be_bytes(at))),
-            id: std::str::from_utf8(id).expect(WRITTEN_HERE),
+            id,
             payload: bytes.len() - payload.len(),
         }
     }
@@ -116,7 +116,7 @@ impl Clone for Stowed {
     fn clone(&self) -> Self {
         let room = self.room.clone();
         if let Some(counter) = &room {
-            counter.fetch_add(Room::bytes(self.payload_bytes()), Ordering::Relaxed);
+            counter.fetch_add(cost(self.payload_bytes()), Ordering::Relaxed);
         }
         Self { bytes: self.bytes.clone(), room }
     }
@@ -125,7 +125,7 @@ impl Clone for Stowed {
 impl Drop for Stowed {
     fn drop(&mut self) {
         if let Some(counter) = self.room.take() {
-            counter.fetch_sub(Room::bytes(self.payload_bytes()), Ordering::Relaxed);
+            counter.fetch_sub(cost(self.payload_bytes()), Ordering::Relaxed);
         }
     }
 }
@@ -168,7 +168,7 @@ mod tests {
         let store = Store::new(bounds, Arc::new(Metrics::new()));
         let begin = Instant::now();
         let used = || store.used(Origin::Elsewhere);
-        let of = Room::bytes(5);
+        let of = cost(5);
         let copied = Copied { room: store.room(5), ..copied(Payload::text("hello"), true, None) };
         assert_eq!(used(), of);
         let shared = copied.clone();

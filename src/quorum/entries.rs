@@ -88,6 +88,18 @@ impl<M> Entries<M> {
         self.shown(&self.held)
     }
 
+    /// How many messages there are, and where the last one stands.
+    pub(super) fn messages(&self) -> (usize, Option<Position>) {
+        let mut messages = self.iter().map(|(at, _, _)| at).filter(|at| at.is_message());
+        let last = messages.next_back();
+        (messages.count() + usize::from(last.is_some()), last)
+    }
+
+    /// The last claim that something is held by.
+    pub(super) fn latest(&self) -> Option<Stamp> {
+        self.iter().map(|(_, claim, _)| claim).max()
+    }
+
     /// What stands at such positions.
     pub(super) fn range(
         &self,

@@ -231,11 +231,9 @@ impl<M: Clone> GroupMember<M> {
     #[must_use]
     pub(crate) fn looked_at(&self, user: UserHash) -> Vec<Looked> {
         let of_user = self.keys.iter().filter(|(key, _)| key.user == user);
-        let looked = of_user.map(|(key, kept)| Looked {
-            key: *key,
-            messages: kept.entries.iter().filter(|(at, _, _)| at.is_message()).count(),
-            last: kept.entries.iter().next_back().map(|(at, _, _)| at).filter(|at| at.is_message()),
-            fence: kept.fence.clone(),
+        let looked = of_user.map(|(key, kept)| {
+            let (messages, last) = kept.entries.messages();
+            Looked { key: *key, messages, last, fence: kept.fence.clone() }
         });
         looked.collect()
     }
@@ -382,9 +380,10 @@ impl<M> Kept<M> {
 
     /// Changes what is known of others. Where nothing is, it takes no memory.
     fn change_others(&mut self, change: impl FnOnce(&mut Others)) {
-        let mut others = self.others.take().unwrap_or_default();
+        let mut others = self.others.take().map(|others| *others).unwrap_or_default();
         change(&mut others);
-        self.others = Some(others).filter(|others| !others.taken_by.is_empty() || others.follows.is_some());
+        let has_some = !others.taken_by.is_empty() || others.follows.is_some();
+        self.others = has_some.then(|| Box::new(others));
     }
 
     /// A claim follows these. Without any it has all that lower ones could have, who has made them does not matter any more.
@@ -411,8 +410,7 @@ impl<M> Kept<M> {
 
     /// The last claim that something was written for.
     fn latest(&self) -> Option<Stamp> {
-        let written = self.entries.iter().map(|(_, claim, _)| claim);
-        written.chain(self.follows().map(|(claim, _)| *claim)).max()
+        self.entries.latest().max(self.follows().map(|(claim, _)| *claim))
     }
 
     /// Whose groups may hold more, for a claim other than these.

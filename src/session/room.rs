@@ -9,16 +9,11 @@ use crate::limits;
 #[derive(Debug)]
 pub(crate) struct Room {
     /// What counts the bytes in use.
-    pub(super) used: Arc<AtomicUsize>,
-    pub(super) bytes: usize,
+    used: Arc<AtomicUsize>,
+    bytes: usize,
 }
 
 impl Room {
-    /// What a message with so many bytes of payload takes.
-    pub(crate) fn bytes(payload_bytes: usize) -> usize {
-        cost(payload_bytes)
-    }
-
     /// Room for a message with so many bytes of payload, which is counted already.
     pub(crate) fn counted(used: Arc<AtomicUsize>, payload_bytes: usize) -> Arc<Self> {
         Arc::new(Self { used, bytes: cost(payload_bytes) })
@@ -42,6 +37,6 @@ impl Drop for Room {
 }
 
 /// Bytes that a message costs the node while it is kept.
-pub(super) fn cost(payload_bytes: usize) -> usize {
+pub(crate) fn cost(payload_bytes: usize) -> usize {
     payload_bytes + limits::KEPT_MESSAGE_OVERHEAD
 }

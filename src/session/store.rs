@@ -72,9 +72,8 @@ impl Store {
 
     /// Takes room for a message with so many bytes of payload that is held for another node, if there is some.
     pub(crate) fn room(&self, payload_bytes: usize) -> Option<Arc<Room>> {
-        let bytes = cost(payload_bytes);
-        let room = || Arc::new(Room { used: Arc::clone(&self.elsewhere), bytes });
-        self.reserve(Origin::Elsewhere, bytes).then(room)
+        let is_there = self.reserve(Origin::Elsewhere, cost(payload_bytes));
+        is_there.then(|| Room::counted(Arc::clone(&self.elsewhere), payload_bytes))
     }
 
     /// Gives it back.

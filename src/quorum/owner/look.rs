@@ -40,9 +40,7 @@ impl<M: Clone> GroupOwner<M> {
         let keys = self.held.keys().chain(self.fences.keys()).chain(self.settled.keys());
         let keys: BTreeSet<_> = keys.filter(|key| key.user == user).copied().collect();
         let of = |key: Key| {
-            let held = self.held.get(&key).into_iter().flat_map(Entries::iter).map(|(at, _, _)| at);
-            let held: Vec<_> = held.filter(|at| at.is_message()).collect();
-            let (messages, last) = (held.len(), held.last().copied());
+            let (messages, last) = self.held.get(&key).map(Entries::messages).unwrap_or_default();
             Looked { key, messages, last, fence: self.taken_by(key).cloned() }
         };
         keys.into_iter().map(of).collect()
@@ -56,8 +54,7 @@ impl<M: Clone> GroupOwner<M> {
 
     /// The sessions of which something is held, each with the last claim that it is held by.
     pub fn keys(&self) -> impl Iterator<Item = (Key, Stamp)> {
-        let last = |held: &Entries<M>| held.iter().map(|(_, claim, _)| claim).max();
-        self.held.iter().filter_map(move |(key, held)| Some((*key, last(held)?)))
+        self.held.iter().filter_map(|(key, held)| Some((*key, held.latest()?)))
     }
 
     /// The members that have the log up to that place.
