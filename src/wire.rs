@@ -105,9 +105,7 @@ impl Wire<TcpFace> {
             seed,
         })
     }
-}
 
-impl Wire<TcpFace> {
     /// Backends call the API at this address, and no more at that of clients.
     ///
     /// # Errors

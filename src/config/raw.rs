@@ -179,7 +179,7 @@ pub struct RawConfig {
     pub jwks_file: Vec<PathBuf>,
     /// URL of such a set, which is fetched at the start and then again and again: https, or http on this machine
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JWKS_URL", value_name = "URL", help_heading = ACCESS))]
-    #[serde(deserialize_with = "parse::de_jwks_url")]
+    #[serde(deserialize_with = "parse::de_text")]
     pub jwks_url: Option<JwksUrl>,
     /// PEM certificates to trust for --jwks-url, instead of those of this machine
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_JWKS_CA", value_name = "FILE", help_heading = ACCESS))]
@@ -218,7 +218,7 @@ pub struct RawConfig {
     /// The oldest version of TLS for https and wss: 1.2 or 1.3 [default: 1.3]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_TLS_MIN", value_name = "VERSION",
           help_heading = ACCESS))]
-    #[serde(deserialize_with = "parse::de_tls_version")]
+    #[serde(deserialize_with = "parse::de_text")]
     pub tls_min: Option<TlsVersion>,
 
     /// WebSocket connections of this node [default: 100000]
@@ -233,12 +233,12 @@ pub struct RawConfig {
     /// one-per-user, reject-newer or max-per-user=N [default: exclusive-device]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_TAKEOVER", value_name = "POLICY",
           help_heading = LIMITS))]
-    #[serde(deserialize_with = "parse::de_takeover")]
+    #[serde(deserialize_with = "parse::de_text")]
     pub takeover: Option<Takeover>,
     /// What pushes wait for that do not say so: receipt, stored or acked [default: receipt]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_WAIT_DEFAULT", value_name = "LEVEL",
           help_heading = LIMITS))]
-    #[serde(deserialize_with = "parse::de_wait")]
+    #[serde(deserialize_with = "parse::de_text")]
     pub wait_default: Option<Wait>,
     /// Bytes of one pushed payload, up to 16777216 [default: 1048576]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MAX_PAYLOAD_BYTES", value_name = "N",
@@ -273,15 +273,15 @@ pub struct RawConfig {
     pub copies: Option<usize>,
     /// How often clients may connect from one address to this node, such as 100/10s [default: no limit]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_CONNECTS_PER_ADDRESS", value_name = "RATE", help_heading = LIMITS))]
-    #[serde(deserialize_with = "parse::de_rate")]
+    #[serde(deserialize_with = "parse::de_text")]
     pub connects_per_address: Option<Rate>,
     /// How often clients of one user may connect to this node, such as 20/10s [default: no limit]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_CONNECTS_PER_USER", value_name = "RATE", help_heading = LIMITS))]
-    #[serde(deserialize_with = "parse::de_rate")]
+    #[serde(deserialize_with = "parse::de_text")]
     pub connects_per_user: Option<Rate>,
     /// How often a client may say something on one connection, such as 100/10s [default: no limit]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESSAGES_PER_CONNECTION", value_name = "RATE", help_heading = LIMITS))]
-    #[serde(deserialize_with = "parse::de_rate")]
+    #[serde(deserialize_with = "parse::de_text")]
     pub messages_per_connection: Option<Rate>,
 
     /// How often a silent client is pinged [default: 25s]

@@ -23,9 +23,8 @@ pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
 /// The address of the client that a request with these headers is from.
 pub(super) fn client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let Peer(mut believed) = peer;
-    let lines = headers.get_all(FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
-    let entries: Vec<_> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
-    for entry in entries.into_iter().rev() {
+    let lines = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|line| line.to_str().ok());
+    for entry in lines.flat_map(|line| line.rsplit(',')).map(str::trim) {
         if !is_trusted(trusted, believed) {
             break;
         }

@@ -3,15 +3,16 @@
 //! Each function exists once and is used by both, so that a flag and a key of the file accept the
 //! same texts and refuse the others in the same words.
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use crate::config::{JwksUrl, MeshVersion, Rate, Takeover, TlsVersion, duration};
-use crate::push::Wait;
+use crate::config::{MeshVersion, duration};
 
 /// Reads an IP address with a port.
 pub(super) fn addr(text: &str) -> Result<SocketAddr, String> {
@@ -56,18 +57,12 @@ pub(super) fn de_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<D
     duration::parse(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
 }
 
-/// [`JwksUrl`] for serde.
-pub(super) fn de_jwks_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JwksUrl>, D::Error> {
-    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
-}
-
-/// [`Takeover`] for serde.
-pub(super) fn de_takeover<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Takeover>, D::Error> {
-    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
-}
-
-/// [`Wait`] for serde.
-pub(super) fn de_wait<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Wait>, D::Error> {
+/// Whatever reads itself from a text, for serde.
+pub(super) fn de_text<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
     String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
@@ -84,16 +79,6 @@ pub(super) fn de_mesh_version<'de, D: Deserializer<'de>>(from: D) -> Result<Opti
         Version::Text(text) => text,
     };
     text.parse().map(Some).map_err(D::Error::custom)
-}
-
-/// [`TlsVersion`] for serde.
-pub(super) fn de_tls_version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TlsVersion>, D::Error> {
-    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
-}
-
-/// [`Rate`] for serde.
-pub(super) fn de_rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rate>, D::Error> {
-    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// A path for serde. The folder or file without a name is none.

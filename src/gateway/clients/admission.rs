@@ -61,7 +61,9 @@ pub(super) struct Admitted {
 pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admitted, Refusal> {
     ready(gateway)?;
     let often = |wait| Refusal::TooManyRequests { wait };
-    asking.address.map_or(Ok(()), |address| gateway.connects.at_address(address)).map_err(often)?;
+    if let Some(address) = asking.address {
+        gateway.connects.at_address(address).map_err(often)?;
+    }
     let dialect = dialect::offered(asking.offers);
     let params = url::params(asking.uri)?;
     let client = credentials::client(gateway, asking.headers, params, dialect.keeps()).await?;
