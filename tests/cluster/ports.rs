@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::harness::{Launch, Node, Plain, unique};
+use crate::harness::{Node, Plain};
 
 /// The status of a request without a body, and what is said.
 async fn ask(addr: SocketAddr, what: &str) -> (u16, String) {
@@ -13,15 +13,9 @@ async fn ask(addr: SocketAddr, what: &str) -> (u16, String) {
     caller.answer().await
 }
 
-async fn node(flags: &[&str]) -> Node {
-    let node = Launch::dev(&unique(), "n1").flags(flags.iter().copied()).start().await;
-    node.ready().await;
-    node
-}
-
 #[tokio::test]
 async fn each_port_serves_its_own_and_says_where_the_rest_is() {
-    let node = node(&["--api-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).await;
+    let node = Node::dev(&["--api-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).await;
     let [Some(api), Some(admin)] = node.apart else { panic!("the node says where it listens") };
     let mut client = node.connect("u", Some("d")).await;
     for (what, on_clients, on_api, on_admin) in [
@@ -48,7 +42,7 @@ async fn each_port_serves_its_own_and_says_where_the_rest_is() {
 
 #[tokio::test]
 async fn without_the_flags_one_port_serves_all() {
-    let node = node(&[]).await;
+    let node = Node::dev(&[]).await;
     assert_eq!(node.apart, [None, None]);
     for what in ["GET /metrics", "GET /openapi.json", "GET /v1/stats"] {
         assert_eq!(ask(node.addr, what).await.0, 200, "{what}");
@@ -57,7 +51,7 @@ async fn without_the_flags_one_port_serves_all() {
 
 #[tokio::test]
 async fn a_port_of_its_own_is_there_for_backends_when_clients_have_taken_all_places() {
-    let node = node(&["--api-listen", "127.0.0.1:0", "--max-connections", "1"]).await;
+    let node = Node::dev(&["--api-listen", "127.0.0.1:0", "--max-connections", "1"]).await;
     let [Some(api), None] = node.apart else { panic!("the node says where it listens") };
     let mut client = node.connect("u", None).await;
     assert_eq!(node.connect("v", None).await.closed().await.0, 1013);

@@ -2,17 +2,11 @@
 
 use serde_json::Value;
 
-use crate::harness::{Launch, Message, Node, unique};
-
-async fn node(flags: &[&str]) -> Node {
-    let node = Launch::dev(&unique(), "n1").flags(flags.iter().copied()).start().await;
-    node.ready().await;
-    node
-}
+use crate::harness::{Message, Node};
 
 #[tokio::test]
 async fn a_user_whose_clients_connect_too_often_is_told_when_to_come_back() {
-    let node = node(&["--connects-per-user", "2/1h"]).await;
+    let node = Node::dev(&["--connects-per-user", "2/1h"]).await;
     let _first = node.connect("u", None).await;
     let _second = node.connect("u", None).await;
     let refused = node.dial().user("u").refused().await;
@@ -31,12 +25,12 @@ async fn a_user_whose_clients_connect_too_often_is_told_when_to_come_back() {
 #[tokio::test]
 async fn an_address_is_that_of_the_client_where_a_balancer_is_believed() {
     let rate = ["--connects-per-address", "1/1h"];
-    let believing = node(&[&rate[..], &["--trusted-proxy", "127.0.0.0/8"]].concat()).await;
+    let believing = Node::dev(&[&rate[..], &["--trusted-proxy", "127.0.0.0/8"]].concat()).await;
     let from = |address: &str| believing.dial().user("u").header("x-forwarded-for", address);
     let _one = from("203.0.113.5, 198.51.100.1").open().await;
     let _other = from("198.51.100.2").open().await;
     assert_eq!(from("198.51.100.1").refused().await.error(), (429, "too_many_requests"));
-    let wary = node(&rate).await;
+    let wary = Node::dev(&rate).await;
     let from = |address: &str| wary.dial().user("u").header("x-forwarded-for", address);
     let _one = from("198.51.100.1").open().await;
     assert_eq!(
@@ -48,7 +42,7 @@ async fn an_address_is_that_of_the_client_where_a_balancer_is_believed() {
 
 #[tokio::test]
 async fn a_client_that_says_too_much_is_closed_with_1008() {
-    let node = node(&["--messages-per-connection", "5/1h"]).await;
+    let node = Node::dev(&["--messages-per-connection", "5/1h"]).await;
     let mut client = node.connect("u", None).await;
     for _ in 0..5 {
         client.send(Message::text("x")).await;

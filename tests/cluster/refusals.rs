@@ -17,15 +17,9 @@ async fn refused(dial: Dial<'_>, status: u16, code: &str) {
     }
 }
 
-async fn dev(flags: &[&str]) -> Node {
-    let node = Launch::dev(&unique(), "n1").flags(flags.iter().copied()).start().await;
-    node.ready().await;
-    node
-}
-
 #[tokio::test]
 async fn a_client_that_is_not_understood_is_told_so() {
-    let node = dev(&["--origin", "https://app.example"]).await;
+    let node = Node::dev(&["--origin", "https://app.example"]).await;
     let dial = || node.dial().user("u");
     refused(dial().device(&"d".repeat(65)), 400, "bad_request").await;
     refused(dial().query("resume", "nonsense"), 400, "bad_resume").await;
@@ -52,7 +46,7 @@ async fn a_client_without_a_good_token_is_told_so() {
 
 #[tokio::test]
 async fn a_client_that_has_no_place_beside_others_is_told_so() {
-    let node = dev(&["--takeover", "reject-newer", "--max-sessions-per-user", "1"]).await;
+    let node = Node::dev(&["--takeover", "reject-newer", "--max-sessions-per-user", "1"]).await;
     let _first = node.connect("u", Some("d")).await;
     refused(node.dial().user("u").device("d"), 409, "session_exists").await;
     refused(node.dial().user("u").device("e"), 429, "too_many_sessions").await;

@@ -34,6 +34,14 @@ async function returning(t, options) {
   return opened;
 }
 
+/** The next attempt shows no resume token, and once it is let in the page is told that its session is another one. */
+async function beginsAnew(node, c) {
+  const fresh = await node.connection();
+  assert.equal(fresh.query.has("resume"), false);
+  fresh.keeps("b");
+  assert.deepEqual(await c.next("resumed"), { state: "none", missing: [] });
+}
+
 /** A storage that keeps what it is given. */
 function memory(state) {
   const storage = { state, load: () => storage.state, save: (next) => (storage.state = next) };
@@ -100,10 +108,7 @@ test("a bad resume token is not shown again when the attempt without it fails", 
     else connection.close(...end);
     await c.comeBack();
   }
-  const fresh = await node.connection();
-  assert.equal(fresh.query.has("resume"), false);
-  fresh.keeps("b");
-  assert.deepEqual(await c.next("resumed"), { state: "none", missing: [] });
+  await beginsAnew(node, c);
 });
 
 test("a bad resume token that is not the client's is a fault of the program", async (t) => {
@@ -120,10 +125,7 @@ test("a stored resume token that is bad is given up, and the page is told", asyn
   const c = startClient(t, node, { storage: memory({ resume: "R0", keep: 120, positions: [{ segment: "0", n: 3 }] }) });
   assert.equal((await refuse(node, BAD_RESUME)).get("after"), "0.3");
   await c.comeBack();
-  const fresh = await node.connection();
-  assert.equal(fresh.query.has("resume"), false);
-  fresh.keeps("b");
-  assert.deepEqual(await c.next("resumed"), { state: "none", missing: [] });
+  await beginsAnew(node, c);
 });
 
 test("a refused token is replaced, with growing pauses, and after eight in a row the client stops", async (t) => {

@@ -14,6 +14,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 
 use super::client::{Client, Dial};
+use super::cluster::unique;
 use super::gate::Gate;
 use super::http::{Answer, Http};
 use super::process::{Process, Streams};
@@ -180,6 +181,13 @@ async fn log_line(process: &Process, words: &str) -> String {
 }
 
 impl Node {
+    /// A node in `--dev` with these flags, alone in its cluster, once it is ready.
+    pub(crate) async fn dev(flags: &[&str]) -> Self {
+        let node = Launch::dev(&unique(), "n1").flags(flags.iter().copied()).start().await;
+        node.ready().await;
+        node
+    }
+
     /// Waits for the line that says that it is ready.
     pub(crate) async fn ready(&self) {
         let mut stdout = self.stdout.lock().await;
