@@ -12,7 +12,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::config::{ConfigError, environment};
+use crate::node::StartError;
 
+mod advertised;
 mod client;
 mod demo;
 mod exit;
@@ -123,7 +125,11 @@ fn fail(error: &anyhow::Error) -> Exit {
         return Exit::Done;
     }
     tell(format!("pushmesh: {}", told(error)));
-    if error.is::<ConfigError>() { Exit::Usage } else { Exit::Error }
+    match error.downcast_ref() {
+        Some(StartError::NameTaken { .. }) => Exit::NameTaken,
+        _ if error.is::<ConfigError>() => Exit::Usage,
+        _ => Exit::Error,
+    }
 }
 
 /// The error and its causes, but for causes that it quotes already.

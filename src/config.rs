@@ -42,7 +42,7 @@ pub use mesh_version::{MeshVersion, MeshVersionError};
 pub use origin::{Origin, OriginError};
 pub(crate) use rate::Bucket;
 pub use rate::{Rate, RateError};
-pub use raw::{ConfigError, RawConfig};
+pub use raw::{Advertised, ConfigError, RawConfig};
 pub use takeover::{Takeover, TakeoverError};
 pub use tls_version::{TlsVersion, TlsVersionError};
 pub use tuning::Tuning;
@@ -65,6 +65,8 @@ pub struct Config {
     pub threads: usize,
     /// The mesh address that peers are told, where it differs (NAT, containers).
     pub mesh_advertise: Option<SocketAddr>,
+    /// Take the place of another process of this name that runs, which ends. Default: this one does not start.
+    pub replace: bool,
     /// The newest version of the mesh protocol that this node speaks. Default: the newest that it knows.
     pub mesh_version: MeshVersion,
     /// Where backends call the API, if not where clients connect: see [`Wire::with_api`](crate::Wire::with_api).
@@ -120,7 +122,8 @@ pub struct Config {
 /// How a node proves itself to its peers.
 #[derive(Debug, Clone)]
 pub enum MeshIdentity {
-    /// The cluster's certificate authority is derived from one shared secret.
+    /// The cluster's certificate authority is derived from one shared secret: the text of a cluster key, or of the file with
+    /// several of them while one takes the place of another.
     ClusterKey(Secret),
     /// An authority of the operator's own; all PEM, already read.
     Files {
@@ -221,6 +224,9 @@ pub struct LimitsConfig {
     pub connects_per_user: Option<Rate>,
     /// How often a client may say something on one connection. Default: as often as it likes.
     pub messages_per_connection: Option<Rate>,
+    /// How often a session may be taken from a client that is there, at one node, before the next one has to wait. Default
+    /// [`Rate::TAKEOVERS`].
+    pub takeovers_per_session: Rate,
 }
 
 impl Default for LimitsConfig {
@@ -239,6 +245,7 @@ impl Default for LimitsConfig {
             connects_per_address: None,
             connects_per_user: None,
             messages_per_connection: None,
+            takeovers_per_session: Rate::TAKEOVERS,
         }
     }
 }
@@ -328,6 +335,7 @@ impl Config {
             allow_alone: false,
             expect: 1,
             isolated_not_ready: false,
+            replace: false,
             data_dir: None,
             zone: None,
             mesh_identity,
@@ -376,6 +384,7 @@ impl Config {
             connects_per_address: None,
             connects_per_user: None,
             messages_per_connection: None,
+            takeovers_per_session: Rate::TAKEOVERS,
         };
         config
     }

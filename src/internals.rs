@@ -16,7 +16,7 @@ pub use crate::membership::roster::{Roster, RosterEntry};
 pub use crate::mesh::contest::{InUse, Newcomer, Outcome};
 pub use crate::mesh::dials::{Dials, JITTER};
 pub use crate::mesh::meeting::{Hearing, is_duplicate, is_greeted, is_welcomed, missed, unlinked_members};
-pub use crate::mesh::probing::{Probing, is_named};
+pub use crate::mesh::probing::Probing;
 pub use crate::node::round::{LinkInUse, judge};
 pub use crate::node::{Awake, Inside, Observer, Returned};
 pub use crate::ownership::{

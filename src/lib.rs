@@ -134,7 +134,7 @@ pub use config::Config;
 pub use handle::NodeHandle;
 pub use handler::{Handler, SessionInfo};
 pub use id::{DeviceId, LoginId, MessageId, NodeName, SessionKey, UserId};
-pub use mesh::{ClusterKey, ClusterKeyError, HashKey, HashKeyError};
+pub use mesh::{ClusterKey, ClusterKeyError, ClusterKeys, ClusterKeysError, HashKey, HashKeyError};
 pub use node::Node;
 pub use push::{BroadcastReport, Knowledge, Outcome, Payload, PushReport, Reached, Target, Terms, Wait};
 pub use wire::Wire;

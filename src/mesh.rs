@@ -48,7 +48,7 @@ mod timer;
 pub(crate) mod version;
 
 pub(crate) use frame::{Features, KnownMember};
-pub use identity::{ClusterKey, ClusterKeyError, HashKey, HashKeyError};
+pub use identity::{ClusterKey, ClusterKeyError, ClusterKeys, ClusterKeysError, HashKey, HashKeyError};
 pub(crate) use link::{Link, Peer};
 pub(crate) use links::{GossipOut, Links, LinksParts};
 pub(crate) use members::Members;

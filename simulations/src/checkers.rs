@@ -19,6 +19,7 @@ mod buffered;
 mod cause;
 mod checker;
 mod claims;
+mod contended;
 mod contents;
 mod convergence;
 mod copied;

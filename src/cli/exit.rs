@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     /// The message is not known to have been written, or not yet: to a session that there is, or because the node
     /// cannot know whether there is one. Or it is not known to be stored, and that was waited for.
     NotDelivered,
+    /// Of a node: another process of its name is a member of the cluster.
+    NameTaken,
 }
 
 impl From<Exit> for ExitCode {
@@ -26,6 +28,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::NoSession => 3,
             Exit::NotDelivered => 4,
+            Exit::NameTaken => 5,
         })
     }
 }
@@ -38,4 +41,5 @@ Exit codes:
   2  wrong usage or configuration
   3  no session of that user or device
   4  not delivered yet, or not known to be: queued, buffered, overloaded, unreachable,
-     interrupted, isolated, not_ready, id_reused; with --wait stored: not_stored";
+     interrupted, isolated, not_ready, id_reused; with --wait stored: not_stored
+  5  node: another process of its name is a member of the cluster";

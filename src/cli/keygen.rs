@@ -13,7 +13,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::exit::Exit;
 use super::output::{print_line, tell};
-use crate::mesh::identity::{ClusterKey, HashKey};
+use crate::mesh::identity::{ClusterKey, ClusterKeys, HashKey};
+use crate::text_file;
 
 /// The flags of `pushmesh keygen`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,9 @@ pub(crate) struct KeygenArgs {
     /// What the key is for
     #[arg(long, value_enum, default_value_t = Kind::Cluster)]
     kind: Kind,
+    /// File of the cluster key that a new one is to replace: writes the file that nodes are given first
+    #[arg(long, value_name = "FILE")]
+    after: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,15 +63,28 @@ impl Kind {
 
 /// Makes the key.
 pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<Exit> {
-    let key = args.kind.generate()?;
+    let (key, next_step) = match &args.after {
+        None => (args.kind.generate()?, args.kind.next_step()),
+        Some(former) => (replacement(args.kind, former)?, AFTER),
+    };
     match &args.out {
         None => print_line(key)?,
         Some(path) => {
             write_new(path, &key)?;
-            tell(format!("wrote {}: {}", path.display(), args.kind.next_step()));
+            tell(format!("wrote {}: {next_step}", path.display()));
         }
     }
     Ok(Exit::Done)
+}
+
+/// The cluster key of `former` and a new one that nodes are to believe before any of them signs with it.
+fn replacement(kind: Kind, former: &Path) -> anyhow::Result<String> {
+    if !matches!(kind, Kind::Cluster) {
+        anyhow::bail!("--after is for cluster keys: leave it out, or leave out --kind");
+    }
+    let text = text_file::read(former).with_context(|| format!("cannot read {}", former.display()))?;
+    let keys = ClusterKeys::parse(&text).and_then(|keys| keys.with_next());
+    Ok(keys.with_context(|| former.display().to_string())?.to_text())
 }
 
 /// `N` random bytes as text.
@@ -98,6 +115,10 @@ fn write_new(path: &Path, key: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// What follows once there is a file with a second cluster key.
+const AFTER: &str = "give every node a copy in place of its file; then, one file after the other, move the second key to the top; \
+                     and when all have that, leave out the old one (docs/OPERATIONS.md, Rotating the cluster key)";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +127,7 @@ mod tests {
     fn a_key_file_is_private_and_never_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api.key");
-        let args = KeygenArgs { out: Some(path.clone()), kind: Kind::Api };
+        let args = KeygenArgs { out: Some(path.clone()), kind: Kind::Api, after: None };
         assert_eq!(run(&args).unwrap(), Exit::Done);
         let first = std::fs::read_to_string(&path).unwrap();
         assert!(run(&args).unwrap_err().to_string().contains("move it away"));
@@ -116,6 +137,23 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_new_cluster_key_comes_behind_the_one_that_it_is_to_replace() {
+        let dir = tempfile::tempdir().unwrap();
+        let (former, next) = (dir.path().join("cluster.key"), dir.path().join("next.key"));
+        let key = Kind::Cluster.generate().unwrap();
+        write_new(&former, &key).unwrap();
+        let args = |kind| KeygenArgs { out: Some(next.clone()), kind, after: Some(former.clone()) };
+        assert!(run(&args(Kind::Api)).unwrap_err().to_string().contains("--after is for cluster keys"));
+        assert_eq!(run(&args(Kind::Cluster)).unwrap(), Exit::Done);
+        let text = std::fs::read_to_string(&next).unwrap();
+        assert!(text.starts_with(&format!("{key}\npmk1_")), "{text}");
+        assert_eq!(
+            ClusterKeys::parse(&text).unwrap().hash_key(),
+            ClusterKeys::parse(&key).unwrap().hash_key()
+        );
     }
 
     #[test]

@@ -321,7 +321,9 @@ fn envelope(text: &str, form: Form) -> anyhow::Result<Heard> {
             tell(format!("{code}: {message}"));
             Heard::Other
         }
-        Envelope::Pong | Envelope::Other => Heard::Other,
+        Envelope::Pong | Envelope::Expiring { .. } | Envelope::Renewed { .. } | Envelope::Other => {
+            Heard::Other
+        }
     })
 }
 

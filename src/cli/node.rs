@@ -9,6 +9,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
+use super::advertised;
 use super::log::{self, LogFormat};
 use super::output::{announce, tell};
 use super::reload::{Reload, Source};
@@ -44,6 +45,8 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     warn_about_logins(&config.auth);
     // Before anything else happens, so that a signal during the start is not lost.
     let mut stop = StopSignals::listen()?;
+    let advertised = advertised::watch(raw.mesh_advertise.clone());
+    tokio::pin!(advertised);
     let mut reload = Reload::new(source, raw, &config)?;
     let stop_bound = config.timers.drain_delay + config.timers.drain_timeout;
     let insist = stop::insist(stop_bound)?;
@@ -76,6 +79,7 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
             () = stop.next() => return Ok(drain(node, stop, reload, stop_bound).await),
             fault = node.failed() => fault,
             never = reload.run(&node) => match never {},
+            never = &mut advertised => match never {},
         };
         let Some(next) = node.again() else { return give_up(node, fault, &insist).await };
         let next = reload.carry_on(next);

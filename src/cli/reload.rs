@@ -1,4 +1,4 @@
-//! Keys, origins and the certificate of a node that runs are read again: on SIGHUP, and when their files have changed.
+//! Keys, origins and certificates of a node that runs are read again: on SIGHUP, and when their files have changed.
 //!
 //! Files are looked at again and again instead of being watched by the kernel: orchestrators replace a directory behind a symbolic link,
 //! and a network file system tells nobody. A change is taken up once it was seen twice, so that a file that is being written is complete. What
@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::config::{AuthConfig, Config, HttpTls, RawConfig};
+use crate::config::{AuthConfig, Config, HttpTls, MeshIdentity, RawConfig};
 use crate::limits;
 use crate::node::Node;
 use crate::text_file;
@@ -67,6 +67,7 @@ pub(super) struct Reload {
     raw: RawConfig,
     auth: AuthConfig,
     tls: Option<HttpTls>,
+    mesh_identity: MeshIdentity,
     hangup: Signal,
     /// What the files held when they were looked at last, and when they were read last.
     seen: Seen,
@@ -81,8 +82,8 @@ impl Reload {
     pub(super) fn new(source: Source, raw: RawConfig, config: &Config) -> anyhow::Result<Self> {
         let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
         let seen = source.look(&raw);
-        let (auth, tls) = (config.auth.clone(), config.tls.clone());
-        Ok(Self { source, raw, auth, tls, hangup, tried: seen.clone(), seen })
+        let Config { auth, tls, mesh_identity, .. } = config.clone();
+        Ok(Self { source, raw, auth, tls, mesh_identity, hangup, tried: seen.clone(), seen })
     }
 
     /// Reads again whenever there is a reason to.
@@ -90,7 +91,7 @@ impl Reload {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => {
-                    info!("SIGHUP: reading keys, origins and the certificate again");
+                    info!("SIGHUP: reading keys, origins and certificates again");
                     self.tried = self.look().await;
                     self.reload(node).await;
                 }
@@ -99,7 +100,7 @@ impl Reload {
                     let is_whole = now == self.seen;
                     self.seen = now.clone();
                     if is_whole && now != self.tried {
-                        info!("a file has changed: reading keys, origins and the certificate again");
+                        info!("a file has changed: reading keys, origins and certificates again");
                         self.tried = now;
                         self.reload(node).await;
                     }
@@ -110,7 +111,8 @@ impl Reload {
 
     /// The next boot of the node has what this one had last.
     pub(super) fn carry_on(&self, next: Config) -> Config {
-        Config { auth: self.auth.clone(), tls: self.tls.clone(), ..next }
+        let (auth, tls, mesh_identity) = (self.auth.clone(), self.tls.clone(), self.mesh_identity.clone());
+        Config { auth, tls, mesh_identity, ..next }
     }
 
     async fn reload(&mut self, node: &Node) {
@@ -127,9 +129,10 @@ impl Reload {
         if !restart.is_empty() {
             warn!(settings = ?restart, "these settings have changed and need a restart: they stay as they were");
         }
-        node.reload(&config.auth, config.tls.as_ref())?;
+        node.reload(&config)?;
         // What needs a restart is told again when it changes again.
-        (self.raw, self.auth, self.tls) = (raw, config.auth, config.tls);
+        let Config { auth, tls, mesh_identity, .. } = config;
+        (self.raw, self.auth, self.tls, self.mesh_identity) = (raw, auth, tls, mesh_identity);
         // It may name other files than before.
         self.seen = self.look().await;
         self.tried = self.seen.clone();

@@ -28,6 +28,10 @@ pub(crate) struct Bucket {
 }
 
 impl Rate {
+    /// Default of `--takeovers-per-session`. Of two clients at two nodes each node sees every other takeover: so these are five or six
+    /// within half a minute.
+    pub const TAKEOVERS: Self = Self { times: 3, within: Duration::from_secs(30) };
+
     /// `times` in any `within`.
     ///
     /// # Errors
@@ -42,16 +46,25 @@ impl Rate {
     /// # Errors
     /// There is none; after that time there will be one.
     pub(crate) fn take(self, bucket: &mut Bucket, now: Instant) -> Result<(), Duration> {
-        let empty_for =
-            bucket.full_at.map_or(Duration::ZERO, |full_at| full_at.saturating_duration_since(now));
-        let after = empty_for + self.within / self.times;
-        match after.checked_sub(self.within).filter(|missing| *missing > ROUNDING) {
+        match self.wait(*bucket, now) {
             Some(missing) => Err(missing),
             None => {
-                bucket.full_at = Some(now + after);
+                bucket.full_at = Some(now + self.after(*bucket, now));
                 Ok(())
             }
         }
+    }
+
+    /// After which time there will be a token, if there is none.
+    pub(crate) fn wait(self, bucket: Bucket, now: Instant) -> Option<Duration> {
+        self.after(bucket, now).checked_sub(self.within).filter(|missing| *missing > ROUNDING)
+    }
+
+    /// How long the bucket takes to be full again once a token is taken.
+    fn after(self, bucket: Bucket, now: Instant) -> Duration {
+        let empty_for =
+            bucket.full_at.map_or(Duration::ZERO, |full_at| full_at.saturating_duration_since(now));
+        empty_for + self.within / self.times
     }
 }
 

@@ -24,6 +24,7 @@ use crate::config::duration;
 use crate::config::{JwksUrl, MeshVersion, Rate, Takeover, TlsVersion};
 use crate::push::Wait;
 
+mod advertised;
 mod bounds;
 mod error;
 mod files;
@@ -33,6 +34,7 @@ mod layers;
 mod parse;
 pub(in crate::config) mod validate;
 
+pub use advertised::Advertised;
 pub use error::ConfigError;
 #[cfg(feature = "cli")]
 use heading::{ACCESS, LIMITS, MESH, TIMERS};
@@ -102,10 +104,9 @@ pub struct RawConfig {
     #[serde(deserialize_with = "parse::de_listen")]
     pub mesh_listen: Option<SocketAddr>,
     /// The mesh address that peers are told, where it differs from --mesh-listen (NAT, containers)
-    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_ADVERTISE", value_name = "ADDR",
-          value_parser = parse::addr, help_heading = MESH))]
-    #[serde(deserialize_with = "parse::de_addr")]
-    pub mesh_advertise: Option<SocketAddr>,
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_ADVERTISE", value_name = "ADDR", help_heading = MESH))]
+    #[serde(deserialize_with = "parse::de_text")]
+    pub mesh_advertise: Option<Advertised>,
     /// The newest version of the mesh protocol to speak: 5 or 4 [default: 5]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_VERSION", value_name = "N",
           help_heading = MESH))]
@@ -129,6 +130,11 @@ pub struct RawConfig {
           num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = MESH))]
     pub isolated_not_ready: Option<bool>,
+    /// Take the place of a process of this name that runs, which ends; without it this one does not start [default: off]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_REPLACE", value_name = "BOOL",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = MESH))]
+    pub replace: Option<bool>,
     /// File with the cluster key of `pushmesh keygen`; or PUSHMESH_CLUSTER_KEY holds the key itself
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_CLUSTER_KEY_FILE", value_name = "FILE",
           help_heading = MESH))]
@@ -283,6 +289,10 @@ pub struct RawConfig {
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESSAGES_PER_CONNECTION", value_name = "RATE", help_heading = LIMITS))]
     #[serde(deserialize_with = "parse::de_text")]
     pub messages_per_connection: Option<Rate>,
+    /// How often a session may be taken from a client that is there before the next one has to wait [default: 3/30s]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_TAKEOVERS_PER_SESSION", value_name = "RATE", help_heading = LIMITS))]
+    #[serde(deserialize_with = "parse::de_text")]
+    pub takeovers_per_session: Option<Rate>,
 
     /// How often a silent client is pinged [default: 25s]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_HEARTBEAT_INTERVAL", value_name = "DURATION",

@@ -8,7 +8,7 @@ use clap::{Args, Command, FromArgMatches};
 use tempfile::TempDir;
 
 use super::raw::validate::Surroundings;
-use super::{Config, ConfigError, MeshIdentity, RawConfig, Secret, Takeover};
+use super::{Advertised, Config, ConfigError, MeshIdentity, RawConfig, Secret, Takeover};
 use crate::limits;
 use crate::push::Wait;
 
@@ -122,7 +122,7 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
         let variable = format!("PUSHMESH_{}", flag.replace('-', "_").to_uppercase());
         assert_eq!(argument.get_env().and_then(|env| env.to_str()), Some(variable.as_str()), "--{flag}");
         let value = match flag {
-            "dev" | "allow-alone" | "isolated-not-ready" | "proxy-protocol" => "true",
+            "dev" | "allow-alone" | "isolated-not-ready" | "proxy-protocol" | "replace" => "true",
             f if f.contains("s-per-") && !f.starts_with("max-") => "\"20/10s\"",
             "expect" | "threads" | "copies" => "1",
             f if f.ends_with("listen") || f.ends_with("advertise") => "\"127.0.0.1:1\"",
@@ -276,7 +276,11 @@ fn a_development_node_stays_on_loopback() {
     let out = Some("192.0.2.1:8080".parse().unwrap());
     refused(RawConfig { listen: out, ..dev() }, "--listen: 192.0.2.1:8080 is not a loopback", "127.0.0.1");
     refused(RawConfig { mesh_listen: out, ..dev() }, "--mesh-listen", "keys instead of --dev");
-    refused(RawConfig { mesh_advertise: out, ..dev() }, "--mesh-advertise", "keys instead of --dev");
+    refused(
+        RawConfig { mesh_advertise: out.map(Advertised::from), ..dev() },
+        "--mesh-advertise",
+        "keys instead of --dev",
+    );
     refused(RawConfig { peer: vec!["192.0.2.1:7400".into()], ..dev() }, "--peer", "keys instead of --dev");
     let any = Some("0.0.0.0:8080".parse().unwrap());
     refused(RawConfig { listen: any, ..dev() }, "--listen", "keys instead of --dev");
@@ -318,7 +322,7 @@ fn an_address_that_peers_can_not_dial_is_refused() {
         "peers need one that they can dial",
     );
     refused(
-        RawConfig { mesh_advertise: any, ..files.production() },
+        RawConfig { mesh_advertise: any.map(Advertised::from), ..files.production() },
         "--mesh-advertise: 0.0.0.0:7400 cannot be dialled",
         "address and port",
     );

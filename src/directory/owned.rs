@@ -2,6 +2,7 @@
 
 use crate::directory::ClaimState;
 use crate::id::{Incarnation, NodeName, Stamp};
+use crate::position::Segment;
 
 /// The winning claim of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,4 +15,11 @@ pub struct Owned {
     pub stamp: Stamp,
     /// What the owner says of the connection.
     pub state: ClaimState,
+}
+
+impl Owned {
+    /// The segment of the session that was claimed so.
+    pub(crate) fn segment(&self) -> Segment {
+        Segment::of(&self.owner, self.incarnation, self.stamp)
+    }
 }

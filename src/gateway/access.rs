@@ -7,7 +7,7 @@ use axum::http::HeaderValue;
 use crate::config::{AuthConfig, Origin};
 use crate::gateway::auth::ApiKeys;
 use crate::gateway::login_keys::LoginKeys;
-use crate::token::{TokenKeyError, TokenVerifier};
+use crate::token::{ClientToken, TokenError, TokenKeyError, TokenVerifier};
 
 /// Whom the node lets in.
 pub(crate) struct Access {
@@ -16,7 +16,7 @@ pub(crate) struct Access {
     /// Those of backends.
     pub(super) keys: ApiKeys,
     /// Checks the tokens of clients.
-    pub(super) tokens: TokenVerifier,
+    tokens: TokenVerifier,
     /// Where the pages come from whose browsers may connect; empty means anywhere.
     pub(super) origins: Vec<Origin>,
 }
@@ -37,6 +37,23 @@ impl Access {
             },
             origins: auth.origins.clone(),
         })
+    }
+
+    /// What a client's token says at `now_ms`. A key that is not known may be one that the provider has begun to use: the set is
+    /// fetched again before the token is refused for that, if it can be.
+    ///
+    /// # Errors
+    /// [`TokenError`] says which check failed.
+    pub(super) async fn client_token(
+        &self,
+        token: &str,
+        now_ms: u64,
+        fetched: Option<&LoginKeys>,
+    ) -> Result<ClientToken, TokenError> {
+        let verified = self.tokens.verify(token, now_ms);
+        let (Err(TokenError::UnknownKey), Some(keys)) = (&verified, fetched) else { return verified };
+        keys.renewed().await;
+        self.tokens.verify(token, now_ms)
     }
 
     /// Whether a page of that origin may connect.

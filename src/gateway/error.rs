@@ -235,10 +235,17 @@ impl ApiError {
 
     /// 429: clients connect more often than they may.
     pub(super) fn too_many_requests(wait: Duration) -> Self {
+        Self::again_in(wait, "clients connect too often from this address, or for this user")
+    }
+
+    /// 429: two clients take one session from each other.
+    pub(super) fn contended(wait: Duration) -> Self {
+        Self::again_in(wait, "two clients take this session from each other: give each its own device")
+    }
+
+    fn again_in(wait: Duration, why: &str) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        let message = format!(
-            "clients connect too often from this address, or for this user: try again in {seconds} s"
-        );
+        let message = format!("{why}: try again in {seconds} s");
         Self { retry_after_s: Some(seconds), ..Self::new(ErrorCode::TooManyRequests, message) }
     }
 

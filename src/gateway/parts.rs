@@ -8,6 +8,7 @@ use crate::config::{Config, Rate};
 use crate::current::Current;
 use crate::gateway::access::Access;
 use crate::gateway::connects::Connects;
+use crate::gateway::fights::Fights;
 use crate::gateway::login_keys::LoginKeys;
 use crate::gateway::phase::Phase;
 use crate::gateway::schema::NodeStatus;
@@ -63,6 +64,12 @@ pub(crate) struct ConnectionParts {
     /// For the handler.
     pub(crate) handle: NodeHandle,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whom the node lets in.
+    pub(crate) access: Arc<Current<Access>>,
+    /// The keys of an identity provider, where they are fetched.
+    pub(crate) login_keys: Option<Arc<LoginKeys>>,
+    /// Clients that take a session from each other.
+    pub(crate) fights: Fights,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) vitals: Vitals,
     /// They stay for as long as a connection has work on them: a handler that is running is never cancelled, also when

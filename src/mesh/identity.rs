@@ -5,6 +5,8 @@
 //! each node its files. Both end in the same mutual TLS 1.3: a peer without a certificate of the
 //! cluster is refused within the handshake, so that it can neither join, nor gossip, nor push.
 //!
+//! Both can be exchanged while the node runs: see [`Identity::take_over`].
+//!
 //! It does not say which node a peer ought to be: whoever dials compares [`Identity::peer_name`] with
 //! the name that it expects. A server must wait for the whole handshake (never `into_0rtt`), because
 //! the peer's certificate comes with its last message.
@@ -17,7 +19,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring as ring_provider};
 use rustls::server::NoServerSessionStorage;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -31,6 +33,8 @@ use crate::wire::{Clock, SystemClock};
 
 mod certificate;
 mod cluster_key;
+mod cluster_keys;
+mod credentials;
 pub(super) mod fuzz;
 mod hash_key;
 mod pass;
@@ -40,11 +44,13 @@ mod transport;
 mod verifier;
 
 pub use cluster_key::{ClusterKey, ClusterKeyError};
+pub use cluster_keys::{ClusterKeys, ClusterKeysError};
 pub use hash_key::{HashKey, HashKeyError};
 pub(crate) use pass::Passes;
 
 use certificate::{Authority, derived_validation_time, named_node, node_uri};
 use cluster_key::Root;
+use credentials::Credentials;
 use verifier::{ED25519_ONLY, PeerVerifier, RefusedCertificate};
 
 /// A node's name, its proof of it, and the rule by which it believes its peers.
@@ -52,8 +58,7 @@ use verifier::{ED25519_ONLY, PeerVerifier, RefusedCertificate};
 pub(crate) struct Identity {
     cluster: ClusterName,
     name: NodeName,
-    certified: Arc<SingleCertAndKey>,
-    verifier: Arc<PeerVerifier>,
+    credentials: Arc<Credentials>,
     time: ValidationTime,
     /// Root of this node's own keys, the same after a restart.
     root: Root,
@@ -65,45 +70,58 @@ impl Identity {
     /// The identity that the configuration asks for.
     ///
     /// # Errors
-    /// Those of [`Identity::from_cluster_key`] and [`Identity::from_files`].
+    /// Those of [`Identity::from_cluster_keys`] and [`Identity::from_files`].
     pub(crate) fn from_config(config: &Config) -> Result<Self, IdentityError> {
-        match &config.mesh_identity {
-            MeshIdentity::ClusterKey(key) => {
-                Self::from_cluster_key(&config.cluster, &config.name, &ClusterKey::parse(key.expose())?)
+        Self::new(&config.cluster, &config.name, &config.mesh_identity)
+    }
+
+    /// The identity of a node of the cluster that proves itself like that.
+    ///
+    /// # Errors
+    /// Those of [`Identity::from_config`].
+    pub(crate) fn new(
+        cluster: &ClusterName,
+        name: &NodeName,
+        proof: &MeshIdentity,
+    ) -> Result<Self, IdentityError> {
+        match proof {
+            MeshIdentity::ClusterKey(keys) => {
+                Self::from_cluster_keys(cluster, name, &ClusterKeys::parse(keys.expose())?)
             }
             MeshIdentity::Files { ca_pem, cert_pem, key_pem, hash_key } => Self::from_files(
-                &config.cluster,
-                &config.name,
+                cluster,
+                name,
                 [ca_pem, cert_pem, key_pem.expose()],
                 &HashKey::parse(hash_key.expose())?,
             ),
         }
     }
 
-    /// Derives the cluster's authority from the shared key and signs a fresh certificate with it.
+    /// Derives an authority from each key, trusts them all, and signs a fresh certificate with that of the first.
     ///
     /// # Errors
     /// [`IdentityError::Issue`] when the operating system gives no random bytes for the node's key.
-    pub(crate) fn from_cluster_key(
+    pub(crate) fn from_cluster_keys(
         cluster: &ClusterName,
         name: &NodeName,
-        key: &ClusterKey,
+        keys: &ClusterKeys,
     ) -> Result<Self, IdentityError> {
-        let root = key.root();
-        let authority = Authority::derive(&root, cluster).map_err(IdentityError::Issue)?;
-        let (certificate, private_key) = authority.issue(cluster, name).map_err(IdentityError::Issue)?;
-        let anchors = [authority.certificate().clone()];
+        let derived: Result<Vec<_>, _> =
+            keys.all().map(|key| Authority::derive(&key.root(), cluster)).collect();
+        let authorities = derived.map_err(IdentityError::Issue)?;
+        let (certificate, private_key) = authorities[0].issue(cluster, name).map_err(IdentityError::Issue)?;
+        let anchors: Vec<_> = authorities.iter().map(|authority| authority.certificate().clone()).collect();
         let verifier = PeerVerifier::new(cluster.clone(), &anchors, ED25519_ONLY)
             .expect("a certificate that was just made is readable");
         let certified = CertifiedKey::from_der(vec![certificate], private_key, &provider())
             .expect("a key that was just made fits its certificate");
+        let root = keys.signing().root();
         Ok(Self {
             cluster: cluster.clone(),
             name: name.clone(),
-            certified: Arc::new(certified.into()),
-            verifier: Arc::new(verifier),
+            credentials: Credentials::new(certified, verifier),
             time: ValidationTime::Fixed(derived_validation_time()),
-            shared: root.child(PURPOSE_SHARED, &[cluster.as_str()]),
+            shared: keys.shared_root().child(PURPOSE_SHARED, &[cluster.as_str()]),
             root: root.child(PURPOSE_NODE, &[cluster.as_str(), name.as_str()]),
         })
     }
@@ -142,12 +160,43 @@ impl Identity {
         Ok(Self {
             cluster: cluster.clone(),
             name: name.clone(),
-            certified: Arc::new(certified.into()),
-            verifier: Arc::new(verifier),
+            credentials: Credentials::new(certified, verifier),
             time,
             shared: hash_key.root().child(PURPOSE_SHARED, &[cluster.as_str()]),
             root: root.child(PURPOSE_NODE, &[cluster.as_str(), name.as_str()]),
         })
+    }
+
+    /// Whether this identity can take the place of `former` while the node runs.
+    ///
+    /// # Errors
+    /// [`IdentityError::SharedKeys`] and [`IdentityError::OtherProof`]: nodes that have agreed on one thing would not be linked with
+    /// those that have agreed on the other.
+    pub(crate) fn may_follow(&self, former: &Self) -> Result<(), IdentityError> {
+        if matches!(self.time, ValidationTime::Fixed(_)) != matches!(former.time, ValidationTime::Fixed(_)) {
+            return Err(IdentityError::OtherProof);
+        }
+        if self.keys_check() != former.keys_check() {
+            return Err(IdentityError::SharedKeys);
+        }
+        Ok(())
+    }
+
+    /// From now on the node shows the certificate of `fresh` in handshakes, and trusts whom that one trusts. What follows
+    /// from the secrets that all nodes share stays as it is, and so do the connections that there are.
+    pub(crate) fn take_over(&self, fresh: &Self) {
+        self.credentials.take_over(&fresh.credentials);
+    }
+
+    /// Whether the peer of a complete handshake would be believed today what it has proven then.
+    pub(crate) fn trusts(&self, connection: &quinn::Connection) -> bool {
+        shown_chain(connection).is_some_and(|chain| self.credentials.believes(&chain, self.time.now()))
+    }
+
+    /// The authorities that are trusted, each as a word that tells it from others. Of cluster keys the first has signed this node's
+    /// certificate.
+    pub(crate) fn trusted(&self) -> Vec<String> {
+        self.credentials.trusted()
     }
 
     /// A secret key for `purpose` that every node of the cluster derives alike.
@@ -173,8 +222,8 @@ impl Identity {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("ring has TLS 1.3")
             .dangerous() // Only in that the rule is ours: every certificate is verified.
-            .with_custom_certificate_verifier(self.verifier.clone())
-            .with_client_cert_resolver(self.certified.clone());
+            .with_custom_certificate_verifier(self.credentials.clone())
+            .with_client_cert_resolver(self.credentials.clone());
         tls.alpn_protocols = version::protocols(newest);
         // Every handshake proves both identities anew, and costs the same number of bytes.
         tls.resumption = Resumption::disabled();
@@ -191,8 +240,8 @@ impl Identity {
         let mut tls = rustls::ServerConfig::builder_with_details(provider(), Arc::new(self.time))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("ring has TLS 1.3")
-            .with_client_cert_verifier(self.verifier.clone())
-            .with_cert_resolver(self.certified.clone());
+            .with_client_cert_verifier(self.credentials.clone())
+            .with_cert_resolver(self.credentials.clone());
         tls.alpn_protocols = version::protocols(newest);
         tls.send_tls13_tickets = 0;
         tls.session_storage = Arc::new(NoServerSessionStorage {});
@@ -226,10 +275,7 @@ impl Identity {
     /// [`IdentityError::NoPeerCertificate`] and [`IdentityError::PeerCertificate`], neither of which
     /// a connection made with these configurations can give: TLS has refused such a peer.
     pub(crate) fn peer_name(&self, connection: &quinn::Connection) -> Result<NodeName, IdentityError> {
-        let chain = connection
-            .peer_identity()
-            .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
-            .ok_or(IdentityError::NoPeerCertificate)?;
+        let chain = shown_chain(connection).ok_or(IdentityError::NoPeerCertificate)?;
         let certificate = chain.first().ok_or(IdentityError::NoPeerCertificate)?;
         let certificate = EndEntityCert::try_from(certificate)
             .map_err(|error| IdentityError::PeerCertificate(RefusedCertificate::Unreadable(error)))?;
@@ -251,9 +297,9 @@ impl fmt::Debug for Identity {
 /// Why a node has no identity, or why a peer's is not known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdentityError {
-    /// The cluster key is not one.
+    /// What is to hold the cluster key does not.
     #[error("--cluster-key-file or PUSHMESH_CLUSTER_KEY: {0}")]
-    ClusterKey(#[from] ClusterKeyError),
+    ClusterKeys(#[from] ClusterKeysError),
     /// The hash key is not one.
     #[error("--hash-key-file or PUSHMESH_HASH_KEY: {0}")]
     HashKey(#[from] HashKeyError),
@@ -288,6 +334,15 @@ pub(crate) enum IdentityError {
          was made with"
     )]
     PrivateKey(rustls::Error),
+    /// From the new secrets other keys follow than all nodes share now.
+    #[error(
+        "the hash key would be another one, and nodes with different ones refuse each other: a file that replaces a cluster \
+         key has a line with the hash key that the cluster has had, as `pushmesh keygen --after FILE` writes it"
+    )]
+    SharedKeys,
+    /// A cluster key was to take the place of an authority, or the reverse.
+    #[error("nodes change between a cluster key and --mesh-tls-* only by a restart of them all")]
+    OtherProof,
     /// A peer showed no certificate.
     #[error("the peer showed no certificate; close the connection")]
     NoPeerCertificate,
@@ -323,6 +378,11 @@ impl TimeProvider for ValidationTime {
 /// Ring, passed explicitly: the process default is whatever an embedding program has installed.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring_provider::default_provider())
+}
+
+/// The certificates that the peer of a complete handshake has shown.
+fn shown_chain(connection: &quinn::Connection) -> Option<Vec<CertificateDer<'static>>> {
+    connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok().map(|chain| *chain)
 }
 
 fn certificates(flag: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, IdentityError> {

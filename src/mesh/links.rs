@@ -45,6 +45,7 @@ mod dial;
 mod disagreements;
 mod gossip_out;
 mod probe;
+mod renew;
 
 pub(crate) use gossip_out::GossipOut;
 

@@ -6,18 +6,20 @@
 //!               └─────────┘ the members that the answer names
 //! ```
 //!
-//! After a mass restart it may be none of the seeds that remembers: the members that the seeds name are asked as well. Each
+//! After a mass restart it may be none of the seeds that remembers: the members that the seeds name are asked as well, the one of this very name among them: a process that runs there is not to be replaced unasked. Each
 //! address is asked once, and at most [`limits::PEERS_MAX`] are. How they are asked, and for how long, is not known here.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use crate::id::{Incarnation, NodeName};
+use crate::id::Incarnation;
 use crate::limits;
 
 /// The addresses that were asked, and what is known by their answers.
 #[derive(Debug, Default)]
 pub struct Probing {
+    /// Where another process of this name runs.
+    namesake: Option<SocketAddr>,
     asked: BTreeSet<SocketAddr>,
     /// How many of them have not answered yet.
     open: usize,
@@ -55,6 +57,17 @@ impl Probing {
         self.named(members)
     }
 
+    /// The one that answered at an address is another process of this very name, which has joined the cluster.
+    pub fn is_namesake(&mut self, at: SocketAddr) {
+        self.namesake = Some(at);
+    }
+
+    /// Where another process of this name runs, as far as is known.
+    #[must_use]
+    pub fn namesake(&self) -> Option<SocketAddr> {
+        self.namesake
+    }
+
     /// An address that was asked gives no answer.
     ///
     /// # Panics
@@ -74,12 +87,6 @@ impl Probing {
     pub fn highest(&self) -> Option<Incarnation> {
         self.highest
     }
-}
-
-/// Whether the answer to the node `asking` names the address of `member`: a node knows its own address.
-#[must_use]
-pub fn is_named(member: &NodeName, asking: &NodeName) -> bool {
-    member != asking
 }
 
 #[cfg(test)]
@@ -125,11 +132,5 @@ mod tests {
         let (last, beyond) = (addr(limits::PEERS_MAX), addr(limits::PEERS_MAX + 1));
         assert_eq!(probing.answered(None, [addr(1), last, beyond]), [last]);
         assert_eq!(probing.answered(None, [beyond]), []);
-    }
-
-    #[test]
-    fn the_one_that_asks_is_not_told_its_own_address() {
-        let (me, other) = (NodeName::new("me").unwrap(), NodeName::new("other").unwrap());
-        assert!(is_named(&other, &me) && !is_named(&me, &me));
     }
 }

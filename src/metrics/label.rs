@@ -154,6 +154,7 @@ labels! {
         InvalidUtf8 = "invalid_utf8",
         ProtocolError = "protocol_error",
         AckAhead = "ack_ahead",
+        BadToken = "bad_token",
         TooManyMessages = "too_many_messages",
     }
     /// Why a TCP connection got no place: none was free, or the operating system refused.

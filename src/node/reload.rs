@@ -1,11 +1,14 @@
-//! What a node takes over from a new configuration while it runs: whom it lets in, and its certificate for https.
+//! What a node takes over from a new configuration while it runs: whom it lets in, its certificate for https, and how it proves
+//! itself to its peers.
 
 use tracing::info;
 
-use crate::config::{AuthConfig, HttpTls};
+use crate::config::Config;
 use crate::gateway::{Access, HttpTlsError};
+use crate::mesh::identity::{Identity, IdentityError};
 use crate::metrics::label::Reloaded;
 use crate::node::Node;
+use crate::node::shared::Shared;
 use crate::token::TokenKeyError;
 
 /// Why a node goes on with the keys and the certificate that it has. Nothing of the new ones is in effect.
@@ -17,6 +20,9 @@ pub enum ReloadError {
     /// The certificate or the key for https is of no use.
     #[error("{0}")]
     HttpTls(String),
+    /// What is to prove this node to its peers is of no use, or of another cluster.
+    #[error("{0}")]
+    Identity(String),
     /// A node serves http or https for as long as it runs.
     #[error("a node changes between http and https only by a restart: it was started {0} a certificate")]
     Scheme(&'static str),
@@ -37,15 +43,23 @@ impl From<HttpTlsError> for ReloadError {
     }
 }
 
+impl From<IdentityError> for ReloadError {
+    fn from(error: IdentityError) -> Self {
+        ReloadError::Identity(error.to_string())
+    }
+}
+
 impl Node {
-    /// Lets in whom `auth` says from now on, and shows new connections the certificate of `tls`: all of it, or nothing. Sessions and
-    /// requests that there are stay, whatever they have shown. Keys are fetched again from the URL that the node was started with.
+    /// Lets in whom [`Config::auth`] says from now on, shows new connections the certificate of [`Config::tls`], and peers that of
+    /// [`Config::mesh_identity`]: all of it, or nothing. Everything else of `new` is left aside. Sessions and requests that there are
+    /// stay, whatever they have shown; a link to a peer that has shown a certificate which is not trusted any more is replaced by a new
+    /// one, or closed. Keys are fetched again from the URL that the node was started with.
     ///
     /// # Errors
     /// [`ReloadError`]: what was in effect before stays so.
-    pub fn reload(&self, auth: &AuthConfig, tls: Option<&HttpTls>) -> Result<(), ReloadError> {
+    pub fn reload(&self, new: &Config) -> Result<(), ReloadError> {
         let reloads = &self.shared.metrics.reloads;
-        let done = self.try_reload(auth, tls);
+        let done = self.try_reload(new);
         reloads.with(if done.is_ok() { Reloaded::Done } else { Reloaded::Failed }).increment(1);
         done
     }
@@ -56,22 +70,29 @@ impl Node {
         self.shared.metrics.reloads.with(Reloaded::Failed).increment(1);
     }
 
-    fn try_reload(&self, auth: &AuthConfig, tls: Option<&HttpTls>) -> Result<(), ReloadError> {
-        if auth.dev != self.shared.config.auth.dev {
+    fn try_reload(&self, new: &Config) -> Result<(), ReloadError> {
+        let Shared { config, login_keys, certificate, links, access, .. } = &*self.shared;
+        if new.auth.dev != config.auth.dev {
             return Err(ReloadError::Dev);
         }
-        let access = Access::new(auth, self.shared.login_keys.as_deref())?;
-        match (&self.shared.certificate, tls) {
+        let now = Access::new(&new.auth, login_keys.as_deref())?;
+        let identity = Identity::new(&config.cluster, &config.name, &new.mesh_identity)?;
+        identity.may_follow(links.identity())?;
+        match (certificate, &new.tls) {
             (None, None) => {}
             (Some(certificate), Some(tls)) => certificate.replace(tls)?,
             (Some(_), None) => return Err(ReloadError::Scheme("with")),
             (None, Some(_)) => return Err(ReloadError::Scheme("without")),
         }
-        self.shared.access.replace(access);
-        if let Some(keys) = &self.shared.login_keys {
+        links.take_over(&identity);
+        access.replace(now);
+        if let Some(keys) = login_keys {
             keys.fetch();
         }
-        info!(node = %self.name(), "API keys, token keys, origins and the certificate are as they are configured now");
+        info!(
+            node = %self.name(), trusted = ?identity.trusted(),
+            "API keys, token keys, origins, the certificate and how this node proves itself to peers are as they are configured now"
+        );
         Ok(())
     }
 }

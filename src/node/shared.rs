@@ -14,7 +14,9 @@ use tracing::{info, warn};
 use crate::config::{Config, MeshVersion};
 use crate::copies::Copies;
 use crate::current::Current;
-use crate::gateway::{Access, Certificate, ConnectionParts, Connects, Gateway, LoginKeys, NodeStatus, Phase};
+use crate::gateway::{
+    Access, Certificate, ConnectionParts, Connects, Fights, Gateway, LoginKeys, NodeStatus, Phase,
+};
 use crate::handle::NodeHandle;
 use crate::handler::Handler;
 use crate::id::{Incarnation, NodeName};
@@ -102,6 +104,9 @@ impl Shared {
             handler,
             handle,
             clock: Arc::clone(&self.clock),
+            access: Arc::clone(&self.access),
+            login_keys: self.login_keys.clone(),
+            fights: Fights::new(self.config.limits.takeovers_per_session),
             metrics: Arc::clone(&self.metrics),
             vitals: self.vitals.clone(),
             _threads: self.threads.clone(),

@@ -1,9 +1,11 @@
 //! Why a node does not start.
 
 use std::io;
+use std::net::SocketAddr;
 
 use crate::config::InvalidConfig;
 use crate::gateway::HttpTlsError;
+use crate::id::NodeName;
 use crate::membership::gossip::GossipError;
 use crate::membership::incarnation::IncarnationError;
 use crate::mesh::identity::IdentityError;
@@ -30,6 +32,16 @@ pub enum StartError {
     /// The incarnation cannot be kept in the data directory.
     #[error("{0}")]
     Incarnation(String),
+    /// Another process of this name is a member of the cluster.
+    #[error(
+        "a node named {name} runs at {addr} already: give this one another --name, stop that one first, or pass --replace to end it"
+    )]
+    NameTaken {
+        /// The name of both.
+        name: NodeName,
+        /// Where the other one is reached.
+        addr: SocketAddr,
+    },
     /// Gossip did not start.
     #[error("gossip did not start: {0}")]
     Gossip(String),

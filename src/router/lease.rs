@@ -107,8 +107,8 @@ impl Router {
         let mut claimed_by = Some((claimant, permit));
         let (mut sealed, mut asked, mut said) = (false, BTreeMap::new(), Said::new(parts.copies.me(), token));
         let (mut answers, mut deadline) = (FuturesUnordered::new(), Instant::now());
-        let gone = writer == Some(None);
-        let mut earlier = Earlier { gone, now_ms: parts.clock.now_ms(), ..Earlier::default() };
+        let (gone, now_ms) = (writer == Some(None), parts.clock.now_ms());
+        let mut earlier = Earlier { gone, now_ms, ..Earlier::default() };
         loop {
             let mut claimed = None;
             for effect in effects {
@@ -129,9 +129,7 @@ impl Router {
                             displace(&mut won.displaced, key.device, owned);
                         }
                         let same_device = won.displaced.iter().filter(|(device, _)| *device == key.device);
-                        let segment =
-                            |owned: &Owned| Segment::of(&owned.owner, owned.incarnation, owned.stamp);
-                        earlier.segments.extend(same_device.map(|(_, owned)| segment(owned)));
+                        earlier.segments.extend(same_device.map(|(_, owned)| owned.segment()));
                         earlier.late |= late;
                         if let Some(named) = &named {
                             let until = *until.get_or_insert(Instant::now() + limits::TAKEOVER_TIMEOUT);
@@ -181,7 +179,8 @@ impl Router {
                     // that came in time counts, however late this task is run.
                     // What goes after a session that has moved may be on its way, and one that stays may have got all of it.
                     earlier.late |= matches!(answer, Answer::Silent | Answer::Moved { .. });
-                    said.heard(asked.remove(&number).and_then(|owner| self.boot(owner)), &answer);
+                    let owner = asked.remove(&number).and_then(|owner| self.boot(owner));
+                    said.heard(owner, &answer, lease.is_some());
                     let over = answer == Answer::Silent && Instant::now() >= deadline;
                     if over { opening.elapsed() } else { opening.answered(number, &answer) }
                 }
@@ -207,7 +206,7 @@ impl Router {
         Ending::closing(reason)?.successor()
     }
 
-    /// Claims a key and registers its session, which replaces the one before. Returns also whether that one will hand over what
+    /// Claims a key and registers its session, which replaces the one before. Returns also whether that one, or an earlier one, will hand over what
     /// it owes later.
     fn claim(
         self: &Arc<Self>,
@@ -252,6 +251,8 @@ impl Router {
             late = before.successor().is_some() && !succeed(&session, &before);
             self.hand_over(&before);
         }
+        // What an earlier session of this node owes, whose next owner has not taken it, comes to this one.
+        late |= self.under_way.offer_here(key, &parts.me);
         let end = End {
             session: Arc::clone(&session),
             registry: Arc::clone(&parts.registry),

@@ -46,9 +46,11 @@ impl Said {
         Self { by: BTreeSet::from([me.clone()]), over: false, token }
     }
 
-    /// An owner has answered, or nobody.
-    pub(super) fn heard(&mut self, owner: Option<Boot>, answer: &Answer) {
-        let Some(owner) = owner.filter(|_| *answer != Answer::Silent) else { return };
+    /// An owner has answered, or nobody. `claimed`: there was a session by then that could take what the owner owes. Whoever lets go
+    /// before has not said what that is, and says it when it is asked again.
+    pub(super) fn heard(&mut self, owner: Option<Boot>, answer: &Answer, claimed: bool) {
+        let says_nothing = *answer == Answer::Silent || *answer == Answer::Yes && !claimed;
+        let Some(owner) = owner.filter(|_| !says_nothing) else { return };
         self.over |= *answer == Answer::No && self.token.is_some_and(|token| owner.numbers(token));
         self.by.insert(owner);
     }
@@ -114,7 +116,7 @@ impl Router {
         let same_device = displaced.iter().filter(|(device, _)| *device == session.key().device);
         let shown_here = same_device.map(|(_, owned)| {
             let boot = Boot { name: owned.owner.clone(), incarnation: owned.incarnation };
-            (boot, Segment::of(&owned.owner, owned.incarnation, owned.stamp))
+            (boot, owned.segment())
         });
         let known = named.iter().filter_map(|segment| Some((copies.boot_of(*segment)?, *segment)));
         let former: Vec<_> = known.chain(shown_here).collect();
@@ -126,5 +128,37 @@ impl Router {
         // Sessions of other devices that have to go are waited for.
         let alone = displaced.iter().all(|(device, _)| *device == session.key().device);
         Some(TakingOver { progress, former, gone, own, alone, until })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Incarnation, NodeName};
+
+    fn boot(name: &str) -> Boot {
+        Boot { name: NodeName::new(name).unwrap(), incarnation: Incarnation(1) }
+    }
+
+    #[test]
+    fn an_owner_that_lets_go_before_there_is_a_session_has_not_said_what_it_owes() {
+        let mut said = Said::new(&boot("me"), None);
+        said.heard(Some(boot("a")), &Answer::Yes, false);
+        said.heard(Some(boot("b")), &Answer::Silent, true);
+        assert_eq!(said.by, BTreeSet::from([boot("me")]));
+        said.heard(Some(boot("a")), &Answer::Yes, true);
+        said.heard(Some(boot("c")), &Answer::No, false);
+        assert_eq!(said.by, ["a", "c", "me"].map(boot).into());
+    }
+
+    #[test]
+    fn a_session_is_over_by_the_word_of_its_last_owner_alone() {
+        let owner = boot("a");
+        let token = Segment::of(&owner.name, owner.incarnation, Stamp::from_raw(7));
+        for (by, over) in [("a", true), ("b", false)] {
+            let mut said = Said::new(&boot("me"), Some(token));
+            said.heard(Some(boot(by)), &Answer::No, false);
+            assert_eq!(said.over, over, "{by}");
+        }
     }
 }

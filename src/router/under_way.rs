@@ -102,6 +102,16 @@ impl UnderWay {
         Some(async move { offers.await.into_iter().all(is_well) })
     }
 
+    /// The same for a session of this node, which does not wait for it. Returns whether anything may come.
+    pub(super) fn offer_here(&self, key: Key, me: &NodeName) -> bool {
+        let owed =
+            self.lock().get(&key).is_some_and(|under_way| under_way.iter().any(|other| !other.is_over()));
+        if owed {
+            drop(self.offer(key, me));
+        }
+        owed
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Arc<HandOver>>>> {
         self.0.lock().expect(NOT_POISONED)
     }
@@ -230,5 +240,19 @@ mod tests {
         assert!(waits.await, "those before are over");
         drop((first, second, third));
         assert!(under_way.offer(KEY, &name("b")).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_session_of_this_node_is_offered_what_nobody_has_taken_yet() {
+        let under_way = Arc::new(UnderWay::default());
+        assert!(!under_way.offer_here(KEY, &name("a")), "nothing is owed");
+        let running = begin(&under_way);
+        running.end_try(running.begin_try(), End::Nobody);
+        assert!(under_way.offer_here(KEY, &name("a")));
+        running.asked().await;
+        let this_try = running.begin_try();
+        assert_eq!(this_try.asker, Some(name("a")));
+        running.end_try(this_try, End::Taken(name("a")));
+        assert!(!under_way.offer_here(KEY, &name("a")), "it has come");
     }
 }

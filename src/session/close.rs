@@ -39,7 +39,10 @@ pub(crate) enum CloseReason {
     /// A backend disconnected the session.
     Kicked,
     /// The client's token is past its expiry.
-    TokenExpired,
+    TokenExpired {
+        /// How long the client is to wait before it reconnects, in milliseconds.
+        retry_ms: u64,
+    },
     /// The client does not read as fast as it is written to.
     SlowConsumer,
     /// What the application does with the session panicked.
@@ -64,7 +67,7 @@ impl CloseReason {
             CloseReason::TryLater { .. } => 1013,
             CloseReason::Superseded { .. } | CloseReason::Excluded => 4001,
             CloseReason::Kicked => 4002,
-            CloseReason::TokenExpired => 4003,
+            CloseReason::TokenExpired { .. } => 4003,
             CloseReason::SlowConsumer => 4004,
         }
     }
@@ -77,12 +80,11 @@ impl CloseReason {
             CloseReason::Policy(what) | CloseReason::Refused(what) => (*what).into(),
             CloseReason::HeartbeatTimeout => "heartbeat timeout".into(),
             CloseReason::TooBig => "message too big".into(),
-            CloseReason::Restarting { retry_ms } | CloseReason::TryLater { retry_ms } => {
-                format!("{{\"retry_ms\":{retry_ms}}}")
-            }
+            CloseReason::Restarting { retry_ms }
+            | CloseReason::TryLater { retry_ms }
+            | CloseReason::TokenExpired { retry_ms } => format!("{{\"retry_ms\":{retry_ms}}}"),
             CloseReason::Superseded { .. } | CloseReason::Excluded => "superseded".into(),
             CloseReason::Kicked => "kicked".into(),
-            CloseReason::TokenExpired => "token expired".into(),
             CloseReason::SlowConsumer => "slow consumer".into(),
             CloseReason::Failed => "internal error".into(),
         }
@@ -106,7 +108,7 @@ impl CloseReason {
             CloseReason::Superseded { .. } => Closed::Superseded,
             CloseReason::Excluded => Closed::Excluded,
             CloseReason::Kicked => Closed::Kicked,
-            CloseReason::TokenExpired => Closed::TokenExpired,
+            CloseReason::TokenExpired { .. } => Closed::TokenExpired,
             CloseReason::SlowConsumer => Closed::SlowConsumer,
             CloseReason::Failed => Closed::Failed,
             CloseReason::Expired => Closed::Expired,
@@ -120,7 +122,7 @@ impl CloseReason {
             CloseReason::Idle
                 | CloseReason::Restarting { .. }
                 | CloseReason::Kicked
-                | CloseReason::TokenExpired
+                | CloseReason::TokenExpired { .. }
         )
     }
 
@@ -133,7 +135,7 @@ impl CloseReason {
             | CloseReason::TooBig
             | CloseReason::Restarting { .. }
             | CloseReason::TryLater { .. }
-            | CloseReason::TokenExpired
+            | CloseReason::TokenExpired { .. }
             | CloseReason::SlowConsumer
             | CloseReason::Failed => true,
             CloseReason::Idle
@@ -144,6 +146,11 @@ impl CloseReason {
             | CloseReason::Bye
             | CloseReason::Expired => false,
         }
+    }
+
+    /// Whether another client has taken the place of this one.
+    pub(crate) fn displaces(&self) -> bool {
+        matches!(self, CloseReason::Superseded { .. } | CloseReason::Excluded)
     }
 
     /// Whether the session goes on elsewhere.

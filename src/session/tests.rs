@@ -206,7 +206,7 @@ async fn no_end_of_a_session_calls_a_message_delivered_that_was_not_written() {
         (CloseReason::Superseded { owner, stamp }, moved),
         (CloseReason::Excluded, Outcome::NoSession),
         (CloseReason::Kicked, Outcome::NoSession),
-        (CloseReason::TokenExpired, Outcome::NoSession),
+        (CloseReason::TokenExpired { retry_ms: 1 }, Outcome::NoSession),
         (CloseReason::SlowConsumer, Outcome::Overloaded),
         (CloseReason::Failed, Outcome::NoSession),
     ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::harness::{Answer, Cluster, Launch, Node, SLACK, alone, eventually, unique};
+use crate::harness::{Answer, Cluster, Launch, Node, SLACK, alone, eventually, pushmesh, unique};
 
 #[tokio::test]
 async fn the_sessions_of_a_killed_node_are_gone_within_seven_seconds_and_no_push_hangs_or_lies() {
@@ -208,7 +208,7 @@ async fn a_node_that_reached_nobody_who_knows_its_former_boot_begins_again_above
 }
 
 #[tokio::test]
-async fn an_earlier_process_under_the_same_name_stops_when_a_later_one_joins() {
+async fn an_earlier_process_under_the_same_name_stops_when_a_later_one_replaces_it() {
     let cluster = unique();
     let peer = Launch::dev(&cluster, "n1").start().await;
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
@@ -217,7 +217,7 @@ async fn an_earlier_process_under_the_same_name_stops_when_a_later_one_joins() {
     first.ready().await;
     let mut client = first.connect("u", Some("d")).await;
     peer.shows("u", &[("d", "n2")]).await;
-    let second = Launch::dev(&cluster, "n2").peers([&peer]).start().await;
+    let second = Launch::dev(&cluster, "n2").peers([&peer]).flags(["--replace"]).start().await;
     let (code, reason) = client.closed().await;
     assert_eq!(code, 1012, "its clients are told to go elsewhere");
     let reason: serde_json::Value = serde_json::from_str(&reason).expect("the reason is JSON");
@@ -232,11 +232,37 @@ async fn an_earlier_process_under_the_same_name_stops_when_a_later_one_joins() {
 }
 
 #[tokio::test]
+async fn a_process_does_not_start_while_another_one_of_its_name_answers_and_does_once_that_does_not() {
+    let cluster = unique();
+    let peer = Launch::dev(&cluster, "n1").start().await;
+    let first = Launch::dev(&cluster, "n2").peers([&peer]).start().await;
+    first.ready().await;
+    let mut client = first.connect("u", Some("d")).await;
+    // The seed tells where the other one is, and the other one may be the seed.
+    for seed in [&peer, &first] {
+        let mesh = seed.mesh.to_string();
+        let args = ["node", "--dev", "--cluster", &cluster, "--name", "n2", "--listen", "127.0.0.1:0"];
+        let refused =
+            pushmesh(&[&args[..], &["--mesh-listen", "127.0.0.1:0", "--peer", &mesh]].concat()).await;
+        assert_eq!(refused.code, 5, "{}", refused.stderr);
+        let says = format!("a node named n2 runs at {} already", first.mesh);
+        assert!(refused.stderr.contains(&says) && refused.stderr.contains("--replace"), "{}", refused.stderr);
+    }
+    assert_eq!(peer.push("u", "still there").await.json["delivered"], 1);
+    assert_eq!(client.next_text().await, "still there");
+    first.process.signal("STOP");
+    let second = Launch::dev(&cluster, "n2").peers([&peer]).start().await;
+    assert!(second.incarnation > first.incarnation, "one that does not answer is superseded");
+    second.ready().await;
+}
+
+#[tokio::test]
 async fn an_earlier_process_under_the_same_name_stops_also_when_there_is_no_third_node() {
     let cluster = unique();
     let first = Launch::dev(&cluster, "n1").start().await;
     first.ready().await;
-    let second = Launch::dev(&cluster, "n1").flags(["--allow-alone"]).peers([&first]).start().await;
+    let second =
+        Launch::dev(&cluster, "n1").flags(["--allow-alone", "--replace"]).peers([&first]).start().await;
     assert!(second.incarnation > first.incarnation, "it asked the process that runs");
     let status = first.process.end().await;
     assert_eq!(status.code(), Some(1), "it has to fail");
@@ -260,7 +286,7 @@ async fn a_node_that_fails_ends_within_seconds_also_when_it_is_told_to_stop_mean
         if outcome == "buffered" { Ok(()) } else { Err(outcome) }
     })
     .await;
-    let _second = Launch::dev(&cluster, "n1").peers([&first]).start().await;
+    let _second = Launch::dev(&cluster, "n1").flags(["--replace"]).peers([&first]).start().await;
     eventually("it drains, or has ended", async || {
         let livez = first.http.try_call("GET", "/livez", &[], "").await;
         match livez {

@@ -43,6 +43,7 @@ mod refusals;
 mod relay;
 mod reload;
 mod resume;
+mod rotation;
 mod settings;
 mod slow;
 mod stored;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Message, Node};
+use crate::harness::{Cluster, Message, Node};
 
 #[tokio::test]
 async fn a_user_whose_clients_connect_too_often_is_told_when_to_come_back() {
@@ -56,4 +56,41 @@ async fn a_client_that_says_too_much_is_closed_with_1008() {
     let mut again = node.connect("u", None).await;
     again.send(Message::text("x")).await;
     assert_eq!(node.push("u", "a connection of its own").await.json["delivered"], 1);
+}
+
+#[tokio::test]
+async fn two_clients_that_take_a_session_from_each_other_are_slowed_and_a_broken_connection_is_not() {
+    let cluster = Cluster::start_with(2, &["--takeovers-per-session", "3/1h"]).await;
+    let (mut at, mut taken) = (0, 0);
+    let mut there = cluster.node(at).connect("u", Some("d")).await;
+    let refused = loop {
+        at = 1 - at;
+        let node = cluster.node(at);
+        let answer = node.dial().user("u").device("d").query("errors", "status").answer().await;
+        if answer.status != 101 {
+            break answer;
+        }
+        // That one was dropped at once, and is no client that is there.
+        let next = node.connect("u", Some("d")).await;
+        let displaced = std::mem::replace(&mut there, next).end().await;
+        assert_eq!(displaced.close.map(|(code, _)| code), Some(4001));
+        taken += 1;
+    };
+    assert_eq!(refused.error(), (429, "too_many_requests"));
+    assert!((3..=8).contains(&taken), "{taken} times: each node sees every other takeover");
+    let (code, reason) =
+        cluster.node(at).dial().user("u").device("d").envelopes().open().await.closed().await;
+    assert!(code == 1013 && reason.contains("retry_ms"), "{code} {reason}");
+    let said = cluster.node(at).process.stderr();
+    assert_eq!(said.matches("two clients take this session from each other").count(), 1, "{said}");
+    // Others are not held up, and who was there stays.
+    let other = cluster.node(at).connect("u", Some("e")).await;
+    assert_eq!(cluster.node(at).push("u", "hello").await.json["delivered"], 2);
+    assert_eq!(there.next_text().await, "hello");
+    drop(other);
+    // A connection that breaks and comes back displaces nobody who is there.
+    for _ in 0..9 {
+        drop(cluster.node(0).connect("flaky", Some("d")).await);
+    }
+    cluster.node(0).connect("flaky", Some("d")).await.close().await;
 }

@@ -10,7 +10,7 @@ use crate::harness::{Client, Cluster, alone};
 #[tokio::test]
 async fn a_takeover_leaves_exactly_one_survivor_200_times_in_a_row() {
     let _alone = alone().await;
-    let cluster = Cluster::start(3).await;
+    let cluster = Cluster::start_with(3, MANY).await;
     let mut survivor = cluster.node(0).connect("u", Some("phone")).await;
     cluster.shows("u", &[("phone", "n1")]).await;
     let mut at = 0;
@@ -79,7 +79,7 @@ async fn clients_that_name_no_device_coexist() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_answered_delivered_during_takeovers_reaches_exactly_one_connection() {
     let _alone = alone().await;
-    let cluster = std::sync::Arc::new(Cluster::start(3).await);
+    let cluster = std::sync::Arc::new(Cluster::start_with(3, MANY).await);
     let mut survivor = cluster.node(0).connect("u", Some("phone")).await;
     cluster.shows("u", &[("phone", "n1")]).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -141,3 +141,6 @@ async fn read_all(mut client: Client) -> (Vec<String>, Option<u16>) {
 /// Time between two connections of a device at two nodes. Source: of claims in one millisecond the greater name may
 /// win, and not the later one: docs/PROTOCOL.md, section 4.
 const CLAIMS_APART: Duration = Duration::from_millis(1);
+
+/// Clients that are there take a session from each other as often as a test likes.
+const MANY: &[&str] = &["--takeovers-per-session", "1000000/30s"];

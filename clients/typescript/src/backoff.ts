@@ -11,11 +11,6 @@ export class Backoff {
     this.#random = random;
   }
 
-  /** Whether no pause was taken since the start or the last reset. */
-  get fresh(): boolean {
-    return this.#exponent === 0;
-  }
-
   /** The next pause in whole milliseconds: random, from 0 to min(30 s, 250 ms × 2^n) for the n-th since the reset. */
   next(): number {
     const ceiling = Math.min(CAP_MS, BASE_MS * 2 ** this.#exponent);

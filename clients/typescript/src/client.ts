@@ -128,7 +128,7 @@ export class Client {
     const { urls, WebSocket } = this.#config;
     let token;
     try {
-      token = await (typeof this.#config.token === "function" ? this.#config.token() : this.#config.token);
+      token = await this.#token();
     } catch (cause) {
       if (this.#isClosed()) return;
       this.#fail("token_failed", "the token function failed", cause);
@@ -149,6 +149,26 @@ export class Client {
     }
   }
 
+  /** The token to show now. */
+  async #token(): Promise<string | undefined> {
+    const { token } = this.#config;
+    return typeof token === "function" ? token() : token;
+  }
+
+  /** Shows another token before the one of the connection expires. Without one the node closes it then. */
+  async #renew(): Promise<void> {
+    const connection = this.#connection;
+    // A token that is a text is the one that expires.
+    if (typeof this.#config.token !== "function") return;
+    try {
+      const token = await this.#token();
+      // Meanwhile there may be another connection, which has shown a token of its own.
+      if (token !== undefined && connection === this.#connection) connection?.send({ type: "token", token });
+    } catch (cause) {
+      if (!this.#isClosed()) this.#fail("token_failed", "the token function failed", cause);
+    }
+  }
+
   #received(frame: NodeFrame): void {
     const session = this.#session;
     switch (frame.type) {
@@ -166,6 +186,9 @@ export class Client {
         return session.closed(frame);
       case "error":
         return this.#fail("node_error", `${frame.code}: ${frame.message}`);
+      case "expiring":
+        return void this.#renew();
+      case "renewed":
       case "pong":
     }
   }
@@ -223,14 +246,13 @@ export class Client {
         return undefined;
       case closing.RESTARTING:
       case closing.TRY_LATER:
+      case closing.TOKEN_EXPIRED:
       case closing.TOO_MANY: {
         const told = closing.retryMs(reason);
         if (told !== undefined) return told;
       }
     }
-    const first = this.#backoff.fresh;
-    const pause = this.#backoff.next();
-    return code === closing.TOKEN_EXPIRED && first ? 0 : pause;
+    return this.#backoff.next();
   }
 
   #wait(code: number, reason: string, retryInMs: number, refusal?: Refusal): void {

@@ -82,6 +82,18 @@ export interface PongFrame {
   readonly type: "pong";
 }
 
+/** The token expires in so many milliseconds: the client may send another one. */
+export interface ExpiringFrame {
+  readonly type: "expiring";
+  readonly in_ms: number;
+}
+
+/** The token that was sent counts from now on, for so many milliseconds. */
+export interface RenewedFrame {
+  readonly type: "renewed";
+  readonly in_ms: number;
+}
+
 /** The node did not understand a frame. */
 export interface ErrorFrame {
   readonly type: "error";
@@ -97,6 +109,8 @@ export type NodeFrame =
   | GapFrame
   | ClosedFrame
   | PongFrame
+  | ExpiringFrame
+  | RenewedFrame
   | ErrorFrame;
 
 /** Everything that a client sends. */
@@ -104,6 +118,7 @@ export type ClientFrame =
   | { readonly type: "ack"; readonly n: number; readonly segment?: string }
   | { readonly type: "message"; readonly data: string }
   | { readonly type: "message"; readonly base64: string }
+  | { readonly type: "token"; readonly token: string }
   | { readonly type: "ping" }
   | { readonly type: "bye" };
 
@@ -155,5 +170,7 @@ const SHAPES: Record<string, Record<string, FieldType>> = {
   gap: { segment: "string?", from: "number", to: "number", why: "string" },
   closed: { segment: "string", n: "number" },
   pong: {},
+  expiring: { in_ms: "number" },
+  renewed: { in_ms: "number" },
   error: { code: "string", message: "string" },
 };

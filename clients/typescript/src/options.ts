@@ -24,7 +24,7 @@ export interface Options {
    * The client begins with a random one and goes on to the next when an attempt fails or a node stops.
    */
   readonly urls: string | readonly string[];
-  /** The client token, or a function that gets one. The function is called for each attempt. */
+  /** The client token, or a function that gets one. The function is called for each attempt, and 30 s before a token expires. */
   readonly token?: string | (() => string | Promise<string>) | undefined;
   /** The user, for nodes with `--dev` only, which take no token. */
   readonly user?: string | undefined;

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { open, startClient } from "./client.mjs";
 import { startNode } from "./mock.mjs";
+import { Queue } from "./wait.mjs";
 
 /** The next connection, welcomed. */
 async function reopen(node, c) {
@@ -74,17 +75,62 @@ test("the first node is a random one", async (t) => {
   await nodes[2].connection();
 });
 
-test("a token that expired is replaced at once, and only once without a pause", async (t) => {
+test("a token that expired is replaced after the pause that the node asks for", async (t) => {
   let calls = 0;
   const { node, c, connection } = await open(t, { token: async () => `T${(calls += 1)}` });
   assert.equal(connection.query.get("token"), "T1");
-  connection.close(4003, "token expired");
-  assert.equal((await c.comeBack()).retryInMs, 0);
+  connection.close(4003, '{"retry_ms":712}');
+  assert.equal((await c.comeBack()).retryInMs, 712);
   const second = await reopen(node, c);
   assert.deepEqual([second.query.get("token"), second.query.get("resume")], ["T2", "R1"]);
-  second.close(4003, "token expired");
-  assert.equal((await c.comeBack()).retryInMs, 250);
-  await node.connection();
+});
+
+test("a token that expires soon is replaced over the open connection", async (t) => {
+  let calls = 0;
+  const { c, connection } = await open(t, { token: async () => `T${(calls += 1)}` });
+  connection.send({ type: "expiring", in_ms: 30_000 });
+  assert.deepEqual(await connection.next(), { type: "token", token: "T2" });
+  connection.send({ type: "renewed", in_ms: 600_000 });
+  connection.send({ type: "error", code: "bad_token", message: "the token is of another user" });
+  assert.equal((await c.next("error")).message, "bad_token: the token is of another user");
+  assert.equal(c.client.state, "open");
+});
+
+test("a token that is a fixed text is not sent again, and a function that fails meanwhile is an error", async (t) => {
+  const fixed = await open(t);
+  fixed.connection.send({ type: "expiring", in_ms: 30_000 });
+  const boom = new Error("boom");
+  let calls = 0;
+  const { c, connection } = await open(t, {
+    token: async () => {
+      if ((calls += 1) > 1) throw boom;
+      return "T";
+    },
+  });
+  connection.send({ type: "expiring", in_ms: 30_000 });
+  const failure = await c.next("error");
+  assert.deepEqual([failure.code, failure.cause, c.client.state], ["token_failed", boom, "open"]);
+  await fixed.c.settled(fixed.connection);
+  await fixed.c.silent(fixed.connection);
+});
+
+test("a token that comes when its connection has ended is not sent over the next one", async (t) => {
+  const asked = new Queue();
+  const node = await startNode(t);
+  const c = startClient(t, node, { token: () => new Promise((answer) => asked.push(answer)) });
+  (await asked.next())("T1");
+  const connection = await node.connection();
+  connection.keeps("a");
+  await c.next("open");
+  connection.send({ type: "expiring", in_ms: 30_000 });
+  const late = await asked.next();
+  connection.drop();
+  await c.comeBack();
+  (await asked.next())("T3");
+  const second = await reopen(node, c);
+  assert.equal(second.query.get("token"), "T3");
+  late("T2");
+  await c.silent(second);
 });
 
 test("a token function that fails is an error and a pause", async (t) => {

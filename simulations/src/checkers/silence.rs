@@ -92,9 +92,9 @@ impl Checker for Silence {
             let owned = boot.replica.lookup_named(&session_key(client))?;
             let (incarnation, stamp) = (boot.incarnation, owned.stamp.raw());
             let own = owned.owner == *boot.replica.me();
-            // It is given up, and its session is kept.
-            let parked = owned.state == ClaimState::Parked;
-            (own && !parked).then_some(Claim { client, node, incarnation, stamp })
+            // It is given up, and its session is kept, or goes on at another node.
+            let given_up = matches!(owned.state, ClaimState::Parked | ClaimState::Yielded);
+            (own && !given_up).then_some(Claim { client, node, incarnation, stamp })
         };
         for connection in std::mem::take(&mut self.fresh) {
             let Some((client, node)) = self.open.get(&connection).copied() else { continue };

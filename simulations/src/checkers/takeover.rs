@@ -41,6 +41,7 @@ use pushmesh::limits;
 use crate::checkers::bounds::{CLOSE_MS_MAX, LETS_GO_MS};
 use crate::checkers::checker::Checker;
 use crate::checkers::claims::{Claim, Claims};
+use crate::checkers::contended::Contended;
 use crate::checkers::disturbed::Disturbed;
 use crate::checkers::paths::Paths;
 use crate::checkers::questions::Questions;
@@ -69,6 +70,7 @@ pub(super) struct Takeover {
     /// The claims of clients that are about to go: they have to be over soon, or kept for clients that are away.
     going_ms: BTreeMap<Session, u64>,
     connections: BTreeMap<ConnectionId, Connection>,
+    contended: Contended,
     /// Those that were closed with 4001 since the last look.
     closed: Vec<ConnectionId>,
     disturbed: Disturbed,
@@ -83,7 +85,6 @@ struct Connection {
     client: ClientIndex,
     node: NodeIndex,
     dialled_ms: u64,
-    /// When it was open.
     opened_ms: Option<u64>,
     /// When it was over, or was refused.
     ended_ms: Option<u64>,
@@ -124,6 +125,7 @@ impl Takeover {
             over_ms: BTreeMap::new(),
             going_ms: BTreeMap::new(),
             connections: BTreeMap::new(),
+            contended: Contended::default(),
             closed: Vec::new(),
             disturbed: Disturbed::default(),
             paths: Paths::default(),
@@ -420,6 +422,7 @@ impl Checker for Takeover {
                 self.connections.entry(*connection).and_modify(|at| at.ended_ms = Some(now_ms));
                 let allowed = |status: &str| match status {
                     "409" => self.policy == Policy::RejectNewer,
+                    "429" => self.contended.may_wait(*client, now_ms),
                     "503" => true,
                     _ => false,
                 };
@@ -452,6 +455,7 @@ impl Checker for Takeover {
         for id in std::mem::take(&mut self.closed) {
             let Some(closed) = self.connections.get(&id) else { continue };
             self.compared += 1;
+            self.contended.displaced(closed.client, now_ms);
             self.closed_rightly(closed).map_err(|what| {
                 let client = closed.client;
                 format!("connection {id} of client {client} was closed with 4001 for no other one: {what}")
@@ -487,8 +491,7 @@ const LINKED_MS: u64 = REACHED_MS
 /// fair path is slow and loses the acknowledgement that they wait for.
 const HEARD_MS: u64 =
     limits::COALESCE_MAX.as_millis() as u64 + 2 * FAIR_DELAY_MAX.as_millis() as u64 + LATENCY_MS_MAX;
-/// For how long a node is not called gone any more that is reached, in milliseconds. Arithmetic: as long as it takes until each shows
-/// what the other claims.
+/// For how long a node that is reached is not called gone, in milliseconds. Arithmetic: until each shows what the other claims.
 const GONE_FOR_MS: u64 = LINKED_MS;
 /// Time between two looks at all claims and connections, in milliseconds.
 const LOOK_EVERY_MS: u64 = 100;

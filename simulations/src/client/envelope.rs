@@ -46,7 +46,15 @@ pub(super) fn bye() -> String {
 }
 
 fn of(kind: &str) -> ClientEnvelope<'_> {
-    ClientEnvelope { r#type: Cow::Borrowed(kind), id: None, n: None, segment: None, data: None, base64: None }
+    ClientEnvelope {
+        r#type: Cow::Borrowed(kind),
+        id: None,
+        n: None,
+        segment: None,
+        token: None,
+        data: None,
+        base64: None,
+    }
 }
 
 fn write(envelope: &ClientEnvelope<'_>) -> String {

@@ -9,7 +9,6 @@ use pushmesh::config::Tuning;
 use pushmesh::id::Incarnation;
 use pushmesh::internals::{
     Awake, KeyHasher, Mirror, Overlay, OverlayTimers, Probing, Replica, Returned, Roster, decide_incarnation,
-    is_named,
 };
 use rand::Rng;
 
@@ -130,7 +129,6 @@ impl Cluster {
         let boot = self.running(asked).filter(|_| self.reaches(asking, asked))?;
         let (overlay, name) = (&self.boots[boot].as_deref()?.overlay, &self.names[asking]);
         let told = overlay.members().filter(|member| member.state().is_told());
-        let named = told.filter(|member| is_named(member.name(), name));
-        Some((overlay.highest_incarnation(name), named.map(|member| member.addr()).collect()))
+        Some((overlay.highest_incarnation(name), told.map(|member| member.addr()).collect()))
     }
 }

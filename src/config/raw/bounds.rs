@@ -25,6 +25,7 @@ impl RawConfig {
             connects_per_address: self.connects_per_address,
             connects_per_user: self.connects_per_user,
             messages_per_connection: self.messages_per_connection,
+            takeovers_per_session: self.takeovers_per_session.unwrap_or(standard.takeovers_per_session),
         }
     }
 

@@ -10,13 +10,13 @@ macro_rules! all_fields {
     ($each:ident) => {
         $each! {
             cluster name listen api_listen admin_listen trusted_proxy proxy_protocol threads dev data_dir zone http_advertise
-            mesh_listen mesh_advertise mesh_version peer allow_alone expect isolated_not_ready
+            mesh_listen mesh_advertise mesh_version peer allow_alone expect isolated_not_ready replace
             cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key hash_key_file
             api_key_file jwt_secret_file jwt_public_key_file jwks_file jwks_url jwks_ca jwt_issuer jwt_audience origin
             max_token_lifetime tls_cert tls_key tls_min
             max_connections max_sessions_per_user takeover wait_default max_payload_bytes max_client_message_bytes
             outbox_messages outbox_bytes kept_messages kept_bytes kept_bytes_total copies
-            connects_per_address connects_per_user messages_per_connection
+            connects_per_address connects_per_user messages_per_connection takeovers_per_session
             heartbeat_interval heartbeat_timeout idle_timeout push_timeout drain_delay drain_timeout keep_max resume_timeout
             keep_alive join_timeout
         }
@@ -52,7 +52,8 @@ impl RawConfig {
     /// The files that a node that runs reads again.
     #[cfg(feature = "cli")]
     pub(crate) fn reloaded_files(&self) -> impl Iterator<Item = &Path> {
-        let one = [&self.api_key_file, &self.tls_cert, &self.tls_key].into_iter().flatten();
+        let mesh = [&self.cluster_key_file, &self.mesh_tls_ca, &self.mesh_tls_cert, &self.mesh_tls_key];
+        let one = [&self.api_key_file, &self.tls_cert, &self.tls_key].into_iter().chain(mesh).flatten();
         let many = [&self.jwt_secret_file, &self.jwt_public_key_file, &self.jwks_file].into_iter().flatten();
         one.chain(many).map(PathBuf::as_path)
     }
@@ -60,7 +61,11 @@ impl RawConfig {
 
 /// What a node that runs takes over from a configuration that is read again.
 #[cfg(feature = "cli")]
-const RELOADED: [&str; 10] = [
+const RELOADED: [&str; 14] = [
+    "cluster_key_file",
+    "mesh_tls_ca",
+    "mesh_tls_cert",
+    "mesh_tls_key",
     "api_key_file",
     "jwt_secret_file",
     "jwt_public_key_file",

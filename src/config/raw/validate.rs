@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use rustix::system::uname;
 
-use super::{ConfigError, RawConfig, files};
+use super::{Advertised, ConfigError, RawConfig, files};
 use crate::config::check::{NOT_DIALABLE, is_dialable};
 use crate::config::environment::variable;
 use crate::config::{
@@ -75,7 +75,7 @@ impl RawConfig {
             listen,
             threads: self.threads.unwrap_or_else(cores),
             mesh_listen,
-            mesh_advertise: self.mesh_advertise,
+            mesh_advertise: self.mesh_advertise.as_ref().map(Advertised::addr),
             api_listen: self.api_listen,
             admin_listen: self.admin_listen,
             trusted_proxies: self.trusted_proxies()?,
@@ -85,6 +85,7 @@ impl RawConfig {
             allow_alone: self.allow_alone.unwrap_or(false),
             expect: self.expect.unwrap_or(1),
             isolated_not_ready: self.isolated_not_ready.unwrap_or(false),
+            replace: self.replace.unwrap_or(false),
             mesh_identity: self.mesh_identity(dev, around)?,
             auth: self.auth(dev)?,
             tls: self.http_tls()?,
@@ -313,10 +314,10 @@ impl RawConfig {
     }
 }
 
-/// Refuses the key that everyone knows; its shape is checked by the part that derives from it.
+/// Refuses the key that everyone knows; the shape is checked by the part that derives from it.
 fn cluster_key(key: Secret) -> Result<MeshIdentity, ConfigError> {
-    // Trimmed, as the part that derives from it reads it.
-    if key.expose().trim() == DEV_CLUSTER_KEY {
+    // Line by line and trimmed, as the part that derives from it reads it.
+    if key.expose().lines().any(|line| line.trim() == DEV_CLUSTER_KEY) {
         return Err(ConfigError::Value {
             flag: "cluster-key-file",
             problem: "this is the public key of --dev, which protects nothing: run `pushmesh keygen`"

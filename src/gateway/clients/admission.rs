@@ -1,7 +1,7 @@
 //! Whether a client is let in, whatever it is connected by.
 //!
 //! ```text
-//!   ready? ─► rate ─► origin, token, device ─► rate ─► policy ─► node's limit ─► claim ─► still ready? ─► Admitted
+//!   ready? ─► rate ─► origin, token, device ─► rate ─► policy ─► fight ─► node's limit ─► claim ─► still ready? ─► Admitted
 //! ```
 //!
 //! A transport asks [`admit`] with what the client said, and gets all that it needs to serve the client, or
@@ -69,6 +69,7 @@ pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admit
     let client = credentials::client(gateway, asking.headers, params, dialect.keeps()).await?;
     gateway.connects.for_user(&client.key.user).map_err(often)?;
     takeover::admit(gateway, &client.key, client.resumed)?;
+    gateway.connections.fights.admit(&client.key).map_err(|wait| Refusal::Contended { wait })?;
     let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full) };
     let asked = Instant::now();
     let claimant = Claimant { resumed: client.resumed, kept: client.kept, login: client.login, away: false };

@@ -21,7 +21,7 @@
 //! ([`transport`](crate::gateway::clients::transport)).
 //!
 //! Here stands what the task knows, and what several of its steps do. The loop is in `run.rs`, and uses the other
-//! steps: `incoming.rs`, `timers.rs`, `finish.rs`.
+//! steps: `incoming.rs`, `token.rs`, `timers.rs`, `finish.rs`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,7 +32,8 @@ use crate::config::Bucket;
 use crate::gateway::clients::dialect::Dialect;
 use crate::gateway::clients::transport::Transport;
 use crate::gateway::parts::ConnectionParts;
-use crate::metrics::label::Writer;
+use crate::metrics::label::{ClientError, Writer};
+use crate::push::Payload;
 use crate::session::{CloseReason, Heartbeat, Outgoing, Session};
 
 mod direct;
@@ -45,10 +46,11 @@ mod run;
 #[cfg(test)]
 pub(super) mod tests;
 mod timers;
+mod token;
 
 use direct::Direct;
 use due::Due;
-use handling::{Call, call};
+use handling::{Call, Handled, call};
 
 /// What a connection has to know. Each client costs its bytes: what all connections share stands once.
 pub(super) struct Setup {
@@ -75,6 +77,8 @@ pub(super) struct Connection<T> {
     /// Whether the handler let the client in.
     admitted: bool,
     heartbeat: Heartbeat,
+    /// Whether the client knows that its token expires soon.
+    told_of_expiry: bool,
     /// A probe was due while there was something else to write: it follows that.
     probe_owed: bool,
     opened: Instant,
@@ -106,9 +110,12 @@ impl<T: Transport> Connection<T> {
             batch: Vec::new(),
             writer: Writer::Task,
             lent: false,
-            handling: Some(call(async move { parts.handler.on_connect(&parts.handle, &info).await })),
+            handling: Some(call(async move {
+                parts.handler.on_connect(&parts.handle, &info).await.map(|()| Handled::Returned)
+            })),
             admitted: false,
             heartbeat: Heartbeat::default(),
+            told_of_expiry: false,
             probe_owed: false,
             opened,
             due: Due::new(opened, setup.expires_unix_ms.is_some()),
@@ -150,6 +157,22 @@ impl<T: Transport> Connection<T> {
         self.session.interrupted(std::mem::take(&mut self.batch));
     }
 
+    /// The client has said what is understood.
+    fn understood(&mut self) {
+        self.bad_messages = 0;
+    }
+
+    /// The client has said what is not understood, or what is of no use.
+    fn nonsense(&mut self, code: ClientError, answer: Option<Payload>) {
+        self.setup.parts.metrics.client_errors.with(code).increment(1);
+        self.bad_messages += 1;
+        if self.bad_messages > BAD_MESSAGES_MAX {
+            self.session.close(CloseReason::Policy("too many frames that are not understood"));
+        } else {
+            answer.into_iter().for_each(|answer| self.transport.queue(answer));
+        }
+    }
+
     /// Queues the probe that was due while there was something else to write.
     fn pay_probe(&mut self) {
         if std::mem::take(&mut self.probe_owed) {
@@ -157,3 +180,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 }
+
+/// Messages in a row that a client may get wrong. Guess: a bug shows at once, a flood
+/// ends.
+const BAD_MESSAGES_MAX: usize = 8;

@@ -44,6 +44,24 @@ pub(super) trait Dialect: Send + Sync {
         None
     }
 
+    /// What the client is told whose token expires in so many milliseconds.
+    fn expiring(&self, in_ms: u64) -> Option<Payload> {
+        let _ = in_ms;
+        None
+    }
+
+    /// What the client is told that has renewed its token, which expires in so many milliseconds.
+    fn renewed(&self, in_ms: u64) -> Option<Payload> {
+        let _ = in_ms;
+        None
+    }
+
+    /// What the client is told whose new token is of no use, for this reason.
+    fn bad_token(&self, why: &str) -> Option<Payload> {
+        let _ = why;
+        None
+    }
+
     /// What the client is told that acknowledges what it was not sent.
     fn ack_ahead(&self) -> Option<Payload> {
         None
@@ -84,6 +102,8 @@ pub(super) enum Heard {
     Message(Payload),
     /// It has a message; with a number, all up to that one.
     Ack(Option<Acked>),
+    /// It renews its token with this one.
+    Token(String),
     /// It goes for good.
     Bye,
     /// Something that is answered here.

@@ -67,7 +67,7 @@ pub(super) trait Transport: Send {
 
     /// Waits until the client has taken the end and closes its side. `broken` says that the line has stopped in
     /// the middle of a payload, or failed.
-    fn linger(&mut self, broken: bool) -> impl Future<Output = ()> + Send;
+    fn linger(&mut self, broken: bool) -> impl Future<Output = bool> + Send;
 }
 
 /// Writes to a client, whoever brings the payload. It never waits.

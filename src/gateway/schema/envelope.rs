@@ -100,6 +100,16 @@ pub enum Envelope<'a> {
     },
     /// The answer to a `ping`.
     Pong,
+    /// The token of the client expires soon: it may send another one.
+    Expiring {
+        /// In so many milliseconds.
+        in_ms: u64,
+    },
+    /// The token that the client has sent has taken the place of the one before.
+    Renewed {
+        /// It expires in so many milliseconds.
+        in_ms: u64,
+    },
     /// The client has said what is not understood.
     Error {
         /// A word for programs.
@@ -126,7 +136,7 @@ pub struct Missing<'a> {
 /// What a client says. The fields that a `type` has none of are ignored, and so are those that are not known.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClientEnvelope<'a> {
-    /// `message`, `ack`, `ping` or `bye`.
+    /// `message`, `ack`, `token`, `ping` or `bye`.
     #[serde(borrow)]
     pub r#type: Cow<'a, str>,
     /// Of an `ack`: which message the client has.
@@ -138,6 +148,9 @@ pub struct ClientEnvelope<'a> {
     /// Of an `ack` with a number: of which segment, where that is not the one of the welcome.
     #[serde(default, borrow, deserialize_with = "data::present", skip_serializing_if = "Option::is_none")]
     pub segment: Option<&'a RawValue>,
+    /// Of a `token`: the client's new token.
+    #[serde(default, borrow, deserialize_with = "data::present", skip_serializing_if = "Option::is_none")]
+    pub token: Option<&'a RawValue>,
     /// Of a `message`: a string for its text, anything else for its exact JSON text.
     #[serde(default, borrow, deserialize_with = "data::present", skip_serializing_if = "Option::is_none")]
     pub data: Option<&'a RawValue>,

@@ -40,6 +40,11 @@ impl ClusterKey {
         })
     }
 
+    /// What it is made of.
+    pub(super) fn bytes(&self) -> &[u8; KEY_BYTES] {
+        &self.0
+    }
+
     /// The text form, to be kept as a secret.
     #[must_use]
     pub fn to_text(&self) -> String {

@@ -1,19 +1,28 @@
 //! The secret that all nodes share where an authority of the operator's own says who they are.
 //!
 //! What must be the same on all nodes and unknown to users follows from it: the hashes under which the directory
-//! keeps sessions, and the codes of resume tokens. With a cluster key it follows from that one instead.
+//! keeps sessions, and the codes of resume tokens. A cluster with a cluster key has the same bytes as that one for it, and keeps them when the
+//! cluster key is replaced.
 
 use std::fmt;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::cluster_key::{DERIVED_BYTES, ENCODED_BYTES, Root, TextProblem, decode, encode};
+use super::cluster_key::{ClusterKey, DERIVED_BYTES, ENCODED_BYTES, Root, TextProblem, decode, encode};
 
 /// The hash key. Text form: `pmh1_` and 43 characters of base64url without padding. It never prints itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HashKey([u8; DERIVED_BYTES]);
 
 impl HashKey {
+    /// How a hash key begins, so that it is not taken for a cluster key; the number is that of its use.
+    pub(super) const PREFIX: &str = "pmh1_";
+
+    /// The hash key of a cluster that began with this cluster key: the same bytes, from which a cluster key derives it.
+    pub(super) fn of(key: &ClusterKey) -> Self {
+        Self(*key.bytes())
+    }
+
     /// A new key from the operating system's randomness.
     ///
     /// # Errors
@@ -29,7 +38,7 @@ impl HashKey {
     /// # Errors
     /// [`HashKeyError`] says what is wrong without repeating the text, which may be a secret.
     pub fn parse(text: &str) -> Result<Self, HashKeyError> {
-        decode(PREFIX, text).map(Self).map_err(|problem| match problem {
+        decode(Self::PREFIX, text).map(Self).map_err(|problem| match problem {
             TextProblem::Prefix => HashKeyError::Prefix,
             TextProblem::Length { len } => HashKeyError::Length { len },
             TextProblem::Characters => HashKeyError::Characters,
@@ -39,7 +48,7 @@ impl HashKey {
     /// The text form, to be kept as a secret.
     #[must_use]
     pub fn to_text(&self) -> String {
-        encode(PREFIX, &self.0)
+        encode(Self::PREFIX, &self.0)
     }
 
     /// The root of what is derived from this key.
@@ -58,12 +67,13 @@ impl fmt::Debug for HashKey {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HashKeyError {
     /// The text does not begin like a key.
-    #[error("a hash key starts with {PREFIX}; make one with `pushmesh keygen --kind hash`")]
+    #[error("a hash key starts with {}; make one with `pushmesh keygen --kind hash`", HashKey::PREFIX)]
     Prefix,
     /// The text has the wrong length, so that a part of it may be missing.
     #[error(
-        "a hash key has {ENCODED_BYTES} characters after {PREFIX}, this one has {len}; copy it whole \
-         or make one with `pushmesh keygen --kind hash`"
+        "a hash key has {ENCODED_BYTES} characters after {}, this one has {len}; copy it whole \
+         or make one with `pushmesh keygen --kind hash`",
+        HashKey::PREFIX
     )]
     Length {
         /// The length found, in bytes.
@@ -80,9 +90,6 @@ pub enum HashKeyError {
     NoRandomness,
 }
 
-/// How a hash key begins, so that it is not taken for a cluster key; the number is that of its use.
-const PREFIX: &str = "pmh1_";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,7 +103,7 @@ mod tests {
         let cluster_key = key.to_text().replace("pmh1_", "pmk1_");
         assert_eq!(HashKey::parse(&cluster_key), Err(HashKeyError::Prefix));
         assert_eq!(HashKey::parse(&key.to_text()[..40]), Err(HashKeyError::Length { len: 35 }));
-        let changed = format!("{PREFIX}{}", "+".repeat(ENCODED_BYTES));
+        let changed = format!("{}{}", HashKey::PREFIX, "+".repeat(ENCODED_BYTES));
         assert_eq!(HashKey::parse(&changed), Err(HashKeyError::Characters));
     }
 }

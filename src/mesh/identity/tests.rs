@@ -14,6 +14,7 @@ use super::*;
 
 mod files;
 mod restart;
+mod rotation;
 
 const KEY: &str = "pmk1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 const OTHER_KEY: &str = "pmk1_IAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
@@ -27,8 +28,8 @@ fn node(text: &str) -> NodeName {
 }
 
 fn identity(in_cluster: &str, name: &str, key: &str) -> Identity {
-    let key = ClusterKey::parse(key).unwrap();
-    Identity::from_cluster_key(&cluster(in_cluster), &node(name), &key).unwrap()
+    let keys = ClusterKeys::parse(key).unwrap();
+    Identity::from_cluster_keys(&cluster(in_cluster), &node(name), &keys).unwrap()
 }
 
 fn loopback() -> SocketAddr {
@@ -110,7 +111,7 @@ async fn refused_impostor(client: &Identity, certified: &Identity) -> String {
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_no_client_auth()
-        .with_cert_resolver(certified.certified.clone());
+        .with_cert_resolver(certified.credentials.clone());
     tls.alpn_protocols = version::protocols(MeshVersion::V5);
     let tls = QuicServerConfig::try_from(tls).unwrap();
     let accepting = Endpoint::server(quinn::ServerConfig::with_crypto(Arc::new(tls)), loopback()).unwrap();
@@ -135,7 +136,7 @@ fn intruder(certified: Option<&Identity>) -> quinn::ClientConfig {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Gullible));
     let mut tls = match certified {
-        Some(identity) => builder.with_client_cert_resolver(identity.certified.clone()),
+        Some(identity) => builder.with_client_cert_resolver(identity.credentials.clone()),
         None => builder.with_no_client_auth(),
     };
     tls.alpn_protocols = version::protocols(MeshVersion::V5);
@@ -229,7 +230,7 @@ async fn a_certificate_that_a_stranger_made_for_a_name_of_ours_is_refused() {
     let certificate = params.self_signed(&key).unwrap().der().clone();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let certified = CertifiedKey::from_der(vec![certificate], key, &provider()).unwrap();
-    let stranger = Identity { certified: Arc::new(certified.into()), ..stranger };
+    let stranger = shows(certified, stranger);
     let (server_says, _) = refused(&server, intruder(Some(&stranger))).await;
     assert!(server_says.contains("UnknownIssuer"), "{server_says}");
 }
@@ -248,7 +249,7 @@ async fn a_certificate_without_its_private_key_is_refused_in_both_directions() {
     let (_, own_key) = authority.issue(&cluster("shop"), &node("n3")).unwrap();
     let own_key = provider().key_provider.load_private_key(own_key).unwrap();
     let certified = CertifiedKey::new(vec![stolen], own_key);
-    let thief = Identity { certified: Arc::new(certified.into()), ..identity("shop", "n2", KEY) };
+    let thief = shows(certified, identity("shop", "n2", KEY));
     let (server_says, _) = refused(&n1, intruder(Some(&thief))).await;
     assert!(server_says.contains("BadSignature"), "{server_says}");
     let client_says = refused_impostor(&n1, &thief).await;
@@ -262,8 +263,8 @@ async fn another_protocol_is_refused() {
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(n2.verifier.clone())
-        .with_client_cert_resolver(n2.certified.clone());
+        .with_custom_certificate_verifier(n2.credentials.clone())
+        .with_client_cert_resolver(n2.credentials.clone());
     tls.alpn_protocols = vec![b"h3".to_vec()];
     let client = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     let (server, _) = refused(&n1, client).await;
@@ -317,7 +318,7 @@ fn certificates_of_one_name_have_the_same_length() {
 fn a_derived_identity_is_valid_whatever_the_clock_says() {
     let n1 = identity("shop", "n1", KEY);
     let certificate = leaf(&n1);
-    let verify = |now| n1.verifier.verify(&certificate, &[], now);
+    let verify = |now| n1.credentials.verifier().verify(&certificate, &[], now);
     assert_eq!(verify(n1.time.now()), Ok(node("n1")));
     let epoch = UnixTime::since_unix_epoch(Duration::ZERO);
     assert!(matches!(verify(epoch), Err(RefusedCertificate::Chain(webpki::Error::CertNotValidYet { .. }))));
@@ -332,7 +333,7 @@ fn the_configuration_chooses_the_kind_of_identity() {
     config.mesh_identity = MeshIdentity::ClusterKey(crate::config::Secret::new("hunter2"));
     assert_eq!(
         Identity::from_config(&config).unwrap_err().to_string(),
-        "--cluster-key-file or PUSHMESH_CLUSTER_KEY: a cluster key starts with pmk1_; \
+        "--cluster-key-file or PUSHMESH_CLUSTER_KEY: line 1: a cluster key starts with pmk1_; \
          make one with `pushmesh keygen`"
     );
 
@@ -363,6 +364,11 @@ fn an_identity_prints_its_names_only() {
 
 /// The certificate that an identity shows.
 fn leaf(identity: &Identity) -> CertificateDer<'static> {
-    use rustls::client::ResolvesClientCert;
-    identity.certified.resolve(&[], &[]).unwrap().end_entity_cert().unwrap().clone().into_owned()
+    identity.credentials.certified().end_entity_cert().unwrap().clone().into_owned()
+}
+
+/// An identity that shows this in place of what it has.
+fn shows(certified: CertifiedKey, identity: Identity) -> Identity {
+    let verifier = PeerVerifier::clone(&identity.credentials.verifier());
+    Identity { credentials: Credentials::new(certified, verifier), ..identity }
 }

@@ -9,13 +9,10 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, PeerIncompatible, SignatureScheme,
-};
-use rustls_pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use ring::digest::{SHA256, digest};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::{CertificateError, OtherError, SignatureScheme};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{
     EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, KeyUsage,
     RequiredEkuNotFoundContext,
@@ -24,8 +21,8 @@ use webpki::{
 use super::certificate::{NameError, named_node};
 use crate::id::{ClusterName, NodeName};
 
-/// Verifies the certificates of peers, whichever side dialled.
-#[derive(Debug)]
+/// Believes certificates of peers, whichever side dialled.
+#[derive(Debug, Clone)]
 pub(super) struct PeerVerifier {
     cluster: ClusterName,
     anchors: Vec<TrustAnchor<'static>>,
@@ -45,6 +42,20 @@ impl PeerVerifier {
             .map(|authority| Ok(webpki::anchor_from_trusted_cert(authority)?.to_owned()))
             .collect::<Result<Vec<_>, webpki::Error>>()?;
         Ok(Self { cluster, anchors, algorithms })
+    }
+
+    /// What signatures may be made with.
+    pub(super) fn algorithms(&self) -> WebPkiSupportedAlgorithms {
+        self.algorithms
+    }
+
+    /// The authorities, each as a word that tells it from others and gives nothing away.
+    pub(super) fn trusted(&self) -> Vec<String> {
+        let word = |anchor: &TrustAnchor<'_>| {
+            let hash = digest(&SHA256, &anchor.subject_public_key_info);
+            hash.as_ref()[..WORD_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        self.anchors.iter().map(word).collect()
     }
 
     /// The node that a chain proves: `certificate` leads to an anchor over `intermediates`, is
@@ -96,85 +107,6 @@ impl ExtendedKeyUsageValidator for BothDirections {
         }
         let required = if server { KeyUsage::client_auth() } else { KeyUsage::server_auth() };
         Err(webpki::Error::RequiredEkuNotFoundContext(RequiredEkuNotFoundContext { required, present }))
-    }
-}
-
-impl ServerCertVerifier for PeerVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.verify(end_entity, intermediates, now)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(PeerIncompatible::Tls13RequiredForQuic.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-impl ClientCertVerifier for PeerVerifier {
-    fn client_auth_mandatory(&self) -> bool {
-        true
-    }
-
-    /// None: a peer has one certificate to show, and a stranger need not learn whom we trust.
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        self.verify(end_entity, intermediates, now)?;
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(PeerIncompatible::Tls13RequiredForQuic.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }
 
@@ -255,6 +187,9 @@ impl fmt::Display for InWords {
 }
 
 impl std::error::Error for InWords {}
+
+/// Bytes of the hash of an authority's key that name it in the log.
+const WORD_BYTES: usize = 4;
 
 /// The purpose of a TLS server, as DER has it. Source: RFC 5280 section 4.2.1.12, 1.3.6.1.5.5.7.3.1.
 const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];

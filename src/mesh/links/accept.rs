@@ -17,7 +17,6 @@ use crate::mesh::handshake::{self, HandshakeError, Opening};
 use crate::mesh::identity::IdentityError;
 use crate::mesh::links::Links;
 use crate::mesh::meeting::{self, Hearing};
-use crate::mesh::probing::is_named;
 use crate::mesh::refusal::Refusal;
 use crate::metrics::label::Task;
 
@@ -83,7 +82,7 @@ impl Links {
                 let members = known.map(|known| known.members()).unwrap_or_default().into_iter();
                 let answer = ProbeAnswer {
                     known: known.and_then(|known| known.incarnation_of(&probe.name)),
-                    members: members.filter(|m| is_named(&m.name, &probe.name)).map(|m| m.mesh).collect(),
+                    members: members.map(|m| m.mesh).collect(),
                 };
                 handshake::answer_probe(stream, &answer).await.map_err(|error| failed(error.into()))?;
                 CloseCode::Probed.close(connection);

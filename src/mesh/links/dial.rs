@@ -70,7 +70,7 @@ impl Links {
         meeting::occupies(&there, silence, expected).then_some(there)
     }
 
-    async fn dial_once(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeName, NotLinked> {
+    pub(super) async fn dial_once(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeName, NotLinked> {
         let dialled = endpoint::dial(&self.endpoint, &self.identity, addr).await;
         let (connection, name) = dialled.map_err(|error| {
             debug!(%addr, %error, "nobody of this cluster was reached");
@@ -82,8 +82,9 @@ impl Links {
             }
             NotLinked { again: Duration::ZERO }
         })?;
-        // It would only have to be resolved against the first one.
-        if meeting::is_duplicate(self.get(&name).map(|link| link.heard().elapsed())) {
+        // It would only have to be resolved against the first one, unless that is to be replaced.
+        let held = self.get(&name).filter(|link| self.identity.trusts(link.connection()));
+        if meeting::is_duplicate(held.map(|link| link.heard().elapsed())) {
             CloseCode::Duplicate.close(&connection);
             return Ok(name);
         }
@@ -129,7 +130,7 @@ impl Links {
 }
 
 /// Why a dialled peer was not linked has been told; this is what follows.
-struct NotLinked {
+pub(super) struct NotLinked {
     /// The address is not dialled before this is over.
     again: Duration,
 }

@@ -14,11 +14,20 @@ use crate::mesh::handshake;
 use crate::mesh::links::Links;
 use crate::mesh::probing::Probing;
 
+/// What others know of the name of a node that is about to start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The highest incarnation.
+    pub(crate) incarnation: Option<Incarnation>,
+    /// Where another process of this name runs, if that is known.
+    pub(crate) namesake: Option<SocketAddr>,
+}
+
 impl Links {
     /// Asks the nodes at these addresses which incarnation of this node's name they know, and then those
-    /// whom they know: after a mass restart it may be none of the first that remembers. Gives the highest.
-    /// Bounded by [`limits::INCARNATION_PROBE`].
-    pub(crate) async fn probe(self: &Arc<Self>, addrs: Vec<SocketAddr>) -> Option<Incarnation> {
+    /// whom they know: after a mass restart it may be none of the first that remembers. Gives the highest, and where another
+    /// process of this name runs. Bounded by [`limits::INCARNATION_PROBE`].
+    pub(crate) async fn probe(self: &Arc<Self>, addrs: Vec<SocketAddr>) -> Known {
         let (answered, mut answers) = mpsc::channel(limits::PEERS_MAX);
         let mut probing = Probing::default();
         let mut next = probing.named(addrs);
@@ -28,27 +37,36 @@ impl Links {
             for addr in next.drain(..) {
                 let (links, answered) = (Arc::clone(self), answered.clone());
                 self.spawn(async move {
-                    let _ = answered.send(links.probe_one(addr).await).await; // Too late to matter.
+                    let _ = answered.send((addr, links.probe_one(addr).await)).await; // Too late to matter.
                 });
             }
+            let known = Known { incarnation: probing.highest(), namesake: probing.namesake() };
             if probing.is_over() {
-                return probing.highest();
+                return known;
             }
             tokio::select! {
-                Some(answer) = answers.recv() => match answer {
-                    Some(ProbeAnswer { known, members }) => next = probing.answered(known, members),
+                Some((addr, answer)) = answers.recv() => match answer {
+                    Some((ProbeAnswer { known, members }, is_namesake)) => {
+                        if is_namesake {
+                            probing.is_namesake(addr);
+                        }
+                        next = probing.answered(known, members);
+                    }
                     None => probing.unanswered(),
                 },
-                () = &mut deadline => return probing.highest(),
+                () = &mut deadline => return known,
             }
         }
     }
 
-    /// Also a process of this very name is asked: it may be an older one that still runs.
-    async fn probe_one(&self, addr: SocketAddr) -> Option<ProbeAnswer> {
-        let (connection, _) = endpoint::dial(&self.endpoint, &self.identity, addr).await.ok()?;
+    /// Also a process of this very name is asked: it may be an older one that still runs. Says whether it is another one, and has
+    /// joined: one that is about to start, as this one itself is, does not know its incarnation yet.
+    async fn probe_one(&self, addr: SocketAddr) -> Option<(ProbeAnswer, bool)> {
+        let (connection, name) = endpoint::dial(&self.endpoint, &self.identity, addr).await.ok()?;
         let answer = handshake::probe(&connection, &self.me).await;
         CloseCode::Probed.close(&connection);
-        answer.ok()
+        let answer = answer.ok()?;
+        let is_namesake = name == self.me && answer.known.is_some();
+        Some((answer, is_namesake))
     }
 }

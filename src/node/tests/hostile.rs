@@ -26,7 +26,7 @@ use crate::mesh::handshake;
 use crate::mesh::identity::Identity;
 use crate::mesh::stream::{GOSSIP, LANE, RECEIPTS, StreamKind};
 use crate::mesh::{
-    ClusterKey, KnownMember, LaneStreams, Link, Links, LinksParts, Members, Peer, ReceiptStreams, Refused,
+    ClusterKeys, KnownMember, LaneStreams, Link, Links, LinksParts, Members, Peer, ReceiptStreams, Refused,
     RequestHandler,
 };
 use crate::metrics::Metrics;
@@ -112,8 +112,8 @@ fn name(text: &str) -> NodeName {
 }
 
 fn identity(of: &str) -> Identity {
-    let key = ClusterKey::parse("pmk1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8").unwrap();
-    Identity::from_cluster_key(&ClusterName::new("shop").unwrap(), &name(of), &key).unwrap()
+    let keys = ClusterKeys::parse("pmk1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8").unwrap();
+    Identity::from_cluster_keys(&ClusterName::new("shop").unwrap(), &name(of), &keys).unwrap()
 }
 
 /// What a boot of that node says first. It knows every feature that there may ever be.

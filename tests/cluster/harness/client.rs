@@ -118,6 +118,13 @@ impl<'a> Dial<'a> {
 
     /// The same, whatever it asks for.
     pub(crate) async fn refused_as_it_asks(self) -> Answer {
+        let answer = self.answer().await;
+        assert_ne!(answer.status, 101, "the connection should be refused");
+        answer
+    }
+
+    /// What the server says to the handshake. A WebSocket that it opens is dropped.
+    pub(crate) async fn answer(self) -> Answer {
         let mut headers = vec![
             ("connection", "Upgrade"),
             ("upgrade", "websocket"),
@@ -125,9 +132,7 @@ impl<'a> Dial<'a> {
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
         headers.extend(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let answer = self.node.http.with_key(None).call("GET", &self.path(), &headers, "").await;
-        assert_ne!(answer.status, 101, "the connection should be refused");
-        answer
+        self.node.http.with_key(None).call("GET", &self.path(), &headers, "").await
     }
 
     async fn shake(self) -> (WebSocketStream<Box<dyn Io>>, Option<String>) {
@@ -199,6 +204,22 @@ impl Client {
     pub(crate) async fn next_json(&mut self) -> serde_json::Value {
         let text = self.next_text().await;
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text:?} is not JSON: {error}"))
+    }
+
+    /// The next message, which has to be a JSON envelope; `None` once the connection has ended.
+    pub(crate) async fn next_json_or_end(&mut self) -> Option<serde_json::Value> {
+        loop {
+            match self.frame().await? {
+                Ok(Message::Text(text)) => {
+                    return Some(
+                        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text:?}: {error}")),
+                    );
+                }
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => {}
+                Ok(other) => panic!("expected text, found {other:?}"),
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Waits for a ping of the server; messages must not come before it.

@@ -20,7 +20,7 @@ use crate::metrics::label::Credential;
 use crate::position::{Position, Segment};
 use crate::router::Keeping;
 use crate::session::Returning;
-use crate::token::{ClientToken, ResumeKey, Resumed, TokenError};
+use crate::token::{ClientToken, ResumeKey, Resumed};
 
 /// What the URL of `/v1/ws` says. Other parameters are the application's and ignored.
 #[derive(Default)]
@@ -169,11 +169,7 @@ impl Verification<'_> {
     }
 
     async fn token(&self, token: &str, named: Option<&str>) -> Result<ClientToken, Refusal> {
-        let mut verified = self.access.tokens.verify(token, self.now_ms);
-        if let (Err(TokenError::UnknownKey), Some(keys)) = (&verified, self.login_keys) {
-            keys.renewed().await;
-            verified = self.access.tokens.verify(token, self.now_ms);
-        }
+        let verified = self.access.client_token(token, self.now_ms, self.login_keys).await;
         let token = verified.map_err(|error| {
             self.count(error.label());
             Refusal::Unauthorized(error.to_string().into())

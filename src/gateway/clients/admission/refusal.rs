@@ -32,6 +32,11 @@ pub(in crate::gateway::clients) enum Refusal {
         /// When the next one may.
         wait: Duration,
     },
+    /// Two clients take the session from each other.
+    Contended {
+        /// When the next one may come.
+        wait: Duration,
+    },
     /// The node does not take clients now.
     NotReady(Phase),
     /// The node has as many connections as it may have.
@@ -50,7 +55,7 @@ impl Refusal {
             Refusal::BadResume(_) => Refused::BadResume,
             Refusal::SessionExists => Refused::SessionExists,
             Refusal::TooManySessions { .. } => Refused::TooManySessions,
-            Refusal::TooManyRequests { .. } => Refused::TooManyRequests,
+            Refusal::TooManyRequests { .. } | Refusal::Contended { .. } => Refused::TooManyRequests,
             Refusal::NotReady(_) => Refused::NotReady,
             Refusal::Full => Refused::Overloaded,
         }
@@ -68,6 +73,7 @@ impl From<Refusal> for ApiError {
             Refusal::SessionExists => ApiError::session_exists(),
             Refusal::TooManySessions { sessions_max } => ApiError::too_many_sessions(sessions_max),
             Refusal::TooManyRequests { wait } => ApiError::too_many_requests(wait),
+            Refusal::Contended { wait } => ApiError::contended(wait),
             Refusal::NotReady(phase) => ApiError::not_ready(phase.as_str()),
             Refusal::Full => {
                 ApiError::overloaded("this node has as many connections as it may have: use another node")
@@ -104,6 +110,7 @@ mod tests {
             Refusal::SessionExists,
             Refusal::TooManySessions { sessions_max: 1 },
             Refusal::TooManyRequests { wait: Duration::from_secs(1) },
+            Refusal::Contended { wait: Duration::from_secs(1) },
             Refusal::NotReady(Phase::Draining),
             Refusal::Full,
         ];

@@ -61,7 +61,7 @@ impl Refusal {
     pub(in crate::gateway::clients) fn close(self, dialect: &dyn Dialect, retry_ms: u64) -> Close {
         let wait = match self {
             Refusal::Full | Refusal::NotReady(_) => Some(Duration::ZERO),
-            Refusal::TooManyRequests { wait } => Some(wait),
+            Refusal::TooManyRequests { wait } | Refusal::Contended { wait } => Some(wait),
             _ => None,
         };
         if let Some(wait) = wait {

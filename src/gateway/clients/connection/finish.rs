@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::Connection;
 use super::ending::Ending;
-use super::handling::Unhandled;
+use super::handling::{Handled, Unhandled};
 use crate::gateway::clients::dialect::Close;
 use crate::gateway::clients::transport::Transport;
 use crate::limits;
@@ -67,7 +67,8 @@ impl<T: Transport> Connection<T> {
             if let Some(call) = handling {
                 match call.await {
                     // Before the client was let in this is `on_connect`, whose answer counts.
-                    Ok(()) => admitted = true,
+                    Ok(Handled::Returned) => admitted = true,
+                    Ok(Handled::Checked(_)) => {}
                     Err(Unhandled::Refused(_)) => admitted = false,
                     Err(Unhandled::Panicked(problem)) => parts.vitals.count(Task::Handler, &problem),
                 }
@@ -78,6 +79,10 @@ impl<T: Transport> Connection<T> {
             }
         };
         let silence = timeout(limits::CLOSE_TIMEOUT, self.transport.linger(self.broken));
-        let _ = join(silence, goodbye).await;
+        let (answered, ()) = join(silence, goodbye).await;
+        let displaced = self.session.closing().is_some_and(|reason| reason.displaces());
+        if displaced && answered == Ok(true) {
+            parts.fights.displaced(self.session.names());
+        }
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Connection;
 use super::ending::Ending;
-use super::handling::call;
+use super::handling::{Handled, call};
 use crate::gateway::clients::dialect::{Acked, Heard};
 use crate::gateway::clients::transport::{Incoming, Transport};
 use crate::metrics::label::ClientError;
@@ -53,6 +53,8 @@ impl<T: Transport> Connection<T> {
                     return self.nonsense(ClientError::AckAhead, self.setup.dialect.ack_ahead());
                 }
             }
+            // What comes of it is not known yet, and whether it is nonsense.
+            Heard::Token(token) => return self.check(token),
             Heard::Bye => _ = self.session.close(CloseReason::Bye),
             Heard::Question { answer } => self.transport.queue(answer),
             Heard::Nonsense { code, answer } => return self.nonsense(code, Some(answer)),
@@ -62,18 +64,7 @@ impl<T: Transport> Connection<T> {
                 return;
             }
         }
-        self.bad_messages = 0;
-    }
-
-    /// The client has said what is not understood.
-    fn nonsense(&mut self, code: ClientError, answer: Option<Payload>) {
-        self.setup.parts.metrics.client_errors.with(code).increment(1);
-        self.bad_messages += 1;
-        if self.bad_messages > BAD_MESSAGES_MAX {
-            self.session.close(CloseReason::Policy("too many frames that are not understood"));
-        } else {
-            answer.into_iter().for_each(|answer| self.transport.queue(answer));
-        }
+        self.understood();
     }
 
     fn handle(&mut self, payload: Payload) {
@@ -82,11 +73,7 @@ impl<T: Transport> Connection<T> {
         let info = parts.info(&self.session);
         self.handling = Some(call(async move {
             parts.handler.on_message(&parts.handle, &info, payload).await;
-            Ok(())
+            Ok(Handled::Returned)
         }));
     }
 }
-
-/// Messages in a row that a client may get wrong. Guess: a bug shows at once, a flood
-/// ends.
-const BAD_MESSAGES_MAX: usize = 8;

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::due::arm;
 use super::ending::Ending;
-use super::handling::{Unhandled, finished};
+use super::handling::{Handled, Unhandled, finished};
 use super::{Connection, Setup};
 use crate::gateway::clients::transport::{Incoming, Transport};
 use crate::limits;
@@ -22,8 +22,8 @@ enum Event {
     Wrote(io::Result<()>),
     Work(Work),
     Incoming(Incoming),
-    /// The handler returned.
-    Handled(Result<(), Unhandled>),
+    /// The handler returned, or a token was checked.
+    Handled(Result<Handled, Unhandled>),
     /// The session is closing while something is being written, or before the client is let in.
     Closing,
     Timer,
@@ -139,12 +139,13 @@ impl<T: Transport> Connection<T> {
         self.lent = false;
     }
 
-    /// The handler returned: from `on_connect` the first time, from `on_message` later.
-    fn handled(&mut self, result: Result<(), Unhandled>) {
+    /// The handler returned: from `on_connect` the first time, from `on_message` later. Or a token was checked.
+    fn handled(&mut self, result: Result<Handled, Unhandled>) {
         self.handling = None;
         match result {
-            Ok(()) if self.admitted => {}
-            Ok(()) => {
+            Ok(Handled::Checked(token)) => self.checked(*token),
+            Ok(Handled::Returned) if self.admitted => {}
+            Ok(Handled::Returned) => {
                 self.admitted = true;
                 self.due.stall = None;
                 self.setup.parts.metrics.connections_opened.increment(1);

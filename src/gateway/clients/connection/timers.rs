@@ -4,7 +4,6 @@
 //! due by then is looked at.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -49,17 +48,6 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Ends the session if the token has expired; else says when to look again.
-    fn expiry(&self, now: Instant) -> Option<Instant> {
-        let left = self.setup.expires_unix_ms?.saturating_sub(self.setup.parts.clock.now_ms());
-        if left == 0 {
-            self.session.close(CloseReason::TokenExpired);
-            return None;
-        }
-        // The wall clock may be set: no wait is longer than that.
-        Some(now + Duration::from_millis(left).min(EXPIRY_CHECK_MAX))
-    }
-
     /// Asks the heartbeat what to do, and says when to ask again.
     fn pulse(&mut self) -> Instant {
         if let Some(at) = self.session.written_directly() {
@@ -81,6 +69,3 @@ impl<T: Transport> Connection<T> {
         }
     }
 }
-
-/// How long at most the wall clock is not looked at for a token's expiry. Guess.
-const EXPIRY_CHECK_MAX: Duration = Duration::from_secs(60);

@@ -53,10 +53,22 @@ impl Dialect for V1 {
         Some(text(self::notice(notice)))
     }
 
+    fn expiring(&self, in_ms: u64) -> Option<Payload> {
+        Some(text(encode(&Envelope::Expiring { in_ms })))
+    }
+
+    fn renewed(&self, in_ms: u64) -> Option<Payload> {
+        Some(text(encode(&Envelope::Renewed { in_ms })))
+    }
+
+    fn bad_token(&self, why: &str) -> Option<Payload> {
+        Some(text(error(ClientError::BadToken, why)))
+    }
+
     fn ack_ahead(&self) -> Option<Payload> {
         let message =
             "an ack names a number that was sent: acknowledge the `n` of messages, in their `segment`";
-        Some(text(error(&BadFrame { code: ClientError::AckAhead, message })))
+        Some(text(error(ClientError::AckAhead, message)))
     }
 
     fn heard(&self, payload: Payload) -> Heard {
@@ -67,9 +79,10 @@ impl Dialect for V1 {
         match parse(&payload.bytes) {
             Ok(Inbound::Message(payload)) => Heard::Message(payload),
             Ok(Inbound::Ack(acked)) => Heard::Ack(acked),
+            Ok(Inbound::Token(token)) => Heard::Token(token),
             Ok(Inbound::Bye) => Heard::Bye,
             Ok(Inbound::Ping) => Heard::Question { answer: text(encode(&Envelope::Pong)) },
-            Err(bad) => Heard::Nonsense { code: bad.code, answer: text(error(&bad)) },
+            Err(bad) => Heard::Nonsense { code: bad.code, answer: text(error(bad.code, bad.message)) },
         }
     }
 }
@@ -176,8 +189,8 @@ const PLACE_BYTES_MAX: usize = 96;
 const VEC: &str = "a vector takes all that is written";
 
 /// What is wrong with a client's frame.
-fn error(bad: &BadFrame) -> Bytes {
-    encode(&Envelope::Error { code: bad.code.as_str().into(), message: bad.message.into() })
+fn error(code: ClientError, message: &str) -> Bytes {
+    encode(&Envelope::Error { code: code.as_str().into(), message: message.into() })
 }
 
 /// What a client says.
@@ -187,6 +200,8 @@ pub(in crate::gateway) enum Inbound {
     Message(Payload),
     /// It has a message; with a number, all up to that one.
     Ack(Option<Acked>),
+    /// A token in place of the one that it has shown.
+    Token(String),
     /// It goes for good.
     Bye,
     /// Are you there?
@@ -212,11 +227,12 @@ pub(in crate::gateway) fn parse(text: &Bytes) -> Result<Inbound, BadFrame> {
             .map(Inbound::Message)
             .map_err(|_| bad_message("a message has either `data` or `base64` with standard base64")),
         "ack" => ack(frame.n, frame.segment, frame.id.is_some()).map(Inbound::Ack),
+        "token" => token(frame.token).map(Inbound::Token),
         "bye" => Ok(Inbound::Bye),
         "ping" => Ok(Inbound::Ping),
         _ => Err(BadFrame {
             code: ClientError::UnknownType,
-            message: "the types are `message`, `ack`, `ping` and `bye`",
+            message: "the types are `message`, `ack`, `token`, `ping` and `bye`",
         }),
     }
 }
@@ -237,6 +253,12 @@ fn ack(
     let segment = segment.transpose().map_err(|_| WRONG)?;
     let segment = segment.map(|segment| segment.parse()).transpose().map_err(|_| WRONG)?;
     Ok(Some(Acked { segment, number }))
+}
+
+/// Reads a token, of which nothing is known yet.
+fn token(token: Option<&RawValue>) -> Result<String, BadFrame> {
+    const WRONG: BadFrame = bad_message("a token frame has the client's new token as text: `token`");
+    serde_json::from_str(token.ok_or(WRONG)?.get()).map_err(|_| WRONG)
 }
 
 const fn bad_message(message: &'static str) -> BadFrame {
@@ -290,6 +312,8 @@ mod tests {
         assert_eq!(parse_text(r#"{"type":"message","base64":"AP8="}"#), Ok(Inbound::Message(payload)));
         assert_eq!(parse_text(r#"{"type":"ack","id":"m1"}"#), Ok(Inbound::Ack(None)));
         assert_eq!(parse_text(r#"{"type":"ping"}"#), Ok(Inbound::Ping));
+        let renewing = Ok(Inbound::Token("a.b.c\"".to_owned()));
+        assert_eq!(parse_text(r#"{"type":"token","token":"a.b.c\u0022"}"#), renewing);
     }
 
     #[test]
@@ -302,6 +326,9 @@ mod tests {
             r#"{"type":1}"#,
             r#"{"type":"message"}"#,
             r#"{"type":"ack"}"#,
+            r#"{"type":"token"}"#,
+            r#"{"type":"token","token":null}"#,
+            r#"{"type":"token","token":7}"#,
             "\u{1}",
             r#"["ping"]"#,
             r#"["ack","m1"]"#,
@@ -313,6 +340,9 @@ mod tests {
             assert_eq!(parse_text(bad), Err("bad_message"), "{bad}");
         }
         assert_eq!(parse_text(r#"{"type":"subscribe"}"#), Err("unknown_type"));
-        assert_eq!(read(&error(&bad_message("x"))), r#"{"type":"error","code":"bad_message","message":"x"}"#);
+        assert_eq!(
+            read(&error(ClientError::BadMessage, "x")),
+            r#"{"type":"error","code":"bad_message","message":"x"}"#
+        );
     }
 }

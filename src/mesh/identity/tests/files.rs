@@ -125,7 +125,7 @@ async fn a_peer_whose_certificate_is_not_for_both_directions_is_refused_and_told
         let chain = certificates("mesh-tls-cert", &cert).unwrap();
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         let certified = CertifiedKey::from_der(chain, key, &provider()).unwrap();
-        let n2 = Identity { certified: Arc::new(certified.into()), ..operator.node("shop", "n2") };
+        let n2 = shows(certified, operator.node("shop", "n2"));
         let (server_says, client_says) = refused(&n1, intruder(Some(&n2))).await;
         let dialler_says = refused_impostor(&n1, &n2).await;
         for says in [server_says, client_says, dialler_says] {

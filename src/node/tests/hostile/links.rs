@@ -93,3 +93,32 @@ async fn a_peer_that_is_cut_off_again_and_again_is_not_linked_for_a_while() {
     );
     Member::link(&victim, "honest").await;
 }
+
+/// Text of the files of cluster keys that take a node from the key of [`identity`] to another one.
+const NEW_KEY: &str = "pmk1_IAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+const HASH_KEY: &str = "pmh1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+fn after_the_rotation(of: &str) -> Identity {
+    let keys = ClusterKeys::parse(&format!("{NEW_KEY}\n{HASH_KEY}")).unwrap();
+    Identity::from_cluster_keys(&ClusterName::new("shop").unwrap(), &name(of), &keys).unwrap()
+}
+
+#[tokio::test]
+async fn a_peer_that_shows_nothing_but_a_certificate_of_a_key_that_was_replaced_is_cut_off() {
+    let victim = victim(true);
+    let evil = Member::link(&victim, "evil").await;
+    victim.link_to(&name("evil")).await;
+    victim.links.take_over(&after_the_rotation("n1"));
+    let reason = within("the end of its link", evil.connection.closed()).await;
+    assert!(
+        matches!(&reason, ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Ended.code()),
+        "{reason}"
+    );
+    let (identity, endpoint) = (identity("evil"), endpoint(&identity("evil")));
+    let dialled = async {
+        let (connection, _) = endpoint::dial(&endpoint, &identity, victim.addr).await?;
+        // What it does on the way is decided at the other end.
+        Err::<(), _>(endpoint::DialError::Connection(connection.closed().await))
+    };
+    within("the refusal", dialled).await.expect_err("the key was replaced");
+}

@@ -8,9 +8,13 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::config::{AuthConfig, Rate, Secret};
+use crate::current::Current;
+use crate::gateway::access::Access;
 use crate::gateway::clients::connection::{Connection, Setup};
 use crate::gateway::clients::dialect::{self, Dialect};
 use crate::gateway::clients::transport::Transport;
+use crate::gateway::fights::Fights;
 use crate::gateway::parts::ConnectionParts;
 use crate::handle::NodeHandle;
 use crate::handler::{Handler, SessionInfo};
@@ -149,6 +153,9 @@ pub(in crate::gateway::clients) fn serve<T: Transport + 'static>(transport: T, t
         handler: handler.clone(),
         handle: NodeHandle::new(NodeName::new("n1").unwrap(), 1, Weak::new()),
         clock: clock.clone(),
+        access: Arc::new(Current::new(Access::new(&auth(), None).expect("the secret is a key"))),
+        login_keys: None,
+        fights: Fights::new(Rate::TAKEOVERS),
         metrics: Arc::clone(&metrics),
         vitals: Vitals::new(Arc::clone(&metrics)),
         _threads: Threads::current(),
@@ -160,6 +167,13 @@ pub(in crate::gateway::clients) fn serve<T: Transport + 'static>(transport: T, t
         connection.end().await;
     });
     Served { session, task, handler, clock, metrics }
+}
+
+/// The secret that tokens of clients are signed with.
+pub(in crate::gateway::clients) const SECRET: &str = "a secret of tokens that is long enough";
+
+fn auth() -> AuthConfig {
+    AuthConfig { jwt_secrets: vec![Secret::new(SECRET)], ..AuthConfig::default() }
 }
 
 /// Signs the resume tokens of these connections.

@@ -7,8 +7,8 @@
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use crate::gateway::clients::dialect::Close;
 
@@ -22,16 +22,19 @@ pub(super) fn close_frame(close: &Close) -> CloseFrame {
     CloseFrame { code: close.code.into(), reason: text[..cut].into() }
 }
 
-/// Reads and throws away until the client closes its side.
-pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) {
+/// Reads and throws away until the client closes its side, and says whether it answered the close.
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> bool {
+    let mut answered = false;
     while let Some(frame) = socket.next().await {
+        answered |= matches!(frame, Ok(Frame::Close(_)));
         if matches!(frame, Err(Error::Io(_))) {
-            return;
+            return answered;
         }
     }
     // Either the closing handshake is complete, or the library gave up over what it cannot
     // read and the client does not know yet that nobody listens.
     drain(socket.get_mut()).await;
+    answered
 }
 
 /// The same below the level of frames.

@@ -102,12 +102,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         while let Some(Ok(_)) = self.socket.next().await {}
     }
 
-    async fn linger(&mut self, broken: bool) {
+    async fn linger(&mut self, broken: bool) -> bool {
         if broken {
             drain(self.socket.get_mut()).await;
-        } else {
-            linger(&mut self.socket).await;
+            return false;
         }
+        linger(&mut self.socket).await
     }
 }
 
