@@ -19,8 +19,10 @@ use crate::id::{ClusterName, NodeName};
 use crate::limits;
 use crate::push::Wait;
 
+mod advertised;
 mod again;
 mod check;
+mod dialable;
 pub(crate) mod duration;
 pub(crate) mod environment;
 mod jwks_url;
@@ -35,6 +37,7 @@ mod tests;
 mod tls_version;
 mod tuning;
 
+pub use advertised::{Advertised, AdvertisedError};
 pub use again::Again;
 pub use check::{InvalidConfig, Problem};
 pub use jwks_url::{JwksUrl, JwksUrlError};
@@ -42,7 +45,7 @@ pub use mesh_version::{MeshVersion, MeshVersionError};
 pub use origin::{Origin, OriginError};
 pub(crate) use rate::Bucket;
 pub use rate::{Rate, RateError};
-pub use raw::{Advertised, ConfigError, RawConfig};
+pub use raw::{ConfigError, RawConfig};
 pub use takeover::{Takeover, TakeoverError};
 pub use tls_version::{TlsVersion, TlsVersionError};
 pub use tuning::Tuning;
@@ -64,7 +67,7 @@ pub struct Config {
     /// [`Threads::start`](crate::wire::Threads::start). Default: as many as the cores that the process may use.
     pub threads: usize,
     /// The mesh address that peers are told, where it differs (NAT, containers).
-    pub mesh_advertise: Option<SocketAddr>,
+    pub mesh_advertise: Option<Advertised>,
     /// Take the place of another process of this name that runs, which ends. Default: this one does not start.
     pub replace: bool,
     /// The newest version of the mesh protocol that this node speaks. Default: the newest that it knows.
@@ -120,7 +123,7 @@ pub struct Config {
 }
 
 /// How a node proves itself to its peers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MeshIdentity {
     /// The cluster's certificate authority is derived from one shared secret: the text of a cluster key, or of the file with
     /// several of them while one takes the place of another.

@@ -40,7 +40,7 @@ mod offenders;
 mod outbound;
 pub(crate) mod probing;
 mod receipts;
-mod refusal;
+pub(crate) mod refusal;
 mod requests;
 mod running;
 pub(crate) mod stream;

@@ -25,6 +25,7 @@ use crate::push::Knowledge;
 use crate::replica::Replica;
 pub use crate::vital::Fault;
 
+mod advertised;
 mod awake;
 mod company;
 mod drain;
@@ -154,6 +155,8 @@ impl Node {
         );
         let mut config = Config::clone(&self.shared.config);
         config.again = again;
+        // Of two that replace each other one gives up.
+        config.replace = false;
         // The system may have chosen the ports.
         config.listen.set_port(self.http.port());
         config.mesh_listen.set_port(self.mesh.port());
@@ -163,6 +166,12 @@ impl Node {
             }
         }
         Some(config)
+    }
+
+    /// The mesh address that peers are told.
+    #[cfg(feature = "cli")]
+    pub(crate) fn mesh_advertised(&self) -> SocketAddr {
+        self.shared.mesh_shown
     }
 
     /// The node, to push with; see [`NodeHandle`].

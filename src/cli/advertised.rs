@@ -5,30 +5,29 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::net::lookup_host;
 use tokio::time::sleep;
 use tracing::warn;
 
 use crate::config::Advertised;
 
-/// Looks again and again, for as long as it is asked to.
-pub(super) async fn watch(advertised: Option<Advertised>) -> Infallible {
-    let Some(advertised) = advertised.filter(Advertised::is_name) else { return pending().await };
-    let (mut before, mut told) = (advertised.addr(), advertised.addr());
+/// Looks again and again, for as long as it is asked to. `told`: the address that peers were told.
+pub(super) async fn watch(advertised: Option<&Advertised>, told: SocketAddr) -> Infallible {
+    let Some(Advertised::Name(name)) = advertised else { return pending().await };
+    let (mut before, mut said) = (told, told);
     loop {
         sleep(LOOK_EVERY).await;
-        let name = advertised.clone();
         // A name that is not resolved now says nothing.
-        let Ok(Ok(now)) = spawn_blocking(move || name.again()).await else { continue };
-        // Seen twice: a name with several addresses has another first one now and then.
-        if now == before && now != told {
-            warn!(
-                name = %advertised, was = %advertised.addr(), %now,
-                "the name of --mesh-advertise means another address now, and peers were told the one before: restart this node"
-            );
-            told = now;
+        let Some(now) = lookup_host(name).await.ok().and_then(Advertised::choose) else { continue };
+        // Seen twice, and once for each address.
+        if now == before && now != said {
+            said = now;
+            if now != told {
+                warn!(%name, %told, %now, "the name of --mesh-advertise means another address now than peers were told: restart this node");
+            }
         }
         before = now;
     }

@@ -45,8 +45,7 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
     warn_about_logins(&config.auth);
     // Before anything else happens, so that a signal during the start is not lost.
     let mut stop = StopSignals::listen()?;
-    let advertised = advertised::watch(raw.mesh_advertise.clone());
-    tokio::pin!(advertised);
+    let advertised = config.mesh_advertise.clone();
     let mut reload = Reload::new(source, raw, &config)?;
     let stop_bound = config.timers.drain_delay + config.timers.drain_timeout;
     let insist = stop::insist(stop_bound)?;
@@ -79,7 +78,7 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<ExitCode> {
             () = stop.next() => return Ok(drain(node, stop, reload, stop_bound).await),
             fault = node.failed() => fault,
             never = reload.run(&node) => match never {},
-            never = &mut advertised => match never {},
+            never = advertised::watch(advertised.as_ref(), node.mesh_advertised()) => match never {},
         };
         let Some(next) = node.again() else { return give_up(node, fault, &insist).await };
         let next = reload.carry_on(next);

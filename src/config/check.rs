@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::dialable::{NOT_DIALABLE, is_dialable};
 use super::duration::show;
 use super::{AuthConfig, Config, LimitsConfig, Takeover, TimersConfig, Tuning};
 use crate::limits;
@@ -69,7 +70,8 @@ impl Config {
         }
         check_auth(&self.auth)?;
         check_tuning(&self.tuning)?;
-        check_advertised("mesh_advertise", self.mesh_advertise)?;
+        let mesh_advertise = self.mesh_advertise.as_ref().and_then(|advertised| advertised.address());
+        check_advertised("mesh_advertise", mesh_advertise)?;
         check_advertised("http_advertise", self.http_advertise)?;
         self.check_dev()
     }
@@ -81,7 +83,7 @@ impl Config {
             ("api_listen", self.api_listen),
             ("admin_listen", self.admin_listen),
             ("mesh_listen", Some(self.mesh_listen)),
-            ("mesh_advertise", self.mesh_advertise),
+            ("mesh_advertise", self.mesh_advertise.as_ref().and_then(|advertised| advertised.address())),
         ];
         for (field, addr) in addresses.into_iter().filter(|_| self.auth.dev) {
             if let Some(addr) = addr.filter(|addr| !addr.ip().to_canonical().is_loopback()) {
@@ -194,20 +196,6 @@ fn check_timers(timers: &TimersConfig) -> Checked {
     }
     Ok(())
 }
-
-/// Whether this may be the address of a peer: `host:port`.
-pub(super) fn is_dialable(peer: &str) -> bool {
-    match peer.parse::<SocketAddr>() {
-        Ok(addr) => addr.port() != 0 && !addr.ip().is_unspecified(),
-        Err(_) => peer.rsplit_once(':').is_some_and(|(host, port)| {
-            let host_ok = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-            !host.is_empty() && host_ok && port.parse::<u16>().is_ok_and(|port| port != 0)
-        }),
-    }
-}
-
-/// The rule for the address of a peer.
-pub(super) const NOT_DIALABLE: &str = "is not the mesh address of a node: host:port, such as 10.0.0.2:7400";
 
 /// A zone is a word that every member keeps and that people read.
 fn check_zone(zone: Option<&str>) -> Checked {
@@ -332,7 +320,7 @@ mod tests {
             (|c| c.listen.set_ip([0, 0, 0, 0].into()), "listen: 0.0.0.0:0 is not a loopback address"),
             (|c| c.mesh_listen.set_ip([192, 0, 2, 1].into()), "mesh_listen: 192.0.2.1:0 is not a loopback"),
             (
-                |c| c.mesh_advertise = Some(([192, 0, 2, 1], 7400).into()),
+                |c| c.mesh_advertise = Some("192.0.2.1:7400".parse().unwrap()),
                 "mesh_advertise: 192.0.2.1:7400 is not",
             ),
         ];

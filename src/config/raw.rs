@@ -21,10 +21,9 @@ use serde::Deserialize;
 
 #[cfg(feature = "cli")]
 use crate::config::duration;
-use crate::config::{JwksUrl, MeshVersion, Rate, Takeover, TlsVersion};
+use crate::config::{Advertised, JwksUrl, MeshVersion, Rate, Takeover, TlsVersion};
 use crate::push::Wait;
 
-mod advertised;
 mod bounds;
 mod error;
 mod files;
@@ -34,7 +33,6 @@ mod layers;
 mod parse;
 pub(in crate::config) mod validate;
 
-pub use advertised::Advertised;
 pub use error::ConfigError;
 #[cfg(feature = "cli")]
 use heading::{ACCESS, LIMITS, MESH, TIMERS};
@@ -103,7 +101,7 @@ pub struct RawConfig {
           value_parser = parse::listen, help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_listen")]
     pub mesh_listen: Option<SocketAddr>,
-    /// The mesh address that peers are told, where it differs from --mesh-listen (NAT, containers)
+    /// The mesh address that peers are told, or a name with a port, where it differs from --mesh-listen (NAT, containers)
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_ADVERTISE", value_name = "ADDR", help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_text")]
     pub mesh_advertise: Option<Advertised>,
@@ -135,7 +133,8 @@ pub struct RawConfig {
           num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true, value_parser = BoolishValueParser::new(), help_heading = MESH))]
     pub replace: Option<bool>,
-    /// File with the cluster key of `pushmesh keygen`; or PUSHMESH_CLUSTER_KEY holds the key itself
+    /// File with the cluster key of `pushmesh keygen`, or with several while one replaces another; or PUSHMESH_CLUSTER_KEY holds that
+    /// text
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_CLUSTER_KEY_FILE", value_name = "FILE",
           help_heading = MESH))]
     #[serde(deserialize_with = "parse::de_path")]
@@ -289,7 +288,7 @@ pub struct RawConfig {
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESSAGES_PER_CONNECTION", value_name = "RATE", help_heading = LIMITS))]
     #[serde(deserialize_with = "parse::de_text")]
     pub messages_per_connection: Option<Rate>,
-    /// How often a session may be taken from a client that is there before the next one has to wait [default: 3/30s]
+    /// How often a session may be taken from a client that is there before the next one has to wait [default: 5/30s]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_TAKEOVERS_PER_SESSION", value_name = "RATE", help_heading = LIMITS))]
     #[serde(deserialize_with = "parse::de_text")]
     pub takeovers_per_session: Option<Rate>,

@@ -18,6 +18,11 @@ pub struct Owned {
 }
 
 impl Owned {
+    /// Whether a client is connected to it, as far as its owner has said.
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.state, ClaimState::Connected | ClaimState::Resumed)
+    }
+
     /// The segment of the session that was claimed so.
     pub(crate) fn segment(&self) -> Segment {
         Segment::of(&self.owner, self.incarnation, self.stamp)

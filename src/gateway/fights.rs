@@ -49,9 +49,14 @@ impl Fights {
             }
         }
         let fight = sessions.entry(key.clone()).or_default();
+        if fight.bucket.is_full(now) {
+            *fight = Fight::default(); // The last one is over.
+        }
         // With nothing left the next one waits as long.
         let _ = self.rate.take(&mut fight.bucket, now);
-        if self.rate.wait(fight.bucket, now).is_some() && !std::mem::replace(&mut fight.told, true) {
+        let begins = self.rate.wait(fight.bucket, now).is_some() && !std::mem::replace(&mut fight.told, true);
+        drop(sessions);
+        if begins {
             let (user, device) = (&key.user, &key.device);
             warn!(
                 %user, %device,
@@ -101,10 +106,14 @@ mod tests {
         assert_eq!(fights.admit(&key("u")), Ok(()), "one may come");
         fights.displaced(&key("u"));
         assert!(fights.admit(&key("u")).is_err(), "and displaces the other one");
+        assert!(fights.sessions.lock().unwrap()[&key("u")].told);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        fights.displaced(&key("u"));
+        assert!(!fights.sessions.lock().unwrap()[&key("u")].told, "the next one is told again");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_are_remembered_and_none_for_ever() {
+    async fn so_many_are_remembered_and_those_before_make_room_when_they_are_over() {
         let fights = fights();
         (0..=SESSIONS_MAX).for_each(|number| fights.displaced(&key(&number.to_string())));
         assert_eq!(fights.sessions.lock().unwrap().len(), SESSIONS_MAX);

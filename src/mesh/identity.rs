@@ -5,7 +5,7 @@
 //! each node its files. Both end in the same mutual TLS 1.3: a peer without a certificate of the
 //! cluster is refused within the handshake, so that it can neither join, nor gossip, nor push.
 //!
-//! Both can be exchanged while the node runs: see [`Identity::take_over`].
+//! Both can be exchanged while the node runs: see [`Identity::replace`].
 //!
 //! It does not say which node a peer ought to be: whoever dials compares [`Identity::peer_name`] with
 //! the name that it expects. A server must wait for the whole handshake (never `into_0rtt`), because
@@ -60,7 +60,7 @@ pub(crate) struct Identity {
     name: NodeName,
     credentials: Arc<Credentials>,
     time: ValidationTime,
-    /// Root of this node's own keys, the same after a restart.
+    /// Root of this node's own keys: the same after a restart, unless the key that signs is another one then.
     root: Root,
     /// Root of what all nodes of the cluster derive alike.
     shared: Root,
@@ -183,14 +183,14 @@ impl Identity {
     }
 
     /// From now on the node shows the certificate of `fresh` in handshakes, and trusts whom that one trusts. What follows
-    /// from the secrets that all nodes share stays as it is, and so do the connections that there are.
-    pub(crate) fn take_over(&self, fresh: &Self) {
-        self.credentials.take_over(&fresh.credentials);
+    /// from the secrets that all nodes share stays as it is, and so do this node's own keys and the connections that there are.
+    pub(crate) fn replace(&self, fresh: &Self) {
+        self.credentials.replace(&fresh.credentials);
     }
 
     /// Whether the peer of a complete handshake would be believed today what it has proven then.
     pub(crate) fn trusts(&self, connection: &quinn::Connection) -> bool {
-        shown_chain(connection).is_some_and(|chain| self.credentials.believes(&chain, self.time.now()))
+        shown_chain(connection).is_some_and(|chain| self.credentials.trusts(&chain, self.time.now()))
     }
 
     /// The authorities that are trusted, each as a word that tells it from others. Of cluster keys the first has signed this node's
@@ -336,8 +336,8 @@ pub(crate) enum IdentityError {
     PrivateKey(rustls::Error),
     /// From the new secrets other keys follow than all nodes share now.
     #[error(
-        "the hash key would be another one, and nodes with different ones refuse each other: a file that replaces a cluster \
-         key has a line with the hash key that the cluster has had, as `pushmesh keygen --after FILE` writes it"
+        "the hash key would be another one, and nodes with different ones refuse each other: it stays what it is while the cluster \
+         runs. A file that replaces a cluster key has a line with it, as `pushmesh keygen --after FILE` writes one"
     )]
     SharedKeys,
     /// A cluster key was to take the place of an authority, or the reverse.

@@ -1,7 +1,7 @@
 //! The QUIC connection that is in use to one peer: what is sent on it, and what is known of it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ pub(crate) struct Link {
     opened: CancellationToken,
     /// Another connection to the peer is in use: nothing new is sent here.
     retired: CancellationToken,
+    /// It is being replaced, because the peer is not trusted any more.
+    renewed: AtomicBool,
     heard: Mutex<Heard>,
     shared: Arc<LinkShared>,
 }
@@ -101,6 +103,7 @@ impl Link {
             attached: Attached::default(),
             opened: CancellationToken::new(),
             retired: CancellationToken::new(),
+            renewed: AtomicBool::new(false),
             heard: Mutex::new(Heard { datagrams: 0, at: since }),
             shared,
         }
@@ -149,6 +152,11 @@ impl Link {
     /// Ends when another connection to the peer is in use.
     pub(crate) async fn retired(&self) {
         self.retired.cancelled().await;
+    }
+
+    /// It is to be replaced from now on. Returns whether it was not before.
+    pub(crate) fn begin_renewal(&self) -> bool {
+        !self.renewed.swap(true, Ordering::Relaxed)
     }
 
     /// Ends when no request waits for its receipt.

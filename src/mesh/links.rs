@@ -250,6 +250,10 @@ impl Links {
             info!(peer = %peer.name, incarnation = %peer.incarnation, addr = %peer.mesh, %version, features = link.features().0, "link up");
         }
         let links = Arc::clone(self);
+        if !self.identity.trusts(link.connection()) {
+            // Its handshake began before others were trusted. Those that are in use by then are looked at there.
+            CloseCode::Ended.close(link.connection());
+        }
         self.members().link_up(&peer, members);
         let next = Arc::clone(&link);
         // Not a part of the link: when it is replaced in turn, the one after it waits for both.

@@ -6,8 +6,9 @@
 //!               └─────────┘ the members that the answer names
 //! ```
 //!
-//! After a mass restart it may be none of the seeds that remembers: the members that the seeds name are asked as well, the one of this very name among them: a process that runs there is not to be replaced unasked. Each
-//! address is asked once, and at most [`limits::PEERS_MAX`] are. How they are asked, and for how long, is not known here.
+//! After a mass restart it may be none of the seeds that remembers: the members that the seeds name are asked as well, the one of
+//! this very name among them: a process that runs there is not to be replaced unasked. Each address is asked once, and at most
+//! [`limits::PEERS_MAX`] are. How they are asked, and for how long, is not known here.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -57,8 +58,8 @@ impl Probing {
         self.named(members)
     }
 
-    /// The one that answered at an address is another process of this very name, which has joined the cluster.
-    pub fn is_namesake(&mut self, at: SocketAddr) {
+    /// Another process of this very name answered at that address, and knows its own incarnation: it runs already.
+    pub fn found_namesake(&mut self, at: SocketAddr) {
         self.namesake = Some(at);
     }
 

@@ -1,6 +1,8 @@
 //! What a node takes over from a new configuration while it runs: whom it lets in, its certificate for https, and how it proves
 //! itself to its peers.
 
+use std::sync::PoisonError;
+
 use tracing::info;
 
 use crate::config::Config;
@@ -71,26 +73,35 @@ impl Node {
     }
 
     fn try_reload(&self, new: &Config) -> Result<(), ReloadError> {
+        // Of two at once one comes after the other: each is in effect as a whole.
+        let mut proof = self.shared.proof.lock().unwrap_or_else(PoisonError::into_inner);
         let Shared { config, login_keys, certificate, links, access, .. } = &*self.shared;
         if new.auth.dev != config.auth.dev {
             return Err(ReloadError::Dev);
         }
         let now = Access::new(&new.auth, login_keys.as_deref())?;
-        let identity = Identity::new(&config.cluster, &config.name, &new.mesh_identity)?;
-        identity.may_follow(links.identity())?;
+        // What is in effect stays so, also where it could not be taken up any more, such as a certificate that has expired.
+        let identity = match new.mesh_identity != *proof {
+            true => Some(Identity::new(&config.cluster, &config.name, &new.mesh_identity)?),
+            false => None,
+        };
+        identity.iter().try_for_each(|identity| identity.may_follow(links.identity()))?;
         match (certificate, &new.tls) {
             (None, None) => {}
             (Some(certificate), Some(tls)) => certificate.replace(tls)?,
             (Some(_), None) => return Err(ReloadError::Scheme("with")),
             (None, Some(_)) => return Err(ReloadError::Scheme("without")),
         }
-        links.take_over(&identity);
+        if let Some(identity) = &identity {
+            links.replace_identity(identity);
+            *proof = new.mesh_identity.clone();
+        }
         access.replace(now);
         if let Some(keys) = login_keys {
             keys.fetch();
         }
         info!(
-            node = %self.name(), trusted = ?identity.trusted(),
+            node = %self.name(), trusted = ?links.identity().trusted(),
             "API keys, token keys, origins, the certificate and how this node proves itself to peers are as they are configured now"
         );
         Ok(())

@@ -1,8 +1,8 @@
 //! What the tasks of a node share, and the task that watches over it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, MeshVersion};
+use crate::config::{Config, MeshIdentity, MeshVersion};
 use crate::copies::Copies;
 use crate::current::Current;
 use crate::gateway::{
@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) access: Arc<Current<Access>>,
     /// The keys of an identity provider, where they are fetched.
     pub(super) login_keys: Option<Arc<LoginKeys>>,
+    /// How this node proves itself to its peers now. Locked while a new configuration is taken over.
+    pub(super) proof: Mutex<MeshIdentity>,
     /// What https shows; `None`: it is http.
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) threads: Threads,

@@ -1,8 +1,8 @@
 //! How a node comes up: each part is made once, in the order in which they need each other.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use axum::serve::Listener;
 use bytes::Bytes;
@@ -29,6 +29,7 @@ use crate::mesh::identity::Identity;
 use crate::mesh::{GossipOut, LaneStreams, Links, LinksParts, ReceiptStreams, endpoint};
 use crate::metrics::Metrics;
 use crate::metrics::label::Task;
+use crate::node::advertised::advertised;
 use crate::node::faces::{self, Faces};
 use crate::node::liveness::Liveness;
 use crate::node::members::NodeMembers;
@@ -95,7 +96,7 @@ where
     let identity = Identity::from_config(&config)?;
     let resume = ResumeKey::new(&identity.shared_key("resume token"));
     let entropy = Arc::new(Entropy::new(wire.seed));
-    let mesh_shown = config.mesh_advertise.unwrap_or(mesh);
+    let mesh_shown = advertised(&config, mesh, &*wire.resolver).await?;
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let http_shown = format!("{scheme}://{}", config.http_advertise.unwrap_or(http));
     let vitals = Vitals::new(Arc::clone(&metrics));
@@ -155,7 +156,8 @@ where
     open.disarm();
     spawn(&shared, seeds, &tasks);
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
-    info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, "node started");
+    let trusted = shared.links.identity().trusted();
+    info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, ?trusted, "node started");
     Ok(Node { shared, http, mesh, api, admin, handle, tasks, http_face: Some(http_face) })
 }
 
@@ -267,6 +269,7 @@ impl Parts {
         let shared = Shared {
             incarnation,
             started_ms: self.clock.now_ms(),
+            proof: Mutex::new(self.config.mesh_identity.clone()),
             config: self.config,
             access: self.access,
             login_keys: self.login_keys,

@@ -42,6 +42,14 @@ pub enum StartError {
         /// Where the other one is reached.
         addr: SocketAddr,
     },
+    /// The name of the mesh address that peers are to be told means nothing.
+    #[error("--mesh-advertise: {name} cannot be resolved ({problem}); correct it, or give an address")]
+    Advertised {
+        /// The name.
+        name: String,
+        /// What the resolver said.
+        problem: String,
+    },
     /// Gossip did not start.
     #[error("gossip did not start: {0}")]
     Gossip(String),

@@ -148,11 +148,6 @@ impl CloseReason {
         }
     }
 
-    /// Whether another client has taken the place of this one.
-    pub(crate) fn displaces(&self) -> bool {
-        matches!(self, CloseReason::Superseded { .. } | CloseReason::Excluded)
-    }
-
     /// Whether the session goes on elsewhere.
     pub(crate) fn moves(&self) -> bool {
         matches!(self, CloseReason::Superseded { .. })

@@ -9,7 +9,7 @@ use crate::harness::{Client, Cluster, alone, eventually, same};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counts_are_exact_after_a_thousand_connects_and_disconnects_spread_over_the_nodes() {
     let _alone = alone().await;
-    let cluster = Cluster::start(3).await;
+    let cluster = Cluster::start_with(3, &["--takeovers-per-session", "1000000/30s"]).await;
     let mut model: BTreeMap<(String, String), (usize, Client)> = BTreeMap::new();
     let mut random = Random(1);
     let (mut connects, mut disconnects) = (0, 0);

@@ -252,16 +252,23 @@ impl Site {
         }
         self.all_see_each_other().await;
         // Who has nothing but the old key is not let in any more.
+        let refused = "pushmesh_mesh_handshakes_refused_total{reason=\"identity\"} ";
+        let asked = self.backend(0);
+        let refusals = async || {
+            let metrics = asked.call("GET", "/metrics", &[], "").await.text();
+            let count = metrics.lines().find_map(|line| line.strip_prefix(refused)).expect("it is counted");
+            count.parse::<u64>().expect("it is a number")
+        };
+        let before = refusals().await;
         let thief =
             Launch::new(&self.name, "thief").flags(self.keys.flags()).peers([&*self.node(0)]).start().await;
-        let refused = "pushmesh_mesh_handshakes_refused_total{reason=\"identity\"}";
-        let asked = self.backend(0);
-        eventually("the thief is refused", async || {
-            let metrics = asked.call("GET", "/metrics", &[], "").await.text();
-            let count = metrics.lines().find_map(|line| line.strip_prefix(refused)).map(str::to_owned);
-            if count.as_deref().is_some_and(|count| count != " 0") { Ok(()) } else { Err(count) }
+        eventually("the thief is refused", async || match refusals().await {
+            after if after > before => Ok(()),
+            after => Err((before, after)),
         })
         .await;
+        let nodes = asked.call("GET", "/v1/nodes", &[], "").await.text();
+        assert!(!nodes.contains("thief"), "{nodes}");
         drop(thief);
     }
 

@@ -64,5 +64,5 @@ export function retryMs(reason: string): number | undefined {
   }
 }
 
-/** Nodes send at most 3,000 ms, unless clients connect too often; a mistake must not keep a client away for a day. */
-const RETRY_MS_MAX = 60_000;
+/** Nodes send at most 3,000 ms, and where clients connect too often an hour more; a mistake must not keep a client away for a day. */
+const RETRY_MS_MAX = 3_603_000;

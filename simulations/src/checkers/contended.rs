@@ -26,7 +26,7 @@ impl Contended {
 }
 
 /// So often a session is taken before somebody has to wait. Source: `Rate::TAKEOVERS` of the product.
-const TIMES: usize = 3;
+const TIMES: usize = 5;
 /// Within this time, in milliseconds. Arithmetic: the while of that rate, and the time in which a close is answered.
 const WHILE_MS: u64 = 30_000 + CLOSE_MS_MAX;
 
@@ -37,10 +37,10 @@ mod tests {
     #[test]
     fn who_was_displaced_often_enough_lately_may_wait_and_nobody_else() {
         let mut contended = Contended::default();
-        for at in [1_000, 2_000] {
+        for at in [1_000, 1_500, 2_000, 2_500] {
             contended.displaced(7, at);
         }
-        assert!(!contended.may_wait(7, 2_000));
+        assert!(!contended.may_wait(7, 2_500));
         contended.displaced(7, 3_000);
         assert!(contended.may_wait(7, 3_000) && !contended.may_wait(8, 3_000));
         assert!(contended.may_wait(7, 1_000 + WHILE_MS) && !contended.may_wait(7, 1_001 + WHILE_MS));

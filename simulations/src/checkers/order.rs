@@ -29,7 +29,7 @@ use crate::position::Segment;
 pub(super) struct Order {
     pushes: BTreeMap<PushId, Push>,
     connections: BTreeMap<ConnectionId, Connection>,
-    /// Whose connections are or were open.
+    /// Whose connections are or were made.
     clients: BTreeMap<ConnectionId, ClientIndex>,
     /// Pushes that were answered without being sure of every session.
     given_up: BTreeSet<PushId>,
@@ -101,6 +101,8 @@ impl Checker for Order {
                     self.given_up.insert(*push);
                 }
             }
+            // A node may write to it before the client knows that it is open.
+            Event::Dialled { connection, client, .. } => _ = self.clients.insert(*connection, *client),
             Event::Opened { connection, client, node } => {
                 let (opened_after, last) = (self.newest, BTreeMap::new());
                 let opened = Connection {

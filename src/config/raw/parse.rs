@@ -38,7 +38,7 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
 ///
 /// # Errors
 /// Why there is none; `None` where the text is no name with a port.
-pub(super) fn resolved(text: &str) -> Result<SocketAddr, Option<String>> {
+fn resolved(text: &str) -> Result<SocketAddr, Option<String>> {
     let (host, port) = text.rsplit_once(':').ok_or(None)?;
     let port = port.parse::<u16>().map_err(|_| None)?;
     if host.is_empty() || host.contains([':', '[', ']', '/', '@']) || host.chars().any(char::is_whitespace) {

@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use rustix::system::uname;
 
-use super::{Advertised, ConfigError, RawConfig, files};
-use crate::config::check::{NOT_DIALABLE, is_dialable};
+use super::{ConfigError, RawConfig, files};
+use crate::config::dialable::{NOT_DIALABLE, is_dialable};
 use crate::config::environment::variable;
 use crate::config::{
     Again, AuthConfig, CLUSTER, Config, DEV_CLUSTER_KEY, HttpTls, LISTEN, MESH_LISTEN, MeshIdentity, Origin,
@@ -75,7 +75,7 @@ impl RawConfig {
             listen,
             threads: self.threads.unwrap_or_else(cores),
             mesh_listen,
-            mesh_advertise: self.mesh_advertise.as_ref().map(Advertised::addr),
+            mesh_advertise: self.mesh_advertise.clone(),
             api_listen: self.api_listen,
             admin_listen: self.admin_listen,
             trusted_proxies: self.trusted_proxies()?,
@@ -167,7 +167,7 @@ impl RawConfig {
             return Err(ConfigError::Conflict {
                 first: "--cluster-key-file",
                 second: "PUSHMESH_CLUSTER_KEY",
-                advice: "a node has one cluster key; leave out one",
+                advice: "the cluster keys of a node come from one place; leave out one",
             });
         }
         let key = match &self.cluster_key_file {
@@ -179,7 +179,7 @@ impl RawConfig {
             (Some(_), None, None, None) if hash_key.is_some() => Err(ConfigError::Conflict {
                 first: "a cluster key",
                 second: "a hash key",
-                advice: "with a cluster key the hashes follow from it; --hash-key-file is for --mesh-tls-*: leave out one",
+                advice: "with cluster keys the hash key follows from them, or is a line of their file; --hash-key-file is for --mesh-tls-*: leave out one",
             }),
             (Some(key), None, None, None) => cluster_key(key),
             (Some(_), ..) => Err(ConfigError::Conflict {

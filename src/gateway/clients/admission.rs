@@ -26,6 +26,7 @@ mod refusal;
 mod takeover;
 mod telling;
 
+use credentials::Client;
 pub(super) use refusal::Refusal;
 pub(super) use telling::Telling;
 
@@ -69,7 +70,7 @@ pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admit
     let client = credentials::client(gateway, asking.headers, params, dialect.keeps()).await?;
     gateway.connects.for_user(&client.key.user).map_err(often)?;
     takeover::admit(gateway, &client.key, client.resumed)?;
-    gateway.connections.fights.admit(&client.key).map_err(|wait| Refusal::Contended { wait })?;
+    contended(gateway, &client)?;
     let Ok(permit) = gateway.registry.permit() else { return Err(Refusal::Full) };
     let asked = Instant::now();
     let claimant = Claimant { resumed: client.resumed, kept: client.kept, login: client.login, away: false };
@@ -79,6 +80,15 @@ pub(super) async fn admit(gateway: &Gateway, asking: Asking<'_>) -> Result<Admit
     // registered now: either it is found there, or the phase is found here.
     ready(gateway)?;
     Ok(Admitted { lease, asked, dialect, expires_unix_ms: client.expires_unix_ms })
+}
+
+/// Has a client wait that comes to a session for which two fight. Nobody waits where nobody is connected, and whoever shows the token
+/// of the session that there is takes it from itself.
+fn contended(gateway: &Gateway, client: &Client) -> Result<(), Refusal> {
+    let waits = gateway.connections.fights.admit(&client.key);
+    let owned = waits.is_err().then(|| gateway.replica.lookup_named(&client.key)).flatten();
+    let is_taken = owned.is_some_and(|owned| owned.is_connected() && client.resumed != Some(owned.stamp));
+    if is_taken { waits.map_err(|wait| Refusal::Contended { wait }) } else { Ok(()) }
 }
 
 /// Counts a client that is not let in, and says why.

@@ -65,9 +65,9 @@ pub(super) trait Transport: Send {
     /// The client has closed by itself: completes that.
     fn answer_close(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// Waits until the client has taken the end and closes its side. `broken` says that the line has stopped in
-    /// the middle of a payload, or failed.
-    fn linger(&mut self, broken: bool) -> impl Future<Output = bool> + Send;
+    /// Waits until the client has taken the end and closes its side, and gives the code that it closes with, if it says one. `broken`
+    /// says that the line has stopped in the middle of a payload, or failed.
+    fn linger(&mut self, broken: bool) -> impl Future<Output = Option<u16>> + Send;
 }
 
 /// Writes to a client, whoever brings the payload. It never waits.

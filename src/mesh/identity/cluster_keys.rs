@@ -58,12 +58,12 @@ impl ClusterKeys {
     /// The same, and a new key that peers are to believe before anyone signs with it: the first step of replacing the one that there is.
     ///
     /// # Errors
-    /// [`ClusterKeysError::UnderWay`] when there are several already, and [`ClusterKeyError::NoRandomness`].
+    /// [`ClusterKeysError::UnderWay`] when there are several already, and [`ClusterKeysError::New`] without randomness.
     pub fn with_next(&self) -> Result<Self, ClusterKeysError> {
         if self.keys.len() > 1 {
             return Err(ClusterKeysError::UnderWay);
         }
-        let new = ClusterKey::generate().map_err(|error| ClusterKeysError::Key { number: 0, error })?;
+        let new = ClusterKey::generate().map_err(ClusterKeysError::New)?;
         Ok(Self { keys: vec![self.signing().clone(), new], hash_key: Some(self.hash_key()) })
     }
 
@@ -141,6 +141,9 @@ pub enum ClusterKeysError {
     /// More than anyone needs.
     #[error("there are more than {} cluster keys: leave out those that no node signs with", CLUSTER_KEYS_MAX)]
     TooMany,
+    /// No new key could be made.
+    #[error("{0}")]
+    New(ClusterKeyError),
     /// A key is being replaced.
     #[error(
         "there are several cluster keys: one is being replaced, and that has to end before the next one can be"

@@ -28,14 +28,14 @@ impl Credentials {
         Arc::new(Self(Current::new(Held { certified: Arc::new(certified), verifier: Arc::new(verifier) })))
     }
 
-    /// Uses those of `fresh` from the next handshake on.
-    pub(super) fn take_over(&self, fresh: &Self) {
+    /// Those of `fresh` are used from the next handshake on.
+    pub(super) fn replace(&self, fresh: &Self) {
         let Held { certified, verifier } = &*fresh.0.get();
         self.0.replace(Held { certified: Arc::clone(certified), verifier: Arc::clone(verifier) });
     }
 
     /// Whether a chain, the node's own certificate first, proves a node.
-    pub(super) fn believes(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> bool {
+    pub(super) fn trusts(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> bool {
         chain.split_first().is_some_and(|(certificate, intermediates)| {
             self.verifier().verify(certificate, intermediates, now).is_ok()
         })

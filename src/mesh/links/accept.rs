@@ -111,7 +111,11 @@ impl Links {
                     return Err(failed(error));
                 }
                 let version = asked.version;
-                handshake::welcome(asked, self.hello()).await.map_err(|error| failed(error.into()))?;
+                let welcome = timeout(limits::HELLO_TIMEOUT, handshake::welcome(asked, self.hello()));
+                match welcome.await {
+                    Ok(welcomed) => welcomed.map_err(|error| failed(error.into()))?,
+                    Err(_) => return Err(failed(HandshakeError::Timeout)),
+                }
                 if let Hearing::Myself { later } = hearing {
                     if later {
                         self.members().superseded(hello.incarnation);

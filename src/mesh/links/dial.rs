@@ -70,7 +70,7 @@ impl Links {
         meeting::occupies(&there, silence, expected).then_some(there)
     }
 
-    pub(super) async fn dial_once(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeName, NotLinked> {
+    async fn dial_once(self: &Arc<Self>, addr: SocketAddr) -> Result<NodeName, NotLinked> {
         let dialled = endpoint::dial(&self.endpoint, &self.identity, addr).await;
         let (connection, name) = dialled.map_err(|error| {
             debug!(%addr, %error, "nobody of this cluster was reached");
@@ -130,7 +130,7 @@ impl Links {
 }
 
 /// Why a dialled peer was not linked has been told; this is what follows.
-pub(super) struct NotLinked {
+struct NotLinked {
     /// The address is not dialled before this is over.
     again: Duration,
 }

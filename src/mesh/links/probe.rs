@@ -48,7 +48,7 @@ impl Links {
                 Some((addr, answer)) = answers.recv() => match answer {
                     Some((ProbeAnswer { known, members }, is_namesake)) => {
                         if is_namesake {
-                            probing.is_namesake(addr);
+                            probing.found_namesake(addr);
                         }
                         next = probing.answered(known, members);
                     }
@@ -59,8 +59,8 @@ impl Links {
         }
     }
 
-    /// Also a process of this very name is asked: it may be an older one that still runs. Says whether it is another one, and has
-    /// joined: one that is about to start, as this one itself is, does not know its incarnation yet.
+    /// Also a process of this very name is asked: it may be an older one that still runs. Says whether it is another one that
+    /// runs already: one that is about to start, as this one itself is, does not know its incarnation yet.
     async fn probe_one(&self, addr: SocketAddr) -> Option<(ProbeAnswer, bool)> {
         let (connection, name) = endpoint::dial(&self.endpoint, &self.identity, addr).await.ok()?;
         let answer = handshake::probe(&connection, &self.me).await;

@@ -24,6 +24,7 @@ use crate::mesh::frame::{Features, Hello, Receipt, Receipts, Settings};
 use crate::mesh::gossip::carrier::GossipCarrier;
 use crate::mesh::handshake;
 use crate::mesh::identity::Identity;
+use crate::mesh::refusal::Refusal;
 use crate::mesh::stream::{GOSSIP, LANE, RECEIPTS, StreamKind};
 use crate::mesh::{
     ClusterKeys, KnownMember, LaneStreams, Link, Links, LinksParts, Members, Peer, ReceiptStreams, Refused,

@@ -100,14 +100,21 @@ impl<'a> Dial<'a> {
     /// Connects.
     pub(crate) async fn open(self) -> Client {
         let path = self.path();
-        let (socket, protocol) = within(&path, self.shake()).await;
-        Client { socket, protocol }
+        self.try_open().await.unwrap_or_else(|error| panic!("{path} is refused: {error}"))
+    }
+
+    /// Connects, if the node lets it in.
+    pub(crate) async fn try_open(self) -> Result<Client, String> {
+        let path = self.path();
+        let (socket, protocol) = within(&path, self.shake()).await?;
+        Ok(Client { socket, protocol })
     }
 
     /// Connects, and then leaves frames alone: no pong, no closing handshake.
     pub(crate) async fn open_raw(self) -> RawClient {
         let path = self.path();
-        let (socket, _) = within(&path, self.shake()).await;
+        let opened = within(&path, self.shake()).await;
+        let (socket, _) = opened.unwrap_or_else(|error| panic!("{path} is refused: {error}"));
         RawClient::new(socket.into_inner())
     }
 
@@ -135,7 +142,7 @@ impl<'a> Dial<'a> {
         self.node.http.with_key(None).call("GET", &self.path(), &headers, "").await
     }
 
-    async fn shake(self) -> (WebSocketStream<Box<dyn Io>>, Option<String>) {
+    async fn shake(self) -> Result<(WebSocketStream<Box<dyn Io>>, Option<String>), String> {
         let socket = TcpSocket::new_v4().expect("a socket can be made");
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).expect("the buffer can be made small");
@@ -156,10 +163,10 @@ impl<'a> Dial<'a> {
             WebSocketConfig::default().read_buffer_size(BUFFER_BYTES).write_buffer_size(BUFFER_BYTES);
         let (socket, response) = client_async_with_config(request, stream, Some(config))
             .await
-            .unwrap_or_else(|error| panic!("{} is refused: {error}", self.path()));
+            .map_err(|error| error.to_string())?;
         let protocol = response.headers().get("sec-websocket-protocol");
         let protocol = protocol.map(|value| value.to_str().expect("a protocol is text").to_owned());
-        (socket, protocol)
+        Ok((socket, protocol))
     }
 
     fn request(&self, url: &str) -> Request {

@@ -78,11 +78,14 @@ impl<T: Transport> Connection<T> {
                 let _ = parts.vitals.contained(Task::Handler, goodbye).await;
             }
         };
-        let silence = timeout(limits::CLOSE_TIMEOUT, self.transport.linger(self.broken));
-        let (answered, ()) = join(silence, goodbye).await;
-        let displaced = self.session.closing().is_some_and(|reason| reason.displaces());
-        if displaced && answered == Ok(true) {
-            parts.fights.displaced(self.session.names());
-        }
+        let moves = self.session.closing().is_some_and(|reason| reason.moves());
+        let silence = async {
+            let answered = timeout(limits::CLOSE_TIMEOUT, self.transport.linger(self.broken)).await;
+            // A client that closed by itself says so with another code.
+            if moves && answered == Ok(Some(code)) {
+                parts.fights.displaced(self.session.names());
+            }
+        };
+        join(silence, goodbye).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Calls of the program's handler. One that panics ends no more than its session.
+//! Calls of the program's handler, and checks of new tokens. One that panics ends no more than its session.
 
 use std::panic::AssertUnwindSafe;
 
@@ -20,7 +20,7 @@ pub(super) enum Handled {
     Checked(Box<Result<ClientToken, TokenError>>),
 }
 
-/// How a call of the handler failed.
+/// How a call failed.
 #[derive(Debug)]
 pub(super) enum Unhandled {
     /// `on_connect` refuses the client, for this reason.

@@ -82,11 +82,11 @@ impl Transport for Plaintext {
 
     async fn answer_close(&mut self) {}
 
-    async fn linger(&mut self, _: bool) -> bool {
+    async fn linger(&mut self, _: bool) -> Option<u16> {
         if self.write.shutdown().await.is_ok() {
             while let Ok(Some(_)) = self.read.next_line().await {}
         }
-        true
+        None
     }
 }
 

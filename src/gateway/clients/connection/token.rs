@@ -31,6 +31,8 @@ impl<T: Transport> Connection<T> {
             return Some(now + (close - late));
         }
         let left = expires - clock;
+        // Unless the clock was set back since.
+        self.told_of_expiry &= ms(left) <= EXPIRING_BEFORE;
         let next = if self.told_of_expiry { ms(left) } else { ms(left).saturating_sub(EXPIRING_BEFORE) };
         if !next.is_zero() {
             // The wall clock may be set: no wait is longer than that.
@@ -117,8 +119,7 @@ impl Spread {
     }
 }
 
-/// How long before its token expires a client is told. Source: what the issuers of tokens take to give another one, with time for
-/// a second try.
+/// How long before its token expires a client is told. Guess: far more than an issuer takes to give another one.
 const EXPIRING_BEFORE: Duration = Duration::from_secs(30);
 /// When to look again whether the line takes it. Guess.
 const EXPIRING_AGAIN: Duration = Duration::from_millis(500);

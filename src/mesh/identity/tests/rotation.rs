@@ -45,11 +45,11 @@ async fn what_was_taken_over_counts_in_the_next_handshake_and_for_who_is_there()
     let (accepted, dialed, [accepting, dialing]) = link(&old, &peer).await;
     for step in [both, new_signs] {
         step.may_follow(&old).unwrap();
-        old.take_over(&step);
+        old.replace(&step);
         assert!(old.trusts(&accepted));
     }
     assert_eq!(old.trusted(), identity("shop", "n1", &steps()[2]).trusted());
-    old.take_over(&done);
+    old.replace(&done);
     assert!(!old.trusts(&accepted), "it has shown a certificate of the old key");
     assert!(peer.trusts(&dialed), "this one has not taken over anything");
     // The endpoint is the same as before, and so are the configurations.
@@ -58,7 +58,7 @@ async fn what_was_taken_over_counts_in_the_next_handshake_and_for_who_is_there()
         dialing.connect_with(peer.client_config(MeshVersion::V5, [8; 32]), addr, SERVER_NAME).unwrap();
     let (refused, _) = within(async { tokio::join!(accept(&accepting), again) }).await;
     refused.expect_err("the peer shows a certificate of the old key");
-    peer.take_over(&identity("shop", "n2", &steps()[3]));
+    peer.replace(&identity("shop", "n2", &steps()[3]));
     let again =
         dialing.connect_with(peer.client_config(MeshVersion::V5, [9; 32]), addr, SERVER_NAME).unwrap();
     let (accepted, dialed) = within(async { tokio::join!(accept(&accepting), again) }).await;

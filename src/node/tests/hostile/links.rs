@@ -108,7 +108,7 @@ async fn a_peer_that_shows_nothing_but_a_certificate_of_a_key_that_was_replaced_
     let victim = victim(true);
     let evil = Member::link(&victim, "evil").await;
     victim.link_to(&name("evil")).await;
-    victim.links.take_over(&after_the_rotation("n1"));
+    victim.links.replace_identity(&after_the_rotation("n1"));
     let reason = within("the end of its link", evil.connection.closed()).await;
     assert!(
         matches!(&reason, ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Ended.code()),
@@ -116,9 +116,30 @@ async fn a_peer_that_shows_nothing_but_a_certificate_of_a_key_that_was_replaced_
     );
     let (identity, endpoint) = (identity("evil"), endpoint(&identity("evil")));
     let dialled = async {
-        let (connection, _) = endpoint::dial(&endpoint, &identity, victim.addr).await?;
-        // What it does on the way is decided at the other end.
-        Err::<(), _>(endpoint::DialError::Connection(connection.closed().await))
+        // It is done before the other end has seen its certificate.
+        match endpoint::dial(&endpoint, &identity, victim.addr).await {
+            Ok((connection, _)) => connection.closed().await,
+            Err(endpoint::DialError::Connection(error)) => error,
+            Err(error) => panic!("{error}"),
+        }
     };
-    within("the refusal", dialled).await.expect_err("the key was replaced");
+    let refused = within("the refusal", dialled).await;
+    assert_eq!(Refusal::of_connection(&refused), Some(Refusal::Identity), "{refused}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_began_before_the_key_was_replaced_makes_no_link_that_stays() {
+    let victim = victim(true);
+    let (identity, endpoint) = (identity("evil"), endpoint(&identity("evil")));
+    let (connection, _) = endpoint::dial(&endpoint, &identity, victim.addr).await.unwrap();
+    // Its certificate was seen: a stream of it is heard only after that.
+    while victim.links.handshakes() == 0 {
+        tokio::task::yield_now().await;
+    }
+    victim.links.replace_identity(&after_the_rotation("n1"));
+    let settings = Settings { takeover: Takeover::default().to_string(), keys_check: identity.keys_check() };
+    let hello = hello("evil", 5, endpoint.local_addr().unwrap(), settings);
+    // Whether it was in time or not.
+    let _ = handshake::greet(&connection, &name("n1"), &hello).await;
+    within("the end of its link", connection.closed()).await;
 }

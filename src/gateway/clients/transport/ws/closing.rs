@@ -22,11 +22,15 @@ pub(super) fn close_frame(close: &Close) -> CloseFrame {
     CloseFrame { code: close.code.into(), reason: text[..cut].into() }
 }
 
-/// Reads and throws away until the client closes its side, and says whether it answered the close.
-pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> bool {
-    let mut answered = false;
+/// Reads and throws away until the client closes its side, and gives the code of its close frame.
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+) -> Option<u16> {
+    let mut answered = None;
     while let Some(frame) = socket.next().await {
-        answered |= matches!(frame, Ok(Frame::Close(_)));
+        if let Ok(Frame::Close(Some(close))) = &frame {
+            answered = Some(close.code.into());
+        }
         if matches!(frame, Err(Error::Io(_))) {
             return answered;
         }

@@ -37,16 +37,16 @@ pub(in crate::gateway) fn open() -> Call {
         .refuses(
             ErrorCode::TooManyRequests,
             "clients connect more often from this address, or for this user, than --connects-per-address and \
-             --connects-per-user allow; has Retry-After",
+             --connects-per-user allow, or two clients take this session from each other; has Retry-After",
         )
         .refuses(ErrorCode::Overloaded, "this node is full")
         .refuses(ErrorCode::NotReady, "this node is joining or draining")
 }
 
 const TEXT: &str = "Without subprotocol each frame is a payload as pushed. With `pushmesh.v1` frames are JSON: the server \
-    sends `welcome`, `message`, `pong` and `error`, the client `message`, `ack` and `ping`. Close codes: 1000 bye or idle, \
+    sends `welcome`, `message`, `expiring`, `renewed`, `pong` and `error`, the client `message`, `ack`, `token` and `ping`. Close codes: 1000 bye or idle, \
     1002 protocol error, 1007 text that is not UTF-8, 1008 policy, 1009 message too big, 1011 internal error, 1012 \
-    restarting, 1013 try later, 4001 superseded, 4002 kicked, 4003 token expired, 4004 slow consumer. With 1012 and 1013 \
+    restarting, 1013 try later, 4001 superseded, 4002 kicked, 4003 token expired, 4004 slow consumer. With 1012, 1013 and 4003 \
     the reason is `{\"retry_ms\":n}`. A client that may not connect is told so by the status, or, with `pushmesh.v1` or \
     `?errors=close`, by a close code after the handshake: 4400, 4401, 4403, 4409 or 4429, whose reason begins with the code of \
     the error, or 1013.";

@@ -102,10 +102,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         while let Some(Ok(_)) = self.socket.next().await {}
     }
 
-    async fn linger(&mut self, broken: bool) -> bool {
+    async fn linger(&mut self, broken: bool) -> Option<u16> {
         if broken {
             drain(self.socket.get_mut()).await;
-            return false;
+            return None;
         }
         linger(&mut self.socket).await
     }
