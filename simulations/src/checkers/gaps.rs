@@ -77,6 +77,8 @@ impl Gaps {
             "acknowledged" if self.acks.up_to(client, segment) >= to => Ok(()),
             // The client has got it with another number, and has acknowledged that.
             "acknowledged" if self.sealed.has(client, segment) => Ok(()),
+            // Who has it from those who held it does not know of what has expired: that was dropped there as well.
+            "acknowledged" if self.may_have_expired(now_ms, client, (segment, from, to)) => Ok(()),
             "acknowledged" => Err(wrong("it has not said so")),
             "expired" => {
                 let position = |n| (client, Position { segment: segment.clone(), n });
@@ -93,6 +95,26 @@ impl Gaps {
             }
             _ => Err(wrong("there is no such reason")),
         }
+    }
+}
+
+impl Gaps {
+    /// Whether these places may be of messages that have expired: nobody was seen to write one of them, and there are messages that
+    /// have expired and whose place is not known.
+    fn may_have_expired(
+        &self,
+        now_ms: u64,
+        client: ClientIndex,
+        (segment, from, to): (&Segment, u64, u64),
+    ) -> bool {
+        let position = |n| (client, Position { segment: segment.clone(), n });
+        let unknown = self.places.range(position(from)..=position(to)).next().is_none();
+        let placed = |push| self.places.iter().any(|((of, _), placed)| *of == client && *placed == push);
+        let expired = self
+            .pushes
+            .iter()
+            .filter(|(_, (made_ms, ttl_ms))| ttl_ms.is_some_and(|ttl_ms| now_ms >= made_ms + ttl_ms));
+        unknown && expired.map(|(push, _)| *push).any(|push| !placed(push))
     }
 }
 
@@ -128,6 +150,20 @@ mod tests {
         assert!(seen(None, None, "expired", 9_000).is_err());
         assert_eq!(seen(None, Some(3), "acknowledged", 1_000), Ok(()));
         assert!(seen(None, Some(2), "acknowledged", 1_000).is_err());
+        assert!(seen(Some(2), Some(2), "acknowledged", 9_000).is_err(), "it is known to have been written");
         assert!(seen(Some(0), Some(3), "lost", 1_000).is_err());
+    }
+
+    #[test]
+    fn what_nobody_was_seen_to_write_may_have_expired_where_others_held_the_rest() {
+        let mut checker = Gaps::default();
+        let ask = Ask::Push(Aim::Client(0), Terms { ttl_s: Some(2), wait: pushmesh::Wait::Receipt });
+        let dialled = Event::Dialled { connection: 1, client: 0, node: 0, resumed: None };
+        checker.event(1_000, &dialled).unwrap();
+        checker.event(1_000, &Event::Called { call: 1, node: 0, ask, pushes: vec![5] }).unwrap();
+        let gap = Kept::Gap { segment: segment(), from: 1, to: 1, why: "acknowledged".to_owned() };
+        let gap = Event::Kept { connection: 1, what: gap };
+        assert!(checker.event(2_999, &gap).is_err(), "nothing has expired");
+        assert_eq!(checker.event(3_000, &gap), Ok(()));
     }
 }
