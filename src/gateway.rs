@@ -33,6 +33,7 @@ mod login_keys;
 mod openapi;
 mod parts;
 mod phase;
+mod remembered;
 mod request_id;
 mod route;
 mod routes;

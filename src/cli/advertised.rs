@@ -8,11 +8,11 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::lookup_host;
 use tokio::time::sleep;
 use tracing::warn;
 
 use crate::config::Advertised;
+use crate::wire::{Resolver as _, SystemResolver};
 
 /// Looks again and again, for as long as it is asked to. `told`: the address that peers were told.
 pub(super) async fn watch(advertised: Option<&Advertised>, told: SocketAddr) -> Infallible {
@@ -21,7 +21,7 @@ pub(super) async fn watch(advertised: Option<&Advertised>, told: SocketAddr) -> 
     loop {
         sleep(LOOK_EVERY).await;
         // A name that is not resolved now says nothing.
-        let Some(now) = lookup_host(name).await.ok().and_then(Advertised::choose) else { continue };
+        let Some(now) = SystemResolver.lookup(name).await.ok().and_then(Advertised::choose) else { continue };
         // Seen twice, and once for each address.
         if now == before && now != said {
             said = now;

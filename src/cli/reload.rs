@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::config::{AuthConfig, Config, HttpTls, MeshIdentity, RawConfig};
+use crate::config::{Config, RawConfig};
 use crate::limits;
 use crate::node::Node;
 use crate::text_file;
@@ -63,11 +63,9 @@ struct Seen(Vec<Option<Vec<u8>>>);
 /// Reads again for a node.
 pub(super) struct Reload {
     source: Source,
-    /// What is in effect.
+    /// What was read last and could be used. Of the configuration that counts which a node that runs takes over.
     raw: RawConfig,
-    auth: AuthConfig,
-    tls: Option<HttpTls>,
-    mesh_identity: MeshIdentity,
+    config: Config,
     hangup: Signal,
     /// What the files held when they were looked at last, and when they were read last.
     seen: Seen,
@@ -82,8 +80,7 @@ impl Reload {
     pub(super) fn new(source: Source, raw: RawConfig, config: &Config) -> anyhow::Result<Self> {
         let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
         let seen = source.look(&raw);
-        let Config { auth, tls, mesh_identity, .. } = config.clone();
-        Ok(Self { source, raw, auth, tls, mesh_identity, hangup, tried: seen.clone(), seen })
+        Ok(Self { source, raw, config: config.clone(), hangup, tried: seen.clone(), seen })
     }
 
     /// Reads again whenever there is a reason to.
@@ -111,7 +108,7 @@ impl Reload {
 
     /// The next boot of the node has what this one had last.
     pub(super) fn carry_on(&self, next: Config) -> Config {
-        let (auth, tls, mesh_identity) = (self.auth.clone(), self.tls.clone(), self.mesh_identity.clone());
+        let Config { auth, tls, mesh_identity, .. } = self.config.clone();
         Config { auth, tls, mesh_identity, ..next }
     }
 
@@ -131,8 +128,7 @@ impl Reload {
         }
         node.reload(&config)?;
         // What needs a restart is told again when it changes again.
-        let Config { auth, tls, mesh_identity, .. } = config;
-        (self.raw, self.auth, self.tls, self.mesh_identity) = (raw, auth, tls, mesh_identity);
+        (self.raw, self.config) = (raw, config);
         // It may name other files than before.
         self.seen = self.look().await;
         self.tried = self.seen.clone();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::{Bucket, LimitsConfig, Rate};
+use crate::gateway::remembered::has_room;
 use crate::id::UserId;
 
 /// The rates of connecting.
@@ -71,11 +72,8 @@ impl<K: Eq + Hash> Buckets<K> {
     fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
         // A panic elsewhere leaves a number that is as good as any.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&key) {
-            buckets.retain(|_, bucket| !bucket.is_full(now));
-            if buckets.len() >= BUCKETS_MAX {
-                return Ok(());
-            }
+        if !has_room(&mut buckets, &key, BUCKETS_MAX, |bucket| bucket.is_full(now)) {
+            return Ok(());
         }
         self.rate.take(buckets.entry(key).or_default(), now)
     }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::config::{Bucket, Rate};
+use crate::gateway::remembered::has_room;
 use crate::id::SessionKey;
 
 /// The sessions that were taken from clients that were there.
@@ -42,11 +43,8 @@ impl Fights {
     pub(super) fn displaced(&self, key: &SessionKey) {
         let now = Instant::now();
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        if sessions.len() >= SESSIONS_MAX && !sessions.contains_key(key) {
-            sessions.retain(|_, fight| !fight.bucket.is_full(now));
-            if sessions.len() >= SESSIONS_MAX {
-                return;
-            }
+        if !has_room(&mut sessions, key, SESSIONS_MAX, |fight| fight.bucket.is_full(now)) {
+            return;
         }
         let fight = sessions.entry(key.clone()).or_default();
         if fight.bucket.is_full(now) {

@@ -216,8 +216,8 @@ async fn first<H: serde::de::DeserializeOwned>(reader: &mut FrameReader) -> Resu
 /// Accepts a link.
 ///
 /// # Errors
-/// The connection broke.
-pub(crate) async fn welcome(asked: Asked, hello: Hello) -> Result<(), CodecError> {
+/// The connection broke, or the peer does not take the answer in time.
+pub(crate) async fn welcome(asked: Asked, hello: Hello) -> Result<(), HandshakeError> {
     let mut stream = answer(asked, HelloAnswer::Welcome(hello)).await?;
     let _ = stream.finish();
     Ok(())
@@ -226,8 +226,8 @@ pub(crate) async fn welcome(asked: Asked, hello: Hello) -> Result<(), CodecError
 /// Refuses a link: the peer's boot is over.
 ///
 /// # Errors
-/// The connection broke.
-pub(crate) async fn refuse(asked: Asked, known: Incarnation) -> Result<(), CodecError> {
+/// Those of [`welcome`].
+pub(crate) async fn refuse(asked: Asked, known: Incarnation) -> Result<(), HandshakeError> {
     finish(answer(asked, HelloAnswer::StaleIncarnation { known }).await?).await;
     Ok(())
 }
@@ -235,29 +235,34 @@ pub(crate) async fn refuse(asked: Asked, known: Incarnation) -> Result<(), Codec
 /// Refuses a link: the peer's settings are not `ours`.
 ///
 /// # Errors
-/// The connection broke.
-pub(crate) async fn disagree(asked: Asked, ours: Settings) -> Result<(), CodecError> {
+/// Those of [`welcome`].
+pub(crate) async fn disagree(asked: Asked, ours: Settings) -> Result<(), HandshakeError> {
     finish(answer(asked, HelloAnswer::Disagreed(ours)).await?).await;
     Ok(())
 }
 
-async fn answer(asked: Asked, answer: HelloAnswer) -> Result<SendStream, CodecError> {
-    let Asked { mut stream, version } = asked;
+async fn answer(asked: Asked, answer: HelloAnswer) -> Result<SendStream, HandshakeError> {
+    let Asked { stream, version } = asked;
     match version {
-        MeshVersion::V4 => write_frame(&mut stream, &v4::HelloAnswer::from(answer)).await?,
-        MeshVersion::V5 => write_frame(&mut stream, &answer).await?,
+        MeshVersion::V4 => say(stream, &v4::HelloAnswer::from(answer)).await,
+        MeshVersion::V5 => say(stream, &answer).await,
     }
-    Ok(stream)
 }
 
 /// Answers a probe.
 ///
 /// # Errors
-/// The connection broke.
-pub(crate) async fn answer_probe(mut stream: SendStream, answer: &ProbeAnswer) -> Result<(), CodecError> {
-    write_frame(&mut stream, answer).await?;
-    finish(stream).await;
+/// Those of [`welcome`].
+pub(crate) async fn answer_probe(stream: SendStream, answer: &ProbeAnswer) -> Result<(), HandshakeError> {
+    finish(say(stream, answer).await?).await;
     Ok(())
+}
+
+/// Writes an answer. A peer that does not take it holds nothing up.
+async fn say<A: serde::Serialize>(mut stream: SendStream, answer: &A) -> Result<SendStream, HandshakeError> {
+    let written = timeout(limits::HELLO_TIMEOUT, write_frame(&mut stream, answer)).await;
+    written.map_err(|_| HandshakeError::Timeout)??;
+    Ok(stream)
 }
 
 /// Waits until the peer has what was written, because the connection is closed next.

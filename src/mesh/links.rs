@@ -251,7 +251,7 @@ impl Links {
         }
         let links = Arc::clone(self);
         if !self.identity.trusts(link.connection()) {
-            // Its handshake began before others were trusted. Those that are in use by then are looked at there.
+            // Its handshake began before that: whoever exchanges the identity looks at links that are in use.
             CloseCode::Ended.close(link.connection());
         }
         self.members().link_up(&peer, members);

@@ -434,10 +434,10 @@ async fn decide_incarnation(
     let file = config.data_dir.as_deref().map(IncarnationFile::open).transpose()?;
     let persisted = file.as_ref().map(IncarnationFile::load).transpose()?.flatten();
     let known = links.probe(seeds.first(limits::INCARNATION_PROBE).await).await;
-    if let Some(addr) = known.namesake.filter(|_| !config.replace) {
+    if let Some(addr) = known.namesake().filter(|_| !config.replace) {
         return Err(StartError::NameTaken { name: config.name.clone(), addr });
     }
-    let decided = incarnation::decide(now_ms, persisted, known.incarnation.max(config.again.above()));
+    let decided = incarnation::decide(now_ms, persisted, known.highest().max(config.again.above()));
     if let Some(file) = &file {
         file.store(decided)?;
     }

@@ -28,26 +28,18 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     let wrong = || {
         format!("{text:?} is no address to listen at: 127.0.0.1:8080, [::1]:8080, localhost:8080 or :8080")
     };
-    if let Some(port) = text.strip_prefix(':') {
-        return Ok((Ipv4Addr::UNSPECIFIED, port.parse().map_err(|_| wrong())?).into());
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse::<u16>().map_err(|_| wrong())?;
+    if host.is_empty() {
+        return Ok((Ipv4Addr::UNSPECIFIED, port).into());
     }
-    resolved(text).map_err(|problem| problem.unwrap_or_else(wrong))
-}
-
-/// The address of a name with a port, as the system has it.
-///
-/// # Errors
-/// Why there is none; `None` where the text is no name with a port.
-fn resolved(text: &str) -> Result<SocketAddr, Option<String>> {
-    let (host, port) = text.rsplit_once(':').ok_or(None)?;
-    let port = port.parse::<u16>().map_err(|_| None)?;
-    if host.is_empty() || host.contains([':', '[', ']', '/', '@']) || host.chars().any(char::is_whitespace) {
-        return Err(None);
+    if host.contains([':', '[', ']', '/', '@']) || host.chars().any(char::is_whitespace) {
+        return Err(wrong());
     }
     let found =
         (host, port).to_socket_addrs().map_err(|error| format!("{host:?} has no address: {error}"))?;
     // Who says `localhost` means what most clients try first.
-    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| Some(format!("{host:?} has no address")))
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| format!("{host:?} has no address"))
 }
 
 /// [`listen`] for serde.

@@ -169,8 +169,13 @@ impl<T: Transport> Connection<T> {
         if self.bad_messages > BAD_MESSAGES_MAX {
             self.session.close(CloseReason::Policy("too many frames that are not understood"));
         } else {
-            answer.into_iter().for_each(|answer| self.transport.queue(answer));
+            self.tell(answer);
         }
+    }
+
+    /// Queues what the client is told, if its dialect has words for that.
+    fn tell(&mut self, said: Option<Payload>) {
+        said.into_iter().for_each(|said| self.transport.queue(said));
     }
 
     /// Queues the probe that was due while there was something else to write.

@@ -109,6 +109,7 @@ impl ServerCertVerifier for Credentials {
     }
 }
 
+/// Signatures count alike, whichever side dialled.
 impl ClientCertVerifier for Credentials {
     fn client_auth_mandatory(&self) -> bool {
         true
@@ -131,11 +132,11 @@ impl ClientCertVerifier for Credentials {
 
     fn verify_tls12_signature(
         &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(PeerIncompatible::Tls13RequiredForQuic.into())
+        ServerCertVerifier::verify_tls12_signature(self, message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -144,11 +145,11 @@ impl ClientCertVerifier for Credentials {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.verifier().algorithms())
+        ServerCertVerifier::verify_tls13_signature(self, message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier().algorithms().supported_schemes()
+        ServerCertVerifier::supported_verify_schemes(self)
     }
 }
 

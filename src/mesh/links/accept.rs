@@ -84,7 +84,7 @@ impl Links {
                     known: known.and_then(|known| known.incarnation_of(&probe.name)),
                     members: members.map(|m| m.mesh).collect(),
                 };
-                handshake::answer_probe(stream, &answer).await.map_err(|error| failed(error.into()))?;
+                handshake::answer_probe(stream, &answer).await.map_err(failed)?;
                 CloseCode::Probed.close(connection);
             }
             Opening::Link(hello, asked) => {
@@ -95,7 +95,7 @@ impl Links {
                 let known = self.members().superseding(&hello.name, hello.incarnation);
                 let hearing = meeting::is_greeted((&self.me, own), (&hello.name, hello.incarnation), known);
                 if let Hearing::Over { known } = hearing {
-                    handshake::refuse(asked, known).await.map_err(|error| failed(error.into()))?;
+                    handshake::refuse(asked, known).await.map_err(failed)?;
                     CloseCode::Stale.close(connection);
                     let stale = HandshakeError::PeerIsStale { known };
                     self.refused(Some(Refusal::Stale), connection.remote_address(), &stale);
@@ -111,11 +111,7 @@ impl Links {
                     return Err(failed(error));
                 }
                 let version = asked.version;
-                let welcome = timeout(limits::HELLO_TIMEOUT, handshake::welcome(asked, self.hello()));
-                match welcome.await {
-                    Ok(welcomed) => welcomed.map_err(|error| failed(error.into()))?,
-                    Err(_) => return Err(failed(HandshakeError::Timeout)),
-                }
+                handshake::welcome(asked, self.hello()).await.map_err(failed)?;
                 if let Hearing::Myself { later } = hearing {
                     if later {
                         self.members().superseded(hello.incarnation);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::id::Incarnation;
 use crate::limits;
 use crate::mesh::endpoint::{self, CloseCode};
 use crate::mesh::frame::ProbeAnswer;
@@ -14,20 +13,11 @@ use crate::mesh::handshake;
 use crate::mesh::links::Links;
 use crate::mesh::probing::Probing;
 
-/// What others know of the name of a node that is about to start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Known {
-    /// The highest incarnation.
-    pub(crate) incarnation: Option<Incarnation>,
-    /// Where another process of this name runs, if that is known.
-    pub(crate) namesake: Option<SocketAddr>,
-}
-
 impl Links {
     /// Asks the nodes at these addresses which incarnation of this node's name they know, and then those
-    /// whom they know: after a mass restart it may be none of the first that remembers. Gives the highest, and where another
-    /// process of this name runs. Bounded by [`limits::INCARNATION_PROBE`].
-    pub(crate) async fn probe(self: &Arc<Self>, addrs: Vec<SocketAddr>) -> Known {
+    /// whom they know: after a mass restart it may be none of the first that remembers. Gives what is known by then, bounded by
+    /// [`limits::INCARNATION_PROBE`].
+    pub(crate) async fn probe(self: &Arc<Self>, addrs: Vec<SocketAddr>) -> Probing {
         let (answered, mut answers) = mpsc::channel(limits::PEERS_MAX);
         let mut probing = Probing::default();
         let mut next = probing.named(addrs);
@@ -40,9 +30,8 @@ impl Links {
                     let _ = answered.send((addr, links.probe_one(addr).await)).await; // Too late to matter.
                 });
             }
-            let known = Known { incarnation: probing.highest(), namesake: probing.namesake() };
             if probing.is_over() {
-                return known;
+                return probing;
             }
             tokio::select! {
                 Some((addr, answer)) = answers.recv() => match answer {
@@ -54,7 +43,7 @@ impl Links {
                     }
                     None => probing.unanswered(),
                 },
-                () = &mut deadline => return known,
+                () = &mut deadline => return probing,
             }
         }
     }

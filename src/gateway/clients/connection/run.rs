@@ -132,7 +132,7 @@ impl<T: Transport> Connection<T> {
                 What::Message(message, place) => Some(dialect.message(message, place.as_ref())),
                 What::Notice(notice) => dialect.notice(notice),
             };
-            frame.into_iter().for_each(|frame| self.transport.queue(frame));
+            self.tell(frame);
         }
         self.batch = batch;
         self.writer = Writer::Task;
@@ -151,9 +151,8 @@ impl<T: Transport> Connection<T> {
                 self.setup.parts.metrics.connections_opened.increment(1);
                 let Setup { dialect, parts, .. } = &self.setup;
                 let info = parts.info(&self.session);
-                if let Some(welcome) = dialect.welcome(&self.session, &info, &parts.resume) {
-                    self.transport.queue(welcome);
-                }
+                let welcome = dialect.welcome(&self.session, &info, &parts.resume);
+                self.tell(welcome);
                 self.pay_probe();
             }
             Err(Unhandled::Refused(reason)) => _ = self.session.close(CloseReason::Refused(reason)),

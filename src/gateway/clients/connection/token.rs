@@ -40,8 +40,7 @@ impl<T: Transport> Connection<T> {
         }
         if self.admitted && self.transport.is_written() {
             self.told_of_expiry = true;
-            let told = self.setup.dialect.expiring(left);
-            told.into_iter().for_each(|told| self.transport.queue(told));
+            self.tell(self.setup.dialect.expiring(left));
         }
         Some(now + ms(left).min(EXPIRING_AGAIN))
     }
@@ -74,13 +73,11 @@ impl<T: Transport> Connection<T> {
         self.told_of_expiry = false;
         self.due.expiry = Some(Instant::now());
         let left = token.expires_unix_ms.saturating_sub(self.setup.parts.clock.now_ms());
-        let answer = self.setup.dialect.renewed(left);
-        answer.into_iter().for_each(|answer| self.transport.queue(answer));
+        self.tell(self.setup.dialect.renewed(left));
     }
 
     fn refuse_token(&mut self, why: &str) {
-        let answer = self.setup.dialect.bad_token(why);
-        self.nonsense(ClientError::BadToken, answer);
+        self.nonsense(ClientError::BadToken, self.setup.dialect.bad_token(why));
     }
 
     /// A session does not pass from one user, device or login to another.
