@@ -50,6 +50,7 @@ mod hand_over;
 mod handed;
 mod lease;
 mod names;
+mod open;
 mod operation;
 mod owner;
 mod questions;

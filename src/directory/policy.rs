@@ -6,7 +6,7 @@
 //! | two claims of one key are seen | [`beats`]: which session ends; [`leads`]: which one pushes follow |
 //! | a user has more sessions than the policy leaves it | [`excluded`] |
 //! | a client wants to connect | [`admit`], judged by what the directory shows |
-//! | before the claim | [`door()`]: whether another session is in its way, ends first, or has to be asked for |
+//! | before the claim | [`door()`]: whether another session is in its way, ends first, or has to be asked for, where the policy [`asks_first`] |
 //! | at the claim | [`may_claim`] again, under the lock; [`exceeds`] and [`state`] make the claim; [`displaced`]: what it excludes |
 //! | after the claim | [`asked_after`]: whoever holds what the claim excludes |
 //! | another node asks | [`yields`], and [`says_so`] |
@@ -22,7 +22,7 @@ mod precedence;
 mod room;
 mod yielding;
 
-pub use door::{Door, Refusal, admit, door, may_claim, state};
+pub use door::{Door, Refusal, admit, asks_first, door, may_claim, state};
 pub use losing::{Fate, Opposition, fate, opposition};
 pub use precedence::{Contender, beats, leads};
 pub use room::{Exceeds, displaced, exceeds, excluded};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,9 +16,8 @@ use crate::ownership::{self, Ask, Question};
 use crate::push::{Message, Outcome, Payload};
 use crate::receipt::{Answer, Reply, replying};
 use crate::replica::HeldByAnother;
-use crate::router::Claimant;
-use crate::router::Lease;
-use crate::session::{CloseReason, OutboxLimits, Session};
+use crate::router::{Claimant, Keeping, Lease};
+use crate::session::{CloseReason, OutboxLimits, Returning, Session};
 use crate::wire::Wire;
 
 mod again;
@@ -127,6 +127,28 @@ async fn an_owner_confirms_the_session_of_that_very_claim_and_no_other_of_the_ke
     held.session().close(CloseReason::Kicked);
     assert_eq!(asked("a", stamp).await, (7, ownership::Answer::No), "who is closing stays for nobody");
     assert_eq!(asked("c", stamp).await, (7, ownership::Answer::Silent), "nor does who does not answer");
+}
+
+#[tokio::test]
+async fn a_session_that_lets_go_for_a_client_that_goes_meanwhile_is_owned_where_it_was_asked_for() {
+    let [a, b] = pair("gives-up").await;
+    let kept = || Some(Keeping { seconds: 60, returning: Returning::default() });
+    let opens = |node: &Node, resumed| {
+        let claimant = Claimant { resumed, kept: kept(), ..Claimant::default() };
+        let router = Arc::clone(&node.shared.router);
+        async move { router.open(names(), claimant, None).await }
+    };
+    let held = opens(&a, None).await.unwrap();
+    let session = Arc::clone(held.session());
+    drop(held);
+    shows(&b, session.stamp()).await;
+    // The owner is asked, and nobody waits for what it says.
+    assert!(opens(&b, Some(session.stamp())).now_or_never().is_none());
+    for node in [&a, &b] {
+        let owned = || node.shared.replica.lookup_named(&names());
+        let is_parked = |owned: Owned| owned.owner == name("b") && owned.state == ClaimState::Parked;
+        until("it is parked at the other node", || owned().is_some_and(is_parked)).await;
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Opening a session, and its end: carries out what [`Opening`] decides, over the links.
+//! A session is claimed, and ends: carries out what [`Opening`] decides, over the links.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
@@ -60,41 +61,20 @@ pub(crate) struct Keeping {
 }
 
 impl Router {
-    /// Makes this node the owner of the session `names`.
+    /// Claims the session `names` for this node, and takes it over. Earlier owners are waited for until then, which is said by the
+    /// first try. `is_claimed`: whether it is by now. Returns also whether another claim stands above it that was not known.
     ///
     /// # Errors
     /// [`HeldByAnother`], only under [`RejectNewer`](crate::config::Takeover::RejectNewer).
-    pub(crate) async fn open(
-        self: &Arc<Self>,
-        names: SessionKey,
-        claimant: Claimant,
-        permit: Option<Permit>,
-    ) -> Result<Lease, HeldByAnother> {
-        // A client waits no longer where it is claimed more than once.
-        let mut until = None;
-        let opened = self.open_once(names.clone(), claimant.clone(), permit, &mut until).await?;
-        let (mut lease, mut outclaimed) = opened;
-        // The directory does not show the claim that stands above this one: the next is made above that.
-        for _ in 0..limits::HOPS_MAX {
-            if !outclaimed {
-                break;
-            }
-            let permit = lease.permit.take();
-            let next = self.open_once(names.clone(), claimant.clone(), permit, &mut until).await?;
-            (lease, outclaimed) = next;
-        }
-        Ok(lease)
-    }
-
-    /// The same; earlier owners are waited for until then, which is said by the first try. Returns also whether another claim stands
-    /// above it that was not known.
-    async fn open_once(
+    pub(super) async fn open_once(
         self: &Arc<Self>,
         names: SessionKey,
         claimant: Claimant,
         permit: Option<Permit>,
         until: &mut Option<Instant>,
+        is_claimed: &watch::Sender<bool>,
     ) -> Result<(Lease, bool), HeldByAnother> {
+        is_claimed.send_replace(false);
         let parts = &self.parts;
         let resumed = claimant.resumed;
         let token = claimant.kept.as_ref().and_then(|kept| kept.returning.token);
@@ -137,6 +117,7 @@ impl Router {
                         }
                         // From here on the lease cleans up, also when the caller gives up while this waits.
                         lease = Some(held);
+                        is_claimed.send_replace(true);
                         parts.metrics.takeovers.increment(won.excluded as u64);
                         self.supersede(won.lost);
                         claimed = Some((won.stamp, won.displaced, yielded));
@@ -331,6 +312,11 @@ impl Lease {
     /// The session.
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
+    }
+
+    /// The place of its connection, for the one that is opened instead.
+    pub(super) fn take_permit(&mut self) -> Option<Permit> {
+        self.permit.take()
     }
 }
 

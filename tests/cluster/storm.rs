@@ -1,5 +1,5 @@
 //! Kept sessions under all at once: connections that break, takeovers, and nodes that stop one after the other and come
-//! back, while numbered messages flow. Each that was answered as there or as held arrives once, and in order.
+//! back, while numbered messages flow. Each that was answered as there or as held arrives once, and in order, or is told to be late.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -9,6 +9,7 @@
 
 mod client;
 mod lanes;
+mod seen;
 mod typescript;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use tokio::time::sleep;
 use crate::harness::{Launch, Node, alone, eventually, same, unique};
 use client::StormClient;
 use lanes::{Lane, Pushed};
+use seen::{Seen, misplaced};
 use typescript::Receivers;
 
 /// What clients and pushers share.
@@ -39,7 +41,7 @@ pub(crate) struct Storm {
 /// How the nodes of a storm end, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
-    /// They stop in good order. Nothing is lost that was answered as there or as held, and all of it comes in order.
+    /// They stop in good order. Nothing is lost that was answered as there or as held, and all of it comes in order or is told to be late.
     Stop,
     /// They are killed. Nothing is lost that was answered as stored, and it may come late.
     Killed,
@@ -57,18 +59,6 @@ impl Ends {
     fn are_kills(self) -> bool {
         self != Ends::Stop
     }
-}
-
-/// What a client has seen.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    /// The lane and the number of each message, in the order in which they came.
-    messages: Vec<(usize, u64)>,
-    /// What should not have happened.
-    complaints: Vec<String>,
-    resumed: usize,
-    /// So often it was told that something may be missing.
-    partial: usize,
 }
 
 #[tokio::test]
@@ -191,8 +181,10 @@ fn judge(pushed: &[Pushed], seen: &[Seen], ends: Ends) {
     let resumed: usize = seen.iter().map(|seen| seen.resumed).sum();
     let messages: u64 = pushed.iter().map(|lane| lane.last).sum();
     let partial: usize = seen.iter().map(|seen| seen.partial).sum();
+    let late: usize =
+        seen.iter().map(|seen| seen.arrivals.iter().filter(|arrival| arrival.late).count()).sum();
     eprintln!(
-        "{messages} messages, {resumed} resumptions, {partial} of them partial, {} clients",
+        "{messages} messages, {late} of them late, {resumed} resumptions, {partial} of them partial, {} clients",
         seen.len()
     );
     assert!(resumed > seen.len(), "the connections have broken");
@@ -208,11 +200,12 @@ impl Pushed {
     fn lost(&self, seen: &Seen, ends: Ends) -> usize {
         let Pushed { lane, last, unsure } = self;
         let at = format!("client {} by way of node {}", lane.user, lane.node);
-        let of_lane = seen.messages.iter().filter(|(index, _)| *index == lane.index);
-        let numbers: Vec<_> = of_lane.map(|(_, number)| *number).collect();
-        assert!(ends.are_kills() || numbers.is_sorted(), "{at}: they come in their order");
-        let arrived: BTreeSet<_> = numbers.iter().copied().collect();
-        assert_eq!(arrived.len(), numbers.len(), "{at}: each comes once");
+        let of_lane: Vec<_> = seen.arrivals.iter().filter(|arrival| arrival.lane == lane.index).collect();
+        if !ends.are_kills() {
+            assert_eq!(misplaced(&of_lane), None, "{at}: they come in their order");
+        }
+        let arrived: BTreeSet<_> = of_lane.iter().map(|arrival| arrival.number).collect();
+        assert_eq!(arrived.len(), of_lane.len(), "{at}: each comes once");
         assert!(arrived.iter().all(|number| (1..=*last).contains(number)), "{at}: nothing else comes");
         let missing = || (1..=*last).filter(|number| !arrived.contains(number));
         let promised = missing().find(|number| !unsure.contains(number));

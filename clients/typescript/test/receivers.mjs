@@ -34,9 +34,9 @@ class Receiver {
       }
     }
     this.client = connect({ urls, user, device: "d", keep: 60, WebSocket: Breakable });
-    this.client.on("message", ({ id }) => {
+    this.client.on("message", ({ id, position, late }) => {
       this.heard = performance.now();
-      this.messages.push(id);
+      this.messages.push({ id, segment: position?.segment, late });
     });
     this.client.on("resumed", (event) => {
       if (event.state === "complete") this.resumed += 1;

@@ -64,7 +64,7 @@ pub enum Door {
 /// to be its own.
 #[must_use]
 pub fn door(policy: Takeover, held: Option<&Owned>, resumed: Option<Stamp>) -> Door {
-    let Some(held) = held.filter(|_| keeps_waiting(policy)) else { return Door::Open };
+    let Some(held) = held.filter(|_| asks_first(policy)) else { return Door::Open };
     // Nobody is connected: whoever comes now is as good as its client.
     if held.state == ClaimState::Parked {
         return Door::Own { below: held.stamp.max(resumed.unwrap_or(Stamp::ZERO)).after() };
@@ -87,15 +87,16 @@ pub fn may_claim(
     resumed: Option<Stamp>,
     below: Option<Stamp>,
 ) -> bool {
-    if !keeps_waiting(policy) {
+    if !asks_first(policy) {
         return true;
     }
     let held = held().filter(|held| below.is_none_or(|below| held.stamp >= below));
     matches!(door(policy, held.as_ref(), resumed), Door::Open | Door::Own { .. })
 }
 
-/// Whether the session of a client may stand in the way of another one of its device.
-fn keeps_waiting(policy: Takeover) -> bool {
+/// Whether the session of a client may stand in the way of another one of its device, so that its owner is asked before the claim.
+#[must_use]
+pub fn asks_first(policy: Takeover) -> bool {
     policy == Takeover::RejectNewer
 }
 

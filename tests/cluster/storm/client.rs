@@ -15,7 +15,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::{Seen, Storm};
+use super::Storm;
+use super::seen::{Arrival, Seen};
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -25,7 +26,12 @@ pub(super) struct StormClient {
     storm: Arc<Storm>,
     random: u64,
     resume: Option<String>,
-    current: String,
+    /// The segments of its welcomes, in their order: the last one is that of its connection.
+    welcomed: Vec<String>,
+    /// Earlier ones than this of those were told to be late.
+    pending: usize,
+    /// The age of the latest segment of which a message has come.
+    newest: Option<usize>,
     positions: BTreeMap<String, u64>,
     recent: VecDeque<String>,
     /// Messages that are not acknowledged yet, of which segments.
@@ -51,7 +57,9 @@ impl StormClient {
             storm,
             random: user as u64 + 1,
             resume: None,
-            current: String::new(),
+            welcomed: Vec::new(),
+            pending: 0,
+            newest: None,
             positions: BTreeMap::new(),
             recent: VecDeque::new(),
             unacked: BTreeMap::new(),
@@ -97,7 +105,10 @@ impl StormClient {
         }
         self.resume = text("resume");
         self.positions.insert(segment.clone(), 0);
-        self.current = segment;
+        if resumed == "pending" {
+            self.pending = self.welcomed.len();
+        }
+        self.welcomed.push(segment);
         Some(socket)
     }
 
@@ -131,12 +142,13 @@ impl StormClient {
 
     fn take(&mut self, frame: &Value) {
         self.heard = Instant::now();
-        let segment = frame["segment"].as_str().unwrap_or(&self.current).to_owned();
+        let current = self.welcomed.last().map(String::as_str);
+        let Some(segment) = frame["segment"].as_str().or(current).map(str::to_owned) else { return };
         match frame["type"].as_str() {
             Some("message") => {
                 let (number, id) = (frame["n"].as_u64(), frame["id"].as_str().unwrap_or_default().to_owned());
                 let last = self.positions.entry(segment.clone()).or_insert(0);
-                *self.unacked.entry(segment).or_insert(0) += 1;
+                *self.unacked.entry(segment.clone()).or_insert(0) += 1;
                 match number {
                     Some(number) if number <= *last => return,
                     Some(number) if number == *last + 1 => *last = number,
@@ -146,8 +158,10 @@ impl StormClient {
                     return;
                 }
                 let (lane, number) = id.split_once('-').unwrap_or_default();
-                let pair = lane.parse().ok().zip(number.parse().ok());
-                self.seen.messages.extend(pair);
+                if let Some((lane, number)) = lane.parse().ok().zip(number.parse().ok()) {
+                    let late = self.is_late(&segment);
+                    self.seen.arrivals.push(Arrival { lane, number, segment, late });
+                }
                 self.recent.push_back(id);
                 if self.recent.len() > 1_024 {
                     self.recent.pop_front();
@@ -166,6 +180,21 @@ impl StormClient {
             Some("resumed") if self.storm.ends.are_kills() => self.seen.partial += 1,
             _ => self.seen.complaints.push(frame.to_string()),
         }
+    }
+
+    /// Whether a message of that segment comes behind one of a later segment. Where all nodes stop in good order a client is told that
+    /// it has to expect that, unless it never heard of the segment.
+    fn is_late(&mut self, segment: &str) -> bool {
+        let age = self.welcomed.iter().rposition(|welcomed| welcomed == segment);
+        let late = age < self.newest;
+        let unsaid = late && age.is_some_and(|age| age >= self.pending);
+        if unsaid && !self.storm.ends.are_kills() {
+            self.seen
+                .complaints
+                .push(format!("{segment} is late, and was not said to be: {:?}", self.welcomed));
+        }
+        self.newest = self.newest.max(age);
+        late
     }
 
     /// A number below `max`. Source: the generator of Numerical Recipes.

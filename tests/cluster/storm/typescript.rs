@@ -8,8 +8,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-use super::Seen;
 use super::lanes::Pushed;
+use super::seen::{Arrival, Seen};
 
 /// The clients of some users.
 pub(super) struct Receivers {
@@ -58,12 +58,14 @@ impl Receivers {
 
 fn seen(answer: &Value) -> Seen {
     let list = |field: &str| answer[field].as_array().cloned().unwrap_or_default();
-    let message = |id: &Value| {
-        let (lane, number) = id.as_str()?.split_once('-')?;
-        Some((lane.parse().ok()?, number.parse().ok()?))
+    let arrival = |message: &Value| {
+        let (lane, number) = message["id"].as_str()?.split_once('-')?;
+        let (lane, number) = (lane.parse().ok()?, number.parse().ok()?);
+        let segment = message["segment"].as_str()?.to_owned();
+        Some(Arrival { lane, number, segment, late: message["late"].as_bool()? })
     };
     Seen {
-        messages: list("messages").iter().filter_map(message).collect(),
+        arrivals: list("messages").iter().filter_map(arrival).collect(),
         complaints: list("complaints").iter().map(Value::to_string).collect(),
         resumed: answer["resumed"].as_u64().unwrap_or(0) as usize,
         partial: 0,

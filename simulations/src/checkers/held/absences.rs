@@ -1,4 +1,5 @@
-//! When clients were away: their nodes may take a connection for broken before they do, but not before they read nothing.
+//! When clients were away: their nodes may take a connection for broken before they do, but not before they read nothing, or
+//! nothing can be written to them.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,8 @@ pub(super) struct Absences {
     open: BTreeMap<ConnectionId, ClientIndex>,
     /// Since when connections are not read that are not.
     stalled_ms: BTreeMap<ConnectionId, u64>,
+    /// Since when nothing could be written to connections to which nothing was since: their nodes may have given them up.
+    full_ms: BTreeMap<ConnectionId, u64>,
     /// Those that are over, by client.
     over: BTreeMap<ClientIndex, Vec<(u64, u64)>>,
     /// Since when clients are away that are.
@@ -29,11 +32,14 @@ impl Absences {
                 self.open.retain(|_, of| of != client);
                 self.open.insert(*connection, *client);
                 // The node may have parked the session while the connection before was not read.
-                let stalled = before.iter().filter_map(|before| self.stalled_ms.get(before).copied());
-                let away = stalled.chain(self.away_ms.remove(client)).map(|since_ms| (since_ms, now_ms));
+                let unheard: Vec<_> = before.iter().filter_map(|before| self.unheard_ms(*before)).collect();
+                let away =
+                    unheard.into_iter().chain(self.away_ms.remove(client)).map(|since_ms| (since_ms, now_ms));
                 self.over.entry(*client).or_default().extend(away);
             }
             Event::Stalled { connection, .. } => _ = self.stalled_ms.entry(*connection).or_insert(now_ms),
+            Event::Full { connection, .. } => _ = self.full_ms.entry(*connection).or_insert(now_ms),
+            Event::Flushed { connection, .. } => _ = self.full_ms.remove(connection),
             Event::Resumed { connection } => {
                 // It was silent for so long, and its node may have parked the session in between.
                 let since_ms = self.stalled_ms.remove(connection);
@@ -45,11 +51,18 @@ impl Absences {
             }
             Event::Ended { connection, .. } => {
                 let Some(client) = self.open.remove(connection) else { return };
-                let since_ms = self.stalled_ms.remove(connection).unwrap_or(now_ms);
-                self.away_ms.insert(client, since_ms);
+                self.away_ms.insert(client, self.unheard_ms(*connection).unwrap_or(now_ms));
+                self.stalled_ms.remove(connection);
+                self.full_ms.remove(connection);
             }
             _ => {}
         }
+    }
+
+    /// Since when the client of a connection may have heard nothing on it.
+    fn unheard_ms(&self, connection: ConnectionId) -> Option<u64> {
+        let full_ms = self.full_ms.get(&connection);
+        self.stalled_ms.get(&connection).into_iter().chain(full_ms).min().copied()
     }
 
     /// The longest time for which a client was away that ended after `since_ms`, in milliseconds.
@@ -89,6 +102,21 @@ mod tests {
         absences.event(110, &Event::Resumed { connection: 1 });
         absences.event(111, &Event::Ended { connection: 1, end: End::Dropped });
         assert_eq!(absences.longest_ms(200, 0, 0), 60, "it is another one by now");
+    }
+
+    #[test]
+    fn a_client_is_away_since_nothing_could_be_written_to_it_until_something_was() {
+        let away_ms = |is_written| {
+            let mut absences = Absences::default();
+            absences.event(10, &Event::Opened { connection: 1, client: 0, node: 0 });
+            absences.event(20, &Event::Full { connection: 1, for_ms: 5 });
+            if is_written {
+                absences.event(30, &Event::Flushed { connection: 1, text: "m1".to_owned() });
+            }
+            absences.event(60, &Event::Ended { connection: 1, end: End::Dropped });
+            absences.longest_ms(100, 0, 0)
+        };
+        assert_eq!([true, false].map(away_ms), [40, 80]);
     }
 
     #[test]
