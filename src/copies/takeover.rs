@@ -182,7 +182,7 @@ impl Taking {
         let owners: Vec<_> = self.takeover.owners().cloned().collect();
         owners.iter().for_each(|owner| self.locate(owner));
         // What is here already is the session's, however the takeover ends.
-        while !(self.over && self.full.is_empty()) && self.session.strong_count() > 0 {
+        while !(self.over && self.full.is_empty()) && self.session.strong_count() > 0 && self.is_current() {
             let now = Instant::now();
             if gives_up.is_some_and(|at| now >= at) {
                 gives_up = None;
@@ -219,8 +219,14 @@ impl Taking {
         self.copies.act_for(self.key, |of| of.follow_no_more(self.key, stamp, false));
     }
 
+    /// Whether no later claim of this node has begun to take the session over. What this one would take from now on, the client of that one
+    /// may have acknowledged already.
+    fn is_current(&self) -> bool {
+        self.copies.takeovers.is_current(self.key, self.takeover.fence().stamp)
+    }
+
     fn happened(&mut self, event: Event) {
-        if self.over && !matches!(event, Event::Opened(_)) {
+        if (self.over || !self.is_current()) && !matches!(event, Event::Opened(_)) {
             return;
         }
         let effects = match event {
@@ -244,6 +250,7 @@ impl Taking {
                 self.progress.send_modify(|progress| progress.known = true);
                 Vec::new()
             }
+            Event::Replaced => Vec::new(),
         };
         self.carry_out(effects);
     }
@@ -307,6 +314,9 @@ impl Taking {
     }
 
     fn ask_again(&mut self) {
+        if !self.is_current() {
+            return;
+        }
         self.adopt_again();
         if self.over {
             return;

@@ -43,6 +43,8 @@ pub(super) enum Event {
     Followed,
     /// The client has everything of that segment up to there.
     Trimmed(Position),
+    /// A later claim of this node has begun to take the session over: it finds all that this one would.
+    Replaced,
 }
 
 /// The segments of a session before the one that takes it over.
@@ -63,9 +65,13 @@ impl Earlier {
 }
 
 impl Takeovers {
-    /// One begins. The one before of that session is told nothing more.
+    /// One begins. The one before of that session is told that, and nothing more.
     pub(super) fn begin(&self, key: Key, claim: Stamp, events: mpsc::Sender<Event>) {
-        self.lock().insert(key, (claim, events));
+        let before = self.lock().insert(key, (claim, events));
+        if let Some((_, events)) = before {
+            // One that is told too much looks by itself.
+            let _ = events.try_send(Event::Replaced);
+        }
     }
 
     /// One is over.
@@ -74,6 +80,11 @@ impl Takeovers {
         if takeovers.get(&key).is_some_and(|(of, _)| *of == claim) {
             takeovers.remove(&key);
         }
+    }
+
+    /// Whether that of this claim has neither ended nor been replaced.
+    pub(super) fn is_current(&self, key: Key, claim: Stamp) -> bool {
+        self.lock().get(&key).is_some_and(|(of, _)| *of == claim)
     }
 
     /// Whether that of a session has not ended.

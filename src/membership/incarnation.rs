@@ -9,17 +9,24 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use crate::id::Incarnation;
 
-/// The incarnation of a boot at `now_ms` (Unix milliseconds): the clock, or just above the last one
-/// that was `persisted` here and the highest that any peer has `known` under this name.
+/// The incarnation of a boot at `now_ms` (Unix milliseconds): the clock, or a `step` above the last one
+/// that was `persisted` here and the highest that any peer has `known` under this name. The step is to be drawn, from
+/// [`STEPS`]: of a boot that nobody who is asked has heard of, the next one cannot take the same number.
 ///
 /// Saturates: with `u64::MAX` in use there is no higher one, and the peers answer that it is stale.
 #[must_use]
-pub fn decide(now_ms: u64, persisted: Option<Incarnation>, known: Option<Incarnation>) -> Incarnation {
-    let above = |last: Option<Incarnation>| last.map_or(0, |last| last.0.saturating_add(1));
+pub fn decide(
+    now_ms: u64,
+    persisted: Option<Incarnation>,
+    known: Option<Incarnation>,
+    step: u64,
+) -> Incarnation {
+    let above = |last: Option<Incarnation>| last.map_or(0, |last| last.0.saturating_add(step));
     Incarnation(now_ms.max(above(persisted)).max(above(known)))
 }
 
@@ -86,6 +93,9 @@ impl IncarnationFile {
     }
 }
 
+/// How far a boot is above one that is ahead of the clock, in milliseconds. Guess: a minute of the clock, so that of a thousand boots in a row
+/// hardly two take one step.
+pub(crate) const STEPS: RangeInclusive<u64> = 1..=60_000;
 /// The file inside the data directory: one decimal number and a line feed.
 const FILE_NAME: &str = "incarnation";
 /// Where the next content is written before it replaces the file.
@@ -122,16 +132,19 @@ mod tests {
 
     #[test]
     fn the_clock_decides_unless_something_is_ahead_of_it() {
-        assert_eq!(decide(1_000, None, None), Incarnation(1_000));
-        assert_eq!(decide(1_000, Some(Incarnation(5)), Some(Incarnation(6))), Incarnation(1_000));
-        assert_eq!(decide(1_000, Some(Incarnation(1_000)), None), Incarnation(1_001));
-        assert_eq!(decide(1_000, Some(Incarnation(2_000)), Some(Incarnation(3_000))), Incarnation(3_001));
-        assert_eq!(decide(1_000, Some(Incarnation(4_000)), Some(Incarnation(3_000))), Incarnation(4_001));
+        let decide = |persisted: Option<u64>, known: Option<u64>, step| {
+            decide(1_000, persisted.map(Incarnation), known.map(Incarnation), step).0
+        };
+        assert_eq!(decide(None, None, 7), 1_000);
+        assert_eq!(decide(Some(5), Some(6), 7), 1_000);
+        assert_eq!(decide(Some(1_000), None, 1), 1_001);
+        assert_eq!(decide(Some(2_000), Some(3_000), 7), 3_007);
+        assert_eq!(decide(Some(4_000), Some(3_000), 9), 4_009);
     }
 
     #[test]
     fn an_exhausted_incarnation_does_not_wrap() {
-        assert_eq!(decide(0, Some(Incarnation(u64::MAX)), None), Incarnation(u64::MAX));
+        assert_eq!(decide(0, Some(Incarnation(u64::MAX)), None, 7), Incarnation(u64::MAX));
     }
 
     #[test]

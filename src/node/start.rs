@@ -229,7 +229,8 @@ impl Parts {
         let name = &self.config.name;
         let mut seeds = Seeds::new(&self.config.peers, Arc::clone(&self.resolver));
         let incarnation =
-            decide_incarnation(&self.config, &self.links, &mut seeds, self.clock.now_ms()).await?;
+            decide_incarnation(&self.config, &self.links, &mut seeds, self.clock.now_ms(), &self.entropy)
+                .await?;
         let hasher = KeyHasher::new(&self.hash_key);
         let (takeover, tuning) = (self.config.takeover, self.config.tuning);
         let replica = Arc::new(Replica::new(name.clone(), incarnation, hasher, takeover, tuning));
@@ -430,6 +431,7 @@ async fn decide_incarnation(
     links: &Arc<Links>,
     seeds: &mut Seeds,
     now_ms: u64,
+    entropy: &Entropy,
 ) -> Result<Incarnation, StartError> {
     let file = config.data_dir.as_deref().map(IncarnationFile::open).transpose()?;
     let persisted = file.as_ref().map(IncarnationFile::load).transpose()?.flatten();
@@ -437,7 +439,8 @@ async fn decide_incarnation(
     if let Some(addr) = known.namesake().filter(|_| !config.replace) {
         return Err(StartError::NameTaken { name: config.name.clone(), addr });
     }
-    let decided = incarnation::decide(now_ms, persisted, known.highest().max(config.again.above()));
+    let step = entropy.between(*incarnation::STEPS.start(), *incarnation::STEPS.end());
+    let decided = incarnation::decide(now_ms, persisted, known.highest().max(config.again.above()), step);
     if let Some(file) = &file {
         file.store(decided)?;
     }

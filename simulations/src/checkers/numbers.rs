@@ -1,5 +1,7 @@
 //! The messages of a kept session have numbers: on each connection those of a segment come upwards, each once, or in a gap
 //! that names them. A number means one message, and a message has one number, until other nodes have given its segment to the next owner.
+//! A message that stood in such a segment, and whose owner has said that it was not written, may get two: it was pushed again, and comes
+//! late besides.
 //!
 //! A broadcast goes to the sessions of a moment, and may have a number in two of them.
 
@@ -9,6 +11,7 @@ use std::collections::btree_map::Entry;
 use crate::aim::Aim;
 use crate::checkers::arrival::push_of;
 use crate::checkers::checker::Checker;
+use crate::checkers::copied::Copied;
 use crate::checkers::sealed::Sealed;
 use crate::event::Event;
 use crate::event::kept::{Kept, Resumed};
@@ -24,7 +27,10 @@ pub(super) struct Numbers {
     messages: BTreeMap<(ClientIndex, Position), String>,
     /// Where a message stands.
     places: BTreeMap<(ClientIndex, PushId), Position>,
+    /// Where one stands besides that was written again, and comes late.
+    late: BTreeMap<(ClientIndex, PushId), Position>,
     sealed: Sealed,
+    copied: Copied,
     compared: u64,
 }
 
@@ -62,8 +68,9 @@ impl Checker for Numbers {
         "numbers come upwards, each once or in a gap, and mean one message"
     }
 
-    fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
+    fn event(&mut self, now_ms: u64, event: &Event) -> Result<(), String> {
         self.sealed.event(event);
+        self.copied.event(now_ms, event);
         match event {
             Event::Pushed { push, aim, .. } => _ = self.aims.insert(*push, *aim),
             Event::Dialled { connection, client, .. } => {
@@ -136,17 +143,23 @@ impl Numbers {
         }
         // The former connection may be read to its end after the next one.
         if place == at || self.sealed.has(client, &at.segment) {
-            Ok(())
-        } else {
-            Err(format!("{text} of client {client} is at {at}, and at {place}"))
+            return Ok(());
         }
+        let mut held = self.copied.of(client, push).iter().map(|held| &held.at.segment);
+        if held.any(|segment| self.sealed.has(client, segment))
+            && self.late.entry((client, push)).or_insert_with(|| at.clone()) == at
+        {
+            return Ok(());
+        }
+        Err(format!("{text} of client {client} is at {at}, and at {place}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::Decision;
+    use crate::ask::message_id;
+    use crate::decision::{Decision, Stored};
     use crate::event::kept::Shows;
 
     fn segment(stamp: u64) -> Segment {
@@ -195,6 +208,28 @@ mod tests {
         let flushed = |n, text: &str| Kept::Flushed { at: at(n), text: text.to_owned() };
         assert!(seen(vec![flushed(3, "m1"), got(3, "m2")]).unwrap_err().contains("was m1"));
         assert!(seen(vec![got(3, "m1"), got(4, "m1")]).unwrap_err().contains("is at"));
+    }
+
+    #[test]
+    fn what_was_held_in_a_sealed_segment_and_was_pushed_again_has_two_numbers_and_no_more() {
+        let seen = |is_held: bool, places: &[u64]| {
+            let mut checker = Numbers::default();
+            checker.event(0, &Event::Dialled { connection: 1, client: 0, node: 0, resumed: None })?;
+            let by = || pushmesh::NodeName::new("n2").unwrap();
+            let sealed = Decision::Sealed { client: 0, segment: segment(7) };
+            let (id, members) = (message_id(1), vec![by()]);
+            let place = Position { segment: segment(7), n: 61 };
+            let held = Decision::Stored(Stored { client: 0, at: place, id, members });
+            for decision in [sealed].into_iter().chain(is_held.then_some(held)) {
+                checker.event(0, &Event::Decided { by: by(), decision })?;
+            }
+            let at = |n: &u64| Position { segment: segment(8), n: *n };
+            let mut flushed = places.iter().map(|n| Kept::Flushed { at: at(n), text: "m1".to_owned() });
+            flushed.try_for_each(|what| checker.event(0, &Event::Kept { connection: 1, what }))
+        };
+        assert_eq!(seen(true, &[44, 53, 44, 53]), Ok(()));
+        assert!(seen(true, &[44, 53, 54]).is_err());
+        assert!(seen(false, &[44, 53]).is_err());
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Cluster {
         let repeated = machine.last.filter(|_| std::mem::take(&mut machine.repeats));
         let wall_ms = repeated.map_or(machine.clock_ms + self.now.as_millis() as u64, |last| last.0);
         machine.clock_ms = wall_ms - self.now.as_millis() as u64;
-        let incarnation = decide_incarnation(wall_ms, machine.persisted, known);
+        let incarnation = decide_incarnation(wall_ms, machine.persisted, known, 1);
         let last = machine.last.replace(incarnation);
         machine.persisted = self.plan.data_dirs[node].then_some(incarnation);
         let id = self.boots.len();

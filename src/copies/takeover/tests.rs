@@ -69,14 +69,9 @@ fn take_over_with(
 ) -> Taken {
     let (me, owner, member) = (boot("a"), boot("o"), boot("b"));
     let copies = copies_of(&me, &store, metrics);
-    let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
-    let key = KeyHasher::new(&[0; 32]).key(&names);
     let before = Segment::of(&owner.name, owner.incarnation, Stamp::from_raw(1));
-    let after = vec![Position { segment: before, number: 0 }];
-    let (stamp, writer) = (Stamp::from_raw(2), Writer::of(&me.name, me.incarnation));
-    let log = Log::new((stamp, writer), 60, Returning { token: Some(before), after }, store);
-    let outbox = OutboxLimits { messages_max: 9, bytes_max: 99 };
-    let session = Arc::new(Session::new(names, key, stamp, None, outbox, Some(log)));
+    let session = returning(2, before, store);
+    let key = session.key();
     copies.announced(&owner, group_of(key), &Config { epoch: 1, members: vec![member.clone()] });
     for (number, message) in (1..).zip(held) {
         copies.append(key, before.stamp, Position { segment: before, number }, message);
@@ -85,6 +80,18 @@ fn take_over_with(
     let former = Former { owners, shown: Some(before.stamp) };
     let progress = copies.take_over(&session, former);
     Taken { copies, session, before, member, owner, progress }
+}
+
+/// The session of a client that has shown that segment, with that stamp.
+fn returning(stamp: u64, before: Segment, store: Arc<Store>) -> Arc<Session> {
+    let names = SessionKey::new(UserId::new("u").unwrap(), DeviceId::new("d").unwrap());
+    let key = KeyHasher::new(&[0; 32]).key(&names);
+    let after = vec![Position { segment: before, number: 0 }];
+    let (me, stamp) = (boot("a"), Stamp::from_raw(stamp));
+    let writer = Writer::of(&me.name, me.incarnation);
+    let log = Log::new((stamp, writer), 60, Returning { token: Some(before), after }, store);
+    let outbox = OutboxLimits { messages_max: 9, bytes_max: 99 };
+    Arc::new(Session::new(names, key, stamp, None, outbox, Some(log)))
 }
 
 impl Taken {
@@ -142,6 +149,26 @@ async fn what_has_no_room_is_taken_once_it_has_and_nobody_is_told_before_that_no
     drop(others);
     progress.wait_for(|progress| progress.complete).await.unwrap();
     assert!(session.holds(at));
+}
+
+// What it took once more its client had acknowledged meanwhile, and the members of its node held it on.
+#[tokio::test(start_paused = true)]
+async fn a_takeover_takes_nothing_more_once_a_later_claim_of_its_node_takes_the_session_over() {
+    let metrics = Arc::new(Metrics::new());
+    let store = store(9_999, &metrics);
+    let mut taken = take_over(Arc::clone(&store), &metrics);
+    let at = Position { segment: taken.before, number: 1 };
+    let (key, claim) = (taken.session.key(), taken.before.stamp);
+    let entries = vec![Entry { key, claim, at, message: copied(4) }];
+    // Another owner may have something that stands before it.
+    taken.say(SealAnswer::Tail { epoch: 1, configs: Vec::new(), entries, beyond: vec![boot("p")] });
+    tokio::task::yield_now().await;
+    let next = returning(3, taken.before, store);
+    let former = Former { owners: vec![taken.owner.clone()], shown: Some(claim) };
+    let _progress = taken.copies.take_over(&next, former);
+    while taken.progress.changed().await.is_ok() {}
+    assert!(!taken.session.holds(at));
+    assert_eq!(taken.copies.group(group_of(key)).owner.held(key).count(), 0);
 }
 
 // The client had not shown enough for what another owner's members held, and what its own node held was never brought.
