@@ -19,11 +19,16 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy --lib --no-default-features -- -D warnings
+    cargo clippy --lib --test traces --features otlp -- -D warnings
     cargo deny check --hide-inclusion-graph
 
 # Run all tests; arguments go to cargo, such as `just test --test tidy`
 test *ARGS:
     cargo test --workspace {{ARGS}}
+
+# Run the tests of the feature otlp.
+test-traces:
+    cargo test --features otlp --test traces
 
 # Simulate: `just sim run --seed 7`
 sim *ARGS:

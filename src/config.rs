@@ -28,6 +28,7 @@ pub(crate) mod environment;
 mod jwks_url;
 mod mesh_version;
 mod origin;
+mod otlp;
 mod rate;
 mod raw;
 mod takeover;
@@ -43,6 +44,7 @@ pub use check::{InvalidConfig, Problem};
 pub use jwks_url::{JwksUrl, JwksUrlError};
 pub use mesh_version::{MeshVersion, MeshVersionError};
 pub use origin::{Origin, OriginError};
+pub use otlp::{Otlp, OtlpEndpoint, OtlpError, SampleRatio};
 pub(crate) use rate::Bucket;
 pub use rate::{Rate, RateError};
 pub use raw::{ConfigError, RawConfig};
@@ -114,6 +116,8 @@ pub struct Config {
     /// What pushes of the API wait for that do not say so. Default: for the receipts of the owners. The pushes of a
     /// [`NodeHandle`](crate::NodeHandle) say it themselves, in their [`Terms`](crate::Terms).
     pub wait_default: Wait,
+    /// Traces of pushes for an OpenTelemetry collector; only in a build with the feature `otlp`. Default: none.
+    pub otlp: Option<Otlp>,
     /// Bounds that only a simulation changes. Not part of the contract.
     #[doc(hidden)]
     pub tuning: Tuning,
@@ -349,6 +353,7 @@ impl Config {
             timers: TimersConfig::default(),
             takeover: Takeover::default(),
             wait_default: Wait::default(),
+            otlp: None,
             tuning: Tuning::default(),
             again: Again::default(),
         }

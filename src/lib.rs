@@ -15,7 +15,7 @@
 //! A module uses those to its left and never those to its right; `tests/tidy.rs` checks it.
 //!
 //! ```text
-//! id limits hash host json attributes current key position push text_file wire ◄─ receipt config token metrics vital ◄─ section
+//! id limits hash host json attributes current key position push trace text_file wire ◄─ receipt config token metrics vital ◄─ section
 //!     ◄─ directory membership quorum session ◄─ events ownership ◄─ replica ◄─ mesh ◄─ replication copies ◄─ router ◄─ handle handler
 //!     ◄─ gateway ◄─ node ◄─ cli internals
 //! ```
@@ -126,6 +126,7 @@ mod section;
 mod session;
 mod text_file;
 mod token;
+mod trace;
 mod vital;
 
 pub use async_trait::async_trait;

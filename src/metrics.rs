@@ -20,7 +20,7 @@ mod process;
 use label::{
     ClientError, Closed, Credential, Direction, Dropped, Fetched, HandedOver, Label, Lookup, Member,
     NotAccepted, Offence, Origin, PulledFrom, Pushed, Refusal, Refused, RelayStep, Reloaded, ResumedAs,
-    StatusClass, Task, Writer,
+    Spans, StatusClass, Task, Writer,
 };
 
 /// Writes the struct of all metrics and its constructor from one table, so that a metric's name,
@@ -106,6 +106,8 @@ metrics! {
         "TCP connections that found no place: the node answered one request and closed them, or the operating system refused to accept them.";
     reloads: counters("pushmesh_reloads_total", "result", Reloaded),
         "Times that keys, origins and the certificate were read again, by whether the new ones are in effect.";
+    trace_spans: counters("pushmesh_trace_spans_total", "step", Spans),
+        "Spans of pushes that have ended, and of those the ones that the collector at --otlp-endpoint took or did not take. Those that are missing wait, or found no room.";
     jwks_fetches: counters("pushmesh_jwks_fetches_total", "result", Fetched),
         "Times that the keys of the identity provider were asked for at --jwks-url, by whether they came.";
     jwks_keys: gauge("pushmesh_jwks_keys"),

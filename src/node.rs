@@ -23,6 +23,7 @@ use crate::id::{Incarnation, NodeName, UserId};
 use crate::limits;
 use crate::push::Knowledge;
 use crate::replica::Replica;
+use crate::trace::Exports;
 pub use crate::vital::Fault;
 
 mod advertised;
@@ -64,6 +65,8 @@ pub struct Node {
     admin: Option<SocketAddr>,
     handle: NodeHandle,
     tasks: TaskTracker,
+    /// Where the spans of pushes go.
+    exports: Exports,
     /// Ends when the last request and the last socket are gone.
     http_face: Option<JoinHandle<()>>,
 }
@@ -253,6 +256,7 @@ impl Node {
         if timeout(bound, drain).await.is_err() {
             warn!("the time to drain is over; stopping at once");
         }
+        self.exports.finish().await;
     }
 }
 

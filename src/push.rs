@@ -16,11 +16,13 @@ mod header;
 mod outcome;
 mod tally;
 mod terms;
+mod trace_context;
 
 pub(crate) use header::MessageHeader;
 pub use outcome::{Outcome, Reached};
 pub use tally::Tally;
 pub use terms::{Terms, Wait, WaitError};
+pub(crate) use trace_context::TraceContext;
 
 /// How a payload is framed for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -93,13 +95,26 @@ pub struct Message {
     /// somebody has to keep it for longer.
     own: Option<OnceLock<Arc<Message>>>,
     terms: Terms,
+    /// Boxed, because few have one.
+    #[cfg(feature = "otlp")]
+    trace: Option<Box<TraceContext>>,
 }
 
 impl Message {
     /// A message that nobody has looked at yet, whose payload pins no more memory than it has.
     pub(crate) fn new(id: MessageId, idempotent: bool, payload: Payload) -> Self {
         let (fingerprint, encoded) = Default::default();
-        Self { id, idempotent, payload, fingerprint, encoded, own: None, terms: Terms::default() }
+        Self {
+            id,
+            idempotent,
+            payload,
+            fingerprint,
+            encoded,
+            own: None,
+            terms: Terms::default(),
+            #[cfg(feature = "otlp")]
+            trace: None,
+        }
     }
 
     /// The same, whose payload is a slice of the buffer that it was read into: a few bytes may pin all of it.
@@ -110,6 +125,20 @@ impl Message {
     /// The same, on these terms.
     pub(crate) fn on(self, terms: Terms) -> Self {
         Self { terms, ..self }
+    }
+
+    /// The same, of that trace. A build without traces forgets it.
+    pub(crate) fn traced(self, trace: Option<TraceContext>) -> Self {
+        #[cfg(feature = "otlp")]
+        return Self { trace: trace.map(Box::new), ..self };
+        #[cfg(not(feature = "otlp"))]
+        return (self, trace).0;
+    }
+
+    /// The span to which what is done for it belongs.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn trace(&self) -> Option<TraceContext> {
+        self.trace.as_deref().copied()
     }
 
     /// What its publisher asks for beside its delivery.

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::attributes::Changed;
 use crate::id::{DeviceId, SessionKey};
 use crate::push::{Outcome, Tally};
+use crate::trace::Span;
 use crate::vital::finally;
 
 /// A node's answer to one request.
@@ -93,15 +94,23 @@ pub(crate) enum Done {
     Waiting(oneshot::Sender<Answer>),
     /// To the peer that has asked, with the number of its request.
     Peer(Arc<dyn Asker>, u64),
+    /// There, and a span is over.
+    Traced(Box<Done>, Span),
     /// To a test.
     #[cfg(test)]
     Call(Box<dyn FnOnce(Answer) + Send>),
 }
 
 impl Done {
+    /// The same, and the span ends with it.
+    pub(crate) fn traced(self, span: Span) -> Self {
+        if span.context().is_some() { Done::Traced(Box::new(self), span) } else { self }
+    }
+
     /// Completes the request.
     pub(crate) fn complete(self, answer: Answer) {
         match self {
+            Done::Traced(done, _span) => done.complete(answer),
             Done::Waiting(waiting) => drop(waiting.send(answer)),
             Done::Peer(peer, seq) => peer.answer(seq, answer),
             #[cfg(test)]
@@ -111,7 +120,7 @@ impl Done {
 }
 
 /// The right, and the duty, to say what became of one message at one session.
-pub(crate) struct Reply(Duty);
+pub(crate) struct Reply(Duty, Span);
 
 enum Duty {
     /// The caller has its answer already.
@@ -157,7 +166,7 @@ fn replies(sessions: usize, answer: Answer, done: Done) -> Vec<Reply> {
         return Vec::new();
     }
     let gather = Arc::new(Gather { state: Mutex::new(State { left: sessions, answer, done: Some(done) }) });
-    (0..sessions).map(|index| Reply(Duty::Part(Arc::clone(&gather), index))).collect()
+    (0..sessions).map(|index| Reply::of(Duty::Part(Arc::clone(&gather), index))).collect()
 }
 
 impl Gather {
@@ -193,19 +202,29 @@ impl Gather {
 }
 
 impl Reply {
+    fn of(duty: Duty) -> Self {
+        Self(duty, Span::none())
+    }
+
+    /// The same, whose span ends with the answer.
+    pub(crate) fn traced(mut self, span: Span) -> Self {
+        self.1 = span;
+        self
+    }
+
     /// The one of a request for one session.
     pub(crate) fn only(done: Done) -> Self {
-        Self(Duty::Only(Form::Plain, done))
+        Self::of(Duty::Only(Form::Plain, done))
     }
 
     /// The same, whose device is named in the answer.
     pub(crate) fn named(device: Option<DeviceId>, done: Done) -> Self {
-        Self(Duty::Only(Form::Named(device), done))
+        Self::of(Duty::Only(Form::Named(device), done))
     }
 
     /// The reply of a message whose caller has its answer already.
     pub(crate) fn answered() -> Self {
-        Self(Duty::None)
+        Self::of(Duty::None)
     }
 
     /// Says what became of the message.
@@ -230,12 +249,13 @@ impl Reply {
             return (0..sessions).map(|_| Self::answered()).collect();
         };
         gather.lock().left += sessions;
-        let replies = (0..sessions).map(|index| Self(Duty::Part(Arc::clone(&gather), index))).collect();
+        let replies = (0..sessions).map(|index| Self::of(Duty::Part(Arc::clone(&gather), index))).collect();
         gather.note(index, None);
         replies
     }
 
     fn complete(&mut self, outcome: Outcome) {
+        std::mem::replace(&mut self.1, Span::none()).ends(Some(&outcome));
         match std::mem::replace(&mut self.0, Duty::None) {
             Duty::None => {}
             Duty::Only(Form::Plain, done) => done.complete(Answer::Outcomes(vec![outcome])),

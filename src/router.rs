@@ -37,6 +37,7 @@ use crate::push::{
 };
 use crate::replica::Replica;
 use crate::session::{OutboxLimits, Registry, Store};
+use crate::trace::Tracer;
 use crate::vital::Vitals;
 use crate::wire::Clock;
 
@@ -99,6 +100,7 @@ pub(crate) struct RouterParts {
     pub(crate) writer: Writer,
     /// Makes the ids of this boot's messages differ from all others.
     pub(crate) id_prefix: u64,
+    pub(crate) tracer: Tracer,
 }
 
 /// Routes pushes from this node.
@@ -122,6 +124,7 @@ impl Router {
             roster: Arc::clone(&parts.roster),
             owner: Arc::clone(&parts.owner),
             metrics: Arc::clone(&parts.metrics),
+            tracer: parts.tracer.clone(),
         };
         Arc::new_cyclic(|router: &Weak<Self>| {
             parts.owner.hand_over_by(router.clone());
@@ -168,9 +171,20 @@ impl Router {
         // Before the look-up: what is known only after it was not looked at.
         let knowledge = self.knowledge();
         let wait = message.terms().wait;
+        let span = self.parts.tracer.push(&message);
+        let message = message.traced(span.context());
         let sessions = self.run(target, Operation::Push(Arc::new(message)));
         // Not an async block: that would have room for the work twice.
-        sessions.map(move |sessions| PushReport { id, sessions, knowledge, wait })
+        sessions.map(move |sessions| {
+            let report = PushReport { id, sessions, knowledge, wait };
+            span.ends(Some(&report.best()));
+            report
+        })
+    }
+
+    /// Makes the spans of pushes.
+    pub(crate) fn tracer(&self) -> &Tracer {
+        &self.parts.tracer
     }
 
     /// What this node keeps for clients that are away.
@@ -344,7 +358,8 @@ impl Router {
         message: Message,
     ) -> impl Future<Output = BroadcastReport> + Send + 'static {
         let id = message.id.clone();
-        let operation = Operation::Push(Arc::new(message));
+        let span = self.parts.tracer.push(&message);
+        let operation = Operation::Push(Arc::new(message.traced(span.context())));
         let members = self.parts.roster.members();
         let others = members
             .iter()
@@ -366,6 +381,7 @@ impl Router {
                 nodes.push((name, tally));
             }
             nodes.sort_by(|a, b| a.0.cmp(&b.0));
+            span.ends(None);
             BroadcastReport { id, nodes }
         }
     }

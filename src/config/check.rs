@@ -68,6 +68,10 @@ impl Config {
                 "has nobody to believe: say with --trusted-proxy from which addresses such connections come";
             return Err(InvalidConfig::new("proxy_protocol", true, rule));
         }
+        if let Some(otlp) = self.otlp.as_ref().filter(|_| !cfg!(feature = "otlp")) {
+            let rule = "needs a build that exports traces: cargo build --release --features otlp";
+            return Err(InvalidConfig::new("otlp_endpoint", &otlp.endpoint, rule));
+        }
         check_auth(&self.auth)?;
         check_tuning(&self.tuning)?;
         let mesh_advertise = self.mesh_advertise.as_ref().and_then(|advertised| advertised.address());

@@ -21,7 +21,9 @@ use serde::Deserialize;
 
 #[cfg(feature = "cli")]
 use crate::config::duration;
-use crate::config::{Advertised, JwksUrl, MeshVersion, Rate, Takeover, TlsVersion};
+use crate::config::{
+    Advertised, JwksUrl, MeshVersion, OtlpEndpoint, Rate, SampleRatio, Takeover, TlsVersion,
+};
 use crate::push::Wait;
 
 mod bounds;
@@ -95,6 +97,15 @@ pub struct RawConfig {
           value_parser = parse::addr))]
     #[serde(deserialize_with = "parse::de_addr")]
     pub http_advertise: Option<SocketAddr>,
+    /// OpenTelemetry collector that takes traces of pushes over OTLP/HTTP, such as http://127.0.0.1:4318; needs a build with the
+    /// feature otlp [default: none]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_OTLP_ENDPOINT", value_name = "URL"))]
+    #[serde(deserialize_with = "parse::de_text")]
+    pub otlp_endpoint: Option<OtlpEndpoint>,
+    /// The part of pushes that are traced where their callers say nothing of a trace, 0 to 1 [default: 0.01]
+    #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_OTLP_SAMPLE", value_name = "RATIO"))]
+    #[serde(deserialize_with = "parse::de_ratio")]
+    pub otlp_sample: Option<SampleRatio>,
 
     /// The one UDP address of the mesh [default: 127.0.0.1:7400]
     #[cfg_attr(feature = "cli", arg(long, env = "PUSHMESH_MESH_LISTEN", value_name = "ADDR",

@@ -137,7 +137,8 @@ fn a_flag_a_key_and_a_documented_name_are_the_same_thing() {
             "wait-default" => "\"stored\"",
             "mesh-version" => "4",
             "tls-min" => "\"1.2\"",
-            "jwks-url" => "\"https://id.example/keys\"",
+            "jwks-url" | "otlp-endpoint" => "\"https://id.example/keys\"",
+            "otlp-sample" => "0.5",
             _ => "\"x\"",
         };
         let of_file = from_toml(&format!("{flag} = {value}\n")).unwrap_or_else(|e| panic!("--{flag}: {e}"));

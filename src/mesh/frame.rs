@@ -45,8 +45,10 @@ impl Features {
     pub(crate) const ATTRIBUTES: Self = Self(2);
     /// Holds messages for other nodes: the streams of kind `log`, the action `PushStored`, the outcome `Copied`.
     pub(crate) const COPIES: Self = Self(4);
+    /// Knows traces: the action `PushTraced`. Whether it exports them is its own matter.
+    pub(crate) const TRACES: Self = Self(8);
     /// Those of this build.
-    pub(crate) const OWN: Self = Self::KEEP.and(Self::ATTRIBUTES).and(Self::COPIES);
+    pub(crate) const OWN: Self = Self::KEEP.and(Self::ATTRIBUTES).and(Self::COPIES).and(Self::TRACES);
 
     /// These and those.
     pub(crate) const fn and(self, other: Self) -> Self {

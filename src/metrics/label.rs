@@ -51,6 +51,12 @@ labels! {
         Acked = "acked",
         Queued = "queued",
     }
+    /// What becomes of a span.
+    Spans {
+        Ended = "ended",
+        Exported = "exported",
+        Failed = "failed",
+    }
     /// Where a message that is kept was accepted.
     Origin {
         Here = "here",

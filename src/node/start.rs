@@ -1,5 +1,6 @@
 //! How a node comes up: each part is made once, in the order in which they need each other.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -28,7 +29,7 @@ use crate::mesh::gossip::carrier::GossipCarrier;
 use crate::mesh::identity::Identity;
 use crate::mesh::{GossipOut, LaneStreams, Links, LinksParts, ReceiptStreams, endpoint};
 use crate::metrics::Metrics;
-use crate::metrics::label::Task;
+use crate::metrics::label::{Spans, Task};
 use crate::node::advertised::advertised;
 use crate::node::faces::{self, Faces};
 use crate::node::liveness::Liveness;
@@ -45,6 +46,7 @@ use crate::replication::Replication;
 use crate::router::{Owner, Requests, Router, RouterParts};
 use crate::session::{Copying, OutboxLimits, Registry, Store, StoreBounds};
 use crate::token::ResumeKey;
+use crate::trace::{self, Exports, Step, Tracer};
 use crate::vital::Vitals;
 use crate::wire::{Clock, Entropy, OpenFiles, Resolver, Threads, Wire};
 
@@ -128,6 +130,7 @@ where
     let served = faces.serve(terms, &front, &threads, &stop_http);
     let http_face = tasks.spawn(vitals.vital(Task::Http, served));
     let started = Started { vitals: vitals.clone(), links: Some(Arc::clone(&links)) };
+    let (tracer, exports) = traces(&config, &metrics)?;
     let store = Arc::new(Store::new(store_bounds(&config.limits), Arc::clone(&metrics)));
     let parts = Parts {
         config: Arc::new(config),
@@ -148,6 +151,7 @@ where
         http_shown,
         mesh_shown,
         hash_key,
+        tracer,
     };
     let (shared, seeds) = parts.connect().await?;
     let handle = shared.handle();
@@ -158,7 +162,7 @@ where
     let (node, incarnation) = (&shared.config.name, shared.incarnation);
     let trusted = shared.links.identity().trusted();
     info!(%node, %incarnation, http = %shared.http_shown, mesh = %mesh_shown, ?trusted, "node started");
-    Ok(Node { shared, http, mesh, api, admin, handle, tasks, http_face: Some(http_face) })
+    Ok(Node { shared, http, mesh, api, admin, handle, tasks, exports, http_face: Some(http_face) })
 }
 
 /// Spawns what works until the node stops.
@@ -221,6 +225,7 @@ struct Parts {
     mesh_shown: SocketAddr,
     /// Of the hash under which the directory keeps session keys.
     hash_key: [u8; 32],
+    tracer: Tracer,
 }
 
 impl Parts {
@@ -242,6 +247,7 @@ impl Parts {
             Arc::clone(&replica),
             &self.threads,
             &self.vitals,
+            self.tracer.clone(),
         ));
         let copies = self.copies(incarnation, &registry, &roster);
         let router = self.router(&replica, &registry, &roster, Arc::clone(&owner), Arc::clone(&copies));
@@ -396,8 +402,24 @@ impl Parts {
             writer: Writer::of(&self.config.name, copies.me().incarnation),
             copies,
             id_prefix: self.entropy.next_u64(),
+            tracer: self.tracer.clone(),
         })
     }
+}
+
+/// What makes the spans of pushes, and where they go.
+fn traces(config: &Config, metrics: &Arc<Metrics>) -> io::Result<(Tracer, Exports)> {
+    let Some(otlp) = &config.otlp else { return Ok((Tracer::none(), Exports::none())) };
+    let metrics = Arc::clone(metrics);
+    let count = move |step, spans| {
+        let step = match step {
+            Step::Ended => Spans::Ended,
+            Step::Exported => Spans::Exported,
+            Step::Failed => Spans::Failed,
+        };
+        metrics.trace_spans.with(step).increment(spans);
+    };
+    trace::start((otlp.endpoint.uri(), otlp.sample.as_f64()), &config.name, Arc::new(count))
 }
 
 /// How much may be kept for clients that are away.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// What the publisher of a message asks for beside its delivery.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
@@ -31,7 +33,8 @@ impl Terms {
 }
 
 /// How long the publisher of a message waits for its report. What was not reached in time is not reported.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+// The order is that of the wire (docs/PROTOCOL.md).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wait {
     /// Until the owner of each session has answered.
     #[default]

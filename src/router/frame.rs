@@ -15,7 +15,7 @@ use crate::key::{DeviceHash, Key};
 use crate::limits;
 use crate::mesh::codec::{CodecError, bounded_list, encode};
 use crate::mesh::{AnswerKind, Expected, Features, Link, Refused};
-use crate::push::PayloadKind;
+use crate::push::{PayloadKind, Terms, TraceContext, Wait};
 use crate::receipt::Answer;
 use crate::router::handed::HandedPart;
 use crate::section::Packed;
@@ -203,13 +203,50 @@ pub(crate) enum Action {
         /// How long it may wait for a client that is away, in seconds.
         ttl: Option<u32>,
     },
+    /// As `Push`, `PushOn` or `PushStored`, of a trace. Only to nodes that know traces, keep messages and know copies.
+    PushTraced {
+        /// Identity of the push.
+        id: MessageId,
+        /// Whether the caller chose the id, so that a repetition must not be delivered twice.
+        idempotent: bool,
+        /// How to frame the payload.
+        kind: PayloadKind,
+        /// How long it may wait for a client that is away, in seconds.
+        ttl: Option<u32>,
+        /// What the publisher waits for.
+        wait: Wait,
+        /// The span of the hop.
+        trace: TraceContext,
+    },
 }
 
 impl Action {
+    /// Pushes a message on these terms to a node with these features.
+    pub(crate) fn push(
+        (id, idempotent, kind): (MessageId, bool, PayloadKind),
+        terms: Terms,
+        features: Features,
+    ) -> Self {
+        let Terms { ttl, wait } = terms;
+        if terms == Terms::default() || !features.has(Features::KEEP) {
+            return Action::Push { id, idempotent, kind };
+        }
+        match wait {
+            Wait::Receipt => Action::PushOn { id, idempotent, kind, ttl, acked: false },
+            Wait::Acked => Action::PushOn { id, idempotent, kind, ttl, acked: true },
+            Wait::Stored => Action::PushStored { id, idempotent, kind, ttl },
+        }
+    }
+
     /// The same for a node that has these features, if there is that: without what the node does not know, where that is the
     /// lesser part.
     pub(crate) fn known_with(self, features: Features) -> Option<Self> {
+        let needs = self.needs();
         let action = match self {
+            Action::PushTraced { id, idempotent, kind, ttl, wait, .. } if !features.has(needs) => {
+                return Action::push((id, idempotent, kind), Terms { ttl, wait }, features)
+                    .known_with(features);
+            }
             Action::HandOverWith { part, .. } if !features.has(Features::ATTRIBUTES) => {
                 Action::HandOver(part)
             }
@@ -240,6 +277,7 @@ impl Action {
                 Features::KEEP.and(Features::ATTRIBUTES)
             }
             Action::PushStored { .. } => Features::KEEP.and(Features::COPIES),
+            Action::PushTraced { .. } => Features::KEEP.and(Features::COPIES).and(Features::TRACES),
         }
     }
 
@@ -251,11 +289,16 @@ impl Action {
         }
     }
 
-    /// Checks that as many bytes follow the header as it says, and that it says no more than any node does.
+    /// Checks that as many bytes follow the header as it says, and that it says no more than any node does, and nothing that none does.
     ///
     /// # Errors
     /// [`CodecError::Oversize`] and [`CodecError::Header`].
     pub(crate) fn check(&self, payload_bytes: usize) -> Result<(), CodecError> {
+        if let Action::PushTraced { trace, .. } = self
+            && !trace.is_valid()
+        {
+            return Err(CodecError::Header("a trace has an id of zero".to_owned()));
+        }
         let Some(part) = self.part() else { return Ok(()) };
         bounded_list("segments", part.segments(), limits::HAND_OVER_MESSAGES_MAX)?;
         bounded_list("inherited segments", part.inherited(), limits::SEGMENTS_INHERITED_MAX)?;

@@ -10,7 +10,7 @@ use crate::id::{Incarnation, LoginId, NodeName, Stamp};
 use crate::key::DeviceHash;
 use crate::mesh::Features;
 use crate::ownership::Question;
-use crate::push::{Message, Payload, Terms, Wait};
+use crate::push::{Message, Payload, Terms, TraceContext, Wait};
 use crate::router::frame::Action;
 use crate::router::handed::HandedPart;
 use crate::session::{HandedAttributes, TailPart};
@@ -103,6 +103,10 @@ impl Operation {
                 let message = Message::slice(id, idempotent, Payload { kind, bytes: payload });
                 Operation::Push(Arc::new(message.on(Terms { ttl, wait: Wait::Stored })))
             }
+            Action::PushTraced { id, idempotent, kind, ttl, wait, trace } => {
+                let message = Message::slice(id, idempotent, Payload { kind, bytes: payload });
+                Operation::Push(Arc::new(message.on(Terms { ttl, wait }).traced(Some(trace))))
+            }
             Action::HandOver(part) => Operation::HandOver(Arc::new(part.read(&payload))),
             Action::HandOverWith { part, changed, attributes } => {
                 let mut part = part.read(&payload);
@@ -120,15 +124,10 @@ impl Operation {
     }
 
     /// The header that asks a peer with these features for it, and the payload that travels beside it. `None`: the peer does
-    /// not know what that is.
-    pub(crate) fn sent(&self, features: Features) -> Option<(Action, Bytes)> {
+    /// not know what that is. `trace`: the span to which what is done there belongs.
+    pub(crate) fn sent(&self, features: Features, trace: Option<TraceContext>) -> Option<(Action, Bytes)> {
         let (action, payload) = match self {
-            Operation::Push(message)
-                if features.has(Features::KEEP) && message.terms() != Terms::default() =>
-            {
-                (pushing_on_terms(message), message.payload.bytes.clone())
-            }
-            Operation::Push(message) => (self.action(), message.payload.bytes.clone()),
+            Operation::Push(message) => (pushing(message, features, trace), message.payload.bytes.clone()),
             Operation::HandOver(handed) => {
                 let (part, payload) = HandedPart::of(handed);
                 (handing(part, handed), payload)
@@ -140,11 +139,7 @@ impl Operation {
 
     fn action(&self) -> Action {
         match self {
-            Operation::Push(message) => Action::Push {
-                id: message.id.clone(),
-                idempotent: message.idempotent,
-                kind: message.payload.kind,
-            },
+            Operation::Push(message) => pushing(message, Features::NONE, None),
             Operation::Disconnect(None) => Action::Disconnect,
             Operation::Disconnect(Some(login)) => Action::DisconnectLogin(login.clone()),
             Operation::Yield { owner, stamp, rival } => {
@@ -166,13 +161,14 @@ impl Operation {
 }
 
 /// The action that pushes a message on its terms.
-fn pushing_on_terms(message: &Message) -> Action {
-    let Terms { ttl, wait } = message.terms();
+fn pushing(message: &Message, features: Features, trace: Option<TraceContext>) -> Action {
     let (id, idempotent, kind) = (message.id.clone(), message.idempotent, message.payload.kind);
-    match wait {
-        Wait::Receipt => Action::PushOn { id, idempotent, kind, ttl, acked: false },
-        Wait::Acked => Action::PushOn { id, idempotent, kind, ttl, acked: true },
-        Wait::Stored => Action::PushStored { id, idempotent, kind, ttl },
+    match trace {
+        Some(trace) => {
+            let Terms { ttl, wait } = message.terms();
+            Action::PushTraced { id, idempotent, kind, ttl, wait, trace }
+        }
+        None => Action::push((id, idempotent, kind), message.terms(), features),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::router::fanout::Fanout;
 use crate::router::frame::Recipients;
 use crate::router::operation::{Adoption, Operation};
 use crate::session::{CloseReason, Registry, Session};
+use crate::trace::Tracer;
 use crate::vital::Vitals;
 use crate::wire::Threads;
 
@@ -44,6 +45,7 @@ pub(crate) struct Owner {
     replica: Arc<Replica>,
     fanout: Fanout,
     vitals: Vitals,
+    tracer: Tracer,
     /// Weak, because it holds this.
     succession: OnceLock<Weak<dyn Succession>>,
 }
@@ -56,9 +58,11 @@ impl Owner {
         replica: Arc<Replica>,
         threads: &Threads,
         vitals: &Vitals,
+        tracer: Tracer,
     ) -> Self {
         let fanout = Fanout::new(Arc::clone(&registry), threads, vitals);
-        Self { me, registry, replica, fanout, vitals: vitals.clone(), succession: OnceLock::new() }
+        let succession = OnceLock::new();
+        Self { me, registry, replica, fanout, vitals: vitals.clone(), tracer, succession }
     }
 
     /// What sessions owe goes to their next owners by way of `succession`.
@@ -75,7 +79,9 @@ impl Owner {
     pub(crate) fn execute(&self, recipients: &Recipients, operation: &Operation, done: Done) {
         match recipients {
             Recipients::All => match operation {
-                Operation::Push(message) => self.fanout.push(message, done),
+                Operation::Push(message) => {
+                    self.fanout.push(message, done.traced(self.tracer.socket(message)))
+                }
                 // Nothing else is for everybody.
                 _ => done.complete(Answer::Tally(Tally::default())),
             },
@@ -138,7 +144,7 @@ impl Owner {
     fn serve(&self, session: &Arc<Session>, operation: &Operation, reply: Reply) {
         match operation {
             Operation::Push(message) => {
-                if session.offer(message, reply)
+                if session.offer(message, reply.traced(self.tracer.socket(message)))
                     && let Some(timing) = session.time_acks()
                 {
                     tokio::spawn(self.vitals.contained(Task::HandOver, timing));

@@ -17,6 +17,7 @@ use crate::router::frame::{self, Recipients};
 use crate::router::operation::Operation;
 use crate::router::owner::Owner;
 use crate::router::route::{self, Route};
+use crate::trace::{Span, Tracer};
 
 /// Sends requests to owners, this node among them, and waits for the answers.
 pub(super) struct Requester {
@@ -25,6 +26,7 @@ pub(super) struct Requester {
     pub(super) roster: Arc<Roster>,
     pub(super) owner: Arc<Owner>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tracer: Tracer,
 }
 
 /// For how long a call waits for the answers of those that it asks.
@@ -40,6 +42,7 @@ pub(super) struct Asked {
     answer: oneshot::Receiver<Answer>,
     link: Arc<Link>,
     at: Instant,
+    span: Span,
 }
 
 /// Where the answer to a request will come from.
@@ -80,6 +83,17 @@ impl Patience {
 impl Asked {
     /// Waits for the answer. `None`: the link broke, or there was none in time.
     async fn wait(mut self, patience: Patience) -> Option<Answer> {
+        let answer = self.answer(patience).await;
+        match &answer {
+            // The spans at the sessions say what became of it.
+            Some(answer) if *answer != Answer::Overloaded => {}
+            Some(_) => self.span.ends(Some(&Outcome::Overloaded)),
+            None => self.span.ends(Some(&Outcome::Unreachable)),
+        }
+        answer
+    }
+
+    async fn answer(&mut self, patience: Patience) -> Option<Answer> {
         let mut silent_at = self.at + limits::OTHERS_WAIT_MAX;
         loop {
             let until = if patience.several { silent_at.min(patience.deadline) } else { patience.deadline };
@@ -186,9 +200,14 @@ impl Requester {
         operation: &Operation,
     ) -> Result<Asked, Outcome> {
         self.metrics.mesh_requests.with(Direction::Sent).increment(1);
-        let (action, payload) = operation.sent(link.features()).ok_or(Outcome::Unreachable)?;
+        let span = match operation {
+            Operation::Push(message) => self.tracer.hop(message, &link.peer().name, relay_to.as_ref()),
+            _ => Span::none(),
+        };
+        let (action, payload) =
+            operation.sent(link.features(), span.context()).ok_or(Outcome::Unreachable)?;
         let sent = frame::request(&link, relay_to, recipients, action, payload);
-        sent.map(|answer| Asked { answer, link, at: Instant::now() }).map_err(|refused| match refused {
+        sent.map(|answer| Asked { answer, link, at: Instant::now(), span }).map_err(|refused| match refused {
             Refused::Closed => Outcome::Unreachable,
             Refused::Overloaded => {
                 self.metrics.mesh_overloaded.increment(1);

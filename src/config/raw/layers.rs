@@ -10,6 +10,7 @@ macro_rules! all_fields {
     ($each:ident) => {
         $each! {
             cluster name listen api_listen admin_listen trusted_proxy proxy_protocol threads dev data_dir zone http_advertise
+            otlp_endpoint otlp_sample
             mesh_listen mesh_advertise mesh_version peer allow_alone expect isolated_not_ready replace
             cluster_key_file mesh_tls_ca mesh_tls_cert mesh_tls_key hash_key_file
             api_key_file jwt_secret_file jwt_public_key_file jwks_file jwks_url jwks_ca jwt_issuer jwt_audience origin

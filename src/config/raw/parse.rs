@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use crate::config::{MeshVersion, duration};
+use crate::config::{MeshVersion, SampleRatio, duration};
 
 /// Reads an IP address with a port.
 pub(super) fn addr(text: &str) -> Result<SocketAddr, String> {
@@ -64,6 +64,23 @@ where
     T: FromStr<Err: Display>,
 {
     String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// [`SampleRatio`] for serde: a number, or its text.
+pub(super) fn de_ratio<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SampleRatio>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a number from 0 to 1")]
+    enum Ratio {
+        Whole(u8),
+        Part(f64),
+        Text(String),
+    }
+    let text = match Ratio::deserialize(from)? {
+        Ratio::Whole(whole) => whole.to_string(),
+        Ratio::Part(part) => part.to_string(),
+        Ratio::Text(text) => text,
+    };
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// [`MeshVersion`] for serde: a number, or its text.

@@ -14,7 +14,7 @@ use crate::config::dialable::{NOT_DIALABLE, is_dialable};
 use crate::config::environment::variable;
 use crate::config::{
     Again, AuthConfig, CLUSTER, Config, DEV_CLUSTER_KEY, HttpTls, LISTEN, MESH_LISTEN, MeshIdentity, Origin,
-    Secret, Tuning, cores,
+    Otlp, SampleRatio, Secret, Tuning, cores,
 };
 use crate::id::{ClusterName, NodeName};
 use crate::limits;
@@ -93,6 +93,7 @@ impl RawConfig {
             mesh_version: self.mesh_version.unwrap_or_default(),
             takeover: self.takeover.unwrap_or_default(),
             wait_default: self.wait_default.unwrap_or_default(),
+            otlp: self.otlp()?,
             tuning: Tuning::default(),
             again: Again::default(),
             limits: self.limits(),
@@ -103,6 +104,19 @@ impl RawConfig {
         config.check()?;
         config.check_mesh_address(mesh_listen)?;
         Ok(config)
+    }
+
+    /// Where traces go.
+    fn otlp(&self) -> Result<Option<Otlp>, ConfigError> {
+        let sample = self.otlp_sample.unwrap_or(SampleRatio::STANDARD);
+        match &self.otlp_endpoint {
+            Some(endpoint) => Ok(Some(Otlp { endpoint: endpoint.clone(), sample })),
+            None if self.otlp_sample.is_some() => {
+                let advice = "--otlp-sample says how much is sent there: give it, such as http://127.0.0.1:4318, or leave both out";
+                Err(ConfigError::Missing { flag: "otlp-endpoint", advice })
+            }
+            None => Ok(None),
+        }
     }
 
     /// A node that accepts everyone has its peers on its own machine, and does not pretend to be protected.

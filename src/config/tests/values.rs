@@ -186,3 +186,24 @@ fn keys_that_are_fetched_are_enough_and_come_by_https() {
     let message = from_flags(&["--jwks-url=http://id.example/keys"]).unwrap_err().to_string();
     assert!(message.contains("--jwks-url") && message.contains("use https"), "{message}");
 }
+
+#[test]
+fn traces_go_to_a_collector_and_a_build_without_them_says_so() {
+    let traced = |flags: &[&str]| {
+        let raw = from_flags(flags).unwrap();
+        RawConfig { otlp_endpoint: raw.otlp_endpoint, otlp_sample: raw.otlp_sample, ..dev() }
+    };
+    refused(traced(&["--otlp-sample=0.5"]), "--otlp-endpoint is missing", "leave both out");
+    let message = from_flags(&["--otlp-endpoint=collector:4318"]).unwrap_err().to_string();
+    assert!(message.contains("--otlp-endpoint") && message.contains("http://127.0.0.1:4318"), "{message}");
+    let message = from_flags(&["--otlp-sample=2"]).unwrap_err().to_string();
+    assert!(message.contains("--otlp-sample") && message.contains("from 0 to 1"), "{message}");
+    let raw = traced(&["--otlp-endpoint=http://127.0.0.1:4318"]);
+    if cfg!(feature = "otlp") {
+        let otlp = validate(raw).unwrap().otlp.unwrap();
+        assert_eq!(otlp.endpoint.to_string(), "http://127.0.0.1:4318/");
+        assert_eq!(otlp.sample, crate::config::SampleRatio::STANDARD);
+    } else {
+        refused(raw, "--otlp-endpoint: http://127.0.0.1:4318/ needs a build", "--features otlp");
+    }
+}

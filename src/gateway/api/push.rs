@@ -205,7 +205,8 @@ async fn read(gateway: &Gateway, request: Request, wait: Waits) -> Result<Messag
     let terms = Terms { ttl: ttl(&parts.headers)?, wait: wait.level(gateway.config.wait_default) };
     let bytes = body::read(body, gateway.config.limits.max_payload_bytes).await?;
     let payload = payload(&parts.headers, bytes)?;
-    Ok(gateway.router.message(id, payload).on(terms))
+    let trace = gateway.router.tracer().parent(&parts.headers);
+    Ok(gateway.router.message(id, payload).on(terms).traced(trace))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<MessageId>, ApiError> {

@@ -45,6 +45,7 @@ use crate::gateway::phase::Phase;
 use crate::gateway::schema::{BroadcastAnswer, LineAnswer, LineRefused, PushAnswer, PushOutcome};
 use crate::limits;
 use crate::metrics::label::Task;
+use crate::push::TraceContext;
 use crate::vital::Vitals;
 
 pub(super) mod fuzz;
@@ -65,6 +66,7 @@ pub(super) async fn push(Caller { gateway, place }: Caller, request: Request) ->
     let payload_bytes_max = gateway.config.limits.max_payload_bytes;
     let stream = |chunks| Stream {
         phase: gateway.phase.clone(),
+        trace: gateway.router.tracer().parent(request.headers()),
         gateway,
         body: request.into_body(),
         splitter: Splitter::new(line_bytes_max(payload_bytes_max)),
@@ -128,6 +130,8 @@ fn line_bytes_max(payload_bytes_max: usize) -> usize {
 /// One request in progress.
 struct Stream {
     gateway: Arc<Gateway>,
+    /// The span of the caller.
+    trace: Option<TraceContext>,
     body: Body,
     splitter: Splitter,
     /// The lines that wait for their answer.
@@ -261,7 +265,7 @@ impl Stream {
         self.window_bytes += payload_bytes;
         let gateway = Arc::clone(&self.gateway);
         let started = Instant::now();
-        let message = gateway.router.message(id, payload).on(terms);
+        let message = gateway.router.message(id, payload).on(terms).traced(self.trace);
         let Some(target) = target else {
             let report = gateway.router.broadcast(message);
             let answered = report.map(move |report| {

@@ -49,6 +49,15 @@ fn push_stored() -> Action {
     }
 }
 
+fn trace() -> TraceContext {
+    TraceContext { trace_id: [0x4b; 16], span_id: [0xf0; 8], sampled: true }
+}
+
+fn push_traced(wait: Wait) -> Action {
+    let (id, kind) = (MessageId::new("m-1").unwrap(), PayloadKind::Text);
+    Action::PushTraced { id, idempotent: true, kind, ttl: Some(60), wait, trace: trace() }
+}
+
 /// Of a client that has acknowledged all up to 7: message 8, and the place of one whose time is over.
 fn tail_part() -> TailPart {
     let segment = Segment { stamp: stamp(), writer: Writer::from_raw(0x799d_8a3c) };
@@ -134,6 +143,8 @@ fn golden_requests_still_decode() {
     golden(&Request { action, ..push_request() }, b"hello", include_str!("golden/push_on.hex").trim());
     let action = push_stored();
     golden(&Request { action, ..push_request() }, b"hello", include_str!("golden/push_stored.hex").trim());
+    let action = push_traced(Wait::Acked);
+    golden(&Request { action, ..push_request() }, b"hello", include_str!("golden/push_traced.hex").trim());
     let session = |action| Request { recipients: Recipients::Session(names()), action, ..push_request() };
     let (part, payload) = HandedPart::of(&tail_part());
     golden(&session(Action::HandOver(part)), &payload, include_str!("golden/hand_over.hex").trim());
@@ -209,7 +220,7 @@ fn a_node_that_knows_no_copies_is_told_that_nobody_waits_for_them() {
     let lesser = Action::PushOn { id: id.clone(), idempotent: true, kind, ttl: Some(60), acked: false };
     let terms = Terms { ttl: Some(60), wait: Wait::Stored };
     let push = Operation::Push(Arc::new(Message::new(id, true, Payload::text("hello")).on(terms)));
-    let sent = |features| push.sent(features).map(|(action, _)| action);
+    let sent = |features| push.sent(features, None).map(|(action, _)| action);
     for (features, action) in [(Features::OWN, push_stored()), (older, lesser.clone())] {
         assert_eq!(push_stored().known_with(features).as_ref(), Some(&action), "as a relay");
         assert_eq!(sent(features), Some(action));
@@ -223,6 +234,43 @@ fn a_node_that_knows_no_copies_is_told_that_nobody_waits_for_them() {
     };
     assert_eq!(waits(push_stored()), terms);
     assert_eq!(waits(lesser), Terms { ttl: Some(60), wait: Wait::Receipt });
+}
+
+#[test]
+fn a_node_that_knows_no_traces_is_told_the_push_without() {
+    let older = Features::KEEP.and(Features::ATTRIBUTES).and(Features::COPIES);
+    let (id, kind) = (MessageId::new("m-1").unwrap(), PayloadKind::Text);
+    let on = |acked| Action::PushOn { id: id.clone(), idempotent: true, kind, ttl: Some(60), acked };
+    let known = |wait, features| push_traced(wait).known_with(features);
+    assert_eq!(known(Wait::Stored, Features::OWN), Some(push_traced(Wait::Stored)));
+    assert_eq!(known(Wait::Stored, older), Some(push_stored()));
+    assert_eq!(known(Wait::Acked, older), Some(on(true)));
+    assert_eq!(known(Wait::Stored, Features::KEEP.and(Features::TRACES)), Some(on(false)));
+    assert_eq!(known(Wait::Receipt, Features::NONE), Some(push_request().action));
+    let message = Message::new(id.clone(), true, Payload::text("hello"));
+    let terms = Terms { ttl: Some(60), wait: Wait::Stored };
+    let push = Operation::Push(Arc::new(message.on(terms)));
+    let sent = |features| push.sent(features, Some(trace())).map(|(action, _)| action);
+    assert_eq!([Features::OWN, older].map(sent), [push_traced(Wait::Stored), push_stored()].map(Some));
+    match Operation::received(push_traced(Wait::Stored), Bytes::from_static(b"hello")) {
+        Operation::Push(message) => assert_eq!(message.terms(), terms),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_trace_without_ids_breaks_the_protocol() {
+    let (good, none) = (trace(), [0; 16]);
+    let traced = |trace| match push_traced(Wait::Receipt) {
+        Action::PushTraced { id, idempotent, kind, ttl, wait, .. } => {
+            Action::PushTraced { id, idempotent, kind, ttl, wait, trace }
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(traced(good).check(5).is_ok());
+    for bad in [TraceContext { trace_id: none, ..good }, TraceContext { span_id: [0; 8], ..good }] {
+        assert!(matches!(traced(bad).check(5), Err(CodecError::Header(_))));
+    }
 }
 
 #[test]

@@ -32,7 +32,8 @@ impl Fixture {
         let replica = Arc::new(Replica::new(name.clone(), Incarnation(1), hasher.clone(), takeover, tuning));
         let vitals = Vitals::new(Arc::new(Metrics::new()));
         let threads = Threads::current();
-        let owner = Owner::new(name, Arc::clone(&registry), Arc::clone(&replica), &threads, &vitals);
+        let owner =
+            Owner::new(name, Arc::clone(&registry), Arc::clone(&replica), &threads, &vitals, Tracer::none());
         Self { owner, registry, replica, hasher }
     }
 
