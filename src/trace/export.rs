@@ -5,10 +5,11 @@
 //!
 //! Source: the OpenTelemetry protocol, 1.x, OTLP/HTTP.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,15 +53,17 @@ pub(crate) fn start(
     node: &NodeName,
     counts: Counts,
 ) -> io::Result<(Tracer, Exports)> {
+    let why = Arc::new(Mutex::new(None));
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
-        .with_http_client(Collector::new()?)
+        .with_http_client(Collector::new(Arc::clone(&why))?)
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(traces_at(endpoint))
         .with_timeout(TAKEN_WITHIN)
         .build()
         .map_err(io::Error::other)?;
-    let exporter = Watched { exporter, counts: Arc::clone(&counts), fails: AtomicBool::new(false) };
+    let fails = AtomicBool::new(false);
+    let exporter = Watched { exporter, endpoint: endpoint.clone(), counts: Arc::clone(&counts), why, fails };
     let processor = Counted { processor: BatchSpanProcessor::builder(exporter).build(), counts };
     let resource = Resource::builder()
         .with_service_name("pushmesh")
@@ -98,15 +101,19 @@ fn traces_at(endpoint: &Uri) -> String {
     }
 }
 
+/// Why nothing came back from the collector last: the SDK does not pass it on.
+type Why = Arc<Mutex<Option<String>>>;
+
 /// The HTTP client, which needs the runtime of the node.
 #[derive(Debug)]
 struct Collector {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     runtime: Handle,
+    why: Why,
 }
 
 impl Collector {
-    fn new() -> io::Result<Self> {
+    fn new(why: Why) -> io::Result<Self> {
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring supports the protocol versions that rustls calls safe")
@@ -115,7 +122,7 @@ impl Collector {
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let http = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { http, runtime: Handle::current() })
+        Ok(Self { http, runtime: Handle::current(), why })
     }
 }
 
@@ -129,14 +136,27 @@ impl HttpClient for Collector {
             Ok::<_, HttpError>(Response::from_parts(head, body))
         };
         // The thread that calls this has no runtime.
-        self.runtime.spawn(async { timeout(TAKEN_WITHIN, answer).await }).await??
+        let answered = self.runtime.spawn(async { timeout(TAKEN_WITHIN, answer).await }).await?;
+        let answer = answered.unwrap_or_else(|_| Err("it did not answer in time".into()));
+        if let (Err(error), Ok(mut why)) = (&answer, self.why.lock()) {
+            *why = Some(chain(&**error));
+        }
+        answer
     }
+}
+
+/// An error with all that it comes from.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Says when the collector does not take spans, and counts them.
 struct Watched {
     exporter: opentelemetry_otlp::SpanExporter,
+    endpoint: Uri,
     counts: Counts,
+    why: Why,
     fails: AtomicBool,
 }
 
@@ -154,7 +174,12 @@ impl SpanExporter for Watched {
         match &result {
             Ok(()) if failed => info!("the collector takes spans again"),
             Err(error) if !failed => {
-                warn!(%error, spans, "the collector of --otlp-endpoint does not take spans: they are lost until it does");
+                let why = self.why.lock().ok().and_then(|mut why| why.take());
+                let (endpoint, error) = (&self.endpoint, why.unwrap_or_else(|| error.to_string()));
+                warn!(
+                    %endpoint, %error, spans,
+                    "the collector does not take spans, and they are lost until it does: it has to listen at --otlp-endpoint for OTLP over HTTP"
+                );
             }
             _ => {}
         }
