@@ -74,9 +74,7 @@ impl Router {
         until: &mut Option<Instant>,
         is_claimed: &watch::Sender<bool>,
     ) -> Result<(Lease, bool), HeldByAnother> {
-        is_claimed.send_replace(false);
-        let parts = &self.parts;
-        let resumed = claimant.resumed;
+        let (parts, resumed) = (&self.parts, claimant.resumed);
         let token = claimant.kept.as_ref().and_then(|kept| kept.returning.token);
         let writer = token.map(|token| self.writer(token));
         let key = parts.replica.hasher().key(&names);

@@ -69,6 +69,7 @@ impl Router {
             if !outclaimed {
                 break;
             }
+            is_claimed.send_replace(false);
             let permit = lease.take_permit();
             let next =
                 self.open_once(names.clone(), claimant.clone(), permit, &mut until, is_claimed).await?;
