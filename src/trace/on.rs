@@ -39,44 +39,39 @@ impl Tracer {
 
     /// A push that this node has accepted. Whether it is exported says its caller's span, or chance.
     pub(crate) fn push(&self, message: &Message) -> Span {
-        let id = message.id.as_str().to_owned();
-        let wait = message.terms().wait.as_str();
-        let attributes = [KeyValue::new("messaging.message.id", id), KeyValue::new("pushmesh.wait", wait)];
-        self.start("push", SpanKind::Server, message.trace(), attributes)
+        self.start("push", SpanKind::Server, message.trace()).saying(|span| {
+            span.set_attribute(KeyValue::new("messaging.message.id", message.id.as_str().to_owned()));
+            span.set_attribute(KeyValue::new("pushmesh.wait", message.terms().wait.as_str()));
+        })
     }
 
     /// A push that is sent to the peer `to`, which passes it on to `relay_to`.
     pub(crate) fn hop(&self, message: &Message, to: &NodeName, relay_to: Option<&NodeName>) -> Span {
-        if message.trace().is_none() {
-            return Span(None);
-        }
-        let to = KeyValue::new("pushmesh.peer", to.to_string());
-        let relay_to = relay_to.map(|owner| KeyValue::new("pushmesh.relay_to", owner.to_string()));
-        self.start("push.hop", SpanKind::Client, message.trace(), [to].into_iter().chain(relay_to))
+        self.part("push.hop", SpanKind::Client, message).saying(|span| {
+            span.set_attribute(KeyValue::new("pushmesh.peer", to.to_string()));
+            if let Some(owner) = relay_to {
+                span.set_attribute(KeyValue::new("pushmesh.relay_to", owner.to_string()));
+            }
+        })
     }
 
     /// A push at one session of this node, or at all of them.
     pub(crate) fn socket(&self, message: &Message) -> Span {
-        if message.trace().is_none() {
-            return Span(None);
-        }
-        self.start("push.socket", SpanKind::Internal, message.trace(), [])
+        self.part("push.socket", SpanKind::Internal, message)
     }
 
-    fn start(
-        &self,
-        name: &'static str,
-        kind: SpanKind,
-        parent: Option<TraceContext>,
-        attributes: impl IntoIterator<Item = KeyValue>,
-    ) -> Span {
+    /// What is done for a push that is exported.
+    fn part(&self, name: &'static str, kind: SpanKind, message: &Message) -> Span {
+        message.trace().map_or(Span(None), |parent| self.start(name, kind, Some(parent)))
+    }
+
+    fn start(&self, name: &'static str, kind: SpanKind, parent: Option<TraceContext>) -> Span {
         let Some(tracer) = &self.0 else { return Span(None) };
         let parent = match parent {
             Some(parent) => Context::new().with_remote_span_context(parent.into()),
             None => Context::new(),
         };
-        let builder = tracer.span_builder(name).with_kind(kind).with_attributes(attributes);
-        let span = tracer.build_with_context(builder, &parent);
+        let span = tracer.build_with_context(tracer.span_builder(name).with_kind(kind), &parent);
         Span(span.is_recording().then(|| Box::new(span)))
     }
 }
@@ -85,6 +80,14 @@ impl Span {
     /// Of nothing that is exported.
     pub(crate) fn none() -> Self {
         Self(None)
+    }
+
+    /// The same, where it is exported, with what it says.
+    fn saying(mut self, say: impl FnOnce(&mut SdkSpan)) -> Self {
+        if let Some(span) = &mut self.0 {
+            say(span);
+        }
+        self
     }
 
     /// What its children are told.
