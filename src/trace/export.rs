@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::http::uri::Uri;
+use axum::http::uri::{Scheme, Uri};
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -30,8 +30,8 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
     BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
 };
-use rustls::ClientConfig;
 use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -56,7 +56,7 @@ pub(crate) fn start(
     let why = Arc::new(Mutex::new(None));
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
-        .with_http_client(Collector::new(Arc::clone(&why))?)
+        .with_http_client(Collector::new(Arc::clone(&why), endpoint)?)
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(traces_at(endpoint))
         .with_timeout(TAKEN_WITHIN)
@@ -113,12 +113,22 @@ struct Collector {
 }
 
 impl Collector {
-    fn new(why: Why) -> io::Result<Self> {
+    fn new(why: Why, endpoint: &Uri) -> io::Result<Self> {
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("ring supports the protocol versions that rustls calls safe")
-            .with_native_roots()?
-            .with_no_client_auth();
+            .expect("ring supports the protocol versions that rustls calls safe");
+        let tls = if endpoint.scheme() == Some(&Scheme::HTTPS) {
+            let none = |error| {
+                io::Error::other(format!(
+                    "--otlp-endpoint is https, and this machine trusts no certificate: {error}"
+                ))
+            };
+            tls.with_native_roots().map_err(none)?
+        } else {
+            // Plain http must work on a machine without any certificate.
+            tls.with_root_certificates(RootCertStore::empty())
+        };
+        let tls = tls.with_no_client_auth();
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let http = Client::builder(TokioExecutor::new()).build(connector);
