@@ -130,7 +130,7 @@ where
     let served = faces.serve(terms, &front, &threads, &stop_http);
     let http_face = tasks.spawn(vitals.vital(Task::Http, served));
     let started = Started { vitals: vitals.clone(), links: Some(Arc::clone(&links)) };
-    let (tracer, exports) = traces(&config, &metrics)?;
+    let (tracer, exports) = traces(&config, &metrics).map_err(StartError::Traces)?;
     let store = Arc::new(Store::new(store_bounds(&config.limits), Arc::clone(&metrics)));
     let parts = Parts {
         config: Arc::new(config),

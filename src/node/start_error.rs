@@ -29,6 +29,9 @@ pub enum StartError {
     /// The certificate or the key for https is of no use.
     #[error("{0}")]
     HttpTls(String),
+    /// Traces cannot be sent to the collector.
+    #[error("traces cannot be exported: {0}")]
+    Traces(io::Error),
     /// The incarnation cannot be kept in the data directory.
     #[error("{0}")]
     Incarnation(String),
