@@ -16,7 +16,7 @@ use crate::id::Incarnation;
 
 /// The incarnation of a boot at `now_ms` (Unix milliseconds): the clock, or a `step` above the last one
 /// that was `persisted` here and the highest that any peer has `known` under this name. The step is to be drawn, from
-/// [`STEPS`]: of a boot that nobody who is asked has heard of, the next one cannot take the same number.
+/// 1 to 60,000: of a boot that nobody who is asked has heard of, the next one cannot take the same number.
 ///
 /// Saturates: with `u64::MAX` in use there is no higher one, and the peers answer that it is stale.
 #[must_use]
