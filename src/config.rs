@@ -25,6 +25,7 @@ mod check;
 mod dialable;
 pub(crate) mod duration;
 pub(crate) mod environment;
+pub(crate) mod http_url;
 mod jwks_url;
 mod mesh_version;
 mod origin;

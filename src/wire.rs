@@ -20,6 +20,7 @@ use crate::id::DeviceId;
 
 mod fetch;
 mod files;
+pub(crate) mod roots;
 mod tcp;
 mod threads;
 mod udp;

@@ -2,28 +2,27 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
+use hyper::http::uri::Scheme;
 use hyper::{Request, Response, Uri};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
-use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 use tower::util::MapResponse;
 
+use crate::config::http_url;
 use crate::text_file;
+use crate::wire::roots;
 
 mod patient;
 
@@ -61,17 +60,11 @@ impl FromStr for BaseUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "a URL looks like http://127.0.0.1:8080 or https://push.example".to_owned();
-        let uri: Uri = text.parse().map_err(|_| wrong())?;
-        let https = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(wrong()),
-        };
-        if uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
-            return Err(wrong());
-        }
-        Ok(Self { text: text.trim_end_matches('/').to_owned(), https })
+        let uri = http_url::read(text).filter(|uri| uri.query().is_none()).ok_or(
+            "a URL looks like http://127.0.0.1:8080 or https://push.example, without a user and a query",
+        )?;
+        let https = uri.scheme() == Some(&Scheme::HTTPS);
+        Ok(Self { text: text.trim().trim_end_matches('/').to_owned(), https })
     }
 }
 
@@ -149,32 +142,20 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKi
     None
 }
 
-/// The provider is named, because a process may link several.
+/// Whom the server has to be trusted by.
 fn tls(args: &ServerArgs) -> anyhow::Result<ClientConfig> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the protocol versions that rustls calls safe");
-    let builder = match &args.ca_file {
+    let trusted = match &args.ca_file {
         Some(path) => {
-            let mut roots = RootCertStore::empty();
             let text = text_file::read(path)
                 .with_context(|| format!("--ca-file: cannot read {}", path.display()))?;
-            let read = |error| anyhow::anyhow!("--ca-file {}: {error}", path.display());
-            for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-                roots
-                    .add(certificate.map_err(read)?)
-                    .with_context(|| format!("--ca-file {}", path.display()))?;
-            }
-            anyhow::ensure!(!roots.is_empty(), "--ca-file {}: holds no PEM certificate", path.display());
-            builder.with_root_certificates(roots)
+            roots::of_pem(&text).with_context(|| format!("--ca-file {}", path.display()))?
         }
-        None if args.url.https => builder
-            .with_native_roots()
-            .context("this machine has no trusted certificates; give those of the server with --ca-file")?,
-        // Plain http must work on a machine without any certificate.
-        None => builder.with_root_certificates(RootCertStore::empty()),
+        None if args.url.https => {
+            roots::of_machine().context("give the certificates of the server with --ca-file")?
+        }
+        None => RootCertStore::empty(),
     };
-    Ok(builder.with_no_client_auth())
+    Ok(roots::trusting(trusted))
 }
 
 /// `text` as one segment of a path or one value of a query; the slash is percent-encoded too.

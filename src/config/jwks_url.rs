@@ -6,7 +6,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use axum::http::uri::Uri;
+use axum::http::uri::{Scheme, Uri};
+
+use super::http_url;
 
 /// The URL of a key set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,19 +29,9 @@ impl FromStr for JwksUrl {
     /// # Errors
     /// [`JwksUrlError`] says what is wrong with the text.
     fn from_str(text: &str) -> Result<Self, JwksUrlError> {
-        let uri: Uri = text.trim().parse().map_err(|_| JwksUrlError::Shape)?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(JwksUrlError::Shape);
-        };
-        if authority.host().is_empty() || authority.as_str().contains('@') {
-            return Err(JwksUrlError::Shape);
-        }
-        match scheme {
-            "https" => Ok(Self(uri)),
-            "http" if is_loopback(authority.host()) => Ok(Self(uri)),
-            "http" => Err(JwksUrlError::Plain),
-            _ => Err(JwksUrlError::Shape),
-        }
+        let uri = http_url::read(text).ok_or(JwksUrlError::Shape)?;
+        let is_safe = uri.scheme() == Some(&Scheme::HTTPS) || uri.host().is_some_and(is_loopback);
+        if is_safe { Ok(Self(uri)) } else { Err(JwksUrlError::Plain) }
     }
 }
 

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use axum::http::uri::Uri;
 
+use super::http_url;
+
 /// Traces are exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Otlp {
@@ -33,12 +35,7 @@ impl FromStr for OtlpEndpoint {
     /// # Errors
     /// [`OtlpError::Endpoint`].
     fn from_str(text: &str) -> Result<Self, OtlpError> {
-        let uri: Uri = text.trim().parse().map_err(|_| OtlpError::Endpoint)?;
-        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-        let is_host = |host: &str| !host.is_empty() && !host.contains('@');
-        let has_host =
-            uri.authority().is_some_and(|authority| is_host(authority.as_str()) && is_host(authority.host()));
-        if is_http && has_host { Ok(Self(uri)) } else { Err(OtlpError::Endpoint) }
+        http_url::read(text).map(Self).ok_or(OtlpError::Endpoint)
     }
 }
 

@@ -17,7 +17,7 @@ use axum::http::uri::{Scheme, Uri};
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -30,8 +30,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
     BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
 };
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -39,6 +38,7 @@ use tracing::{info, warn};
 
 use super::{Counts, Step, Tracer};
 use crate::id::NodeName;
+use crate::wire::roots;
 
 /// Where spans go, until this is dropped.
 pub(crate) struct Exports(Option<SdkTracerProvider>);
@@ -114,21 +114,13 @@ struct Collector {
 
 impl Collector {
     fn new(why: Why, endpoint: &Uri) -> io::Result<Self> {
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring supports the protocol versions that rustls calls safe");
-        let tls = if endpoint.scheme() == Some(&Scheme::HTTPS) {
-            let none = |error| {
-                io::Error::other(format!(
-                    "--otlp-endpoint is https, and this machine trusts no certificate: {error}"
-                ))
-            };
-            tls.with_native_roots().map_err(none)?
+        let trusted = if endpoint.scheme() == Some(&Scheme::HTTPS) {
+            let none = |error| io::Error::other(format!("--otlp-endpoint is https, and {error}"));
+            roots::of_machine().map_err(none)?
         } else {
-            // Plain http must work on a machine without any certificate.
-            tls.with_root_certificates(RootCertStore::empty())
+            RootCertStore::empty()
         };
-        let tls = tls.with_no_client_auth();
+        let tls = roots::trusting(trusted);
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let http = Client::builder(TokioExecutor::new()).build(connector);

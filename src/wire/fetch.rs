@@ -18,14 +18,13 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
+
+use super::roots;
 
 /// Fetches documents.
 #[async_trait]
@@ -55,7 +54,13 @@ impl Fetcher for SystemFetcher {
             return exchange(stream, url, bytes_max).await;
         }
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let connector = TlsConnector::from(Arc::new(trusting(roots(ca_pem).await?)));
+        let trusted = match ca_pem {
+            Some(pem) => roots::of_pem(pem)?,
+            None => spawn_blocking(roots::of_machine).await.map_err(io::Error::other)??,
+        };
+        let mut tls = roots::trusting(trusted);
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = TlsConnector::from(Arc::new(tls));
         exchange(connector.connect(name, stream).await?, url, bytes_max).await
     }
 }
@@ -88,34 +93,6 @@ where
         // The server has closed; what it has sent is still read.
         _ = connection => answer.await,
     }
-}
-
-/// The certificates of `pem`, or those of the machine.
-async fn roots(pem: Option<&str>) -> io::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    if let Some(pem) = pem {
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
-        }
-    } else {
-        let found = spawn_blocking(rustls_native_certs::load_native_certs).await.map_err(io::Error::other)?;
-        roots.add_parsable_certificates(found.certs);
-    }
-    if roots.is_empty() {
-        return Err(io::Error::other("no certificate is trusted: this machine has none, or none is given"));
-    }
-    Ok(roots)
-}
-
-/// The provider is named, because a process may have another one.
-fn trusting(roots: RootCertStore) -> ClientConfig {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the protocol versions that rustls calls safe")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
 }
 
 #[cfg(test)]

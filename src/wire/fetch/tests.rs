@@ -59,12 +59,3 @@ async fn another_answer_is_an_error_and_a_redirect_is_not_followed() {
         assert!(error.contains(why), "{answer}: {error}");
     }
 }
-
-#[tokio::test]
-async fn a_server_whose_certificate_nobody_vouches_for_is_not_trusted() {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    assert!(roots(Some(&made.cert.pem())).await.is_ok_and(|roots| roots.len() == 1));
-    for none in ["", "text", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"] {
-        assert!(roots(Some(none)).await.is_err(), "{none}");
-    }
-}
