@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 use crate::id::Incarnation;
 
-/// The incarnation of a boot at `now_ms` (Unix milliseconds): the clock, or a `step` above the last one
+/// The incarnation of a boot at `now_ms` (Unix milliseconds, with a spread that is to be drawn, from 0 to 999: two processes of one name
+/// that start in the same moment take two): the clock, or a `step` above the last one
 /// that was `persisted` here and the highest that any peer has `known` under this name. The step is to be drawn, from
 /// 1 to 60,000: of a boot that nobody who is asked has heard of, the next one cannot take the same number.
 ///
@@ -93,6 +94,9 @@ impl IncarnationFile {
     }
 }
 
+/// How far a boot is above the clock, in milliseconds. Guess: of processes that one command starts hardly two take one number, and a
+/// supervisor has not started many more before the clock has passed it.
+pub(crate) const SPREAD: RangeInclusive<u64> = 0..=999;
 /// How far a boot is above one that is ahead of the clock, in milliseconds. Guess: a minute of the clock, so that of a thousand boots in a row
 /// hardly two take one step.
 pub(crate) const STEPS: RangeInclusive<u64> = 1..=60_000;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
@@ -461,8 +462,9 @@ async fn decide_incarnation(
     if let Some(addr) = known.namesake().filter(|_| !config.replace) {
         return Err(StartError::NameTaken { name: config.name.clone(), addr });
     }
-    let step = entropy.between(*incarnation::STEPS.start(), *incarnation::STEPS.end());
-    let decided = incarnation::decide(now_ms, persisted, known.highest().max(config.again.above()), step);
+    let draw = |from: RangeInclusive<u64>| entropy.between(*from.start(), *from.end());
+    let (clock, step) = (now_ms.saturating_add(draw(incarnation::SPREAD)), draw(incarnation::STEPS));
+    let decided = incarnation::decide(clock, persisted, known.highest().max(config.again.above()), step);
     if let Some(file) = &file {
         file.store(decided)?;
     }
