@@ -173,7 +173,7 @@ impl Held {
         };
         let told = self.complete.get(&client).into_iter().flatten().rfind(covers);
         // What was over before that is told as missing, or has been.
-        let told = told.filter(|told| !self.past.was_away(client, (accepted.at_ms, told.at_ms)));
+        let told = told.filter(|told| !self.past.may_have_lapsed(told.at_ms, client, accepted));
         told.map_or(accepted, |told| Since { at_ms: told.at_ms, node: told.node, is_told: true })
     }
 }

@@ -173,11 +173,43 @@ impl Past {
         stopped || self.has_crashed(node, times_ms)
     }
 
-    /// Whether the client of a session may have been away for longer than it is kept, in that time.
-    pub(super) fn was_away(&self, client: ClientIndex, (from_ms, until_ms): (u64, u64)) -> bool {
-        let keep_ms = u64::from(self.settings.keep_s(client)) * 1_000;
-        let away_ms = self.absences.longest_ms(until_ms, client, from_ms.saturating_sub(keep_ms));
-        away_ms + EXPIRES_WITHIN_MS >= keep_ms
+    /// Whether what a session has held since then may have been kept for too long until then: its client was away, or an owner did not
+    /// hear where it was. An owner that drops it says nothing to whoever follows.
+    pub(super) fn may_have_lapsed(&self, until_ms: u64, client: ClientIndex, since: Since) -> bool {
+        let owners = self.owners(until_ms, client, since).into_iter().map(|(_, node)| node);
+        let owners = owners.chain([since.node]).collect();
+        self.is_too_long(until_ms, client, since, [&owners])
+    }
+
+    /// Which nodes may have owned the session of a client between then and then, and when they have claimed it.
+    fn owners(&self, until_ms: u64, client: ClientIndex, since: Since) -> Vec<(u64, NodeIndex)> {
+        // Whoever has claimed it a while ago may hold it still, and nobody knows of that.
+        let claims = self.claims.get(&client).into_iter().flatten().filter(|(at_ms, _)| *at_ms <= until_ms);
+        let before_ms = since.at_ms.saturating_sub(self.keep_ms(client) + APART_MS_MAX);
+        let (earlier, recent): (Vec<_>, Vec<_>) = claims.copied().partition(|(at_ms, _)| *at_ms < before_ms);
+        earlier.last().into_iter().copied().chain(recent).collect()
+    }
+
+    fn keep_ms(&self, client: ClientIndex) -> u64 {
+        u64::from(self.settings.keep_s(client)) * 1_000
+    }
+
+    /// Whether the client of a session was away, and those of some of these sets of nodes were apart, for longer than it is kept.
+    fn is_too_long<'a>(
+        &self,
+        until_ms: u64,
+        client: ClientIndex,
+        since: Since,
+        nodes: impl IntoIterator<Item = &'a BTreeSet<NodeIndex>>,
+    ) -> bool {
+        // The time for which it is kept may have begun before.
+        let keep_ms = self.keep_ms(client);
+        let from_ms = since.at_ms.saturating_sub(keep_ms);
+        let away_ms = self.absences.longest_ms(until_ms, client, from_ms);
+        let times_ms = (from_ms.saturating_sub(HANDED_WITHIN_MS), until_ms);
+        let apart_ms = nodes.into_iter().map(|nodes| self.apart.total_ms(nodes, times_ms)).max().unwrap_or(0);
+        let handed_ms = if apart_ms > 0 { HANDED_WITHIN_MS } else { 0 };
+        away_ms + apart_ms + handed_ms + EXPIRES_WITHIN_MS >= keep_ms
     }
 
     /// Why what a session held at a moment may be lost by now, if there is a reason. `holdings`: who has held it, one after the other.
@@ -218,12 +250,7 @@ impl Past {
         if later(self.ended_ms.get(&client)) {
             return Some("the session was ended");
         }
-        let keep_ms = u64::from(self.settings.keep_s(client)) * 1_000;
-        // Whoever has claimed it a while ago may hold it still, and nobody knows of that.
-        let claims = self.claims.get(&client).into_iter().flatten().filter(|(at_ms, _)| *at_ms <= now_ms);
-        let (earlier, recent): (Vec<_>, Vec<_>) =
-            claims.copied().partition(|(at_ms, _)| at_ms + keep_ms + APART_MS_MAX < since.at_ms);
-        let claims: Vec<_> = earlier.last().into_iter().copied().chain(recent).collect();
+        let claims = self.owners(now_ms, client, since);
         let holders: BTreeSet<_> = claims.iter().map(|(_, node)| *node).chain([since.node]).collect();
         let is_left = |held: &&Holding| held.nodes().any(|node| !self.has_gone(node, &(held.at_ms..=now_ms)));
         let held = held.filter(is_left);
@@ -240,13 +267,7 @@ impl Past {
             }
             None => holders,
         };
-        // The time for which it is kept may have begun before.
-        let from_ms = since.at_ms.saturating_sub(keep_ms);
-        let away_ms = self.absences.longest_ms(now_ms, client, from_ms);
-        let times_ms = (from_ms.saturating_sub(HANDED_WITHIN_MS), now_ms);
-        let apart_ms = self.apart.total_ms(&holders, times_ms).max(self.apart.total_ms(&owners, times_ms));
-        let handed_ms = if apart_ms > 0 { HANDED_WITHIN_MS } else { 0 };
-        if away_ms + apart_ms + handed_ms + EXPIRES_WITHIN_MS >= keep_ms {
+        if self.is_too_long(now_ms, client, since, [&holders, &owners]) {
             return Some("it was not kept for so long");
         }
         if held.is_some() {

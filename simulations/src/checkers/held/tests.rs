@@ -181,6 +181,18 @@ fn what_was_complete_is_judged_from_then_on() {
 }
 
 #[test]
+fn what_an_owner_that_is_cut_off_keeps_for_too_long_is_not_in_what_is_complete() {
+    let told = |reach| {
+        let course = Course::new().at(1_100, stored("n1", &["n2"])).ends(1_200, 0);
+        let course = course.back(1_700, 1, 2, &[at(7, 0)]).welcomed(1_700, 1, Resumed::Pending);
+        let complete = Kept::Resumed { resumed: Resumed::Complete, missing: Vec::new() };
+        course.apart((100, 1_300), true).apart((1_400, 9_000), reach).kept(12_000, 1, complete).over()
+    };
+    assert!(told(true).unwrap_err().contains("since 12000 ms"));
+    assert_eq!(told(false), Ok(()), "it has not heard that the client is back");
+}
+
+#[test]
 fn a_session_is_kept_for_so_long() {
     let away = |until_ms| Course::new().ends(2_000, 0).back(until_ms, 1, 0, &[]).over();
     assert!(away(9_900).is_err());
