@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use super::dialable::is_dialable;
+use super::dialable::{is_dialable, is_of_one};
 
 /// What peers are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +27,7 @@ impl Advertised {
 
     /// The one of the addresses of a name that is used: who says `localhost` means what most peers try first.
     pub(crate) fn choose(found: impl IntoIterator<Item = SocketAddr>) -> Option<SocketAddr> {
-        found
-            .into_iter()
-            .filter(|addr| !addr.ip().is_unspecified())
-            .min_by_key(|addr| (addr.is_ipv6(), *addr))
+        found.into_iter().filter(|addr| is_of_one(*addr)).min_by_key(|addr| (addr.is_ipv6(), *addr))
     }
 }
 

@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::dialable::{NOT_DIALABLE, is_dialable};
+use super::dialable::{NOT_DIALABLE, is_dialable, is_of_one};
 use super::duration::show;
 use super::{AuthConfig, Config, LimitsConfig, Takeover, TimersConfig, Tuning};
 use crate::limits;
@@ -264,7 +264,7 @@ fn check_tuning(tuning: &Tuning) -> Checked {
 
 /// An address that others are told has to be one that they can use.
 fn check_advertised(field: &'static str, addr: Option<SocketAddr>) -> Checked {
-    match addr.filter(|addr| addr.ip().is_unspecified() || addr.port() == 0) {
+    match addr.filter(|addr| !is_of_one(*addr)) {
         Some(addr) => {
             Err(InvalidConfig::new(field, addr, "cannot be dialled: give this node's own address and port"))
         }
