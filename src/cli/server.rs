@@ -142,7 +142,7 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKi
     None
 }
 
-/// Whom the server has to be trusted by.
+/// Trusts the certificates of `--ca-file`, or else those of this machine, which are read for https alone.
 fn tls(args: &ServerArgs) -> anyhow::Result<ClientConfig> {
     let trusted = match &args.ca_file {
         Some(path) => {
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(base.join("/v1/nodes").unwrap(), "https://push.example/behind/v1/nodes");
         let base: BaseUrl = "http://[::1]:8080".parse().unwrap();
         assert_eq!(base.join("/v1/nodes").unwrap(), "http://[::1]:8080/v1/nodes");
-        for wrong in ["", "127.0.0.1:8080", "ws://a", "http://", "http://a/?b=c", "/v1"] {
+        for wrong in ["", "127.0.0.1:8080", "ws://a", "http://", "http://a/?b=c", "http://u:p@a", "/v1"] {
             assert!(BaseUrl::from_str(wrong).is_err(), "{wrong:?}");
         }
     }
