@@ -124,8 +124,8 @@ impl Session {
             let (messages, beside): (Vec<_>, Vec<_>) = held.into_iter().partition(|(at, _)| at.is_message());
             let attributes: Vec<_> = beside.iter().filter_map(attributes_of).collect();
             attributes.iter().for_each(|handed| state.adopt_attributes(handed));
+            let full = state.adopt_copied(messages);
             let Some(log) = state.kept() else { return Vec::new() };
-            let full = log.adopt_copied(messages);
             log.copy_all(self.key);
             if !attributes.is_empty() {
                 state.copy_attributes(self.key);
@@ -198,10 +198,7 @@ impl Session {
             if let Some(reason) = state.closing().filter(|_| !state.is_away()) {
                 return reason.outcome();
             }
-            let outcome = match state.kept() {
-                Some(log) => log.adopt(part, Instant::now(), &mut settled),
-                None => state.adopt_plain(part),
-            };
+            let outcome = state.adopt(part, Instant::now(), &mut settled);
             for known in &part.recent {
                 state.outbox().know(known.clone());
             }

@@ -199,6 +199,11 @@ impl Outbox {
         Some(if same { outcome } else { Outcome::IdReused })
     }
 
+    /// Whether it is known that the message was written under its id.
+    pub(super) fn has_delivered(&self, message: &Message) -> bool {
+        self.seen(message) == Some(Outcome::Delivered)
+    }
+
     /// Takes up to `batch_max` messages to write, and no more than one beyond
     /// [`OUTBOX_BATCH_BYTES_MAX`](limits::OUTBOX_BATCH_BYTES_MAX). They count until they are written.
     pub(crate) fn take(&mut self, batch_max: usize) -> Vec<Outgoing> {

@@ -12,11 +12,12 @@ use tokio::time::Instant;
 
 use crate::key::Key;
 use crate::metrics::label::Dropped;
-use crate::position::Segment;
+use crate::position::{Position, Segment};
 use crate::push::{Message, Outcome};
 use crate::receipt::Reply;
 use crate::session::attached::{Attached, HandedAttributes};
 use crate::session::close::CloseReason;
+use crate::session::copied::Copied;
 use crate::session::direct::{Direct, DirectWriter, Taken};
 use crate::session::log::{Answers, Log, NoRoom, Stage, Standing};
 use crate::session::outbox::{self, Outbox, OutboxLimits, Outgoing, What};
@@ -173,9 +174,26 @@ impl State {
         }
     }
 
+    /// A part of what an earlier owner hands over. Returns what to answer. `settled`: up to where others need not hold any more what the
+    /// client has.
+    pub(super) fn adopt(&mut self, part: &TailPart, now: Instant, settled: &mut Vec<Position>) -> Outcome {
+        let Self { outbox, kept, .. } = self;
+        match kept {
+            Some(log) => log.adopt(part, now, &|message| outbox.has_delivered(message), settled),
+            None => self.adopt_plain(part),
+        }
+    }
+
+    /// Takes what others have held for earlier owners of a session that is kept. Returns that for which there is no room.
+    pub(super) fn adopt_copied(&mut self, messages: Vec<(Position, Copied)>) -> Vec<(Position, Copied)> {
+        let Self { outbox, kept, .. } = self;
+        let Some(log) = kept else { return Vec::new() };
+        log.adopt_copied(messages, &|message| outbox.has_delivered(message))
+    }
+
     /// A part of what an earlier owner hands over to a session that is not kept: its messages are written as any other. A
     /// repetition changes nothing. Returns what to answer.
-    pub(super) fn adopt_plain(&mut self, part: &TailPart) -> Outcome {
+    fn adopt_plain(&mut self, part: &TailPart) -> Outcome {
         let adopted = self.adopted.get_or_insert_default();
         for run in &part.runs {
             let last = adopted.entry(run.segment).or_insert(run.acked);

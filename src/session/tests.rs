@@ -17,7 +17,8 @@ use crate::metrics::label::ResumedAs;
 use crate::position::{Segment, Writer};
 use crate::push::Payload;
 use crate::receipt::{Answer, replying};
-use crate::session::tail::TailRun;
+use crate::session::outbox::What;
+use crate::session::tail::{TailEntry, TailRun};
 
 mod queued;
 
@@ -271,6 +272,35 @@ async fn a_session_that_has_let_go_numbers_nothing_more_and_each_message_is_deci
     assert_eq!(answers, (Ok(Outcome::Delivered), Ok(Outcome::Queued), Ok(Outcome::Moved { owner, stamp })));
     session.handed_over();
     assert_eq!(session.tail(), None, "and it is handed over once");
+}
+
+#[tokio::test]
+async fn what_the_client_has_acknowledged_does_not_come_again_late_under_the_same_id() {
+    let session = kept();
+    let stamp = Stamp::from_raw(1);
+    let earlier = Segment { stamp, writer: Writer::from_raw(1) };
+    session.sealed(&[earlier]);
+    session.open(&Earlier::default());
+    session.welcome();
+    let acked = offer(&session, "a");
+    session.written(written(work(&session)));
+    assert_eq!(acked.await, Ok(Outcome::Delivered));
+    session.acknowledge(None, 1).unwrap();
+    let entry = |id: &str| {
+        let message = Message::new(MessageId::new(id).unwrap(), true, Payload::text("x"));
+        TailEntry { message: Ok(Arc::new(message)), left: None }
+    };
+    let runs = vec![TailRun { segment: earlier, acked: 0, entries: vec![entry("a"), entry("b")] }];
+    let (inherited, sealed, recent) = Default::default();
+    let part =
+        TailPart { of: earlier, index: 0, inherited, sealed, runs, recent, attributes: None, done: true };
+    assert_eq!(session.adopt(&part), Outcome::Delivered);
+    let batch = written(work(&session));
+    let ids = batch.iter().filter_map(|outgoing| match &outgoing.what {
+        What::Message(message, _) => Some(message.id.as_str()),
+        What::Notice(_) => None,
+    });
+    assert_eq!(ids.collect::<Vec<_>>(), ["b"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ use crate::backend::Backends;
 use crate::checkers::{Checkers, Reach};
 use crate::client::Clients;
 use crate::coverage::Coverage;
+use crate::decision::Decision;
 use crate::event::{Connected, Event};
 use crate::host::{Boot, Hosts};
 use crate::id::{CallId, NodeIndex, PushId, node_name};
@@ -145,7 +146,10 @@ impl Run<'_> {
             self.world.tell(Event::Panicked(panic));
         }
         let decided = log::take().into_iter().map(|(by, decision)| Event::Decided { by, decision });
-        for event in self.world.take_events().into_iter().chain(decided) {
+        // What comes late of a segment is written once that is sealed, often in the same millisecond.
+        let leads = |event: &Event| matches!(event, Event::Decided { decision: Decision::Sealed { .. }, .. });
+        let (sealed, decided): (Vec<_>, Vec<_>) = decided.partition(leads);
+        for event in sealed.into_iter().chain(self.world.take_events()).chain(decided) {
             match event {
                 Event::Stopping { node } => _ = self.stopping.insert(node),
                 Event::Failed { node, .. } => {

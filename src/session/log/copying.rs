@@ -70,9 +70,11 @@ impl Log {
     }
 
     /// Takes what others have held for earlier owners, each segment from where it begins there. Returns that for which there is no room.
+    /// `has_it`: whether the client has acknowledged a message under its id here.
     pub(in crate::session) fn adopt_copied(
         &mut self,
         mut messages: Vec<(Position, Copied)>,
+        has_it: &dyn Fn(&Message) -> bool,
     ) -> Vec<(Position, Copied)> {
         messages.sort_by_key(|(at, _)| *at);
         let (own, now) = (self.segment(), Instant::now());
@@ -92,7 +94,7 @@ impl Log {
         }
         let mut full = Vec::new();
         for run in runs.iter().filter(|run| run.segment != own) {
-            if !self.adopt_run(run, now) {
+            if !self.adopt_run(run, now, has_it) {
                 full.push((run.segment, run.acked + 1..=run.acked + run.entries.len() as u64));
             }
         }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::limits;
 use crate::metrics::label::Origin;
 use crate::position::{Position, Segment};
-use crate::push::Outcome;
+use crate::push::{Message, Outcome};
 use crate::session::log::Log;
 use crate::session::log::run::{Entry, Run};
 use crate::session::log::unacked::{Older, Unacked};
@@ -39,12 +39,13 @@ impl Log {
         Tail { of: own, inherited, sealed, runs, recent: Vec::new(), attributes: None }
     }
 
-    /// A part of what an earlier owner hands over; a repetition changes nothing. Returns what to answer. `settled`: up to where others need
-    /// not hold any more what the client has.
+    /// A part of what an earlier owner hands over; a repetition changes nothing. Returns what to answer. `has_it`: whether the client has
+    /// acknowledged a message under its id here. `settled`: up to where others need not hold any more what the client has.
     pub(in crate::session) fn adopt(
         &mut self,
         part: &TailPart,
         now: Instant,
+        has_it: &dyn Fn(&Message) -> bool,
         settled: &mut Vec<Position>,
     ) -> Outcome {
         let own = self.segment();
@@ -56,7 +57,7 @@ impl Log {
                 begun.segments.push(run.segment);
                 settled.extend(self.settle_elsewhere(run.segment, run.acked));
             }
-            if !self.adopt_run(run, now) {
+            if !self.adopt_run(run, now, has_it) {
                 return Outcome::Overloaded;
             }
         }
@@ -118,24 +119,32 @@ impl Log {
         }
     }
 
-    /// What an owner has accepted beside what others were to hold comes late, and is as good as new. `None`: the segment was not sealed.
-    /// Else returns whether there was room for all of it.
-    fn adopt_late(&mut self, run: &TailRun, now: Instant) -> Option<bool> {
+    /// What an owner has accepted beside what others were to hold comes late, and is as good as new: what was pushed again meanwhile, and is
+    /// here already, is not written twice. `None`: the segment was not sealed. Else returns whether there was room for all of it.
+    fn adopt_late(&mut self, run: &TailRun, now: Instant, has_it: &dyn Fn(&Message) -> bool) -> Option<bool> {
         let upto = *self.taken_over.as_ref()?.sealed.get(&run.segment)?;
         for (number, TailEntry { message, left }) in (run.acked + 1..).zip(&run.entries) {
             let Some(message) = message.as_ref().ok().filter(|_| number > upto) else { continue };
-            if !self.store.reserve(Origin::Here, cost(message.payload.bytes.len())) {
-                return Some(false);
+            let expires = left.map(|left| now + left);
+            if !has_it(message) && !self.owes_again(message, expires) {
+                if !self.store.reserve(Origin::Here, cost(message.payload.bytes.len())) {
+                    return Some(false);
+                }
+                self.append_until(Arc::clone(message), expires);
             }
-            self.append_until(Arc::clone(message), left.map(|left| now + left));
             self.taken_over.get_or_insert_default().sealed.insert(run.segment, number);
         }
         Some(true)
     }
 
     /// Numbers are at most [`limits::NUMBER_MAX`]. Returns whether there was room for all of it.
-    pub(super) fn adopt_run(&mut self, run: &TailRun, now: Instant) -> bool {
-        if let Some(fits) = self.adopt_late(run, now) {
+    pub(super) fn adopt_run(
+        &mut self,
+        run: &TailRun,
+        now: Instant,
+        has_it: &dyn Fn(&Message) -> bool,
+    ) -> bool {
+        if let Some(fits) = self.adopt_late(run, now, has_it) {
             return fits;
         }
         let mut places = self.places() as u64;

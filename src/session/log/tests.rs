@@ -103,9 +103,14 @@ fn said(outgoing: &Outgoing) -> String {
     }
 }
 
+/// The client has acknowledged no message under its id.
+fn nothing(_: &Message) -> bool {
+    false
+}
+
 fn hand_over(from: &mut Log, to: &mut Log, now: Instant) {
     for part in from.tail(now).parts(2, 1 << 10) {
-        assert_eq!(to.adopt(&part, now, &mut Vec::new()), Outcome::Delivered);
+        assert_eq!(to.adopt(&part, now, &nothing, &mut Vec::new()), Outcome::Delivered);
     }
 }
 
@@ -308,7 +313,7 @@ fn what_was_acknowledged_at_another_owner_is_told_as_a_gap_before_its_segment_en
     // The receipt of the first hand-over is lost, so that both have the messages.
     hand_over(&mut first, &mut second, now);
     for part in first.tail(now).parts(2, 1 << 10).iter().take(1) {
-        assert_eq!(third.adopt(part, now, &mut Vec::new()), Outcome::Delivered);
+        assert_eq!(third.adopt(part, now, &nothing, &mut Vec::new()), Outcome::Delivered);
     }
     let (batch, _) = third.take(1, now);
     assert_eq!(batch.iter().map(said).collect::<Vec<_>>(), ["5:1 a"], "it comes once more");
@@ -320,7 +325,7 @@ fn what_was_acknowledged_at_another_owner_is_told_as_a_gap_before_its_segment_en
     for log in [&mut third, &mut fourth] {
         for part in early.clone().parts(9, 1 << 10) {
             assert_eq!(
-                log.adopt(&TailPart { done: false, ..part }, now, &mut Vec::new()),
+                log.adopt(&TailPart { done: false, ..part }, now, &nothing, &mut Vec::new()),
                 Outcome::Delivered
             );
         }
@@ -384,7 +389,7 @@ fn what_comes_late_of_a_segment_that_an_earlier_session_has_sealed_is_numbered_a
     let (mut cut_off, mut sealing, mut next) = (log(4, &store), log(5, &store), log(6, &store));
     accept(&mut cut_off, "a", now).unwrap();
     let held = Copied { message: message("a", Terms::default()), expires: None, keep: 60, room: None };
-    assert!(sealing.adopt_copied(vec![(at(4, 1), held)]).is_empty());
+    assert!(sealing.adopt_copied(vec![(at(4, 1), held)], &nothing).is_empty());
     sealing.sealed(&[segment(4)]);
     assert_eq!(written(&mut sealing, now), ["4:1 a"]);
     sealing.acknowledge(Some(segment(4)), 1).unwrap();
@@ -400,6 +405,36 @@ fn what_comes_late_of_a_segment_that_an_earlier_session_has_sealed_is_numbered_a
     accept(&mut cut_off, "c", now).unwrap();
     hand_over(&mut cut_off, &mut last, now);
     assert_eq!(written(&mut last, now), ["6:1 b", "1 c"]);
+}
+
+#[test]
+fn what_comes_late_and_was_pushed_again_meanwhile_is_written_once() {
+    let (store, now) = (store(StoreBounds { messages_max: 9, ..BOUNDS }), Instant::now());
+    let (mut cut_off, mut next) = (log(4, &store), log(5, &store));
+    next.sealed(&[segment(4)]);
+    let ttl = |seconds| Terms { ttl: Some(seconds), ..Terms::default() };
+    for (id, terms) in [("acked", ttl(9)), ("owed", ttl(9)), ("shorter", ttl(9)), ("new", ttl(9))] {
+        accept_on(&mut cut_off, id, terms, now, None).unwrap();
+    }
+    for (id, terms) in [("owed", Terms::default()), ("shorter", ttl(1))] {
+        accept_on(&mut next, id, terms, now, None).unwrap();
+    }
+    let other = Arc::new(Message::new(MessageId::new("other").unwrap(), true, Payload::text("y")));
+    next.reserve(&other, OUTBOX, now).unwrap();
+    next.append(other, now, Stage::Waits, None);
+    accept(&mut cut_off, "other", now).unwrap();
+    let has_it = |message: &Message| message.id.as_str() == "acked";
+    for _ in 0..2 {
+        for part in cut_off.tail(now).parts(2, 1 << 10) {
+            assert_eq!(next.adopt(&part, now, &has_it, &mut Vec::new()), Outcome::Delivered);
+        }
+    }
+    let expected = ["1 owed", "2 shorter", "3 other", "4 shorter", "5 new", "6 other"];
+    assert_eq!(
+        written(&mut next, now),
+        expected,
+        "what waits for less long, or is another one, is no repetition"
+    );
 }
 
 #[test]

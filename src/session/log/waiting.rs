@@ -64,6 +64,16 @@ impl Log {
         })
     }
 
+    /// Whether the client is owed under its id what was pushed again, for at least as long as that.
+    pub(super) fn owes_again(&self, message: &Message, expires: Option<Instant>) -> bool {
+        let owed =
+            self.unacked.as_ref().filter(|_| message.idempotent).and_then(|owed| owed.find(&message.id));
+        owed.is_some_and(|(entry, _)| {
+            let is_same = entry.message.as_ref().is_ok_and(|held| held.payload == message.payload);
+            is_same && entry.expires.is_none_or(|at| expires.is_some_and(|expires| expires <= at))
+        })
+    }
+
     /// Whoever brings a message again that others do not hold yet waits for that, unless somebody does already: then returns the reply.
     pub(in crate::session) fn wait_again(
         &mut self,

@@ -71,7 +71,7 @@ proptest! {
                         let all = former.tail(now).parts(2, 1 << 10);
                         let arrive = parts.min(all.len());
                         let next = owners[to].as_mut().expect("it has not handed over");
-                        all[..arrive].iter().for_each(|part| assert_eq!(next.adopt(part, now, &mut Vec::new()), Outcome::Delivered));
+                        all[..arrive].iter().for_each(|part| assert_eq!(next.adopt(part, now, &nothing, &mut Vec::new()), Outcome::Delivered));
                         owners[from] = (arrive < all.len() || !receipt).then_some(former);
                     }
                 }

@@ -20,7 +20,7 @@ fn part(runs: impl IntoIterator<Item = (u64, u64)>) -> TailPart {
 }
 
 fn adopt(log: &mut Log, part: &TailPart) -> Outcome {
-    log.adopt(part, Instant::now(), &mut Vec::new())
+    log.adopt(part, Instant::now(), &nothing, &mut Vec::new())
 }
 
 #[test]
