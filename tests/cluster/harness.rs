@@ -28,4 +28,4 @@ pub(crate) use plain::Plain;
 pub(crate) use process::{Process, Streams, pushmesh};
 pub(crate) use provider::{ISSUER, ProviderKey, key_set};
 pub(crate) use raw::Frame;
-pub(crate) use wait::{SLACK, alone, eventually, same, the_next_millisecond, within};
+pub(crate) use wait::{SLACK, alone, eventually, same, within};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Client, Cluster, Node, alone, the_next_millisecond};
+use crate::harness::{Client, Cluster, Node, alone};
 
 #[tokio::test]
 async fn one_per_user_closes_the_other_device_at_another_node() {
@@ -117,8 +117,6 @@ async fn parted(policy: &str, devices: [&str; 2]) -> (Cluster, Client, Client) {
     cluster.cut(0, 1);
     tokio::join!(cluster.node(0).sees_as("n2", "dead"), cluster.node(1).sees_as("n1", "dead"));
     let older = cluster.node(0).connect("u", Some(devices[0])).await;
-    // Nodes that do not hear each other order their claims by the milliseconds of their clocks.
-    the_next_millisecond().await;
     let newer = cluster.node(1).connect("u", Some(devices[1])).await;
     for (node, device) in cluster.nodes().iter().zip(devices) {
         node.shows("u", &[(device, &node.name)]).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::{Cluster, Node, SLACK, alone, eventually, same, the_next_millisecond};
+use crate::harness::{Cluster, Node, SLACK, alone, eventually, same};
 
 #[tokio::test]
 async fn a_third_node_passes_on_pushes_and_sections_while_a_path_is_cut() {
@@ -80,7 +80,6 @@ async fn two_claims_that_did_not_know_of_each_other_meet_at_a_third_node() {
     one.sees_as("n2", "unreachable").await;
     two.sees_as("n1", "unreachable").await;
     let mut older = one.connect("u", Some("d")).await;
-    the_next_millisecond().await;
     let mut newer = two.connect("u", Some("d")).await;
     assert_eq!(older.closed().await, (4001, "superseded".to_owned()));
     cluster.shows("u", &[("d", "n2")]).await;

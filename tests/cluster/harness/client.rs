@@ -17,7 +17,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::http::{Answer, tls};
 use super::node::Node;
 use super::raw::RawClient;
-use super::wait::within;
+use super::wait::{the_next_millisecond, within};
 
 pub(crate) use tokio_tungstenite::tungstenite::Message;
 
@@ -143,6 +143,9 @@ impl<'a> Dial<'a> {
     }
 
     async fn shake(self) -> Result<(WebSocketStream<Box<dyn Io>>, Option<String>), String> {
+        // Nodes that have not heard of each other's claims order them by the milliseconds of their clocks: of two connections made one after
+        // the other the second one is to be the later.
+        the_next_millisecond().await;
         let socket = TcpSocket::new_v4().expect("a socket can be made");
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).expect("the buffer can be made small");

@@ -44,7 +44,7 @@ pub(crate) fn same<T: PartialEq + Debug>(found: T, expected: T) -> Result<T, Str
 }
 
 /// Waits until the clock of this machine, which all its nodes read, shows a later millisecond.
-pub(crate) async fn the_next_millisecond() {
+pub(super) async fn the_next_millisecond() {
     let before = unix_time().as_millis();
     while unix_time().as_millis() <= before {
         yield_now().await;
