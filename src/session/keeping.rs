@@ -124,9 +124,7 @@ impl Session {
             let (messages, beside): (Vec<_>, Vec<_>) = held.into_iter().partition(|(at, _)| at.is_message());
             let attributes: Vec<_> = beside.iter().filter_map(attributes_of).collect();
             attributes.iter().for_each(|handed| state.adopt_attributes(handed));
-            let full = state.adopt_copied(messages);
-            let Some(log) = state.kept() else { return Vec::new() };
-            log.copy_all(self.key);
+            let full = state.adopt_copied(self.key, messages);
             if !attributes.is_empty() {
                 state.copy_attributes(self.key);
             }

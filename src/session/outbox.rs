@@ -199,7 +199,7 @@ impl Outbox {
         Some(if same { outcome } else { Outcome::IdReused })
     }
 
-    /// Whether it is known that the message was written under its id.
+    /// Whether the message was written under its id; where the session is kept: whether its client has acknowledged it.
     pub(super) fn has_delivered(&self, message: &Message) -> bool {
         self.seen(message) == Some(Outcome::Delivered)
     }

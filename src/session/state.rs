@@ -184,11 +184,18 @@ impl State {
         }
     }
 
-    /// Takes what others have held for earlier owners of a session that is kept. Returns that for which there is no room.
-    pub(super) fn adopt_copied(&mut self, messages: Vec<(Position, Copied)>) -> Vec<(Position, Copied)> {
+    /// A session that is kept takes what others have held for its earlier owners, and has it copied. Returns that for which there is no
+    /// room.
+    pub(super) fn adopt_copied(
+        &mut self,
+        key: Key,
+        messages: Vec<(Position, Copied)>,
+    ) -> Vec<(Position, Copied)> {
         let Self { outbox, kept, .. } = self;
         let Some(log) = kept else { return Vec::new() };
-        log.adopt_copied(messages, &|message| outbox.has_delivered(message))
+        let full = log.adopt_copied(messages, &|message| outbox.has_delivered(message));
+        log.copy_all(key);
+        full
     }
 
     /// A part of what an earlier owner hands over to a session that is not kept: its messages are written as any other. A

@@ -277,8 +277,7 @@ async fn a_session_that_has_let_go_numbers_nothing_more_and_each_message_is_deci
 #[tokio::test]
 async fn what_the_client_has_acknowledged_does_not_come_again_late_under_the_same_id() {
     let session = kept();
-    let stamp = Stamp::from_raw(1);
-    let earlier = Segment { stamp, writer: Writer::from_raw(1) };
+    let earlier = Segment { stamp: Stamp::from_raw(1), writer: Writer::from_raw(1) };
     session.sealed(&[earlier]);
     session.open(&Earlier::default());
     session.welcome();

@@ -106,6 +106,11 @@ impl Run {
 }
 
 impl Entry {
+    /// Whether it is that message, with the same id and the same payload.
+    pub(super) fn is(&self, message: &Message) -> bool {
+        self.message.as_ref().is_ok_and(|held| held.id == message.id && held.payload == message.payload)
+    }
+
     /// Bytes of its payload.
     pub(super) fn len(&self) -> usize {
         self.message.as_ref().map_or(0, |message| message.payload.bytes.len())

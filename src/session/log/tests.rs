@@ -109,8 +109,13 @@ fn nothing(_: &Message) -> bool {
 }
 
 fn hand_over(from: &mut Log, to: &mut Log, now: Instant) {
+    hand_over_beside(&nothing, from, to, now);
+}
+
+/// The same to a client that has acknowledged some of it under its id.
+fn hand_over_beside(has_it: &dyn Fn(&Message) -> bool, from: &mut Log, to: &mut Log, now: Instant) {
     for part in from.tail(now).parts(2, 1 << 10) {
-        assert_eq!(to.adopt(&part, now, &nothing, &mut Vec::new()), Outcome::Delivered);
+        assert_eq!(to.adopt(&part, now, has_it, &mut Vec::new()), Outcome::Delivered);
     }
 }
 
@@ -423,11 +428,8 @@ fn what_comes_late_and_was_pushed_again_meanwhile_is_written_once() {
     next.reserve(&other, OUTBOX, now).unwrap();
     next.append(other, now, Stage::Waits, None);
     accept(&mut cut_off, "other", now).unwrap();
-    let has_it = |message: &Message| message.id.as_str() == "acked";
     for _ in 0..2 {
-        for part in cut_off.tail(now).parts(2, 1 << 10) {
-            assert_eq!(next.adopt(&part, now, &has_it, &mut Vec::new()), Outcome::Delivered);
-        }
+        hand_over_beside(&|message| message.id.as_str() == "acked", &mut cut_off, &mut next, now);
     }
     let expected = ["1 owed", "2 shorter", "3 other", "4 shorter", "5 new", "6 other"];
     assert_eq!(

@@ -3,8 +3,6 @@
 //! What waits for a client that is away is queued once others hold it, where there are such: until then it is buffered, and whoever
 //! waits for an answer waits for that too, though not for longer than for any other.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use crate::key::Key;
@@ -55,9 +53,8 @@ impl Log {
     /// What to say of a message whose id is here already.
     pub(in crate::session) fn seen(&self, message: &Message, standing: Standing) -> Option<Outcome> {
         let (entry, is_stored) = self.unacked.as_ref()?.find(&message.id)?;
-        let same = entry.message.as_ref().is_ok_and(|held| held.payload == message.payload);
         let is_queued = standing.queues(is_stored);
-        Some(match same {
+        Some(match entry.is(message) {
             false => Outcome::IdReused,
             true if is_stored && message.terms().waits_for_copies() => entry.stored(is_queued),
             true => entry.outcome(is_queued),
@@ -66,12 +63,11 @@ impl Log {
 
     /// Whether the client is owed under its id what was pushed again, for at least as long as that.
     pub(super) fn owes_again(&self, message: &Message, expires: Option<Instant>) -> bool {
-        let owed =
-            self.unacked.as_ref().filter(|_| message.idempotent).and_then(|owed| owed.find(&message.id));
-        owed.is_some_and(|(entry, _)| {
-            let is_same = entry.message.as_ref().is_ok_and(|held| held.payload == message.payload);
-            is_same && entry.expires.is_none_or(|at| expires.is_some_and(|expires| expires <= at))
-        })
+        let unacked = self.unacked.as_ref().filter(|_| message.idempotent);
+        let waits_as_long =
+            |entry: &Entry| entry.expires.is_none_or(|at| expires.is_some_and(|expires| expires <= at));
+        let owed = unacked.and_then(|unacked| unacked.find(&message.id));
+        owed.is_some_and(|(entry, _)| entry.is(message) && waits_as_long(entry))
     }
 
     /// Whoever brings a message again that others do not hold yet waits for that, unless somebody does already: then returns the reply.
@@ -81,10 +77,9 @@ impl Log {
         reply: Reply,
         now: Instant,
     ) -> Option<Reply> {
-        let is_meant = |held: &Arc<Message>| held.id == message.id && held.payload == message.payload;
         let Some(unacked) = &mut self.unacked else { return Some(reply) };
         let mut entries = unacked.runs_mut().flat_map(|run| &mut run.entries);
-        let meant = entries.find(|entry| entry.message.as_ref().is_ok_and(is_meant));
+        let meant = entries.find(|entry| entry.is(message));
         match meant.filter(|entry| entry.waits.is_none()) {
             Some(entry) => {
                 entry.waits = Some(Box::new(Waits { reply, until: now + limits::BUFFERED_AFTER }));
