@@ -20,6 +20,8 @@ pub(crate) enum Decision {
         stamp: u64,
         /// The stamp that the client has proven.
         resumed: Option<u64>,
+        /// The client is away: nobody has connected.
+        away: bool,
     },
     /// It asks an owner.
     Asked(Asked),
@@ -161,6 +163,7 @@ impl Fields {
                 client: self.client()?,
                 stamp: self.number("stamp")?,
                 resumed: self.number("resumed"),
+                away: self.0.get("away")?.parse().ok()?,
             },
             "an owner is asked" => Decision::Asked(self.asked()?),
             "an owner's answer is known" => Decision::Heard { asked: self.asked()?, answer: self.answer()? },

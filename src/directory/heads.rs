@@ -110,9 +110,19 @@ impl Directory {
         seen: Option<Stamp>,
         shards: &mut impl Shards,
     ) -> Stamp {
-        self.counter = self.counter.wrapping_add(1);
         let known = shards.with(key.user, |view| view.stamp(key)).max(seen);
-        Stamp::next(now_ms, known).counted(self.counter)
+        self.counted(Stamp::next(now_ms, known))
+    }
+
+    /// The stamp for a claim of a client that is away: just above `stamp`, that of its session, whatever else is known of the key. Claims
+    /// that the client has made itself since then, or makes, stand above it.
+    pub fn next_parked_stamp(&mut self, stamp: Stamp) -> Stamp {
+        self.counted(Stamp::next(0, Some(stamp)))
+    }
+
+    fn counted(&mut self, stamp: Stamp) -> Stamp {
+        self.counter = self.counter.wrapping_add(1);
+        stamp.counted(self.counter)
     }
 
     /// Claims `key` for this node. The sessions of this node that it excludes are in the result.

@@ -1,6 +1,6 @@
 //! This node's own claims: made, changed and released.
 
-use crate::directory::{Claim, ClaimState, Directory, policy};
+use crate::directory::{Claim, ClaimState, Directory, SlotId, policy};
 use crate::id::Stamp;
 use crate::key::Key;
 use crate::replica::views::Views;
@@ -22,15 +22,17 @@ impl Replica {
         below: Option<Stamp>,
         register: impl FnOnce(Stamp),
     ) -> Result<Claimed, HeldByAnother> {
-        let state = policy::state(self.takeover, resumed);
-        self.claim_as(key, state, now_ms, seen.max(resumed), (resumed, below), register)
+        let (state, seen) = (policy::state(self.takeover, resumed), seen.max(resumed));
+        let next_stamp =
+            |directory: &mut Directory| Some(directory.next_stamp(key, now_ms, seen, &mut &self.views));
+        self.claim_as(key, state, (resumed, below), next_stamp, register)
     }
 
     /// The same for a client that is away: the claim says so, and is just above `stamp`, that of the session which its owner
-    /// does not keep any longer. So it stands against no claim that the client makes itself.
+    /// does not keep any longer. So it stands against no claim that the client makes itself, shown here or not.
     ///
     /// # Errors
-    /// [`HeldByAnother`], only under [`Takeover::RejectNewer`].
+    /// [`HeldByAnother`]: a later claim is shown, or the policy keeps it out.
     pub fn claim_parked(
         &self,
         key: Key,
@@ -38,30 +40,34 @@ impl Replica {
         below: Option<Stamp>,
         register: impl FnOnce(Stamp),
     ) -> Result<Claimed, HeldByAnother> {
-        self.claim_as(key, ClaimState::Parked, 0, Some(stamp), (Some(stamp), below), register)
+        let next_stamp = |directory: &mut Directory| {
+            let (shown, view) = (self.lookup(key), self.read(key.user));
+            let shown = shown.map(|owned| owned.stamp);
+            let own = view.claim_of(key, SlotId::OWN).map(|claim| claim.stamp);
+            (shown.max(own) <= Some(stamp)).then(|| directory.next_parked_stamp(stamp))
+        };
+        self.claim_as(key, ClaimState::Parked, (Some(stamp), below), next_stamp, register)
     }
 
+    /// `next_stamp`: that of the claim, under the lock of the directory; `None`: it is not made.
     fn claim_as(
         &self,
         key: Key,
         state: ClaimState,
-        now_ms: u64,
-        above: Option<Stamp>,
         (resumed, below): (Option<Stamp>, Option<Stamp>),
+        next_stamp: impl FnOnce(&mut Directory) -> Option<Stamp>,
         register: impl FnOnce(Stamp),
     ) -> Result<Claimed, HeldByAnother> {
         let mut directory = self.lock();
-        let mut views = &self.views;
         if !policy::may_claim(self.takeover, || self.lookup(key), resumed, below) {
             return Err(HeldByAnother);
         }
-        let stamp = directory.next_stamp(key, now_ms, above, &mut views);
+        let stamp = next_stamp(&mut directory).ok_or(HeldByAnother)?;
         let mut displaced = self.read(key.user).displaced(key);
         let excluded = displaced.len();
         displaced.retain(|(_, owned)| owned.owner != self.me);
         register(stamp);
-        let claim = Claim { stamp, state };
-        let lost = directory.claim(key, claim, &mut views);
+        let lost = directory.claim(key, Claim { stamp, state }, &mut &self.views);
         self.publish(directory);
         Ok(Claimed { stamp, excluded, displaced, lost })
     }

@@ -86,6 +86,28 @@ fn a_snapshot_that_does_not_add_up_takes_no_lost_session_from_whoever_has_to_tel
 }
 
 #[test]
+fn a_claim_for_a_client_that_is_away_stands_against_none_that_the_client_has_made_itself() {
+    let replica = replica(64);
+    let (peer, boot) = (name("peer"), Incarnation(1));
+    let ms = |stamp: Stamp| stamp.unix_ms();
+    let left = Stamp::from_raw(100 << 16);
+    let parked = |number| replica.claim_parked(key(number), left, None, |_| {}).map(|claimed| claimed.stamp);
+    // The client has gone on at a node that is hidden by now, and comes back.
+    hold(&replica, &peer, 900 << 16, 1..3);
+    replica.set_hidden(&peer, boot, true);
+    assert_eq!(replica.adopt(), []);
+    let mine = parked(1).expect("no later claim is shown");
+    assert!(mine > left && ms(mine) <= ms(left) + 1, "{mine:?}");
+    replica.set_hidden(&peer, boot, false);
+    let lost = replica.prove(&peer, boot).into_iter().map(|lost| (lost.stamp, lost.winner));
+    assert_eq!(lost.collect::<Vec<_>>(), [(mine, peer)], "it makes room");
+    assert_eq!(parked(2), Err(HeldByAnother), "a later claim is shown");
+    let own = replica.claim(key(3), 900, None, None, None, |_| {}).expect("nobody has it").stamp;
+    assert_eq!(parked(3), Err(HeldByAnother), "the client is here");
+    assert_eq!(replica.lookup(key(3)).map(|owned| owned.stamp), Some(own));
+}
+
+#[test]
 fn a_session_is_registered_before_its_claim_is_seen() {
     let replica = replica(64);
     let mut registered = None;

@@ -52,7 +52,8 @@ impl Why {
 /// The node `me` has claimed a session.
 pub(super) fn claimed(me: &NodeName, session: &Session) {
     let (stamp, resumed) = (session.stamp().raw(), session.succeeds().map(Stamp::raw));
-    debug!(target: TARGET, node = %me, key = %session.names(), stamp, resumed, "a session is claimed");
+    let away = session.is_away();
+    debug!(target: TARGET, node = %me, key = %session.names(), stamp, resumed, away, "a session is claimed");
 }
 
 /// The node `me` is about to take over the session of a client that is away, which that owner has claimed, and is gone.

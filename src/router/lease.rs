@@ -62,7 +62,8 @@ pub(crate) struct Keeping {
 
 impl Router {
     /// Claims the session `names` for this node, and takes it over. Earlier owners are waited for until then, which is said by the
-    /// first try. `is_claimed`: whether it is by now. Returns also whether another claim stands above it that was not known.
+    /// first try. `is_claimed`: whether it is by now. Returns also whether another claim stands above it that was not known; the session of a
+    /// client that is away makes room for such a one as soon as it is shown.
     ///
     /// # Errors
     /// [`HeldByAnother`], only under [`RejectNewer`](crate::config::Takeover::RejectNewer).
@@ -129,7 +130,7 @@ impl Router {
                         }
                         let lease = lease.expect("it was claimed before");
                         if let Some(taking) = &mut taking {
-                            if taking.until_known().await.outclaimed {
+                            if taking.until_known().await.outclaimed && !lease.session().is_away() {
                                 return Ok((lease, true));
                             }
                             taking.open(self, lease.session(), &said, &mut earlier);
@@ -198,7 +199,6 @@ impl Router {
     ) -> Result<(Lease, Claimed, bool), HeldByAnother> {
         let parts = &self.parts;
         let Claimant { resumed, kept, login, away } = claimant;
-        let seen = yielded.map(|(_, stamp)| *stamp).max(parts.copies.outclaimed(key));
         let (mut session, mut replaced) = (None, None);
         let register = |stamp| {
             let log = kept.map(|Keeping { seconds, returning }| {
@@ -213,9 +213,9 @@ impl Router {
             session = Some(opened);
         };
         let claimed = if away {
-            let above = seen.max(resumed).unwrap_or(Stamp::ZERO);
-            parts.replica.claim_parked(key, above, below, register)?
+            parts.replica.claim_parked(key, resumed.unwrap_or(Stamp::ZERO), below, register)?
         } else {
+            let seen = yielded.map(|(_, stamp)| *stamp).max(parts.copies.outclaimed(key));
             parts.replica.claim(key, parts.clock.now_ms(), seen, resumed, below, register)?
         };
         let session = session.expect("a claim registers its session");

@@ -85,7 +85,7 @@ mod tests {
     fn seen(pushed_ms: u64, claimants: &[&str]) -> Result<(), String> {
         let mut checker = Frozen::default();
         let node = |name: &&str| NodeName::new(*name).unwrap();
-        let claimed = Decision::Claimed { client: 0, stamp: 7, resumed: None };
+        let claimed = Decision::Claimed { client: 0, stamp: 7, resumed: None, away: false };
         let claims = claimants.iter().map(|by| Event::Decided { by: node(by), decision: claimed.clone() });
         let ended = Ended {
             client: 0,

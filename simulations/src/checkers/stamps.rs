@@ -1,4 +1,4 @@
-//! A new claim is above all that its node knew of the key, and the visible one is that of the greatest
+//! A new claim of a client is above all that its node knew of the key, and the visible one is that of the greatest
 //! rank among the rows that are shown (under `reject-newer` of the greatest that was resumed, or else of the smallest that has not yielded).
 //!
 //! So a view goes back to an older claim only while that is still there: the loser lingers, or an owner
@@ -6,14 +6,18 @@
 //! rise from one claim of a key to the next: once the first is released, nothing is left to exceed, and it may
 //! have exceeded a faster clock. But none comes twice. That rows do not come back by themselves is checked by
 //! position: copies never go back, and what is gone stays gone.
+//!
+//! A claim for a client that is away is just above its session and no other: so it stands against none that the client makes itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pushmesh::NodeName;
 use pushmesh::config::Takeover;
+use pushmesh::id::Stamp;
 use pushmesh::internals::{ClaimState, Known, Position, Standing};
 
 use crate::checkers::checker::Checker;
+use crate::decision::Decision;
 use crate::event::Event;
 use crate::host::{Boot, session_key, user_id};
 use crate::id::{ClientIndex, user_of};
@@ -27,6 +31,8 @@ pub(super) struct Stamps {
     known: BTreeMap<(NodeName, u64, ClientIndex), Rows>,
     /// What a boot of a node has claimed for a client, and has released.
     released: BTreeSet<(ClientIndex, Rank)>,
+    /// The claims for clients that were away: of which node, and their stamps.
+    away: BTreeSet<(NodeName, u64)>,
     compared: u64,
 }
 
@@ -40,8 +46,8 @@ impl Stamps {
     /// Nobody has claimed anything.
     pub(super) fn new(settings: &Settings) -> Self {
         let oldest_wins = settings.takeover == Takeover::RejectNewer;
-        let (clients, known, released) = Default::default();
-        Self { oldest_wins, clients, known, released, compared: 0 }
+        let (clients, known, released, away) = Default::default();
+        Self { oldest_wins, clients, known, released, away, compared: 0 }
     }
 
     /// Whether none of the claims of a boot has a stamp that the boot has given for that client before.
@@ -74,12 +80,24 @@ fn is_of((_, owner, incarnation): &Rank, boot: (&NodeName, u64)) -> bool {
     (owner, *incarnation) == boot
 }
 
-/// Whether what a boot has claimed since the last look is above what it knew then and ever since: rows of
+/// Whether a claim is of the millisecond of the session that it is made for, or of the next, where its counter goes on.
+fn is_just_above(stamp: u64, session: Option<u64>) -> bool {
+    let unix_ms = |stamp| Stamp::from_raw(stamp).unix_ms();
+    session.is_some_and(|session| stamp > session && unix_ms(stamp) <= unix_ms(session) + 1)
+}
+
+/// Whether what a boot has claimed for clients since the last look is above what it knew then and ever since: rows of
 /// sections that have not moved. Where one has, nobody can say whether the row was there when the claim was
 /// made; it may be another one with the same stamp.
-fn rises(boot: (&NodeName, u64), before: &Rows, now: &Rows) -> Result<(), String> {
+fn rises(
+    boot: (&NodeName, u64),
+    is_away: impl Fn(&Rank) -> bool,
+    before: &Rows,
+    now: &Rows,
+) -> Result<(), String> {
     let own = |row: &Rank| is_of(row, boot);
-    for claimed in now.keys().filter(|row| own(row) && !before.contains_key(row)) {
+    let new = now.keys().filter(|row| own(row) && !before.contains_key(row));
+    for claimed in new.filter(|row| !is_away(row)) {
         let stayed =
             |(row, at): &(&Rank, &Option<Position>)| !own(row) && at.is_some() && before.get(row) == Some(at);
         let mut stayed = now.iter().filter(stayed).map(|(row, _)| row);
@@ -96,8 +114,15 @@ impl Checker for Stamps {
     }
 
     fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
-        if let Event::Dialled { client, .. } = event {
-            self.clients.insert(*client);
+        match event {
+            Event::Dialled { client, .. } => _ = self.clients.insert(*client),
+            Event::Decided { by, decision: Decision::Claimed { client, stamp, resumed, away: true } } => {
+                self.away.insert((by.clone(), *stamp));
+                if !is_just_above(*stamp, *resumed) {
+                    return Err(format!("client {client} is away; {by} claims {stamp} for {resumed:?}"));
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -123,7 +148,8 @@ impl Checker for Stamps {
                 let before = self.known.insert(at, all.clone()).unwrap_or_default();
                 self.comes_once(client, (me, boot.incarnation), &before, &all)
                     .map_err(|what| format!("client {client} at {me}: {what}"))?;
-                rises((me, boot.incarnation), &before, &all)
+                let is_away = |(stamp, owner, _): &Rank| self.away.contains(&(owner.clone(), *stamp));
+                rises((me, boot.incarnation), is_away, &before, &all)
                     .map_err(|what| format!("client {client} at {me}: {what}"))?;
                 let shown: Vec<_> = seen.map(|row| (rank(row), row.claim.state)).collect();
                 let owned = boot.replica.lookup(key);
@@ -164,15 +190,33 @@ mod tests {
             let rows = |rows: &[(&Rank, u64)]| {
                 rows.iter().map(|(row, version)| ((*row).clone(), at(*version))).collect()
             };
-            super::rises((&me, 1), &rows(before), &rows(now))
+            let is_away = |row: &Rank| row.0 == 5;
+            super::rises((&me, 1), is_away, &rows(before), &rows(now))
         };
         let (other, six, seven, eight) = (&row(7, "b"), &row(6, "a"), &row(7, "a"), &row(8, "a"));
+        let away = &row(5, "a");
         assert_eq!(rises(&[(other, 1)], &[(other, 1), (eight, 1)]), Ok(()));
         assert!(rises(&[(other, 1)], &[(other, 1), (seven, 1)]).is_err());
+        assert_eq!(rises(&[(other, 1)], &[(other, 1), (away, 1)]), Ok(()), "its client is away");
         assert_eq!(rises(&[(other, 1)], &[(other, 3), (seven, 1)]), Ok(()), "it may be a later one");
         assert_eq!(rises(&[(other, 1)], &[(six, 1)]), Ok(()), "it was gone, perhaps before");
         assert_eq!(rises(&[], &[(other, 1), (six, 1)]), Ok(()), "it came, perhaps after");
         assert_eq!(rises(&[(six, 1)], &[(six, 1), (other, 1)]), Ok(()), "that is no new claim");
+    }
+
+    #[test]
+    fn a_claim_for_a_client_that_is_away_is_just_above_its_session() {
+        let at = |ms: u64, counter: u64| (ms << 16) + counter;
+        let seen = |stamp, resumed| {
+            let decision = Decision::Claimed { client: 0, stamp, resumed, away: true };
+            let by = NodeName::new("a").unwrap();
+            Stamps::new(&Settings::default()).event(1, &Event::Decided { by, decision })
+        };
+        assert_eq!(seen(at(7, 9), Some(at(7, 8))), Ok(()));
+        assert_eq!(seen(at(8, 1), Some(at(7, 8))), Ok(()), "its counter goes on in the next millisecond");
+        assert!(seen(at(9, 0), Some(at(7, 8))).is_err());
+        assert!(seen(at(7, 8), Some(at(7, 8))).is_err());
+        assert!(seen(at(7, 8), None).is_err(), "it keeps nothing on");
     }
 
     #[test]

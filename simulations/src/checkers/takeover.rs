@@ -138,7 +138,7 @@ impl Takeover {
         let decided = std::mem::take(&mut self.decided);
         for (by, decision) in &decided {
             match decision {
-                Decision::Claimed { client, stamp, resumed } => {
+                Decision::Claimed { client, stamp, resumed, .. } => {
                     self.claims.claimed(now_ms, by, *client, *stamp, *resumed);
                     if !self.questions.is_shown(&self.claims, *client, by, *resumed) {
                         return Err(format!(

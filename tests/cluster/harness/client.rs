@@ -216,18 +216,22 @@ impl Client {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text:?} is not JSON: {error}"))
     }
 
-    /// The next message, which has to be a JSON envelope; `None` once the connection has ended.
-    pub(crate) async fn next_json_or_end(&mut self) -> Option<serde_json::Value> {
+    /// The next message, which has to be a JSON envelope.
+    ///
+    /// # Errors
+    /// The connection has ended, with that code if the server said one.
+    pub(crate) async fn next_json_or_end(&mut self) -> Result<serde_json::Value, Option<u16>> {
         loop {
-            match self.frame().await? {
-                Ok(Message::Text(text)) => {
-                    return Some(
-                        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text:?}: {error}")),
+            match self.frame().await {
+                Some(Ok(Message::Text(text))) => {
+                    return Ok(
+                        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text:?}: {error}"))
                     );
                 }
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => {}
-                Ok(other) => panic!("expected text, found {other:?}"),
-                Err(_) => return None,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(close))) => return Err(close.map(|close| close.code.into())),
+                Some(Ok(other)) => panic!("expected text, found {other:?}"),
+                Some(Err(_)) | None => return Err(None),
             }
         }
     }

@@ -82,7 +82,7 @@ fn answered(outcome: Outcome) -> Event {
 
 fn claimed(node: NodeIndex, stamp: u64) -> Event {
     let by = NodeName::new(format!("n{}", node + 1)).unwrap();
-    Event::Decided { by, decision: Decision::Claimed { client: 0, stamp, resumed: None } }
+    Event::Decided { by, decision: Decision::Claimed { client: 0, stamp, resumed: None, away: false } }
 }
 
 /// The owner hears that others hold the message of the push.

@@ -111,7 +111,7 @@ fn a_later_claim_of_the_same_node_replaces_a_session_when_it_is_made() {
     let seen = |policy, made_ms, token| {
         let mut checker = checker(policy, &[(0, 1, 5, 10, None), (0, 1, 9, made_ms, None)]);
         open(&mut checker, 20, 0, 1, token);
-        let claimed = Decision::Claimed { client: 0, stamp: 9, resumed: token };
+        let claimed = Decision::Claimed { client: 0, stamp: 9, resumed: token, away: false };
         checker.event(30, &Event::Decided { by: name_of(1), decision: claimed })?;
         decided(&mut checker, 30, 1, taken(5, Why::Replaced, (1, 9)))
     };
@@ -125,8 +125,9 @@ fn a_later_claim_of_the_same_node_replaces_a_session_when_it_is_made() {
 fn a_token_that_nobody_has_shown_is_found_where_it_is_believed() {
     let mut checker = checker(Policy::ExclusiveDevice, &[(0, 1, 5, 10, None)]);
     open(&mut checker, 9, 0, 1, Some(3));
-    let mut claimed =
-        |resumed| decided(&mut checker, 10, 1, Decision::Claimed { client: 0, stamp: 5, resumed });
+    let mut claimed = |resumed| {
+        decided(&mut checker, 10, 1, Decision::Claimed { client: 0, stamp: 5, resumed, away: false })
+    };
     assert_eq!([None, Some(3)].map(&mut claimed), [Ok(()), Ok(())]);
     assert!(claimed(Some(4)).is_err());
 }
