@@ -395,8 +395,13 @@ impl Site {
                         let number = text("data").and_then(|data| data.parse().ok());
                         self.course(user).came.push(number.expect("it is a number"));
                     }
-                    // It has acknowledged that at an earlier node.
-                    Some("gap") => assert_eq!(frame["why"], "acknowledged", "{frame}"),
+                    Some("gap") => {
+                        // The client has acknowledged that at an earlier node.
+                        assert_eq!(frame["why"], "acknowledged", "{frame}");
+                        let to = frame["to"].as_u64().expect("a gap has an end");
+                        let at = positions.entry(text("segment").unwrap_or_else(|| current.clone()));
+                        at.and_modify(|n| *n = to.max(*n)).or_insert(to);
+                    }
                     Some("resumed") => assert_eq!(frame["resumed"], "complete", "{frame}"),
                     Some("closed") => _ = positions.remove(&text("segment").expect("it has a name")),
                     _ => panic!("{frame}"),
