@@ -32,6 +32,7 @@ mod choice;
 mod configs;
 mod due;
 mod explained;
+mod former;
 mod frame;
 pub(crate) mod fuzz;
 mod gone;

@@ -38,6 +38,18 @@ impl Configs {
         is_news
     }
 
+    /// The same of an owner that this node may not have met, as another one tells.
+    pub(super) fn learn_of_former(&self, owner: &Boot, group: u8, config: &Config) -> bool {
+        self.lock().len() < KNOWN_MAX && self.learn(owner, group, config)
+    }
+
+    /// Those of all owners for which that holds.
+    pub(super) fn of_owners(&self, is_meant: impl Fn(&Boot) -> bool) -> Vec<(Boot, u8, Config)> {
+        let known = self.lock();
+        let meant = known.iter().filter(|((owner, _), _)| is_meant(owner));
+        meant.map(|((owner, group), known)| (owner.clone(), *group, known.config.clone())).collect()
+    }
+
     /// The configuration of a group, if it is known.
     pub(super) fn get(&self, owner: &Boot, group: u8) -> Option<Config> {
         self.lock().get(&(owner.clone(), group)).map(|known| known.config.clone())
@@ -72,6 +84,10 @@ impl Configs {
     }
 }
 
+/// Configurations beyond which no more are taken of owners that this node has not met. Arithmetic: the groups of 1,000 boots; costs at
+/// most 4 MB.
+const KNOWN_MAX: usize = 16_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +111,16 @@ mod tests {
         assert_eq!(configs.get(&boot(1), 4), None);
         assert_eq!(configs.of_all(3), [(boot(1), config(2)), (boot(2), config(1))]);
         assert_eq!(configs.owner(|owner| *owner == boot(2)), Some(boot(2)));
+        assert_eq!(configs.of_owners(|owner| *owner == boot(1)), [(boot(1), 3, config(2))]);
+    }
+
+    #[test]
+    fn of_owners_that_nobody_has_met_no_more_are_taken_than_there_is_room_for() {
+        let configs = Configs::new(Duration::ZERO);
+        let taken =
+            (0..KNOWN_MAX as u64 + 9).filter(|boots| configs.learn_of_former(&boot(*boots), 0, &config(1)));
+        assert_eq!(taken.count(), KNOWN_MAX);
+        assert!(configs.learn(&boot(u64::MAX), 0, &config(1)), "whoever is there is heard");
     }
 
     #[test]

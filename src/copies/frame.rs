@@ -104,6 +104,15 @@ pub(super) enum LogAnswer<M> {
         /// The answer.
         answer: SealAnswer<M>,
     },
+    /// Before all others: the members of a group of a boot that is gone, of which the other side may not have heard.
+    Known {
+        /// Whose group.
+        owner: Boot,
+        /// Which of them.
+        group: u8,
+        /// The configuration that was in effect last.
+        config: Config,
+    },
 }
 
 /// A message as it travels, without its payload.
@@ -316,6 +325,7 @@ impl<M> LogAnswer<M> {
             LogAnswer::Sealed { owner, key, claim, answer } => {
                 LogAnswer::Sealed { owner, key, claim, answer: answer.map(form) }
             }
+            LogAnswer::Known { owner, group, config } => LogAnswer::Known { owner, group, config },
         }
     }
 }

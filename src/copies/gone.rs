@@ -1,10 +1,15 @@
-//! How long an owner is gone, and how long what belongs to its sessions outlives it.
+//! Whether an owner is there, how long it is gone, and how long what belongs to its sessions outlives it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::id::NodeName;
 use crate::limits;
+use crate::membership::member::MemberState;
+use crate::membership::roster::RosterEntry;
+use crate::quorum::Boot;
 
 /// Since when an owner is gone.
 #[derive(Debug, Default)]
@@ -25,6 +30,19 @@ impl Gone {
 /// After how long nobody can come back to a session that is kept for that long.
 pub(super) fn forgotten_after(keep: Duration) -> Duration {
     keep + limits::DROPPED_WITHIN
+}
+
+/// A boot as it is listed.
+pub(super) fn listed<'a>(
+    members: &'a BTreeMap<NodeName, RosterEntry>,
+    boot: &Boot,
+) -> Option<&'a RosterEntry> {
+    members.get(&boot.name).filter(|entry| entry.incarnation == boot.incarnation)
+}
+
+/// Whether a boot is listed, and not dead.
+pub(super) fn is_there(members: &BTreeMap<NodeName, RosterEntry>, boot: &Boot) -> bool {
+    listed(members, boot).is_some_and(|entry| entry.state != MemberState::Dead)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::copies::Copies;
 use crate::copies::absent::Absent;
 use crate::copies::choice::{Candidate, choose};
+use crate::copies::gone::{is_there, listed};
 use crate::copies::group::GROUPS;
 use crate::id::NodeName;
 use crate::limits;
@@ -159,16 +160,6 @@ impl Copies {
 
 /// An owner finds somebody else only where there are so many others: itself, and one more.
 const REPLACEABLE_FROM: usize = 2;
-
-/// A boot as it is listed.
-fn listed<'a>(members: &'a BTreeMap<NodeName, RosterEntry>, boot: &Boot) -> Option<&'a RosterEntry> {
-    members.get(&boot.name).filter(|entry| entry.incarnation == boot.incarnation)
-}
-
-/// Whether a boot is listed, and not dead.
-fn is_there(members: &BTreeMap<NodeName, RosterEntry>, boot: &Boot) -> bool {
-    listed(members, boot).is_some_and(|entry| entry.state != MemberState::Dead)
-}
 
 /// Whether a member may hold something for others: it is well, and does not stop.
 fn may_hold(entry: &RosterEntry) -> bool {

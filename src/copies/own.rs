@@ -222,6 +222,7 @@ impl Copies {
                 let answered = Event::Answered { group: owner, from: from.clone(), answer };
                 self.takeovers.tell(key, Some(claim), answered);
             }
+            LogAnswer::Known { owner, group, config } => self.told_of_former(&owner, group, &config),
         }
     }
 }

@@ -94,13 +94,18 @@ impl Copies {
         })
     }
 
-    /// Reads the logs of a peer's groups until the stream breaks.
+    /// Reads the logs of a peer's groups until the stream breaks. Before anything else the peer is told of former boots, as far as it
+    /// understands that: it is ready when its members have answered, and a client of such a boot may come to it then.
     async fn read_logs(
         &self,
-        from: &Boot,
+        link: &Link,
         reader: &mut FrameReader,
         answers: &mut SendStream,
     ) -> Result<(), Breach> {
+        let from = &boot_of(link);
+        if link.features().has(Features::FORMER) {
+            write_all(answers, answered(self.former_known(from))).await?;
+        }
         let mut parts = BTreeMap::new();
         while let Some(first) = reader.next::<LogFrame<Header>>().await? {
             let mut next = Some(first);
@@ -237,7 +242,7 @@ impl StreamHandler for Logs {
 
     async fn serve(&self, link: &Arc<Link>, mut stream: Inbound) -> Result<(), Breach> {
         let mut answers = stream.answer.take().expect("a stream of this kind goes both ways");
-        self.0.read_logs(&boot_of(link), &mut stream.reader, &mut answers).await
+        self.0.read_logs(link, &mut stream.reader, &mut answers).await
     }
 }
 

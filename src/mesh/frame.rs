@@ -47,8 +47,11 @@ impl Features {
     pub(crate) const COPIES: Self = Self(4);
     /// Knows traces: the action `PushTraced`. Whether it exports them is its own matter.
     pub(crate) const TRACES: Self = Self(8);
+    /// Is told of the groups of boots that are gone: the answer `Known` on streams of kind `log`.
+    pub(crate) const FORMER: Self = Self(16);
     /// Those of this build.
-    pub(crate) const OWN: Self = Self::KEEP.and(Self::ATTRIBUTES).and(Self::COPIES).and(Self::TRACES);
+    pub(crate) const OWN: Self =
+        Self::KEEP.and(Self::ATTRIBUTES).and(Self::COPIES).and(Self::TRACES).and(Self::FORMER);
 
     /// These and those.
     pub(crate) const fn and(self, other: Self) -> Self {

@@ -107,6 +107,23 @@ async fn a_killed_owner_loses_nothing_that_was_queued() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_back_at_its_node_which_was_killed_and_runs_again_gets_what_others_hold() {
+    let mut cluster = cluster(3, "2").await;
+    let mut first = Kept::open(cluster.node(0)).await;
+    cluster.shows("u", &[("d", "n1")]).await;
+    assert_eq!(push(cluster.node(1), "a").await, "delivered");
+    assert_eq!(first.next(1).await, ["1 a"]);
+    held(&cluster, 2.0).await;
+    cluster.node(0).process.kill();
+    cluster.restart(0).await;
+    cluster.node(0).ready().await;
+    // It has not acknowledged what it has.
+    let mut second = first.known.back(cluster.node(0), 0).await;
+    assert_eq!(second.resumed(), "complete");
+    assert_eq!(second.next(1).await, ["older 1 a"]);
+}
+
+#[tokio::test]
 async fn a_push_that_waits_for_copies_survives_its_owner_and_says_so() {
     let cluster = cluster(3, "2").await;
     let mut first = Kept::open(cluster.node(0)).await;

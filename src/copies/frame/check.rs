@@ -52,6 +52,7 @@ impl<M> LogAnswer<M> {
                 SealAnswer::Newer(configs) => are_configs(configs),
                 SealAnswer::Unknown | SealAnswer::Refused(_) => Ok(()),
             },
+            Self::Known { group, config, .. } => is_group(*group).and_then(|()| is_config(config)),
         }
     }
 }

@@ -142,6 +142,7 @@ fn answers(now: Instant) -> Vec<(LogAnswer<Copied>, &'static str)> {
         beyond: vec![n1()],
     };
     let part = LogAnswer::Part { owner: n3(), key: key(), entries: entries(now) };
+    let known = |config| LogAnswer::Known { owner: n1(), group: group(), config };
     vec![
         (LogAnswer::Read, include_str!("golden/read.hex")),
         (LogAnswer::Full, include_str!("golden/full.hex")),
@@ -154,6 +155,7 @@ fn answers(now: Instant) -> Vec<(LogAnswer<Copied>, &'static str)> {
         (sealed(SealAnswer::Newer(vec![config(300, &[n1()])])), include_str!("golden/sealed_newer.hex")),
         (sealed(SealAnswer::Refused(Some(fence()))), include_str!("golden/sealed_refused.hex")),
         (sealed(SealAnswer::Refused(None)), include_str!("golden/sealed_unproven.hex")),
+        (known(config(4, &[n2(), n3()])), include_str!("golden/known.hex")),
     ]
 }
 
@@ -262,6 +264,8 @@ fn what_no_node_says_of_logs_is_refused() {
         LogAnswer::Part { owner: n3(), key: key(), entries: vec![numbered(0)] },
         sealed(SealAnswer::Newer(configs)),
         sealed(SealAnswer::Tail { epoch: 4, configs: Vec::new(), entries: Vec::new(), beyond: owners }),
+        LogAnswer::Known { owner: n1(), group: GROUPS, config: config(4, &[n2()]) },
+        LogAnswer::Known { owner: n1(), group: group(), config: config(4, &[n1(), n2(), n3()]) },
     ];
     for answer in bad {
         assert!(answer.check().is_err(), "{answer:?}");
