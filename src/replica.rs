@@ -56,9 +56,9 @@ pub struct Claimed {
     pub lost: Vec<Lost>,
 }
 
-/// The policy refuses a new connection: the session is held by an earlier one.
+/// The policy refuses a new connection: the session is held by an earlier one. Or the session of a client that is away: a later one holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the session is held by an earlier connection")]
+#[error("the session is held by another connection")]
 pub struct HeldByAnother;
 
 /// A snapshot that is arriving; given up when dropped before its end.

@@ -1,4 +1,5 @@
-//! Claims that stand above those of this node, and that the directory does not show: the next claim is made above them.
+//! Claims that stand above those of this node, and that the directory may not show: the next one of a client is made above them, and none
+//! is made for a client that is away.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

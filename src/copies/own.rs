@@ -138,7 +138,7 @@ impl Copies {
     }
 
     /// A claim stands above that of a session here, as those know who hold what was accepted for it. If its node lives, the directory
-    /// shows it soon. Otherwise the client is to come back, and is claimed above it.
+    /// shows it soon. Otherwise the client, if it is there, is to come back, and is claimed above it.
     pub(super) fn outclaimed_by(&self, key: Key, fence: Fence) {
         self.outclaimed.note(key, fence.stamp);
         let is_below = |session: &Arc<Session>| fence.is_above(session.stamp(), &self.parts.me);

@@ -20,7 +20,7 @@ use crate::key::Key;
 use crate::limits;
 use crate::metrics::label::Task;
 use crate::position::{Position, Segment};
-use crate::quorum::{Boot, Fence, Seal, SealAnswer, Takeover, TakeoverEffect};
+use crate::quorum::{Boot, Deposed, Fence, News, OwnerEffect, Seal, SealAnswer, Takeover, TakeoverEffect};
 use crate::session::{Copied, Copying, Session};
 
 /// What a claim knows of the owners before it.
@@ -125,16 +125,17 @@ impl Copies {
     fn claim_anew(&self, session: &Session, owners: &mut Vec<Boot>) -> Vec<(Position, Copied)> {
         let (key, stamp) = (session.key(), session.stamp());
         let mut held = Vec::new();
-        self.act_for(key, |of| {
+        self.act_in(group_of(key), |of| {
             // That a client was away is of the session before: a member that hears no more than the claim is not to keep this one on.
             let before = Position::of_absence(Stamp::from_raw(stamp.raw().saturating_sub(1)));
             let mut effects = of.trim(key, before);
             held.extend(of.owner.held(key).map(|entry| (entry.at, entry.message)));
             owners.extend(of.owner.follows(key).cloned());
             if !held.is_empty() {
-                effects.extend(of.owner.claim(key, stamp)?);
+                let deposed = |Deposed(fence)| vec![OwnerEffect::Tell(News::Deposed { key, fence })];
+                effects.extend(of.owner.claim(key, stamp).unwrap_or_else(deposed));
             }
-            Ok(effects)
+            effects
         });
         held
     }
@@ -409,6 +410,8 @@ impl Taking {
                     self.adopt_again();
                     self.progress.send_modify(|progress| progress.outclaimed = above.is_some());
                     if let Some(fence) = above {
+                        // Whoever comes after that claim does not ask this node's group.
+                        self.copies.act(group_of(self.key), |owner| owner.depose(self.key, fence.clone()));
                         self.copies.outclaimed_by(self.key, fence);
                     }
                 }

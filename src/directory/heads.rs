@@ -114,8 +114,8 @@ impl Directory {
         self.counted(Stamp::next(now_ms, known))
     }
 
-    /// The stamp for a claim of a client that is away: just above `stamp`, that of its session, whatever else is known of the key. Claims
-    /// that the client has made itself since then, or makes, stand above it.
+    /// The stamp for a claim of a client that is away: just above `stamp`, that of its session, whatever else is known of the key.
+    /// Claims that the client makes itself with the token of that session stand above it ([`Stamp::kept_on_until`]).
     pub fn next_parked_stamp(&mut self, stamp: Stamp) -> Stamp {
         self.counted(Stamp::next(0, Some(stamp)))
     }

@@ -144,6 +144,14 @@ impl<M: Clone> GroupOwner<M> {
         Ok(self.write(Written { key, claim, at: None, again: false }, Op::Follow { key, claim, owners }))
     }
 
+    /// A claim of another boot stands above those of this one, by the word of the members of another group: nothing is stored for them any
+    /// more.
+    pub fn depose(&mut self, key: Key, fence: Fence) -> Vec<OwnerEffect<M>> {
+        let mut effects = Vec::new();
+        self.fence(key, fence, &mut effects);
+        effects
+    }
+
     fn stands(&self, key: Key, claim: Stamp) -> Result<(), Deposed> {
         let fence = self.fences.get(&key).and_then(BTreeSet::last);
         let above = fence.filter(|fence| fence.is_above(claim, &self.me));

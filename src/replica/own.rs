@@ -22,7 +22,9 @@ impl Replica {
         below: Option<Stamp>,
         register: impl FnOnce(Stamp),
     ) -> Result<Claimed, HeldByAnother> {
-        let (state, seen) = (policy::state(self.takeover, resumed), seen.max(resumed));
+        let state = policy::state(self.takeover, resumed);
+        // Also by a clock that is behind: others may keep that session on, and do not show it here.
+        let seen = seen.max(resumed.map(Stamp::kept_on_until));
         let next_stamp =
             |directory: &mut Directory| Some(directory.next_stamp(key, now_ms, seen, &mut &self.views));
         self.claim_as(key, state, (resumed, below), next_stamp, register)

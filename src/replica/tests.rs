@@ -107,6 +107,16 @@ fn a_claim_for_a_client_that_is_away_stands_against_none_that_the_client_has_mad
     assert_eq!(replica.lookup(key(3)).map(|owned| owned.stamp), Some(own));
 }
 
+// Where the clock of the client's node was behind, which of the two was above the other was a matter of their counters.
+#[test]
+fn a_client_that_is_back_is_above_whoever_keeps_its_session_on_also_by_a_clock_that_is_behind() {
+    let left = Stamp::from_raw(1_000 << 16);
+    // Each of their counters is below that of the one before.
+    let kept = (0..16).fold(left, |after, _| Stamp::next(0, Some(after)).counted(0));
+    let back = replica(64).claim(key(1), 900, None, Some(left), None, |_| {}).expect("it is free").stamp;
+    assert!(back > kept && back.unix_ms() <= left.unix_ms() + 17, "{back:?} {kept:?}");
+}
+
 #[test]
 fn a_session_is_registered_before_its_claim_is_seen() {
     let replica = replica(64);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::id::{Incarnation, SessionKey};
+use crate::id::{Incarnation, SessionKey, Stamp};
+use crate::key::Key;
 use crate::position::Segment;
 use crate::push::Outcome;
 use crate::router::operation::Adoption;
@@ -45,6 +46,14 @@ impl Router {
         false
     }
 
+    /// The latest claim of a session that this node knows of, shown or not.
+    fn latest(&self, key: Key) -> Option<Stamp> {
+        let shown = self.parts.replica.lookup(key).map(|held| held.stamp);
+        let here = self.parts.registry.get(key).map(|session| session.stamp());
+        let yielded = self.yielded(key).map(|(_, stamp)| stamp);
+        shown.max(here).max(yielded).max(self.parts.copies.outclaimed(key))
+    }
+
     /// Keeps a session whose owner stops, until its client is back: claims it, has what the owner owes handed over, and parks
     /// it.
     pub(super) async fn keep(self: &Arc<Self>, names: SessionKey, adoption: Adoption) -> Outcome {
@@ -54,11 +63,8 @@ impl Router {
         }
         let key = self.parts.replica.hasher().key(&names);
         let Adoption { owner, incarnation, stamp, seconds, login } = adoption;
-        // The client is elsewhere already.
-        if self.parts.replica.lookup(key).is_some_and(|held| held.stamp > stamp)
-            || self.parts.registry.get(key).is_some_and(|session| session.stamp() > stamp)
-        {
-            return Outcome::NoSession;
+        if self.latest(key) > Some(stamp) {
+            return Outcome::NoSession; // The client is elsewhere already.
         }
         if !self.parts.registry.has_parking() {
             return Outcome::Overloaded;

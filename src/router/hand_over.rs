@@ -66,7 +66,7 @@ impl Router {
             let mut this_try = running.begin_try();
             let end = match this_try.asker.take().or(next) {
                 Some(owner) => self.hand_over_to(session, owner).await,
-                None => End::Nobody,
+                None => End::Failed,
             };
             let is_over = matches!(end, End::Taken(_));
             if is_over {
@@ -99,6 +99,7 @@ impl Router {
 
     /// Hands all of it over to that node, or to where that node says that the session is.
     async fn hand_over_to(&self, session: &Session, mut owner: NodeName) -> End {
+        let asked = owner.clone();
         for _ in 0..=limits::HOPS_MAX {
             let Some(tail) = session.tail() else { return End::Taken(self.parts.me.clone()) };
             let (mut outcome, messages) = (Outcome::Delivered, tail.messages());
@@ -120,9 +121,9 @@ impl Router {
                     return End::Taken(owner);
                 }
                 // Who names this very session knows of no other one.
-                Outcome::Moved { stamp, .. } if stamp == session.stamp() => return End::Nobody,
+                Outcome::Moved { stamp, .. } if stamp == session.stamp() => return End::Nobody(asked),
                 Outcome::Moved { owner: next, .. } if next != owner => owner = next,
-                Outcome::Moved { .. } | Outcome::NoSession => return End::Nobody,
+                Outcome::Moved { .. } | Outcome::NoSession => return End::Nobody(asked),
                 _ => return End::Failed,
             }
         }

@@ -66,7 +66,7 @@ impl Router {
     /// client that is away makes room for such a one as soon as it is shown.
     ///
     /// # Errors
-    /// [`HeldByAnother`], only under [`RejectNewer`](crate::config::Takeover::RejectNewer).
+    /// [`HeldByAnother`]: under [`RejectNewer`](crate::config::Takeover::RejectNewer), or the client is away, and a later claim is shown.
     pub(super) async fn open_once(
         self: &Arc<Self>,
         names: SessionKey,
@@ -181,7 +181,7 @@ impl Router {
     }
 
     /// To whom the last session of a key at this node had to yield, perhaps before the directory shows it.
-    fn yielded(&self, key: Key) -> Option<(NodeName, Stamp)> {
+    pub(super) fn yielded(&self, key: Key) -> Option<(NodeName, Stamp)> {
         let reason = self.parts.registry.get(key)?.closing()?;
         Ending::closing(reason)?.successor()
     }

@@ -22,7 +22,7 @@ impl Router {
     /// Makes this node the owner of the session `names`. Dropping the future opens it for nobody: a session that is kept is parked.
     ///
     /// # Errors
-    /// [`HeldByAnother`], only under [`RejectNewer`](crate::config::Takeover::RejectNewer).
+    /// [`HeldByAnother`]: under [`RejectNewer`](crate::config::Takeover::RejectNewer), or the client is away, and a later claim is shown.
     pub(crate) async fn open(
         self: &Arc<Self>,
         names: SessionKey,

@@ -59,9 +59,9 @@ struct Tried {
 pub(super) enum End {
     /// This node has all of it.
     Taken(NodeName),
-    /// There is no session that could take it.
-    Nobody,
-    /// The next owner has no room, or was not reached.
+    /// This node was asked, and has no session that could take it.
+    Nobody(NodeName),
+    /// The next owner has no room, was not reached, or is not known.
     #[default]
     Failed,
 }
@@ -95,8 +95,7 @@ impl UnderWay {
         let offers = under_way.into_iter().map(|hand_over| hand_over.offer(asker.clone()));
         let (offers, asker) = (join_all(offers.collect::<Vec<_>>()), asker.clone());
         let is_well = move |end| match end {
-            End::Taken(by) => by == asker,
-            End::Nobody => true,
+            End::Taken(by) | End::Nobody(by) => by == asker,
             End::Failed => false,
         };
         Some(async move { offers.await.into_iter().all(is_well) })
@@ -149,10 +148,16 @@ impl Running {
         Try { serves: asked.times, asker: asked.by.take() }
     }
 
-    /// It is over.
+    /// It is over. One that nobody has asked for says nothing to whoever waits for the one before.
     pub(super) fn end_try(&self, over: Try, end: End) {
         let serves = if matches!(end, End::Taken(_)) { u64::MAX } else { over.serves };
-        self.hand_over.tried.send_replace(Tried { serves, end });
+        self.hand_over.tried.send_if_modified(|tried| {
+            let is_asked_for = serves > tried.serves;
+            if is_asked_for {
+                *tried = Tried { serves, end };
+            }
+            is_asked_for
+        });
     }
 
     /// Waits until somebody asks for a try. Cancel-safe.
@@ -210,13 +215,37 @@ mod tests {
         let before = running.begin_try();
         let mut waits = under_way.offer(KEY, &name("b")).unwrap().boxed();
         running.asked().await;
-        running.end_try(before, End::Nobody);
+        let nobody = || End::Nobody(name("b"));
+        running.end_try(before, nobody());
         assert_eq!((&mut waits).now_or_never(), None, "that was another one's");
         let next = running.begin_try();
         assert_eq!(next.asker, Some(name("b")));
-        running.end_try(next, End::Nobody);
+        running.end_try(next, nobody());
         assert!(waits.await, "there is nobody yet who could take it");
         assert_eq!(running.begin_try().asker, None);
+    }
+
+    // The next try, which nobody had asked for, found nobody, and its end was taken for that of the first one: the asker was told that nothing
+    // is owed.
+    #[tokio::test]
+    async fn who_asks_is_told_of_its_own_try_also_when_another_one_ends_before_it_looks() {
+        let under_way = Arc::new(UnderWay::default());
+        let running = begin(&under_way);
+        let waits = under_way.offer(KEY, &name("b")).unwrap();
+        running.end_try(running.begin_try(), End::Failed);
+        running.end_try(running.begin_try(), End::Nobody(name("b")));
+        assert!(!waits.await);
+    }
+
+    #[tokio::test]
+    async fn who_was_not_tried_because_another_one_has_asked_as_well_is_not_told_that_nothing_is_owed() {
+        let under_way = Arc::new(UnderWay::default());
+        let running = begin(&under_way);
+        let [first, last] = ["b", "c"].map(|asker| under_way.offer(KEY, &name(asker)).unwrap());
+        let this_try = running.begin_try();
+        let tried = this_try.asker.clone().expect("two have asked");
+        running.end_try(this_try, End::Nobody(tried));
+        assert_eq!((first.await, last.await), (false, true));
     }
 
     #[tokio::test]
@@ -247,7 +276,7 @@ mod tests {
         let under_way = Arc::new(UnderWay::default());
         assert!(!under_way.offer_here(KEY, &name("a")), "nothing is owed");
         let running = begin(&under_way);
-        running.end_try(running.begin_try(), End::Nobody);
+        running.end_try(running.begin_try(), End::Failed);
         assert!(under_way.offer_here(KEY, &name("a")));
         running.asked().await;
         let this_try = running.begin_try();

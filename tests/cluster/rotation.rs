@@ -35,6 +35,7 @@ async fn a_cluster_under_load_survives_new_keys_new_certificates_and_restarts() 
     for (user, pushed) in pushers.join_all().await {
         eventually(&format!("all that u{user} was sent"), async || site.course(user).lacks(pushed)).await;
         assert_eq!(site.course(user).misplaced(), None, "u{user} got one before the other");
+        assert!(!site.course(user).delivered.is_empty(), "u{user} was never there");
     }
     readers.abort_all();
     while let Some(ended) = readers.join_next().await {
@@ -67,6 +68,8 @@ struct Course {
     /// Of these the answer said `delivered`.
     delivered: BTreeSet<usize>,
     came: Vec<usize>,
+    /// Their ids: one that comes again under its own is dropped, as a client does (docs/PROTOCOL.md, 3.6).
+    ids: BTreeSet<String>,
 }
 
 impl Course {
@@ -351,7 +354,7 @@ impl Site {
                         }
                         return;
                     }
-                    Ok(answer) if matches!(answer.status, 503 | 504) => {}
+                    Ok(answer) if matches!(answer.status, 502..=504) => {}
                     Ok(answer) => panic!("{answer:?}"),
                     Err(_) => {}
                 }
@@ -381,7 +384,9 @@ impl Site {
                         current = text("segment").expect("the session is kept");
                         let back = resume.replace(text("resume").expect("it can be resumed"));
                         assert!(back.is_none() || frame["resumed"] != "none", "{frame}");
-                        assert!(frame.get("missing").is_none(), "{frame}");
+                        // What its owner has not handed over in time comes later.
+                        let waits = frame["resumed"] == "partial";
+                        assert!(waits || frame.get("missing").is_none(), "{frame}");
                     }
                     Some("message") => {
                         let segment = text("segment").unwrap_or_else(|| current.clone());
@@ -393,7 +398,10 @@ impl Site {
                             ))
                             .await;
                         let number = text("data").and_then(|data| data.parse().ok());
-                        self.course(user).came.push(number.expect("it is a number"));
+                        let mut course = self.course(user);
+                        if course.ids.insert(text("id").expect("it has an id")) {
+                            course.came.push(number.expect("it is a number"));
+                        }
                     }
                     Some("gap") => {
                         // The client has acknowledged that at an earlier node.
@@ -402,13 +410,13 @@ impl Site {
                         let at = positions.entry(text("segment").unwrap_or_else(|| current.clone()));
                         at.and_modify(|n| *n = to.max(*n)).or_insert(to);
                     }
-                    Some("resumed") => assert_eq!(frame["resumed"], "complete", "{frame}"),
+                    Some("resumed") => assert_ne!(frame["resumed"], "none", "{frame}"),
                     Some("closed") => _ = positions.remove(&text("segment").expect("it has a name")),
                     _ => panic!("{frame}"),
                 }
             };
-            // The node stops, and no other connection takes the session.
-            assert_eq!(closed, Some(1012), "u{user} at {}", node.name);
+            // The node stops, or sends it elsewhere; and no other connection takes the session.
+            assert!(matches!(closed, None | Some(1012 | 1013)), "u{user} at {}: {closed:?}", node.name);
             at = (at + 1) % NODES;
         }
     }

@@ -26,7 +26,7 @@ impl Quiet {
         Self { counted: counted(boots), left_behind: left_behind(boots) }
     }
 
-    /// Whether the section of a node that is gone has got to one more boot since.
+    /// Whether the section of a node that is gone has got to one more of those boots since.
     pub(crate) fn has_spread(&self, boots: &[Option<Boot>]) -> bool {
         self.left_behind.have_grown(&left_behind(boots))
     }
@@ -76,7 +76,7 @@ impl Sections {
     fn have_grown(&self, now: &Sections) -> bool {
         now.0.iter().any(|(boot, held)| {
             let before = self.0.get(boot);
-            held.iter().any(|(owner, at)| before.and_then(|before| before.get(owner)) < Some(at))
+            before.is_some_and(|before| held.iter().any(|(owner, at)| before.get(owner) < Some(at)))
         })
     }
 }
@@ -155,6 +155,7 @@ mod tests {
         assert!(!before.have_grown(&held(&[])), "it is swept");
         assert!(before.have_grown(&held(&[("gone", 6)])));
         assert!(before.have_grown(&held(&[("gone", 5), ("gone-1", 0)])));
+        assert!(!Sections::default().have_grown(&before), "a boot that has just begun is no silence");
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! have exceeded a faster clock. But none comes twice. That rows do not come back by themselves is checked by
 //! position: copies never go back, and what is gone stays gone.
 //!
-//! A claim for a client that is away is just above its session and no other: so it stands against none that the client makes itself.
+//! A claim for a client that is away is just above its session and no other, and one of a client that has shown its session is
+//! above all of those: so no node that keeps a session on stands against its client.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,8 +32,8 @@ pub(super) struct Stamps {
     known: BTreeMap<(NodeName, u64, ClientIndex), Rows>,
     /// What a boot of a node has claimed for a client, and has released.
     released: BTreeSet<(ClientIndex, Rank)>,
-    /// The claims for clients that were away: of which node, and their stamps.
-    away: BTreeSet<(NodeName, u64)>,
+    /// The claims for clients that were away: whose, of which node, and their stamps.
+    away: BTreeSet<(ClientIndex, NodeName, u64)>,
     compared: u64,
 }
 
@@ -80,10 +81,18 @@ fn is_of((_, owner, incarnation): &Rank, boot: (&NodeName, u64)) -> bool {
     (owner, *incarnation) == boot
 }
 
+/// How a stamp stands to that of the session that was proven.
+type Rule = fn(u64, Option<u64>) -> bool;
+
 /// Whether a claim is of the millisecond of the session that it is made for, or of the next, where its counter goes on.
 fn is_just_above(stamp: u64, session: Option<u64>) -> bool {
     let unix_ms = |stamp| Stamp::from_raw(stamp).unix_ms();
     session.is_some_and(|session| stamp > session && unix_ms(stamp) <= unix_ms(session) + 1)
+}
+
+/// Whether a claim is above all that nodes claim to keep the session on that its client has shown.
+fn is_past_keepers(stamp: u64, shown: Option<u64>) -> bool {
+    shown.is_none_or(|session| Stamp::from_raw(stamp) > Stamp::from_raw(session).kept_on_until())
 }
 
 /// Whether what a boot has claimed for clients since the last look is above what it knew then and ever since: rows of
@@ -116,10 +125,16 @@ impl Checker for Stamps {
     fn event(&mut self, _: u64, event: &Event) -> Result<(), String> {
         match event {
             Event::Dialled { client, .. } => _ = self.clients.insert(*client),
-            Event::Decided { by, decision: Decision::Claimed { client, stamp, resumed, away: true } } => {
-                self.away.insert((by.clone(), *stamp));
-                if !is_just_above(*stamp, *resumed) {
-                    return Err(format!("client {client} is away; {by} claims {stamp} for {resumed:?}"));
+            Event::Decided { by, decision: Decision::Claimed { client, stamp, resumed, away } } => {
+                if *away {
+                    self.away.insert((*client, by.clone(), *stamp));
+                }
+                let (is_right, client_is) =
+                    if *away { (is_just_above as Rule, "away") } else { (is_past_keepers as Rule, "there") };
+                if !is_right(*stamp, *resumed) {
+                    return Err(format!(
+                        "client {client} is {client_is}; {by} claims {stamp} after {resumed:?}"
+                    ));
                 }
             }
             _ => {}
@@ -148,7 +163,7 @@ impl Checker for Stamps {
                 let before = self.known.insert(at, all.clone()).unwrap_or_default();
                 self.comes_once(client, (me, boot.incarnation), &before, &all)
                     .map_err(|what| format!("client {client} at {me}: {what}"))?;
-                let is_away = |(stamp, owner, _): &Rank| self.away.contains(&(owner.clone(), *stamp));
+                let is_away = |(stamp, owner, _): &Rank| self.away.contains(&(client, owner.clone(), *stamp));
                 rises((me, boot.incarnation), is_away, &before, &all)
                     .map_err(|what| format!("client {client} at {me}: {what}"))?;
                 let shown: Vec<_> = seen.map(|row| (rank(row), row.claim.state)).collect();
@@ -217,6 +232,19 @@ mod tests {
         assert!(seen(at(9, 0), Some(at(7, 8))).is_err());
         assert!(seen(at(7, 8), Some(at(7, 8))).is_err());
         assert!(seen(at(7, 8), None).is_err(), "it keeps nothing on");
+    }
+
+    #[test]
+    fn a_claim_of_a_client_that_is_back_is_above_those_of_all_who_keep_its_session_on() {
+        let at = |ms: u64, counter: u64| (ms << 16) + counter;
+        let seen = |stamp, resumed| {
+            let decision = Decision::Claimed { client: 0, stamp, resumed, away: false };
+            let by = NodeName::new("a").unwrap();
+            Stamps::new(&Settings::default()).event(1, &Event::Decided { by, decision })
+        };
+        assert_eq!(seen(at(24, 0), Some(at(7, 8))), Ok(()));
+        assert!(seen(at(23, 0xffff), Some(at(7, 8))).is_err());
+        assert_eq!(seen(at(7, 8), None), Ok(()), "it has shown nothing");
     }
 
     #[test]

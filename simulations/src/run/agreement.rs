@@ -45,6 +45,7 @@ impl Run<'_> {
         for _ in 0..UNTIL_QUIET_MS + self.copies_held_ms() {
             self.advance()?;
         }
+        let until = self.now_ms + SPREAD_MS_MAX;
         let (boots, connected) = loop {
             let (quiet, packets) = (Quiet::begin(&self.in_core().0), self.world.packets());
             for _ in 0..1_000 * QUIET_SECONDS {
@@ -52,8 +53,7 @@ impl Run<'_> {
             }
             let packets = self.world.packets() - packets;
             let (boots, connected) = self.in_core();
-            // That ends: each boot gets each of these sections once.
-            if quiet.has_spread(&boots) {
+            if quiet.has_spread(&boots) && self.now_ms < until {
                 continue;
             }
             quiet.check(&boots, packets, QUIET_SECONDS).map_err(|what| {
@@ -81,5 +81,8 @@ const STAY_MS: u64 = 4_000;
 /// milliseconds. Arithmetic: a link that lost against its twin is closed after 5 s, and nodes sweep
 /// every 2 s.
 const UNTIL_QUIET_MS: u64 = 8_000;
+/// How long sections of nodes that are gone may take to get to all boots, in milliseconds. Guess: each of them goes to a random peer
+/// every 2 s, and a run has some boots.
+const SPREAD_MS_MAX: u64 = 120_000;
 /// How long nothing happens at the end. Source: five digests of each node.
 const QUIET_SECONDS: u64 = 10;

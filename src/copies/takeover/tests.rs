@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Takeover as Policy;
-use crate::copies::frame::LogAnswer;
+use crate::copies::frame::{LogAnswer, LogFrame};
 use crate::copies::group::group_of;
 use crate::copies::takeovers::Earlier;
 use crate::copies::{Copies, CopiesParts, Former, Progress};
@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::metrics::label::ResumedAs;
 use crate::position::{Position, Segment, Writer};
 use crate::push::{Message, Payload};
-use crate::quorum::{Boot, Config, Entry, SealAnswer};
+use crate::quorum::{Boot, Config, Entry, Fence, SealAnswer, ToMember};
 use crate::session::{
     self, Copied, Copying, Log, OutboxLimits, Registry, Returning, Session, Store, StoreBounds,
 };
@@ -187,6 +187,54 @@ async fn what_the_own_group_holds_is_taken_also_where_another_one_refuses() {
         while progress.changed().await.is_ok() {}
         assert!(session.holds(at) && !progress.borrow().complete);
     }
+}
+
+// A node that kept a session for a client that was elsewhere stored what was pushed there, and nobody came for it.
+#[tokio::test]
+async fn a_claim_that_is_refused_for_another_one_stores_nothing() {
+    let metrics = Arc::new(Metrics::new());
+    let store = store(9_999, &metrics);
+    let mut taken = take_over(Arc::clone(&store), &metrics);
+    let (key, stamp) = (taken.session.key(), taken.session.stamp());
+    let fence = Fence { stamp: Stamp::from_raw(9), by: boot("c") };
+    taken.say(SealAnswer::Refused(Some(fence.clone())));
+    while taken.progress.changed().await.is_ok() {}
+    let held = || taken.copies.group(group_of(key)).owner.held(key).count();
+    let at = Position { segment: Segment::of(&boot("a").name, Incarnation(1), stamp), number: 1 };
+    taken.copies.append(key, stamp, at, copied(1));
+    assert_eq!(held(), 0);
+    assert_eq!(taken.copies.group(group_of(key)).owner.taken_by(key), Some(&fence));
+    let next = returning(10, taken.before, store);
+    let _progress = taken.copies.take_over(&next, Former::default());
+    taken.copies.append(key, next.stamp(), at, copied(1));
+    assert_eq!(held(), 1, "a later claim does");
+}
+
+// What was told with the claim was never sent to the members, and they took nothing more.
+#[tokio::test]
+async fn a_claim_below_one_that_is_known_loses_nothing_of_what_its_group_has_to_send() {
+    let metrics = Arc::new(Metrics::new());
+    let store = store(9_999, &metrics);
+    let copies = copies_of(&boot("a"), &store, &metrics);
+    let before = Segment::of(&boot("a").name, Incarnation(1), Stamp::from_raw(1));
+    let session = returning(2, before, store);
+    let (key, member) = (session.key(), boot("b"));
+    let group = group_of(key);
+    let outbox = copies.peers.open(&member);
+    copies.act(group, |owner| owner.change(vec![member.clone()]));
+    copies.append(key, before.stamp, Position { segment: before, number: 1 }, copied(1));
+    copies.append(key, before.stamp, Position::of_absence(before.stamp), copied(1));
+    copies.act(group, |owner| owner.depose(key, Fence { stamp: Stamp::from_raw(9), by: boot("c") }));
+    let _progress = copies.take_over(&session, Former::default());
+    copies.act(group, |owner| owner.trim(key, Position { segment: before, number: 1 }));
+    let frames = outbox.take().await.expect("the stream is open");
+    let places = frames.iter().filter_map(|frame| match frame {
+        LogFrame::ToMember { frame: ToMember::Logged { place, .. }, .. } => Some(*place),
+        _ => None,
+    });
+    let places: Vec<_> = places.collect();
+    let all: Vec<_> = (places[0]..).take(places.len()).collect();
+    assert!(places.len() > 1 && places == all, "{places:?}");
 }
 
 // A message in the middle whose time was over was taken for one that the client has, and so were all before it: others held them no more, and

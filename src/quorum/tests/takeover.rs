@@ -146,6 +146,22 @@ fn a_claim_that_is_refused_is_over() {
 }
 
 #[test]
+fn an_owner_that_hears_of_a_greater_claim_elsewhere_stores_nothing_more() {
+    let mut group = Group::new(&["m"]);
+    group.append(1).unwrap();
+    let effects = group.owner.depose(key(), fence(7, "c"));
+    group.work(effects);
+    assert_eq!(group.deposed, [fence(7, "c")]);
+    assert_eq!(group.append(2), Err(Deposed(fence(7, "c"))));
+    assert_eq!((group.stored.len(), group.member("m").held(key()).count()), (1, 1), "what was stored stays");
+    let lower = group.member("m").seal(seal(6));
+    assert_eq!(lower, SealAnswer::Refused(Some(fence(7, "c"))), "its members know of it");
+    let effects = group.owner.append(entry_of(9, 3)).unwrap();
+    group.work(effects);
+    assert_eq!(group.stored, [1, 3], "a later claim of its own stands");
+}
+
+#[test]
 fn a_member_that_knows_of_too_many_owners_says_that_it_knows_nothing() {
     let owners = |count: usize| (0..count).map(|at| boot(&format!("o{at}"))).collect();
     let follows = |count| Held { follows: vec![(key(), stamp(5), owners(count))], ..Held::nothing() };
